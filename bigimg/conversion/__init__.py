@@ -1,0 +1,1 @@
+"""Obey the plan: the pass from a reader to a store."""

@@ -1,0 +1,1 @@
+"""Numbers only: axes, regions, chunk grids, levels, affines. No input or output, no dask."""

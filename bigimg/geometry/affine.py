@@ -1,0 +1,58 @@
+"""Affines as plain 4x4 tuples: index to coordinate to world.
+
+Two steps stand between a voxel and the room: coordinates (``origin + index * spacing`` along each axis, in
+its unit) and ``world``, a 4x4 matrix from coordinate values (x, y, z) to RAS+ millimetres. Only ``world`` is
+stored with an array; cropping or striding changes coordinates alone, so it can never go stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigimg.geometry.axes import Axis
+from bigimg.types import Array
+
+type Affine = tuple[tuple[float, float, float, float], ...]
+"""Four rows of four numbers, acting on column vectors (x, y, z, 1)."""
+
+IDENTITY: Affine = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+def as_affine(matrix: Array | Sequence[Sequence[float]]) -> Affine:
+    """Return ``matrix`` of shape (4, 4) as nested tuples of Python floats."""
+    rows = np.asarray(matrix, dtype=np.float64)
+    if rows.shape != (4, 4):
+        raise ValueError(f"an affine has shape (4, 4), not {rows.shape}")
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in rows)
+
+
+def index_to_coordinate(axes: Sequence[Axis]) -> Array:
+    """Return the 4x4 matrix from pixel index (x, y, z) to coordinate (x, y, z); absent axes count as 1, 0."""
+    matrix = np.eye(4)
+    by_name = {axis.name: axis for axis in axes}
+    for row, name in enumerate("xyz"):
+        if name in by_name:
+            matrix[row, row] = by_name[name].spacing
+            matrix[row, 3] = by_name[name].origin
+    return matrix
+
+
+def index_to_world(axes: Sequence[Axis], world: Affine | None) -> Array:
+    """Return the 4x4 matrix from pixel index (x, y, z) to the world, in the order nibabel prints."""
+    matrix = index_to_coordinate(axes)
+    return matrix if world is None else np.asarray(world) @ matrix
+
+
+def world_from_index_affine(affine: Array, axes: Sequence[Axis]) -> Affine:
+    """Return ``world`` such that :func:`index_to_world` of ``axes`` gives ``affine`` back.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        Pixel index (x, y, z) to RAS+ millimetres, as a NIfTI file holds it.
+    axes : sequence of Axis
+        Their spacings are divided out.
+    """
+    return as_affine(np.asarray(affine, dtype=np.float64) @ np.linalg.inv(index_to_coordinate(axes)))

@@ -1,0 +1,85 @@
+"""An axis keeps its name, size, spacing, unit and origin together.
+
+Arrays are in the order ``t c z y x`` (numpy order, channels before the plane), as OME-Zarr demands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bigimg.errors import UsageError
+
+ORDER = "tczyx"
+"""The order of axes in every array of ours; a source in another order is transposed by its reader."""
+
+AxisType = Literal["time", "channel", "space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of an image.
+
+    Pixel ``i`` has its centre at ``origin + i * spacing``, in ``unit``.
+    """
+
+    name: str
+    """One of ``t c z y x``."""
+    size: int
+    """Pixels along the axis."""
+    spacing: float = 1.0
+    """Distance of neighbouring pixel centres, in ``unit``."""
+    unit: str | None = None
+    """Long UDUNITS name as OME-Zarr writes it (``micrometer``, ``second``); None when not known."""
+    origin: float = 0.0
+    """Coordinate of the centre of pixel 0, in ``unit``."""
+
+    def __post_init__(self) -> None:
+        if self.name not in ORDER:
+            raise UsageError(f"axis {self.name!r} is not one of {' '.join(ORDER)}")
+        if self.size < 1:
+            raise UsageError(f"axis {self.name} has {self.size} pixels; an image needs at least 1")
+
+    @property
+    def type(self) -> AxisType:
+        """What runs along the axis."""
+        return "time" if self.name == "t" else "channel" if self.name == "c" else "space"
+
+    def with_size(self, size: int) -> Axis:
+        """Return the same axis with another number of pixels."""
+        return replace(self, size=size)
+
+
+UNITS = {
+    "m": "meter", "dm": "decimeter", "cm": "centimeter", "mm": "millimeter", "um": "micrometer",
+    "µm": "micrometer", "μm": "micrometer", "micron": "micrometer", "microns": "micrometer",
+    "nm": "nanometer", "pm": "picometer", "angstrom": "angstrom", "å": "angstrom", "in": "inch",
+    "inch": "inch", "s": "second", "sec": "second", "ms": "millisecond", "us": "microsecond",
+    "µs": "microsecond", "μs": "microsecond", "ns": "nanosecond", "min": "minute", "h": "hour", "d": "day",
+}  # fmt: skip
+"""Short and informal unit names to the long ones OME-Zarr lists."""
+
+_SHORT = {"meter": "m", "decimeter": "dm", "centimeter": "cm", "millimeter": "mm", "micrometer": "µm",
+          "nanometer": "nm", "picometer": "pm", "angstrom": "Å", "inch": "in", "second": "s",
+          "millisecond": "ms", "microsecond": "µs", "nanosecond": "ns", "minute": "min", "hour": "h",
+          "day": "d"}  # fmt: skip
+
+
+def long_unit(unit: str | None) -> str | None:
+    """Return the long name of ``unit`` (``um`` to ``micrometer``); unknown names pass unchanged.
+
+    >>> long_unit("um"), long_unit("micrometer"), long_unit(None)
+    ('micrometer', 'micrometer', None)
+    """
+    if not unit:
+        return None
+    return UNITS.get(unit, UNITS.get(unit.lower(), unit))
+
+
+def short_unit(unit: str | None) -> str:
+    """Return the symbol of a long unit name, or ``px`` when there is none.
+
+    >>> short_unit("micrometer"), short_unit(None)
+    ('µm', 'px')
+    """
+    return "px" if unit is None else _SHORT.get(unit, unit)

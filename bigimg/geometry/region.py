@@ -1,0 +1,80 @@
+"""Regions are tuples of slices; these are the sums done with them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from bigimg.types import Region, Shape
+
+
+def full(shape: Shape) -> Region:
+    """Return the region that covers an array of ``shape``."""
+    return tuple(slice(0, size) for size in shape)
+
+
+def shape_of(region: Region) -> Shape:
+    """Return how many pixels ``region`` has along each axis.
+
+    >>> shape_of((slice(2, 5), slice(0, 4)))
+    (3, 4)
+    """
+    return tuple(s.stop - s.start for s in region)
+
+
+def shift(region: Region, start: Shape) -> Region:
+    """Return ``region`` as seen from an array that begins at ``start``.
+
+    >>> shift((slice(12, 14),), (10,))
+    (slice(2, 4, None),)
+    """
+    return tuple(slice(s.start - o, s.stop - o) for s, o in zip(region, start, strict=True))
+
+
+def grid(shape: Shape, step: Shape) -> Shape:
+    """Return how many pieces of ``step`` tile ``shape`` along each axis."""
+    return tuple(-(-size // n) for size, n in zip(shape, step, strict=True))
+
+
+def piece(index: Shape, step: Shape, shape: Shape) -> Region:
+    """Return the region of piece ``index`` in a tiling of ``shape`` by ``step``, cut at the edge.
+
+    >>> piece((1,), (4,), (7,))
+    (slice(4, 7, None),)
+    """
+    return tuple(
+        slice(i * n, min((i + 1) * n, size)) for i, n, size in zip(index, step, shape, strict=True)
+    )
+
+
+def pieces(region: Region, step: Shape) -> Iterator[tuple[Shape, Region]]:
+    """Yield ``(index, piece)`` of the tiles of ``step`` that meet ``region``, in C order.
+
+    Each piece is cut to ``region``; its index counts tiles from the origin of the array.
+    """
+    ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(region, step, strict=True)]
+    for index in itertools.product(*ranges):
+        yield (
+            index,
+            tuple(
+                slice(max(i * n, s.start), min((i + 1) * n, s.stop))
+                for i, n, s in zip(index, step, region, strict=True)
+            ),
+        )
+
+
+def count(region: Region) -> int:
+    """Return the number of pixels in ``region``."""
+    return math.prod(shape_of(region))
+
+
+def scale_up(region: Region, factors: Shape, shape: Shape) -> Region:
+    """Return what ``region`` of a coarse level covers in the level below, of ``shape``.
+
+    >>> scale_up((slice(1, 3),), (2,), (5,))
+    (slice(2, 5, None),)
+    """
+    return tuple(
+        slice(s.start * f, min(s.stop * f, size)) for s, f, size in zip(region, factors, shape, strict=True)
+    )

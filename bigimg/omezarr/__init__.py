@@ -1,0 +1,1 @@
+"""The store side: OME-Zarr metadata, shards, opening and the manifest."""

@@ -1,0 +1,1 @@
+"""Functions on labelled arrays: DataArray in, lazy DataArray out."""

@@ -1,0 +1,70 @@
+"""What a source of pixels is: the contract of every reader, ours and those of other packages.
+
+A reader is made from a path or an object, knows its :class:`~bigimg.geometry.spec.ImageSpec` without reading
+a pixel, and gives any region as a numpy array of stored values. ``bigimg.testing.check_reader`` proves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from bigimg.geometry.spec import ImageSpec
+from bigimg.types import Array, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the pixels of a source can be had, and what having them costs."""
+
+    kind: Literal["random", "sequential", "whole"]
+    """Any region at its own price; one ordered pass; or only the full frame at once."""
+    why: str
+    """The reason, for a person: ``tiles of 512 x 512, deflate``, ``interlaced PNG``."""
+    order: tuple[str, ...] = ()
+    """Axis names from slowest to fastest as the source yields them; needed for ``sequential``.
+
+    A sequential source is read in full-width slabs along its slow axes, in this order: a PNG with
+    ``("y", "x", "c")`` in bands of rows, a ``.nii.gz`` with ``("t", "z", "y", "x")`` volume by volume.
+    """
+    fixed_bytes: int = 0
+    """Memory the reader holds while open, whatever is read (libraries loaded, line caches, tile tables);
+    for ``whole`` the decoded frame and what the codec needs beside it."""
+    read_bytes: int = 0
+    """Memory one call of ``read`` uses beside its result: a decoded source chunk and its compressed form."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A source of pixels.
+
+    ``read`` may be called from several threads at once. A reader can be pickled, and opens its source
+    again on the other side.
+    """
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What the image is; known without reading a pixel."""
+
+    @property
+    def access(self) -> Access:
+        """How its pixels can be had."""
+
+    @property
+    def source(self) -> str:
+        """What is read, for messages: a path, a URL, ``array``."""
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``, in native byte order and of ``spec.dtype``.
+
+        The array may be a view with any strides that the caller does not write to. ``region`` lies within
+        the image and every slice has step None.
+
+        Raises
+        ------
+        InputError
+            The source is corrupt or shorter than it says: never made-up pixels.
+        """
+
+    def close(self) -> None:
+        """Let go of files; reading afterwards opens them again. Calling it twice is fine."""

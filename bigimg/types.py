@@ -1,0 +1,20 @@
+"""Small types that every floor shares."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+type Array = npt.NDArray[Any]
+type DType = np.dtype[Any]
+type Shape = tuple[int, ...]
+type Region = tuple[slice, ...]
+"""One slice an axis, with integer start and stop and step None."""
+type Json = None | bool | int | float | str | list[Json] | dict[str, Json]
+
+type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
+"""How a pixel of a coarse level is made from its window of finer ones."""
+type Kind = Literal["image", "labels", "mask"]
+"""What the numbers mean: intensities, ids, or true and false."""
