@@ -1,0 +1,35 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def find_data() -> Path | None:
+    """Return the folder of real images, or None on a machine that has none."""
+    for folder in (os.environ.get("BIGIMG_TEST_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / "index.csv").is_file():
+            return Path(folder)
+    return None
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real images; tests that need it are skipped where it is not."""
+    folder = find_data()
+    if folder is None:
+        pytest.skip("no real images here: set BIGIMG_TEST_DATA to the folder that holds index.csv")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def index(data: Path) -> dict[str, dict[str, str]]:
+    """The rows of index.csv by file name: shape, dtype, oracle, pixels_sha256."""
+    with (data / "index.csv").open(newline="", encoding="utf-8") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
