@@ -1,0 +1,217 @@
+"""Any region of uncompressed pixels in a file, read with ``pread`` and no more memory than the region.
+
+Plain TIFF strips, ``.nii``, ``.npy`` and raw volumes are the same thing: C-order numbers from some byte on.
+What only this module knows is how to turn a region into few system calls: runs that touch are read straight
+into the result, runs with small gaps are read together and cut out of a buffer of ``READ_BYTES``.
+
+The file is not mapped: a mapped page counts as resident memory, and a file cut while it is read would end
+the process with SIGBUS instead of an error that names it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.region import shape_of
+from bigimg.types import Array, DType, Region, Shape
+
+READ_BYTES = 1 << 20
+"""The most that one call of ``RawFile.read`` holds beside its result, in bytes."""
+
+GAP_BYTES = 16 << 10
+"""Runs with smaller gaps are read as one: a ``pread`` costs about 2 µs, in which memory moves 16 KiB."""
+
+
+class RawFile:
+    """C-order numbers in a file, from byte ``offset`` on.
+
+    Reads may come from many threads: each is a ``pread`` on one descriptor, without a lock or a position.
+
+    Parameters
+    ----------
+    path : str or path-like
+    offset : int
+        Byte of the first pixel.
+    shape : tuple of int
+        Pixels along each axis, slowest first.
+    dtype : dtype
+        As stored, byte order included.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        The file cannot be opened, or is too short for ``offset`` and ``shape``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
+        self.path = os.fspath(path)
+        self.offset = offset
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._descriptor: _Descriptor | None = None
+        self._open()
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, C-contiguous and in native byte order.
+
+        Raises
+        ------
+        InputError
+            The file ends within the region.
+        """
+        result = np.empty(shape_of(region), self.dtype)
+        descriptor = self._descriptor or self._open()
+        flat = result.reshape(-1)
+        if flat.size:
+            self._fill(descriptor, flat, region)
+        if result.dtype.isnative:
+            return result
+        return result.byteswap(inplace=True).view(result.dtype.newbyteorder("="))
+
+    def close(self) -> None:
+        """Let go of the file; a read that is under way ends well, and a later one opens it again."""
+        self._descriptor = None
+
+    def _open(self) -> _Descriptor:
+        end = self.offset + math.prod(self.shape) * self.dtype.itemsize
+        try:
+            descriptor = _Descriptor(self.path)
+            size = os.fstat(descriptor.number).st_size
+        except FileNotFoundError:
+            raise InputNotFoundError(f"{self.path}: there is no such file; check the path") from None
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be opened ({error.strerror}); check its type and permissions"
+            ) from error
+        if self.offset < 0 or size < end:
+            raise InputError(
+                f"{self.path}: pixels should take bytes {self.offset} to {end} "
+                f"(shape {self.shape}, {self.dtype}), but the file has {size}; it is truncated, "
+                "or its header is wrong"
+            )
+        self._descriptor = descriptor
+        return descriptor
+
+    def _fill(self, descriptor: _Descriptor, flat: Array, region: Region) -> None:
+        first, steps = _coalesce(region, self.shape)
+        outer, inner, rows = _split(steps, self.dtype.itemsize)
+        size = math.prod(step.size for step in inner)
+        indices = itertools.product(*(range(step.size) for step in outer))
+        for start, index in zip(range(0, flat.size, size), indices, strict=True):
+            position = first + sum(i * step.stride for i, step in zip(index, outer, strict=True))
+            part = flat[start : start + size]
+            if len(inner) == 1:
+                self._pread(descriptor, part, position)
+            else:
+                self._cut(descriptor, part, position, inner, rows)
+
+    def _cut(
+        self, descriptor: _Descriptor, flat: Array, position: int, steps: Sequence[_Step], rows: int
+    ) -> None:
+        """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
+        target = flat.reshape(tuple(step.size for step in steps))
+        strides = tuple(step.stride * self.dtype.itemsize for step in steps)
+        tail = sum((step.size - 1) * step.stride for step in steps[1:]) + 1
+        buffer = np.empty((min(rows, len(target)) - 1) * steps[0].stride + tail, self.dtype)
+        for row in range(0, len(target), rows):
+            some = target[row : row + rows]
+            used = buffer[: (len(some) - 1) * steps[0].stride + tail]
+            self._pread(descriptor, used, position + row * steps[0].stride)
+            some[...] = np.ndarray(some.shape, self.dtype, buffer, strides=strides)
+
+    def _pread(self, descriptor: _Descriptor, flat: Array, position: int) -> None:
+        """Fill ``flat``, which is contiguous, with the pixels from ``position`` on."""
+        view = memoryview(flat.view(np.uint8))
+        byte = self.offset + position * self.dtype.itemsize
+        done = 0
+        while done < len(view):  # Linux gives at most 2 GiB a call
+            try:
+                got = os.preadv(descriptor.number, [view[done:]], byte + done)
+            except OSError as error:
+                raise InputError(
+                    f"{self.path}: cannot be read at byte {byte + done} ({error.strerror}); check the disk"
+                ) from error
+            if not got:
+                raise InputError(
+                    f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
+                    f"{byte + len(view)}; it was cut after it was opened"
+                )
+            done += got
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_open_raw, (self.path, self.offset, self.shape, self.dtype))
+
+
+def _open_raw(path: str, offset: int, shape: Shape, dtype: DType) -> RawFile:
+    return RawFile(path, offset=offset, shape=shape, dtype=dtype)
+
+
+class _Descriptor:
+    """A file descriptor that is closed with its last user.
+
+    ``close`` in one thread must not close it under a ``pread`` of another: its number could by then belong
+    to another file, whose bytes would pass for pixels.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):  # not when os.open failed
+            os.close(self.number)
+
+
+class _Step(NamedTuple):
+    """An axis of a region as the file lies: how many, and how far apart in pixels."""
+
+    size: int
+    stride: int
+
+
+def _coalesce(region: Region, shape: Shape) -> tuple[int, list[_Step]]:
+    """Return the first pixel of ``region`` and its fewest steps; the last of them is one run, stride 1.
+
+    >>> _coalesce((slice(1, 2), slice(0, 3), slice(0, 5)), (4, 8, 5))
+    (40, [_Step(size=15, stride=1)])
+    """
+    first, stride = 0, 1
+    steps = [_Step(1, 1)]  # from the fastest axis to the slowest
+    for axis, size in zip(reversed(region), reversed(shape), strict=True):
+        count = axis.stop - axis.start
+        first += axis.start * stride
+        fast = steps[-1]
+        if fast.size * fast.stride == stride:
+            steps[-1] = _Step(fast.size * count, fast.stride)
+        elif count > 1:
+            steps.append(_Step(count, stride))
+        stride *= size
+    return first, steps[::-1]
+
+
+def _split(steps: list[_Step], item: int) -> tuple[list[_Step], list[_Step], int]:
+    """Return the steps that are walked, those that one read covers, and rows of the latter's first a read.
+
+    >>> _split([_Step(9, 1 << 20), _Step(3, 100), _Step(10, 1)], 1)
+    ([_Step(size=9, stride=1048576)], [_Step(size=3, stride=100), _Step(size=10, stride=1)], 3)
+    """
+    cut = len(steps) - 1
+    span = rows = steps[-1].size
+    while cut:
+        step = steps[cut - 1]
+        fit = (READ_BYTES // item - span) // step.stride + 1
+        if (step.stride - span) * item > GAP_BYTES or fit < 2:
+            break
+        cut, rows = cut - 1, min(fit, step.size)
+        if fit < step.size:
+            break
+        span += (step.size - 1) * step.stride
+    return steps[:cut], steps[cut:], rows
