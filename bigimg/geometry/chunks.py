@@ -1,0 +1,83 @@
+"""Chunks and shards: the unit of reading and the unit of writing, chosen from the image alone.
+
+Neither the budget nor the number of workers has a say here, so the same image always gives the same tree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bigimg.errors import UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import ImageSpec
+from bigimg.types import Shape
+
+SIDE_2D = 512
+"""Pixels along y and x of a chunk of a plane: 2**18 values, 0.3 ms to decode, a fraction of a screen."""
+SHARD_RATIO = 4
+"""Chunks along each side of a shard: 16 or 64 chunks an object, 4 to 50 MB, three levels a sweep."""
+COLORS = {"R", "G", "B", "A", "C", "M", "Y", "K", "grey"}
+"""Channels of these names belong to one picture and share a shard."""
+
+
+def default_chunks(axes: Sequence[Axis]) -> Shape:
+    """Return the chunk shape for an image with ``axes``: 512 x 512, or 64 x 64 x 64 for volumes.
+
+    Thin volumes get flat chunks of about as many values; one ``t`` and one ``c`` a chunk.
+
+    >>> default_chunks((Axis("z", 300), Axis("y", 2000), Axis("x", 40)))
+    (64, 64, 40)
+    >>> default_chunks((Axis("c", 3), Axis("z", 5), Axis("y", 2000), Axis("x", 2000)))
+    (1, 5, 256, 256)
+    """
+    depth = min(64, next((axis.size for axis in axes if axis.name == "z"), 1))
+    side = SIDE_2D >> round(math.log2(depth) / 2)
+    wanted = {"t": 1, "c": 1, "z": depth, "y": side, "x": side}
+    return tuple(min(wanted[axis.name], axis.size) for axis in axes)
+
+
+def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
+    """Return the shard shape: 4 chunks along each spatial axis, less where the image ends, one ``t``.
+
+    All channels of a colour picture share a shard, for they are read together.
+    """
+    color = bool(spec.channels) and len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
+    shards = []
+    for axis, chunk in zip(spec.axes, chunks, strict=True):
+        if axis.type == "space":
+            shards.append(cut_shard(axis.size, chunk, chunk * SHARD_RATIO))
+        else:
+            shards.append(axis.size if axis.name == "c" and color else chunk)
+    return tuple(shards)
+
+
+def cut_shard(size: int, chunk: int, shard: int) -> int:
+    """Return ``shard`` made no longer than a power of two of chunks that covers ``size``.
+
+    >>> cut_shard(600, 512, 2048), cut_shard(100, 100, 400), cut_shard(10000, 512, 2048)
+    (1024, 100, 2048)
+    """
+    return min(shard, chunk * (1 << (-(-size // chunk) - 1).bit_length()))
+
+
+def checked_chunks(spec: ImageSpec, chunks: Shape | None, shards: Shape | None) -> tuple[Shape, Shape]:
+    """Return chunk and shard shape, the user's where given, cut to the image.
+
+    Raises
+    ------
+    UsageError
+        A number is below 1, the lengths do not match the axes, or a shard is no multiple of its chunk.
+    """
+    names = " ".join(spec.dims)
+    for what, given in (("chunks", chunks), ("shards", shards)):
+        if given is not None and (len(given) != len(spec.axes) or min(given) < 1):
+            raise UsageError(f"{what} {given} do not fit axes {names}: give one number of at least 1 for each")
+    cut = default_chunks(spec.axes) if chunks is None else tuple(map(min, chunks, spec.shape))
+    if shards is None:
+        return cut, default_shards(spec, cut)
+    if any(s % c for s, c in zip(shards, chunks or cut, strict=True)):
+        raise UsageError(f"shards {shards} are not multiples of chunks {chunks or cut} (axes {names})")
+    ratio = (s // c for s, c in zip(shards, chunks or cut, strict=True))
+    wanted = tuple(c * r for c, r in zip(cut, ratio, strict=True))
+    return cut, tuple(map(cut_shard, spec.shape, cut, wanted))

@@ -1,0 +1,95 @@
+"""The levels of a pyramid: shapes by ceil, factors, spacings and origins.
+
+Level 0 is full resolution. An axis of space is halved from a level to the next while its spacing is under
+twice the smallest, so a volume of thick slices first becomes isotropic and then shrinks evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bigimg.geometry.axes import Axis
+from bigimg.types import Method, Shape
+
+CENTERED: frozenset[Method] = frozenset({"mean", "mode", "min", "max", "gaussian"})
+"""Methods whose coarse pixel stands for its whole window, so its centre moves by (f - 1) / 2 pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a pyramid, one number an axis in each tuple."""
+
+    index: int
+    shape: Shape
+    """Pixels."""
+    factors: Shape
+    """Level 0 pixels a pixel of this level covers."""
+    step: Shape
+    """Pixels of the level below that a pixel of this level covers: 1 or 2."""
+    spacing: tuple[float, ...]
+    """Distance of neighbouring pixel centres, in the unit of the axis."""
+    origin: tuple[float, ...]
+    """Coordinate of the centre of pixel 0, in the unit of the axis."""
+
+
+def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
+    """Return 2 for each axis that is halved above a level with ``shape`` and ``factors``, else 1.
+
+    >>> axes = (Axis("z", 50, spacing=4.0), Axis("y", 900), Axis("x", 900))
+    >>> next_step(axes, (50, 900, 900), (1, 1, 1)), next_step(axes, (50, 225, 225), (1, 4, 4))
+    ((1, 2, 2), (2, 2, 2))
+    """
+    spacing = {
+        i: abs(axis.spacing) * f
+        for i, (axis, size, f) in enumerate(zip(axes, shape, factors, strict=True))
+        if axis.type == "space" and size > 1
+    }
+    smallest = min(spacing.values(), default=0.0)
+    # A spacing of exactly twice the smallest is not halved; 1e-9 keeps float noise from deciding.
+    return tuple(2 if i in spacing and spacing[i] < 2 * smallest * (1 - 1e-9) else 1 for i in range(len(axes)))
+
+
+def level_at(axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method) -> Level:
+    """Return level ``index`` with its spacing and origin worked out."""
+    shift = 0.5 if method in CENTERED else 0.0
+    return Level(
+        index,
+        shape,
+        factors,
+        step,
+        tuple(axis.spacing * f for axis, f in zip(axes, factors, strict=True)),
+        tuple(axis.origin + axis.spacing * (f - 1) * shift for axis, f in zip(axes, factors, strict=True)),
+    )
+
+
+def plan_levels(
+    axes: Sequence[Axis], chunks: Shape, *, method: Method, count: int | None = None
+) -> tuple[Level, ...]:
+    """Return the levels from full resolution until every halved axis fits one chunk.
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+    chunks : tuple of int
+        Pixels a chunk has along each axis.
+    method : str
+        Decides only the half-pixel shift of the origins.
+    count : int, optional
+        Make just this many levels, level 0 included (fewer when there is nothing left to halve).
+    """
+    shape = tuple(axis.size for axis in axes)
+    ones = (1,) * len(axes)
+    levels = [level_at(axes, 0, ones, ones, shape, method)]
+    while count is None or len(levels) < count:
+        last = levels[-1]
+        step = next_step(axes, last.shape, last.factors)
+        if max(step) == 1:
+            break
+        halved = [size > c for size, c, s in zip(last.shape, chunks, step, strict=True) if s == 2]
+        if count is None and not any(halved):
+            break
+        shape = tuple(-(-size // s) for size, s in zip(last.shape, step, strict=True))
+        factors = tuple(f * s for f, s in zip(last.factors, step, strict=True))
+        levels.append(level_at(axes, len(levels), factors, step, shape, method))
+    return tuple(levels)
