@@ -1,0 +1,167 @@
+"""The reader of a file: its format is chosen by content first, by name second.
+
+Built-in formats are a table of names, so that nothing is imported until one is chosen. Other packages add
+theirs by an entry point in the group ``bigimg.readers`` that loads to a :class:`Format`; these are asked
+only when no built-in one matches.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from bigimg.errors import UnknownFormatError
+from bigimg.readers import sniffing
+
+if TYPE_CHECKING:  # the contract brings numpy along, which choosing a format does not need
+    from bigimg.reader import Reader
+
+GROUP = "bigimg.readers"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file and how to open it."""
+
+    name: str
+    """Short and lower case: ``tiff``."""
+    title: str
+    """For people: ``TIFF, BigTIFF, OME-TIFF``."""
+    opener: str
+    """``module:function``, imported on first use; called as ``function(path, series=...)``."""
+    extensions: tuple[str, ...]
+    """Usual endings of the name in lower case, with the dot."""
+    matches: Callable[[bytes, str], bool]
+    """Whether the first 4 KiB and the file name in lower case are of this format."""
+    library: str
+    """The package that decodes it."""
+
+
+BUILT_IN = (
+    Format(
+        "tiff",
+        "TIFF, BigTIFF, OME-TIFF, SVS",
+        "bigimg.readers.tiff:open_tiff",
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"),
+        sniffing.is_tiff,
+        "tifffile",
+    ),
+    Format("png", "PNG", "bigimg.readers.vips:open_png", (".png",), sniffing.is_png, "pyvips"),
+    Format(
+        "jpeg",
+        "JPEG",
+        "bigimg.readers.vips:open_jpeg",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        sniffing.is_jpeg,
+        "pyvips",
+    ),
+    Format(
+        "nifti",
+        "NIfTI",
+        "bigimg.readers.nifti:open_nifti",
+        (".nii", ".nii.gz", ".hdr", ".img"),
+        sniffing.is_nifti,
+        "nibabel",
+    ),
+    Format("npy", "numpy array", "bigimg.readers.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
+    Format(
+        "pictures",
+        "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more",
+        "bigimg.readers.pictures:open_picture",
+        (
+            *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif"),
+            *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi"),
+            *(".dds", ".pcx", ".xpm", ".tga"),
+        ),
+        sniffing.is_picture,
+        "pillow",
+    ),
+)
+"""The formats that come with bigimg, in the order in which they are asked."""
+
+
+def find_format(path: str | os.PathLike[str]) -> Format:
+    """Return the format of the file at ``path``, from its first 4 KiB and then its name.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    UnknownFormatError
+        No format matches, or one that is known by sight but not read.
+    InputError
+        The system does not let us read it.
+    """
+    name = os.fspath(path)
+    head = sniffing.read_head(name)
+    if not head:
+        raise UnknownFormatError(f"{name}: is empty (0 bytes); copy or download it again")
+    lower = os.path.basename(name).lower()
+    matching = [known for known in BUILT_IN if known.matches(head, lower)]
+    if not matching:
+        outside, broken = outside_formats()
+        matching = [known for known in outside if known.matches(head, lower)]
+        if not matching:
+            raise UnknownFormatError(_refusal(name, head, lower, (*BUILT_IN, *outside), broken))
+    # More than one claim is settled by the name; the order of the table decides what is left.
+    return next((known for known in matching if lower.endswith(known.extensions)), matching[0])
+
+
+def outside_formats() -> tuple[list[Format], list[str]]:
+    """Return the formats that other installed packages offer, and a sentence for each that fails to load."""
+    from importlib.metadata import entry_points  # 20 ms that a built-in format does not pay
+
+    formats: list[Format] = []
+    broken: list[str] = []
+    for entry in entry_points(group=GROUP):
+        try:
+            found = entry.load()
+        except (ImportError, AttributeError) as error:
+            broken.append(f"the outside reader {entry.name!r} ({entry.value}) does not load: {error}")
+            continue
+        if isinstance(found, Format):
+            formats.append(found)
+        else:
+            broken.append(f"the outside reader {entry.name!r} ({entry.value}) is not a Format")
+    return formats, broken
+
+
+def open_file(path: str | os.PathLike[str], *, series: int | None = None) -> Reader:
+    """Return a reader of the file at ``path``.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    series : int, optional
+        Which image of a file that holds several; the first by default.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        As :func:`find_format`, and what the reader of the format finds wrong.
+    """
+    module, _, function = find_format(path).opener.partition(":")
+    opener = getattr(importlib.import_module(module), function)
+    return cast("Reader", opener(os.fspath(path), series=series))
+
+
+def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], broken: list[str]) -> str:
+    """Return on one line why no reader takes the file, and what to do."""
+    other = sniffing.other_format(head, lower)
+    if other is not None:
+        what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
+    else:
+        names = ", ".join(known.title for known in tried)
+        remedy = next(
+            (
+                f"its name says {known.title} but its content does not: copy or download it again"
+                for known in tried
+                if lower.endswith(known.extensions)
+            ),
+            "convert it to one of these",
+        )
+        what = f"begins with {head[:8]!r}, no image format that bigimg knows (tried {names}); {remedy}"
+    return "; ".join((f"{path}: {what}", *broken))

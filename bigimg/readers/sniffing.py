@@ -1,0 +1,156 @@
+"""What the first bytes of a file say it is.
+
+Only signatures live here, and only the standard library is imported: choosing a reader must cost nothing.
+Each check takes the head (the first 4 KiB) and the file name in lower case; the name is asked only where a
+format has no signature of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError
+
+HEAD_BYTES = 4096
+"""Enough for every signature here: the last one, of NIfTI inside gzip, needs 352 inflated bytes."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NIFTI2 = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
+_PNM = tuple(b"P" + bytes((kind, white)) for kind in b"123456fF" for white in b"\n \r\t")
+_JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
+
+PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
+    # name of the Pillow plugin, its module, offset of the signature, signatures
+    ("BMP", "BmpImagePlugin", 0, (b"BM",)),
+    ("GIF", "GifImagePlugin", 0, (b"GIF87a", b"GIF89a")),
+    ("WEBP", "WebPImagePlugin", 8, (b"WEBPVP8",)),
+    ("JPEG2000", "Jpeg2KImagePlugin", 0, (_JP2, b"\xff\x4f\xff\x51")),
+    ("AVIF", "AvifImagePlugin", 4, (b"ftypavif", b"ftypavis")),
+    ("PPM", "PpmImagePlugin", 0, _PNM),
+    ("ICO", "IcoImagePlugin", 0, (b"\0\0\1\0",)),
+    ("PSD", "PsdImagePlugin", 0, (b"8BPS",)),
+    ("SGI", "SgiImagePlugin", 0, (b"\x01\xda",)),
+    ("SUN", "SunImagePlugin", 0, (b"\x59\xa6\x6a\x95",)),
+    ("QOI", "QoiImagePlugin", 0, (b"qoif",)),
+    ("DDS", "DdsImagePlugin", 0, (b"DDS ",)),
+    ("PCX", "PcxImagePlugin", 0, (b"\x0a\x00\x01", b"\x0a\x02\x01", b"\x0a\x03\x01", b"\x0a\x05\x01")),
+    ("XPM", "XpmImagePlugin", 0, (b"/* XPM */",)),
+)  # fmt: skip
+"""Pictures that Pillow decodes by itself. EPS, WMF, HDF5 and the like are left out: for those it calls other
+programs or only knows the name."""
+
+_OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
+    ("DICOM", 128, (b"DICM",)),
+    ("HDF5 (also Imaris and MINC 2)", 0, (b"\x89HDF\r\n\x1a\n",)),
+    ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
+    ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
+    ("Leica LIF", 0, (b"\x70\0\0\0",)),
+    ("NRRD", 0, (b"NRRD00",)),
+    ("MetaImage", 0, (b"ObjectType", b"NDims", b"CompressedData =")),
+    ("MRC", 208, (b"MAP ", b"MAP\0")),
+    ("FITS", 0, (b"SIMPLE  =",)),
+    ("NetCDF or MINC 1", 0, (b"CDF\x01", b"CDF\x02")),
+    ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
+    ("OpenEXR", 0, (b"\x76\x2f\x31\x01",)),
+    ("Radiance HDR", 0, (b"#?RADIANCE", b"#?RGBE")),
+    ("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")),
+    ("JPEG XR", 0, (b"II\xbc\x01",)),
+    ("HEIF", 4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")),
+    ("PDF", 0, (b"%PDF-",)),
+    ("PostScript", 0, (b"%!PS",)),
+    ("zip archive (also numpy .npz)", 0, (b"PK\x03\x04",)),
+    ("HTML page (a download that failed?)", 0, (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML")),
+    ("Git LFS pointer (run git lfs pull)", 0, (b"version https://git-lfs",)),
+)
+_OTHER_NAMES = {
+    ".dcm": "DICOM", ".mgh": "FreeSurfer MGH", ".mgz": "FreeSurfer MGH", ".brik": "AFNI", ".head": "AFNI",
+    ".par": "Philips PAR/REC", ".rec": "Philips PAR/REC", ".mhd": "MetaImage", ".mha": "MetaImage",
+    ".mrc": "MRC", ".map": "MRC", ".svg": "SVG", ".hdr": "Analyze 7.5", ".v": "ECAT",
+}  # fmt: skip
+
+
+def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
+    """Return the first ``size`` bytes of the file at ``path``.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    UnknownFormatError
+        It is a folder.
+    InputError
+        The system refuses; the message gives its reason.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputNotFoundError(f"{path}: no such file; check the name and the folder") from None
+    except IsADirectoryError:
+        raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({os.strerror(error.errno or 0)}); check it and its rights"
+        ) from error
+
+
+def is_tiff(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a TIFF or BigTIFF."""
+    return head.startswith(_TIFF)
+
+
+def is_png(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a PNG."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def is_jpeg(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a JPEG."""
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def is_npy(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a numpy array file."""
+    return head.startswith(b"\x93NUMPY")
+
+
+def is_nifti(head: bytes, name: str) -> bool:
+    """Return whether ``head``, plain or in gzip, begins a NIfTI; a bare ``.img`` has no header to ask."""
+    plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
+    magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
+    return magic or (name.endswith((".img", ".img.gz")) and not other_format(head, ""))
+
+
+def is_picture(head: bytes, name: str) -> bool:
+    """Return whether Pillow has a plugin for ``head``."""
+    return picture_plugin(head, name) is not None
+
+
+def picture_plugin(head: bytes, name: str) -> tuple[str, str] | None:
+    """Return the name of the Pillow plugin for ``head`` and the module it is in, None when there is none."""
+    for plugin, module, offset, signatures in PICTURES:
+        if head.startswith(signatures, offset):
+            return plugin, module
+    # TGA has no signature; its second and third bytes are a colour-map flag and an image type.
+    if name.endswith(".tga") and len(head) > 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11):
+        return "TGA", "TgaImagePlugin"
+    return None
+
+
+def other_format(head: bytes, name: str) -> str | None:
+    """Return the title of a format that bigimg knows by sight and does not read, None when unknown."""
+    for title, offset, signatures in _OTHERS:
+        if head.startswith(signatures, offset):
+            return title
+    return next(
+        (title for ending, title in _OTHER_NAMES.items() if name.removesuffix(".gz").endswith(ending)), None
+    )
+
+
+def inflate(head: bytes, size: int = 600) -> bytes:
+    """Return at most ``size`` bytes of the gzip stream that ``head`` begins; nothing when it is damaged."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, size)
+    except zlib.error:
+        return b""
