@@ -1,0 +1,109 @@
+"""The memory budget: what a person asks for, what the machine has, and what is in use.
+
+Units: 1 MB = 10**6 bytes, 1 MiB = 2**20.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bigimg.errors import UsageError
+
+MOST = 4_000_000_000
+"""Bytes of the largest budget that is taken without being asked for."""
+
+_POWERS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+
+
+def as_bytes(memory: int | float | str) -> int:
+    """Return a number of bytes from a number or a text such as ``512MB``, ``1.5 GiB``, ``2g``.
+
+    Raises
+    ------
+    UsageError
+        The text has no number or an unknown unit, or the number is not positive.
+
+    >>> as_bytes("512MB"), as_bytes("1GiB"), as_bytes(1000)
+    (512000000, 1073741824, 1000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?i?)b?\s*", str(memory).lower())
+    if not found or found[2] not in _POWERS or float(found[1]) * _POWERS[found[2]] < 1:
+        raise UsageError(f"memory {memory!r} is not a size: write a number with a unit, as in 512MB or 2GiB")
+    return int(float(found[1]) * _POWERS[found[2]])
+
+
+def budget_bytes(memory: int | float | str | None) -> int:
+    """Return the budget in bytes: ``memory``, else ``BIGIMG_MEMORY``, else half of what is free, at most 4 GB."""
+    asked = memory if memory is not None else os.environ.get("BIGIMG_MEMORY") or None
+    return as_bytes(asked) if asked is not None else default_budget()
+
+
+def default_budget() -> int:
+    """Return half of the free bytes of the machine and of this process's own memory groups, at most 4 GB."""
+    free = min([int(psutil.virtual_memory().available), *_free_in_groups()])
+    return min(free // 2, MOST)
+
+
+def resident_bytes() -> int:
+    """Return the bytes of memory this process has resident now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def human_bytes(count: float) -> str:
+    """Return a size for a person.
+
+    >>> human_bytes(999), human_bytes(805_306_368), human_bytes(1.5e12)
+    ('999 B', '805 MB', '1.50 TB')
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power * 0.9995:
+            scaled = count / 10**power
+            return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:#.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def _free_in_groups() -> Iterator[int]:
+    """Yield the free bytes of each control group from this process's own upwards.
+
+    A limit often sits on a parent, and ``/sys/fs/cgroup/memory.max`` alone is the root's, not ours.
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, limit, usage, cache = Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            root = Path("/sys/fs/cgroup/memory")
+            limit, usage, cache = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root):
+                yield from _free_in_group(folder, limit, usage, cache)
+
+
+def _free_in_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+    """Yield limit less usage of one group; page cache that can be dropped counts as free."""
+    try:
+        most = int((folder / limit).read_text())
+        used = int((folder / usage).read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such file, or the word "max": no limit here
+        return
+    if most < 2**60:
+        yield max(0, most - used + int(stat.get(cache, 0)))

@@ -1,0 +1,162 @@
+"""What a person asks of a conversion, checked and converted at the door."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from bigimg.errors import UsageError
+from bigimg.geometry.axes import long_unit
+from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.planning.memory import budget_bytes
+from bigimg.types import Kind, Method, Shape
+
+CodecName = Literal["lz4", "zstd", "none"]
+type Lengths = Mapping[str, int] | Sequence[int] | int
+"""Pixels by axis name, in the order of the axes, or one number for every axis of space."""
+
+METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
+"""How levels are made when nothing is asked for: ids are never averaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of one conversion."""
+
+    memory: int
+    """Budget in bytes."""
+    workers: int | None = None
+    """At most this many; None for one a CPU."""
+    chunks: Lengths | None = None
+    shards: Lengths | None = None
+    codec: CodecName = "lz4"
+    levels: int | None = None
+    """Number of levels, level 0 included; None until every halved axis fits one chunk."""
+    method: Method | None = None
+    kind: Kind | None = None
+    spacing: Mapping[str, tuple[float, str | None]] | None = None
+    """Spacing and unit by axis, in place of what the file says."""
+    channels: tuple[str, ...] | None = None
+    """Channel names, in place of what the file says."""
+
+
+def options(
+    *,
+    memory: int | float | str | None = None,
+    workers: int | None = None,
+    chunks: Lengths | None = None,
+    shards: Lengths | None = None,
+    codec: CodecName = "lz4",
+    levels: int | None = None,
+    method: Method | None = None,
+    kind: Kind | None = None,
+    spacing: str | Mapping[str, float | tuple[float, str | None]] | None = None,
+    channels: Sequence[str] | None = None,
+) -> Options:
+    """Return checked :class:`Options`.
+
+    Raises
+    ------
+    UsageError
+        A value is none of those allowed; the message lists them.
+    """
+    for name, value, allowed in (
+        ("codec", codec, get_args(CodecName)),
+        ("method", method, get_args(Method.__value__)),
+        ("kind", kind, get_args(Kind.__value__)),
+    ):
+        if value is not None and value not in allowed:
+            raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+    for name, number in (("workers", workers), ("levels", levels)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is {number}; it must be at least 1")
+    return Options(
+        memory=budget_bytes(memory),
+        workers=workers,
+        chunks=chunks,
+        shards=shards,
+        codec=codec,
+        levels=levels,
+        method=method,
+        kind=kind,
+        spacing=_spacing(spacing),
+        channels=tuple(channels) if channels is not None else None,
+    )
+
+
+def _spacing(
+    spacing: str | Mapping[str, float | tuple[float, str | None]] | None,
+) -> dict[str, tuple[float, str | None]] | None:
+    """Return spacing and unit by axis, from a mapping or a text such as ``z=2,y=0.5,x=0.5um``.
+
+    A unit in the text holds for every axis before it that names none.
+
+    >>> _spacing("z=2,y=0.5,x=0.5um")["z"]
+    (2.0, 'micrometer')
+    """
+    if spacing is None:
+        return None
+    if isinstance(spacing, str):
+        found: dict[str, tuple[float, str | None]] = {}
+        unit: str | None = None
+        for part in reversed(spacing.split(",")):
+            match = re.fullmatch(r"\s*([tzyx])\s*=\s*([0-9.eE+-]+?)\s*([a-zA-Zµμå]*)\s*", part)
+            try:
+                number = float(match[2]) if match else 0.0
+            except ValueError:
+                number = 0.0
+            if match is None or not number > 0:
+                raise UsageError(f"spacing {part.strip()!r} is not understood: write for example z=2,y=0.5,x=0.5um")
+            unit = long_unit(match[3]) or (unit if match[1] != "t" else None)
+            found[match[1]] = number, unit
+        return found
+    pairs = {name: v if isinstance(v, tuple) else (v, None) for name, v in spacing.items()}
+    if any(not (math.isfinite(n) and n > 0) for n, _ in pairs.values()):
+        raise UsageError(f"spacing {dict(spacing)} must be positive numbers by axis name")
+    return {name: (float(n), long_unit(unit)) for name, (n, unit) in pairs.items()}
+
+
+def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
+    """Return ``given`` chunk or shard lengths as one number an axis; 1 along axes that a number leaves out.
+
+    Raises
+    ------
+    UsageError
+        An axis is unknown, or the number of lengths is not that of the axes.
+    """
+    if given is None:
+        return None
+    if isinstance(given, int):
+        return tuple(given if axis.type == "space" else 1 for axis in spec.axes)
+    if isinstance(given, Mapping):
+        for name in given:
+            spec.axis(name)
+        return tuple(given.get(name, 1) for name in spec.dims)
+    if len(given) != len(spec.axes):
+        raise UsageError(f"{what} {tuple(given)} do not fit axes {' '.join(spec.dims)}: give one number for each")
+    return tuple(given)
+
+
+def described(spec: ImageSpec, asked: Options) -> ImageSpec:
+    """Return ``spec`` with what the person says of it in place of what the file says.
+
+    Raises
+    ------
+    UsageError
+        There is no such axis, or the number of channel names is wrong.
+    """
+    axes = list(spec.axes)
+    for name, (number, unit) in (asked.spacing or {}).items():
+        i = spec.axis(name)
+        axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)
+    channels = spec.channels
+    if asked.channels is not None:
+        count = spec.shape[spec.axis("c")] if "c" in spec.dims else 0
+        if len(asked.channels) != count:
+            raise UsageError(f"{len(asked.channels)} channel names for {count} channels: name each of them")
+        colors = [c.color for c in spec.channels] or [None] * count
+        channels = tuple(map(Channel, asked.channels, colors))
+    return replace(spec, axes=tuple(axes), channels=channels, kind=asked.kind or spec.kind)
