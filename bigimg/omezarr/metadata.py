@@ -1,0 +1,300 @@
+"""OME-Zarr and zarr JSON as we write it: the documents of arrays, groups and images.
+
+With its mirror :mod:`~bigimg.omezarr.parse` the only module that knows how they are spelled: OME-Zarr 0.4
+(attributes at the top, zarr v2), 0.5 (under ``ome``, zarr v3) and 0.6 (named coordinate systems). Pure
+functions that return dicts, without files and without zarr. What OME-Zarr has no word for goes under
+``bigimg``. Published schemas of all three versions, and the pydantic models, accept what is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+import numpy as np
+
+from bigimg.geometry.affine import Affine
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import Level
+from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.shard import ShardLayout
+from bigimg.types import DType, Json, Method, Shape
+
+type Version = Literal["0.4", "0.5", "0.6"]
+type Document = dict[str, Json]
+type Windows = tuple[float, float] | Sequence[tuple[float, float]]
+"""Low and high for all channels, or one such pair for each."""
+
+FORMAT = 1
+"""Version of the ``bigimg`` attributes; a reader refuses what is newer."""
+MANIFEST = "bigimg/manifest"
+COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
+"""Given in turn to channels that come without a colour; a lone channel is white."""
+ALIGNED = 0.9
+"""Least cosine between an axis and a direction of the body that names it: up to 25 degrees oblique."""
+DIRECTIONS = (
+    ("right-to-left", "left-to-right"),
+    ("anterior-to-posterior", "posterior-to-anterior"),
+    ("superior-to-inferior", "inferior-to-superior"),
+)
+"""RFC-4 names for x, y, z of the world (RAS+), against it and along it."""
+
+
+def dumps(document: Mapping[str, Json]) -> bytes:
+    """Return ``document`` as the strict JSON that we write, the same bytes for the same values."""
+    return json.dumps(strict(dict(document)), indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def strict(value: Json) -> Json:
+    """Return ``value`` with NaN and infinities as the strings zarr uses: JSON has no numbers for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    return value
+
+
+# ---------------------------------------------------------------------------------------------- zarr, written
+
+
+def group_metadata(attributes: Mapping[str, Json]) -> Document:
+    """Return the ``zarr.json`` of a group."""
+    return {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
+
+
+def array_metadata(
+    layout: ShardLayout, dims: Sequence[str], attributes: Mapping[str, Json] | None = None
+) -> Document:
+    """Return the ``zarr.json`` of an array of shards, as ``zarr.create_array`` would write it."""
+    sharding: Json = {
+        "name": "sharding_indexed",
+        "configuration": {
+            "chunk_shape": list(layout.chunk),
+            "codecs": layout.codec.metadata(layout.dtype),
+            "index_codecs": [_bytes_codec(np.dtype(np.uint64)), {"name": "crc32c"}],
+            "index_location": "end",
+        },
+    }
+    document = _array(layout.shape, layout.dtype, layout.shard, [sharding])
+    return document | {"attributes": dict(attributes or {}), "dimension_names": list(dims)}
+
+
+def plain_array_metadata(shape: Shape, dtype: DType, chunks: Shape) -> Document:
+    """Return the ``zarr.json`` of a small array without shards: bytes and crc32c."""
+    return _array(shape, dtype, chunks, [_bytes_codec(dtype), {"name": "crc32c"}])
+
+
+def _array(shape: Shape, dtype: DType, chunks: Shape, codecs: list[Json]) -> Document:
+    fill: Json = {"b": False, "f": 0.0}.get(dtype.kind, 0)
+    return {
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": codecs,
+        "attributes": {},
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+
+
+def _bytes_codec(dtype: DType) -> Json:
+    if dtype.itemsize == 1:
+        return {"name": "bytes"}
+    return {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+# ------------------------------------------------------------------------------------------ OME-Zarr, written
+
+
+def image_attributes(
+    spec: ImageSpec,
+    levels: Sequence[Level],
+    *,
+    method: Method,
+    name: str,
+    window: Windows | None = None,
+    version: Version = "0.5",
+) -> Document:
+    """Return the attributes of the root group of an image.
+
+    Parameters
+    ----------
+    spec : ImageSpec
+    levels : sequence of Level
+        Stored as the arrays ``0``, ``1``, …
+    method : str
+        How the levels were made.
+    name : str
+        For people; viewers show it.
+    window : (low, high) or one pair a channel, optional
+        Display window in *stored* values, for when ``spec.window`` does not say one.
+    version : str
+        Of OME-Zarr.
+    """
+    multiscale: Document = {"name": name}
+    axes: list[Json] = [_axis(axis, spec) for axis in spec.axes]
+    if version == "0.6":
+        multiscale |= _systems(spec, axes)
+    else:
+        multiscale["axes"] = axes
+    multiscale["datasets"] = [_dataset(level, version) for level in levels]
+    multiscale["type"] = method
+    multiscale["metadata"] = {
+        "method": method,
+        "description": f"{method} of windows of the level below, by bigimg",
+    }
+    ome: Document = {"multiscales": [multiscale]}
+    if (omero := _omero(spec, window)) is not None:
+        ome["omero"] = omero
+    if spec.kind == "labels" and spec.dtype.kind in "iu":
+        ome["image-label"] = {}
+    if version == "0.4":
+        multiscale["version"] = version
+        for key in ("omero", "image-label"):
+            if key in ome:
+                ome[key] = cast(Document, ome[key]) | {"version": version}
+        return ome | {"bigimg": _own_block(spec, method)}
+    return {"ome": {"version": version} | ome, "bigimg": _own_block(spec, method)}
+
+
+def _axis(axis: Axis, spec: ImageSpec) -> Document:
+    entry: Document = {"name": axis.name, "type": axis.type}
+    if axis.unit is not None:
+        entry["unit"] = axis.unit
+    direction = _direction(axis, spec.world)
+    # RFC-4: a member of the axis that readers of 0.5 which do not know it pass over, as its schema allows.
+    return entry if direction is None else entry | {"orientation": {"type": "anatomical", "value": direction}}
+
+
+def _direction(axis: Axis, world: Affine | None) -> str | None:
+    """Return the RFC-4 name of the direction in which the index along ``axis`` grows."""
+    if world is None or axis.type != "space":
+        return None
+    column = np.asarray(world)[:3, "xyz".index(axis.name)] * math.copysign(1, axis.spacing)
+    length = float(np.linalg.norm(column))
+    main = int(np.argmax(np.abs(column)))
+    if not length or abs(column[main]) < ALIGNED * length:
+        return None
+    return DIRECTIONS[main][int(column[main] > 0)]
+
+
+def _dataset(level: Level, version: Version) -> Document:
+    path = str(level.index)
+    # OME-Zarr wants scales above zero: which axes run backwards is said under "bigimg".
+    scale: Document = {"type": "scale", "scale": [abs(s) for s in level.spacing]}
+    translation: Document = {"type": "translation", "translation": list[Json](level.origin)}
+    if version != "0.6":
+        return {"path": path, "coordinateTransformations": [scale, translation]}
+    sequence: Document = {
+        "type": "sequence",
+        "transformations": [scale, translation],
+        "input": {"path": path},
+        "output": {"name": "physical"},
+    }
+    return {"path": path, "coordinateTransformations": [sequence]}
+
+
+def _systems(spec: ImageSpec, axes: list[Json]) -> Document:
+    """Return coordinate systems of 0.6; with a world, the affine that leads to it."""
+    systems: list[Json] = [{"name": "physical", "axes": axes}]
+    if spec.world is None or "z" not in spec.dims:
+        return {"coordinateSystems": systems}
+    systems.append(
+        {"name": "RAS", "axes": [{"name": axis.name, "type": axis.type, "unit": "millimeter"}
+                                 if axis.type == "space" else entry
+                                 for axis, entry in zip(spec.axes, axes, strict=True)]}
+    )  # fmt: skip
+    matrix = np.eye(len(axes), len(axes) + 1)
+    where = [spec.axis(name) for name in "xyz"]
+    matrix[np.ix_(where, [*where, len(axes)])] = np.asarray(spec.world)[:3]
+    affine: Document = {
+        "type": "affine",
+        "affine": cast(list[Json], matrix.tolist()),
+        "input": {"name": "physical"},
+        "output": {"name": "RAS"},
+    }
+    return {"coordinateSystems": systems, "coordinateTransformations": [affine]}
+
+
+def _omero(spec: ImageSpec, window: Windows | None) -> Document | None:
+    """Return how to show the channels, or None where nothing is known or colours would mean nothing."""
+    count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
+    windows = _stored_windows(spec, window, count)
+    if spec.kind != "image" or windows is None:
+        return None
+    limits: tuple[float, float] | None = None
+    if spec.dtype.kind in "iu" and spec.dtype.itemsize <= 2:
+        limits = (np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max)
+    channels = list(spec.channels) or [Channel(f"Channel {i}" if count > 1 else "grey") for i in range(count)]
+    entries: list[Json] = []
+    for i, (channel, (low, high)) in enumerate(zip(channels, windows, strict=True)):
+        smallest, largest = limits or (low, high)
+        entries.append(
+            {
+                "label": channel.name,
+                "color": (channel.color or (COLORS[i % len(COLORS)] if count > 1 else "FFFFFF")).upper(),
+                "window": {
+                    "min": float(min(smallest, low)),
+                    "max": float(max(largest, high)),
+                    "start": float(low),
+                    "end": float(high),
+                },
+                # Alpha shown as one more colour would wash out the picture.
+                "active": channel.name != "A",
+                "inverted": False,
+                "coefficient": 1,
+                "family": "linear",
+            }
+        )
+    defaults: Document = {"model": "color" if count > 1 else "greyscale", "defaultT": 0}
+    defaults["defaultZ"] = spec.shape[spec.axis("z")] // 2 if "z" in spec.dims else 0
+    return {"channels": entries, "rdefs": defaults}
+
+
+def _stored_windows(spec: ImageSpec, window: Windows | None, count: int) -> list[tuple[float, float]] | None:
+    """Return one display window a channel in stored values: the file's own, else ``window``, else 8 bits."""
+    low: float
+    high: float
+    if spec.window is not None:
+        low, high = spec.window
+        if spec.scaling is not None and spec.scaling.slope:
+            slope, intercept = spec.scaling.slope, spec.scaling.intercept
+            low, high = sorted(((low - intercept) / slope, (high - intercept) / slope))
+    elif window is not None and len(window) and not isinstance(window[0], int | float | np.number):
+        pairs = [(float(pair[0]), float(pair[1])) for pair in cast(Sequence[tuple[float, float]], window)]
+        return pairs if all(map(math.isfinite, np.ravel(pairs))) else None
+    elif window is not None:
+        low, high = cast(tuple[float, float], window)
+    elif spec.dtype.kind == "b":
+        low, high = 0, 1
+    elif spec.dtype.itemsize == 1:
+        low, high = np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max
+    else:
+        return None
+    return [(float(low), float(high))] * count if math.isfinite(low) and math.isfinite(high) else None
+
+
+def _own_block(spec: ImageSpec, method: Method) -> Document:
+    """Return what only bigimg reads back; no time, no host, so that the same file gives the same bytes."""
+    block: Document = {
+        "format": FORMAT,
+        "kind": spec.kind,
+        "method": method,
+        "world": None if spec.world is None else [list(row) for row in spec.world],
+        "scaling": None if spec.scaling is None else [spec.scaling.slope, spec.scaling.intercept],
+        "window": None if spec.window is None else list(spec.window),
+        "channels": [[channel.name, channel.color] for channel in spec.channels],
+        "meta": strict(dict(spec.meta)),
+        "notes": list(spec.notes),
+        "manifest": MANIFEST,
+    }
+    if backwards := [axis.name for axis in spec.axes if axis.spacing < 0]:
+        block["backwards"] = list[Json](backwards)
+    return block
