@@ -1,8 +1,9 @@
 """Any region of uncompressed pixels in a file, read with ``pread`` and no more memory than the region.
 
 Plain TIFF strips, ``.nii``, ``.npy`` and raw volumes are the same thing: C-order numbers from some byte on.
-What only this module knows is how to turn a region into few system calls: runs that touch are read straight
-into the result, runs with small gaps are read together and cut out of a buffer of ``READ_BYTES``.
+What only this module knows is how to turn a region into few reads (:func:`gather`): runs that touch are read
+straight into the result, runs with small gaps are read together and cut out of a buffer of ``READ_BYTES``.
+:class:`RawReader` makes a reader of such a file and a spec, whatever order its axes have.
 
 The file is not mapped: a mapped page counts as resident memory, and a file cut while it is read would end
 the process with SIGBUS instead of an error that names it.
@@ -13,13 +14,16 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.region import shape_of
+from bigimg.geometry.spec import ImageSpec
+from bigimg.reader import Access
 from bigimg.types import Array, DType, Region, Shape
 
 READ_BYTES = 1 << 20
@@ -27,6 +31,9 @@ READ_BYTES = 1 << 20
 
 GAP_BYTES = 16 << 10
 """Runs with smaller gaps are read as one: a ``pread`` costs about 2 µs, in which memory moves 16 KiB."""
+
+CHUNK = 64
+"""Pixels along the fastest axis said to be read at once: any would do; this divides every block of ours."""
 
 
 class RawFile:
@@ -68,14 +75,10 @@ class RawFile:
         InputError
             The file ends within the region.
         """
-        result = np.empty(shape_of(region), self.dtype)
         descriptor = self._descriptor or self._open()
-        flat = result.reshape(-1)
-        if flat.size:
-            self._fill(descriptor, flat, region)
-        if result.dtype.isnative:
-            return result
-        return result.byteswap(inplace=True).view(result.dtype.newbyteorder("="))
+        result = np.empty(shape_of(region), self.dtype)
+        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
+        return as_native(result)
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -101,37 +104,10 @@ class RawFile:
         self._descriptor = descriptor
         return descriptor
 
-    def _fill(self, descriptor: _Descriptor, flat: Array, region: Region) -> None:
-        first, steps = _coalesce(region, self.shape)
-        outer, inner, rows = _split(steps, self.dtype.itemsize)
-        size = math.prod(step.size for step in inner)
-        indices = itertools.product(*(range(step.size) for step in outer))
-        for start, index in zip(range(0, flat.size, size), indices, strict=True):
-            position = first + sum(i * step.stride for i, step in zip(index, outer, strict=True))
-            part = flat[start : start + size]
-            if len(inner) == 1:
-                self._pread(descriptor, part, position)
-            else:
-                self._cut(descriptor, part, position, inner, rows)
-
-    def _cut(
-        self, descriptor: _Descriptor, flat: Array, position: int, steps: Sequence[_Step], rows: int
-    ) -> None:
-        """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
-        target = flat.reshape(tuple(step.size for step in steps))
-        strides = tuple(step.stride * self.dtype.itemsize for step in steps)
-        tail = sum((step.size - 1) * step.stride for step in steps[1:]) + 1
-        buffer = np.empty((min(rows, len(target)) - 1) * steps[0].stride + tail, self.dtype)
-        for row in range(0, len(target), rows):
-            some = target[row : row + rows]
-            used = buffer[: (len(some) - 1) * steps[0].stride + tail]
-            self._pread(descriptor, used, position + row * steps[0].stride)
-            some[...] = np.ndarray(some.shape, self.dtype, buffer, strides=strides)
-
-    def _pread(self, descriptor: _Descriptor, flat: Array, position: int) -> None:
-        """Fill ``flat``, which is contiguous, with the pixels from ``position`` on."""
+    def _pread(self, descriptor: _Descriptor, flat: Array, first: int) -> None:
+        """Fill ``flat`` with the pixels from number ``first`` on."""
         view = memoryview(flat.view(np.uint8))
-        byte = self.offset + position * self.dtype.itemsize
+        byte = self.offset + first * self.dtype.itemsize
         done = 0
         while done < len(view):  # Linux gives at most 2 GiB a call
             try:
@@ -168,6 +144,86 @@ class _Descriptor:
     def __del__(self) -> None:
         if hasattr(self, "number"):  # not when os.open failed
             os.close(self.number)
+
+
+class Pixels(Protocol):
+    """Pixels in the axis order of a file: a :class:`RawFile`, or one behind a compressor."""
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` in native byte order."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+@dataclass(frozen=True)
+class RawReader:
+    """A :class:`bigimg.reader.Reader` of pixels whose axes the file has in an order of its own."""
+
+    spec: ImageSpec
+    access: Access
+    source: str
+    pixels: Pixels
+    dims: tuple[str, ...]
+    """Axis names of ``pixels``, slowest first: those of the spec in any order."""
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``, as a transposed view where the orders differ."""
+        ours = self.spec.dims
+        part = self.pixels.read(tuple(region[ours.index(name)] for name in self.dims))
+        return part.transpose([self.dims.index(name) for name in ours])
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again."""
+        self.pixels.close()
+
+
+def as_native(array: Array) -> Array:
+    """Return ``array`` in native byte order, its bytes swapped in place where they have to be."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+
+
+def gather(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
+    """Fill ``result`` with ``region`` of C-order pixels, by few reads that go forwards.
+
+    Parameters
+    ----------
+    result : ndarray
+        C-contiguous, of the shape of ``region`` and the dtype of the pixels.
+    region : tuple of slice
+    shape : tuple of int
+        Pixels of the whole array along each axis.
+    read : callable
+        ``read(flat, first)`` fills a contiguous 1-D array with the pixels from number ``first`` on.
+    """
+    flat = result.reshape(-1)
+    first, steps = _coalesce(region, shape)
+    outer, inner, rows = _split(steps, result.itemsize)
+    size = math.prod(step.size for step in inner)
+    indices = itertools.product(*(range(step.size) for step in outer))
+    for start, index in zip(range(0, flat.size, size), indices, strict=True):
+        position = first + sum(i * step.stride for i, step in zip(index, outer, strict=True))
+        part = flat[start : start + size]
+        if len(inner) == 1:
+            read(part, position)
+        else:
+            _cut(part.reshape(tuple(step.size for step in inner)), position, inner, rows, read)
+
+
+def _cut(
+    target: Array, position: int, steps: list[_Step], rows: int, read: Callable[[Array, int], None]
+) -> None:
+    """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
+    row_stride = steps[0].stride
+    strides = tuple(step.stride * target.itemsize for step in steps)
+    tail = sum((step.size - 1) * step.stride for step in steps[1:]) + 1
+    buffer = np.empty((min(rows, len(target)) - 1) * row_stride + tail, target.dtype)
+    for row in range(0, len(target), rows):
+        some = target[row : row + rows]
+        read(buffer[: (len(some) - 1) * row_stride + tail], position + row * row_stride)
+        some[...] = np.ndarray(some.shape, target.dtype, buffer, strides=strides)
 
 
 class _Step(NamedTuple):

@@ -1,0 +1,276 @@
+"""A reader of NIfTI-1, NIfTI-2 and Analyze images, plain or behind gzip.
+
+nibabel reads the header and nothing more; the pixels are C-order numbers that :mod:`bigimg.readers.rawfile`
+or :mod:`bigimg.readers.rawgzip` reads. What only this module knows is what the header means: ``i j k`` are
+``x y z`` and lie in the file as ``z y x``, never flipped or reoriented, since the affine says where they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError, UsageError
+from bigimg.geometry.affine import Affine, world_from_index_affine
+from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.reader import Access
+from bigimg.readers.rawfile import CHUNK, READ_BYTES, RawFile, RawReader
+from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip, gzip_errors, open_gzip
+from bigimg.types import DType, Json, Kind, Shape
+
+if TYPE_CHECKING:
+    from nibabel.analyze import AnalyzeHeader
+
+UNITS = {1: "meter", 2: "millimeter", 3: "micrometer", 8: "second", 16: "millisecond", 24: "microsecond"}
+"""The units in ``xyzt_units``, three bits of space and three of time; hertz, ppm and radians are no times."""
+
+MILLIMETERS = {"meter": 1e3, "micrometer": 1e-3}
+"""What turns an affine in these units into one in millimetres."""
+
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
+
+LAYOUT = {"sizeof_hdr", "extents", "session_error", "regular", "dim", "datatype", "bitpix", "vox_offset",
+          "scl_slope", "scl_inter", "glmax", "glmin", "magic", "unused_str", "eol_check"}  # fmt: skip
+"""Header fields that say how the file lies and nothing of the image."""
+
+
+class _Layout(NamedTuple):
+    """The pixels as they lie in the file, slowest axis first."""
+
+    dims: tuple[str, ...]
+    shape: Shape
+    dtype: DType
+    offset: int
+
+
+def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
+    """Return a reader of the NIfTI or Analyze image at ``path``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.nii``, ``.nii.gz``, or either file of a ``.hdr`` and ``.img`` pair.
+    series : int, optional
+        Only 0: such a file holds one image.
+
+    Raises
+    ------
+    InputError
+        The header makes no sense, the pixels are complex or longer than 64 bits, or the file is too short.
+    """
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+
+    source = os.fspath(path)
+    if series not in (None, 0):
+        raise UsageError(f"{source}: series {series} was asked, but the file holds one image; leave it out")
+    header_path, pixels_path = _pair(source)
+    try:
+        header, notes = _header(header_path)
+        layout = _layout(source, header)
+        spec = _spec(header, layout, notes)
+    except (HeaderDataError, HeaderTypeError, OverflowError) as error:
+        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
+    single = getattr(header, "is_single", False)
+    return _reader(source, header_path if single else pixels_path, spec, layout)
+
+
+def _reader(source: str, path: str, spec: ImageSpec, layout: _Layout) -> RawReader:
+    dims, shape, dtype, offset = layout
+    if _is_gzip(path):
+        access = Access("sequential", f"one gzip stream, {spec.dtype}", dims, STREAM_BYTES, READ_BYTES)
+        return RawReader(spec, access, source, RawGzip(path, offset=offset, shape=shape, dtype=dtype), dims)
+    access = Access("random", f"uncompressed, {spec.dtype}", dims, read_bytes=READ_BYTES)
+    return RawReader(spec, access, source, RawFile(path, offset=offset, shape=shape, dtype=dtype), dims)
+
+
+def _pair(path: str) -> tuple[str, str]:
+    """Return the file of the header and the file of the pixels, if they should be two."""
+    plain = path.removesuffix(".gz")
+    stem, suffix = os.path.splitext(plain)
+    pixels = next(
+        (p for s in (".img", ".IMG") for p in (stem + s, stem + s + ".gz") if os.path.exists(p)), None
+    )
+    if suffix.lower() == ".img":
+        header = next(
+            (p for s in (".hdr", ".HDR") for p in (stem + s, stem + s + ".gz") if os.path.exists(p)), None
+        )
+        return header or path, path
+    return path, pixels or stem + ".img"
+
+
+def _is_gzip(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+
+
+def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
+    """Return the checked header of ``path`` and what nibabel had to mend in it."""
+    from nibabel import nifti1, nifti2, spm2analyze
+
+    head = _head(path)
+    kinds: dict[bytes, type[AnalyzeHeader]] = {
+        b"n+1\0": nifti1.Nifti1Header, b"ni1\0": nifti1.Nifti1PairHeader,
+        b"n+2\0": nifti2.Nifti2Header, b"ni2\0": nifti2.Nifti2PairHeader,
+    }  # fmt: skip
+    kind = kinds.get(head[4:8]) or kinds.get(head[344:348])
+    if kind is None and 348 in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")):
+        kind = spm2analyze.Spm2AnalyzeHeader
+    if kind is None:
+        raise InputError(f"{path}: has no NIfTI or Analyze header; check that it is such a file")
+    size = kind.template_dtype.itemsize
+    if len(head) < size:
+        raise InputError(f"{path}: ends at byte {len(head)} of a header of {size}; it is truncated")
+    header = kind(head[:size], check=False)
+    notes: list[str] = []
+    header.check_fix(logger=_listener(notes))
+    return header, notes
+
+
+def _head(path: str) -> bytes:
+    """Return the first bytes of ``path``, inflated: as many as the longest header, extensions left out."""
+    try:
+        with open_gzip(path) if _is_gzip(path) else open(path, "rb") as file:
+            return file.read(540)
+    except gzip_errors() as error:
+        raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
+
+
+def _listener(notes: list[str]) -> logging.Logger:
+    """Return a logger of nobody else's that puts the doubts of nibabel in ``notes``."""
+    handler = logging.Handler()
+    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.Logger("bigimg.readers.nifti", logging.INFO)
+    logger.addHandler(handler)
+    return logger
+
+
+def _layout(path: str, header: AnalyzeHeader) -> _Layout:
+    sizes = [int(size) for size in header.get_data_shape()]
+    if not sizes or min(sizes) < 1:
+        raise InputError(
+            f"{path}: the header says a shape of {tuple(sizes)}; every axis needs 1 pixel at least"
+        )
+    if math.prod(sizes[5:]) > 1:
+        raise InputError(
+            f"{path}: has {len(sizes)} axes of {tuple(sizes)} pixels, and only x y z t and a vector are "
+            "known; split it with nibabel first"
+        )
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    names = ["x", "y", "z", "t", "c"][: len(sizes)]
+    if len(sizes) == 5 and sizes[3] == 1:
+        names.remove("t")
+        del sizes[3]
+    if len(sizes) == 1:
+        names, sizes = ["x", "y"], [*sizes, 1]
+    dims, shape = tuple(reversed(names)), tuple(reversed(sizes))
+    dtype = np.dtype(header.get_data_dtype())
+    if dtype.names:  # RGB24 and RGBA32: the colours of a pixel side by side
+        if "c" in dims:
+            raise InputError(
+                f"{path}: is a vector of colours, which has no place in t c z y x; split it first"
+            )
+        dims, shape, dtype = (*dims, "c"), (*shape, len(dtype.names)), np.dtype(np.uint8)
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise InputError(
+            f"{path}: its pixels are {dtype}, which is not supported; save them as float64 or less"
+        )
+    return _Layout(dims, shape, dtype, int(header.get_data_offset()))
+
+
+def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec:
+    axes = _axes(header, layout, notes)
+    names = [axis.name for axis in axes]
+    chunks = tuple({"x": min(CHUNK, axis.size)}.get(axis.name, 1) for axis in axes)
+    channels: tuple[Channel, ...] = ()
+    if layout.dims[-1] == "c":
+        channels = RGB if layout.shape[-1] == 3 else RGBA
+        chunks = tuple(len(channels) if name == "c" else n for name, n in zip(names, chunks, strict=True))
+    slope, inter = header.get_slope_inter()
+    scaling = None if slope is None or channels else Scaling(float(slope), float(inter or 0.0))
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return ImageSpec(
+        axes=axes,
+        dtype=layout.dtype,
+        chunks=chunks,
+        channels=channels,
+        world=_world(header, axes, notes),
+        kind=_kind(header, layout.dtype),
+        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+        window=(low, high) if -math.inf < low < high < math.inf else None,
+        meta={name: _json(header[name]) for name in header.keys() if name not in LAYOUT},  # noqa: SIM118
+        notes=tuple(notes),
+    )
+
+
+def _axes(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> tuple[Axis, ...]:
+    """Return the axes in our order; x y z begin at 0, since the affine holds the translation."""
+    space, time = _units(header)
+    zooms = dict(zip("xyzt", (float(zoom) for zoom in header["pixdim"][1:5]), strict=True))
+    axes = []
+    for name, size in sorted(
+        zip(layout.dims, layout.shape, strict=True), key=lambda item: ORDER.index(item[0])
+    ):
+        if name == "c":
+            axes.append(Axis("c", size))
+            continue
+        spacing, unit, origin = abs(zooms[name]), space, 0.0
+        if name == "t":
+            unit = time
+            origin = float(header["toffset"]) if "toffset" in header else 0.0
+        if not 0 < spacing < math.inf:
+            notes.append(f"the header gives no spacing along {name} ({zooms[name]:g}); 1 is assumed")
+            spacing, unit = 1.0, None
+        axes.append(Axis(name, size, spacing, unit, origin if math.isfinite(origin) else 0.0))
+    return tuple(axes)
+
+
+def _units(header: AnalyzeHeader) -> tuple[str | None, str | None]:
+    if "xyzt_units" not in header:
+        return "millimeter", None  # Analyze has always been in millimetres
+    code = int(header["xyzt_units"])
+    return UNITS.get(code & 7), UNITS.get(code & 56)
+
+
+def _world(header: AnalyzeHeader, axes: tuple[Axis, ...], notes: list[str]) -> Affine | None:
+    affine = header.get_best_affine()
+    if not np.isfinite(affine).all():
+        notes.append("the affine of the header is not finite; left out")
+        return None
+    if "sform_code" in header and not (header["sform_code"] or header["qform_code"]):
+        notes.append(
+            "the header has no affine (sform and qform are 0); the centre is put at 0, as nibabel does"
+        )
+    units, _ = _units(header)
+    affine[:3] *= MILLIMETERS.get(units or "", 1.0)
+    return world_from_index_affine(affine, axes)
+
+
+def _kind(header: AnalyzeHeader, dtype: DType) -> Kind:
+    labels = "intent_code" in header and int(header["intent_code"]) == LABELS
+    return "labels" if labels and dtype.kind in "bui" else "image"
+
+
+def _json(value: Any) -> Json:
+    """Return a field of a header as JSON has it: text without its zeros, None for what is not finite."""
+    item = value.tolist()
+    if isinstance(item, bytes):
+        return item.rstrip(b"\0").split(b"\0")[0].decode("latin-1")
+    if isinstance(item, list):
+        return [_json(part) for part in np.asarray(value)]
+    if isinstance(item, float) and not math.isfinite(item):
+        return None
+    return item  # type: ignore[no-any-return]

@@ -1,0 +1,209 @@
+"""Any region of C-order pixels behind gzip, read in one ordered pass.
+
+The sister of :class:`bigimg.readers.rawfile.RawFile`: the same regions, but the stream only goes forwards.
+What only this module knows is where the stream stands. Going back starts it again, warned of once; reading
+the last pixel also reads to the end of the stream, so that a full pass has checked the length and CRC.
+
+``isal.igzip`` inflates at 1.0 GB/s in under 1 MB; its threaded reader was no faster and takes 11 MB more.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.region import shape_of
+from bigimg.readers.rawfile import as_native, gather
+from bigimg.types import Array, DType, Region, Shape
+
+if TYPE_CHECKING:
+    from gzip import GzipFile
+
+SKIP_BYTES = 256 << 10
+"""Bytes inflated at once on the way to a region."""
+
+STREAM_BYTES = 1 << 20
+"""Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.6 MB measured."""
+
+MOST_INFLATION = 1032
+"""What deflate makes of one byte at most; a file that would need more is shorter than its header says."""
+
+
+class RawGzip:
+    """C-order numbers in a gzip file, from byte ``offset`` of the inflated stream on.
+
+    Reads from many threads wait for one another.
+
+    Parameters
+    ----------
+    path : str or path-like
+    offset : int
+        Inflated byte of the first pixel.
+    shape : tuple of int
+        Pixels along each axis, slowest first.
+    dtype : dtype
+        As stored, byte order included.
+
+    Raises
+    ------
+    InputError
+        The file is too short for ``offset`` and ``shape``, however well it is compressed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
+        self.path = os.fspath(path)
+        self.offset = offset
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._end = offset + math.prod(shape) * self.dtype.itemsize
+        self._stream: GzipFile | None = None
+        self._position = 0
+        self._warned = False
+        self._lock = threading.Lock()
+        size = _size(self.path)
+        if offset < 0 or size * MOST_INFLATION < self._end:
+            raise InputError(
+                f"{self.path}: pixels should take bytes {offset} to {self._end} (shape {shape}, "
+                f"{self.dtype}), but {size} bytes of gzip cannot hold them; it is truncated, "
+                "or its header is wrong"
+            )
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, C-contiguous and in native byte order.
+
+        Raises
+        ------
+        InputError
+            The stream is truncated or corrupt.
+
+        Warns
+        -----
+        UserWarning
+            The first time that ``region`` lies before what was read last.
+        """
+        result = np.empty(shape_of(region), self.dtype)
+        with self._lock:
+            gather(result, region, self.shape, self._inflate)
+            if self._position == self._end:
+                self._finish()
+        return as_native(result)
+
+    def close(self) -> None:
+        """Let go of the file; a later read starts it again."""
+        with self._lock:
+            self._close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):  # not when __init__ failed early
+            self._close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_open_gzip, (self.path, self.offset, self.shape, self.dtype))
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+    def _inflate(self, flat: Array, first: int) -> None:
+        """Fill ``flat`` with the pixels from number ``first`` on."""
+        byte = self.offset + first * self.dtype.itemsize
+        stream = self._stream_before(byte)
+        if self._position < byte:
+            skip = memoryview(bytearray(min(SKIP_BYTES, byte - self._position)))
+            while self._position < byte:
+                self._fill(stream, skip[: byte - self._position])
+        self._fill(stream, memoryview(flat.view(np.uint8)))
+
+    def _stream_before(self, byte: int) -> GzipFile:
+        if self._stream is not None and self._position <= byte:
+            return self._stream
+        if self._position > byte and not self._warned:
+            self._warned = True  # first, since a warning may be an error
+            warnings.warn(
+                f"{self.path}: is read backwards, which inflates it again from its start; "
+                "bigimg.convert makes a store that is read in any order",
+                UserWarning,
+                stacklevel=7,
+            )
+        self._close()
+        self._stream, self._position = open_gzip(self.path), 0
+        return self._stream
+
+    def _fill(self, stream: GzipFile, view: memoryview) -> None:
+        done = 0
+        while done < len(view):
+            got = self._readinto(stream, view[done:])
+            if not got:
+                raise self._error("ends there")
+            done += got
+
+    def _finish(self) -> None:
+        """Read on to the end, where igzip compares length and CRC."""
+        if self._stream is None:
+            return
+        rest = memoryview(bytearray(SKIP_BYTES))
+        while self._readinto(self._stream, rest):
+            pass
+        self._close()
+
+    def _readinto(self, stream: GzipFile, view: memoryview) -> int:
+        try:
+            got = stream.readinto(view)
+        except gzip_errors() as error:
+            raise self._error(str(error)) from error
+        self._position += got
+        return got
+
+    def _error(self, why: str) -> InputError:
+        at, self._position = self._position, 0
+        self._close()
+        return InputError(
+            f"{self.path}: gzip stream is truncated or corrupt after {at} of {self._end} bytes ({why}); "
+            "fetch the file again, or check it with gzip -t"
+        )
+
+
+def open_gzip(path: str) -> GzipFile:
+    """Return ``path`` as a stream of inflated bytes.
+
+    Raises
+    ------
+    InputError
+        It cannot be opened.
+    """
+    from isal import igzip
+
+    _size(path)
+    stream: GzipFile = igzip.open(path, "rb")
+    return stream
+
+
+def gzip_errors() -> tuple[type[Exception], ...]:
+    """Return what reading a truncated or corrupt gzip stream raises."""
+    from isal import igzip_lib
+
+    corrupt: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance
+    return EOFError, OSError, corrupt
+
+
+def _size(path: str) -> int:
+    try:
+        with open(path, "rb") as file:
+            return file.seek(0, os.SEEK_END)
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+
+
+def _open_gzip(path: str, offset: int, shape: Shape, dtype: DType) -> RawGzip:
+    return RawGzip(path, offset=offset, shape=shape, dtype=dtype)
