@@ -1,0 +1,312 @@
+"""PNG and JPEG, decoded by libvips in bands of full-width rows.
+
+What only this module knows is how to have libvips stream without surprises:
+
+- Bands are cut with ``crop(...).write_to_memory()``, in strips of about 1 MB: ``Region.fetch`` and tall
+  crops cost several times the memory.
+- A crop carries the metadata ``concurrency = 1``. The decoder is serial anyway, and without it libvips keeps
+  lines for every core: 17360 x 3 bytes a row cost 110 MB beside the result with 8 threads, 33 MB with one.
+  It is the only setting that holds for one image and not for the process.
+- libvips decodes 16 rows at a time (8 of a JPEG) and drops its cache after each crop, so a crop that starts within
+  such a group is an "out of order read". Strips lie on a grid of 16 rows, and the last one is kept.
+- ``fail_on`` is ``error`` for PNG, where it turns the checksums on (``truncated`` gave wrong pixels for 7 of
+  60 flipped bits), and ``warning`` for JPEG, which has no checksum: what libjpeg notices of damage in the
+  pixels are warnings. A JPEG whose header alone makes libjpeg warn is read with ``error`` and says so.
+- ``revalidate=True`` keeps a file that was rewritten from being served from libvips' cache, and the loaders
+  are called by name, since ``new_from_file`` takes ``[...]`` at the end of a file name for options.
+
+Orientation is undone with numpy views, not by libvips, which would do it in a second full frame.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pyvips
+
+from bigimg.errors import InputError, UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
+from bigimg.reader import Access
+from bigimg.readers.picture_header import JpegHeader, PngHeader, orient, read_jpeg_header, read_png_header
+from bigimg.types import Array, Json, Region
+
+STRIP_BYTES = 1 << 20
+"""Bytes that a strip aims at: a multiple of 16 rows, at least 16 and at most 256."""
+
+LIBRARY_BYTES = 32_000_000
+"""What importing and using libvips takes whatever the width: 33 MB with strips of 1 MB, 17 MB with larger ones."""
+
+LINES = {"png": 100, "jpeg": 1000}
+"""Rows that libvips holds while streaming. Beside the result of 2048 rows of 4000, 17360 and 60000 RGB pixels
+were measured 33, 18 and 33 MB for PNG, 27, 75 and 112 MB for JPEG, import included, with 2 and with 16 threads."""
+
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+
+
+def open_png(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
+    """Return a reader of the PNG at ``path``; of an animated one, of its first frame.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        The file is not there, or its header is damaged.
+    UsageError
+        ``series`` is not 0: a PNG holds one image.
+    """
+    return VipsReader(os.fspath(path), "png", series=series)
+
+
+def open_jpeg(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
+    """Return a reader of the JPEG at ``path``.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        The file is not there, or its header is damaged.
+    UsageError
+        ``series`` is not 0: a JPEG holds one image.
+    """
+    return VipsReader(os.fspath(path), "jpeg", series=series)
+
+
+class VipsReader:
+    """A PNG or JPEG: in bands where the codec allows, else decoded once on the first read and kept.
+
+    Parameters
+    ----------
+    path : str
+    codec : {"png", "jpeg"}
+    series : int, optional
+    """
+
+    def __init__(self, path: str, codec: Literal["png", "jpeg"], *, series: int | None = None) -> None:
+        if series not in (None, 0):
+            raise UsageError(
+                f"{path}: series {series} was asked for, and a {codec.upper()} holds one image, 0"
+            )
+        self.source = path
+        self._codec = codec
+        self._header = read_png_header(path) if codec == "png" else read_jpeg_header(path)
+        self._lock = threading.Lock()
+        self._image: Any = None  # the libvips image being streamed
+        self._last: tuple[int, Array] | None = None  # number and rows (y, x, c) of the strip decoded last
+        self._frame: Array | None = None  # (y, x, c), oriented; only for ``whole``
+        self._warned = False
+
+        image = self._open()
+        self._bands: int = image.bands
+        self._width: int = image.width
+        self._height: int = image.height
+        if (self._width, self._height) != (self._header.width, self._header.height):
+            raise InputError(f"{path}: its header changed while it was opened; try again when it is written")
+        self._dtype = np.dtype(_DTYPES[image.format])
+        self._orientation = int(image.get("orientation")) if image.get_typeof("orientation") else 1
+        self._mask = codec == "png" and self._bands == 1 and self._header.bits == 1
+        row_bytes = self._width * self._bands * self._dtype.itemsize
+        self._strip = min(max(STRIP_BYTES // row_bytes // 16 * 16, 16), 256)
+        self.access = self._choose_access(image, row_bytes)
+        self.spec = self._describe(image)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return VipsReader, (self.source, self._codec)
+
+    def read(self, region: Region) -> Array:
+        """Return ``region`` as a view whose colour lies last in memory, as it was decoded.
+
+        Going back to rows already read starts again at the top, and warns once.
+
+        Raises
+        ------
+        InputError
+            The file is cut or damaged within or above the region.
+        """
+        *channel, rows, columns = region
+        bands = channel[0] if channel else slice(0, 1)
+        with self._lock:
+            if self.access.kind == "whole":
+                pixels = self._decode()[rows, columns, bands]
+            else:
+                pixels = self._stream(rows, columns, bands)
+        return np.moveaxis(pixels, 2, 0) if channel else pixels[:, :, 0]
+
+    def close(self) -> None:
+        """Let go of the file and of a decoded frame."""
+        with self._lock:
+            self._forget()
+            self._frame = None
+
+    def _stream(self, rows: slice, columns: slice, bands: slice) -> Array:
+        """Return the pixels (y, x, c) of ``rows``, read on from where the last call ended if it can be."""
+        if self._orientation == 2:
+            columns = slice(self._width - columns.stop, self._width - columns.start)
+        out = np.empty(
+            (rows.stop - rows.start, columns.stop - columns.start, bands.stop - bands.start), self.spec.dtype
+        )
+        filled = 0
+        for strip in self._strips(rows.start, rows.stop):
+            out[filled : filled + len(strip)] = strip[:, columns, bands]
+            filled += len(strip)
+        return out[:, ::-1] if self._orientation == 2 else out
+
+    def _decode(self) -> Array:
+        """Return the whole frame (y, x, c), decoding it on the first call."""
+        if self._frame is None:
+            frame = np.empty((self._height, self._width, self._bands), self.spec.dtype)
+            top = 0
+            for strip in self._strips(0, self._height):
+                frame[top : top + len(strip)] = strip
+                top += len(strip)
+            self._forget()
+            self._frame = orient(frame, self._orientation)
+        return self._frame
+
+    def _strips(self, start: int, stop: int) -> Iterator[Array]:
+        """Yield the rows from ``start`` to ``stop`` as arrays (y, x, c) as stored."""
+        for index in range(start // self._strip, -(-stop // self._strip)):
+            top = index * self._strip
+            strip = self._strip_at(index)
+            yield strip[max(start - top, 0) : stop - top]
+
+    def _strip_at(self, index: int) -> Array:
+        """Return strip ``index`` (y, x, c): the last one again, or one further down, or from the top anew."""
+        if self._last is not None and self._last[0] == index:
+            return self._last[1]
+        if self._image is not None and self._last is not None and index < self._last[0]:
+            self._warn_of_return(index * self._strip)
+            self._image = None
+        if self._image is None:
+            self._image = self._open()
+        top = index * self._strip
+        rows = min(self._strip, self._height - top)
+        piece = self._image.crop(0, top, self._width, rows).copy()
+        piece.set_type(pyvips.GValue.gint_type, "concurrency", 1)
+        try:
+            data = piece.write_to_memory()
+        except pyvips.Error as error:
+            self._forget()
+            raise InputError(
+                f"{self.source}: the {self._codec.upper()} is damaged or cut: rows {top} to {top + rows - 1}"
+                f" of {self._height} cannot be decoded ({_reason(error)}); copy or download it again"
+            ) from error
+        strip: Array = np.frombuffer(data, self._dtype).reshape(rows, self._width, self._bands)
+        strip = strip != 0 if self._mask else strip
+        self._last = (index, strip)
+        return strip
+
+    def _forget(self) -> None:
+        self._image = None
+        self._last = None
+
+    def _warn_of_return(self, row: int) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.source}: rows from {row} on are read again, so decoding starts anew at the top;"
+                " for repeated access convert it first (bigimg convert)",
+                UserWarning,
+                stacklevel=6,
+            )
+
+    def _open(self) -> Any:
+        """Return a fresh libvips image: its header is read, no pixel is."""
+        careful = isinstance(self._header, JpegHeader) and not self._header.quirk
+        load = pyvips.Image.pngload if self._codec == "png" else pyvips.Image.jpegload
+        try:
+            return load(
+                self.source, access="sequential", fail_on="warning" if careful else "error", revalidate=True
+            )
+        except pyvips.Error as error:
+            raise InputError(
+                f"{self.source}: the header of the {self._codec.upper()} cannot be read ({_reason(error)});"
+                " copy or download it again"
+            ) from error
+
+    def _choose_access(self, image: Any, row_bytes: int) -> Access:
+        """Return how the pixels can be had; the sums behind the bytes are measured in the tests."""
+        streaming = LIBRARY_BYTES + LINES[self._codec] * row_bytes
+        frame = row_bytes * self._height
+        whole = ""
+        if isinstance(self._header, PngHeader):
+            if self._header.interlaced:
+                whole, streaming = "interlaced PNG", streaming + frame
+        elif self._header.progressive or image.get("jpeg-multiscan"):
+            whole = "progressive JPEG" if self._header.progressive else "JPEG in several scans"
+            streaming += self._header.coefficient_bytes
+        if not whole and self._orientation in range(3, 9):
+            whole = f"EXIF orientation {self._orientation}"
+        if whole:
+            return Access("whole", f"{whole}: decoded at once", fixed_bytes=frame + streaming)
+        order = ("y", "x") if self._bands == 1 else ("y", "x", "c")
+        return Access(
+            "sequential",
+            f"{self._codec.upper()}, decoded row by row",
+            order=order,
+            fixed_bytes=streaming,
+            read_bytes=2 * self._strip * row_bytes,
+        )
+
+    def _describe(self, image: Any) -> ImageSpec:
+        turned = self._orientation in (5, 6, 7, 8)
+        height, width = (self._width, self._height) if turned else (self._height, self._width)
+        whole = self.access.kind == "whole"
+        axes = [Axis("y", height), Axis("x", width)]
+        chunks = [height if whole else min(self._strip, height), width]
+        if self._bands > 1:
+            axes.insert(0, Axis("c", self._bands))
+            chunks.insert(0, self._bands)
+        return ImageSpec(
+            axes=tuple(axes),
+            dtype=np.dtype(bool) if self._mask else self._dtype,
+            chunks=tuple(chunks),
+            channels=_channels(self._bands, image.interpretation),
+            kind="mask" if self._mask else "image",
+            meta=self._meta(image),
+            notes=tuple(self._notes(image)),
+        )
+
+    def _meta(self, image: Any) -> dict[str, Json]:
+        meta: dict[str, Json] = {"format": self._codec.upper(), "bits_per_sample": self._header.bits}
+        if isinstance(self._header, PngHeader) and self._header.palette:
+            meta["palette"] = True
+        if self._orientation != 1:
+            meta["orientation"] = self._orientation
+        if image.get_typeof("icc-profile-data"):
+            meta["icc_profile"] = True
+        # libvips gives pixels a millimetre, 1.0 when the file is silent: the size of a print, not the object's.
+        if image.xres != 1.0 and (self._codec == "png" or image.get_typeof("resolution-unit")):
+            meta["dpi"] = [round(image.xres * 25.4, 3), round(image.yres * 25.4, 3)]
+        return meta
+
+    def _notes(self, image: Any) -> Iterator[str]:
+        header = self._header
+        if isinstance(header, JpegHeader):
+            if header.quirk:
+                yield f"the JPEG header has {header.quirk}: damage in its pixels may go unnoticed"
+        else:
+            if header.animated:
+                yield "an animated PNG: only its first frame is read"
+            if header.bits in (2, 4) and not header.palette:
+                yield f"{header.bits}-bit grey values are scaled to 0-255"
+        if image.interpretation == "cmyk":
+            yield "CMYK as Pillow and libvips give it: 0 is no ink (files of Adobe store it inverted)"
+        if self._orientation in range(2, 9):
+            yield f"EXIF orientation {self._orientation} is applied"
+
+
+def _channels(bands: int, interpretation: str) -> tuple[Channel, ...]:
+    if bands == 4 and interpretation == "cmyk":
+        return tuple(Channel(name) for name in "CMYK")
+    named = {2: (Channel("grey"), Channel("A", "FFFFFF")), 3: RGB, 4: RGBA}
+    return named.get(bands, ())
+
+
+def _reason(error: pyvips.Error) -> str:
+    """Return the last words of libvips, which repeats itself over several lines, or may say nothing."""
+    lines = [line.strip() for line in str(error.detail or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "libvips gives no reason"
