@@ -42,7 +42,7 @@ def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
 
     All channels of a colour picture share a shard, for they are read together.
     """
-    color = bool(spec.channels) and len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
+    color = is_color(spec)
     shards = []
     for axis, chunk in zip(spec.axes, chunks, strict=True):
         if axis.type == "space":
@@ -50,6 +50,11 @@ def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
         else:
             shards.append(axis.size if axis.name == "c" and color else chunk)
     return tuple(shards)
+
+
+def is_color(spec: ImageSpec) -> bool:
+    """Return whether the channels are the colours of one picture."""
+    return bool(spec.channels) and len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
 
 
 def cut_shard(size: int, chunk: int, shard: int) -> int:
@@ -72,7 +77,9 @@ def checked_chunks(spec: ImageSpec, chunks: Shape | None, shards: Shape | None) 
     names = " ".join(spec.dims)
     for what, given in (("chunks", chunks), ("shards", shards)):
         if given is not None and (len(given) != len(spec.axes) or min(given) < 1):
-            raise UsageError(f"{what} {given} do not fit axes {names}: give one number of at least 1 for each")
+            raise UsageError(
+                f"{what} {given} do not fit axes {names}: give one number of at least 1 for each"
+            )
     cut = default_chunks(spec.axes) if chunks is None else tuple(map(min, chunks, spec.shape))
     if shards is None:
         return cut, default_shards(spec, cut)

@@ -47,10 +47,14 @@ def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
     }
     smallest = min(spacing.values(), default=0.0)
     # A spacing of exactly twice the smallest is not halved; 1e-9 keeps float noise from deciding.
-    return tuple(2 if i in spacing and spacing[i] < 2 * smallest * (1 - 1e-9) else 1 for i in range(len(axes)))
+    return tuple(
+        2 if i in spacing and spacing[i] < 2 * smallest * (1 - 1e-9) else 1 for i in range(len(axes))
+    )
 
 
-def level_at(axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method) -> Level:
+def level_at(
+    axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method
+) -> Level:
     """Return level ``index`` with its spacing and origin worked out."""
     shift = 0.5 if method in CENTERED else 0.0
     return Level(

@@ -43,9 +43,7 @@ def piece(index: Shape, step: Shape, shape: Shape) -> Region:
     >>> piece((1,), (4,), (7,))
     (slice(4, 7, None),)
     """
-    return tuple(
-        slice(i * n, min((i + 1) * n, size)) for i, n, size in zip(index, step, shape, strict=True)
-    )
+    return tuple(slice(i * n, min((i + 1) * n, size)) for i, n, size in zip(index, step, shape, strict=True))
 
 
 def pieces(region: Region, step: Shape) -> Iterator[tuple[Shape, Region]]:

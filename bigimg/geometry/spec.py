@@ -63,15 +63,21 @@ class ImageSpec:
     def __post_init__(self) -> None:
         names = self.dims
         if sorted(names, key=ORDER.index) != list(names) or len(set(names)) != len(names):
-            raise UsageError(f"axes {' '.join(names)} are not in the order {' '.join(ORDER)}, each at most once")
+            raise UsageError(
+                f"axes {' '.join(names)} are not in the order {' '.join(ORDER)}, each at most once"
+            )
         if not {"y", "x"} <= set(names):
             raise UsageError(f"axes {' '.join(names)} lack y or x")
         if len(self.chunks) != len(self.axes):
             raise UsageError(f"chunks {self.chunks} do not match axes {' '.join(names)}")
         if self.dtype.kind not in "buif" or self.dtype.itemsize > 8:
-            raise InputError(f"pixels of type {self.dtype} are not supported: use booleans, integers or floats")
+            raise InputError(
+                f"pixels of type {self.dtype} are not supported: use booleans, integers or floats"
+            )
         if self.channels and len(self.channels) != self.shape[names.index("c")]:
-            raise UsageError(f"{len(self.channels)} channel names for {self.shape[names.index('c')]} channels")
+            raise UsageError(
+                f"{len(self.channels)} channel names for {self.shape[names.index('c')]} channels"
+            )
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
 
     @property

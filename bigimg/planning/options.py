@@ -109,7 +109,9 @@ def _spacing(
             except ValueError:
                 number = 0.0
             if match is None or not number > 0:
-                raise UsageError(f"spacing {part.strip()!r} is not understood: write for example z=2,y=0.5,x=0.5um")
+                raise UsageError(
+                    f"spacing {part.strip()!r} is not understood: write for example z=2,y=0.5,x=0.5um"
+                )
             unit = long_unit(match[3]) or (unit if match[1] != "t" else None)
             found[match[1]] = number, unit
         return found
@@ -136,7 +138,9 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
             spec.axis(name)
         return tuple(given.get(name, 1) for name in spec.dims)
     if len(given) != len(spec.axes):
-        raise UsageError(f"{what} {tuple(given)} do not fit axes {' '.join(spec.dims)}: give one number for each")
+        raise UsageError(
+            f"{what} {tuple(given)} do not fit axes {' '.join(spec.dims)}: give one number for each"
+        )
     return tuple(given)
 
 

@@ -143,7 +143,9 @@ def make_plan(
     """
     spec = described(spec, asked)
     method = asked.method or METHODS[spec.kind]
-    chunks, shards = checked_chunks(spec, lengths(asked.chunks, spec, "chunks"), lengths(asked.shards, spec, "shards"))
+    chunks, shards = checked_chunks(
+        spec, lengths(asked.chunks, spec, "chunks"), lengths(asked.shards, spec, "shards")
+    )
     levels, sweeps = plan_sweeps(
         plan_levels(spec.axes, chunks, method=method, count=asked.levels), chunks, shards, method
     )
@@ -179,7 +181,9 @@ def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
 
 
 def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
-    return max((_lines(plan, sweep, process) for sweep in plan.sweeps), key=lambda ls: sum(m.bytes for m in ls))
+    return max(
+        (_lines(plan, sweep, process) for sweep in plan.sweeps), key=lambda ls: sum(m.bytes for m in ls)
+    )
 
 
 def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]:
@@ -193,7 +197,9 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     held = block + (block // math.prod(coarser) if coarser else 0)
     lines = [
         MemoryLine("process", process + LIBRARIES_BYTES, "resident now, and libraries still to load"),
-        MemoryLine("reader", access.fixed_bytes if sweep.reads is None or access.kind == "whole" else 0, access.why),
+        MemoryLine(
+            "reader", access.fixed_bytes if sweep.reads is None or access.kind == "whole" else 0, access.why
+        ),
     ]
     if sweep.reads is None:
         band = _bytes(map(min, plan.traversal.band, plan.spec.shape), itemsize)
@@ -267,7 +273,9 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
     yield f"  image    {_by_name(spec.dims, spec.shape)}  {spec.dtype}  {human_bytes(spec.nbytes)} decoded, {spec.kind}"
     how = {"blocks": "each worker reads its own block", "bands": f"in bands of {_by_name(spec.dims, plan.traversal.band)}",
            "scratch": f"through a scratch file of {human_bytes(plan.scratch_bytes)}, for a band would not fit"}  # fmt: skip
-    again = "" if plan.traversal.reread <= 1 else f", each source chunk decoded {plan.traversal.reread:.2f} times"
+    again = (
+        "" if plan.traversal.reread <= 1 else f", each source chunk decoded {plan.traversal.reread:.2f} times"
+    )
     yield f"  read     {access.kind} ({access.why}): {how[plan.traversal.kind]}{again}"
     yield f"  write    chunks {_by_name(spec.dims, first.chunk)} in shards {_by_name(spec.dims, first.shard)}, codec {plan.codec}, levels by {plan.method}"
     for p in plan.levels:
@@ -281,7 +289,9 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
     disk = f"{plan.files} files"
     if plan.estimate is not None:
         e = plan.estimate
-        disk += f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in a sample), {e.seconds:.0f} s"
+        disk += (
+            f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in a sample), {e.seconds:.0f} s"
+        )
     yield f"  disk     {disk}"
     for note in spec.notes:
         yield f"  note     {note}"

@@ -179,7 +179,9 @@ def merge_floats(parts: Sequence[Partial]) -> Partial:
     count = sum(p.count for p in full)
     total = _fsum([p.total for p in full])
     mean = total / count
-    squares = _fsum([p.squares for p in full]) + _fsum([p.count * (p.total / p.count - mean) ** 2 for p in full])
+    squares = _fsum([p.squares for p in full]) + _fsum(
+        [p.count * (p.total / p.count - mean) ** 2 for p in full]
+    )
     lows, highs = [p.low for p in full if p.low is not None], [p.high for p in full if p.high is not None]
     return Partial(count, nan, min(lows), max(highs), total, squares)
 

@@ -1,0 +1,137 @@
+"""What one worker does with one block: write its shards at each level of the sweep, and count.
+
+Plain functions of picklable values, so any executor can run them. Nothing is shared between blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
+from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
+from bigimg.pyramid import kernels
+from bigimg.pyramid.partial import Partial, of_channel
+from bigimg.reader import Reader
+from bigimg.types import Array, Method, Region, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """One level as a place to write to or read from."""
+
+    folder: Path
+    layout: ShardLayout
+    step: Shape
+    """Pixels of the level below in a window of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepJob:
+    """What all blocks of a sweep have in common."""
+
+    source: StoredArray | None
+    """The level that is read; None when the pixels come from the reader."""
+    targets: dict[int, StoredArray]
+    """The levels that are written, by number, fine to coarse."""
+    block: Shape
+    """Pixels of a block at the first of them."""
+    method: Method
+    channel_axis: int | None
+    """Where the channels are in the arrays."""
+
+
+@dataclass(slots=True)
+class BlockResult:
+    """What one block leaves behind beside its files."""
+
+    records: dict[int, list[ObjectRecord]] = field(default_factory=dict)
+    """Length and checksum of each object, by level."""
+    partials: list[tuple[int, Partial]] = field(default_factory=list)
+    """Channel and statistics of level 0."""
+    read_bytes: int = 0
+    """Decoded bytes of what was read."""
+
+    def __iadd__(self, other: BlockResult) -> BlockResult:
+        for level, records in other.records.items():
+            self.records.setdefault(level, []).extend(records)
+        self.partials += other.partials
+        self.read_bytes += other.read_bytes
+        return self
+
+
+def convert_band(job: SweepJob, reader: Reader, band: Region) -> BlockResult:
+    """Read ``band`` of the source at once and convert the blocks in it, one after another."""
+    data = reader.read(band)
+    result = BlockResult()
+    start = tuple(s.start for s in band)
+    for _, block in pieces(band, job.block):
+        result += convert_block(job, data[shift(block, start)], block)
+    return result
+
+
+def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
+    """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
+    data = np.ascontiguousarray(data)
+    result = BlockResult(read_bytes=data.nbytes)
+    result.partials += _statistics(job, data, block)
+    return _write_levels(job, data, block, result)
+
+
+def reduce_block(job: SweepJob, block: Region) -> BlockResult:
+    """Make ``block`` of the first level of a later sweep from the level below as stored, and go on from there.
+
+    The level below is read in pieces no larger than a block, so memory does not grow with the step.
+    """
+    assert job.source is not None
+    target = next(iter(job.targets.values()))
+    data = np.empty(shape_of(block), target.layout.dtype)
+    below = scale_up(block, target.step, job.source.layout.shape)
+    start = tuple(s.start for s in block)
+    for _, part in pieces(block, tuple(max(1, n // s) for n, s in zip(job.block, target.step, strict=True))):
+        source = scale_up(part, target.step, job.source.layout.shape)
+        _reduce(job, source, target.step, data[shift(part, start)])
+    return _write_levels(job, data, block, BlockResult(read_bytes=count(below) * data.itemsize))
+
+
+def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
+    """Fill ``out`` with the windows of ``region`` of the level below."""
+    assert job.source is not None
+    folder, layout = job.source.folder, job.source.layout
+    if job.method != "gaussian":
+        kernels.downsample(read_region(folder, region, layout), step, job.method, out)
+        return
+    # One pixel more on each side of a halved axis, where the image has one.
+    wider = tuple(
+        slice(max(0, s.start - 1), min(s.stop + 1, n)) if f == 2 else s
+        for s, n, f in zip(region, layout.shape, step, strict=True)
+    )
+    before = tuple(s.start - w.start for s, w in zip(region, wider, strict=True))
+    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape)
+
+
+def _write_levels(job: SweepJob, data: Array, block: Region, result: BlockResult) -> BlockResult:
+    """Write ``data`` at the first level of the sweep and what it shrinks to at each of the next."""
+    targets: Sequence[tuple[int, StoredArray]] = list(job.targets.items())
+    start = tuple(s.start for s in block)
+    for position, (level, target) in enumerate(targets):
+        if position:
+            data = kernels.downsample(data, target.step, job.method)
+            start = tuple(o // f for o, f in zip(start, target.step, strict=True))
+        region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
+        result.records[level] = [
+            write_shard(target.folder, index, data[shift(part, start)], target.layout)
+            for index, part in pieces(region, target.layout.shard)
+        ]
+    return result
+
+
+def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Partial]]:
+    if job.channel_axis is None:
+        return [(0, of_channel(data))]
+    first = block[job.channel_axis].start
+    planes = np.moveaxis(data, job.channel_axis, 0)
+    return [(first + i, of_channel(np.ascontiguousarray(plane))) for i, plane in enumerate(planes)]

@@ -1,0 +1,76 @@
+"""The end of a pass: statistics, manifest and metadata, the root last."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from bigimg.conversion.commit import write_json
+from bigimg.geometry.chunks import is_color
+from bigimg.omezarr.codecs import CODECS
+from bigimg.omezarr.manifest import write_manifest, write_statistics
+from bigimg.omezarr.metadata import array_metadata, group_metadata, image_attributes
+from bigimg.omezarr.shard import ShardLayout
+from bigimg.planning.plan import ConversionPlan
+from bigimg.pyramid.partial import Accumulator, first_value
+from bigimg.types import Array, Json
+
+SHOWN = (0.001, 0.999)
+"""Share of the pixels below the ends of the display window: a few hot pixels must not darken the rest."""
+
+
+def write_metadata(
+    root: Path, plan: ConversionPlan, records: Mapping[int, Array], counted: Accumulator
+) -> dict[str, Json]:
+    """Write everything of the store but its pixels, and return the statistics."""
+    spec = plan.spec
+    for p in plan.levels:
+        layout = ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec])
+        write_json(root / str(p.level.index) / "zarr.json", array_metadata(layout, spec.dims))
+    statistics = counted.result([c.name for c in spec.channels])
+    write_statistics(root, statistics, counted.histogram, first_value(spec.dtype))
+    provenance: dict[str, Json] = {
+        "source": Path(plan.source).name,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "bigimg": version("bigimg"),
+        "system": platform.platform(),
+    }
+    write_json(root / "bigimg" / "provenance" / "zarr.json", group_metadata(provenance))
+    write_manifest(root, records)
+    attributes = image_attributes(
+        spec,
+        [p.level for p in plan.levels],
+        method=plan.method,
+        name=Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome"),
+        window=_windows(plan, counted, statistics),
+    )
+    write_json(root / "zarr.json", group_metadata(attributes))
+    return statistics
+
+
+def _windows(
+    plan: ConversionPlan, counted: Accumulator, statistics: Mapping[str, Json]
+) -> list[tuple[float, float]] | None:
+    """Return a display window for each channel, in stored values; None leaves it to the type."""
+    if counted.histogram is not None:
+        if is_color(plan.spec) and plan.spec.dtype.itemsize == 1:
+            return None  # a picture in colour is shown as it is
+        return [_shown(row, first_value(plan.spec.dtype)) for row in counted.histogram]
+    channels = statistics["channels"]
+    assert isinstance(channels, list)
+    limits = [(c["min"], c["max"]) for c in channels if isinstance(c, dict)]
+    if any(not isinstance(n, int | float) for pair in limits for n in pair):
+        return None
+    return [(float(str(low)), float(str(high))) for low, high in limits]
+
+
+def _shown(histogram: Array, first: int) -> tuple[float, float]:
+    """Return the values between which all but a few pixels of a dense histogram lie."""
+    below = np.cumsum(histogram)
+    low, high = (int(np.searchsorted(below, share * below[-1])) + first for share in SHOWN)
+    return float(low), float(max(high, low + 1))

@@ -1,0 +1,95 @@
+"""Tasks to workers, in a window: what is under way is O(workers), however many blocks there are.
+
+An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SerialExecutor(Executor):
+    """Runs each task where it is submitted: for tests and for debugging."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn`` now and return its finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def chosen_executor(workers: int, executor: Executor | None) -> AbstractContextManager[Executor]:
+    """Return the executor to use: the one given, that of an active dask client, else ``workers`` threads."""
+    if executor is not None:
+        return nullcontext(executor)
+    distributed = sys.modules.get("distributed")  # a client can be active only where it was imported
+    if distributed is not None:
+        try:
+            return nullcontext(distributed.get_client().get_executor(pure=False))
+        except ValueError:  # no client is active
+            pass
+    return ThreadPoolExecutor(workers, thread_name_prefix="bigimg")
+
+
+def in_window(submit: Callable[..., Future[T]], tasks: Iterable[tuple[Any, ...]], limit: int) -> Iterator[T]:
+    """Yield the results of ``tasks`` (function and arguments) as they finish, at most ``limit`` under way.
+
+    When a task fails or the consumer leaves, waiting tasks are cancelled and running ones awaited, so that
+    nothing is written afterwards.
+    """
+    running: set[Future[T]] = set()
+    try:
+        for task in tasks:
+            running.add(submit(*task))
+            while len(running) >= limit:
+                yield from _finished(running)
+        while running:
+            yield from _finished(running)
+    finally:
+        _abandon(running)
+
+
+def in_portions(
+    submit: Callable[..., Future[T]], portions: Iterable[Callable[[], list[tuple[Any, ...]]]], limit: int
+) -> Iterator[T]:
+    """Yield the results of the tasks of each portion; at most ``limit`` portions are in memory.
+
+    A portion is a function that reads pixels, here and in order, and returns the tasks on them.
+    """
+    running: deque[set[Future[T]]] = deque()
+    try:
+        for read in portions:
+            while len(running) >= limit:
+                while running[0]:
+                    yield from _finished(running[0])
+                running.popleft()
+            running.append({submit(*task) for task in read()})
+        for portion in running:
+            while portion:
+                yield from _finished(portion)
+    finally:
+        _abandon(set().union(*running))
+
+
+def _finished(running: set[Future[T]]) -> Iterator[T]:
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    running -= done
+    for future in done:
+        yield future.result()
+
+
+def _abandon(running: set[Future[T]]) -> None:
+    for future in running:
+        future.cancel()
+    wait(future for future in running if not future.cancelled())

@@ -1,0 +1,77 @@
+"""An uncompressed copy of a source that cannot be read block by block inside the budget.
+
+It lies beside the target, in the source's own axis order, and is gone when the pass ends. The bytes are
+written once in order and read with ``pread``, so they never count as resident memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bigimg.geometry.region import shape_of
+from bigimg.geometry.spec import ImageSpec
+from bigimg.planning.blocks import walk
+from bigimg.planning.plan import SCRATCH_STRIP_BYTES
+from bigimg.reader import Access, Reader
+from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader
+from bigimg.types import Array, Region, Shape
+
+
+def copy_to_scratch(reader: Reader, path: Path, advance: Callable[[int], None]) -> Reader:
+    """Copy every pixel of ``reader`` to ``path`` and return a reader of the copy.
+
+    Parameters
+    ----------
+    advance : callable
+        Told the bytes of each portion when it is written.
+    """
+    spec = reader.spec
+    order = reader.access.order or spec.dims
+    axes = tuple(spec.axis(name) for name in order)
+    with open(path, "xb", buffering=0) as file:
+        for region in _strips(spec, order, reader.access):
+            data = np.transpose(reader.read(region), axes)
+            _pwrite(file.fileno(), data, tuple(region[a] for a in axes), tuple(spec.shape[a] for a in axes))
+            advance(data.nbytes)
+    raw = RawFile(path, offset=0, shape=tuple(spec.shape[a] for a in axes), dtype=spec.dtype)
+    return RawReader(spec, Access("random", "scratch file", read_bytes=READ_BYTES), reader.source, raw, order)
+
+
+def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator[Region]:
+    """Yield regions of at most 16 MB, or one chunk, that end on chunks of the source along every axis."""
+    step = list(spec.shape if access.kind == "sequential" else spec.chunks)
+    sizes = [spec.shape[spec.axis(name)] for name in order]
+    room = SCRATCH_STRIP_BYTES // spec.dtype.itemsize
+    if access.kind == "sequential":
+        for i, name in enumerate(order):
+            inner = math.prod(sizes[i + 1 :])
+            step[spec.axis(name)] = max(1, min(sizes[i], room // inner))
+            if room >= inner:
+                break
+    else:
+        for name in reversed(order):
+            axis = spec.axis(name)
+            fit = room // math.prod(n for i, n in enumerate(step) if i != axis)
+            step[axis] = max(step[axis], min(fit // step[axis] * step[axis], spec.shape[axis]))
+    return walk(spec.shape, tuple(step), spec.dims, order)
+
+
+def _pwrite(fd: int, data: Array, region: Region, shape: Shape) -> None:
+    """Write ``data`` at ``region`` of a C-order file of ``shape``, run by contiguous run."""
+    strides = [math.prod(shape[i + 1 :]) * data.itemsize for i in range(len(shape))]
+    # Trailing axes that are covered whole make one run with the first one that is not.
+    inner = len(shape) - 1
+    while inner and shape_of(region)[inner] == shape[inner]:
+        inner -= 1
+    for index in np.ndindex(data.shape[:inner]):
+        run = np.ascontiguousarray(data[index]).reshape(-1).view(np.uint8).data
+        offset = sum((s.start + i) * n for s, i, n in zip(region, index, strides, strict=False))
+        offset += sum(s.start * n for s, n in zip(region[inner:], strides[inner:], strict=True))
+        while run:
+            written = os.pwrite(fd, run, offset)
+            run, offset = run[written:], offset + written
