@@ -19,7 +19,7 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.rawfile import CHUNK, READ_BYTES, RawFile, RawReader
+from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, natural_chunks
 from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip, gzip_errors, open_gzip
 from bigimg.types import DType, Json, Kind, Shape
 
@@ -193,19 +193,16 @@ def _layout(path: str, header: AnalyzeHeader) -> _Layout:
 
 def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec:
     axes = _axes(header, layout, notes)
-    names = [axis.name for axis in axes]
-    chunks = tuple({"x": min(CHUNK, axis.size)}.get(axis.name, 1) for axis in axes)
     channels: tuple[Channel, ...] = ()
     if layout.dims[-1] == "c":
         channels = RGB if layout.shape[-1] == 3 else RGBA
-        chunks = tuple(len(channels) if name == "c" else n for name, n in zip(names, chunks, strict=True))
     slope, inter = header.get_slope_inter()
     scaling = None if slope is None or channels else Scaling(float(slope), float(inter or 0.0))
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return ImageSpec(
         axes=axes,
         dtype=layout.dtype,
-        chunks=chunks,
+        chunks=natural_chunks(axes, layout.dims),
         channels=channels,
         world=_world(header, axes, notes),
         kind=_kind(header, layout.dtype),

@@ -14,13 +14,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
@@ -176,6 +177,20 @@ class RawReader:
     def close(self) -> None:
         """Let go of the file; a later read opens it again."""
         self.pixels.close()
+
+
+def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:
+    """Return what is read at once of uncompressed pixels, for ``axes`` that the file has in order ``dims``.
+
+    >>> natural_chunks([Axis("c", 3), Axis("y", 500), Axis("x", 500)], "yxc")
+    (3, 1, 64)
+    """
+    whole = "c" if dims[-1] == "c" else ""  # the colours of a pixel lie side by side
+    fast = [name for name in dims if name != whole][-1]
+    return tuple(
+        axis.size if axis.name == whole else min(axis.size, CHUNK if axis.name == fast else 1)
+        for axis in axes
+    )
 
 
 def as_native(array: Array) -> Array:
