@@ -4,19 +4,25 @@ Written once, in order, so the checksum of the whole object is known without a s
 one compressed chunk is in memory. Each chunk is ``codec(chunk) + crc32c``; the index holds the offset and
 length of each chunk in C order, (2**64 - 1) twice for a chunk that lies beyond the array. What zarr itself
 does with the same metadata is the oracle in ``tests/omezarr/test_shard.py``.
+
+The checksum of an object is the crc32c *of the chunk checksums and the index*, not of all its bytes. The crc32c
+of bytes followed by their own crc32c is one and the same constant, so over a whole shard it would depend on the
+lengths alone: two shards of noise would share it (``test_checksum_tells_shards_of_equal_length_apart``). This
+one tells them apart, and needs four bytes a chunk instead of the whole object to be checked.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import CorruptChunk, MissingChunk
+from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.codecs import Codec
 from bigimg.types import Array, DType, Region, Shape
@@ -57,6 +63,7 @@ class ObjectRecord:
     length: int
     """Bytes."""
     crc32c: int
+    """Of the checksums of its chunks and its index, as the head of this module explains."""
 
 
 def object_key(index: Shape) -> str:
@@ -77,7 +84,8 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     index : tuple of int
         Position in the grid of shards.
     data : ndarray
-        The pixels of the shard that lie inside the array: smaller than the shard at the far edges.
+        The pixels of the shard that lie inside the array: smaller than the shard at the far edges. Of the
+        type of the layout, in any byte order.
     layout : ShardLayout
     """
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
@@ -88,27 +96,24 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     with open(path, "xb", buffering=0) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
             encoded = layout.codec.encode(_whole_chunk(data[region], buffer))
-            crc = google_crc32c.value(encoded)
-            trailer = struct.pack("<I", crc)
+            trailer = struct.pack("<I", google_crc32c.value(encoded))
             _write_all(file.fileno(), encoded, trailer)
             offsets[position] = length, len(encoded) + 4
             length += len(encoded) + 4
-            checksum = google_crc32c.extend(google_crc32c.extend(checksum, encoded), trailer)
+            checksum = google_crc32c.extend(checksum, trailer)
         table = offsets.tobytes()
-        table += struct.pack("<I", google_crc32c.value(table))
-        _write_all(file.fileno(), table)
-    return ObjectRecord(index, length + len(table), google_crc32c.extend(checksum, table))
+        _write_all(file.fileno(), table, struct.pack("<I", google_crc32c.value(table)))
+    return ObjectRecord(index, length + len(table) + 4, google_crc32c.extend(checksum, table))
 
 
 def _whole_chunk(data: Array, buffer: Array) -> Array:
     """Return ``data`` as one full contiguous chunk, in ``buffer`` unless it is one already; edges get zeros."""
-    if data.shape == buffer.shape:
-        if data.flags.c_contiguous:
-            return data
-        buffer[...] = data
-    else:
+    if data.shape == buffer.shape and data.dtype == buffer.dtype and data.flags.c_contiguous:
+        return data
+    if data.shape != buffer.shape:
         buffer[...] = 0
-        buffer[tuple(slice(n) for n in data.shape)] = data
+    # "equiv" swaps bytes where needed and refuses any other change of type.
+    np.copyto(buffer[tuple(slice(n) for n in data.shape)], data, casting="equiv")
     return buffer
 
 
@@ -127,21 +132,28 @@ class ShardFile:
     """One object opened for reading, with its index checked."""
 
     def __init__(
-        self, array: Path, index: Shape, layout: ShardLayout, record: tuple[int, int] | None = None
+        self,
+        array: Path,
+        index: Shape,
+        layout: ShardLayout,
+        record: tuple[int, int] | None = None,
+        offsets: Array | None = None,
     ) -> None:
         """Open shard ``index`` of the folder ``array``.
 
         Parameters
         ----------
         record : (length, crc32c), optional
-            What the manifest says of the object; its length is compared.
+            What the manifest says of the object.
+        offsets : ndarray of shape (*chunks_per_shard, 2), optional
+            The index, when it was read and checked before.
 
         Raises
         ------
         MissingChunk
             The object is not there.
         CorruptChunk
-            Its length or the checksum of its index is wrong.
+            Its length, the checksum of its index or that of the whole is wrong.
         """
         self.path = array / object_key(index)
         self.layout = layout
@@ -149,9 +161,12 @@ class ShardFile:
         try:
             self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
-            raise MissingChunk(f"{self.path}: the object is gone; its pixels are lost, restore the store") from None
+            raise MissingChunk(
+                f"{self.path}: the object is gone; its pixels are lost, restore the store"
+            ) from None
         try:
-            self.offsets = self._checked_index(record)
+            self.length = self._checked_length(record)
+            self.offsets = self._checked_index(record) if offsets is None else offsets
         except BaseException:
             os.close(self.fd)
             raise
@@ -162,16 +177,42 @@ class ShardFile:
     def __exit__(self, *exc: object) -> None:
         os.close(self.fd)
 
+    def _checked_length(self, record: tuple[int, int] | None) -> int:
+        length, least = os.fstat(self.fd).st_size, self.layout.index_bytes
+        if length < least or (record is not None and record[0] != length):
+            wanted = f"at least {least}" if record is None else f"{record[0]}"
+            raise CorruptChunk(f"{self.path}: {length} bytes instead of {wanted}; restore the object")
+        return length
+
     def _checked_index(self, record: tuple[int, int] | None) -> Array:
-        self.length = os.fstat(self.fd).st_size
         n = self.layout.index_bytes
-        if self.length < n or (record is not None and record[0] != self.length):
-            wanted = f"{record[0]}" if record is not None else f"at least {n}"
-            raise CorruptChunk(f"{self.path}: {self.length} bytes instead of {wanted}; restore the object")
         table = os.pread(self.fd, n, self.length - n)
         if len(table) != n or struct.unpack("<I", table[-4:])[0] != google_crc32c.value(table[:-4]):
             raise CorruptChunk(f"{self.path}: the checksum of the shard index is wrong; restore the object")
-        return np.frombuffer(table[:-4], "<u8").reshape(*self.layout.chunks_per_shard, 2)
+        offsets = np.frombuffer(table[:-4], "<u8").reshape(*self.layout.chunks_per_shard, 2)
+        # A chunk that is missing from the index is reported by itself when it is read: the rest is good.
+        if record is not None and not self._missing(offsets) and self._checksum(offsets) != record[1]:
+            raise CorruptChunk(f"{self.path}: holds other pixels than were written; restore the object")
+        return offsets
+
+    def _missing(self, offsets: Array) -> bool:
+        inside = tuple(
+            slice(-(-min(size - o, s) // c))
+            for size, o, s, c in zip(
+                self.layout.shape, self.start, self.layout.shard, self.layout.chunk, strict=True
+            )
+        )
+        return bool(np.any(offsets[inside][..., 0] == ABSENT))
+
+    def _checksum(self, offsets: Array) -> int:
+        checksum = 0
+        for offset, length in offsets.reshape(-1, 2).tolist():
+            if offset != ABSENT:
+                trailer = (
+                    os.pread(self.fd, 4, offset + length - 4) if 4 <= offset + length <= self.length else b""
+                )
+                checksum = google_crc32c.extend(checksum, trailer)
+        return int(google_crc32c.extend(checksum, offsets.tobytes()))
 
     def read_into(self, out: Array, region: Region) -> None:
         """Fill ``out`` with ``region`` of the array, which must lie inside this shard.
@@ -199,11 +240,21 @@ class ShardFile:
                 buffer = np.empty(chunk, self.layout.dtype)
             self._decode(position, buffer)
             target[...] = buffer[
-                tuple(slice(p.start - i * c, p.stop - i * c) for p, i, c in zip(part, position, chunk, strict=True))
+                tuple(
+                    slice(p.start - i * c, p.stop - i * c)
+                    for p, i, c in zip(part, position, chunk, strict=True)
+                )
             ]
 
-    def _decode(self, position: Shape, out: Array) -> None:
-        offset, length = map(int, self.offsets[position])
+    def encoded(self, position: Shape) -> bytes:
+        """Return the bytes of one chunk without their checksum, which is right.
+
+        Raises
+        ------
+        MissingChunk, CorruptChunk
+            The chunk is not in the index, or has another checksum.
+        """
+        offset, length = self.offsets[position].tolist()
         if offset == ABSENT:
             raise MissingChunk(f"{self.path}: chunk {position} is not in the shard index; restore the object")
         if offset + length > self.length or length < 4:
@@ -211,32 +262,71 @@ class ShardFile:
         data = os.pread(self.fd, length, offset)
         if len(data) != length or struct.unpack("<I", data[-4:])[0] != google_crc32c.value(data[:-4]):
             raise CorruptChunk(f"{self.path}: the checksum of chunk {position} is wrong; restore the object")
+        return data[:-4]
+
+    def _decode(self, position: Shape, out: Array) -> None:
+        data = self.encoded(position)
         try:
-            self.layout.codec.decode(data[:-4], out)
+            self.layout.codec.decode(data, out)
         except (RuntimeError, ValueError) as error:
             raise CorruptChunk(f"{self.path}: chunk {position} does not decode ({error})") from error
 
 
-def read_region(array: Path, region: Region, layout: ShardLayout, records: Array | None = None) -> Array:
+def read_region(
+    array: Path,
+    region: Region,
+    layout: ShardLayout,
+    records: Array | None = None,
+    *,
+    known: MutableMapping[Shape, Array] | None = None,
+) -> Array:
     """Return the pixels of ``region`` from the array folder ``array``.
 
     Parameters
     ----------
     records : ndarray of shape (*grid, 2), optional
         Length and crc32c of every object, from the manifest.
+    known : mutable mapping, optional
+        Indices of shards that were checked already; new ones are put in.
 
     Raises
     ------
     MissingChunk, CorruptChunk
         Something that was written is gone or changed.
+    InputError
+        The system does not let us read.
     """
     out = np.empty(shape_of(region), layout.dtype)
     origin = tuple(s.start for s in region)
     for index, part in pieces(region, layout.shard):
         record = None if records is None else (int(records[index][0]), int(records[index][1]))
-        with ShardFile(array, index, layout, record) as shard:
-            shard.read_into(out[shift(part, origin)], part)
+        offsets = None if known is None else known.get(index)
+        try:
+            with ShardFile(array, index, layout, record, offsets) as shard:
+                if known is not None and offsets is None:
+                    known[index] = shard.offsets
+                shard.read_into(out[shift(part, origin)], part)
+        except OSError as error:
+            path = array / object_key(index)
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
+            ) from error
     return out
+
+
+def read_record(array: Path, index: Shape, layout: ShardLayout) -> ObjectRecord:
+    """Return the record of a shard as it is on disk, with every chunk checked against its checksum.
+
+    Raises
+    ------
+    MissingChunk, CorruptChunk
+        It is not there, or not what was written.
+    """
+    with ShardFile(array, index, layout) as shard:
+        for position in np.ndindex(*layout.chunks_per_shard):
+            if shard.offsets[position][0] != ABSENT:
+                shard.encoded(position)
+        return ObjectRecord(index, shard.length, shard._checksum(shard.offsets))
 
 
 def object_grid(layout: ShardLayout) -> Shape:

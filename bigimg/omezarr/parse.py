@@ -1,0 +1,320 @@
+"""OME-Zarr and zarr JSON read into frozen values: the mirror of :mod:`~bigimg.omezarr.metadata`.
+
+Reads what others write as well: OME-Zarr 0.1 to 0.3 (axes implied, no scales), 0.4, 0.5 and 0.6 (the scale
+and translation of a dataset to its intrinsic coordinate system; of an affine or rotation only the lengths and
+the origin, which the notes say), zarr v2 and v3 arrays. Pure functions on dicts, without files and zarr.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from bigimg.errors import InputError
+from bigimg.geometry.affine import Affine, as_affine
+from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.spec import Channel, Scaling
+from bigimg.omezarr.codecs import codec_of
+from bigimg.omezarr.metadata import FORMAT, array_metadata
+from bigimg.omezarr.shard import ShardLayout
+from bigimg.types import Array, DType, Json, Kind, Shape
+
+type Attributes = Mapping[str, Any]
+"""Decoded JSON of others: anything may be missing or of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelMeta:
+    """One level as the image describes it, numbers in the order of the stored axes."""
+
+    path: str
+    scale: tuple[float, ...] | None
+    """Spacing; None in versions that have no word for it."""
+    translation: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMeta:
+    """What bigimg itself wrote about the image."""
+
+    kind: Kind
+    world: Affine | None
+    scaling: Scaling | None
+    window: tuple[float, float] | None
+    """In real values, as the source declared it."""
+    channels: tuple[Channel, ...]
+    meta: Mapping[str, Json]
+    notes: tuple[str, ...]
+    manifest: str | None
+    backwards: tuple[str, ...]
+    """Axes whose spacing is below zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMeta:
+    """What the attributes of a group say of its image."""
+
+    version: str
+    name: str | None
+    dims: tuple[str, ...]
+    """Canonical axis names in stored order, each one of ``t c z y x``."""
+    units: tuple[str | None, ...]
+    levels: tuple[LevelMeta, ...]
+    channels: tuple[Channel, ...]
+    window: tuple[float, float] | None
+    """Display window in stored values, when all channels have the same."""
+    is_label: bool
+    own: OwnMeta | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayMeta:
+    """A zarr array as its JSON describes it, in stored axis order."""
+
+    shape: Shape
+    dtype: DType
+    """As stored, byte order included."""
+    chunk: Shape
+    """Unit of reading: inner chunks of a sharded array."""
+    shard: Shape
+    """Unit of writing: the chunk itself where there are no shards."""
+    dims: tuple[str | None, ...] | None
+    layout: ShardLayout | None
+    """How to read it by hand, when it is one of our layouts."""
+
+
+def ome_block(attributes: Attributes) -> Attributes:
+    """Return the part of ``attributes`` that is OME-Zarr: under ``ome`` since 0.5, everything before."""
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, Mapping) else attributes
+
+
+def is_image(attributes: Attributes) -> bool:
+    """Return whether the attributes describe a multiscale image."""
+    return isinstance(ome_block(attributes).get("multiscales"), list)
+
+
+def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
+    """Return what the attributes of a group say of its image.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Content of ``.zattrs``, or of ``attributes`` in ``zarr.json``.
+    source : str
+        The path, for messages.
+
+    Raises
+    ------
+    InputError
+        Something that the version demands is missing, or an axis is none of ``t c z y x``.
+    """
+    ome = ome_block(attributes)
+    try:
+        return _image(ome, attributes, source)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"{source}: the OME-Zarr metadata is incomplete ({said}); write it again") from error
+
+
+def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
+    multiscale = ome["multiscales"][0]
+    notes: list[str] = []
+    if len(ome["multiscales"]) > 1:
+        notes.append(f"the first of {len(ome['multiscales'])} multiscales is used")
+    version = str(ome.get("version") or multiscale.get("version") or "0.4")
+    axes, intrinsic = _axes(multiscale, version)
+    dims = tuple(_canonical(axis, source) for axis in axes)
+    if len(set(dims)) != len(dims):
+        raise InputError(f"{source}: axes {' '.join(dims)} repeat a name; give each axis its own name")
+    outer = None if intrinsic else multiscale.get("coordinateTransformations")
+    levels = tuple(_level(dataset, outer, len(dims), notes) for dataset in multiscale["datasets"])
+    if not levels:
+        raise InputError(f"{source}: multiscales lists no datasets; the store holds no array to read")
+    channels, window = _omero(ome.get("omero"))
+    return ImageMeta(
+        version,
+        multiscale.get("name") if isinstance(multiscale.get("name"), str) else None,
+        dims,
+        tuple(long_unit(axis.get("unit")) for axis in axes),
+        levels,
+        channels,
+        window,
+        "image-label" in ome,
+        _own(attributes.get("bigimg"), source),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _axes(multiscale: Attributes, version: str) -> tuple[list[Attributes], bool]:
+    """Return the axes, and whether they come from a named coordinate system (0.6)."""
+    if systems := multiscale.get("coordinateSystems"):
+        output = multiscale["datasets"][0]["coordinateTransformations"][0].get("output")
+        name = output.get("name") if isinstance(output, Mapping) else output
+        system = next((s for s in systems if s["name"] == name), systems[0])
+        return system["axes"], True
+    axes = multiscale.get("axes")
+    if axes is None:
+        if version not in ("0.1", "0.2"):
+            raise KeyError("axes")
+        axes = list(ORDER)  # 0.1 and 0.2 know five axes only, in this order
+    return [{"name": axis} if isinstance(axis, str) else axis for axis in axes], False
+
+
+def _canonical(axis: Attributes, source: str) -> str:
+    """Return which of ``t c z y x`` the axis is, by its name, else by its type."""
+    name = str(axis["name"])
+    if name.lower() in tuple(ORDER):
+        return name.lower()
+    by_type = {"time": "t", "channel": "c"}.get(str(axis.get("type")))
+    if by_type is None:
+        raise InputError(
+            f"{source}: axis {name!r} is none of {' '.join(ORDER)}; select along it and store again"
+        )
+    return by_type
+
+
+def _level(dataset: Attributes, outer: Any, ndim: int, notes: list[str]) -> LevelMeta:
+    given = dataset.get("coordinateTransformations")
+    if given is None and outer is None:
+        return LevelMeta(dataset["path"], None, (0.0,) * ndim)
+    matrix = np.eye(ndim + 1)
+    for transformation in [*(given or []), *(outer or [])]:
+        matrix = _matrix(transformation, ndim, notes) @ matrix
+    linear = matrix[:-1, :-1]
+    scale = np.diag(linear)
+    if np.count_nonzero(linear - np.diag(scale)):
+        scale = np.linalg.norm(linear, axis=0)
+        notes.append("the transformation of the levels turns the axes: only lengths and the origin are used")
+    if not np.all(np.isfinite(matrix)) or not np.all(scale):
+        raise ValueError(f"scale {scale.tolist()} of {dataset['path']}")
+    return LevelMeta(dataset["path"], tuple(map(float, scale)), tuple(map(float, matrix[:-1, -1])))
+
+
+def _matrix(transformation: Attributes, ndim: int, notes: list[str]) -> Array:
+    """Return one coordinate transformation as a matrix of shape (ndim + 1, ndim + 1)."""
+    kind = transformation["type"]
+    matrix = np.eye(ndim + 1)
+    if kind == "scale" and "scale" in transformation:
+        matrix[:ndim, :ndim] = np.diag(_numbers(transformation["scale"], ndim))
+    elif kind == "translation" and "translation" in transformation:
+        matrix[:ndim, ndim] = _numbers(transformation["translation"], ndim)
+    elif kind == "affine" and "affine" in transformation:
+        matrix[:ndim] = np.asarray(transformation["affine"], dtype=np.float64).reshape(-1, ndim + 1)[:ndim]
+    elif kind == "rotation" and "rotation" in transformation:
+        matrix[:ndim, :ndim] = np.asarray(transformation["rotation"], dtype=np.float64).reshape(ndim, ndim)
+    elif kind == "sequence":
+        for step in transformation["transformations"]:
+            matrix = _matrix(step, ndim, notes) @ matrix
+    elif kind != "identity":
+        notes.append(f"a transformation of type {kind} is left out of spacing and origin")
+    return matrix
+
+
+def _numbers(values: Sequence[float], ndim: int) -> list[float]:
+    if len(values) != ndim:
+        raise ValueError(f"{len(values)} numbers {list(values)} for {ndim} axes")
+    return [float(value) for value in values]
+
+
+def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[float, float] | None]:
+    """Return channels and common window of an ``omero`` block; what is malformed there counts as not said."""
+    entries = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        return (), None
+    channels = []
+    for i, entry in enumerate(entries):
+        color = entry.get("color")
+        valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
+        channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
+    windows: set[tuple[float, float] | None] = set()
+    for entry in entries:
+        window = entry.get("window")
+        pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
+        known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
+        windows.add((float(pair[0]), float(pair[1])) if known else None)
+    return tuple(channels), windows.pop() if len(windows) == 1 else None
+
+
+def _own(block: Any, source: str) -> OwnMeta | None:
+    if not isinstance(block, Mapping) or "format" not in block:
+        return None
+    if block["format"] > FORMAT:
+        raise InputError(
+            f"{source}: written in format {block['format']}, and this bigimg reads up to {FORMAT}; update bigimg"
+        )
+    world, scaling, window = block.get("world"), block.get("scaling"), block.get("window")
+    return OwnMeta(
+        cast(Kind, block.get("kind", "image")),
+        None if world is None else as_affine(world),
+        None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+        None if window is None else (float(window[0]), float(window[1])),
+        tuple(Channel(name, color) for name, color in block.get("channels", ())),
+        dict(block.get("meta", {})),
+        tuple(block.get("notes", ())),
+        block.get("manifest"),
+        tuple(block.get("backwards", ())),
+    )
+
+
+def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
+    """Return the array that a ``zarr.json`` (v3) or ``.zarray`` (v2, with its attributes) describes.
+
+    Raises
+    ------
+    InputError
+        It is no array, has no regular chunks, or its values are no numbers.
+    """
+    try:
+        return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"{source}: not a zarr array that can be read ({said}); write it again") from error
+
+
+def _array_v2(document: Attributes) -> ArrayMeta:
+    shape, chunk = tuple(map(int, document["shape"])), tuple(map(int, document["chunks"]))
+    dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
+    return ArrayMeta(shape, _numeric(document["dtype"]), chunk, chunk, dims and tuple(dims), None)
+
+
+def _array_v3(document: Attributes) -> ArrayMeta:
+    if document["node_type"] != "array":
+        raise ValueError(f"a {document['node_type']}")
+    grid = document["chunk_grid"]
+    if grid["name"] != "regular":
+        raise ValueError(f"chunk grid {grid['name']}")
+    shape = tuple(map(int, document["shape"]))
+    shard = chunk = tuple(map(int, grid["configuration"]["chunk_shape"]))
+    dtype = _numeric(document["data_type"])
+    codecs = document["codecs"]
+    layout = None
+    if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
+        inner = codecs[0]["configuration"]
+        chunk = tuple(map(int, inner["chunk_shape"]))
+        codec = codec_of(inner["codecs"], dtype)
+        if codec is not None:
+            layout = ShardLayout(shape, dtype, chunk, shard, codec)
+    dims = document.get("dimension_names")
+    if layout is not None and any(
+        # Whatever we would not have written ourselves is zarr's to read.
+        document.get(key) != wanted
+        for key, wanted in array_metadata(layout, dims or ()).items()
+        if key in ("codecs", "chunk_key_encoding", "chunk_grid")
+    ):
+        layout = None
+    return ArrayMeta(shape, dtype, chunk, shard, dims and tuple(dims), layout)
+
+
+def _numeric(name: Any) -> DType:
+    dtype: DType = np.dtype(name)
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise ValueError(f"values of type {name}")
+    return dtype
