@@ -1,0 +1,189 @@
+"""The axes t c z y x of a TIFF series, and the page and samples in which each of its pixels lies.
+
+tifffile names an axis by a letter. Letters before those of a page count pages; ``S`` is a sample within a
+pixel. What only this module knows is which of our axes each letter becomes, and the eight orientations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bigimg.errors import InputError
+from bigimg.geometry.axes import ORDER
+from bigimg.types import Array, Region, Shape
+
+UNKNOWN = "IQ"
+"""tifffile's letters for pages of which the file does not say what they are."""
+
+NAMES = {
+    "A": "angle", "P": "phase", "R": "tile", "H": "lifetime", "E": "lambda", "L": "exposure", "V": "event",
+    "M": "mosaic", "J": "column", "K": "row",
+}  # fmt: skip
+"""Axes that have no place among t c z y x, as tifffile calls them."""
+
+
+class Part(NamedTuple):
+    """What one page gives to a region."""
+
+    page: int
+    samples: slice
+    depth: slice
+    target: Region
+    """Where it goes along t, c and z of the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How the stored rows and columns become the picture: flips as stored, then the swap of rows and columns."""
+
+    flip_y: bool = False
+    flip_x: bool = False
+    swap: bool = False
+
+    def stored(self, region: Region, height: int, width: int) -> Region:
+        """Return where ``region``, along ..., y and x of the picture, lies in ``height`` x ``width`` as stored."""
+        *lead, y, x = region
+        if self.swap:
+            y, x = x, y
+        if self.flip_y:
+            y = slice(height - y.stop, height - y.start)
+        if self.flip_x:
+            x = slice(width - x.stop, width - x.start)
+        return (*lead, y, x)
+
+    def shown(self, stored: Array) -> Array:
+        """Return a view of ``stored``, of axes ..., y and x, as the picture has it."""
+        flipped = stored[..., :: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return flipped.swapaxes(-1, -2) if self.swap else flipped
+
+
+ORIENTATIONS = {
+    1: Orientation(),
+    2: Orientation(flip_x=True),
+    3: Orientation(flip_y=True, flip_x=True),
+    4: Orientation(flip_y=True),
+    5: Orientation(swap=True),
+    6: Orientation(flip_y=True, swap=True),
+    7: Orientation(flip_y=True, flip_x=True, swap=True),
+    8: Orientation(flip_x=True, swap=True),
+}
+"""By the value of the Orientation tag: where row 0 and column 0 of the file are in the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the pixels of an image lie in a stack of pages, rows and columns as stored."""
+
+    shape: Shape
+    """Pixels along t, c, z, y and x; absent axes are 1."""
+    steps: Shape
+    """Pages from one pixel to the next along t, the channel axis C, and z; 0 where z lies within a page."""
+    samples: int
+    """Samples of a pixel of a page; index c of the image is sample ``c % samples`` of channel ``c // samples``."""
+    note: str | None = None
+    """What was assumed, a sentence."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes that the image has: y, x and those of more than one pixel."""
+        return tuple(name for name, size in zip(ORDER, self.shape, strict=True) if size > 1 or name in "yx")
+
+    def parts(self, region: Region) -> Iterator[Part]:
+        """Yield what each page gives to ``region``, which is along t, c, z, y and x."""
+        t, c, z, _, _ = region
+        per_page = self.steps[2] == 0
+        for time in range(t.start, t.stop):
+            for channel in range(c.start // self.samples, -(-c.stop // self.samples)):
+                first = channel * self.samples
+                low, high = max(first, c.start), min(first + self.samples, c.stop)
+                page = time * self.steps[0] + channel * self.steps[1]
+                at = (slice(time - t.start, time - t.start + 1), slice(low - c.start, high - c.start))
+                samples = slice(low - first, high - first)
+                if per_page:
+                    yield Part(page, samples, z, (*at, slice(0, z.stop - z.start)))
+                    continue
+                for plane in range(z.start, z.stop):
+                    target = (*at, slice(plane - z.start, plane - z.start + 1))
+                    yield Part(page + plane * self.steps[2], samples, slice(0, 1), target)
+
+
+def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, source: str) -> Layout:
+    """Return where the pixels of a series are.
+
+    Parameters
+    ----------
+    axes, shape : str, tuple of int
+        Of the series, as tifffile gives them: pages first, then what is within a page.
+    page_axes, page_shape : str, tuple of int
+        Of one page.
+    source : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        An axis has no place among t c z y x.
+
+    Examples
+    --------
+    >>> lay_out("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8), source="a.tif").steps
+    (6, 1, 2)
+    """
+    inner = _longer_than_one(page_axes, page_shape)
+    outer = _longer_than_one(axes, shape)
+    outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
+    pages = math.prod(shape) // math.prod(page_shape)
+    if [n for _, n in tail] != [n for _, n in inner]:
+        outer = [("Q", pages)] if pages > 1 else []  # axes that cut across pages: only the pages are sure
+    elif any(letter in "YX" and letter != mine for (letter, _), (mine, _) in zip(tail, inner, strict=True)):
+        raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
+    outer, note = _name_unknown(outer, taken={letter for letter, _ in inner}, source=source)
+    sizes = dict(outer)
+    steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
+    within = dict(inner)
+    samples, depth = within.get("S", 1), within.get("Z", 1)
+    return Layout(
+        shape=(
+            sizes.get("T", 1),
+            sizes.get("C", 1) * samples,
+            sizes.get("Z", depth),
+            within["Y"],
+            within["X"],
+        ),
+        steps=(steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)),
+        samples=samples,
+        note=note,
+    )
+
+
+def _longer_than_one(axes: str, shape: Shape) -> list[tuple[str, int]]:
+    return [(letter, n) for letter, n in zip(axes, shape, strict=True) if n > 1 or letter in "YX"]
+
+
+def _name_unknown(
+    outer: list[tuple[str, int]], *, taken: set[str], source: str
+) -> tuple[list[tuple[str, int]], str | None]:
+    """Return the axes over pages with the one unknown called Z, and a sentence that says so."""
+    if "C" not in {letter for letter, _ in outer}:
+        outer = [("C" if letter == "S" else letter, n) for letter, n in outer]
+    foreign = [(NAMES.get(letter, letter), n) for letter, n in outer if letter not in UNKNOWN + "TCZ"]
+    unknown = [n for letter, n in outer if letter in UNKNOWN]
+    letters = {letter for letter, _ in outer} | taken
+    if foreign:
+        listed = ", ".join(f"{name} ({n})" for name, n in foreign)
+        raise InputError(
+            f"{source}: axis {listed} has no place among t c z y x; extract one index of it first"
+        )
+    if len(unknown) > 1 or (unknown and "Z" in letters):
+        listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
+        raise InputError(
+            f"{source}: the file does not say what its axes {listed} are; "
+            "write it again with named axes, as in tifffile.imwrite(..., metadata={'axes': 'TZYX'})"
+        )
+    if not unknown:
+        return outer, None
+    named = [("Z" if letter in UNKNOWN else letter, n) for letter, n in outer]
+    return named, f"the file does not say what its {unknown[0]} pages are: they are taken as planes along z"
