@@ -10,16 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ParamSpec, TypeVar
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from typing import Any
 
 
 class SerialExecutor(Executor):
     """Runs each task where it is submitted: for tests and for debugging."""
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` now and return its finished future."""
         future: Future[T] = Future()
         try:
@@ -42,7 +39,9 @@ def chosen_executor(workers: int, executor: Executor | None) -> AbstractContextM
     return ThreadPoolExecutor(workers, thread_name_prefix="bigimg")
 
 
-def in_window(submit: Callable[..., Future[T]], tasks: Iterable[tuple[Any, ...]], limit: int) -> Iterator[T]:
+def in_window[T](
+    submit: Callable[..., Future[T]], tasks: Iterable[tuple[Any, ...]], limit: int
+) -> Iterator[T]:
     """Yield the results of ``tasks`` (function and arguments) as they finish, at most ``limit`` under way.
 
     When a task fails or the consumer leaves, waiting tasks are cancelled and running ones awaited, so that
@@ -60,7 +59,7 @@ def in_window(submit: Callable[..., Future[T]], tasks: Iterable[tuple[Any, ...]]
         _abandon(running)
 
 
-def in_portions(
+def in_portions[T](
     submit: Callable[..., Future[T]], portions: Iterable[Callable[[], list[tuple[Any, ...]]]], limit: int
 ) -> Iterator[T]:
     """Yield the results of the tasks of each portion; at most ``limit`` portions are in memory.
@@ -82,14 +81,14 @@ def in_portions(
         _abandon(set().union(*running))
 
 
-def _finished(running: set[Future[T]]) -> Iterator[T]:
+def _finished[T](running: set[Future[T]]) -> Iterator[T]:
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     running -= done
     for future in done:
         yield future.result()
 
 
-def _abandon(running: set[Future[T]]) -> None:
+def _abandon[T](running: set[Future[T]]) -> None:
     for future in running:
         future.cancel()
     wait(future for future in running if not future.cancelled())

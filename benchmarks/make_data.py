@@ -1,0 +1,111 @@
+"""Write the benchmark images into benchmarks/data: generated, seeded, the same on every machine.
+
+    uv run benchmarks/make_data.py [NAME ...]
+
+The pictures look like stained tissue under a light microscope: smooth colour, dark blobs, and the noise of a
+camera, which is what decides how well they compress (about 1.6:1 for lossless codecs, as real slides do).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+DATA = Path(__file__).parent / "data"
+TILE = 512
+
+
+def tissue(y: int, x: int, height: int, width: int, *, seed: int = 0) -> np.ndarray:
+    """Return the RGB pixels (height, width, 3) of an endless slide at ``y, x``; rows and columns of 512."""
+    rng = np.random.default_rng((seed, y, x))
+    yy, xx = np.mgrid[y : y + height, x : x + width].astype(np.float32)
+    stain = np.sin(yy / 211) * np.cos(xx / 173) + 0.5 * np.sin((yy + xx) / 47)
+    cells = np.sin(yy / 13) * np.sin(xx / 11 + yy / 97) > 0.72
+    base = np.array([196, 150, 190], np.float32) + stain[..., None] * np.array([22, 34, 18], np.float32)
+    base[cells] -= np.array([80, 84, 40], np.float32)
+    noise = (
+        rng.standard_normal((height, width, 1), np.float32) * 2.2
+        + rng.standard_normal((height, width, 3), np.float32) * 1.2
+    )
+    return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+def tiles(side: int) -> Iterator[np.ndarray]:
+    """Yield the tiles of a square slide, row by row; one tile in 37 is computed, the rest are rolled copies."""
+    pool = [tissue(TILE * i, TILE * 3 * i, TILE, TILE) for i in range(37)]
+    count = side // TILE
+    for i in range(count * count):
+        yield np.roll(pool[(i * 7) % 37], (i * 31 % TILE, i * 17 % TILE), (0, 1))
+
+
+def rgb_tiff(name: str, side: int, compression: str | None) -> None:
+    """Write a tiled RGB BigTIFF."""
+    with tifffile.TiffWriter(DATA / name, bigtiff=True) as tif:
+        tif.write(
+            tiles(side), shape=(side, side, 3), dtype=np.uint8, tile=(TILE, TILE), photometric="rgb",
+            compression=compression, metadata=None, resolution=(20000, 20000), resolutionunit="CENTIMETER",
+        )  # fmt: skip
+
+
+def lesson_png(name: str = "lesson.png", height: int = 18701, width: int = 17360) -> None:
+    """Write the RGB PNG of the lesson's size, 17360 wide and 18701 high, by libvips in bands."""
+    import pyvips
+
+    rows = []
+    for i in range(-(-height // TILE)):
+        strip = np.concatenate(
+            [np.roll(tissue(TILE * k, 9 * k, TILE, TILE), i * 37, 0) for k in range(-(-width // TILE))], 1
+        )
+        strip = np.ascontiguousarray(strip[: min(TILE, height - i * TILE), :width])
+        part = DATA / f"part{i}.v"
+        pyvips.Image.new_from_memory(strip.data, width, len(strip), 3, "uchar").write_to_file(str(part))
+        rows.append(part)
+    images = [pyvips.Image.new_from_file(str(r), access="sequential") for r in rows]
+    pyvips.Image.arrayjoin(images, across=1).crop(0, 0, width, height).copy(interpretation="srgb").pngsave(
+        str(DATA / name), compression=1, filter="sub"
+    )
+    for part in rows:
+        part.unlink()
+
+
+def volume(name: str = "volume.tif", shape: tuple[int, int, int] = (512, 1024, 1024)) -> None:
+    """Write a light-sheet-like uint16 volume, one page a plane."""
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[: shape[1], : shape[2]].astype(np.float32)
+
+    def planes() -> Iterator[np.ndarray]:
+        for z in range(shape[0]):
+            base = 400 + 300 * np.sin(yy / 61 + z / 31) * np.cos(xx / 53 - z / 47)
+            spots = 1500 * (np.sin(yy / 9 + z / 7) * np.sin(xx / 8 - z / 9) > 0.9)
+            yield np.clip(base + spots + rng.standard_normal(base.shape, np.float32) * 12, 0, 65535).astype(
+                np.uint16
+            )
+
+    with tifffile.TiffWriter(DATA / name, bigtiff=True) as tif:
+        tif.write(planes(), shape=shape, dtype=np.uint16, photometric="minisblack", metadata={"axes": "ZYX"})
+
+
+MADE = {
+    "rgb16k.tif": lambda: rgb_tiff("rgb16k.tif", 16384, None),
+    "rgb16k-deflate.tif": lambda: rgb_tiff("rgb16k-deflate.tif", 16384, "deflate"),
+    "rgb32k.tif": lambda: rgb_tiff("rgb32k.tif", 32768, None),
+    "rgb32k-deflate.tif": lambda: rgb_tiff("rgb32k-deflate.tif", 32768, "deflate"),
+    "lesson.png": lesson_png,
+    "volume.tif": volume,
+}
+
+
+def main() -> None:
+    DATA.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or MADE:
+        if not (DATA / name).exists():
+            print("writing", name, flush=True)
+            MADE[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""``plan``, ``convert`` and ``write``: from anything that can be opened to an OME-Zarr pyramid."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+from bigimg.conversion.commit import checked_target
+from bigimg.conversion.probe import probe as probe_source
+from bigimg.conversion.progress import Report
+from bigimg.conversion.run import Result, run
+from bigimg.opening import open_source
+from bigimg.planning.options import CodecName, Lengths, options
+from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.reader import Reader
+from bigimg.types import Kind, Method
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+type Spacing = str | Mapping[str, float | tuple[float, str | None]]
+
+
+def plan(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    memory: int | float | str | None = None,
+    workers: int | None = None,
+    chunks: Lengths | None = None,
+    shards: Lengths | None = None,
+    codec: CodecName = "lz4",
+    levels: int | None = None,
+    method: Method | None = None,
+    kind: Kind | None = None,
+    spacing: Spacing | None = None,
+    channels: Sequence[str] | None = None,
+    series: int | None = None,
+    probe: bool = True,
+) -> ConversionPlan:
+    """Return what converting ``source`` to ``target`` would do; nothing is written.
+
+    Parameters
+    ----------
+    source : path, array or DataArray
+    target : path
+        Of the store to be; must not exist.
+    memory : int or str, optional
+        Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
+        of what is free, at most 4 GB, by default.
+    workers : int, optional
+        At most this many at once; one a CPU by default, fewer when the budget asks for it.
+    chunks, shards : dict, tuple or int, optional
+        Pixels of the units of reading and writing.
+    codec : {"lz4", "zstd", "none"}
+    levels : int, optional
+        Number of levels; until every halved axis fits one chunk by default.
+    method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
+        How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
+    kind : {"image", "labels", "mask"}, optional
+        What the numbers mean, in place of what the file says.
+    spacing : str or dict, optional
+        In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
+    channels : sequence of str, optional
+        Names, in place of what the file says.
+    series : int, optional
+        Which image of a file that holds several.
+    probe : bool
+        Read and compress samples for a second, to estimate size and time.
+
+    Raises
+    ------
+    BudgetError
+        It does not fit; the message names settings that would.
+    InputError, OutputError, UsageError
+    """
+    asked = options(
+        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
+        kind=kind, spacing=spacing, channels=channels,
+    )  # fmt: skip
+    reader = open_source(source, series=series)
+    try:
+        made = _planned(reader, target, asked)
+        return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
+    finally:
+        reader.close()
+
+
+def convert(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    series: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    **asked: Any,
+) -> xr.DataTree:
+    """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
+
+    Parameters
+    ----------
+    source, target, series, **asked
+        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels.
+    executor : concurrent.futures.Executor, optional
+        Who runs the blocks; threads, or an active dask client, by default.
+    progress : bool or callable, optional
+        None draws a bar on a terminal; True prints lines where there is none; a callable gets each
+        :class:`~bigimg.conversion.progress.Progress`.
+
+    Raises
+    ------
+    BudgetError, InputError, OutputError, UsageError, WorkerError
+        Nothing is left behind.
+    """
+    from bigimg.opening import open_pyramid
+
+    convert_to_store(source, target, series=series, executor=executor, progress=progress, **asked)
+    return open_pyramid(target)
+
+
+def write(img: Any, target: str | os.PathLike[str], **asked: Any) -> xr.DataTree:
+    """Write any labelled array through the same pass, and return the opened pyramid.
+
+    Parameters
+    ----------
+    img : DataArray or array
+        Lazy arrays are computed block by block.
+    target, **asked
+        As in :func:`convert`.
+    """
+    return convert(img, target, **asked)
+
+
+def convert_to_store(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    series: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    **asked: Any,
+) -> Result:
+    """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
+    reader = open_source(source, series=series)
+    try:
+        return run(_planned(reader, target, options(**asked)), reader, executor=executor, progress=progress)
+    finally:
+        reader.close()
+
+
+def _planned(reader: Reader, target: str | os.PathLike[str], asked: Any) -> ConversionPlan:
+    checked_target(target, reader.source)
+    return make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
