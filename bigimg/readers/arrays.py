@@ -176,14 +176,15 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     img : xarray.DataArray
         Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
         the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
-        ``kind``, ``scaling``, ``window`` and ``meta``.
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.readers.labelled` writes
+        them.
 
     Raises
     ------
     UsageError
         A dim is not one of ``t c z y x``, or an attribute cannot mean anything.
     """
-    source = str(img.name) if img.name is not None else "array"
+    source = str(img.attrs.get("source") or img.name or "array")
     foreign = [str(dim) for dim in img.dims if dim not in tuple(ORDER)]
     if foreign:
         raise UsageError(

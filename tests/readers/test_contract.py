@@ -1,0 +1,157 @@
+"""Every reader keeps the contract, on an image with another value at each corner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import dask.array
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+import xarray
+from PIL import Image
+
+from bigimg.reader import Access, Reader
+from bigimg.readers.arrays import ArrayReader, read_labelled
+from bigimg.readers.nifti import open_nifti
+from bigimg.readers.npy import open_npy
+from bigimg.readers.pictures import open_picture
+from bigimg.readers.tiff import open_tiff
+from bigimg.readers.vips import open_jpeg, open_png
+from bigimg.testing import check_reader
+from bigimg.types import Array
+
+
+def pixels(*shape: int, dtype: str = "u1") -> Array:
+    """Return noise whose corners are 1, 2, 3, …: any flip or exchange of axes shows."""
+    array = np.random.default_rng(3).integers(40, 200, shape).astype(dtype)
+    corners = array[np.ix_(*([0, n - 1] for n in shape))]
+    array[np.ix_(*([0, n - 1] for n in shape))] = np.arange(1, corners.size + 1).reshape(corners.shape)
+    return array
+
+
+VOLUME = pixels(5, 37, 23, dtype="i2")
+PLANE = pixels(70, 45)
+COLOUR = pixels(70, 45, 3)
+
+
+def tiff(path: Path, array: Array, **options: object) -> tuple[Reader, Array]:
+    tifffile.imwrite(path / "a.tif", array, **options)
+    return open_tiff(path / "a.tif"), tifffile.imread(path / "a.tif")
+
+
+def colour_first(reader: Reader, array: Array) -> tuple[Reader, Array]:
+    return reader, np.moveaxis(array, -1, 0)
+
+
+def nifti(path: Path, array: Array, name: str, kind: type = nibabel.Nifti1Image) -> tuple[Reader, Array]:
+    image = kind(array, np.diag([2.0, 3.0, 4.0, 1.0]))
+    nibabel.save(image, path / name)
+    return open_nifti(path / name), np.asarray(nibabel.load(path / name).dataobj).T
+
+
+def npy(path: Path, array: Array) -> Reader:
+    np.save(path / "a.npy", array)
+    return open_npy(path / "a.npy")
+
+
+def picture(path: Path, name: str, opener: Callable[..., Reader], array: Array) -> tuple[Reader, Array]:
+    Image.fromarray(array).save(path / name)
+    with Image.open(path / name) as image:
+        return opener(path / name), np.asarray(image)
+
+
+def labelled(array: Array) -> xarray.DataArray:
+    return xarray.DataArray(array, dims=("z", "y", "x"), coords={"z": np.arange(len(array)) * 2.0})
+
+
+CASES: dict[str, Callable[[Path], tuple[Reader, Array]]] = {
+    "tiff, one plain strip": lambda p: tiff(p, PLANE),
+    "tiff, plain strips of 7 rows": lambda p: tiff(p, PLANE, rowsperstrip=7),
+    "tiff, big-endian strips": lambda p: tiff(p, pixels(70, 45, dtype=">u2"), byteorder=">", rowsperstrip=9),
+    "tiff, deflated strips": lambda p: tiff(p, PLANE, rowsperstrip=7, compression="deflate", predictor=True),
+    "tiff, tiles beyond the edge": lambda p: tiff(p, PLANE, tile=(16, 32)),
+    "tiff, deflated tiles of colour": lambda p: colour_first(
+        *tiff(p, COLOUR, tile=(16, 32), compression="deflate", photometric="rgb")
+    ),
+    "tiff, colours in planes": lambda p: tiff(
+        p, np.moveaxis(COLOUR, -1, 0).copy(), photometric="rgb", planarconfig="separate"
+    ),
+    "tiff, pages of a volume": lambda p: tiff(p, VOLUME, photometric="minisblack", metadata={"axes": "ZYX"}),
+    "tiff, floats": lambda p: tiff(p, PLANE.astype("f4"), rowsperstrip=7),
+    "png, grey": lambda p: picture(p, "a.png", open_png, PLANE),
+    "png, colour": lambda p: colour_first(*picture(p, "a.png", open_png, COLOUR)),
+    "png, 16 bits": lambda p: picture(p, "a.png", open_png, PLANE.astype("u2") * 257),
+    "jpeg, grey": lambda p: picture(p, "a.jpg", open_jpeg, PLANE),
+    "bmp": lambda p: colour_first(*picture(p, "a.bmp", open_picture, COLOUR)),
+    "nii": lambda p: nifti(p, VOLUME.T, "a.nii"),
+    "nii, big-endian": lambda p: nifti(p, VOLUME.T.astype(">f4"), "a.nii"),
+    "nii, plane": lambda p: nifti(p, PLANE.T, "a.nii"),
+    "nii, NIfTI-2 series": lambda p: nifti(p, pixels(4, 3, 12, 11).T, "a.nii", nibabel.Nifti2Image),
+    "nii.gz": lambda p: nifti(p, VOLUME.T, "a.nii.gz"),
+    "nii.gz, series": lambda p: nifti(p, pixels(4, 3, 12, 11, dtype="f4").T, "a.nii.gz"),
+    "hdr and img": lambda p: nifti(p, VOLUME.T, "a.img", nibabel.Nifti1Pair),
+    "npy": lambda p: (npy(p, VOLUME), VOLUME),
+    "npy, Fortran order": lambda p: (npy(p, np.asfortranarray(VOLUME)), VOLUME),
+    "npy, colour, big-endian": lambda p: colour_first(npy(p, COLOUR.astype(">u2")), COLOUR),
+    "numpy": lambda p: (ArrayReader(VOLUME), VOLUME),
+    "numpy, foreign order and byte order": lambda p: (
+        ArrayReader(VOLUME.astype(">i2"), dims="ytx"),
+        VOLUME.transpose(1, 0, 2),
+    ),
+    "dask": lambda p: (ArrayReader(dask.array.from_array(VOLUME, chunks=(2, 10, 9))), VOLUME),
+    "dask, colour last": lambda p: colour_first(
+        ArrayReader(dask.array.from_array(COLOUR, chunks=(20, 20, 3))), COLOUR
+    ),
+    "labelled": lambda p: (read_labelled(labelled(VOLUME)), VOLUME),
+    "labelled over dask": lambda p: (read_labelled(labelled(VOLUME).chunk(z=2)), VOLUME),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_contract(name: str, tmp_path: Path) -> None:
+    _, expected = CASES[name](tmp_path)
+    check_reader(lambda: CASES[name](tmp_path)[0], expected=expected)
+
+
+class Wrong(ArrayReader):
+    """A reader that breaks the contract in a way that the kit has to see."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(VOLUME, dims="zyx")
+        self.fault = fault
+        if fault == "order":
+            self.access = Access("sequential", "a lie", ("z", "y"))
+        if fault == "silent":
+            self.access = Access("sequential", "a lie", ("z", "y", "x"))
+
+    def read(self, region: tuple[slice, ...]) -> Array:
+        part = super().read(region)
+        broken: dict[str, Any] = {
+            "flip": part[:, ::-1],
+            "type": part.astype("i4"),
+            "bytes": part.astype(">i2"),
+            "shape": part[0],
+            "list": part.tolist(),
+        }
+        return cast(Array, broken.get(self.fault, part))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("flip", "does not match what was expected: .* first at"),
+        ("type", "spec.dtype is"),
+        ("bytes", "native|spec.dtype"),
+        ("shape", "gave shape"),
+        ("list", "not a numpy array"),
+        ("order", "must name"),
+        ("silent", "must warn once"),
+    ],
+)
+def test_the_kit_sees_what_is_wrong(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_reader(lambda: Wrong(fault), expected=VOLUME)
