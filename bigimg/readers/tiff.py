@@ -24,7 +24,7 @@ from bigimg.reader import Access
 from bigimg.readers.rawfile import READ_BYTES
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
-from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS, one_line
+from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff_tables import color_map, read_tables
 from bigimg.types import Array, Region
 

@@ -138,7 +138,7 @@ def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, sourc
     pages = math.prod(shape) // math.prod(page_shape)
     if [n for _, n in tail] != [n for _, n in inner]:
         outer = [("Q", pages)] if pages > 1 else []  # axes that cut across pages: only the pages are sure
-    elif any(letter in "YX" and letter != mine for (letter, _), (mine, _) in zip(tail, inner, strict=True)):
+    elif [n for n in axes if n in "YX"] != ["Y", "X"] or any(letter in "YX" for letter, _ in outer):
         raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
     outer, note = _name_unknown(outer, taken={letter for letter, _ in inner}, source=source)
     sizes = dict(outer)
