@@ -3,7 +3,7 @@
     uv run benchmarks/make_data.py [NAME ...]
 
 The pictures look like stained tissue under a light microscope: smooth colour, dark blobs, and the noise of a
-camera, which is what decides how well they compress (about 1.6:1 for lossless codecs, as real slides do).
+camera, which is what decides how well they compress (about 1.5:1 for lossless codecs).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def tissue(y: int, x: int, height: int, width: int, *, seed: int = 0) -> np.ndar
     base = np.array([196, 150, 190], np.float32) + stain[..., None] * np.array([22, 34, 18], np.float32)
     base[cells] -= np.array([80, 84, 40], np.float32)
     noise = (
-        rng.standard_normal((height, width, 1), np.float32) * 2.2
-        + rng.standard_normal((height, width, 3), np.float32) * 1.2
+        rng.standard_normal((height, width, 1), np.float32) * 1.0
+        + rng.standard_normal((height, width, 3), np.float32) * 0.5
     )
     return np.clip(base + noise, 0, 255).astype(np.uint8)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from bigimg.errors import BudgetError
 from bigimg.geometry.axes import short_unit
@@ -268,22 +267,31 @@ def _smaller(plan: ConversionPlan, asked: Options, process: int) -> str | None:
 
 
 def _printed(plan: ConversionPlan) -> Iterator[str]:
-    spec, access, first = plan.spec, plan.access, plan.levels[0]
-    yield f"{plan.source} -> {plan.target}"
-    yield f"  image    {_by_name(spec.dims, spec.shape)}  {spec.dtype}  {human_bytes(spec.nbytes)} decoded, {spec.kind}"
-    how = {"blocks": "each worker reads its own block", "bands": f"in bands of {_by_name(spec.dims, plan.traversal.band)}",
-           "scratch": f"through a scratch file of {human_bytes(plan.scratch_bytes)}, for a band would not fit"}  # fmt: skip
+    spec, access, first, dims = plan.spec, plan.access, plan.levels[0], plan.spec.dims
+    how = {
+        "blocks": "each worker reads its own block",
+        "bands": f"in bands of {_by_name(dims, plan.traversal.band)}",
+        "scratch": f"through a scratch file of {human_bytes(plan.scratch_bytes)}, for a band would not fit",
+    }
     again = (
-        "" if plan.traversal.reread <= 1 else f", each source chunk decoded {plan.traversal.reread:.2f} times"
+        "" if plan.traversal.reread <= 1 else f", chunks decoded {plan.traversal.reread:.2f} times on average"
     )
+    shape = _by_name(dims, spec.shape)
+    cut = f"chunks {_by_name(dims, first.chunk)} in shards {_by_name(dims, first.shard)}"
+    peak = f"{human_bytes(plan.peak_bytes)} planned peak of {human_bytes(plan.budget_bytes)} allowed"
+    yield f"{plan.source} -> {plan.target}"
+    yield f"  image    {shape}  {spec.dtype}  {human_bytes(spec.nbytes)} decoded, {spec.kind}"
     yield f"  read     {access.kind} ({access.why}): {how[plan.traversal.kind]}{again}"
-    yield f"  write    chunks {_by_name(spec.dims, first.chunk)} in shards {_by_name(spec.dims, first.shard)}, codec {plan.codec}, levels by {plan.method}"
+    yield f"  write    {cut}, codec {plan.codec}, levels by {plan.method}"
     for p in plan.levels:
-        axes = " ".join(
-            f"{a.name} {s:.6g} {short_unit(a.unit)}" for a, s in zip(spec.axes, p.level.spacing, strict=True) if a.type == "space"
-        )  # fmt: skip
-        yield f"  level {p.level.index:<2} {_by_name(spec.dims, p.level.shape)}  spacing {axes}  {math.prod(p.objects)} objects"
-    yield f"  memory   {human_bytes(plan.peak_bytes)} planned peak of {human_bytes(plan.budget_bytes)} allowed, {plan.workers} workers"
+        spacing = ", ".join(
+            f"{axis.name} {number:.6g} {short_unit(axis.unit)}"
+            for axis, number in zip(spec.axes, p.level.spacing, strict=True)
+            if axis.type == "space"
+        )
+        size = _by_name(dims, p.level.shape)
+        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {math.prod(p.objects)} objects"
+    yield f"  memory   {peak}, {plan.workers} workers"
     for line in plan.memory:
         yield f"    {line.name:<10} {human_bytes(line.bytes):>8}  {line.why}"
     disk = f"{plan.files} files"
