@@ -25,7 +25,7 @@ from bigimg.readers.rawfile import READ_BYTES
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff_tables import color_map, read_tables
+from bigimg.readers.tiff_tables import check_chain, color_map, read_tables
 from bigimg.types import Array, Region
 
 WHOLE_BYTES = 64 << 20
@@ -103,6 +103,8 @@ class _Image:
     def __init__(self, path: str, wanted: int | str | None) -> None:
         import tifffile
 
+        with _blaming(path):
+            check_chain(path)
         with _blaming(path), tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
             page = series.keyframe

@@ -6,7 +6,10 @@ copied once into two integer arrays, and pages that follow one another without g
 
 from __future__ import annotations
 
+import functools
 import math
+import os
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +19,47 @@ from bigimg.errors import InputError
 from bigimg.readers.tiff_meta import PALETTE
 from bigimg.readers.tiff_segments import Scheme, Segments, one_line
 from bigimg.types import Array, DType
+
+MOST_TAGS = 4096
+"""tifffile takes pages of more tags as broken."""
+
+
+def check_chain(path: str) -> None:
+    """Refuse a file whose pages lead round in a circle; tifffile would follow one of over 100 pages for ever.
+
+    Raises
+    ------
+    InputError
+        A page follows a second time.
+    """
+    if path.lower().endswith(".ndpi"):  # offsets of 64 bits in a classic TIFF: a dialect for tifffile alone
+        return
+    with open(path, "rb", buffering=0) as file:
+        read = functools.partial(os.pread, file.fileno())
+        header = read(16, 0)
+        order = {b"II": "<", b"MM": ">"}.get(header[:2])
+        if order is None or len(header) < 16:
+            return
+        big = header[2:4] in (b"+\0", b"\0+")
+        count, word = (
+            struct.Struct(order + ("Q" if big else "H")),
+            struct.Struct(order + ("Q" if big else "I")),
+        )
+        offset = word.unpack_from(header, 8 if big else 4)[0]
+        seen: set[int] = set()
+        size = os.fstat(file.fileno()).st_size
+        while 0 < offset < size:
+            if offset in seen:
+                raise InputError(
+                    f"{path}: page {len(seen)} is one of those before it: the file is damaged; write it again"
+                )
+            seen.add(offset)
+            head = read(count.size, offset)
+            tags = count.unpack(head)[0] if len(head) == count.size else size
+            if tags > MOST_TAGS:
+                return  # nothing that tifffile would follow
+            link = read(word.size, offset + count.size + tags * (20 if big else 12))
+            offset = word.unpack(link)[0] if len(link) == word.size else 0
 
 
 def read_tables(path: str, series: Any, colors: Array | None) -> Segments:

@@ -7,7 +7,7 @@ import itertools
 import pickle
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ def test_any_region_is_numpys(samples: list[tuple[TiffReader, Array]], data: st.
     assert got.dtype == reader.spec.dtype
 
 
-ORIENTED = {
+ORIENTED: dict[int, Callable[[Array], Array]] = {
     1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose,
     6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(np.transpose(a), 2), 8: np.rot90,
 }  # fmt: skip
@@ -215,7 +215,12 @@ def test_a_single_segment_is_decoded_once_for_many_reads(
     tifffile.imwrite(path, image, compression="zlib")
     calls: list[int] = []
     original = Segments._decode_now
-    monkeypatch.setattr(Segments, "_decode_now", lambda *args: calls.append(1) or original(*args))
+
+    def count(self: Segments, page: int, number: int) -> Array:
+        calls.append(number)
+        return original(self, page, number)
+
+    monkeypatch.setattr(Segments, "_decode_now", count)
     reader = open_tiff(path)
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda y: reader.read((slice(y, y + 1), slice(0, 64))), range(64)))
@@ -576,6 +581,22 @@ def test_a_hostile_size_is_refused_before_it_is_allocated(tmp_path: Path, extra:
     common = [(256, 4, 1, 2_000_000), (257, 4, 1, 2_000_000), (258, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1)]
     path.write_bytes(classic(sorted(common + extra), bytes(300)))
     with pytest.raises(InputError, match=r"a\.tif: "):
+        open_tiff(path)
+
+
+@pytest.mark.parametrize(
+    ("pages", "back"), [(1, 0), (50, 3), (300, 150)]
+)  # tifffile follows the last for ever
+def test_pages_in_a_circle_are_refused(tmp_path: Path, pages: int, back: int) -> None:
+    tags = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 16)]
+    page = len(classic(tags)) - 8
+    content = b"".join(
+        classic(tags)[8:-4] + struct.pack("<I", 8 + page * (i + 1 if i < pages - 1 else back))
+        for i in range(pages)
+    )
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + content)
+    with pytest.raises(InputError, match=rf"page {pages} is one of those before it"):
         open_tiff(path)
 
 
