@@ -143,7 +143,7 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         version,
         multiscale.get("name") if isinstance(multiscale.get("name"), str) else None,
         dims,
-        tuple(long_unit(axis.get("unit")) for axis in axes),
+        tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes),
         levels,
         channels,
         window,

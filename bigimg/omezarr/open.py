@@ -1,0 +1,465 @@
+"""Opened stores: OME-Zarr 0.4, 0.5 and 0.6, series of bioformats2raw, labels, and bare zarr arrays.
+
+What only this module knows is where an image lies in a hierarchy, how stored axes become ``t c z y x``, and
+which promises a store can keep. A store of ours carries a manifest and is read by hand, with every loss an
+error; of others the notes say what cannot be known. Opening reads JSON only, and not zarr.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import InputError, IntegrityError, MissingChunk, UsageError
+from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.manifest import StoredStatistics, check_small, read_objects, read_statistics
+from bigimg.omezarr.parse import (
+    ArrayMeta,
+    ImageMeta,
+    LevelMeta,
+    is_image,
+    ome_block,
+    parse_array,
+    parse_image,
+)
+from bigimg.omezarr.pixels import ShardPixels, ZarrPixels
+from bigimg.omezarr.tree import DOCUMENTS, ZIPPED, Node, Tree, tree_of
+from bigimg.reader import Access
+from bigimg.types import Array, DType, Kind, Region, Shape
+
+GUESSED = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
+"""Axes of a bare array that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLevel:
+    """One level of a store, everything in the order of :attr:`Store.dims`."""
+
+    path: str
+    """Of the array, inside the store."""
+    shape: Shape
+    dtype: DType
+    """In native byte order."""
+    chunk: Shape
+    """Unit of reading."""
+    shard: Shape
+    """Unit of writing; the chunk itself where there are no shards."""
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An image in a store, opened without reading a pixel."""
+
+    path: str
+    """As given; for people and messages."""
+    version: str | None
+    """Of OME-Zarr; None for a bare zarr array."""
+    image: ImageMeta
+    levels: tuple[StoredLevel, ...]
+    order: tuple[int, ...]
+    """Stored position of each axis of :attr:`dims`."""
+    tree: Tree
+    group: str
+    """Path of the image inside ``tree``."""
+    has_manifest: bool
+    labels: tuple[str, ...]
+    """Names of the label images beside it; each opens as ``<path>/labels/<name>``."""
+    series: tuple[str, ...]
+    """Names of all images in the store, this one among them."""
+    notes: tuple[str, ...]
+    arrays: tuple[ArrayMeta, ...]
+    """The arrays as stored, one a level."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Axis names in the order ``t c z y x``, singletons kept."""
+        return tuple(self.image.dims[i] for i in self.order)
+
+    @property
+    def kind(self) -> Kind:
+        """What the numbers mean."""
+        if self.image.own is not None:
+            return self.image.own.kind
+        if self.image.is_label:
+            return "labels"
+        return "mask" if self.levels[0].dtype.kind == "b" else "image"
+
+    def spec(self, level: int = 0) -> ImageSpec:
+        """Return what one level is.
+
+        Raises
+        ------
+        UsageError
+            There is no such level; ``-1`` is the smallest.
+        """
+        stored, own = self.levels[self.position(level)], self.image.own
+        axes = tuple(
+            Axis(name, size, spacing, self.image.units[i], origin)
+            for name, size, spacing, origin, i in zip(
+                self.dims, stored.shape, stored.spacing, stored.origin, self.order, strict=True
+            )
+        )
+        return ImageSpec(
+            axes,
+            stored.dtype,
+            stored.chunk,
+            channels=self.channels,
+            world=None if own is None else own.world,
+            kind=self.kind,
+            scaling=None if own is None else own.scaling,
+            window=self.image.window if own is None else own.window,
+            meta={} if own is None else own.meta,
+            notes=self.notes,
+        )
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """One channel for each index along c, or none."""
+        own = self.image.own
+        channels = self.image.channels if own is None else own.channels
+        count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
+        return channels if len(channels) == count else ()
+
+    def position(self, level: int) -> int:
+        """Return the number of a level counted from 0, for one that may count from the end."""
+        count = len(self.levels)
+        if not -count <= level < count:
+            raise UsageError(
+                f"{self.path}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last"
+            )
+        return level % count
+
+    def statistics(self) -> StoredStatistics | None:
+        """Return the statistics kept in a store of ours, or None."""
+        if not self.has_manifest or self.tree.folder is None:
+            return None
+        return read_statistics(self.tree.folder / self.group)
+
+
+class StoreReader:
+    """One level of a store as a source of pixels (:class:`bigimg.reader.Reader`)."""
+
+    def __init__(self, store: Store, level: int = 0) -> None:
+        self.store = store
+        self.level = store.position(level)
+        self.spec = store.spec(self.level)
+        self._pixels: ShardPixels | ZarrPixels | None = None
+
+    @property
+    def source(self) -> str:
+        """The store."""
+        return self.store.path
+
+    @property
+    def access(self) -> Access:
+        """Any region; the unit is the inner chunk."""
+        stored = self.store.levels[self.level]
+        chunk_bytes = int(np.prod(stored.chunk)) * stored.dtype.itemsize
+        how = "checked by the manifest" if self.store.has_manifest else "through zarr"
+        size = " x ".join(map(str, stored.chunk))
+        return Access("random", f"chunks of {size}, {how}", fixed_bytes=8 << 20, read_bytes=2 * chunk_bytes)
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, given in the order of ``spec.dims``.
+
+        Raises
+        ------
+        MissingChunk, CorruptChunk
+            What was written is gone or changed.
+        InputError
+            It cannot be read.
+        """
+        stored = list(region)
+        for canonical, position in enumerate(self.store.order):
+            stored[position] = region[canonical]
+        if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
+            self._pixels = self._open()
+        return self._pixels.read(tuple(stored)).transpose(self.store.order)
+
+    def _open(self) -> ShardPixels | ZarrPixels:
+        store = self.store
+        meta, key = store.arrays[self.level], _join(store.group, store.levels[self.level].path)
+        own = store.image.own is not None and store.image.own.manifest is not None
+        if own and meta.layout is not None and store.tree.folder is not None:
+            return ShardPixels(store.tree.folder / store.group, store.levels[self.level].path, meta.layout)
+        return ZarrPixels(store.tree, key, meta, complete=own)
+
+    def close(self) -> None:
+        """Let go of what is open; reading again opens it again."""
+        self._pixels = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pixels": None}
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Return whether ``path`` looks like a zarr hierarchy: a look at the folder, or one or two requests."""
+    local = Path(path)
+    if local.is_dir():
+        return any((local / name).is_file() for name in DOCUMENTS)
+    if local.is_file() and local.suffix.lower() not in ZIPPED:
+        return False
+    try:
+        return tree_of(path).node("") is not None
+    except InputError:
+        return False
+    except (OSError, ValueError, ImportError):  # a zip file of something else, a protocol nobody knows
+        return False
+
+
+def open_store(path: str | os.PathLike[str], *, series: int | str | None = None) -> Store:
+    """Return the image in the store at ``path``, without reading a pixel.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder, a zip file or a URL; also a series, a label image or an array inside a store.
+    series : int or str, optional
+        Which image, where there are several: its number or its name. The first by default.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is nothing at ``path``.
+    InputError
+        It is no image that can be read; the message names what is missing.
+    IntegrityError
+        It is a store of ours, and part of its metadata is gone or changed.
+    UsageError
+        There is no such series.
+    """
+    tree = tree_of(path)
+    node = tree.node("")
+    if node is None:
+        raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; give the folder of a store")
+    found = _find(tree, node)
+    group = _chosen(tree, found, series)
+    if group:
+        node = tree.node(group)
+        if node is None:
+            raise InputError(f"{tree.where(group)}: the group of this series is missing; restore the store")
+    return _open_array(tree, group, node, found) if _is_array(node) else _open_image(tree, group, node, found)
+
+
+def _is_array(node: Node) -> bool:
+    return bool(node["node_type"] == "array")
+
+
+def _find(tree: Tree, node: Node) -> tuple[str, ...]:
+    """Return the paths of the images under the root ``node``; ``""`` when it is one itself."""
+    attributes = node["attributes"]
+    ome = ome_block(attributes)
+    if _is_array(node) or is_image(attributes):
+        return ("",)
+    if "bioformats2raw.layout" in ome or "bioformats2raw.layout" in attributes:
+        return _series(tree)
+    if isinstance(ome.get("labels"), list):
+        return tuple(map(str, ome["labels"]))
+    if isinstance(ome.get("plate"), Mapping):
+        wells = [str(well.get("path")) for well in ome["plate"].get("wells", ())]
+        raise InputError(
+            f"{tree.path}: a plate of {len(wells)} wells ({_few(wells)}); give one field, as well/0"
+        )
+    if isinstance(ome.get("well"), Mapping):
+        return tuple(str(image.get("path")) for image in ome["well"].get("images", ()))
+    inside = {name: tree.node(name) for name in tree.children("") if not name.startswith(".")}
+    arrays = tuple(name for name, child in inside.items() if child is not None and _is_array(child))
+    if len(arrays) == 1:
+        return arrays
+    if arrays:
+        raise InputError(f"{tree.path}: a group without multiscales; give one of its arrays: {_few(arrays)}")
+    raise InputError(
+        f"{tree.path}: a zarr group without multiscales and without arrays; not an OME-Zarr image"
+    )
+
+
+def _series(tree: Tree) -> tuple[str, ...]:
+    """Return the images of a bioformats2raw layout: those its OME group lists, else the numbered groups."""
+    node = tree.node("OME")
+    listed = None if node is None else ome_block(node["attributes"]).get("series")
+    if isinstance(listed, list):
+        return tuple(map(str, listed))
+    return tuple(name for name in tree.children("") if name.isdecimal()) or ("0",)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
+    if not found:
+        raise InputError(f"{tree.path}: the group lists no images; nothing to open")
+    if series is None:
+        return found[0]
+    if isinstance(series, str) and series in found:
+        return series
+    number = int(series) if isinstance(series, int) or series.isdecimal() else -1
+    if not 0 <= number < len(found):
+        names = _few(found) if found != ("",) else "0"
+        raise UsageError(f"{tree.path}: no series {series!r}; there are {len(found)}: {names}")
+    return found[number]
+
+
+def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> Store:
+    if not is_image(node["attributes"]):
+        raise InputError(f"{tree.where(group)}: a zarr group without multiscales; not an OME-Zarr image")
+    image = parse_image(node["attributes"], source=tree.where(group))
+    arrays = tuple(_level_array(tree, group, level, image) for level in image.levels)
+    _agree(tree.where(group), image, arrays)
+    labels = tree.node(_join(group, "labels"))
+    names = [] if labels is None else ome_block(labels["attributes"]).get("labels") or []
+    return _store(tree, group, image, arrays, tuple(map(str, names)), found, image.version)
+
+
+def _level_array(tree: Tree, group: str, level: LevelMeta, image: ImageMeta) -> ArrayMeta:
+    key = _join(group, level.path)
+    node = tree.node(key)
+    if node is None:
+        if image.own is not None:
+            raise MissingChunk(f"{tree.where(key)}: the metadata of this level is gone; restore the store")
+        raise InputError(f"{tree.where(key)}: multiscales names this array, and it is missing; restore it")
+    return parse_array(node, source=tree.where(key))
+
+
+def _agree(where: str, image: ImageMeta, arrays: Sequence[ArrayMeta]) -> None:
+    """Refuse levels that cannot be those of one image."""
+    for level, meta, above in zip(image.levels, arrays, (arrays[0], *arrays), strict=False):
+        if len(meta.shape) != len(image.dims):
+            raise InputError(
+                f"{where}: array {level.path} has shape {meta.shape}, and its axes are {' '.join(image.dims)}; "
+                "correct the metadata"
+            )
+        if meta.dtype.newbyteorder("=") != arrays[0].dtype.newbyteorder("="):
+            raise InputError(
+                f"{where}: level {level.path} is {meta.dtype}, the first {arrays[0].dtype}; write it again"
+            )
+        if any(n > m for n, m in zip(meta.shape, above.shape, strict=True)):
+            raise InputError(
+                f"{where}: level {level.path} of shape {meta.shape} is larger than the one before it, "
+                f"{above.shape}; list the largest first"
+            )
+
+
+def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> Store:
+    where = tree.where(group)
+    meta = parse_array(node, source=where)
+    notes: tuple[str, ...] = ()
+    names = meta.dims
+    if names is None or all(name is None for name in names):
+        if len(meta.shape) not in GUESSED:
+            raise InputError(
+                f"{where}: an array of {len(meta.shape)} axes without names; name them t c z y x"
+            )
+        names = tuple(GUESSED[len(meta.shape)])
+        notes = (f"the array names no axes: taken as {' '.join(names)}",)
+    dims = tuple(str(name).lower() for name in names)
+    if len(dims) != len(meta.shape) or not set(dims) <= set(ORDER) or len(set(dims)) != len(dims):
+        raise InputError(
+            f"{where}: axes {' '.join(map(str, names))} are not among {' '.join(ORDER)}; rename them"
+        )
+    level = LevelMeta("", (1.0,) * len(dims), (0.0,) * len(dims))
+    image = ImageMeta("", None, dims, (None,) * len(dims), (level,), (), None, False, None, notes)
+    return _store(tree, group, image, (meta,), (), found, None)
+
+
+def _store(
+    tree: Tree,
+    group: str,
+    image: ImageMeta,
+    arrays: tuple[ArrayMeta, ...],
+    labels: tuple[str, ...],
+    found: tuple[str, ...],
+    version: str | None,
+) -> Store:
+    order = tuple(sorted(range(len(image.dims)), key=lambda i: ORDER.index(image.dims[i])))
+    levels = tuple(
+        _stored_level(image, level, meta, arrays[0].shape, order)
+        for level, meta in zip(image.levels, arrays, strict=True)
+    )
+    notes = list(image.notes) + ([] if image.own is None else list(image.own.notes))
+    if len(found) > 1:
+        notes.append(f"one of {len(found)} images in the store: {_few(found)}")
+    has_manifest = _check_own(tree, group, image)
+    if not has_manifest:
+        notes.append("no manifest: an object that is absent reads as the fill value, as zarr has it")
+    store = Store(
+        tree.path,
+        version,
+        image,
+        levels,
+        order,
+        tree,
+        group,
+        has_manifest,
+        labels,
+        found,
+        tuple(notes),
+        arrays,
+    )
+    try:
+        store.spec()
+    except UsageError as error:
+        raise InputError(f"{tree.where(group)}: not an image ({error}); choose another array") from error
+    return store
+
+
+def _stored_level(
+    image: ImageMeta, level: LevelMeta, meta: ArrayMeta, largest: Shape, order: Sequence[int]
+) -> StoredLevel:
+    backwards = () if image.own is None else image.own.backwards
+    # Versions without scales are downsampled by whole factors.
+    scale = level.scale or tuple(
+        float(round(n / max(m, 1))) for n, m in zip(largest, meta.shape, strict=True)
+    )
+    return StoredLevel(
+        level.path,
+        tuple(meta.shape[i] for i in order),
+        meta.dtype.newbyteorder("="),
+        tuple(meta.chunk[i] for i in order),
+        tuple(meta.shard[i] for i in order),
+        tuple(-abs(scale[i]) if image.dims[i] in backwards else scale[i] for i in order),
+        tuple(level.translation[i] for i in order),
+    )
+
+
+def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
+    """Return whether there is a manifest; compare the metadata of the levels with it.
+
+    Raises
+    ------
+    IntegrityError
+        The store says that it has one, and it is gone or does not match.
+    """
+    if image.own is None or image.own.manifest is None:
+        return False
+    where = tree.where(_join(group, image.own.manifest))
+    gone = IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
+    if tree.folder is None:
+        if tree.node(_join(group, image.own.manifest)) is None:
+            raise gone
+        return True
+    root = tree.folder / group
+    objects = read_objects(root)
+    if objects is None:
+        raise gone
+    for level in image.levels:
+        keys = [
+            f"{level.path}/{name}" for name in ("zarr.json", ".zarray") if f"{level.path}/{name}" in objects
+        ]
+        if not keys:
+            raise IntegrityError(f"{root / level.path}: this level is not in the manifest; restore the store")
+        for key in keys:
+            check_small(root, key, objects[key])
+    return True
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)

@@ -1,0 +1,162 @@
+"""Two ways to the pixels of one stored array: by hand for our own layout, through zarr for all others.
+
+By hand means no zarr import, length and checksums of a shard compared with the manifest at its first touch, and
+an error for whatever is missing. Through zarr, an absent object is the fill value: that is what its writer
+meant, and nobody can tell it from a loss. Regions and results are in the stored order of axes.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError, MissingChunk
+from bigimg.geometry.region import pieces
+from bigimg.omezarr.manifest import read_records
+from bigimg.omezarr.parse import ArrayMeta
+from bigimg.omezarr.shard import ShardLayout, object_grid, read_region
+from bigimg.omezarr.tree import Tree
+from bigimg.types import Array, Region, Shape
+
+KNOWN_BYTES = 4 << 20
+"""Checked shard indices kept by one reader: of 4000 shards of 64 chunks."""
+BROKEN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, EOFError, zlib.error)
+"""What zarr, zarrs and the codecs raise for bytes that do not decode."""
+
+
+class KnownIndices(dict[Shape, Array]):
+    """Checked shard indices, the oldest dropped for the newest; safe from many threads."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.lock = threading.Lock()
+
+    def __setitem__(self, key: Shape, value: Array) -> None:
+        with self.lock:
+            if len(self) >= self.limit:
+                del self[next(iter(self))]
+            super().__setitem__(key, value)
+
+
+class ShardPixels:
+    """An array of ours, read by hand."""
+
+    def __init__(self, root: Path, level: str, layout: ShardLayout) -> None:
+        self.folder = root / level
+        self.layout = layout
+        self.records = read_records(root, level)
+        if self.records.shape != (*object_grid(layout), 2):
+            raise IntegrityError(f"{self.folder}: the manifest is of another array; restore the store")
+        self.known = KnownIndices(max(1, KNOWN_BYTES // layout.index_bytes))
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, every byte of them checked."""
+        return read_region(self.folder, region, self.layout, self.records, known=self.known)
+
+
+class ZarrPixels:
+    """An array of anybody, read through zarr."""
+
+    def __init__(self, tree: Tree, key: str, meta: ArrayMeta, *, complete: bool) -> None:
+        """Open the array.
+
+        Parameters
+        ----------
+        complete : bool
+            Every object was written, so one that is gone is an error and not the fill value.
+        """
+        self.where = tree.where(key)
+        self.meta = meta
+        try:
+            self.array = _open_array(tree, key, meta, complete)
+        except BROKEN as error:
+            if isinstance(error, BigimgError):
+                raise
+            said = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.where}: zarr cannot open this array ({said}); write it again") from error
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` in native byte order."""
+        try:
+            return self._read(region)
+        except (MissingChunk, InputError):
+            raise
+        except BROKEN as error:
+            raise self._blamed(region, error) from error
+
+    def _read(self, region: Region) -> Array:
+        try:
+            data: Array = np.asarray(self.array[region])
+        except OSError as error:
+            said = error.strerror or str(error) or type(error).__name__
+            raise InputError(
+                f"{self.where}: cannot be read ({said}); check the disk or connection"
+            ) from error
+        return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+    def _blamed(self, region: Region, error: Exception) -> CorruptChunk:
+        """Return the error that names the first chunk in ``region`` that does not decode."""
+        for index, part in pieces(region, self.meta.chunk):
+            try:
+                self._read(part)
+            except BROKEN as cause:
+                said = " ".join(str(cause).split()) or type(cause).__name__
+                return CorruptChunk(
+                    f"{self.where}: chunk {index} does not decode ({said}); restore the object"
+                )
+        return CorruptChunk(f"{self.where}: a chunk does not decode ({error}); restore the object")
+
+
+def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
+    import zarr
+
+    if tree.folder is None or complete:
+        return zarr.open_array(_strict_store(tree, meta) if complete else _store(tree), path=key, mode="r")
+    folder = str(tree.folder / key)
+    array = zarr.open_array(folder, mode="r")
+    # zarrs has no word for bytes in foreign order or for "no fill value": those stay with zarr's own pipeline.
+    if not meta.dtype.isnative or array.fill_value is None:
+        return array
+    try:
+        from zarrs.pipeline import UnsupportedMetadataError
+    except ImportError:
+        return array
+    try:
+        # About half the CPU of zarr's own pipeline; "strict" makes it say at once which codecs it cannot do.
+        with zarr.config.set(
+            {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
+        ):
+            return zarr.open_array(folder, mode="r")
+    except UnsupportedMetadataError:
+        return array
+
+
+def _store(tree: Tree) -> Any:
+    from zarr.storage import FsspecStore, LocalStore
+
+    if tree.folder is not None:
+        return LocalStore(tree.folder, read_only=True)
+    return FsspecStore.from_url(tree.url, read_only=True)
+
+
+def _strict_store(tree: Tree, meta: ArrayMeta) -> Any:
+    """Return a zarr store that raises where a chunk object is gone, for our own stores away from local disk."""
+    from zarr.storage import WrapperStore
+
+    class Complete(WrapperStore):  # type: ignore[misc]
+        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+            found = await super().get(key, *args, **kwargs)
+            if found is None and not key.endswith(
+                ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+            ):
+                raise MissingChunk(
+                    f"{tree.where(key)}: the object is gone; its pixels are lost, restore the store"
+                )
+            return found
+
+    return Complete(_store(tree))

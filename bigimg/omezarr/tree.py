@@ -1,0 +1,137 @@
+"""The JSON documents of a zarr hierarchy, v2 and v3, in a folder, a zip file or behind a URL.
+
+A node is a dict with ``zarr_format``, ``node_type`` (``group`` or ``array``), ``attributes`` and, for arrays,
+what ``zarr.json`` or ``.zarray`` say. Folders are read without any library; all else goes through fsspec.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bigimg.errors import InputError, InputNotFoundError
+
+type Node = dict[str, Any]
+
+DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+ZIPPED = (".zip", ".ozx")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A place with keys and bytes."""
+
+    path: str
+    """As given, for messages."""
+    folder: Path | None
+    """The local folder; None when the bytes come through fsspec."""
+    url: str
+    """What fsspec opens; empty for a local folder."""
+
+    def where(self, key: str) -> str:
+        """Return how to name ``key`` in a message."""
+        return "/".join(part for part in (self.path.rstrip("/"), key) if part)
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes at ``key``, or None where there is nothing.
+
+        Raises
+        ------
+        InputError
+            They are there, but cannot be read.
+        """
+        try:
+            if self.folder is not None:
+                return (self.folder / key).read_bytes()
+            fs, root = self._fsspec()
+            data: bytes = fs.cat_file("/".join(part for part in (root.rstrip("/"), key) if part))
+            return data
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
+            return None
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise InputError(
+                f"{self.where(key)}: cannot be read ({said}); check path and permissions"
+            ) from error
+
+    def children(self, key: str) -> list[str]:
+        """Return the names directly under ``key``, sorted as people count; empty where they cannot be listed."""
+        try:
+            if self.folder is not None:
+                names = os.listdir(self.folder / key)
+            else:
+                fs, root = self._fsspec()
+                listed = fs.ls("/".join(part for part in (root.rstrip("/"), key) if part), detail=False)
+                names = [name.rstrip("/").rsplit("/", 1)[-1] for name in listed]
+        except (OSError, NotImplementedError):
+            return []
+        return sorted(
+            names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+        )
+
+    def _fsspec(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        fs, root = url_to_fs(self.url)
+        return fs, root
+
+    def node(self, key: str) -> Node | None:
+        """Return the node at ``key``, or None where there is none.
+
+        Raises
+        ------
+        InputError
+            A document there is not JSON, or not an object.
+        """
+        document = self._document(f"{key}/zarr.json".lstrip("/"))
+        if document is not None:
+            return {"attributes": {}, "node_type": "group", "zarr_format": 3} | document
+        array = self._document(f"{key}/.zarray".lstrip("/"))
+        attributes = self._document(f"{key}/.zattrs".lstrip("/"))
+        if array is not None:
+            return array | {"attributes": attributes or {}, "node_type": "array", "zarr_format": 2}
+        # A .zattrs alone is taken for a group: some writers, and copies without hidden files, leave .zgroup out.
+        if attributes is None and self._document(f"{key}/.zgroup".lstrip("/")) is None:
+            return None
+        return {"attributes": attributes or {}, "node_type": "group", "zarr_format": 2}
+
+    def _document(self, key: str) -> Node | None:
+        data = self.read(key)
+        if data is None:
+            return None
+        try:
+            document = json.loads(data)
+        except ValueError as error:
+            raise InputError(f"{self.where(key)}: not JSON ({error}); restore the file") from None
+        if not isinstance(document, dict) or not isinstance(document.get("attributes", {}), dict):
+            raise InputError(f"{self.where(key)}: not a JSON object as zarr writes it; restore the file")
+        return document
+
+
+def tree_of(path: str | os.PathLike[str]) -> Tree:
+    """Return the tree at a folder, a zip file or a URL.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder or file.
+    InputError
+        It is a file, and not a zip file.
+    """
+    name = os.fspath(path)
+    if re.match(r"[a-z][a-z0-9+.-]+::?//|zip::", name):
+        return Tree(name, None, name)
+    local = Path(name)
+    if local.is_dir():
+        return Tree(name, local.absolute(), "")  # a worker may run in another folder
+    if not local.exists():
+        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
+    if local.suffix.lower() not in ZIPPED:
+        raise InputError(
+            f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
+        )
+    return Tree(name, None, f"zip::{local.resolve().as_uri()}")
