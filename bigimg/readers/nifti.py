@@ -74,10 +74,13 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
         header, notes = _header(header_path)
         layout = _layout(source, header)
         spec = _spec(header, layout, notes)
-    except (HeaderDataError, HeaderTypeError, OverflowError) as error:
+    except (HeaderDataError, HeaderTypeError) as error:
         raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
-    single = getattr(header, "is_single", False)
-    return _reader(source, header_path if single else pixels_path, spec, layout)
+    if getattr(header, "is_single", False):
+        return _reader(source, header_path, spec, layout)
+    if not os.path.exists(pixels_path):
+        raise InputNotFoundError(f"{source}: its pixels should be in {pixels_path}; put that file beside it")
+    return _reader(source, pixels_path, spec, layout)
 
 
 def _reader(source: str, path: str, spec: ImageSpec, layout: _Layout) -> RawReader:
@@ -141,8 +144,9 @@ def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
 
 def _head(path: str) -> bytes:
     """Return the first bytes of ``path``, inflated: as many as the longest header, extensions left out."""
+    gzipped = _is_gzip(path)
     try:
-        with open_gzip(path) if _is_gzip(path) else open(path, "rb") as file:
+        with open_gzip(path) if gzipped else open(path, "rb") as file:
             return file.read(540)
     except gzip_errors() as error:
         raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
@@ -188,7 +192,13 @@ def _layout(path: str, header: AnalyzeHeader) -> _Layout:
         raise InputError(
             f"{path}: its pixels are {dtype}, which is not supported; save them as float64 or less"
         )
-    return _Layout(dims, shape, dtype, int(header.get_data_offset()))
+    try:
+        offset = int(header.get_data_offset())
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{path}: the header says no byte where pixels begin; write the file again"
+        ) from None
+    return _Layout(dims, shape, dtype, offset)
 
 
 def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec:
@@ -243,17 +253,16 @@ def _units(header: AnalyzeHeader) -> tuple[str | None, str | None]:
 
 
 def _world(header: AnalyzeHeader, axes: tuple[Axis, ...], notes: list[str]) -> Affine | None:
-    affine = header.get_best_affine()
-    if not np.isfinite(affine).all():
-        notes.append("the affine of the header is not finite; left out")
+    with np.errstate(over="ignore", invalid="ignore"):  # of headers full of noise
+        affine = header.get_best_affine()
+        affine[:3] *= MILLIMETERS.get(_units(header)[0] or "", 1.0)
+        world = world_from_index_affine(affine, axes)
+    if not np.isfinite(world).all():
+        notes.append("the affine of the header is not finite, and is left out")
         return None
     if "sform_code" in header and not (header["sform_code"] or header["qform_code"]):
-        notes.append(
-            "the header has no affine (sform and qform are 0); the centre is put at 0, as nibabel does"
-        )
-    units, _ = _units(header)
-    affine[:3] *= MILLIMETERS.get(units or "", 1.0)
-    return world_from_index_affine(affine, axes)
+        notes.append("the header has no affine (sform, qform are 0); the centre is put at 0, as nibabel does")
+    return world
 
 
 def _kind(header: AnalyzeHeader, dtype: DType) -> Kind:
