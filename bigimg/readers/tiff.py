@@ -174,8 +174,8 @@ class _Image:
 
     def _cost(self) -> Access:
         segments, scheme = self.segments, self.segments.scheme
-        # Two numbers here, and tifffile's own tuples of them, twice; 2 KiB a page for its object.
-        tables = segments.offsets.size * (16 + 2 * 2 * 40) + len(segments.offsets) * 2048
+        # Two numbers here and in tifffile's tuples, of 40 bytes each there; 1 KiB a page for its object.
+        tables = segments.offsets.size * (16 + 2 * 40) + len(segments.offsets) * 1024
         decoded = scheme.segment_bytes
         if scheme.raw:
             return Access(
@@ -195,7 +195,7 @@ class _Image:
                 kind, f"one {scheme.word}, {codec}", fixed_bytes=tables + decoded + working, read_bytes=0
             )
         rows, columns = scheme.chunk[1:]
-        size = f"{rows} x {columns}" if scheme.word == "tile" else f"{rows} rows"
+        size = f"{rows} x {columns}" if scheme.word == "tile" else "1 row" if rows == 1 else f"{rows} rows"
         return Access("random", f"{scheme.word}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
 
 

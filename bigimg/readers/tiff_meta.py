@@ -65,6 +65,10 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
         _from_aperio(page, meaning)
     elif printed := _from_tags(page, meaning):
         meaning.notes.append(printed)
+    if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
+        meaning.notes.append(
+            f"this is one file of an OME-TIFF set, which {part[1]} describes: only its own pages are read"
+        )
     return meaning
 
 

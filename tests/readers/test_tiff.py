@@ -466,6 +466,18 @@ def test_a_set_of_ome_files(tmp_path: Path) -> None:
         open_tiff(tmp_path / "0.ome.tif")
 
 
+def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">'
+        '<BinaryOnly MetadataFile="all.companion.ome" UUID="urn:uuid:0"/></OME>'
+    )
+    path, image = tmp_path / "a.ome.tif", noise((9, 8), "uint8")
+    tifffile.imwrite(path, image, description=xml, metadata=None)
+    reader = open_tiff(path)
+    np.testing.assert_array_equal(everything(reader), image)
+    assert any("all.companion.ome describes" in note for note in reader.spec.notes)
+
+
 # -- what cannot be an image ------------------------------------------------------------------------------------
 
 
