@@ -6,6 +6,7 @@ The format names no axes, so they are guessed as for a bare array, and the guess
 from __future__ import annotations
 
 import os
+from tokenize import TokenError
 
 from numpy.lib import format as npy
 
@@ -64,9 +65,7 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
         with open(path, "rb") as file:
             version = npy.read_magic(file)
             if version not in read:
-                raise InputError(
-                    f"{path}: has npy version {version}, not 1 to 3; save it with an older numpy"
-                )
+                raise ValueError(f"npy version {version} is not 1 to 3")
             shape, fortran, dtype = read[version](file)
             offset = file.tell()
     except FileNotFoundError:
@@ -75,7 +74,13 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
         raise InputError(
             f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
-    except ValueError as error:
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+    ) as error:  # of Python in the header
         first = str(error).split("\n")[0]
         raise InputError(f"{path}: the header makes no sense ({first}); save the array again") from error
     if dtype.kind not in "buif" or dtype.itemsize > 8:
