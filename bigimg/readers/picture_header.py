@@ -28,6 +28,8 @@ class PngHeader:
     interlaced: bool
     animated: bool
     """There are more frames (APNG); the first one is the image."""
+    dpi: tuple[float, float] | None
+    """Pixels an inch along x and y, from pHYs; libvips makes 72 up where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,21 @@ def read_png_header(path: str) -> PngHeader:
     width, height, bits, color, _, _, interlace = struct.unpack(">IIBBBBB", head[16:29])
     if not width or not height:
         raise InputError(f"{path}: the PNG header gives {width} x {height} pixels; copy or download it again")
-    return PngHeader(width, height, bits, color == 3, interlace != 0, b"acTL" in head)
+    animated, dpi = False, None
+    with open(path, "rb") as file:
+        file.seek(33)
+        while len(start := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", start)
+            if name in (b"IDAT", b"IEND"):
+                break
+            if name == b"acTL":
+                animated = True
+            elif name == b"pHYs" and len(body := file.read(9)) == 9:
+                x, y, unit = struct.unpack(">IIB", body)
+                dpi = (x * 0.0254, y * 0.0254) if unit == 1 else None
+                file.seek(-9, 1)
+            file.seek(length + 4, 1)
+    return PngHeader(width, height, bits, color == 3, interlace != 0, animated, dpi)
 
 
 def read_jpeg_header(path: str) -> JpegHeader:

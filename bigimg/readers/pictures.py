@@ -12,12 +12,15 @@ An animation is an axis ``t``; frames are decoded on demand and one is kept.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,9 @@ from bigimg.types import Array, DType, Json, Region
 
 LIBRARY_BYTES = 24_000_000
 """What Pillow and one plugin take once a picture is open; measured 12 to 20 MB."""
+
+ANIMATED = ("GIF", "WEBP", "AVIF")
+"""Formats whose frames follow in time; the frames that Pillow sees in a PSD are layers."""
 
 STRIP_PIXELS = 1 << 20
 """Pixels copied from Pillow to numpy at a time, so that no second full frame arises."""
@@ -100,12 +106,13 @@ class PictureReader:
                 f"{path}: is no picture that Pillow decodes; convert it to PNG or TIFF first"
             )
         self._plugin, self._module = plugin
+        _refuse_cut(path, self._plugin, head)
         self._lock = threading.Lock()
         self._frame: tuple[int, Array] | None = None  # number and pixels (y, x, c) of the frame decoded last
         self._deep = _deep_jpeg2000(head) if self._plugin == "JPEG2000" else None
         self._raw = _deep_pnm(path, head) if self._plugin == "PPM" else None
         with self._opened() as image:
-            self._frames = int(getattr(image, "n_frames", 1))
+            self._frames = int(image.n_frames) if self._plugin in ANIMATED else 1
             self._size = image.size
             self._stored_mode: str = image.mode
             self._mode, self._dtype, self._channels = self._read_as(image)
@@ -153,7 +160,8 @@ class PictureReader:
             return self._decode_jpeg2000()
         width, height = self._size
         with self._opened() as image:
-            image.seek(number)
+            if number:
+                image.seek(number)
             image.load()
             pixels = np.empty((height, width, max(len(self._channels), 1)), self._dtype)
             step = max(STRIP_PIXELS // width, 1)
@@ -168,7 +176,7 @@ class PictureReader:
         import imagecodecs
 
         with self._damage_named():
-            pixels: Array = imagecodecs.jpeg2k_decode(open_bytes(self.source))
+            pixels: Array = imagecodecs.jpeg2k_decode(Path(self.source).read_bytes())
         width, height = self._size
         if pixels.shape[:2] != (height, width) or pixels.dtype != self._dtype:
             raise InputError(
@@ -249,7 +257,7 @@ class PictureReader:
             dtype=self._dtype,
             chunks=chunks,
             channels=self._channels,
-            kind="mask" if self._dtype == bool else "image",
+            kind="mask" if self._dtype.kind == "b" else "image",
             meta=self._meta(),
             notes=tuple(self._notes()),
         )
@@ -268,22 +276,29 @@ class PictureReader:
             elif isinstance(value, str | int | float):
                 meta[key] = value
             elif isinstance(value, tuple):
-                meta[key] = [float(part) for part in value]
+                meta[key] = [float(part) for part in value if math.isfinite(part)]
         return meta
 
     def _notes(self) -> Iterator[str]:
         if self._orientation in range(2, 9):
             yield f"EXIF orientation {self._orientation} is applied"
-        if self._plugin == "PPM" and self._dtype == bool:
+        if self._plugin == "PPM" and self._dtype.kind == "b":
             yield "a bitmap whose ones are ink: ink is false and paper true, as Pillow gives it"
         if self._frames > 1:
             yield "frames lie along t as they are shown; their durations differ from frame to frame and are not kept"
 
 
-def open_bytes(path: str) -> bytes:
-    """Return all bytes of the file at ``path``."""
-    with open(path, "rb") as file:
-        return file.read()
+def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
+    """Refuse a file whose samples of more than 8 bits Pillow would cut to 8 without a word."""
+    bits = 8
+    if plugin == "AVIF" and (at := head.find(b"pixi")) >= 0:
+        bits = max(head[at + 9 : at + 9 + head[at + 8]], default=8)
+    elif plugin == "SGI" and head[3:4] == b"\2":
+        bits = 16
+    if bits > 8:
+        raise InputError(
+            f"{path}: is a {plugin} of {bits} bits, which would be cut to 8; convert it to PNG or TIFF"
+        )
 
 
 def _deep_jpeg2000(head: bytes) -> int | None:
@@ -319,11 +334,14 @@ def _deep_pnm(path: str, head: bytes) -> tuple[int, int, DType, tuple[int, int]]
 def _read_pnm(path: str, layout: tuple[int, int, DType, tuple[int, int]]) -> Array:
     """Return the pixels (y, x, c) of a binary PNM, big-endian in the file, unscaled."""
     offset, components, dtype, (width, height) = layout
-    stored = dtype.newbyteorder(">")
-    if os.path.getsize(path) < offset + width * height * components * dtype.itemsize:
-        raise InputError(
-            f"{path}: is shorter than its header says ({width} x {height}); copy or download it again"
-        )
+    count = width * height * components
     with open(path, "rb") as file:
-        values = np.fromfile(file, stored, count=width * height * components, offset=offset)
-    return values.astype(dtype, copy=False).reshape(height, width, components)
+        # Asked first: a header may claim terabytes.
+        if os.fstat(file.fileno()).st_size < offset + count * dtype.itemsize:
+            raise InputError(
+                f"{path}: is shorter than its header says ({width} x {height}); copy or download it again"
+            )
+        values = np.fromfile(file, dtype, count=count, offset=offset)
+    if dtype.itemsize == 2 and sys.byteorder == "little":
+        values.byteswap(inplace=True)
+    return values.reshape(height, width, components)

@@ -74,7 +74,7 @@ BUILT_IN = (
         (
             *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif"),
             *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi"),
-            *(".dds", ".pcx", ".xpm", ".tga"),
+            *(".pcx", ".xpm", ".tga"),
         ),
         sniffing.is_picture,
         "pillow",

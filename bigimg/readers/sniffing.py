@@ -33,12 +33,11 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
     ("SGI", "SgiImagePlugin", 0, (b"\x01\xda",)),
     ("SUN", "SunImagePlugin", 0, (b"\x59\xa6\x6a\x95",)),
     ("QOI", "QoiImagePlugin", 0, (b"qoif",)),
-    ("DDS", "DdsImagePlugin", 0, (b"DDS ",)),
     ("PCX", "PcxImagePlugin", 0, (b"\x0a\x00\x01", b"\x0a\x02\x01", b"\x0a\x03\x01", b"\x0a\x05\x01")),
     ("XPM", "XpmImagePlugin", 0, (b"/* XPM */",)),
 )  # fmt: skip
 """Pictures that Pillow decodes by itself. EPS, WMF, HDF5 and the like are left out: for those it calls other
-programs or only knows the name."""
+programs or only knows the name; DDS too, whose deep textures it cuts to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("DICOM", 128, (b"DICM",)),
@@ -96,8 +95,11 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
 
 
 def is_tiff(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a TIFF or BigTIFF."""
-    return head.startswith(_TIFF)
+    """Return whether ``head`` begins a TIFF or BigTIFF.
+
+    A DICOM may carry a TIFF header in its preamble and be both: then the name decides.
+    """
+    return head.startswith(_TIFF) and (head[128:132] != b"DICM" or name.endswith((".tif", ".tiff")))
 
 
 def is_png(head: bytes, name: str) -> bool:

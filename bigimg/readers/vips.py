@@ -12,6 +12,8 @@ What only this module knows is how to have libvips stream without surprises:
 - ``fail_on`` is ``error`` for PNG, where it turns the checksums on (``truncated`` gave wrong pixels for 7 of
   60 flipped bits), and ``warning`` for JPEG, which has no checksum: what libjpeg notices of damage in the
   pixels are warnings. A JPEG whose header alone makes libjpeg warn is read with ``error`` and says so.
+- A JPEG comes through a Python file: libvips maps it otherwise, and a mapped file counts as resident memory
+  page by page (66 MB of a JPEG of 50) and ends the process with SIGBUS when it is cut meanwhile.
 - ``revalidate=True`` keeps a file that was rewritten from being served from libvips' cache, and the loaders
   are called by name, since ``new_from_file`` takes ``[...]`` at the end of a file name for options.
 
@@ -20,11 +22,12 @@ Orientation is undone with numpy views, not by libvips, which would do it in a s
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import warnings
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyvips
@@ -39,12 +42,15 @@ from bigimg.types import Array, Json, Region
 STRIP_BYTES = 1 << 20
 """Bytes that a strip aims at: a multiple of 16 rows, at least 16 and at most 256."""
 
-LIBRARY_BYTES = 32_000_000
-"""What importing and using libvips takes whatever the width: 33 MB with strips of 1 MB, 17 MB with larger ones."""
+LIBRARY_BYTES = 36_000_000
+"""What importing and using libvips takes whatever the width: 13 MB for 300 pixels, up to 36 MB for 9000."""
 
 LINES = {"png": 100, "jpeg": 1000}
-"""Rows that libvips holds while streaming. Beside the result of 2048 rows of 4000, 17360 and 60000 RGB pixels
-were measured 33, 18 and 33 MB for PNG, 27, 75 and 112 MB for JPEG, import included, with 2 and with 16 threads."""
+"""Rows that libvips holds while streaming. Beside the result of 600 rows of 4000, 17360 and 60000 RGB pixels were
+measured 26, 27 and 29 MB for PNG and 22, 55 and 94 MB for JPEG, import included; 76 MB in a tall JPEG of 17360."""
+
+TRIM_STRIPS = 16
+"""After so many strips freed memory goes back to the system: glibc kept 67 MB of a 7000 x 8000 PNG, 30 with it."""
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
@@ -95,11 +101,13 @@ class VipsReader:
         self._header = read_png_header(path) if codec == "png" else read_jpeg_header(path)
         self._lock = threading.Lock()
         self._image: Any = None  # the libvips image being streamed
+        self._stream: _Stream | None = None  # the file behind it
         self._last: tuple[int, Array] | None = None  # number and rows (y, x, c) of the strip decoded last
+        self._decoded = 0  # strips, since the reader was made
         self._frame: Array | None = None  # (y, x, c), oriented; only for ``whole``
         self._warned = False
 
-        image = self._open()
+        image, _stream = self._open()
         self._bands: int = image.bands
         self._width: int = image.width
         self._height: int = image.height
@@ -132,7 +140,7 @@ class VipsReader:
             if self.access.kind == "whole":
                 pixels = self._decode()[rows, columns, bands]
             else:
-                pixels = self._stream(rows, columns, bands)
+                pixels = self._read_on(rows, columns, bands)
         return np.moveaxis(pixels, 2, 0) if channel else pixels[:, :, 0]
 
     def close(self) -> None:
@@ -141,7 +149,7 @@ class VipsReader:
             self._forget()
             self._frame = None
 
-    def _stream(self, rows: slice, columns: slice, bands: slice) -> Array:
+    def _read_on(self, rows: slice, columns: slice, bands: slice) -> Array:
         """Return the pixels (y, x, c) of ``rows``, read on from where the last call ended if it can be."""
         if self._orientation == 2:
             columns = slice(self._width - columns.stop, self._width - columns.start)
@@ -181,7 +189,7 @@ class VipsReader:
             self._warn_of_return(index * self._strip)
             self._image = None
         if self._image is None:
-            self._image = self._open()
+            self._image, self._stream = self._open()
         top = index * self._strip
         rows = min(self._strip, self._height - top)
         piece = self._image.crop(0, top, self._width, rows).copy()
@@ -194,6 +202,9 @@ class VipsReader:
                 f"{self.source}: the {self._codec.upper()} is damaged or cut: rows {top} to {top + rows - 1}"
                 f" of {self._height} cannot be decoded ({_reason(error)}); copy or download it again"
             ) from error
+        self._decoded += 1
+        if self._decoded % TRIM_STRIPS == 0 and _malloc_trim is not None:
+            _malloc_trim(0)
         strip: Array = np.frombuffer(data, self._dtype).reshape(rows, self._width, self._bands)
         strip = strip != 0 if self._mask else strip
         self._last = (index, strip)
@@ -201,6 +212,7 @@ class VipsReader:
 
     def _forget(self) -> None:
         self._image = None
+        self._stream = None
         self._last = None
 
     def _warn_of_return(self, row: int) -> None:
@@ -213,14 +225,17 @@ class VipsReader:
                 stacklevel=6,
             )
 
-    def _open(self) -> Any:
-        """Return a fresh libvips image: its header is read, no pixel is."""
-        careful = isinstance(self._header, JpegHeader) and not self._header.quirk
-        load = pyvips.Image.pngload if self._codec == "png" else pyvips.Image.jpegload
+    def _open(self) -> tuple[Any, _Stream | None]:
+        """Return a fresh libvips image, of which no pixel is read, and what must live as long."""
         try:
-            return load(
-                self.source, access="sequential", fail_on="warning" if careful else "error", revalidate=True
-            )
+            if self._codec == "png":
+                load = pyvips.Image.pngload
+                return load(self.source, access="sequential", fail_on="error", revalidate=True), None
+            careful = isinstance(self._header, JpegHeader) and not self._header.quirk
+            stream = _Stream(self.source)
+            load = pyvips.Image.jpegload_source
+            fail_on = "warning" if careful else "error"
+            return load(stream.source, access="sequential", fail_on=fail_on), stream
         except pyvips.Error as error:
             raise InputError(
                 f"{self.source}: the header of the {self._codec.upper()} cannot be read ({_reason(error)});"
@@ -228,7 +243,7 @@ class VipsReader:
             ) from error
 
     def _choose_access(self, image: Any, row_bytes: int) -> Access:
-        """Return how the pixels can be had; the sums behind the bytes are measured in the tests."""
+        """Return how the pixels can be had; the sums behind the bytes are measured, see LINES."""
         streaming = LIBRARY_BYTES + LINES[self._codec] * row_bytes
         frame = row_bytes * self._height
         whole = ""
@@ -278,9 +293,15 @@ class VipsReader:
             meta["orientation"] = self._orientation
         if image.get_typeof("icc-profile-data"):
             meta["icc_profile"] = True
-        # libvips gives pixels a millimetre, 1.0 when the file is silent: the size of a print, not the object's.
-        if image.xres != 1.0 and (self._codec == "png" or image.get_typeof("resolution-unit")):
-            meta["dpi"] = [round(image.xres * 25.4, 3), round(image.yres * 25.4, 3)]
+        dpi: tuple[float, float] | None = None
+        if isinstance(self._header, PngHeader):
+            dpi = self._header.dpi
+        elif (
+            image.get_typeof("resolution-unit") and image.xres != 1.0
+        ):  # pixels a millimetre; 1.0 is not known
+            dpi = (image.xres * 25.4, image.yres * 25.4)
+        if dpi is not None:  # the size of a print, not of what is shown: never the spacing
+            meta["dpi"] = [round(value, 2) for value in dpi]
         return meta
 
     def _notes(self, image: Any) -> Iterator[str]:
@@ -299,6 +320,28 @@ class VipsReader:
             yield f"EXIF orientation {self._orientation} is applied"
 
 
+class _Stream:
+    """A file for libvips to read; closed when nobody holds it. It must live as long as the image on it."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by __del__
+        self.source = pyvips.SourceCustom()
+        # Methods of the file, not of ours: no circle, so that counting references closes it at once.
+        self.source.on_read(self._file.read)
+        self.source.on_seek(self._file.seek)
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    """Return what gives freed memory back to the system, where the C library is glibc."""
+    try:
+        return cast("Callable[[int], int]", ctypes.CDLL(None).malloc_trim)
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
 def _channels(bands: int, interpretation: str) -> tuple[Channel, ...]:
     if bands == 4 and interpretation == "cmyk":
         return tuple(Channel(name) for name in "CMYK")
@@ -310,3 +353,6 @@ def _reason(error: pyvips.Error) -> str:
     """Return the last words of libvips, which repeats itself over several lines, or may say nothing."""
     lines = [line.strip() for line in str(error.detail or "").splitlines() if line.strip()]
     return lines[-1] if lines else "libvips gives no reason"
+
+
+_malloc_trim = _find_malloc_trim()
