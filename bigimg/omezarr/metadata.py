@@ -188,8 +188,8 @@ def _direction(axis: Axis, world: Affine | None) -> str | None:
 def _dataset(level: Level, version: Version) -> Document:
     path = str(level.index)
     # OME-Zarr wants scales above zero: which axes run backwards is said under "bigimg".
-    scale: Document = {"type": "scale", "scale": [abs(s) for s in level.spacing]}
-    translation: Document = {"type": "translation", "translation": list[Json](level.origin)}
+    scale: Document = {"type": "scale", "scale": [abs(float(s)) for s in level.spacing]}
+    translation: Document = {"type": "translation", "translation": [float(o) for o in level.origin]}
     if version != "0.6":
         return {"path": path, "coordinateTransformations": [scale, translation]}
     sequence: Document = {

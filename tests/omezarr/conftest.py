@@ -1,0 +1,73 @@
+"""A small store of ours, made from the parts that the pass is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import plan_levels
+from bigimg.geometry.region import grid, piece
+from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.omezarr.codecs import CODECS, CodecName
+from bigimg.omezarr.manifest import write_file, write_manifest, write_statistics
+from bigimg.omezarr.metadata import Version, array_metadata, dumps, group_metadata, image_attributes
+from bigimg.omezarr.shard import ShardLayout, write_shard
+from bigimg.types import Array, Shape
+
+type MakeStore = Callable[..., Array]
+
+RGB_SPEC = ImageSpec(
+    (Axis("c", 3), Axis("y", 90, 0.5, "micrometer", -3.0), Axis("x", 70, 0.25, "micrometer")),
+    np.dtype(np.uint8),
+    (3, 90, 70),
+    channels=RGB,
+)
+
+
+def make_store(
+    root: Path,
+    spec: ImageSpec = RGB_SPEC,
+    chunk: Shape = (1, 16, 16),
+    shard: Shape = (3, 32, 32),
+    codec: CodecName = "lz4",
+    version: Version = "0.5",
+) -> Array:
+    """Write a pyramid of seeded noise, every other pixel kept from level to level; return level 0."""
+    image = np.random.default_rng(1).integers(0, 200, spec.shape).astype(spec.dtype)
+    levels = plan_levels(spec.axes, chunk, method="nearest")
+    records = {}
+    for level in levels:
+        pixels = image[tuple(slice(None, None, f) for f in level.factors)]
+        layout = ShardLayout(level.shape, spec.dtype, chunk, shard, CODECS[codec])
+        rows = np.zeros((*grid(level.shape, shard), 2), np.uint64)
+        for index in np.ndindex(*rows.shape[:-1]):
+            record = write_shard(
+                root / str(level.index), index, pixels[piece(index, shard, level.shape)], layout
+            )
+            rows[index] = record.length, record.crc32c
+        write_file(root / str(level.index) / "zarr.json", dumps(array_metadata(layout, spec.dims)))
+        records[level.index] = rows
+    counts = np.stack(
+        [np.bincount(plane.ravel(), minlength=256) for plane in image.reshape(-1, spec.shape[-1])[:1]]
+    )
+    write_statistics(root, {"channels": [{"name": "R", "count": image.size, "min": 0}]}, counts)
+    write_manifest(root, records)
+    attributes = image_attributes(spec, levels, method="nearest", name="noise", version=version)
+    write_file(root / "zarr.json", dumps(group_metadata(attributes)))
+    return image
+
+
+@pytest.fixture(name="make_store")
+def make_store_fixture() -> MakeStore:
+    """The function that writes a store into a folder and returns its pixels."""
+    return make_store
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> tuple[Path, Array]:
+    """A small RGB store of ours, and its pixels."""
+    return tmp_path / "ours.ome.zarr", make_store(tmp_path / "ours.ome.zarr")
