@@ -29,7 +29,7 @@ SKIP_BYTES = 256 << 10
 """Bytes inflated at once on the way to a region."""
 
 STREAM_BYTES = 1 << 20
-"""Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.6 MB measured."""
+"""Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.7 MB measured."""
 
 MOST_INFLATION = 1032
 """What deflate makes of one byte at most; a file that would need more is shorter than its header says."""

@@ -301,23 +301,6 @@ def test_going_back_warns_once_and_forwards_never(tmp_path: Path) -> None:
     reader.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(st.data())
-def test_any_region_of_a_gzip_is_numpys(tmp_path: Path, data: st.DataObject) -> None:
-    shape = (3, 9, 7, 8)
-    array = np.arange(np.prod(shape), dtype=">i2").reshape(shape)
-    path = tmp_path / "a.nii.gz"
-    if not path.exists():
-        save(path, array.T)
-    region = tuple(
-        slice(a, data.draw(st.integers(a + 1, n)))
-        for a, n in ((data.draw(st.integers(0, n - 1)), n) for n in shape)
-    )
-    reader = open_nifti(path)
-    np.testing.assert_array_equal(reader.read(region), array[region])
-    reader.close()
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
 @given(at=st.integers(0, 347), value=st.integers(0, 255), more=st.binary(max_size=4))
 def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, value: int, more: bytes) -> None:
