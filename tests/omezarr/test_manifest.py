@@ -1,0 +1,157 @@
+"""The manifest and the statistics: what is kept is read back exactly, and every damage is named."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigimg.errors import CorruptChunk, IntegrityError, MissingChunk
+from bigimg.omezarr.manifest import (
+    find_damage,
+    read_array,
+    read_manifest,
+    read_statistics,
+    write_array,
+    write_file,
+    write_manifest,
+    write_statistics,
+)
+from bigimg.omezarr.metadata import dumps, group_metadata
+from bigimg.omezarr.open import open_store
+from bigimg.omezarr.shard import ShardLayout
+from bigimg.types import Array, Json
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    dtype=st.sampled_from(["uint64", "int64", ">u8"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_arrays_come_back_and_zarr_reads_them(
+    shape: list[int], dtype: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("store") / "a"
+    values = np.random.default_rng(seed).integers(0, 2**63, shape).astype(dtype)
+    write_array(folder, values)
+    np.testing.assert_array_equal(read_array(folder), values)
+    np.testing.assert_array_equal(zarr.open_array(folder, mode="r")[...], values)
+
+
+def test_every_flipped_bit_of_an_array_raises(tmp_path: Path) -> None:
+    write_array(tmp_path / "a", np.arange(6, dtype=np.uint64).reshape(2, 3))
+    path = tmp_path / "a/c/0/0"
+    data = path.read_bytes()
+    for i in range(len(data)):
+        path.write_bytes(data[:i] + bytes([data[i] ^ 4]) + data[i + 1 :])
+        with pytest.raises(CorruptChunk, match="c/0/0: the checksum is wrong"):
+            read_array(tmp_path / "a")
+    for i in range(len(data)):
+        path.write_bytes(data[:i])
+        with pytest.raises(CorruptChunk, match="c/0/0"):
+            read_array(tmp_path / "a")
+    path.unlink()
+    with pytest.raises(MissingChunk, match="c/0/0: the object is gone"):
+        read_array(tmp_path / "a")
+    (tmp_path / "a/zarr.json").write_text("{")
+    with pytest.raises(CorruptChunk, match=r"zarr\.json: not JSON"):
+        read_array(tmp_path / "a")
+
+
+def test_statistics_are_exact(tmp_path: Path) -> None:
+    """Integers of any size, the last digit of floats, and what JSON has no number for."""
+    channel: dict[str, Json] = {
+        "name": "NaN", "count": 2**53 + 1, "nan": 3, "min": -math.inf, "max": math.nan, "sum": 0.1 + 0.2,
+        "sum_squares": 2**130 + 1, "squared_deviations": None,
+    }  # fmt: skip
+    counts = np.array([[0, 2**63, 7]], np.uint64)
+    write_statistics(tmp_path, {"channels": [channel]}, counts, -128)
+    json.loads((tmp_path / "bigimg/zarr.json").read_bytes(), parse_constant=pytest.fail)
+    stored = read_statistics(tmp_path)
+    assert stored is not None
+    assert repr(stored.statistics) == repr({"channels": [channel]})
+    assert stored.first == -128
+    np.testing.assert_array_equal(stored.histogram, counts)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "bigimg/histogram", mode="r")[...], counts)
+
+
+def test_statistics_without_histogram(tmp_path: Path) -> None:
+    assert read_statistics(tmp_path) is None
+    write_statistics(tmp_path, {"channels": []}, None)
+    stored = read_statistics(tmp_path)
+    assert stored is not None
+    assert (stored.statistics, stored.histogram, stored.first) == ({"channels": []}, None, 0)
+
+
+def test_manifest_lists_what_must_not_change_and_not_the_provenance(tmp_path: Path) -> None:
+    write_file(tmp_path / "0/zarr.json", b"{}")
+    write_statistics(tmp_path, {"channels": []}, np.ones((1, 2), np.uint64))
+    write_file(tmp_path / "bigimg/provenance/zarr.json", dumps(group_metadata({"host": "here"})))
+    rows = np.arange(8, dtype=np.uint64).reshape(2, 2, 2)
+    write_manifest(tmp_path, {0: rows})
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert sorted(manifest.objects) == [
+        "0/zarr.json", "bigimg/histogram/c/0/0", "bigimg/histogram/zarr.json",
+        "bigimg/manifest/0/c/0/0/0", "bigimg/manifest/0/zarr.json", "bigimg/zarr.json",
+    ]  # fmt: skip
+    assert manifest.objects["0/zarr.json"][0] == 2
+    np.testing.assert_array_equal(manifest.levels[0], rows)
+    assert read_manifest(tmp_path / "0") is None
+
+
+def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
+    """Both are whole and of equal length, and end in their own crc32c: only their content tells them apart."""
+    write_manifest(tmp_path, {i: np.full((2, 2, 2), i, np.uint64) for i in (0, 1)})
+    first, second = (tmp_path / f"bigimg/manifest/{i}/c/0/0/0" for i in (0, 1))
+    first.rename(tmp_path / "spare")
+    second.rename(first)
+    (tmp_path / "spare").rename(second)
+    with pytest.raises(CorruptChunk, match=r"manifest/0/c/0/0/0: the checksum is not that of the manifest"):
+        read_manifest(tmp_path)
+
+
+def damage(root: Path) -> list[str]:
+    """Return what is found wrong with the store, paths relative to it."""
+    store = open_store(root)
+    layouts: dict[int, ShardLayout] = {
+        i: m.layout for i, m in enumerate(store.arrays) if m.layout is not None
+    }
+    manifest = read_manifest(root)
+    assert manifest is not None
+    return [str(error).replace(f"{root}/", "") for error in find_damage(root, manifest, layouts)]
+
+
+def test_damage_is_found_wherever_it_is(ours: tuple[Path, Array]) -> None:
+    root, _ = ours
+    assert damage(root) == []
+    (root / "0/c/0/1/1").unlink()
+    shutil.copy(root / "0/c/0/0/0", root / "0/c/0/0/1")
+    changed = bytearray((root / "1/c/0/0/0").read_bytes())
+    changed[30] ^= 1
+    (root / "1/c/0/0/0").write_bytes(changed)
+    (root / "0/c/0/9").mkdir()
+    (root / "0/c/0/9/9").write_bytes(b"")
+    (root / "bigimg/histogram/c/0/0").write_bytes(b"cut")
+    found = damage(root)
+    assert [line.split(":")[0] for line in found] == [
+        "bigimg/histogram/c/0/0", "0/c/0/0/1", "0/c/0/1/1", "1/c/0/0/0", "0/c/0/9/9"]  # fmt: skip
+    assert "holds other pixels" in found[1]
+    assert "is gone" in found[2]
+    assert "not in the manifest" in found[4]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"attributes": {"objects": {"a": 1}}}', "[]"])
+def test_manifest_that_lists_nothing(ours: tuple[Path, Array], text: str) -> None:
+    root, _ = ours
+    (root / "bigimg/manifest/zarr.json").write_text(text)
+    with pytest.raises(IntegrityError, match=r"bigimg/manifest/zarr\.json: "):
+        read_manifest(root)
