@@ -229,9 +229,12 @@ class PictureReader:
         count = max(len(self._channels), 1)
         pixels = width * height
         frame = pixels * count * self._dtype.itemsize
-        # Pillow keeps 4 bytes a pixel in every mode of colour. OpenJPEG works in int32 planes, one of its own and
-        # one of a tile; an animation keeps the last frame and the one being composed.
-        codec = {"JPEG2000": 8 * count + 4, "GIF": 12, "WEBP": 12, "AVIF": 12}.get(self._plugin, 8)
+        # Bytes a pixel, measured on 30 megapixels and rounded up by 1: Pillow keeps one byte for grey and palettes,
+        # else four; OpenJPEG works in int32, and imagecodecs hands over a copy; libwebp keeps two RGBA frames and the
+        # YUV one; an animation is composed from the last frame.
+        storage = 1 if self._stored_mode in ("1", "L", "P") else 4
+        extra = {"JPEG2000": 4 * count, "WEBP": 12, "AVIF": 8, "GIF": 11 if self._frames > 1 else 0}
+        codec = storage + extra.get(self._plugin, 0) + (2 * count if self._deep is not None else 0) + 1
         codec_bytes = codec * pixels if self._raw is None else 0
         compressed = os.path.getsize(self.source)
         fixed = LIBRARY_BYTES + frame + codec_bytes + compressed + 8 * min(STRIP_PIXELS, pixels)
