@@ -194,6 +194,8 @@ class StoreReader:
 
     def close(self) -> None:
         """Let go of what is open; reading again opens it again."""
+        if self._pixels is not None:
+            self._pixels.close()
         self._pixels = None
 
     def __getstate__(self) -> dict[str, Any]:

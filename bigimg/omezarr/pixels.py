@@ -58,6 +58,9 @@ class ShardPixels:
         """Return the pixels of ``region``, every byte of them checked."""
         return read_region(self.folder, region, self.layout, self.records, known=self.known)
 
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
 
 class ZarrPixels:
     """An array of anybody, read through zarr."""
@@ -99,6 +102,10 @@ class ZarrPixels:
             ) from error
         return data.astype(data.dtype.newbyteorder("="), copy=False)
 
+    def close(self) -> None:
+        """Close the zip file, where there is one."""
+        self.array.store.close()
+
     def _blamed(self, region: Region, error: Exception) -> CorruptChunk:
         """Return the error that names the first chunk in ``region`` that does not decode."""
         for index, part in pieces(region, self.meta.chunk):
@@ -137,11 +144,14 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
 
 
 def _store(tree: Tree) -> Any:
-    from zarr.storage import FsspecStore, LocalStore
+    from zarr.storage import FsspecStore, LocalStore, ZipStore
 
     if tree.folder is not None:
         return LocalStore(tree.folder, read_only=True)
-    return FsspecStore.from_url(tree.url, read_only=True)
+    if tree.archive is not None:
+        # Not fsspec's zip: its one file position, shared by zarr's threads, gives wrong bytes.
+        return ZipStore(tree.archive, read_only=True)
+    return FsspecStore.from_url(tree.path, read_only=True)
 
 
 def _strict_store(tree: Tree, meta: ArrayMeta) -> Any:

@@ -1,7 +1,7 @@
 """The JSON documents of a zarr hierarchy, v2 and v3, in a folder, a zip file or behind a URL.
 
 A node is a dict with ``zarr_format``, ``node_type`` (``group`` or ``array``), ``attributes`` and, for arrays,
-what ``zarr.json`` or ``.zarray`` say. Folders are read without any library; all else goes through fsspec.
+what ``zarr.json`` or ``.zarray`` say. Folders and zip files are read with the standard library, URLs by fsspec.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
 
 type Node = dict[str, Any]
 
@@ -27,10 +28,10 @@ class Tree:
 
     path: str
     """As given, for messages."""
-    folder: Path | None
-    """The local folder; None when the bytes come through fsspec."""
-    url: str
-    """What fsspec opens; empty for a local folder."""
+    folder: Path | None = None
+    """The local folder, absolute: a worker may run in another one."""
+    archive: Path | None = None
+    """The local zip file; with neither, ``path`` is a URL."""
 
     def where(self, key: str) -> str:
         """Return how to name ``key`` in a message."""
@@ -47,37 +48,56 @@ class Tree:
         try:
             if self.folder is not None:
                 return (self.folder / key).read_bytes()
-            fs, root = self._fsspec()
-            data: bytes = fs.cat_file("/".join(part for part in (root.rstrip("/"), key) if part))
-            return data
+            if self.archive is not None:
+                with zipfile.ZipFile(self.archive) as file:
+                    return file.read(key)
+            return self._fetch(key)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
             return None
-        except OSError as error:
-            said = error.strerror or type(error).__name__
+        except (OSError, zipfile.BadZipFile) as error:
+            said = getattr(error, "strerror", None) or type(error).__name__
             raise InputError(
                 f"{self.where(key)}: cannot be read ({said}); check path and permissions"
             ) from error
 
+    def _fetch(self, key: str) -> bytes:
+        from fsspec.core import url_to_fs
+
+        try:
+            fs, root = url_to_fs(self.path)
+            data: bytes = fs.cat_file("/".join(part for part in (root.rstrip("/"), key) if part))
+        except (OSError, KeyError):
+            raise
+        except ImportError as error:
+            raise MissingExtraError(f"{self.path}: {error}; pip install 'bigimg[remote]'") from error
+        except Exception as error:  # each protocol has its own kinds, and they share no root
+            said = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.where(key)}: cannot be fetched ({said}); check the address") from error
+        return data
+
     def children(self, key: str) -> list[str]:
         """Return the names directly under ``key``, sorted as people count; empty where they cannot be listed."""
+        prefix = f"{key}/".lstrip("/")
+        names: set[str]
         try:
             if self.folder is not None:
-                names = os.listdir(self.folder / key)
+                names = set(os.listdir(self.folder / key))
+            elif self.archive is not None:
+                with zipfile.ZipFile(self.archive) as file:
+                    inside = [
+                        name.removeprefix(prefix) for name in file.namelist() if name.startswith(prefix)
+                    ]
+                names = {name.split("/")[0] for name in inside}
             else:
-                fs, root = self._fsspec()
-                listed = fs.ls("/".join(part for part in (root.rstrip("/"), key) if part), detail=False)
-                names = [name.rstrip("/").rsplit("/", 1)[-1] for name in listed]
+                from fsspec.core import url_to_fs
+
+                fs, root = url_to_fs(self.path)
+                names = {Path(name).name for name in fs.ls(f"{root.rstrip('/')}/{prefix}", detail=False)}
         except (OSError, NotImplementedError):
             return []
         return sorted(
             names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
         )
-
-    def _fsspec(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
-
-        fs, root = url_to_fs(self.url)
-        return fs, root
 
     def node(self, key: str) -> Node | None:
         """Return the node at ``key``, or None where there is none.
@@ -123,15 +143,15 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
         It is a file, and not a zip file.
     """
     name = os.fspath(path)
-    if re.match(r"[a-z][a-z0-9+.-]+::?//|zip::", name):
-        return Tree(name, None, name)
+    if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name):
+        return Tree(name)
     local = Path(name)
     if local.is_dir():
-        return Tree(name, local.absolute(), "")  # a worker may run in another folder
+        return Tree(name, folder=local.absolute())
     if not local.exists():
         raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
-    if local.suffix.lower() not in ZIPPED:
+    if local.suffix.lower() not in ZIPPED or not zipfile.is_zipfile(local):
         raise InputError(
             f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
         )
-    return Tree(name, None, f"zip::{local.resolve().as_uri()}")
+    return Tree(name, archive=local.absolute())

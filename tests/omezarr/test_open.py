@@ -1,0 +1,438 @@
+"""Stores of ours and of others: pixels against zarr and numpy, geometry by hand, and every loss an error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numcodecs
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bigimg.errors import (
+    CorruptChunk,
+    InputError,
+    InputNotFoundError,
+    IntegrityError,
+    MissingChunk,
+    UsageError,
+)
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import full
+from bigimg.geometry.spec import RGB, Channel, ImageSpec, Scaling
+from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
+from bigimg.reader import Reader
+from bigimg.types import Array
+from tests.omezarr.conftest import RGB_SPEC, MakeStore
+from tests.omezarr.test_metadata import OBLIQUE
+
+REAL = [
+    "ome-zarr/camera.ome.zarr", "ome-zarr/coins.ome.zarr", "ome-zarr/image-02.zarr", "ome-zarr/image-03.zarr",
+    "ome-zarr/image-04.zarr", "ome-zarr/mni152_axial.ome.zarr", "derived/mouse_brain_slab_v05.ome.zarr",
+    "derived/nuclei3d_v04.ome.zarr", "derived/nuclei3d_v05_sharded.ome.zarr",
+]  # fmt: skip
+
+
+def read(store: Store, level: int = 0) -> Array:
+    reader = StoreReader(store, level)
+    try:
+        return reader.read(full(reader.spec.shape))
+    finally:
+        reader.close()
+
+
+def others(
+    root: Path, pixels: Array, dims: str = "zyx", chunk: tuple[int, ...] | None = None, **more: Any
+) -> zarr.Array:
+    """Write an image as somebody else would: OME-Zarr 0.4, one level."""
+    group = zarr.create_group(root, zarr_format=2)
+    array = group.create_array(
+        "0", shape=pixels.shape, dtype=pixels.dtype, chunks=chunk or pixels.shape, **more
+    )
+    array[...] = pixels
+    axes = [{"name": name, "type": "channel" if name == "c" else "space"} for name in dims]
+    scale = [{"type": "scale", "scale": [float(i + 1) for i in range(len(dims))]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return array
+
+
+# ------------------------------------------------------------------------------------------------ real stores
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_stores_read_as_zarr_reads_them(name: str, data: Path, index: dict[str, dict[str, str]]) -> None:
+    store = open_store(data / name)
+    for level, stored in enumerate(store.levels):
+        theirs = zarr.open_array(data / name / store.group / stored.path, mode="r")[...]
+        ours = read(store, level)
+        assert (ours.shape, ours.dtype) == (stored.shape, stored.dtype)
+        np.testing.assert_array_equal(ours, theirs.transpose(store.order))
+    row = next(row for file, row in index.items() if file.startswith(name + "/"))
+    if row["pixels_sha256"]:
+        pixels = np.ascontiguousarray(read(store).transpose(np.argsort(store.order)))
+        assert hashlib.sha256(pixels.tobytes()).hexdigest() == row["pixels_sha256"]
+    assert any("no manifest" in note for note in store.notes)
+    assert is_store(data / name)
+
+
+def test_axes_of_mni152_are_turned_and_keep_their_numbers(data: Path) -> None:
+    """Stored x y z; the numbers are those of ``ngff_zarr.from_ngff_zarr``, read from the file by hand."""
+    store = open_store(data / "ome-zarr/mni152_axial.ome.zarr")
+    assert (store.version, store.dims, store.order) == ("0.4", ("z", "y", "x"), (2, 1, 0))
+    assert store.levels[0].shape == (1, 256, 207)
+    assert store.levels[0].chunk == (1, 128, 128)
+    assert store.levels[3].spacing == (0.737463116645813, 5.899704933166504, 5.899704933166504)
+    assert store.levels[3].origin == (7.146018385887146, -108.1814141869545, -73.1814141869545)
+    assert store.image.name == "nibabel_converted_image"
+
+
+def test_bioformats2raw_opens_its_series_and_keeps_single_axes(data: Path) -> None:
+    store = open_store(data / "ome-zarr/camera.ome.zarr")
+    assert (store.group, store.series, store.dims) == ("0", ("0",), tuple("tczyx"))
+    assert store.levels[0].shape == (1, 1, 1, 480, 640)
+    assert store.spec().channels == (Channel("Channel 0", "808080"),)
+    assert store.spec().window == (0.0, 255.0)
+    with pytest.raises(UsageError, match="no series 1; there are 1: 0"):
+        open_store(data / "ome-zarr/camera.ome.zarr", series=1)
+
+
+@pytest.mark.parametrize("version", ["v04", "v05_sharded"])
+def test_label_images_are_found(version: str, data: Path) -> None:
+    path = data / f"derived/nuclei3d_{version}.ome.zarr"
+    assert open_store(path).labels == ("nuclei",)
+    for inner in ("labels", "labels/nuclei"):
+        labels = open_store(path / inner)
+        assert (labels.kind, labels.levels[0].shape) == ("labels", (31, 61, 57))
+
+
+# ---------------------------------------------------------------------------------------------- stores of ours
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.6"])
+def test_what_is_known_of_an_image_survives(version: str, tmp_path: Path, make_store: MakeStore) -> None:
+    axes = (
+        Axis("t", 2, 0.5, "second"), Axis("c", 2), Axis("z", 9, 3.0, "millimeter", 1.0),
+        Axis("y", 40, -0.5, "millimeter"), Axis("x", 50, 0.5, "millimeter", -7.0),
+    )  # fmt: skip
+    spec = ImageSpec(
+        axes, np.dtype(np.int16), (1, 1, 8, 16, 16), channels=(Channel("a", "112233"), Channel("b")), world=OBLIQUE,
+        scaling=Scaling(2.0, -1.0), window=(0.5, 9.0), meta={"tag": [1, None]}, notes=("doubtful",),
+    )  # fmt: skip
+    pixels = make_store(tmp_path / "s", spec, (1, 1, 8, 16, 16), (1, 1, 8, 32, 32), version=version)
+    store = open_store(tmp_path / "s")
+    assert (store.version, store.has_manifest) == (version, True)
+    assert store.spec() == spec
+    np.testing.assert_array_equal(read(store), pixels)
+    small = store.spec(-1)
+    assert [axis.spacing for axis in small.axes] == [0.5, 1.0, 6.0, -4.0, 4.0]
+    np.testing.assert_array_equal(read(store, -1), pixels[..., ::2, ::8, ::8])
+    assert isinstance(StoreReader(store), Reader)
+    with pytest.raises(UsageError, match="level 4 of 4; levels are 0 to 3"):
+        store.spec(4)
+
+
+def test_statistics_come_with_the_store(ours: tuple[Path, Array]) -> None:
+    stored = open_store(ours[0]).statistics()
+    assert stored is not None
+    assert stored.statistics["channels"][0]["count"] == ours[1].size
+    assert stored.histogram is not None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(corners=st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)) for n in RGB_SPEC.shape)))
+def test_any_region(corners: tuple[tuple[int, int], ...], ours: tuple[Path, Array]) -> None:
+    region = tuple(slice(min(pair), max(pair) + 1) for pair in corners)
+    reader = StoreReader(open_store(ours[0]))
+    np.testing.assert_array_equal(reader.read(region), ours[1][region])
+
+
+def test_threads_and_pickles_read_the_same(ours: tuple[Path, Array]) -> None:
+    reader = StoreReader(open_store(ours[0]))
+    regions = [(slice(0, 3), slice(i, i + 20), slice(0, 70)) for i in range(70)]
+    with ThreadPoolExecutor(4) as pool:
+        for region, found in zip(regions, pool.map(reader.read, regions), strict=True):
+            np.testing.assert_array_equal(found, ours[1][region])
+    copy = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(copy.read(regions[3]), ours[1][regions[3]])
+    reader.close()
+    reader.close()
+    np.testing.assert_array_equal(reader.read(regions[3]), ours[1][regions[3]])
+
+
+def test_our_own_stores_need_no_zarr(ours: tuple[Path, Array]) -> None:
+    """zarr takes half a second to load; a command that reads one of our stores does not pay for it."""
+    program = (
+        "import sys; from bigimg.omezarr.open import *; r = StoreReader(open_store(sys.argv[1]));"
+        "r.read(tuple(slice(0, n) for n in r.spec.shape)); assert not {'zarr', 'dask', 'xarray'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(ours[0])], check=True)
+
+
+def drop_from_index(path: Path, entry: int, chunks: int) -> None:
+    data = path.read_bytes()
+    table = bytearray(data[-16 * chunks - 4 : -4])
+    table[16 * entry : 16 * entry + 16] = b"\xff" * 16
+    path.write_bytes(data[: -len(table) - 4] + table + struct.pack("<I", google_crc32c.value(bytes(table))))
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind", "said"),
+    [
+        (lambda p: p.unlink(), MissingChunk, "the object is gone"),
+        (lambda p: p.write_bytes(b""), CorruptChunk, "0 bytes instead of"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-7]), CorruptChunk, "bytes instead of"),
+        (lambda p: p.write_bytes(p.read_bytes()[::-1]), CorruptChunk, "checksum of the shard index"),
+        (lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]), CorruptChunk, r"checksum of chunk \(0, 0, 0\)"),
+        (lambda p: drop_from_index(p, 5, 12), MissingChunk, r"chunk \(1, 0, 1\) is not in the shard index"),
+        (lambda p: shutil.copy(p.with_name("0"), p), CorruptChunk, "c/0/1/1: "),
+    ],
+    ids=["lost", "empty", "cut", "index", "flipped", "dropped", "swapped"],
+)
+def test_harm_to_an_object_raises_and_names_it(
+    harm: Any, kind: type[Exception], said: str, ours: tuple[Path, Array]
+) -> None:
+    root, pixels = ours
+    harm(root / "0/c/0/1/1")
+    reader = StoreReader(open_store(root))
+    with pytest.raises(kind, match=said) as caught:
+        reader.read(full(reader.spec.shape))
+    assert "0/c/0/1/1" in str(caught.value)
+    elsewhere = (slice(0, 3), slice(0, 32), slice(0, 70))
+    np.testing.assert_array_equal(reader.read(elsewhere), pixels[elsewhere])
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("bigimg/manifest", "the manifest of this store is gone"),
+        ("bigimg/manifest/zarr.json", "the manifest of this store is gone"),
+        ("bigimg/manifest/0", "is gone"),
+        ("bigimg/manifest/0/c/0/0/0/0", "is gone"),
+        ("0/zarr.json", "is gone"),
+        ("1", "is gone"),
+    ],
+)
+def test_a_store_without_part_of_its_metadata_is_damaged(
+    path: str, said: str, ours: tuple[Path, Array]
+) -> None:
+    lost = ours[0] / path
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    with pytest.raises(IntegrityError, match=said):
+        read(open_store(ours[0]))
+
+
+def test_changed_array_metadata_is_noticed(ours: tuple[Path, Array]) -> None:
+    path = ours[0] / "1/zarr.json"
+    path.write_text(path.read_text().replace('"fill_value": 0', '"fill_value": 1'))
+    with pytest.raises(CorruptChunk, match=r"1/zarr\.json: the checksum is not that of the manifest"):
+        open_store(ours[0])
+
+
+@pytest.mark.parametrize("place", ["zip", "memory"])
+def test_our_stores_elsewhere_still_say_what_is_lost(
+    place: str, ours: tuple[Path, Array], tmp_path: Path
+) -> None:
+    root, pixels = ours
+    files = {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+    if place == "memory":
+        fsspec = pytest.importorskip("fsspec")
+        url = "memory://bigimg-test-open/ours.ome.zarr"
+        fsspec.filesystem("memory").pipe(
+            {f"/bigimg-test-open/ours.ome.zarr/{k}": v for k, v in files.items()}
+        )
+    else:
+        url = str(tmp_path / "ours.zarr.zip")
+        with zipfile.ZipFile(url, "w") as archive:
+            for key, content in files.items():
+                archive.writestr(key, content)
+    assert is_store(url)
+    store = open_store(url)
+    np.testing.assert_array_equal(read(store), pixels)
+    if place == "memory":
+        fsspec.filesystem("memory").rm("/bigimg-test-open/ours.ome.zarr/0/c/0/1/1")
+        with pytest.raises(MissingChunk, match=r"0/c/0/1/1: the object is gone"):
+            read(store)
+        fsspec.filesystem("memory").rm("/bigimg-test-open", recursive=True)
+
+
+# -------------------------------------------------------------------------------------------- stores of others
+
+
+@pytest.mark.parametrize("dims", ["xyz", "yxc", "zxy", "cyx"])
+def test_foreign_axis_orders_are_turned(dims: str, tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    others(tmp_path / "s", pixels, dims)
+    store = open_store(tmp_path / "s")
+    assert store.dims == tuple(sorted(dims, key="tczyx".index))
+    expected = pixels.transpose([dims.index(name) for name in store.dims])
+    np.testing.assert_array_equal(read(store), expected)
+    assert store.levels[0].spacing == tuple(dims.index(name) + 1.0 for name in store.dims)
+    part = (slice(0, 1), slice(1, 2), slice(0, 2))
+    np.testing.assert_array_equal(StoreReader(store).read(part), expected[part])
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [numcodecs.LZMA(), numcodecs.Zlib(), numcodecs.Blosc("zlib"), numcodecs.LZ4(), None],
+    ids=lambda codec: getattr(codec, "codec_id", "none"),
+)
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", "|b1"])
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 specification")
+def test_whatever_zarr_can_decode(codec: Any, dtype: str, tmp_path: Path) -> None:
+    """LZMA and foreign byte order are not in zarrs: those go to zarr's own pipeline."""
+    pixels = np.random.default_rng(0).integers(0, 2, (3, 20, 30)).astype(dtype)
+    others(tmp_path / "s", pixels, chunk=(1, 16, 16), compressors=codec)
+    found = read(open_store(tmp_path / "s"))
+    assert found.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_global_settings_of_zarr_stay_as_they_are(tmp_path: Path) -> None:
+    before = zarr.config.get("codec_pipeline")
+    others(tmp_path / "s", np.ones((2, 3, 4), np.uint8))
+    read(open_store(tmp_path / "s"))
+    assert zarr.config.get("codec_pipeline") == before
+
+
+def test_absent_is_fill_value_and_corrupt_is_an_error(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 99, (3, 20, 30), np.uint8)
+    others(tmp_path / "s", pixels, chunk=(1, 10, 10), compressors=numcodecs.Blosc("lz4"), fill_value=7)
+    names = sorted(path.relative_to(tmp_path / "s/0") for path in (tmp_path / "s/0").rglob("*.*.*"))
+    assert len(names) == 18
+    (tmp_path / "s/0/2.0.0").unlink()
+    store = open_store(tmp_path / "s")
+    assert np.all(read(store)[2, :10, :10] == 7)
+    (tmp_path / "s/0/1.1.0").write_bytes(b"nonsense of some length")
+    with pytest.raises(CorruptChunk, match=r"s/0: chunk \(1, 1, 0\) does not decode"):
+        read(store)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_bare_arrays(zarr_format: int, tmp_path: Path) -> None:
+    pixels = np.arange(12, dtype=np.float32).reshape(3, 4)
+    array = zarr.create_array(tmp_path / "a.zarr", data=pixels, zarr_format=zarr_format)
+    store = open_store(tmp_path / "a.zarr")
+    assert (store.version, store.dims) == (None, ("y", "x"))
+    assert "taken as y x" in store.notes[0]
+    np.testing.assert_array_equal(read(store), pixels)
+    if zarr_format == 2:
+        array.attrs["_ARRAY_DIMENSIONS"] = ["x", "y"]
+        store = open_store(tmp_path / "a.zarr")
+    else:
+        zarr.create_array(tmp_path / "b.zarr", data=pixels, dimension_names=["x", "y"])
+        store = open_store(tmp_path / "b.zarr")
+    assert not any("taken as" in note for note in store.notes)
+    np.testing.assert_array_equal(read(store), pixels.T)
+
+
+def test_several_series_and_the_groups_around_images(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    zarr.create_group(root, zarr_format=2, attributes={"bioformats2raw.layout": 3})
+    for i in (0, 1, 10, 2):
+        others(root / str(i), np.full((2, 3, 4), i, np.uint8))
+    store = open_store(root)
+    assert store.series == ("0", "1", "2", "10")
+    assert "one of 4 images" in store.notes[0]
+    assert read(open_store(root, series=3))[0, 0, 0] == 10
+    assert read(open_store(root, series="10"))[0, 0, 0] == 10
+    zarr.create_group(root / "OME", zarr_format=2, attributes={"series": ["2", "1"]})
+    assert open_store(root).series == ("2", "1")
+    (root / ".zattrs").write_text(json.dumps({"plate": {"wells": [{"path": "A/1"}, {"path": "B/2"}]}}))
+    with pytest.raises(InputError, match=r"a plate of 2 wells \(A/1, B/2\)"):
+        open_store(root)
+    (root / ".zattrs").write_text(json.dumps({"well": {"images": [{"path": "1"}, {"path": "2"}]}}))
+    assert open_store(root).series == ("1", "2")
+
+
+def test_group_of_arrays_without_multiscales(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "s")
+    with pytest.raises(InputError, match="without multiscales and without arrays"):
+        open_store(tmp_path / "s")
+    group.create_array("raw", data=np.ones((3, 4), np.uint8))
+    np.testing.assert_array_equal(read(open_store(tmp_path / "s")), np.ones((3, 4)))
+    group.create_array("seg", data=np.ones((3, 4), np.uint8))
+    with pytest.raises(InputError, match="give one of its arrays: raw, seg"):
+        open_store(tmp_path / "s")
+
+
+def test_levels_that_cannot_be_of_one_image(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    others(root, np.ones((2, 3, 4), np.uint8))
+    path = root / ".zattrs"
+    attributes = json.loads(path.read_text())
+    datasets = attributes["multiscales"][0]["datasets"]
+    datasets.append({"path": "1", "coordinateTransformations": datasets[0]["coordinateTransformations"]})
+    path.write_text(json.dumps(attributes))
+    with pytest.raises(InputError, match="s/1: multiscales names this array, and it is missing"):
+        open_store(root)
+    for pixels, said in [
+        (np.ones((2, 3, 4), np.uint16), "level 1 is uint16, the first uint8"),
+        (np.ones((2, 3, 5), np.uint8), "larger than the one before it"),
+        (np.ones((3, 4), np.uint8), r"shape \(3, 4\), and its axes are z y x"),
+    ]:
+        zarr.create_array(root / "1", data=pixels, zarr_format=2, overwrite=True)
+        with pytest.raises(InputError, match=said):
+            open_store(root)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "no zarr.json, .zgroup or .zarray here"),
+        ({"zarr.json": "{"}, r"zarr\.json: not JSON"),
+        ({"zarr.json": "[1]"}, r"zarr\.json: not a JSON object"),
+        ({".zgroup": "{}", ".zattrs": "\0"}, r"\.zattrs: not JSON"),
+        ({".zattrs": '{"multiscales": [{}]}'}, "incomplete"),
+        ({"zarr.json": '{"node_type": "array", "zarr_format": 3}'}, "not a zarr array that can be read"),
+        (
+            {".zarray": '{"zarr_format": 2, "shape": [9], "chunks": [9], "dtype": "|u1"}'},
+            "1 axes without names",
+        ),
+        ({".zarray": '{"zarr_format": 2, "shape": [9, 0], "chunks": [9, 1], "dtype": "|u1"}'}, "0 pixels"),
+        (
+            {"zarr.json": '{"attributes": {"ome": {"bioformats2raw.layout": 3}}}'},
+            "s/0: the group of this series is missing",
+        ),
+    ],
+)
+def test_what_is_no_image_is_said_in_one_line(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    root.mkdir()
+    for name, text in files.items():
+        (root / name).write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        open_store(root)
+    assert str(root) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_there_and_not_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFoundError, match="no such file or folder"):
+        open_store(tmp_path / "absent.zarr")
+    (tmp_path / "file.zarr").write_bytes(b"")
+    with pytest.raises(InputError, match="an OME-Zarr store is a folder"):
+        open_store(tmp_path / "file.zarr")
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    assert [is_store(tmp_path / name) for name in ("", "absent", "file.zarr", "broken.zip")] == [False] * 4
+
+
+def test_colours_of_ours_are_told_to_everybody(ours: tuple[Path, Array]) -> None:
+    assert open_store(ours[0]).spec().channels == RGB
+    entries = json.loads((ours[0] / "zarr.json").read_text())["attributes"]["ome"]["omero"]["channels"]
+    assert [entry["color"] for entry in entries] == ["FF0000", "00FF00", "0000FF"]
