@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class ImageSpec:
     scaling: Scaling | None = None
     window: tuple[float, float] | None = None
     """The display window that the file declares, in real values."""
-    meta: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    meta: Mapping[str, Json] = field(default_factory=dict)
     """The file's own fields under their own names, JSON-safe."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``."""

@@ -1,0 +1,50 @@
+"""Which way the axes of an image point in a body: ``("R", "A", "S")`` and the planes named after it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bigimg.types import Array
+
+ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
+"""Where low and high values of world x, y and z lie in RAS+ millimetres."""
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""The world axis that a plane of this name cuts across."""
+
+
+def axis_codes(affine: Array) -> tuple[str, str, str]:
+    """Return the letter that each of x, y and z points to as its index grows, as nibabel's ``aff2axcodes``.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        Pixel index (x, y, z) to RAS+ millimetres.
+
+    Raises
+    ------
+    ValueError
+        The matrix is singular: an axis points nowhere.
+
+    >>> axis_codes(np.diag([-2.0, 2.0, 2.0, 1.0]))
+    ('L', 'A', 'S')
+    """
+    nearest = nearest_axes(affine)
+    signs = [affine[nearest[i], i] > 0 for i in range(3)]
+    codes = [ENDS[world][int(up)] for world, up in zip(nearest, signs, strict=True)]
+    return codes[0], codes[1], codes[2]
+
+
+def nearest_axes(affine: Array) -> tuple[int, int, int]:
+    """Return the world axis (0, 1, 2) that each of x, y and z runs along most nearly, each once."""
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    lengths = np.sqrt((matrix**2).sum(axis=0))
+    if not (np.isfinite(matrix).all() and lengths.all()):
+        raise ValueError("the affine has an axis without direction")
+    left, _, right = np.linalg.svd(matrix / lengths)
+    turned = np.abs(left @ right)  # the nearest pure rotation: shear does not decide
+    found = [0, 0, 0]
+    for _ in range(3):
+        world, column = np.unravel_index(turned.argmax(), (3, 3))
+        found[column] = int(world)
+        turned[world, :] = turned[:, column] = -1
+    return found[0], found[1], found[2]

@@ -1,0 +1,49 @@
+"""Regions against numpy's own indexing."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigimg.geometry import region as r
+
+shapes = st.lists(st.integers(1, 12), min_size=1, max_size=3).map(tuple)
+
+
+@st.composite
+def regions(draw: st.DrawFn):
+    shape = draw(shapes)
+    starts = [draw(st.integers(0, n - 1)) for n in shape]
+    return shape, tuple(slice(s, draw(st.integers(s + 1, n))) for s, n in zip(starts, shape, strict=True))
+
+
+@given(regions(), st.data())
+def test_pieces_tile_a_region_once(shape_and_region, data):
+    shape, region = shape_and_region
+    step = tuple(data.draw(st.integers(1, 6)) for _ in shape)
+    seen = np.zeros(shape, int)
+    for index, part in r.pieces(region, step):
+        seen[part] += 1
+        assert all(s.start // n == i == (s.stop - 1) // n for s, n, i in zip(part, step, index, strict=True))
+    expected = np.zeros(shape, int)
+    expected[region] = 1
+    np.testing.assert_array_equal(seen, expected)
+
+
+@given(regions())
+def test_shape_count_and_shift_agree_with_numpy(shape_and_region):
+    shape, region = shape_and_region
+    image = np.arange(np.prod(shape)).reshape(shape)
+    assert image[region].shape == r.shape_of(region)
+    assert image[region].size == r.count(region)
+    start = tuple(s.start for s in region)
+    np.testing.assert_array_equal(image[region][r.shift(region, start)], image[region])
+
+
+@given(shapes, st.data())
+def test_piece_is_the_grid_counted(shape, data):
+    step = tuple(data.draw(st.integers(1, 6)) for _ in shape)
+    tiles = {index: part for index, part in r.pieces(r.full(shape), step)}
+    assert {max(i[a] for i in tiles) + 1 for a in range(1)} == {r.grid(shape, step)[0]}
+    assert all(r.piece(index, step, shape) == part for index, part in tiles.items())

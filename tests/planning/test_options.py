@@ -1,0 +1,49 @@
+"""Options are checked at the door."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bigimg.errors import UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.planning.options import described, lengths, options
+
+SPEC = ImageSpec((Axis("c", 3), Axis("y", 50), Axis("x", 60)), np.dtype("u1"), (1, 1, 1), channels=RGB)
+
+
+def test_spacing_is_read_from_text_with_one_unit_for_all():
+    spec = described(SPEC, options(spacing="y=0.5,x=0.25um"))
+    assert [(a.spacing, a.unit) for a in spec.axes[1:]] == [(0.5, "micrometer"), (0.25, "micrometer")]
+
+
+@pytest.mark.parametrize("text", ["y", "y=", "y=-1um", "q=3", "y=1..2", "y=0"])
+def test_spacing_that_means_nothing_is_refused(text):
+    with pytest.raises(UsageError, match="spacing"):
+        options(spacing=text)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"codec": "gzip"}, {"method": "cubic"}, {"kind": "picture"}, {"workers": 0}, {"levels": 0}, {"memory": "x"}]
+)
+def test_unknown_values_are_refused(asked):
+    with pytest.raises(UsageError):
+        options(**asked)
+
+
+def test_lengths_by_number_name_and_order():
+    assert lengths(64, SPEC, "chunks") == (1, 64, 64)
+    assert lengths({"y": 8, "x": 16}, SPEC, "chunks") == (1, 8, 16)
+    assert lengths((3, 8, 16), SPEC, "chunks") == (3, 8, 16)
+    with pytest.raises(UsageError, match="axes c y x"):
+        lengths((8, 16), SPEC, "chunks")
+    with pytest.raises(UsageError, match="no axis 'z'"):
+        lengths({"z": 8}, SPEC, "chunks")
+
+
+def test_channels_are_renamed_and_keep_their_colours():
+    spec = described(SPEC, options(channels=["a", "b", "c"]))
+    assert [(c.name, c.color) for c in spec.channels] == [("a", "FF0000"), ("b", "00FF00"), ("c", "0000FF")]
+    with pytest.raises(UsageError, match="2 channel names for 3 channels"):
+        described(SPEC, options(channels=["a", "b"]))

@@ -1,0 +1,103 @@
+"""The kernels against windows added up in Python numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bigimg.pyramid import kernels
+from tests.oracles import coarser
+
+INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+
+
+@st.composite
+def blocks(draw: st.DrawFn, dtypes: tuple[str, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=4, max_side=7))
+    step = tuple(draw(st.sampled_from((1, 2, 2, 3))) for _ in shape)
+    dtype = np.dtype(draw(st.sampled_from(dtypes)))
+    return draw(hnp.arrays(dtype, shape)), step
+
+
+@settings(max_examples=300, deadline=None)
+@given(blocks((*INTEGERS, "?")), st.sampled_from(("mean", "mode", "nearest", "min", "max")))
+def test_integers_equal_the_oracle(block_and_step, method):
+    block, step = block_and_step
+    made = kernels.downsample(block, step, method)
+    assert made.dtype == block.dtype
+    np.testing.assert_array_equal(made, coarser(block, step, method))
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks(("f2", "f4", "f8")))
+def test_float_means_are_within_a_rounding(block_and_step):
+    block, step = block_and_step
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = coarser(block, step, "mean")
+    np.testing.assert_allclose(kernels.downsample(block, step, "mean"), expected, rtol=1e-12 if block.dtype == "f8" else 1e-3)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_extremes_do_not_wrap(dtype):
+    limits = np.iinfo(dtype)
+    for value in (limits.min, limits.max):
+        block = np.full((4, 4, 4), value, dtype)
+        assert (kernels.downsample(block, (2, 2, 2), "mean") == value).all()
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ((0, 1, 1, 0), 0),  # 0.5 goes to 0
+        ((1, 2, 2, 1), 2),  # 1.5 goes to 2
+        ((2, 3, 3, 2), 2),  # 2.5 goes to 2
+        ((0, 0, 0, 1), 0),
+        ((255, 255, 255, 254), 255),
+    ],
+)
+def test_halves_go_to_even(window, expected):
+    block = np.array(window, np.uint8).reshape(2, 2)
+    assert kernels.downsample(block, (2, 2), "mean") == expected
+
+
+def test_edge_windows_use_real_pixels_only():
+    block = np.array([[10, 20, 30], [10, 20, 50], [90, 100, 200]], np.uint8)
+    np.testing.assert_array_equal(kernels.downsample(block, (2, 2), "mean"), [[15, 40], [95, 200]])
+
+
+def test_ties_of_ids_go_to_the_smallest_and_of_masks_to_true():
+    assert kernels.downsample(np.array([[7, 3], [3, 7]], np.uint64), (2, 2), "mode") == 3
+    assert kernels.downsample(np.array([[True, False], [False, True]]), (2, 2), "mode")
+
+
+def test_large_ids_never_pass_through_a_float():
+    big = 2**63 + 1
+    assert kernels.downsample(np.array([[big, big], [0, 1]], np.uint64), (2, 2), "mode") == big
+
+
+def test_blocks_may_be_larger_than_the_scratch_slabs():
+    block = np.random.default_rng(0).integers(0, 2**16, (3, 700, 1301), np.uint16)
+    np.testing.assert_array_equal(
+        kernels.downsample(block, (1, 2, 2), "mean")[:, :350, :650],
+        np.rint(block[:, :700, :1300].reshape(3, 350, 2, 650, 2).mean((2, 4))).astype(np.uint16),
+    )
+
+
+def test_views_with_any_strides_are_taken():
+    block = np.random.default_rng(0).integers(0, 256, (40, 31, 3), np.uint8).transpose(2, 0, 1)
+    np.testing.assert_array_equal(kernels.downsample(block, (1, 2, 2), "mean"), coarser(block, (1, 2, 2), "mean"))
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 9])
+def test_gaussian_is_the_1331_filter_with_real_weights_only(size):
+    image = np.random.default_rng(size).integers(0, 256, (size, 5), np.uint8)
+    weights = {-1: 1.0, 0: 3.0, 1: 3.0, 2: 1.0}
+    expected = []
+    for i in range(-(-size // 2)):
+        inside = {2 * i + o: w for o, w in weights.items() if 0 <= 2 * i + o < size}
+        expected.append(sum(w * image[k].astype(float) for k, w in inside.items()) / sum(inside.values()))
+    made = kernels.gaussian(image, (2, 1), (0, 0), (-(-size // 2), 5))
+    np.testing.assert_array_equal(made, np.rint(expected))

@@ -1,0 +1,77 @@
+"""Statistics of blocks, merged, against numpy on the whole and Python's exact integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bigimg.pyramid import partial
+
+
+def merged(image: np.ndarray, pieces: int) -> tuple[dict, np.ndarray | None]:
+    counted = partial.Accumulator(image.dtype, 1)
+    for piece in np.array_split(image.reshape(-1), pieces):
+        if piece.size:
+            counted.add(0, partial.of_channel(np.ascontiguousarray(piece)))
+    return counted.result(["grey"])["channels"][0], counted.histogram
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    hnp.arrays(st.sampled_from([np.dtype(d) for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "?")]), st.integers(1, 60)),
+    st.integers(1, 5),
+)
+def test_integers_are_exact_for_any_cutting(image, pieces):
+    got, _ = merged(image, pieces)
+    numbers = [int(v) for v in image]
+    assert got["count"] == len(numbers)
+    assert (got["min"], got["max"], got["sum"]) == (min(numbers), max(numbers), sum(numbers))
+    assert got["sum_squares"] == sum(v * v for v in numbers)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+def test_dense_histogram_counts_every_value(dtype):
+    limits = np.iinfo(dtype)
+    image = np.random.default_rng(0).integers(limits.min, limits.max, 5000, dtype, endpoint=True)
+    _, histogram = merged(image, 3)
+    values, counts = np.unique(image, return_counts=True)
+    expected = np.zeros(limits.max - limits.min + 1, np.int64)
+    expected[values.astype(int) - limits.min] = counts
+    np.testing.assert_array_equal(histogram[0], expected)
+
+
+def test_many_16_bit_pixels_are_counted_by_libvips_the_same():
+    image = np.random.default_rng(0).integers(0, 3000, partial.VIPS_FROM + 7, np.uint16)
+    np.testing.assert_array_equal(partial.dense_histogram(image), np.bincount(image, minlength=65536))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(-1e6, 1e6) | st.just(np.nan)),
+    st.integers(1, 4),
+)
+def test_floats_leave_nan_out_and_count_it(image, pieces):
+    got, histogram = merged(image, pieces)
+    finite = image[~np.isnan(image)]
+    assert histogram is None
+    assert (got["count"], got["nan"]) == (finite.size, np.isnan(image).sum())
+    if finite.size:
+        assert (got["min"], got["max"]) == (finite.min(), finite.max())
+        assert got["sum"] == pytest.approx(finite.sum(), rel=1e-12, abs=1e-6)
+        assert got["squared_deviations"] == pytest.approx(finite.var() * finite.size, rel=1e-9, abs=1e-5)
+    else:
+        assert got["min"] is None
+
+
+def test_a_large_mean_does_not_eat_the_deviations():
+    image = np.float32(16_000_000) + np.random.default_rng(0).integers(0, 8, 100_000).astype(np.float32)
+    got, _ = merged(image, 7)
+    assert got["squared_deviations"] == pytest.approx(image.astype(np.float64).var() * image.size, rel=1e-12)
+
+
+def test_the_order_of_blocks_does_not_matter():
+    parts = [partial.of_channel(p) for p in np.random.default_rng(0).normal(0, 1e3, (9, 1000))]
+    assert partial.merge_floats(parts) == partial.merge_floats(parts[::-1])
