@@ -1,24 +1,19 @@
 """Opened stores: OME-Zarr 0.4, 0.5 and 0.6, series of bioformats2raw, labels, and bare zarr arrays.
 
-What only this module knows is where an image lies in a hierarchy, how stored axes become ``t c z y x``, and
-which promises a store can keep. A store of ours carries a manifest and is read by hand, with every loss an
-error; of others the notes say what cannot be known. Opening reads JSON only, and not zarr.
+What only this module knows is where an image lies in a hierarchy, what must agree between its levels, and
+which promises a store can keep: one of ours without its manifest is damaged, of others the notes say what
+cannot be known. Opening reads JSON only, and does not import zarr.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk, UsageError
-from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.spec import Channel, ImageSpec
-from bigimg.omezarr.manifest import StoredStatistics, check_small, read_objects, read_statistics
+from bigimg.geometry.axes import ORDER
+from bigimg.omezarr.manifest import check_small, read_objects
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
@@ -28,178 +23,14 @@ from bigimg.omezarr.parse import (
     parse_array,
     parse_image,
 )
-from bigimg.omezarr.pixels import ShardPixels, ZarrPixels
-from bigimg.omezarr.tree import DOCUMENTS, ZIPPED, Node, Tree, tree_of
-from bigimg.reader import Access
-from bigimg.types import Array, DType, Kind, Region, Shape
+from bigimg.omezarr.store import Store, StoredLevel, StoreReader
+from bigimg.omezarr.tree import DOCUMENTS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.types import Shape
+
+__all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_store"]
 
 GUESSED = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of a bare array that names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLevel:
-    """One level of a store, everything in the order of :attr:`Store.dims`."""
-
-    path: str
-    """Of the array, inside the store."""
-    shape: Shape
-    dtype: DType
-    """In native byte order."""
-    chunk: Shape
-    """Unit of reading."""
-    shard: Shape
-    """Unit of writing; the chunk itself where there are no shards."""
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """An image in a store, opened without reading a pixel."""
-
-    path: str
-    """As given; for people and messages."""
-    version: str | None
-    """Of OME-Zarr; None for a bare zarr array."""
-    image: ImageMeta
-    levels: tuple[StoredLevel, ...]
-    order: tuple[int, ...]
-    """Stored position of each axis of :attr:`dims`."""
-    tree: Tree
-    group: str
-    """Path of the image inside ``tree``."""
-    has_manifest: bool
-    labels: tuple[str, ...]
-    """Names of the label images beside it; each opens as ``<path>/labels/<name>``."""
-    series: tuple[str, ...]
-    """Names of all images in the store, this one among them."""
-    notes: tuple[str, ...]
-    arrays: tuple[ArrayMeta, ...]
-    """The arrays as stored, one a level."""
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Axis names in the order ``t c z y x``, singletons kept."""
-        return tuple(self.image.dims[i] for i in self.order)
-
-    @property
-    def kind(self) -> Kind:
-        """What the numbers mean."""
-        if self.image.own is not None:
-            return self.image.own.kind
-        if self.image.is_label:
-            return "labels"
-        return "mask" if self.levels[0].dtype.kind == "b" else "image"
-
-    def spec(self, level: int = 0) -> ImageSpec:
-        """Return what one level is.
-
-        Raises
-        ------
-        UsageError
-            There is no such level; ``-1`` is the smallest.
-        """
-        stored, own = self.levels[self.position(level)], self.image.own
-        axes = tuple(
-            Axis(name, size, spacing, self.image.units[i], origin)
-            for name, size, spacing, origin, i in zip(
-                self.dims, stored.shape, stored.spacing, stored.origin, self.order, strict=True
-            )
-        )
-        return ImageSpec(
-            axes,
-            stored.dtype,
-            stored.chunk,
-            channels=self.channels,
-            world=None if own is None else own.world,
-            kind=self.kind,
-            scaling=None if own is None else own.scaling,
-            window=self.image.window if own is None else own.window,
-            meta={} if own is None else own.meta,
-            notes=self.notes,
-        )
-
-    @property
-    def channels(self) -> tuple[Channel, ...]:
-        """One channel for each index along c, or none."""
-        own = self.image.own
-        channels = self.image.channels if own is None else own.channels
-        count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
-        return channels if len(channels) == count else ()
-
-    def position(self, level: int) -> int:
-        """Return the number of a level counted from 0, for one that may count from the end."""
-        count = len(self.levels)
-        if not -count <= level < count:
-            raise UsageError(
-                f"{self.path}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last"
-            )
-        return level % count
-
-    def statistics(self) -> StoredStatistics | None:
-        """Return the statistics kept in a store of ours, or None."""
-        if not self.has_manifest or self.tree.folder is None:
-            return None
-        return read_statistics(self.tree.folder / self.group)
-
-
-class StoreReader:
-    """One level of a store as a source of pixels (:class:`bigimg.reader.Reader`)."""
-
-    def __init__(self, store: Store, level: int = 0) -> None:
-        self.store = store
-        self.level = store.position(level)
-        self.spec = store.spec(self.level)
-        self._pixels: ShardPixels | ZarrPixels | None = None
-
-    @property
-    def source(self) -> str:
-        """The store."""
-        return self.store.path
-
-    @property
-    def access(self) -> Access:
-        """Any region; the unit is the inner chunk."""
-        stored = self.store.levels[self.level]
-        chunk_bytes = int(np.prod(stored.chunk)) * stored.dtype.itemsize
-        how = "checked by the manifest" if self.store.has_manifest else "through zarr"
-        size = " x ".join(map(str, stored.chunk))
-        return Access("random", f"chunks of {size}, {how}", fixed_bytes=8 << 20, read_bytes=2 * chunk_bytes)
-
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region``, given in the order of ``spec.dims``.
-
-        Raises
-        ------
-        MissingChunk, CorruptChunk
-            What was written is gone or changed.
-        InputError
-            It cannot be read.
-        """
-        stored = list(region)
-        for canonical, position in enumerate(self.store.order):
-            stored[position] = region[canonical]
-        if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
-            self._pixels = self._open()
-        return self._pixels.read(tuple(stored)).transpose(self.store.order)
-
-    def _open(self) -> ShardPixels | ZarrPixels:
-        store = self.store
-        meta, key = store.arrays[self.level], _join(store.group, store.levels[self.level].path)
-        own = store.image.own is not None and store.image.own.manifest is not None
-        if own and meta.layout is not None and store.tree.folder is not None:
-            return ShardPixels(store.tree.folder / store.group, store.levels[self.level].path, meta.layout)
-        return ZarrPixels(store.tree, key, meta, complete=own)
-
-    def close(self) -> None:
-        """Let go of what is open; reading again opens it again."""
-        if self._pixels is not None:
-            self._pixels.close()
-        self._pixels = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pixels": None}
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -316,13 +147,13 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     image = parse_image(node["attributes"], source=tree.where(group))
     arrays = tuple(_level_array(tree, group, level, image) for level in image.levels)
     _agree(tree.where(group), image, arrays)
-    labels = tree.node(_join(group, "labels"))
+    labels = tree.node(join(group, "labels"))
     names = [] if labels is None else ome_block(labels["attributes"]).get("labels") or []
     return _store(tree, group, image, arrays, tuple(map(str, names)), found, image.version)
 
 
 def _level_array(tree: Tree, group: str, level: LevelMeta, image: ImageMeta) -> ArrayMeta:
-    key = _join(group, level.path)
+    key = join(group, level.path)
     node = tree.node(key)
     if node is None:
         if image.own is not None:
@@ -442,10 +273,10 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     """
     if image.own is None or image.own.manifest is None:
         return False
-    where = tree.where(_join(group, image.own.manifest))
+    where = tree.where(join(group, image.own.manifest))
     gone = IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
     if tree.folder is None:
-        if tree.node(_join(group, image.own.manifest)) is None:
+        if tree.node(join(group, image.own.manifest)) is None:
             raise gone
         return True
     root = tree.folder / group
@@ -461,7 +292,3 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
         for key in keys:
             check_small(root, key, objects[key])
     return True
-
-
-def _join(*parts: str) -> str:
-    return "/".join(part for part in parts if part)

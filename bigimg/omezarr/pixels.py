@@ -7,6 +7,7 @@ meant, and nobody can tell it from a loss. Regions and results are in the stored
 
 from __future__ import annotations
 
+import math
 import threading
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import pieces
+from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.omezarr.manifest import read_records
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ShardLayout, object_grid, read_region
@@ -24,6 +25,10 @@ from bigimg.types import Array, Region, Shape
 
 KNOWN_BYTES = 4 << 20
 """Checked shard indices kept by one reader: of 4000 shards of 64 chunks."""
+IN_FLIGHT_BYTES = 16 << 20
+"""What one read through zarr may hold beside its result, unless a single chunk is larger."""
+IN_FLIGHT_CHUNKS = 20
+"""zarr works on ten chunks at once (``async.concurrency``), each compressed and decoded: 7 were seen of 8."""
 BROKEN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, EOFError, zlib.error)
 """What zarr, zarrs and the codecs raise for bytes that do not decode."""
 
@@ -94,13 +99,24 @@ class ZarrPixels:
 
     def _read(self, region: Region) -> Array:
         try:
-            data: Array = np.asarray(self.array[region])
+            data = self._in_pieces(region)
         except OSError as error:
             said = error.strerror or str(error) or type(error).__name__
             raise InputError(
                 f"{self.where}: cannot be read ({said}); check the disk or connection"
             ) from error
         return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+    def _in_pieces(self, region: Region) -> Array:
+        """Return the region, read chunk by chunk where zarr would hold too many of them at once."""
+        unit_bytes = math.prod(self.meta.shard) * self.meta.dtype.itemsize
+        if IN_FLIGHT_CHUNKS * unit_bytes <= IN_FLIGHT_BYTES:
+            return np.asarray(self.array[region])
+        out = np.empty(shape_of(region), self.meta.dtype)
+        origin = tuple(s.start for s in region)
+        for _, part in pieces(region, self.meta.chunk):
+            out[shift(part, origin)] = self.array[part]
+        return out
 
     def close(self) -> None:
         """Close the zip file, where there is one."""

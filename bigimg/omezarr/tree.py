@@ -35,7 +35,7 @@ class Tree:
 
     def where(self, key: str) -> str:
         """Return how to name ``key`` in a message."""
-        return "/".join(part for part in (self.path.rstrip("/"), key) if part)
+        return join(self.path.rstrip("/"), key)
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes at ``key``, or None where there is nothing.
@@ -65,7 +65,7 @@ class Tree:
 
         try:
             fs, root = url_to_fs(self.path)
-            data: bytes = fs.cat_file("/".join(part for part in (root.rstrip("/"), key) if part))
+            data: bytes = fs.cat_file(join(root.rstrip("/"), key))
         except (OSError, KeyError):
             raise
         except ImportError as error:
@@ -155,3 +155,8 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
             f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
         )
     return Tree(name, archive=local.absolute())
+
+
+def join(*parts: str) -> str:
+    """Return the parts as one key, the empty ones left out."""
+    return "/".join(part for part in parts if part)

@@ -33,6 +33,7 @@ from bigimg.errors import (
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, Channel, ImageSpec, Scaling
+from bigimg.omezarr import pixels as pixels_module
 from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
 from bigimg.reader import Reader
 from bigimg.types import Array
@@ -301,6 +302,26 @@ def test_whatever_zarr_can_decode(codec: Any, dtype: str, tmp_path: Path) -> Non
     found = read(open_store(tmp_path / "s"))
     assert found.dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(found, pixels)
+
+
+def test_large_chunks_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zarr would hold ten of them at once, and a reader promises one a thread."""
+    pixels = np.random.default_rng(0).integers(0, 99, (3, 20, 30), np.uint8)
+    others(tmp_path / "s", pixels, chunk=(1, 16, 16))
+    reader = StoreReader(open_store(tmp_path / "s"))
+    region = (slice(0, 3), slice(3, 19), slice(5, 30))
+    np.testing.assert_array_equal(reader.read(region), pixels[region])
+    seen: list[Any] = []
+    plain = zarr.Array.__getitem__
+
+    def counted(array: zarr.Array, key: Any) -> Any:
+        seen.append(key)
+        return plain(array, key)
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", counted)
+    monkeypatch.setattr(pixels_module, "IN_FLIGHT_BYTES", 100)
+    np.testing.assert_array_equal(reader.read(region), pixels[region])
+    assert len(seen) == 12
 
 
 def test_global_settings_of_zarr_stay_as_they_are(tmp_path: Path) -> None:

@@ -1,0 +1,206 @@
+"""One image in a store: what its levels are, and their pixels as a source (``bigimg.reader.Reader``).
+
+:mod:`~bigimg.omezarr.open` makes these; here is how stored axes are turned into ``t c z y x`` when they are read.
+A store of ours is read by hand, every byte checked; all others through zarr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import grid
+from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.manifest import StoredStatistics, read_statistics
+from bigimg.omezarr.parse import ArrayMeta, ImageMeta
+from bigimg.omezarr.pixels import IN_FLIGHT_BYTES, KNOWN_BYTES, ShardPixels, ZarrPixels
+from bigimg.omezarr.tree import Tree, join
+from bigimg.reader import Access
+from bigimg.types import Array, DType, Kind, Region, Shape
+
+ZARR_BYTES = 32 << 20
+"""zarr and zarrs once loaded: 19 MB were measured, and their threads come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLevel:
+    """One level of a store, everything in the order of :attr:`Store.dims`."""
+
+    path: str
+    """Of the array, inside the store."""
+    shape: Shape
+    dtype: DType
+    """In native byte order."""
+    chunk: Shape
+    """Unit of reading."""
+    shard: Shape
+    """Unit of writing; the chunk itself where there are no shards."""
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An image in a store, opened without reading a pixel."""
+
+    path: str
+    """As given; for people and messages."""
+    version: str | None
+    """Of OME-Zarr; None for a bare zarr array."""
+    image: ImageMeta
+    levels: tuple[StoredLevel, ...]
+    order: tuple[int, ...]
+    """Stored position of each axis of :attr:`dims`."""
+    tree: Tree
+    group: str
+    """Path of the image inside ``tree``."""
+    has_manifest: bool
+    labels: tuple[str, ...]
+    """Names of the label images beside it; each opens as ``<path>/labels/<name>``."""
+    series: tuple[str, ...]
+    """Names of all images in the store, this one among them."""
+    notes: tuple[str, ...]
+    arrays: tuple[ArrayMeta, ...]
+    """The arrays as stored, one a level."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Axis names in the order ``t c z y x``, singletons kept."""
+        return tuple(self.image.dims[i] for i in self.order)
+
+    @property
+    def kind(self) -> Kind:
+        """What the numbers mean."""
+        if self.image.own is not None:
+            return self.image.own.kind
+        if self.image.is_label:
+            return "labels"
+        return "mask" if self.levels[0].dtype.kind == "b" else "image"
+
+    def spec(self, level: int = 0) -> ImageSpec:
+        """Return what one level is.
+
+        Raises
+        ------
+        UsageError
+            There is no such level; ``-1`` is the smallest.
+        """
+        stored, own = self.levels[self.position(level)], self.image.own
+        axes = tuple(
+            Axis(name, size, spacing, self.image.units[i], origin)
+            for name, size, spacing, origin, i in zip(
+                self.dims, stored.shape, stored.spacing, stored.origin, self.order, strict=True
+            )
+        )
+        return ImageSpec(
+            axes,
+            stored.dtype,
+            stored.chunk,
+            channels=self.channels,
+            world=None if own is None else own.world,
+            kind=self.kind,
+            scaling=None if own is None else own.scaling,
+            window=self.image.window if own is None else own.window,
+            meta={} if own is None else own.meta,
+            notes=self.notes,
+        )
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """One channel for each index along c, or none."""
+        own = self.image.own
+        channels = self.image.channels if own is None else own.channels
+        count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
+        return channels if len(channels) == count else ()
+
+    def position(self, level: int) -> int:
+        """Return the number of a level counted from 0, for one that may count from the end."""
+        count = len(self.levels)
+        if not -count <= level < count:
+            raise UsageError(
+                f"{self.path}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last"
+            )
+        return level % count
+
+    def statistics(self) -> StoredStatistics | None:
+        """Return the statistics kept in a store of ours, or None."""
+        if not self.has_manifest or self.tree.folder is None:
+            return None
+        return read_statistics(self.tree.folder / self.group)
+
+
+class StoreReader:
+    """One level of a store as a source of pixels (:class:`bigimg.reader.Reader`)."""
+
+    def __init__(self, store: Store, level: int = 0) -> None:
+        self.store = store
+        self.level = store.position(level)
+        self.spec = store.spec(self.level)
+        self._pixels: ShardPixels | ZarrPixels | None = None
+
+    @property
+    def source(self) -> str:
+        """The store."""
+        return self.store.path
+
+    @property
+    def access(self) -> Access:
+        """Any region; the unit is the inner chunk."""
+        stored = self.store.levels[self.level]
+        chunk_bytes = int(np.prod(stored.chunk)) * stored.dtype.itemsize
+        size = " x ".join(map(str, stored.chunk))
+        if self._by_hand:
+            rows_bytes = 16 * int(np.prod(grid(stored.shape, stored.shard)))
+            why, held = f"chunks of {size}, checked by the manifest", KNOWN_BYTES + rows_bytes
+            return Access("random", why, fixed_bytes=held, read_bytes=2 * chunk_bytes)
+        beside = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
+        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=beside)
+
+    @property
+    def _own(self) -> bool:
+        own = self.store.image.own
+        return own is not None and own.manifest is not None
+
+    @property
+    def _by_hand(self) -> bool:
+        return (
+            self._own
+            and self.store.arrays[self.level].layout is not None
+            and self.store.tree.folder is not None
+        )
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, given in the order of ``spec.dims``.
+
+        Raises
+        ------
+        MissingChunk, CorruptChunk
+            What was written is gone or changed.
+        InputError
+            It cannot be read.
+        """
+        stored = list(region)
+        for canonical, position in enumerate(self.store.order):
+            stored[position] = region[canonical]
+        if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
+            self._pixels = self._open()
+        return self._pixels.read(tuple(stored)).transpose(self.store.order)
+
+    def _open(self) -> ShardPixels | ZarrPixels:
+        store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path
+        if self._by_hand and meta.layout is not None and store.tree.folder is not None:
+            return ShardPixels(store.tree.folder / store.group, path, meta.layout)
+        return ZarrPixels(store.tree, join(store.group, path), meta, complete=self._own)
+
+    def close(self) -> None:
+        """Let go of what is open; reading again opens it again."""
+        if self._pixels is not None:
+            self._pixels.close()
+        self._pixels = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pixels": None}
