@@ -89,6 +89,13 @@ def volume(name: str = "volume.tif", shape: tuple[int, int, int] = (512, 1024, 1
         tif.write(planes(), shape=shape, dtype=np.uint16, photometric="minisblack", metadata={"axes": "ZYX"})
 
 
+def photo(name: str = "photo.png", side: int = 1000) -> None:
+    """Write a PNG of one megapixel: what a newcomer tries first."""
+    from PIL import Image
+
+    Image.fromarray(tissue(0, 0, side, side)).save(DATA / name)
+
+
 MADE = {
     "rgb16k.tif": lambda: rgb_tiff("rgb16k.tif", 16384, None),
     "rgb16k-deflate.tif": lambda: rgb_tiff("rgb16k-deflate.tif", 16384, "deflate"),
@@ -96,6 +103,7 @@ MADE = {
     "rgb32k-deflate.tif": lambda: rgb_tiff("rgb32k-deflate.tif", 32768, "deflate"),
     "lesson.png": lesson_png,
     "volume.tif": volume,
+    "photo.png": photo,
 }
 
 

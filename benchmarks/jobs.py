@@ -1,0 +1,140 @@
+"""The jobs: what is run against what, and the goal of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from environments import FOLDER, HERE, python
+from measure import Contender
+
+DATA = HERE / "data"
+OURS = "bigimg"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on one figure: of ours over the peer's, or of ours alone."""
+
+    figure: str
+    most: float
+    text: str
+    alone: bool = False
+    """Whether ``most`` is in the unit of the figure, not a ratio."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the results."""
+
+    name: str
+    title: str
+    source: str
+    """File in the data folder; empty for none."""
+    ours: Contender
+    peer: Contender
+    goals: tuple[Goal, ...]
+    slow: bool = False
+    """Whether the peer takes minutes: fewer runs will do, its ratio is far from its goal or not at all."""
+    checked: tuple[str, ...] = ()
+    """Contenders whose store is compared with the source."""
+
+
+def bigimg(*arguments: str) -> tuple[str, ...]:
+    """Return our command, called as a user's shell does."""
+    return (str(FOLDER / OURS / "bin" / "bigimg"), *arguments)
+
+
+def _convert(source: str, *more: str, name: str = OURS) -> Contender:
+    command = bigimg("convert", str(DATA / source), "{output}", "--memory", "512MB", *more)
+    return Contender(name, command, f"{name}.ome.zarr")
+
+
+def _peer(environment: str, script: str, source: str, *more: str) -> Contender:
+    path = HERE / "peers" / script
+    command = (python(environment), str(path), str(DATA / source), "{output}", *more)
+    return Contender(environment, command, environment)
+
+
+def _against_vips(source: str, title: str, *goals: Goal) -> Job:
+    checked = () if source.endswith(".png") else (OURS,)
+    return Job(
+        f"{Path(source).stem}-vips", title, source, _convert(source), _peer("vips", "vips_dzsave.py", source),
+        goals, checked=checked,
+    )  # fmt: skip
+
+
+def _against_ome_zarr(source: str, title: str, times: int, *, slow: bool = False) -> Job:
+    return Job(
+        f"{Path(source).stem}-ome-zarr", title, source, _convert(source),
+        _peer("ome-zarr", "ome_zarr_write.py", source),
+        (Goal("wall", 1 / times, f">= {times}x faster"),), slow=slow, checked=(OURS, "ome-zarr"),
+    )  # fmt: skip
+
+
+def _python(what: str) -> Contender:
+    return Contender("python", (python(OURS), "-c", what))
+
+
+_SMALL = (
+    Goal("wall", 0.9, "wall <= 0.9x"),
+    Goal("cpu", 1.1, "CPU <= 1.1x"),
+    Goal("peak", 350e6, "peak <= 350 MB", alone=True),
+)
+_LARGE = (Goal("wall", 0.75, "wall <= 0.75x"), Goal("peak", 350e6, "peak <= 350 MB", alone=True))
+
+JOBS = (
+    _against_vips("rgb16k.tif", "RGB 16384², tiled TIFF", *_SMALL),
+    _against_vips("rgb16k-deflate.tif", "RGB 16384², deflate", *_SMALL),
+    _against_vips("rgb32k.tif", "RGB 32768², tiled TIFF", *_LARGE),
+    _against_vips("rgb32k-deflate.tif", "RGB 32768², deflate", *_LARGE),
+    _against_vips(
+        "lesson.png", "RGB PNG 17360 x 18701",
+        Goal("wall", 0.9, "wall <= 0.9x"), Goal("peak", 512e6, "peak <= 512 MB", alone=True),
+    ),
+    Job(
+        "volume-tensorstore", "uint16 512 x 1024 x 1024", "volume.tif", _convert("volume.tif"),
+        _peer("tensorstore", "tensorstore_volume.py", "volume.tif", "--sharded"),
+        (
+            Goal("wall", 0.6, "wall <= 0.6x"), Goal("stored", 1.2, "size <= 1.2x"),
+            Goal("peak", 512e6, "peak <= 512 MB", alone=True),
+        ), checked=(OURS, "tensorstore"),
+    ),
+    Job(
+        "volume-ngff-zarr", "uint16 512 x 1024 x 1024", "volume.tif", _convert("volume.tif"),
+        _peer("ngff-zarr", "ngff_zarr_volume.py", "volume.tif"),
+        (Goal("wall", 1 / 5, ">= 5x faster"),), checked=(OURS, "ngff-zarr"),
+    ),
+    _against_ome_zarr("rgb16k.tif", "RGB 16384², tiled TIFF", 14),
+    _against_ome_zarr("rgb16k-deflate.tif", "RGB 16384², deflate", 14),
+    _against_ome_zarr("rgb32k.tif", "RGB 32768², tiled TIFF", 18, slow=True),
+    *(
+        Job(
+            f"{Path(source).stem}-zstd", f"default codec against --codec zstd, {source}", source, _convert(source),
+            _convert(source, "--codec", "zstd", name="zstd"),
+            (Goal("stored", 1.1, "size <= 1.1x"),), checked=(OURS, "zstd"),
+        )
+        for source in ("rgb16k.tif", "volume.tif")
+    ),
+    Job(
+        "help", "bigimg --help against importing click", "", Contender(OURS, bigimg("--help")),
+        _python("import click"), (Goal("wall", 2, "wall <= 2x"),),
+    ),
+    Job(
+        "info", "bigimg info FILE against importing numpy, pyvips, click", "rgb16k.tif",
+        Contender(OURS, bigimg("info", str(DATA / "rgb16k.tif"))), _python("import numpy, pyvips, click"),
+        (Goal("wall", 1.5, "wall <= 1.5x"),),
+    ),
+)  # fmt: skip
+
+SLIDES = {"1 GB": 18432, "4 GB": 36864, "16 GB": 73728, "64 GB": 147456}
+"""Decoded size and side of the virtual slide, in pixels; RGB."""
+SLIDE_TIME, SLIDE_PEAK = 0.10, 0.05
+"""How far time per pixel and peak memory may be from their mean over the sizes."""
+FIRST_TIME = 2.0
+"""How much longer the first conversion after an installation may take than the tenth."""
+
+
+def slide(side: int) -> Contender:
+    """Return the conversion of a virtual slide of ``side`` pixels."""
+    return Contender(OURS, (python(OURS), str(HERE / "slide.py"), str(side), "{output}"), f"{OURS}.ome.zarr")
