@@ -43,7 +43,7 @@ def copy_to_scratch(reader: Reader, path: Path, advance: Callable[[int], None]) 
 
 
 def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator[Region]:
-    """Yield regions of at most 16 MB, or one chunk, that end on chunks of the source along every axis."""
+    """Yield regions of at most ``SCRATCH_STRIP_BYTES``, or one chunk, that end on chunks of the source along every axis."""
     step = list(spec.shape if access.kind == "sequential" else spec.chunks)
     sizes = [spec.shape[spec.axis(name)] for name in order]
     room = SCRATCH_STRIP_BYTES // spec.dtype.itemsize

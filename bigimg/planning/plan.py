@@ -23,7 +23,7 @@ LIBRARIES_BYTES = 30_000_000
 """Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""
 SPARE = 0.10
 """Share of the pixel buffers added for what the allocator keeps: freed pieces, arenas of threads."""
-SCRATCH_STRIP_BYTES = 16_000_000
+SCRATCH_STRIP_BYTES = 4_000_000
 """Portion in which an ordered source is copied to scratch."""
 
 
@@ -180,9 +180,24 @@ def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
 
 
 def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
-    return max(
-        (_lines(plan, sweep, process) for sweep in plan.sweeps), key=lambda ls: sum(m.bytes for m in ls)
-    )
+    """Return the lines of the stage that needs most: a sweep, or the copy to scratch before the first."""
+    stages = [_lines(plan, sweep, process) for sweep in plan.sweeps]
+    if plan.traversal.kind == "scratch":
+        strip = min(
+            plan.spec.nbytes, max(SCRATCH_STRIP_BYTES, _bytes(plan.spec.chunks, plan.spec.dtype.itemsize))
+        )
+        copied = MemoryLine("scratch", 2 * strip, f"copying strips of {human_bytes(strip)}")
+        reader = MemoryLine("read", plan.access.read_bytes, "1 decoding at once")
+        stages.append([*_always(plan, process), copied, reader])
+    return max(stages, key=lambda lines: sum(line.bytes for line in lines))
+
+
+def _always(plan: ConversionPlan, process: int) -> list[MemoryLine]:
+    """Return what is held whatever the stage."""
+    return [
+        MemoryLine("process", process + LIBRARIES_BYTES, "resident now, and libraries still to load"),
+        MemoryLine("reader", plan.access.fixed_bytes, plan.access.why),
+    ]
 
 
 def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]:
@@ -194,20 +209,15 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     # A block and the next coarser one live together; the step of a sweep's second level says how much smaller.
     coarser = plan.levels[sweep.writes[1]].level.step if len(sweep.writes) > 1 else None
     held = block + (block // math.prod(coarser) if coarser else 0)
-    lines = [
-        MemoryLine("process", process + LIBRARIES_BYTES, "resident now, and libraries still to load"),
-        MemoryLine(
-            "reader", access.fixed_bytes if sweep.reads is None or access.kind == "whole" else 0, access.why
-        ),
-    ]
+    lines = _always(plan, process)
     if sweep.reads is None:
         band = _bytes(map(min, plan.traversal.band, plan.spec.shape), itemsize)
         if plan.traversal.kind == "bands":
             lines.append(MemoryLine("bands", plan.bands * band, f"{plan.bands} of {human_bytes(band)}"))
-        readers = 1 if access.kind == "sequential" else n
-        lines.append(MemoryLine("read", readers * access.read_bytes, f"{readers} decoding at once"))
-        if plan.traversal.kind == "scratch":
-            lines.append(MemoryLine("scratch", SCRATCH_STRIP_BYTES, "buffer of the copy to scratch"))
+        # The copy in scratch is read in pieces of 1 MB, by every worker.
+        readers = 1 if access.kind == "sequential" and plan.traversal.kind != "scratch" else n
+        each = 1 << 20 if plan.traversal.kind == "scratch" else access.read_bytes
+        lines.append(MemoryLine("read", readers * each, f"{readers} decoding at once"))
     else:
         piece = min(block * math.prod(first.level.step), block)
         wide = 24 // itemsize if plan.method == "gaussian" else 1

@@ -51,4 +51,6 @@ def test_world_gives_the_affine_back():
     rng = np.random.default_rng(0)
     affine = np.vstack([rng.normal(0, 2, (3, 4)), [0, 0, 0, 1]])
     axes = (Axis("z", 4, 2.5, "millimeter", 3.0), Axis("y", 4, 0.5, "millimeter", -1.0), Axis("x", 4, 0.25))
-    np.testing.assert_allclose(index_to_world(axes, world_from_index_affine(affine, axes)), affine, atol=1e-12)
+    np.testing.assert_allclose(
+        index_to_world(axes, world_from_index_affine(affine, axes)), affine, atol=1e-12
+    )

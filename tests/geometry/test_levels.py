@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ sizes = st.tuples(st.integers(1, 5000), st.floats(0.1, 10))
 def test_every_level_follows_from_the_one_below(given_sizes, method):
     axes = axes_of(**given_sizes)
     levels = plan_levels(axes, default_chunks(axes), method=method)
-    for below, level in zip(levels, levels[1:], strict=False):
+    for below, level in pairwise(levels):
         smallest = min(s for s, n in zip(below.spacing, below.shape, strict=True) if n > 1)
         for i, axis in enumerate(axes):
             halved = below.shape[i] > 1 and below.spacing[i] < 2 * smallest * (1 - 1e-9)
@@ -51,13 +52,19 @@ def test_thick_slices_become_isotropic_first():
 
 
 def test_time_and_channels_are_never_halved():
-    levels = plan_levels(axes_of(t=(600, 1.0), c=(9, 1.0), y=(600, 1.0), x=(600, 1.0)), (1, 1, 64, 64), method="mean")
+    levels = plan_levels(
+        axes_of(t=(600, 1.0), c=(9, 1.0), y=(600, 1.0), x=(600, 1.0)), (1, 1, 64, 64), method="mean"
+    )
     assert {level.shape[:2] for level in levels} == {(600, 9)}
 
 
 def test_count_makes_just_so_many():
     axes = axes_of(y=(100, 1.0), x=(100, 1.0))
-    assert [level.shape for level in plan_levels(axes, (100, 100), method="mean", count=3)] == [(100, 100), (50, 50), (25, 25)]
+    assert [level.shape for level in plan_levels(axes, (100, 100), method="mean", count=3)] == [
+        (100, 100),
+        (50, 50),
+        (25, 25),
+    ]
     assert len(plan_levels(axes, (100, 100), method="mean")) == 1
 
 

@@ -44,6 +44,6 @@ def test_shape_count_and_shift_agree_with_numpy(shape_and_region):
 @given(shapes, st.data())
 def test_piece_is_the_grid_counted(shape, data):
     step = tuple(data.draw(st.integers(1, 6)) for _ in shape)
-    tiles = {index: part for index, part in r.pieces(r.full(shape), step)}
+    tiles = dict(r.pieces(r.full(shape), step))
     assert {max(i[a] for i in tiles) + 1 for a in range(1)} == {r.grid(shape, step)[0]}
     assert all(r.piece(index, step, shape) == part for index, part in tiles.items())

@@ -24,7 +24,10 @@ def images(draw: st.DrawFn):
     shape = tuple(draw(st.integers(1, 3 if d in "tc" else 70)) for d in dims)
     axes = tuple(Axis(d, n, draw(st.sampled_from((1.0, 1.0, 3.5)))) for d, n in zip(dims, shape, strict=True))
     chunks = tuple(draw(st.sampled_from((3, 5, 8, 16))) if d in "zyx" else 1 for d in dims)
-    shards = tuple(c * draw(st.sampled_from((1, 2, 3, 4))) if d in "zyx" else 1 for c, d in zip(chunks, dims, strict=True))
+    shards = tuple(
+        c * draw(st.sampled_from((1, 2, 3, 4))) if d in "zyx" else 1
+        for c, d in zip(chunks, dims, strict=True)
+    )
     return ImageSpec(axes, np.dtype("u1"), (1,) * len(dims)), chunks, shards
 
 
@@ -53,7 +56,8 @@ def test_each_shard_of_each_level_belongs_to_one_block(image):
                 for index, part in pieces(region, plan.shard):
                     seen[index] += 1
                     whole = tuple(
-                        min(n, plan_n - i * n) for n, plan_n, i in zip(plan.shard, plan.level.shape, index, strict=True)
+                        min(n, plan_n - i * n)
+                        for n, plan_n, i in zip(plan.shard, plan.level.shape, index, strict=True)
                     )
                     assert shape_of(part) == whole
             assert (seen == 1).all()
@@ -101,7 +105,9 @@ def test_source_chunks_are_decoded_at_most_1_3_times(data):
     ],
 )
 def test_ordered_sources_are_read_in_slabs(dims, shape, block, order, band):
-    spec = ImageSpec(tuple(Axis(d, n) for d, n in zip(dims, shape, strict=True)), np.dtype("u1"), (1,) * len(dims))
+    spec = ImageSpec(
+        tuple(Axis(d, n) for d, n in zip(dims, shape, strict=True)), np.dtype("u1"), (1,) * len(dims)
+    )
     assert plan_traversal(spec, Access("sequential", "stream", tuple(order)), block).band == band
 
 

@@ -12,7 +12,15 @@ from bigimg.planning import memory
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("512MB", 512 * 10**6), ("1GiB", 2**30), ("1.5 gb", 15 * 10**8), ("2k", 2000), ("77", 77), (10**9, 10**9), ("1tib", 2**40)],
+    [
+        ("512MB", 512 * 10**6),
+        ("1GiB", 2**30),
+        ("1.5 gb", 15 * 10**8),
+        ("2k", 2000),
+        ("77", 77),
+        (10**9, 10**9),
+        ("1tib", 2**40),
+    ],
 )
 def test_sizes(text, count):
     assert memory.as_bytes(text) == count

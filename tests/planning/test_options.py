@@ -25,7 +25,15 @@ def test_spacing_that_means_nothing_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"codec": "gzip"}, {"method": "cubic"}, {"kind": "picture"}, {"workers": 0}, {"levels": 0}, {"memory": "x"}]
+    "asked",
+    [
+        {"codec": "gzip"},
+        {"method": "cubic"},
+        {"kind": "picture"},
+        {"workers": 0},
+        {"levels": 0},
+        {"memory": "x"},
+    ],
 )
 def test_unknown_values_are_refused(asked):
     with pytest.raises(UsageError):

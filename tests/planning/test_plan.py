@@ -25,7 +25,9 @@ RESIDENT = 60_000_000
 
 
 def rgb(height: int, width: int, chunks: tuple[int, ...] = (3, 512, 512)) -> ImageSpec:
-    return ImageSpec((Axis("c", 3), Axis("y", height), Axis("x", width)), np.dtype("u1"), chunks, channels=RGB)
+    return ImageSpec(
+        (Axis("c", 3), Axis("y", height), Axis("x", width)), np.dtype("u1"), chunks, channels=RGB
+    )
 
 
 def planned(spec: ImageSpec, access: Access, **asked):
@@ -33,12 +35,17 @@ def planned(spec: ImageSpec, access: Access, **asked):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 60000), st.integers(1, 60000), st.integers(10**6, 4 * 10**9), st.sampled_from((RANDOM, ORDERED)))
+@given(
+    st.integers(1, 60000),
+    st.integers(1, 60000),
+    st.integers(10**6, 4 * 10**9),
+    st.sampled_from((RANDOM, ORDERED)),
+)
 def test_a_plan_fits_or_says_what_would(height, width, memory, access):
     try:
         plan = planned(rgb(height, width), access, memory=memory)
     except BudgetError as error:
-        assert error.needed > error.allowed == memory
+        assert error.needed > error.allowed == memory  # noqa: PT017
         (advised,) = re.findall(r"--memory (\d+MB)", str(error))
         assert planned(rgb(height, width), access, memory=advised).peak_bytes <= int(advised[:-2]) * 10**6
         for shards in re.findall(r"--chunks ([\d,]+) --shards ([\d,]+)", str(error)):
@@ -84,7 +91,7 @@ def test_a_frame_that_must_be_decoded_whole_is_refused_by_number():
 
 
 def test_a_budget_of_one_megabyte_is_refused():
-    with pytest.raises(BudgetError, match="allowed 1.00 MB"):
+    with pytest.raises(BudgetError, match=r"allowed 1\.00 MB"):
         planned(rgb(100, 100), RANDOM, memory="1MB")
 
 
@@ -106,4 +113,7 @@ def test_a_plan_prints_and_is_json():
 
 def test_planning_imports_no_array_store():
     code = "import sys, bigimg.planning.plan; print(sorted({'dask', 'xarray', 'zarr', 'pandas'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
