@@ -1,0 +1,78 @@
+"""bigimg: huge images in bounded memory, as OME-Zarr pyramids and lazy labelled arrays.
+
+Names are loaded on first use, so ``import bigimg`` costs a millisecond and the command line imports what it
+needs alone. Here, on the top floor, the accessor ``.bigimg`` is registered beside each function that gives
+arrays; files on lower floors cannot know of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigimg.converting import convert as convert
+    from bigimg.converting import plan as plan
+    from bigimg.converting import write as write
+    from bigimg.errors import BigimgError as BigimgError
+    from bigimg.errors import BudgetError as BudgetError
+    from bigimg.errors import CorruptChunk as CorruptChunk
+    from bigimg.errors import InputError as InputError
+    from bigimg.errors import InputNotFoundError as InputNotFoundError
+    from bigimg.errors import IntegrityError as IntegrityError
+    from bigimg.errors import MissingChunk as MissingChunk
+    from bigimg.errors import MissingExtraError as MissingExtraError
+    from bigimg.errors import OutputError as OutputError
+    from bigimg.errors import TargetExistsError as TargetExistsError
+    from bigimg.errors import UnknownFormatError as UnknownFormatError
+    from bigimg.errors import UsageError as UsageError
+    from bigimg.errors import WorkerError as WorkerError
+    from bigimg.opening import from_array as from_array
+    from bigimg.opening import imread as imread
+    from bigimg.opening import info as info
+    from bigimg.opening import open as open
+    from bigimg.opening import open_pyramid as open_pyramid
+    from bigimg.ops.geometry import stack as stack
+    from bigimg.ops.geometry import with_geometry as with_geometry
+    from bigimg.ops.histograms import histogram as histogram
+    from bigimg.ops.multiscale import thumbnail as thumbnail
+    from bigimg.ops.slices import plane as plane
+    from bigimg.ops.stats import stats as stats
+
+_MODULES = {
+    "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
+    "converting": ("plan", "convert", "write"),
+    "ops.geometry": ("with_geometry", "stack"),
+    "ops.histograms": ("histogram",),
+    "ops.stats": ("stats",),
+    "ops.slices": ("plane",),
+    "ops.multiscale": ("thumbnail",),
+    "errors": (
+        *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),
+        *("MissingExtraError", "OutputError", "TargetExistsError", "IntegrityError", "MissingChunk"),
+        *("CorruptChunk", "BudgetError", "WorkerError"),
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_GIVE_ARRAYS = {"open", "open_pyramid", "from_array", "with_geometry", "stack", "plane"}
+"""These bring the accessor; ``info``, ``imread`` and ``convert`` must not import xarray before their work."""
+
+__all__ = ["__version__", *_HOME]  # names of the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bigimg")
+    if name not in _HOME:
+        raise AttributeError(f"module 'bigimg' has no attribute {name!r}")
+    if name in _GIVE_ARRAYS:
+        importlib.import_module("bigimg.accessor")
+    found = getattr(importlib.import_module(f"bigimg.{_HOME[name]}"), name)
+    globals()[name] = found  # the next access does not come here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,205 @@
+"""``img.bigimg``: geometry and metadata of a labelled array, and one-line doors to the functions of one image.
+
+Nothing is kept here: everything is computed from the present coordinates. Importing this module registers
+the accessor with xarray; ``bigimg.open`` and its sisters do so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray
+
+from bigimg.errors import UsageError
+from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.orientation import axis_codes
+from bigimg.opening import image_of
+from bigimg.readers import coordinates
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
+class ImageAccessor:
+    """Geometry and metadata of an image, and what can be done with it."""
+
+    def __init__(self, img: xarray.DataArray) -> None:
+        self._img = img
+
+    @property
+    def spacing(self) -> dict[str, float]:
+        """Distance of neighbouring pixel centres along each axis but c, in its unit."""
+        return {name: coordinates.spacing(self._img, name) for name in self._measured}
+
+    @property
+    def origin(self) -> dict[str, float]:
+        """Coordinate of the centre of the first pixel along each axis but c, in its unit."""
+        return {name: coordinates.origin(self._img, name) for name in self._measured}
+
+    @property
+    def units(self) -> dict[str, str | None]:
+        """Long name of the unit of each axis but c; None when not known."""
+        return {name: coordinates.units(self._img, name) for name in self._measured}
+
+    @property
+    def fov(self) -> dict[str, float]:
+        """Length of the image along each axis but c, edge to edge, in its unit."""
+        return {name: abs(step) * self._img.sizes[name] for name, step in self.spacing.items()}
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Edges (left, right, bottom, top) of the last two axes, as matplotlib's ``imshow`` takes them."""
+        down, across = [name for name in self._measured if name != "t"][-2:]
+        edges = {}
+        for name in (down, across):
+            start, step = self.origin[name], self.spacing[name]
+            edges[name] = (start - step / 2, start + step * (self._img.sizes[name] - 0.5))
+        return (*edges[across], edges[down][1], edges[down][0])
+
+    @property
+    def affine(self) -> Array:
+        """4x4 matrix from pixel index (x, y, z) to the world in RAS+ mm, else to coordinates, as nibabel has it.
+
+        An axis that was cut down to one position counts as one pixel thick, as in nibabel's ``slicer``.
+        """
+        matrix = index_to_world(coordinates.axes_of(self._img), None)
+        world = coordinates.world_of(self._img)
+        return matrix if world is None else world @ matrix
+
+    @property
+    def orientation(self) -> tuple[str, str, str] | None:
+        """Letters that x, y and z point to, as in ``("R", "A", "S")``; None when the image does not say."""
+        return None if coordinates.world_of(self._img) is None else axis_codes(self.affine)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names along c; empty when there are none."""
+        return tuple(channel.name for channel in coordinates.channels_of(self._img))
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The file's own fields under their own names."""
+        meta: Mapping[str, Any] = self._img.attrs.get("meta", {})
+        return meta
+
+    @property
+    def kind(self) -> str:
+        """``image``, ``labels`` or ``mask``."""
+        return str(self._img.attrs.get("kind", "mask" if self._img.dtype == bool else "image"))
+
+    def to_numpy(self, *, channels: str = "last") -> Array:
+        """Return the pixels, computed; ``c`` moved to the end for ``channels="last"``, to the front for ``"first"``.
+
+        Raises
+        ------
+        UsageError
+            ``channels`` is neither.
+        """
+        if channels not in ("first", "last"):
+            raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
+        pixels: Array = self._img.to_numpy()
+        if "c" not in self._img.dims:
+            return pixels
+        return np.moveaxis(pixels, self._img.dims.index("c"), 0 if channels == "first" else -1)
+
+    def channel(self, name: str) -> xarray.DataArray:
+        """Return the channel called ``name``, without the axis c.
+
+        Raises
+        ------
+        UsageError
+            There is none of that name.
+        """
+        names = self.channels
+        if "c" not in self._img.dims or name not in names:
+            raise UsageError(f"no channel {name!r}; there are {', '.join(names) or 'no names'}")
+        return self._img.isel(c=names.index(name))
+
+    def at(self, *, mm: tuple[float, float, float] | None = None, **position: float) -> xarray.DataArray:
+        """Return the pixel nearest to a place: world ``mm=(x, y, z)``, or coordinates as in ``at(y=3.5, x=8)``.
+
+        Raises
+        ------
+        UsageError
+            The place is outside, or the image does not know the world.
+        """
+        from bigimg.ops.slices import nearest_index
+
+        if mm is not None:
+            world = coordinates.world_of(self._img)
+            if world is None:
+                raise UsageError("at(mm=...): the image does not say where it lies; give at(y=..., x=...)")
+            place = np.linalg.solve(world, [*mm, 1.0])
+            position = {
+                name: float(v) for name, v in zip("xyz", place, strict=False) if name in self._img.dims
+            }
+        if unknown := set(position) - set(self._measured):
+            raise UsageError(f"at({unknown.pop()}=...): the axes are {' '.join(map(str, self._img.dims))}")
+        return self._img.isel({n: nearest_index(self._img, n, v) for n, v in position.items()})
+
+    def stats(self, **options: Any) -> xarray.Dataset:
+        """See :func:`bigimg.stats`."""
+        from bigimg.ops.stats import stats
+
+        return stats(self._img, **options)
+
+    def histogram(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.histogram`."""
+        from bigimg.ops.histograms import histogram
+
+        return histogram(self._img, **options)
+
+    def plane(self, axis: str, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.plane`."""
+        from bigimg.ops.slices import plane
+
+        return plane(self._img, axis, **options)
+
+    def thumbnail(self, max_size: int = 512) -> Array:
+        """See :func:`bigimg.thumbnail`."""
+        from bigimg.ops.multiscale import thumbnail
+
+        return thumbnail(self._img, max_size)
+
+    def with_geometry(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.with_geometry`."""
+        from bigimg.ops.geometry import with_geometry
+
+        return with_geometry(self._img, **options)
+
+    @property
+    def _measured(self) -> list[str]:
+        return [str(name) for name in self._img.dims if name in ("t", "z", "y", "x")]
+
+
+@xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
+class PyramidAccessor:
+    """Levels of a pyramid, and what can be done with it."""
+
+    def __init__(self, tree: xarray.DataTree) -> None:
+        self._tree = tree
+
+    def level(self, number: int) -> xarray.DataArray:
+        """Return the image of a level; -1 is the smallest."""
+        return image_of(self._tree, number)
+
+    def stats(self, **options: Any) -> xarray.Dataset:
+        """See :func:`bigimg.stats`."""
+        from bigimg.ops.stats import stats
+
+        return stats(self._tree, **options)
+
+    def histogram(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.histogram`."""
+        from bigimg.ops.histograms import histogram
+
+        return histogram(self._tree, **options)
+
+    def thumbnail(self, max_size: int = 512) -> Array:
+        """See :func:`bigimg.thumbnail`."""
+        from bigimg.ops.multiscale import thumbnail
+
+        return thumbnail(self._tree, max_size)

@@ -1,0 +1,329 @@
+"""Paths, URLs, arrays and stores as readers, labelled arrays and pyramids.
+
+What only this module knows is what may stand for an image, and how large the blocks of a lazy one may be:
+a reduction runs on all processors, each with one block, and numpy's temporaries beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.describing import Info, describe
+from bigimg.errors import BudgetError, UsageError
+from bigimg.geometry.region import full
+from bigimg.geometry.spec import Channel
+from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
+from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
+from bigimg.reader import Reader
+from bigimg.readers.arrays import ArrayReader, read_labelled
+from bigimg.readers.labelled import Chunks, label, to_labelled
+from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.readers.registry import open_file
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+type Memory = int | float | str | None
+type Source = Any
+"""A path, URL, Reader, Store, DataArray, DataTree, numpy or dask array."""
+
+BLOCK_BYTES = 64 << 20
+"""The most a block has: beyond it nothing gets faster, and the first pixel comes later."""
+BESIDE = 24
+"""Bytes a value that a block's reduction holds beside it: ``std`` makes a mask, differences and squares."""
+LEAST = 1 << 20
+"""Bytes a thread that the smallest sensible plan needs."""
+
+
+def open_source(source: Source, *, series: int | str | None = None) -> Reader:
+    """Return a reader of ``source``: a path or URL of a file or store, an array, a Store or a Reader.
+
+    Parameters
+    ----------
+    source : path, URL, Store, Reader, DataArray, DataTree, ndarray or dask array
+    series : int or str, optional
+        Which image, where the source holds several.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    UsageError
+        ``source`` is none of these.
+    """
+    if isinstance(source, str | os.PathLike):
+        if is_store(source):
+            return StoreReader(open_store(source, series=series))
+        return open_file(source, series=series)  # type: ignore[arg-type]  # which formats know names differs
+    if isinstance(source, Store):
+        return StoreReader(source)
+    if (xarray := _loaded_xarray()) is not None:
+        if isinstance(source, xarray.DataTree):
+            source = image_of(source, 0)
+        if isinstance(source, xarray.DataArray):
+            return read_labelled(source)
+    if isinstance(source, Reader):
+        return source
+    if hasattr(source, "shape") and hasattr(source, "dtype"):
+        return ArrayReader(source, kind="mask" if source.dtype == bool else "image")
+    raise UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
+
+
+def open(
+    source: Source,
+    *,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
+    raw: bool = False,
+    chunks: Chunks | None = None,
+) -> xarray.DataArray:
+    """Return the image in ``source`` as a lazy labelled array; no pixel is read.
+
+    Parameters
+    ----------
+    source : path, URL, Store, DataArray, DataTree, ndarray or dask array
+    level : int
+        Of a pyramid: 0 is full resolution, -1 the smallest.
+    memory : int or str, optional
+        The budget in bytes or as ``1GB``; a reduction over the array stays within.
+    series : int or str, optional
+        Which image, where the source holds several.
+    raw : bool
+        Keep stored values where the file declares a slope and intercept.
+    chunks : int, sequence or mapping, optional
+        Pixels of a dask block, instead of what fits the budget.
+
+    Returns
+    -------
+    DataArray of shape (t, c, z, y, x), of which those axes that the image has
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    UsageError
+        There is no such level or series.
+    BudgetError
+        The source must be decoded whole, and that does not fit.
+    """
+    import xarray
+
+    if isinstance(source, xarray.DataTree):
+        source = image_of(source, level)
+    elif isinstance(source, str | os.PathLike | Store | Reader):
+        reader = at_level(open_source(source, series=series), level)
+        return _labelled(reader, memory, raw=raw, chunks=chunks)
+    elif level:
+        raise UsageError(f"level {level} of an array: it has no levels; open a store")
+    if isinstance(source, xarray.DataArray):
+        return _completed(source)
+    return from_array(source) if chunks is None else from_array(source).chunk(_by_name(source, chunks))
+
+
+def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
+    """Return all levels of the image in ``source``: ``scale0`` to ``scaleN``, each with the variable ``image``.
+
+    A source without levels has ``scale0`` alone.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError, BudgetError
+        As :func:`open`.
+    """
+    import xarray
+
+    if isinstance(source, xarray.DataTree):
+        return source
+    reader = open_source(source)
+    count = len(reader.store.levels) if isinstance(reader, StoreReader) else 1
+    levels = [_labelled(at_level(reader, level), memory) for level in range(count)]
+    nodes: dict[str, xarray.Dataset] = {
+        "/": xarray.Dataset(attrs={"source": reader.source, "kind": reader.spec.kind})
+    }
+    nodes.update({f"scale{i}": img.to_dataset(name="image") for i, img in enumerate(levels)})
+    return xarray.DataTree.from_dict(nodes)
+
+
+def imread(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Array:
+    """Return all pixels as numpy, real values, colour last as matplotlib wants it.
+
+    Raises
+    ------
+    BudgetError
+        It does not fit ``memory``.
+    """
+    reader = open_source(source, series=series)
+    spec = reader.spec
+    values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
+    parts = values + reader.access.fixed_bytes + reader.access.read_bytes
+    _check(reader, parts, _budget(memory), "open it lazily with bigimg.open, or a smaller level of a store")
+    pixels = reader.read(full(spec.shape))
+    reader.close()
+    if spec.scaling is not None:
+        pixels = scaled(pixels, spec.scaling, real_dtype(spec))
+    return np.moveaxis(pixels, spec.axis("c"), -1) if "c" in spec.dims else pixels
+
+
+def from_array(
+    array: Any,
+    *,
+    dims: str | Sequence[str] | None = None,
+    spacing: float | Sequence[float] | Mapping[str, float] | None = None,
+    unit: str | None = None,
+    channels: Sequence[str | Channel] | None = None,
+) -> xarray.DataArray:
+    """Return a bare array with names, coordinates and units; numpy pixels are not copied until computed.
+
+    Parameters
+    ----------
+    array : ndarray or dask array
+    dims : str, optional
+        Names of its axes in its own order, as in ``"yxc"``; guessed from the shape otherwise.
+    spacing : float, sequence or mapping, optional
+        Of the axes of space, in ``unit``, in the order of ``dims``.
+    unit : str, optional
+        Short or long: ``um``, ``millimeter``.
+    channels : sequence of str, optional
+        Names along ``c``.
+
+    Raises
+    ------
+    UsageError
+        Names, spacing or channels do not fit the array.
+    """
+    kind = "mask" if np.dtype(array.dtype) == bool else "image"
+    reader = ArrayReader(
+        array,
+        dims=dims,
+        spacing=spacing,
+        unit=unit,
+        channels=channels,
+        kind=kind,  # type: ignore[arg-type]
+    )
+    if hasattr(array, "dask"):  # its own graph, rather than a graph within each task
+        order = [reader.dims.index(name) for name in reader.spec.dims]
+        return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
+    return to_labelled(reader, block_bytes=BLOCK_BYTES)
+
+
+def info(source: Source, *, series: int | str | None = None) -> Info:
+    """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    """
+    reader = open_source(source, series=series)
+    try:
+        return describe(reader)
+    finally:
+        if isinstance(source, str | os.PathLike):
+            reader.close()
+
+
+def at_level(reader: Reader, level: int) -> Reader:
+    """Return a reader of another level of the same image.
+
+    Raises
+    ------
+    UsageError
+        There is no such level.
+    """
+    if isinstance(reader, StoreReader):
+        return StoreReader(reader.store, level)
+    if level:
+        raise UsageError(
+            f"{reader.source}: level {level} of a file without levels; make a pyramid of it first: bigimg convert"
+        )
+    return reader
+
+
+def image_of(tree: xarray.DataTree, level: int) -> xarray.DataArray:
+    """Return the image of one level of a pyramid.
+
+    Raises
+    ------
+    UsageError
+        The tree is no pyramid of ours, or has no such level.
+    """
+    names = sorted(
+        (name for name in tree.children if name.startswith("scale")), key=lambda n: int(n[5:] or 0)
+    )
+    if not names:
+        raise UsageError("the DataTree has no scale0: open a pyramid with bigimg.open_pyramid")
+    if not -len(names) <= level < len(names):
+        raise UsageError(f"level {level} of {len(names)}; levels are 0 to {len(names) - 1}, -1 the last")
+    found: xarray.DataArray = tree[names[level]].dataset["image"]
+    return found
+
+
+def _labelled(
+    reader: Reader, memory: Memory, *, raw: bool = False, chunks: Chunks | None = None
+) -> xarray.DataArray:
+    """Return the image of ``reader`` with blocks that a reduction can hold."""
+    import dask.array  # noqa: F401  # before memory is measured: it is resident from here on
+
+    budget, threads, access = _budget(memory), usable_cpus(), reader.access
+    least = access.fixed_bytes + threads * (access.read_bytes + LEAST)
+    free = budget - resident_bytes() - access.fixed_bytes
+    _check(reader, least, budget, "close what else is open, or convert it first on a larger machine")
+    itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
+    values = max(LEAST, free // threads - access.read_bytes) // (2 * itemsize + BESIDE)
+    block_bytes = min(BLOCK_BYTES, values * itemsize)
+    return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
+
+
+def _budget(memory: Memory) -> int:
+    """Return the bytes that this process may hold, what it holds now included.
+
+    The default is half of what is free, so what is in use comes on top: a viewer with 5 GB of its own could
+    not open a thumbnail otherwise. A budget that a person names is kept as it is.
+    """
+    named = memory is not None or os.environ.get("BIGIMG_MEMORY")
+    return budget_bytes(memory) + (0 if named else resident_bytes())
+
+
+def _check(reader: Reader, parts: int, budget: int, remedy: str) -> None:
+    """Refuse what needs more than ``budget`` together with what this process holds already."""
+    resident = resident_bytes()
+    if parts + resident > budget:
+        raise BudgetError(
+            f"{reader.source}: needs {human_bytes(parts + resident)} of memory ({human_bytes(resident)} in use "
+            f"already), allowed {human_bytes(budget)}: {remedy}, or use "
+            f"memory='{math.ceil((parts + resident) / 1e6)}MB'",
+            needed=parts + resident,
+            allowed=budget,
+        )
+
+
+def _completed(img: xarray.DataArray) -> xarray.DataArray:
+    """Return ``img`` in the order t c z y x, with coordinates where it has none."""
+    spec = read_labelled(img).spec
+    known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
+    missing = {
+        name: coord for name, coord in known.coords.items() if name not in img.coords and name != "color"
+    }
+    found = img.transpose(*spec.dims).assign_coords(missing)
+    found.attrs.setdefault("kind", spec.kind)
+    return found
+
+
+def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
+    from bigimg.readers.labelled import checked_chunks
+
+    spec = open_source(source).spec
+    return dict(zip(spec.dims, checked_chunks(chunks, spec) or (), strict=True))
+
+
+def _loaded_xarray() -> Any:
+    """Return xarray if it is imported: who passes a DataArray has done so, and a path does not need it."""
+    return sys.modules.get("xarray")

@@ -1,0 +1,148 @@
+"""Geometry given to labelled arrays, and planes stacked into volumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray
+
+from bigimg.errors import UsageError
+from bigimg.geometry.affine import as_affine
+from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.readers import coordinates
+
+if TYPE_CHECKING:
+    from bigimg.types import Array
+
+type Numbers = float | Sequence[float] | Mapping[str, float]
+"""One for all axes of space, one each in the order of the dims, or by name."""
+
+
+def with_geometry(
+    img: xarray.DataArray,
+    *,
+    spacing: Numbers | None = None,
+    origin: Numbers | None = None,
+    unit: str | Mapping[str, str] | None = None,
+    world: Array | Sequence[Sequence[float]] | None = None,
+) -> xarray.DataArray:
+    """Return ``img`` with other coordinates; what is not given stays.
+
+    Parameters
+    ----------
+    img : DataArray
+    spacing, origin : float, sequence or mapping, optional
+        Distance of pixel centres and coordinate of the first, in ``unit``.
+    unit : str or mapping, optional
+        Of the axes of space, or by name; short or long.
+    world : array_like of shape (4, 4), optional
+        From coordinates (x, y, z) to RAS+ millimetres.
+
+    Raises
+    ------
+    UsageError
+        A spacing is 0 or not finite, a matrix is no affine, or an axis is not there.
+    """
+    steps, starts = _by_name(img, "spacing", spacing), _by_name(img, "origin", origin)
+    units = _units(img, unit)
+    for name, step in steps.items():
+        if not step or not math.isfinite(step):
+            raise UsageError(
+                f"spacing {step} along {name}: pixel centres need a distance; give another number"
+            )
+    found = img.copy(deep=False)
+    for name in {*steps, *starts, *units}:
+        found.coords[name] = coordinates.coordinate(
+            name,
+            img.sizes[name],
+            spacing=steps[name] if name in steps else coordinates.spacing(img, name),
+            origin=starts[name] if name in starts else coordinates.origin(img, name),
+            unit=units[name] if name in units else coordinates.units(img, name),
+        )
+    if world is not None:
+        try:
+            found.attrs["world"] = [list(row) for row in as_affine(world)]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"world is no affine ({error}); give 4 rows of 4 numbers") from None
+    return found
+
+
+def stack(images: Sequence[xarray.DataArray], dim: str) -> xarray.DataArray:
+    """Return ``images`` side by side along the new axis ``dim``, in the order t c z y x; lazy.
+
+    Positions along ``dim`` are those the images have (as planes cut from a volume do), counted from 0
+    otherwise; along ``c`` the names they bear.
+
+    Raises
+    ------
+    UsageError
+        There is no image, one has the axis already, or they differ in shape, type or coordinates.
+    """
+    if dim not in ORDER:
+        raise UsageError(f"stack along {dim!r}: an axis is one of {' '.join(ORDER)}")
+    if not images:
+        raise UsageError(f"stack along {dim}: there are no images")
+    first = images[0]
+    for number, img in enumerate(images):
+        if dim in img.dims:
+            raise UsageError(f"stack along {dim}: image {number} has it already; use xarray.concat")
+        if img.sizes != first.sizes or img.dtype != first.dtype:
+            raise UsageError(
+                f"stack along {dim}: image {number} is {dict(img.sizes)} {img.dtype}, the first {dict(first.sizes)} "
+                f"{first.dtype}; bring them to one shape and type"
+            )
+    try:
+        found = xarray.concat(
+            [img.drop_vars(dim, errors="ignore") for img in images],
+            dim,
+            join="exact",
+            coords="minimal",
+            compat="override",
+            combine_attrs="drop_conflicts",
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"stack along {dim}: the images lie at different coordinates ({str(error).splitlines()[0]})"
+        ) from error
+    found = found.transpose(*sorted(map(str, found.dims), key=ORDER.index))
+    return found.assign_coords({dim: _positions(images, dim)})
+
+
+def _positions(images: Sequence[xarray.DataArray], dim: str) -> Any:
+    """Return the coordinate of the new axis."""
+    if dim == "c":
+        names = [str(img.coords["c"].item()) if "c" in img.coords else str(img.name) for img in images]
+        return names if len(set(names)) == len(names) else [str(i) for i in range(len(images))]
+    found = [img.coords[dim] for img in images if dim in img.coords and img.coords[dim].ndim == 0]
+    values = [float(coord) for coord in found]
+    if len(values) < len(images) or len(set(values)) < len(values):
+        return coordinates.coordinate(dim, len(images), spacing=1.0, origin=0.0, unit=None)
+    return xarray.Variable((dim,), np.asarray(values), found[0].attrs)
+
+
+def _by_name(img: xarray.DataArray, what: str, given: Numbers | None) -> dict[str, float]:
+    if given is None:
+        return {}
+    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
+    if isinstance(given, Mapping):
+        if foreign := [name for name in given if name not in img.dims or name == "c"]:
+            raise UsageError(f"{what} names {foreign[0]!r}, but the axes are {' '.join(map(str, img.dims))}")
+        return {name: float(number) for name, number in given.items()}
+    if np.ndim(given) == 0:
+        return dict.fromkeys(space, float(given))  # type: ignore[arg-type]
+    numbers = [float(number) for number in given]  # type: ignore[union-attr]
+    if len(numbers) != len(space):
+        raise UsageError(f"{what} has {len(numbers)} numbers for the axes {' '.join(space)}: give one each")
+    return dict(zip(space, numbers, strict=True))
+
+
+def _units(img: xarray.DataArray, unit: str | Mapping[str, str] | None) -> dict[str, str | None]:
+    if unit is None:
+        return {}
+    given = unit if isinstance(unit, Mapping) else {str(n): unit for n in img.dims if n in ("z", "y", "x")}
+    if foreign := [name for name in given if name not in img.dims]:
+        raise UsageError(f"unit names {foreign[0]!r}, but the axes are {' '.join(map(str, img.dims))}")
+    return {name: long_unit(value) for name, value in given.items()}

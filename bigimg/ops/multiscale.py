@@ -1,0 +1,165 @@
+"""Small pictures of large images, from the level that fits.
+
+A thumbnail of a pyramid reads a level of at least its own size; without levels the image is averaged once,
+block by block, so the memory stays that of a few blocks either way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.opening import Memory, Source, at_level, image_of, open_source
+from bigimg.opening import open as open_image
+from bigimg.readers import coordinates
+from bigimg.types import Array, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def thumbnail(
+    img: Source, max_size: int = 512, *, memory: Memory = None, series: int | str | None = None
+) -> Array:
+    """Return a small picture of ``img`` in true aspect, of its own type; of a volume its middle plane.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    max_size : int
+        Pixels of the longer side at most; a smaller image is not enlarged.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, c)
+        Means, rounded for integers; of labels the nearest, of masks true from one half.
+
+    Raises
+    ------
+    UsageError
+        ``max_size`` is below 1.
+    """
+    if max_size < 1:
+        raise UsageError(f"max_size {max_size}: a thumbnail has at least 1 pixel a side")
+    return shrunk(flat_level(img, max_size, memory=memory, series=series), max_size)
+
+
+def flat_level(
+    img: Source, max_size: int, *, memory: Memory = None, series: int | str | None = None
+) -> xarray.DataArray:
+    """Return the middle plane (c, y, x) of the smallest level whose longer side has ``max_size`` pixels.
+
+    The longer side is meant as the thumbnail shows it, in true aspect.
+    """
+    import xarray
+
+    if isinstance(img, xarray.DataArray):
+        image = open_image(img)
+    elif isinstance(img, xarray.DataTree):
+        levels = [image_of(img, i) for i in range(sum(name.startswith("scale") for name in img.children))]
+        image = next(
+            (level for level in reversed(levels) if _suffices(level, levels[0], max_size)), levels[0]
+        )
+    else:
+        reader = open_source(img, series=series)
+        image = open_image(reader, memory=memory)
+        if isinstance(reader, StoreReader):
+            for level in range(len(reader.store.levels) - 1, 0, -1):
+                coarse = open_image(at_level(reader, level), memory=memory)
+                if _suffices(coarse, image, max_size):
+                    image = coarse
+                    break
+    return image.isel({name: image.sizes[name] // 2 for name in ("t", "z") if name in image.dims})
+
+
+def _suffices(level: xarray.DataArray, base: xarray.DataArray, max_size: int) -> bool:
+    """Return whether no side of the thumbnail of ``base`` would need more pixels than ``level`` has."""
+    return all(
+        have >= want
+        for have, want in zip(
+            (level.sizes["y"], level.sizes["x"]), size_of(base, max_size, ("y", "x")), strict=True
+        )
+    )
+
+
+def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tuple[int, int]:
+    """Return height and width of a picture of ``img`` in true aspect, within ``max_size`` and not enlarged."""
+    down, across = sides
+    steps = [abs(coordinates.spacing(img, name)) for name in (down, across)]
+    if coordinates.units(img, down) != coordinates.units(img, across):
+        steps = [1.0, 1.0]  # lengths in unlike units have no ratio
+    sizes = [img.sizes[name] for name in (down, across)]
+    # The side with the coarser pixels keeps its number, the other is squeezed: no pixel is made up.
+    lengths = [size * step / max(steps) for size, step in zip(sizes, steps, strict=True)]
+    shrink = min(1.0, max_size / max(lengths))
+    return max(1, round(lengths[0] * shrink)), max(1, round(lengths[1] * shrink))
+
+
+def shrunk(img: xarray.DataArray, max_size: int) -> Array:
+    """Return a plane (h, w) or (h, w, c) as numpy, in true aspect within ``max_size``.
+
+    Raises
+    ------
+    UsageError
+        It is not a plane: more than two axes beside c.
+    """
+    down, across = _sides(img)
+    target = size_of(img, max_size, (down, across))
+    kind = img.attrs.get("kind", "image")
+    factor = max(1, min(img.sizes[down] // target[0], img.sizes[across] // target[1]))
+    if kind == "labels":
+        index = [_nearest(img.sizes[name], size) for name, size in zip((down, across), target, strict=True)]
+        return _color_last(img.isel({down: index[0], across: index[1]}), down, across)
+    dtype, real = img.dtype, img
+    if factor > 1:
+        real = img.astype(np.float32 if dtype.itemsize < 4 else np.float64)
+        real = real.coarsen({down: factor, across: factor}, boundary="trim").mean()
+    pixels = _color_last(real, down, across)
+    if pixels.shape[:2] != target:
+        pixels = _resized(pixels, target)
+    if dtype.kind == "b":
+        return pixels >= 0.5
+    if dtype.kind in "ui" and pixels.dtype != dtype:
+        info = np.iinfo(dtype)
+        return np.clip(np.rint(pixels), info.min, info.max).astype(dtype)
+    return pixels.astype(dtype, copy=False)
+
+
+def _sides(img: xarray.DataArray) -> tuple[str, str]:
+    sides = [str(name) for name in img.dims if name != "c"]
+    if len(sides) != 2:
+        raise UsageError(
+            f"a picture has two axes beside c, this image {' '.join(map(str, img.dims))}: take a plane"
+        )
+    return sides[0], sides[1]
+
+
+def _color_last(img: xarray.DataArray, down: str, across: str) -> Array:
+    pixels: Array = img.transpose(down, across, ...).to_numpy()
+    return pixels
+
+
+def _nearest(size: int, target: int) -> Array:
+    return ((np.arange(target) + 0.5) * size / target).astype(np.intp)
+
+
+def _resized(pixels: Array, target: Shape) -> Array:
+    """Return (h, w[, c]) as floats averaged over the area of each new pixel."""
+    from PIL import Image
+
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    size = (target[1], target[0])
+    made: list[Any] = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(planes[..., c], np.float32)).resize(
+                size, Image.Resampling.BOX
+            )
+        )
+        for c in range(planes.shape[-1])
+    ]
+    return made[0] if pixels.ndim == 2 else np.stack(made, axis=-1)

@@ -1,0 +1,207 @@
+"""Planes as 8-bit pictures in files, alone and in true aspect."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import OutputError, UsageError
+from bigimg.geometry.chunks import COLORS
+from bigimg.opening import Memory, Source
+from bigimg.opening import open as open_image
+from bigimg.ops.multiscale import flat_level, shrunk
+from bigimg.ops.slices import plane as plane_of
+from bigimg.readers import coordinates
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+LOW, HIGH = 0.1, 99.9
+"""Percentiles that become black and white where neither file nor person says: a hot pixel must not decide."""
+MOST = 65500
+"""Pixels a side of a picture at most: no plane of an image is meant to be larger, nor do viewers show it."""
+
+
+def thumbnail_picture(
+    source: Source,
+    target: str | os.PathLike[str],
+    *,
+    most: int = 512,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> None:
+    """Write a small picture of ``source`` to ``target``; its ending names the format.
+
+    Parameters
+    ----------
+    source : path or anything that opens
+    target : path
+    most : int
+        Pixels of the longer side at most.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError
+    """
+    if most < 1:
+        raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
+    image = flat_level(source, most, memory=memory, series=series)
+    write_png(to_display(shrunk(image, most), like=image), target)
+
+
+def slice_picture(
+    source: Source,
+    target: str | os.PathLike[str],
+    *,
+    plane: str = "z",
+    at: float | None = None,
+    physical: bool = False,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> None:
+    """Write one plane of ``source`` to ``target``, in true aspect.
+
+    Parameters
+    ----------
+    source : path or anything that opens
+    target : path
+    plane : str
+        ``axial``, ``coronal``, ``sagittal`` or the name of the axis that is cut.
+    at : float, optional
+        Index of the plane, or with ``physical`` its position; the middle by default.
+    level, memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError
+    """
+    image = open_image(source, level=level or 0, memory=memory, series=series)
+    if at is not None and not physical and at != int(at):
+        raise UsageError(f"--at {at}: an index is a whole number; for a position add --mm")
+    index = None if at is None or physical else int(at)
+    # A picture of an image without z is the image: "z" is what the command asks for by default.
+    cut = image if plane == "z" and at is None and "z" not in image.dims else None
+    cut = plane_of(image, plane, index=index, position=at if physical else None) if cut is None else cut
+    cut = cut.isel(t=cut.sizes["t"] // 2) if "t" in cut.dims else cut
+    write_png(to_display(shrunk(cut, MOST), like=cut), target)
+
+
+def to_display(
+    picture: Array | xarray.DataArray,
+    window: tuple[float, float] | None = None,
+    *,
+    like: xarray.DataArray | None = None,
+) -> Array:
+    """Return ``picture`` as uint8: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
+
+    Parameters
+    ----------
+    picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
+    window : (float, float), optional
+        Values that become black and white. By default that of the file; else the percentiles 0.1 and 99.9 of
+        what is shown; pixels of 8 bits stay as they are, booleans become black and white.
+    like : DataArray, optional
+        Whose names, colours and window hold for an ndarray.
+
+    Raises
+    ------
+    UsageError
+        The window is empty.
+    """
+    if not isinstance(picture, np.ndarray):
+        like = picture
+        names = [name for name in picture.dims if name != "c"]
+        picture = picture.transpose(*names, ...).to_numpy()
+    channels = () if like is None else coordinates.channels_of(like)
+    if window is None and like is not None and like.attrs.get("window") and not like.attrs.get("scaling"):
+        window = tuple(like.attrs["window"])
+    pixels = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+    if pixels.ndim == 2:
+        return _stretched(pixels, window)
+    count = pixels.shape[-1]
+    if count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK")):
+        color = _stretched(pixels[..., :3], window)
+        return color if count == 3 else np.dstack([color, _stretched(pixels[..., 3], None)])
+    if [c.name for c in channels] == ["C", "M", "Y", "K"] and pixels.dtype == np.uint8:
+        black = 255 - pixels[..., 3:].astype(np.uint16)
+        return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
+    return _blended(pixels, [c.color for c in channels] or [None] * count, window)
+
+
+def write_png(picture: Array, target: str | os.PathLike[str]) -> None:
+    """Write a uint8 picture to ``target``, whole or not at all; PNG unless the ending names another format.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written there.
+    UsageError
+        Nothing is known by that ending.
+    """
+    from PIL import Image
+
+    path = Path(target)
+    Image.init()
+    format_ = Image.registered_extensions().get(path.suffix.lower(), "PNG" if not path.suffix else None)
+    if format_ is None or format_ not in Image.SAVE:
+        raise UsageError(f"{path}: no picture format ends in {path.suffix}; use .png, .jpg or .tif")
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if format_ == "JPEG" and image.mode == "RGBA":
+        image = image.convert("RGB")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                image.save(file, format_)
+                file.flush()
+                os.chmod(file.name, 0o666 & ~_umask())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _stretched(pixels: Array, window: Any) -> Array:
+    """Return values as 0 to 255, black and white at the ends of ``window``."""
+    if pixels.dtype.kind == "b":
+        return np.where(pixels, np.uint8(255), np.uint8(0))
+    if window is None:
+        if pixels.dtype == np.uint8:
+            return pixels
+        finite = pixels[np.isfinite(pixels)]
+        window = np.percentile(finite, (LOW, HIGH)) if finite.size else (0.0, 1.0)
+    low, high = float(window[0]), float(window[1])
+    if not low <= high:
+        raise UsageError(f"window {low:g} to {high:g} is empty: give the smaller value first")
+    real = np.nan_to_num(pixels.astype(np.float64), nan=low, posinf=high, neginf=low)
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
+
+
+def _blended(pixels: Array, colors: list[str | None], window: Any) -> Array:
+    """Return channels as lights of their colours, added up; grey where there is none."""
+    total = np.zeros((*pixels.shape[:2], 3), np.uint16)
+    for channel, color in enumerate(colors):
+        light = [int((color or "FFFFFF")[i : i + 2], 16) for i in (0, 2, 4)]
+        shown = _stretched(pixels[..., channel], window).astype(np.uint16)
+        total = np.minimum(total + shown[..., None] * np.asarray(light, np.uint16) // 255, 255)
+    return total.astype(np.uint8)

@@ -1,0 +1,83 @@
+"""``xarray.open_dataset(path, engine="bigimg")`` and ``open_datatree``: the entry point for xarray itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import xarray
+from xarray.backends import BackendEntrypoint
+
+import bigimg.accessor  # noqa: F401  # who opens through xarray wants .bigimg too
+from bigimg.opening import Memory, open_pyramid
+from bigimg.opening import open as open_image
+from bigimg.readers.registry import BUILT_IN
+
+STORES = (".ome.zarr", ".ome.zarr/", ".ozx")
+"""Endings of stores; a bare ``.zarr`` stays with xarray's own engine."""
+
+
+class BigimgBackend(BackendEntrypoint):
+    """Opens images as datasets with the variable ``image``, lazily, with the source's own chunks preferred."""
+
+    description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
+    url = "https://bigimg.readthedocs.io"
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "level", "memory", "series", "raw")
+    supports_groups = True
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        level: int = 0,
+        memory: Memory = None,
+        series: int | str | None = None,
+        raw: bool = False,
+    ) -> xarray.Dataset:
+        """Return the image as a dataset; the options are those of :func:`bigimg.open`."""
+        img = open_image(filename_or_obj, level=level, memory=memory, series=series, raw=raw)
+        return _dropped(_preferring(img.to_dataset(name="image")), drop_variables)
+
+    def open_datatree(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        memory: Memory = None,
+    ) -> xarray.DataTree:
+        """Return the pyramid as a tree, as :func:`bigimg.open_pyramid` does."""
+        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, memory=memory)
+        return xarray.DataTree.from_dict(groups)
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        memory: Memory = None,
+    ) -> dict[str, xarray.Dataset]:
+        """Return the levels of the pyramid by their path in the tree."""
+        tree = open_pyramid(filename_or_obj, memory=memory)
+        return {node.path: _dropped(_preferring(node.to_dataset()), drop_variables) for node in tree.subtree}
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Return whether the name is one of ours; the file is not touched."""
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        name = os.fspath(filename_or_obj).lower()
+        known = tuple(ending for each in BUILT_IN for ending in each.extensions)
+        return name.endswith((*STORES, *known))
+
+
+def _preferring(found: xarray.Dataset) -> xarray.Dataset:
+    """Say which chunks suit the source, for ``chunks={}``."""
+    for variable in found.data_vars.values():
+        if variable.chunks is not None:
+            variable.encoding["preferred_chunks"] = dict(variable.chunksizes)
+    return found
+
+
+def _dropped(found: xarray.Dataset, names: str | Iterable[str] | None) -> xarray.Dataset:
+    return found if names is None else found.drop_vars(names, errors="ignore")
