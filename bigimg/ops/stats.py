@@ -22,6 +22,7 @@ from bigimg.opening import open as open_image
 from bigimg.pyramid.partial import Partial, first_value, merge_floats, of_channel, of_histogram
 from bigimg.pyramid.summary import Summary, stored_summary, summarize
 from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.lazy import real_dtype
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def stats(img: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
     if where is None and (found := stored_statistics(img)) is not None:
         names, rows = _stored_rows(*found)
         if by == "c" or (by is None and len(rows) == 1):
-            return _dataset(names, rows, by)
+            spec, scaling = found[0].spec(0), found[2]
+            return _dataset(names, rows, by, spec.dtype if scaling is None else real_dtype(spec))
     image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
     return _lazy(image, _axes(image, by), where)
 
@@ -148,13 +150,15 @@ def _stored_rows(
     return [channel.name for channel in store.channels], rows
 
 
-def _dataset(names: list[str], rows: list[Summary], by: Any) -> xarray.Dataset:
+def _dataset(names: list[str], rows: list[Summary], by: Any, dtype: DType) -> xarray.Dataset:
     """Return stored statistics in the form of computed ones."""
     import xarray
 
     columns: dict[str, Any] = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Summary)}
-    if not any(columns["nan"]) and all(isinstance(low, int) for low in columns["min"]):
+    if dtype.kind != "f":
         del columns["nan"]
+    for key in ("min", "max"):
+        columns[key] = np.asarray(columns[key]).astype(dtype)
     along = by == "c" and (len(rows) > 1 or bool(names))
     return xarray.Dataset(
         {key: ("c", values) if along else values[0] for key, values in columns.items()},
@@ -188,7 +192,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> xarray.Dataset:
         )
         for key, kind in kinds.items()
     }
-    coords = {name: img.coords[name] for name in by if name in img.coords}
+    coords = {name: img.coords[name].variable for name in by if name in img.coords}
     return xarray.Dataset(variables, coords)
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import OutputError, UsageError
+from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.chunks import COLORS
+from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.multiscale import flat_level, shrunk
@@ -92,7 +94,28 @@ def slice_picture(
     cut = image if plane == "z" and at is None and "z" not in image.dims else None
     cut = plane_of(image, plane, index=index, position=at if physical else None) if cut is None else cut
     cut = cut.isel(t=cut.sizes["t"] // 2) if "t" in cut.dims else cut
+    cut = upright(cut) if plane in PLANES else cut
     write_png(to_display(shrunk(cut, MOST), like=cut), target)
+
+
+def upright(plane: xarray.DataArray) -> xarray.DataArray:
+    """Return a plane of a body as people look at it: up is superior or anterior, right is the body's right.
+
+    Left and right are the body's own, as nilearn and nibabel show them. Of an image that does not say how it
+    lies, nothing is turned.
+    """
+    world = coordinates.world_of(plane)
+    if world is None:
+        return plane
+    affine = world @ index_to_world(coordinates.axes_of(plane), None)
+    nearest = dict(zip("xyz", nearest_axes(affine), strict=True))
+    down, across = sorted((str(name) for name in plane.dims if name in nearest), key=lambda n: -nearest[n])
+    flip = {
+        name: slice(None, None, -1)
+        for name, forward in ((down, False), (across, True))
+        if (affine[nearest[name], "xyz".index(name)] > 0) != forward
+    }
+    return plane.isel(flip).transpose(..., down, across)
 
 
 def to_display(

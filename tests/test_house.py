@@ -1,0 +1,151 @@
+"""The house rules that a machine can read from the imports: floors, sisters, what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bigimg"
+FLOORS = {
+    "errors": 0, "types": 0,
+    "geometry": 1, "reader": 2,
+    "pyramid": 3, "readers": 3, "omezarr": 3,
+    "planning": 4,
+    "conversion": 5, "describing": 5, "opening": 6,
+    # Functions of an image take paths too, so these stand above opening; conversion stands beside it.
+    "ops": 7, "exporters": 7,
+    "converting": 8, "viewing": 8, "accessor": 8, "xarray_engine": 8, "cli": 8, "demo": 8, "testing": 8,
+    "__init__": 9, "__main__": 9,
+}  # fmt: skip
+FACES = 8
+"""From this floor up files are thin faces that may call one another."""
+APART = {("opening", "conversion"), ("describing", "conversion"), ("ops", "conversion"), ("exporters", "ops")}
+"""Lower or not, the first may not import the second: reading an image needs no writer."""
+LONGEST = 450
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of every import, also those inside functions and for type checkers."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def room_of_import(name: str) -> str | None:
+    parts = name.split(".")
+    if parts[0] != "bigimg":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "__init__"
+
+
+def test_every_file_has_a_floor() -> None:
+    assert {room_of(path) for path in modules()} <= set(FLOORS)
+
+
+def test_imports_look_down() -> None:
+    wrong = []
+    for path in modules():
+        room = room_of(path)
+        for line, name in imports(path):
+            other = room_of_import(name)
+            if other is None or other == room:
+                continue
+            faces = FLOORS[room] >= FACES and FLOORS[other] == FACES
+            if (FLOORS[other] >= FLOORS[room] and not faces) or (room, other) in APART:
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {room} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("room", "libraries"),
+    [
+        ("geometry", {"dask", "xarray", "zarr", "os", "pathlib"}),
+        ("planning", {"dask", "xarray", "zarr"}),  # arithmetic on frozen values
+        ("conversion", {"xarray", "zarr"}),  # what the command calls
+        ("pyramid", {"dask", "xarray", "zarr"}),
+    ],
+)
+def test_rooms_do_without(room: str, libraries: set[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules()
+        if room_of(path) == room
+        for line, name in imports(path)
+        if name.split(".")[0] in libraries
+    ]
+    assert not found
+
+
+def test_files_have_a_subject_and_an_end() -> None:
+    for path in modules():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert path.stem not in {"utils", "util", "helpers", "helper", "core", "common", "misc"}, path
+        assert len(lines) <= LONGEST, f"{path} has {len(lines)} lines"
+        assert not lines or lines[0].startswith('"""'), f"{path} does not say what it is"
+
+
+def loaded_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_bigimg_costs_nothing() -> None:
+    loaded = loaded_after("import bigimg; bigimg.__all__; dir(bigimg)")
+    assert not loaded & {"numpy", "xarray", "dask", "zarr", "click", "PIL", "importlib.metadata"}
+
+
+def test_help_imports_no_array_library() -> None:
+    code = (
+        "from click.testing import CliRunner; from bigimg.cli import cli; CliRunner().invoke(cli, ['--help'])"
+    )
+    assert not loaded_after(code) & {"numpy", "xarray", "dask", "zarr", "PIL", "tifffile"}
+
+
+def test_info_of_a_path_needs_no_xarray(tmp_path: Path) -> None:
+    code = (
+        "import numpy, bigimg\n"
+        f"path = {str(tmp_path / 'a.npy')!r}\n"
+        "numpy.save(path, numpy.zeros((4, 5)))\n"
+        "bigimg.info(path); bigimg.imread(path)"
+    )
+    assert not loaded_after(code) & {"xarray", "dask", "zarr"}
+
+
+def test_every_public_name_is_there() -> None:
+    import bigimg
+
+    for name in bigimg.__all__:
+        assert getattr(bigimg, name) is not None
+        assert name in dir(bigimg)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        bigimg.nonsense  # noqa: B018
+
+
+def test_no_public_name_is_that_of_a_file() -> None:
+    import bigimg
+
+    rooms = {path.stem for path in PACKAGE.iterdir()}
+    assert not rooms & {name for name in bigimg.__all__ if name != "__version__"}
