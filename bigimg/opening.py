@@ -119,8 +119,9 @@ def open(
     if isinstance(source, xarray.DataTree):
         source = image_of(source, level)
     elif isinstance(source, str | os.PathLike | Store | Reader):
-        reader = at_level(open_source(source, series=series), level)
-        return _labelled(reader, memory, raw=raw, chunks=chunks)
+        reader = open_source(source, series=series)
+        # A reader that is given may be of a level already: 0 leaves it so.
+        return _labelled(at_level(reader, level) if level else reader, memory, raw=raw, chunks=chunks)
     elif level:
         raise UsageError(f"level {level} of an array: it has no levels; open a store")
     if isinstance(source, xarray.DataArray):

@@ -17,7 +17,7 @@ from PIL import Image
 
 import bigimg
 from bigimg.errors import BudgetError, InputNotFoundError, UnknownFormatError, UsageError
-from bigimg.opening import open_source
+from bigimg.opening import at_level, open_source
 from bigimg.planning import memory as memory_module
 from bigimg.types import Array
 
@@ -71,6 +71,11 @@ def test_levels_of_a_store(data: Path) -> None:
     assert bigimg.open(tree, level=-1).shape == group["s4"].shape
     assert bigimg.open_pyramid(tree) is tree
     assert tree.bigimg.level(2).shape == group["s2"].shape
+
+
+def test_a_reader_of_a_level_stays_at_it(data: Path) -> None:
+    reader = at_level(open_source(data / STORE), 3)
+    assert bigimg.open(reader).shape == reader.spec.shape
 
 
 def test_the_same_centre_at_every_level(data: Path) -> None:

@@ -18,7 +18,7 @@ from bigimg.opening import open as open_image
 from bigimg.ops.stats import stored_statistics
 from bigimg.pyramid.partial import first_value, histogram_bins, of_channel
 from bigimg.readers.lazy import real_dtype, scaled
-from bigimg.types import Array
+from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
     import xarray
@@ -86,32 +86,37 @@ def _number_type(dtype: Any) -> Any:
 
 def _lazy(img: xarray.DataArray, asked: tuple[Any, Ends], where: Any) -> tuple[Any, Any]:
     """Return counts (c, bin) and edges as dask arrays."""
-    import dask
     import dask.array as da
 
     from bigimg.ops.reducing import reduce_blocks
 
     by = [name for name in img.dims if name == "c"]
-    count = asked[0] if np.ndim(asked[0]) == 0 else len(asked[0]) - 1
-    channels = img.sizes.get("c", 1)
     if histogram_bins(img.dtype):
-        dense = reduce_blocks(img, by, where, _Dense(), sum)
-        first = first_value(img.dtype)
-        values = (first + np.arange(histogram_bins(img.dtype))).astype(_number_type(img.dtype))
-        both = dask.delayed(_of_dense, pure=True)(dense, values, asked)
+        parts, ends = reduce_blocks(img, by, where, _Dense(), sum), None
+        values = (first_value(img.dtype) + np.arange(histogram_bins(img.dtype))).astype(
+            _number_type(img.dtype)
+        )
+        finish: Any = _FromDense(values, asked)
     else:
-        ends = None
+        ends, waiting = None, img
         if asked[1] is None and np.ndim(asked[0]) == 0:
             from dask.graph_manipulation import bind
 
             ends = reduce_blocks(img, [], where, _Ends(), _merge_ends)
             chunked = img if img.chunks is not None else img.chunk()
-            img = chunked.copy(data=bind(chunked.data, ends))
-        parts = reduce_blocks(img, by, where, _Counts(asked), sum, shared=ends)
-        both = dask.delayed(_with_edges, pure=True)(parts, asked, ends, img.dtype)
+            waiting = chunked.copy(data=bind(chunked.data, ends))
+        parts = reduce_blocks(waiting, by, where, _Counts(asked), sum, shared=ends)
+        finish = _WithEdges(asked, img.dtype)
+    rows = parts.rechunk(-1) if by else parts[None]
+    extra = [] if ends is None else [ends[None]]
+    both = da.map_blocks(finish, rows, *extra, chunks=((1,),), dtype=object, meta=np.empty(0, object))
+    count = asked[0] if np.ndim(asked[0]) == 0 else len(asked[0]) - 1
+    channels = img.sizes["c"] if by else 1
     edge_type = np.histogram_bin_edges(np.empty(0, _number_type(img.dtype)), asked[0], asked[1]).dtype
-    counts = da.from_delayed(both[0], (channels, count), np.int64)
-    return counts, da.from_delayed(both[1], (count + 1,), edge_type)
+    counts = da.map_blocks(
+        _item, both, 0, new_axis=1, chunks=((channels,), (count,)), meta=np.empty((0, 0), np.int64)
+    )
+    return counts, da.map_blocks(_item, both, 1, chunks=((count + 1,),), meta=np.empty(0, edge_type))
 
 
 def _labelled(counts: Any, edges: Any, names: list[str], shape: tuple[int, ...]) -> xarray.DataArray:
@@ -171,14 +176,41 @@ def _numbers(values: Array) -> Array:
     return values[~np.isnan(values)] if values.dtype.kind == "f" else values.reshape(-1)
 
 
-def _of_dense(dense: Array, values: Array, asked: tuple[Any, Ends]) -> tuple[Array, Array]:
-    return _rebin(np.stack(list(np.atleast_1d(dense))), values, asked)
+class _FromDense:
+    """Makes counts and edges from how often each value occurs."""
+
+    def __init__(self, values: Array, asked: tuple[Any, Ends]) -> None:
+        self.values = values
+        self.asked = asked
+
+    def __call__(self, rows: Array) -> Array:
+        return _boxed(*_rebin(np.stack(list(rows)), self.values, self.asked))
 
 
-def _with_edges(parts: Array, asked: tuple[Any, Ends], ends: Any, dtype: Any) -> tuple[Array, Array]:
-    limits = _range(asked[1], None if ends is None else np.atleast_1d(ends).flat[0])
-    edges = np.histogram_bin_edges(np.empty(0, dtype), asked[0], limits)
-    return np.stack(list(np.atleast_1d(parts))), edges
+class _WithEdges:
+    """Adds the edges to counts."""
+
+    def __init__(self, asked: tuple[Any, Ends], dtype: DType) -> None:
+        self.asked = asked
+        self.dtype = dtype
+
+    def __call__(self, rows: Array, ends: Array | None = None) -> Array:
+        limits = _range(self.asked[1], None if ends is None else ends[0])
+        return _boxed(
+            np.stack(list(rows)), np.histogram_bin_edges(np.empty(0, self.dtype), self.asked[0], limits)
+        )
+
+
+def _boxed(counts: Array, edges: Array) -> Array:
+    """Return an array of one object, a pair."""
+    box = np.empty(1, object)
+    box[0] = (counts, edges)
+    return box
+
+
+def _item(box: Array, number: int) -> Array:
+    item: Array = box[0][number]
+    return item
 
 
 def _rebin(counts: Array, values: Array, asked: tuple[Any, Ends]) -> tuple[Array, Array]:

@@ -94,7 +94,7 @@ def aligned_mask(img: xarray.DataArray, where: Any, chunks: Any) -> Any:
             raise UsageError(f"where has shape {where.shape}, the image {img.shape}: give one value a pixel")
         mask = xarray.DataArray(where, dims=names)
     else:
-        mask = open_image(where)
+        mask = where if isinstance(where, xarray.DataArray) else open_image(where)
     if mask.dtype != bool:
         raise UsageError(f"where holds {mask.dtype}, not true and false: compare first, as in labels == 3")
     for name in mask.dims:

@@ -1,0 +1,243 @@
+"""Statistics against numpy in float64 and Python integers, for any type, block and mask; none read from stores."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import bigimg
+from bigimg.errors import UsageError
+from bigimg.geometry.spec import Scaling
+from bigimg.omezarr.open import StoreReader
+from bigimg.ops.stats import statistics_table
+from bigimg.readers.arrays import ArrayReader
+from bigimg.readers.labelled import to_labelled
+from bigimg.types import Array
+
+DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.fixture
+def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every read of a store fail: what is answered then comes from its statistics."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a pixel was read")
+
+    monkeypatch.setattr(StoreReader, "read", refuse)
+
+
+def volume(dtype: str, *shape: int, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return rng.random(shape) > 0.3
+    if kind.kind == "f":
+        return rng.normal(50, 20, shape).astype(kind)
+    info = np.iinfo(kind)
+    return rng.integers(info.min, info.max, shape, dtype=kind, endpoint=True)
+
+
+def exact(values: Array) -> tuple[float, float]:
+    """Mean and std of integers, in Python's own: rounded at the very end."""
+    numbers = [int(v) for v in values.ravel()]
+    n, total = len(numbers), sum(numbers)
+    return total / n, math.sqrt(n * sum(v * v for v in numbers) - total * total) / n
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_type_for_each_channel(dtype: str) -> None:
+    pixels = volume(dtype, 3, 21, 34)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["a", "b", "c"]).chunk(c=2, y=8, x=13)
+    found = bigimg.stats(img)
+    assert all(variable.chunks is not None for variable in found.data_vars.values())
+    found = found.compute()
+    assert list(found.c.values) == ["a", "b", "c"]
+    assert list(found["count"].values) == [21 * 34] * 3
+    for name in ("min", "max"):
+        np.testing.assert_array_equal(found[name], getattr(pixels, name)(axis=(1, 2)))
+        assert found[name].dtype == pixels.dtype
+    if pixels.dtype.kind == "f":
+        np.testing.assert_allclose(found["mean"], pixels.astype(np.float64).mean((1, 2)), rtol=1e-12)
+        np.testing.assert_allclose(found["std"], pixels.astype(np.float64).std((1, 2)), rtol=1e-12)
+        assert list(found["nan"].values) == [0, 0, 0]
+    else:
+        want = [exact(channel) for channel in pixels]
+        assert [(float(m), float(s)) for m, s in zip(found["mean"], found["std"], strict=True)] == want
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int16, np.int32, np.uint64]),
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    ),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+def test_no_digit_depends_on_blocks(pixels: Array, rows: int, columns: int) -> None:
+    with dask.config.set(scheduler="synchronous"):
+        found = bigimg.stats(bigimg.from_array(pixels, dims="yx").chunk(y=rows, x=columns)).compute()
+    assert (float(found["mean"]), float(found["std"])) == exact(pixels)
+
+
+def test_nan_is_counted_and_left_out() -> None:
+    pixels = volume("f4", 20, 30)
+    pixels[3:9, 4:20] = np.nan
+    found = bigimg.stats(bigimg.from_array(pixels).chunk(y=6)).compute()
+    assert int(found["nan"]) == np.isnan(pixels).sum()
+    assert int(found["count"]) == (~np.isnan(pixels)).sum()
+    assert float(found["mean"]) == pytest.approx(np.nanmean(pixels, dtype=np.float64), rel=1e-12)
+    assert float(found["std"]) == pytest.approx(np.nanstd(pixels.astype(np.float64)), rel=1e-12)
+    assert float(found["min"]) == np.nanmin(pixels)
+    empty = bigimg.stats(bigimg.from_array(np.full((4, 4), np.nan))).compute()
+    assert (int(empty["count"]), int(empty["nan"])) == (0, 16)
+    assert math.isnan(float(empty["mean"]))
+
+
+def test_far_from_zero_std_keeps_its_digits() -> None:
+    # A sum of squares would have none left: 1e18 against 1e-6.
+    pixels = 1e9 + np.random.default_rng(0).normal(0, 1e-3, (64, 64))
+    found = bigimg.stats(bigimg.from_array(pixels).chunk(y=9)).compute()
+    assert float(found["std"]) == pytest.approx((pixels - 1e9).std(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i4", "f4"])
+def test_where(dtype: str) -> None:
+    pixels, mask = volume(dtype, 3, 21, 34), volume("?", 21, 34, seed=1)
+    img = bigimg.from_array(pixels, dims="cyx").chunk(y=8)
+    masks: list[Any] = [
+        mask,
+        bigimg.from_array(mask).chunk(x=5),
+        np.broadcast_to(mask, pixels.shape),
+        bigimg.from_array(np.broadcast_to(mask, pixels.shape), dims="cyx"),
+        bigimg.from_array(mask).transpose("x", "y"),
+    ]
+    for where in masks:
+        found = bigimg.stats(img, where=where).compute()
+        assert list(found["count"].values) == [mask.sum()] * 3
+        np.testing.assert_array_equal(found["max"], [channel[mask].max() for channel in pixels])
+        np.testing.assert_allclose(
+            found["mean"], [channel[mask].mean(dtype=float) for channel in pixels], rtol=1e-12
+        )
+
+
+def test_where_nothing_is_chosen() -> None:
+    img = bigimg.from_array(volume("u1", 5, 6))
+    found = bigimg.stats(img, where=np.zeros((5, 6), bool)).compute()
+    assert int(found["count"]) == 0
+    assert all(math.isnan(float(found[name])) for name in ("min", "max", "mean", "std"))
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (np.zeros((5, 6), np.uint8), "not true and false"),
+        (np.zeros((5, 7), bool), "one value a pixel"),
+        (np.zeros((2, 3, 5, 6), bool), "one value a pixel"),
+        (
+            xarray.DataArray(np.zeros((5, 6), bool), dims=("y", "x"), coords={"y": np.arange(5) + 9.0}),
+            "elsewhere",
+        ),
+        (xarray.DataArray(np.zeros((5, 6), bool), dims=("z", "x")), "one value a pixel"),
+    ],
+)
+def test_masks_that_do_not_fit(where: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        bigimg.stats(bigimg.from_array(volume("u1", 5, 6)), where=where)
+
+
+def test_by_other_axes() -> None:
+    pixels = volume("u2", 2, 4, 5, 6)
+    img = bigimg.from_array(pixels, dims="czyx").chunk(z=3)
+    np.testing.assert_allclose(bigimg.stats(img, by=None)["mean"], pixels.mean())
+    np.testing.assert_allclose(bigimg.stats(img, by="z")["mean"], pixels.mean((0, 2, 3)))
+    both = bigimg.stats(img, by=("z", "c"))["mean"]
+    assert both.dims == ("c", "z")
+    np.testing.assert_allclose(both, pixels.mean((2, 3)))
+    np.testing.assert_array_equal(bigimg.stats(img, by=("c", "z", "y", "x"))["max"], pixels)
+    with pytest.raises(UsageError, match="by='t': the axes are c z y x"):
+        bigimg.stats(img, by="t")
+
+
+def test_of_real_values() -> None:
+    stored = volume("i2", 20, 30)
+    img = to_labelled(ArrayReader(stored, scaling=Scaling(0.25, 10.0)), block_bytes=500)
+    assert float(bigimg.stats(img)["mean"]) == pytest.approx(stored.mean() * 0.25 + 10, rel=1e-6)
+
+
+@pytest.mark.usefixtures("no_pixels")
+def test_from_the_store(tmp_path: Path) -> None:
+    pixels = volume("u1", 700, 600, 3)
+    path = tmp_path / "a.ome.zarr"
+    tree = bigimg.convert(pixels, path, memory="1GB", progress=False)
+    for source in (path, str(path), tree, bigimg.open(path), tree["scale0/image"]):
+        found = bigimg.stats(source)
+        assert list(found.c.values) == ["R", "G", "B"]
+        assert found["max"].dtype == np.uint8
+        np.testing.assert_array_equal(found["max"], pixels.max((0, 1)))
+        want = [exact(pixels[..., c]) for c in range(3)]
+        assert list(zip(found["mean"].values, found["std"].values, strict=True)) == want
+    with pytest.raises(AssertionError, match="a pixel was read"):
+        bigimg.stats(bigimg.open(path) + 0).compute()
+    with pytest.raises(AssertionError, match="a pixel was read"):
+        bigimg.stats(tree["scale1/image"]).compute()
+
+
+def test_from_the_store_as_from_its_pixels(tmp_path: Path) -> None:
+    for name, pixels in {
+        "f": volume("f4", 90, 80),
+        "i": volume("i4", 90, 80),
+        "b": volume("?", 90, 80),
+    }.items():
+        path = tmp_path / f"{name}.ome.zarr"
+        bigimg.convert(pixels, path, memory="1GB", progress=False)
+        kept, made = bigimg.stats(path), bigimg.stats(bigimg.open(path)[:, :80]).compute()
+        made = bigimg.stats(
+            bigimg.open(path).copy() | False if name == "b" else bigimg.open(path) + 0
+        ).compute()
+        assert list(kept.data_vars) == list(made.data_vars) or set(kept.data_vars) == set(made.data_vars)
+        for key in made.data_vars:
+            assert float(kept[key]) == pytest.approx(float(made[key]), rel=1e-12)
+            assert kept[key].dtype == made[key].dtype
+
+
+def test_stored_statistics_of_scaled_images_are_of_real_values(tmp_path: Path) -> None:
+    reader = ArrayReader(volume("i2", 60, 50), scaling=Scaling(-0.5, 3.0))
+    bigimg.convert(reader, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    img = bigimg.open(tmp_path / "a.ome.zarr")
+    kept, real = bigimg.stats(img), img.values.astype(np.float64)
+    for name, want in (("min", real.min()), ("max", real.max()), ("mean", real.mean()), ("std", real.std())):
+        assert float(kept[name]) == pytest.approx(want, rel=1e-6)
+    raw = bigimg.stats(bigimg.open(tmp_path / "a.ome.zarr", raw=True))
+    assert float(raw["max"]) == reader.array.max()
+
+
+def test_the_table_for_the_command(tmp_path: Path) -> None:
+    pixels = volume("u1", 40, 30, 3)
+    np.save(tmp_path / "a.npy", pixels)
+    table = statistics_table(tmp_path / "a.npy")
+    lines = str(table).splitlines()
+    assert lines[0].split() == ["channel", "count", "nan", "min", "max", "mean", "std"]
+    assert lines[2].split()[:5] == ["G", "1200", "0", str(pixels[..., 1].min()), str(pixels[..., 1].max())]
+    said = json.loads(json.dumps(table.to_dict(), allow_nan=False))
+    assert said["source"].endswith("a.npy")
+    assert said["channels"][1]["name"] == "G"
+    assert said["channels"][1]["mean"] == exact(pixels[..., 1])[0]
+    np.save(tmp_path / "b.npy", np.full((4, 4), np.nan))
+    assert json.loads(json.dumps(statistics_table(tmp_path / "b.npy").to_dict(), allow_nan=False))

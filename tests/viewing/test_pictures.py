@@ -1,0 +1,129 @@
+"""Pictures read back with Pillow: values, colours, aspect, which way is up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+import bigimg
+from bigimg.errors import OutputError, UsageError
+from bigimg.geometry.spec import Channel
+from bigimg.types import Array
+from bigimg.viewing.pictures import slice_picture, thumbnail_picture, to_display, write_png
+
+
+def numbers(*shape: int, dtype: Any = np.uint8) -> Array:
+    return np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+
+
+def shown(path: Path) -> Array:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_eight_bits_stay_as_they_are(tmp_path: Path) -> None:
+    pixels = numbers(30, 40, 3)
+    np.save(tmp_path / "a.npy", pixels)
+    slice_picture(tmp_path / "a.npy", tmp_path / "a.png")
+    np.testing.assert_array_equal(shown(tmp_path / "a.png"), pixels)
+    thumbnail_picture(tmp_path / "a.npy", tmp_path / "b.png", most=10)
+    assert shown(tmp_path / "b.png").shape == (8, 10, 3)
+
+
+def test_a_plane_in_true_aspect(tmp_path: Path) -> None:
+    pixels = numbers(4, 8, 10)
+    img = bigimg.from_array(pixels, spacing=(1, 2, 1), unit="mm")
+    slice_picture(img, tmp_path / "z.png", at=3)
+    assert shown(tmp_path / "z.png").shape == (8, 5)  # the finer axis is squeezed
+    slice_picture(img, tmp_path / "y.png", plane="y", at=6.1, physical=True)
+    np.testing.assert_array_equal(shown(tmp_path / "y.png"), pixels[:, 3])
+    with pytest.raises(UsageError, match="whole number"):
+        slice_picture(img, tmp_path / "n.png", at=1.5)
+
+
+def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
+    pixels = numbers(5, 6, 7)  # R A S
+    first = nibabel.Nifti1Image(pixels, np.eye(4))
+    for codes in (("R", "A", "S"), ("L", "P", "S"), ("S", "R", "A"), ("P", "I", "L")):
+        turn = nibabel.orientations.ornt_transform(
+            nibabel.io_orientation(first.affine), nibabel.orientations.axcodes2ornt(codes)
+        )
+        path = tmp_path / f"{''.join(codes)}.nii"
+        nibabel.save(first.as_reoriented(turn), path)
+        for name, want in (
+            ("axial", pixels[:, ::-1, 3].T),
+            ("coronal", pixels[:, 3, ::-1].T),
+            ("sagittal", pixels[2, :, ::-1].T),
+        ):
+            # The middle of an even axis lies on either side, so the place is named.
+            across = bigimg.open(path)
+            axis = {"axial": "IS", "coronal": "PA", "sagittal": "LR"}[name]
+            at = next(i for i, code in enumerate(codes) if code in axis)
+            middle = {"axial": 3, "coronal": 3, "sagittal": 2}[name]
+            size = across.sizes["xyz"[at]]
+            index = middle if codes[at] in "RAS" else size - 1 - middle
+            slice_picture(path, tmp_path / "p.png", plane=name, at=index)
+            np.testing.assert_array_equal(shown(tmp_path / "p.png"), want)
+
+
+def test_windows() -> None:
+    pixels = np.array([[0.0, 50.0, 100.0, np.nan]])
+    assert to_display(pixels, (0, 85)).tolist() == [[0, 150, 255, 0]]
+    assert to_display(pixels, (50, 50)).tolist() == [[0, 0, 0, 0]]
+    assert to_display(np.array([[True, False]])).tolist() == [[255, 0]]
+    wide = numbers(50, 60, dtype=np.uint16) * 100
+    low, high = np.percentile(wide, (0.1, 99.9))
+    want = np.rint(np.clip((wide - low) / (high - low) * 255, 0, 255))
+    assert np.abs(to_display(wide).astype(float) - want).max() <= 1
+    img = bigimg.from_array(wide)
+    img.attrs["window"] = [0, 25500]
+    np.testing.assert_array_equal(to_display(img), np.rint(wide / 100))
+    with pytest.raises(UsageError, match="window 9 to 1 is empty"):
+        to_display(pixels, (9, 1))
+
+
+def test_colours() -> None:
+    pixels = numbers(4, 5, 4)
+    rgba = bigimg.from_array(pixels)
+    np.testing.assert_array_equal(to_display(rgba), pixels)
+    two = bigimg.from_array(
+        pixels[..., :2], dims="yxc", channels=[Channel("a", "FF0000"), Channel("b", "00FF00")]
+    )
+    got = to_display(two)
+    np.testing.assert_array_equal(got[..., :2], pixels[..., :2])
+    assert not got[..., 2].any()
+    cmyk = bigimg.from_array(pixels, dims="yxc", channels=["C", "M", "Y", "K"])
+    ink = pixels.astype(int)
+    want = (255 - ink[..., :3]) * (255 - ink[..., 3:]) // 255
+    np.testing.assert_array_equal(to_display(cmyk), want)
+
+
+def test_other_formats_and_none(tmp_path: Path) -> None:
+    write_png(numbers(8, 8, 4), tmp_path / "a.jpg")
+    assert shown(tmp_path / "a.jpg").shape == (8, 8, 3)
+    write_png(numbers(8, 8), tmp_path / "plain")
+    with pytest.raises(UsageError, match=r"ends in \.xyz"):
+        write_png(numbers(8, 8), tmp_path / "a.xyz")
+
+
+def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_png(numbers(4, 4), tmp_path / "none" / "a.png")
+    target = tmp_path / "a.png"
+    write_png(numbers(4, 4), target)
+    before = target.read_bytes()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OutputError, match=r"a\.png: cannot be written \(No space left"):
+        write_png(numbers(9, 9), target)
+    assert target.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.png"]
