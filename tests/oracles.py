@@ -26,7 +26,9 @@ def _one(window: Array, method: str) -> object:
     if window.dtype.kind == "b":
         return 2 * int(window.sum()) >= window.size
     if method == "mode":
-        values, counts = np.unique(window, return_counts=True)  # sorted: the first of the largest is the smallest id
+        values, counts = np.unique(
+            window, return_counts=True
+        )  # sorted: the first of the largest is the smallest id
         return values[np.argmax(counts)]
     if window.dtype.kind == "f":
         with np.errstate(invalid="ignore", over="ignore"):

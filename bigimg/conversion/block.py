@@ -73,6 +73,17 @@ def convert_band(job: SweepJob, reader: Reader, band: Region) -> BlockResult:
     return result
 
 
+def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: Region) -> BlockResult:
+    """Put ``block`` together from its parts in the strips of an ordered source, and convert it.
+
+    A picture in colour becomes planar here, in the worker, and in the one copy that there is.
+    """
+    data = np.empty(shape_of(block), parts[0][1].dtype)
+    for region, part in parts:
+        data[shift(region, tuple(s.start for s in block))] = part
+    return convert_block(job, data, block)
+
+
 def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
     data = np.ascontiguousarray(data)

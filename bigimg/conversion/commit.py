@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigimg.errors import OutputError, TargetExistsError, UsageError
@@ -55,17 +55,27 @@ def made(path: Path) -> Iterator[Path]:
         The disk is full or cannot be written to; the message says what is free.
     """
     with _explained(path):
+        begun = False
         try:
-            path.mkdir()
-        except FileExistsError:
-            raise TargetExistsError(
-                f"{path}: was made by somebody else just now; nothing was changed"
-            ) from None
-        try:
+            _make(path)
+            begun = True
             yield path
-        except BaseException:
-            _remove(path)
+        except TargetExistsError:
             raise
+        except BaseException:
+            if begun:
+                _remove(path)
+            else:  # Ctrl-C between the two lines above: the folder may be there, and is empty then
+                with suppress(OSError):
+                    path.rmdir()
+            raise
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        raise TargetExistsError(f"{path}: was made by somebody else just now; nothing was changed") from None
 
 
 @contextmanager
@@ -76,9 +86,11 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, OutputError) or error.errno is None:
             raise
-        free = shutil.disk_usage(path.parent).free
-        remedy = f"{human_bytes(free)} are free there: make room or choose another disk"
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = "choose another folder"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free
+            remedy = f"{human_bytes(free)} are free there: make room or choose another disk"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "choose a folder that you may write to"
         raise OutputError(f"{path}: cannot write ({error.strerror}); {remedy}") from error
 

@@ -25,7 +25,7 @@ from bigimg.conversion.block import (
     StoredArray,
     SweepJob,
     convert_band,
-    convert_block,
+    convert_strips,
     reduce_block,
 )
 from bigimg.conversion.progress import Meter, Report, reporting
@@ -35,11 +35,14 @@ from bigimg.errors import WorkerError
 from bigimg.geometry.region import pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.planning.blocks import Sweep, walk
+from bigimg.planning.blocks import Sweep, strip_step, walk
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Reader
-from bigimg.types import Array, Json, Region
+from bigimg.types import Array, Json, Region, Shape
+
+STRIP_BYTES = 16_000_000
+"""Of an ordered source, read at once: Ctrl-C is heard between two of them."""
 
 type Task = tuple[Any, ...]
 """A function and its arguments."""
@@ -102,7 +105,7 @@ def run(
     with (
         reporting(progress) as report,
         commit.made(target) as root,
-        chosen_executor(plan.workers, executor) as pool,
+        chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool,
     ):
         done = _Pass(plan, reader, root, pool, report)
         try:
@@ -187,7 +190,8 @@ class _Pass:
             return in_window(submit, blocks, window)
         bands = walk(spec.shape, band, spec.dims, reader.access.order)
         if reader.access.kind == "sequential":
-            return in_portions(submit, (partial(_read, job, reader, b) for b in bands), self.plan.bands)
+            step = strip_step(spec, reader.access.order, STRIP_BYTES)
+            return in_portions(submit, (partial(_read, job, reader, b, step) for b in bands), self.plan.bands)
         return in_window(submit, ((convert_band, job, reader, b) for b in bands), window)
 
     def _count(self, result: BlockResult) -> None:
@@ -200,11 +204,22 @@ class _Pass:
         self.meter.advance(result.read_bytes)
 
 
-def _read(job: SweepJob, reader: Reader, band: Region) -> list[Task]:
-    """Read one band, here and now, and return a task for each block in it."""
-    data: Array = reader.read(band)
-    start = tuple(s.start for s in band)
-    return [(convert_block, job, data[shift(block, start)], block) for _, block in pieces(band, job.block)]
+def _read(job: SweepJob, reader: Reader, band: Region, step: Shape) -> list[Task]:
+    """Read one band, here and now and strip by strip, and return a task for each block in it."""
+    strips = [(strip, reader.read(strip)) for _, strip in pieces(band, step)]
+    return [(convert_strips, job, _parts(strips, block), block) for _, block in pieces(band, job.block)]
+
+
+def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Region, Array]]:
+    """Return what each strip has of ``block``, as views."""
+    parts = []
+    for strip, data in strips:
+        part = tuple(
+            slice(max(s.start, b.start), min(s.stop, b.stop)) for s, b in zip(strip, block, strict=True)
+        )
+        if all(s.start < s.stop for s in part):
+            parts.append((part, data[shift(part, tuple(s.start for s in strip))]))
+    return parts
 
 
 def peak_bytes() -> int:

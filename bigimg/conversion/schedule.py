@@ -5,7 +5,9 @@ An executor is anything with ``submit`` that returns a :class:`concurrent.future
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
@@ -26,8 +28,17 @@ class SerialExecutor(Executor):
         return future
 
 
-def chosen_executor(workers: int, executor: Executor | None) -> AbstractContextManager[Executor]:
-    """Return the executor to use: the one given, that of an active dask client, else ``workers`` threads."""
+def chosen_executor(
+    workers: int, executor: Executor | None, *, yielding: bool = False
+) -> AbstractContextManager[Executor]:
+    """Return the executor to use: the one given, that of an active dask client, else ``workers`` threads.
+
+    Parameters
+    ----------
+    yielding : bool
+        Let the calling thread go first: it decodes an ordered source, and whatever keeps it from its core
+        lengthens the whole run.
+    """
     if executor is not None:
         return nullcontext(executor)
     distributed = sys.modules.get("distributed")  # a client can be active only where it was imported
@@ -36,7 +47,13 @@ def chosen_executor(workers: int, executor: Executor | None) -> AbstractContextM
             return nullcontext(distributed.get_client().get_executor(pure=False))
         except ValueError:  # no client is active
             pass
-    return ThreadPoolExecutor(workers, thread_name_prefix="bigimg")
+    return ThreadPoolExecutor(workers, "bigimg", _yield_to_others if yielding else None)
+
+
+def _yield_to_others() -> None:
+    """Lower the priority of this thread; on Linux each thread has its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
 def in_window[T](

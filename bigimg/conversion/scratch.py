@@ -15,7 +15,7 @@ import numpy as np
 
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.planning.blocks import walk
+from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.reader import Access, Reader
 from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader
@@ -43,21 +43,15 @@ def copy_to_scratch(reader: Reader, path: Path, advance: Callable[[int], None]) 
 
 
 def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator[Region]:
-    """Yield regions of at most ``SCRATCH_STRIP_BYTES``, or one chunk, that end on chunks of the source along every axis."""
-    step = list(spec.shape if access.kind == "sequential" else spec.chunks)
-    sizes = [spec.shape[spec.axis(name)] for name in order]
-    room = SCRATCH_STRIP_BYTES // spec.dtype.itemsize
+    """Yield regions of at most ``SCRATCH_STRIP_BYTES``, or one chunk, that end on chunks of the source."""
     if access.kind == "sequential":
-        for i, name in enumerate(order):
-            inner = math.prod(sizes[i + 1 :])
-            step[spec.axis(name)] = max(1, min(sizes[i], room // inner))
-            if room >= inner:
-                break
-    else:
-        for name in reversed(order):
-            axis = spec.axis(name)
-            fit = room // math.prod(n for i, n in enumerate(step) if i != axis)
-            step[axis] = max(step[axis], min(fit // step[axis] * step[axis], spec.shape[axis]))
+        return walk(spec.shape, strip_step(spec, order, SCRATCH_STRIP_BYTES), spec.dims, order)
+    step = list(spec.chunks)
+    room = SCRATCH_STRIP_BYTES // spec.dtype.itemsize
+    for name in reversed(order):
+        axis = spec.axis(name)
+        fit = room // math.prod(n for i, n in enumerate(step) if i != axis)
+        step[axis] = max(step[axis], min(fit // step[axis] * step[axis], spec.shape[axis]))
     return walk(spec.shape, tuple(step), spec.dims, order)
 
 

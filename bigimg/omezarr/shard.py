@@ -268,7 +268,7 @@ class ShardFile:
         data = self.encoded(position)
         try:
             self.layout.codec.decode(data, out)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError) as error:  # imagecodecs raises RuntimeErrors of its own
             raise CorruptChunk(f"{self.path}: chunk {position} does not decode ({error})") from error
 
 

@@ -179,6 +179,23 @@ def ordered_band(spec: ImageSpec, access: Access, block: Shape) -> Shape:
     return tuple(band)
 
 
+def strip_step(spec: ImageSpec, order: tuple[str, ...], most_bytes: int) -> Shape:
+    """Return the shape of the strips in which an ordered source is taken: whole chunks of its own.
+
+    Along the axes that are faster than the one it cuts a strip is as long as the image.
+    """
+    step = list(spec.shape)
+    rest = spec.nbytes
+    for name in order:
+        axis = spec.axis(name)
+        rest //= spec.shape[axis]
+        chunk = spec.chunks[axis]
+        step[axis] = min(spec.shape[axis], max(chunk, most_bytes // max(1, rest) // chunk * chunk))
+        if rest * chunk <= most_bytes or chunk > 1:
+            break
+    return tuple(step)
+
+
 def walk(shape: Shape, step: Shape, dims: tuple[str, ...], order: tuple[str, ...] = ()) -> Iterator[Region]:
     """Yield the regions of a tiling of ``shape`` by ``step``, the axis named first in ``order`` slowest."""
     axes = [dims.index(name) for name in order or dims]

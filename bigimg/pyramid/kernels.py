@@ -20,7 +20,7 @@ import numpy as np
 
 from bigimg.types import Array, Method, Region, Shape
 
-SCRATCH_BYTES = 16_000_000
+SCRATCH_BYTES = 8_000_000
 """Memory that a call of :func:`downsample` may use beside its input and its result."""
 
 
@@ -69,8 +69,8 @@ def _parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
 def _slabs(source: Region, target: Region, window: Shape, itemsize: int) -> Iterator[tuple[Region, Region]]:
     """Cut a part along its longest outer axes so that the sums of a slab stay in the cache and in the scratch."""
     counts = [s.stop - s.start for s in target]
-    # Sums are at most 8 bytes for each of at most two inputs of a window row; 512 KiB of output stays in cache.
-    most = max(1, (1 << 19) // itemsize)
+    # Sums are at most 8 bytes for each of at most two inputs of a window row; 256 KiB of output stays in cache.
+    most = max(1, (1 << 18) // itemsize)
     pieces = [range(0, n, n) for n in counts]
     for axis, n in enumerate(counts):
         inner = math.prod(counts[axis + 1 :])

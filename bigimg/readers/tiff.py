@@ -21,7 +21,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.rawfile import READ_BYTES
+from bigimg.readers.rawfile import CHUNK, READ_BYTES
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
@@ -141,7 +141,7 @@ class _Image:
         shape, spacing = dict(zip(ORDER, layout.shape, strict=True)), meaning.spacing
         depth, rows, columns = scheme.chunk
         if scheme.raw:  # any piece costs the same, so any cut will do
-            depth, rows = 1, 1
+            depth, rows, columns = 1, 1, min(columns, CHUNK)
         chunk = {
             "t": 1,
             "c": layout.samples if scheme.shape[0] == 1 else 1,

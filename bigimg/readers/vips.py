@@ -153,6 +153,10 @@ class VipsReader:
         """Return the pixels (y, x, c) of ``rows``, read on from where the last call ended if it can be."""
         if self._orientation == 2:
             columns = slice(self._width - columns.stop, self._width - columns.start)
+        elif rows.start // self._strip == (rows.stop - 1) // self._strip and not self._mask:
+            # One strip: a view of what libvips gave, which the pass takes apart without a copy in between.
+            (strip,) = self._strips(rows.start, rows.stop)
+            return strip[:, columns, bands]
         out = np.empty(
             (rows.stop - rows.start, columns.stop - columns.start, bands.stop - bands.start), self.spec.dtype
         )

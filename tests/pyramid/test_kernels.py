@@ -37,7 +37,9 @@ def test_float_means_are_within_a_rounding(block_and_step):
     block, step = block_and_step
     with np.errstate(over="ignore", invalid="ignore"):
         expected = coarser(block, step, "mean")
-    np.testing.assert_allclose(kernels.downsample(block, step, "mean"), expected, rtol=1e-12 if block.dtype == "f8" else 1e-3)
+    np.testing.assert_allclose(
+        kernels.downsample(block, step, "mean"), expected, rtol=1e-12 if block.dtype == "f8" else 1e-3
+    )
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -88,7 +90,9 @@ def test_blocks_may_be_larger_than_the_scratch_slabs():
 
 def test_views_with_any_strides_are_taken():
     block = np.random.default_rng(0).integers(0, 256, (40, 31, 3), np.uint8).transpose(2, 0, 1)
-    np.testing.assert_array_equal(kernels.downsample(block, (1, 2, 2), "mean"), coarser(block, (1, 2, 2), "mean"))
+    np.testing.assert_array_equal(
+        kernels.downsample(block, (1, 2, 2), "mean"), coarser(block, (1, 2, 2), "mean")
+    )
 
 
 @pytest.mark.parametrize("size", [2, 3, 8, 9])

@@ -21,7 +21,10 @@ def merged(image: np.ndarray, pieces: int) -> tuple[dict, np.ndarray | None]:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    hnp.arrays(st.sampled_from([np.dtype(d) for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "?")]), st.integers(1, 60)),
+    hnp.arrays(
+        st.sampled_from([np.dtype(d) for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "?")]),
+        st.integers(1, 60),
+    ),
     st.integers(1, 5),
 )
 def test_integers_are_exact_for_any_cutting(image, pieces):
