@@ -6,7 +6,8 @@ block by block, so the memory stays that of a few blocks either way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
 from bigimg.readers import coordinates
-from bigimg.types import Array, Shape
+from bigimg.types import Array, DType, Shape
 
 if TYPE_CHECKING:
     import xarray
@@ -111,17 +112,14 @@ def shrunk(img: xarray.DataArray, max_size: int) -> Array:
     down, across = _sides(img)
     target = size_of(img, max_size, (down, across))
     kind = img.attrs.get("kind", "image")
-    factor = max(1, min(img.sizes[down] // target[0], img.sizes[across] // target[1]))
     if kind == "labels":
         index = [_nearest(img.sizes[name], size) for name, size in zip((down, across), target, strict=True)]
         return _color_last(img.isel({down: index[0], across: index[1]}), down, across)
-    dtype, real = img.dtype, img
-    if factor > 1:
-        real = img.astype(np.float32 if dtype.itemsize < 4 else np.float64)
-        real = real.coarsen({down: factor, across: factor}, boundary="trim").mean()
-    pixels = _color_last(real, down, across)
+    dtype, size = img.dtype, (img.sizes[down], img.sizes[across])
+    factor = _factor(size, target)
+    pixels = _color_last(_averaged(img, (down, across), factor), down, across)
     if pixels.shape[:2] != target:
-        pixels = _resized(pixels, target)
+        pixels = _resized(pixels, target, (size[0] / factor, size[1] / factor))
     if dtype.kind == "b":
         return pixels >= 0.5
     if dtype.kind in "ui" and pixels.dtype != dtype:
@@ -148,16 +146,61 @@ def _nearest(size: int, target: int) -> Array:
     return ((np.arange(target) + 0.5) * size / target).astype(np.intp)
 
 
-def _resized(pixels: Array, target: Shape) -> Array:
-    """Return (h, w[, c]) as floats averaged over the area of each new pixel."""
+def _factor(size: Shape, target: Shape) -> int:
+    """Return the power of two to average by: all of it where that is exact, else half, for a smooth rest.
+
+    Powers of two divide the chunks of most files, so no block waits for its neighbours.
+    """
+    power = int(math.log2(min(n / m for n, m in zip(size, target, strict=True))))
+    exact = all(m << power == n for n, m in zip(size, target, strict=True))
+    return 1 << (power if exact else max(0, power - 1))
+
+
+def _averaged(img: xarray.DataArray, sides: tuple[str, str], factor: int) -> xarray.DataArray:
+    """Return means over ``factor`` pixels along ``sides`` as lazy floats; at the edge of what is there."""
+    if factor == 1:
+        return img
+    import dask.array as da
+    from xarray import DataArray
+
+    real = np.dtype(np.float64 if img.dtype.itemsize >= 4 else np.float32)
+    axes = [img.dims.index(name) for name in sides]
+    data = (img if img.chunks is not None else img.chunk()).data
+    # Windows must not straddle blocks: only blocks of odd sizes are cut anew.
+    uneven = {
+        axis: -(-max(data.chunks[axis]) // factor) * factor
+        for axis in axes
+        if any(n % factor for n in data.chunks[axis][:-1])
+    }
+    data = data.rechunk(uneven) if uneven else data
+    chunks = tuple(tuple(-(-n // factor) for n in c) if i in axes else c for i, c in enumerate(data.chunks))
+    means = da.map_blocks(
+        _mean, data, axes, factor, real, chunks=chunks, dtype=real, meta=np.empty((0,) * data.ndim, real)
+    )
+    return DataArray(means, dims=img.dims)
+
+
+def _mean(block: Array, axes: list[int], factor: int, real: DType) -> Array:
+    short = [(0, -n % factor if i in axes else 0) for i, n in enumerate(block.shape)]
+    whole = np.pad(block, short, mode="edge") if any(n for _, n in short) else block
+    shape = [
+        part for i, n in enumerate(whole.shape) for part in ((n // factor, factor) if i in axes else (n,))
+    ]
+    inner = tuple(axis + 1 + sum(other < axis for other in axes) for axis in axes)
+    mean: Array = whole.reshape(shape).mean(axis=inner, dtype=real)
+    return mean
+
+
+def _resized(pixels: Array, target: Shape, used: tuple[float, float]) -> Array:
+    """Return (h, w[, c]) as floats; ``used`` says how many rows and columns of ``pixels`` are image."""
     from PIL import Image
 
     planes = pixels[..., None] if pixels.ndim == 2 else pixels
-    size = (target[1], target[0])
-    made: list[Any] = [
+    box = (0.0, 0.0, used[1], used[0])
+    made = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(planes[..., c], np.float32)).resize(
-                size, Image.Resampling.BOX
+                (target[1], target[0]), Image.Resampling.HAMMING, box
             )
         )
         for c in range(planes.shape[-1])

@@ -24,12 +24,26 @@ def means(pixels: Array, factor: int) -> Array:
     return np.rint(cut.mean((1, 3))).astype(pixels.dtype).reshape(h, w, *pixels.shape[2:])
 
 
-def test_whole_factors_are_plain_means() -> None:
-    img = bigimg.from_array(PIXELS).chunk(y=100, x=70)
-    small = bigimg.thumbnail(img, 90)
-    assert small.dtype == np.uint8
-    np.testing.assert_array_equal(small, means(PIXELS, 10))
-    np.testing.assert_array_equal(bigimg.thumbnail(PIXELS[..., 0], 90), means(PIXELS[..., 0], 10))
+def test_powers_of_two_are_plain_means() -> None:
+    pixels = PIXELS[:512, :768]
+    for blocks in ({"y": 64, "x": 128}, {"y": 100, "x": 70}, {}):  # whole windows, straddled ones, no blocks
+        img = bigimg.from_array(pixels).chunk(blocks)
+        small = bigimg.thumbnail(img, 96)
+        assert small.dtype == np.uint8
+        np.testing.assert_array_equal(small, means(pixels, 8))
+    np.testing.assert_array_equal(bigimg.thumbnail(pixels[..., 0], 96), means(pixels[..., 0], 8))
+
+
+@pytest.mark.parametrize("most", [90, 111, 200, 449, 700])
+def test_other_sizes_keep_everything_in_place(most: int) -> None:
+    # A ramp shows shifts and stretches: each thumbnail pixel is the value at its own centre.
+    ramp = np.add.outer(np.arange(601) * 50.0, np.arange(903) * 20.0)
+    small = bigimg.thumbnail(bigimg.from_array(ramp).chunk(y=64), most)
+    h, w = small.shape
+    y, x = (np.arange(h) + 0.5) * 601 / h - 0.5, (np.arange(w) + 0.5) * 903 / w - 0.5
+    want = np.add.outer(y * 50, x * 20)
+    edge = slice(2, -2)
+    assert np.abs(small - want)[edge, edge].max() < 40  # of 48 000: less than a source pixel
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120), st.floats(0.2, 5), st.floats(0.2, 5))
