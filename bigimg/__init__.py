@@ -62,9 +62,9 @@ __all__ = ["__version__", *_HOME]  # names of the table above
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from bigimg.version import __version__
 
-        return version("bigimg")
+        return __version__
     if name not in _HOME:
         raise AttributeError(f"module 'bigimg' has no attribute {name!r}")
     if name in _GIVE_ARRAYS:

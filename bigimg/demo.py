@@ -100,4 +100,5 @@ def _tissue(rows: slice, columns: slice, shape: tuple[int, ...]) -> Array:
     coarse = np.where(np.hypot(y, x) < outline, folds, 2).astype(np.int16)
     dense = np.repeat(np.repeat(coarse, GRAIN, 0), GRAIN, 1)
     cut = (rows, columns)
-    return dense[tuple(slice(s.start % GRAIN, s.start % GRAIN + s.stop - s.start) for s in cut)]
+    cut_out: Array = dense[tuple(slice(s.start % GRAIN, s.start % GRAIN + s.stop - s.start) for s in cut)]
+    return cut_out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
 from bigimg.types import Array, Json
+from bigimg.version import __version__
 
 SHOWN = (0.001, 0.999)
 """Share of the pixels below the ends of the display window: a few hot pixels must not darken the rest."""
@@ -37,7 +37,7 @@ def write_metadata(
     provenance: dict[str, Json] = {
         "source": Path(plan.source).name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "bigimg": version("bigimg"),
+        "bigimg": __version__,
         "system": platform.platform(),
     }
     write_json(root / "bigimg" / "provenance" / "zarr.json", group_metadata(provenance))

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import count, pieces, shift
 from bigimg.omezarr.codecs import CODECS
+from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import ConversionPlan, Estimate
 from bigimg.reader import Reader
 from bigimg.types import Region
@@ -57,13 +58,9 @@ def _samples(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:
     """Yield regions along the diagonal of the image, or one after another from its beginning."""
     spec, chunk = plan.spec, plan.levels[0].chunk
     if reader.access.kind == "sequential":
-        axis = spec.axis(next(n for n in reader.access.order if spec.shape[spec.axis(n)] > 1))
-        rest = math.prod(n for i, n in enumerate(spec.shape) if i != axis) * spec.dtype.itemsize
-        rows = max(1, min(spec.shape[axis], SAMPLE_BYTES // rest))
-        for start in range(0, spec.shape[axis] - rows + 1, rows):
-            yield tuple(
-                slice(start, start + rows) if i == axis else slice(0, n) for i, n in enumerate(spec.shape)
-            )
+        yield from walk(
+            spec.shape, strip_step(spec, reader.access.order, SAMPLE_BYTES), spec.dims, reader.access.order
+        )
         return
     side = [min(n, max(c, s)) for n, c, s in zip(spec.shape, chunk, reader.spec.chunks, strict=True)]
     seen: set[tuple[tuple[int, int], ...]] = set()
@@ -73,6 +70,6 @@ def _samples(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:
             for n, s in zip(spec.shape, side, strict=True)
         )
         key = tuple((s.start, s.stop) for s in region)
-        if key not in seen and math.prod(shape_of(region)):
+        if key not in seen and count(region):
             seen.add(key)
             yield region
