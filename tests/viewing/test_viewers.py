@@ -55,7 +55,7 @@ def test_a_picture_in_colour_shows_three_channels(viewer: Any, tmp_path: Path) -
     picture = bigimg.from_array(gradient((300, 200, 3), np.uint8), dims="yxc", channels=("R", "G", "B"))
     bigimg.write(picture, tmp_path / "picture.ome.zarr", chunks=64)
     layers = viewer.open(str(tmp_path / "picture.ome.zarr"), plugin="napari-ome-zarr")
-    assert [layer.name for layer in layers] == ["R", "G", "B"]
+    assert [layer.name.split(": ")[-1] for layer in layers] == ["R", "G", "B"]
     colors = [tuple(layer.colormap.colors[-1][:3]) for layer in layers]
     np.testing.assert_allclose(colors, np.eye(3), atol=0.01)
     for channel, layer in enumerate(layers):
