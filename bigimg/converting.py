@@ -115,6 +115,7 @@ def convert(
     BudgetError, InputError, OutputError, UsageError, WorkerError
         Nothing is left behind.
     """
+    import bigimg.accessor  # noqa: F401  (this call returns an array: it brings the accessor)
     from bigimg.opening import open_pyramid
 
     convert_to_store(source, target, series=series, executor=executor, progress=progress, **asked)

@@ -85,7 +85,7 @@ def _texture(seed: int) -> Array:
         )
         taken[:, near] = np.array([[95], [110], [60]])
     taken += rng.normal(0, 2.2, (1, TILE, TILE)) + rng.normal(0, 1.2, (3, TILE, TILE))
-    return np.clip(taken, 0, 160).astype(np.int16)
+    return np.asarray(np.clip(taken, 0, 160), np.int16)
 
 
 def _tissue(rows: slice, columns: slice, shape: tuple[int, ...]) -> Array:
@@ -99,6 +99,5 @@ def _tissue(rows: slice, columns: slice, shape: tuple[int, ...]) -> Array:
     folds = 46 + 12 * np.sin(9 * x + 4 * np.sin(5 * y)) + 6 * np.sin(31 * y - 23 * x)
     coarse = np.where(np.hypot(y, x) < outline, folds, 2).astype(np.int16)
     dense = np.repeat(np.repeat(coarse, GRAIN, 0), GRAIN, 1)
-    cut = (rows, columns)
-    cut_out: Array = dense[tuple(slice(s.start % GRAIN, s.start % GRAIN + s.stop - s.start) for s in cut)]
-    return cut_out
+    inside = tuple(slice(s.start % GRAIN, s.start % GRAIN + s.stop - s.start) for s in (rows, columns))
+    return np.asarray(dense[inside])
