@@ -16,14 +16,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from environments import FOLDER, PACKAGES, make, python, versions
 from jobs import DATA, JOBS, OURS, SLIDES, Job, slide
-from measure import Contender, Run, files_in, remove, run_once, take_turns, told, warm
+from measure import Contender, Run, files_in, fresh, run_once, take_turns, told, warm
 
 RESULTS = DATA / "results.json"
 SHORT_RUNS = 4
@@ -40,23 +40,29 @@ def compared(job: Job, runs: int, scratch: Path) -> Row:
     if job.source:
         warm(DATA / job.source)
     short = "{output}" not in "".join(job.ours.command)
-    n = SHORT_RUNS * runs if short else min(runs, 3) if job.slow else runs
-    figures = take_turns((job.ours, job.peer), n, scratch, keep=job.checked)
-    checked = {c.name: check(job, c, scratch) for c in (job.ours, job.peer) if c.name in job.checked}
-    return {
-        "runs": {name: [asdict(run) for run in done] for name, done in figures.items()},
-        "checked": checked,
-    }
+    if short:
+        figures = take_turns((job.ours, job.peer), SHORT_RUNS * runs, scratch)
+        return {"runs": _as_rows(figures)}
+    with fresh(scratch) as folder:
+        figures = take_turns((job.ours, job.peer), min(runs, 3) if job.slow else runs, folder)
+        checked = {
+            contender.name: check(job, folder / "turn0" / contender.writes)
+            for contender in (job.ours, job.peer)
+            if contender.name in job.checked
+        }
+    return {"runs": _as_rows(figures), "checked": checked}
 
 
-def check(job: Job, contender: Contender, scratch: Path) -> str:
-    """Compare the store that a contender left with its source, remove it, and return its levels."""
-    store = scratch / contender.writes
+def _as_rows(figures: Mapping[str, Sequence[Run]]) -> Row:
+    return {name: [asdict(run) for run in runs] for name, runs in figures.items()}
+
+
+def check(job: Job, store: Path) -> str:
+    """Compare a store with its source and return its levels."""
     command = [python(OURS), str(Path(__file__).with_name("check.py")), str(DATA / job.source), str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    remove(store, scratch)
     if done.returncode:
-        raise SystemExit(f"{job.name}: {contender.name}: {done.stderr.strip()[-1000:]}")
+        raise SystemExit(f"{job.name}: {store.name}: {done.stderr.strip()[-1000:]}")
     return done.stdout.strip()
 
 
@@ -68,9 +74,11 @@ def grown(runs: int, scratch: Path) -> Row:
         if shutil.disk_usage(scratch).free < ROOM * 3 * side * side:
             left_out.append(f"{name}: needs {ROOM * 3 * side * side / 1e9:.0f} GB of free disk")
             continue
-        # The largest takes minutes, and its own length evens out what else goes on.
-        done = take_turns((slide(side),), runs if side < 100_000 else 1, scratch)[OURS]
-        figures[name] = [asdict(run) for run in done]
+        # One at a time, for the outputs are large; the largest takes minutes and evens out what else goes on.
+        figures[name] = []
+        for _ in range(runs if side < 100_000 else 1):
+            with fresh(scratch) as folder:
+                figures[name] += _as_rows(take_turns((slide(side),), 1, folder))[OURS]
     return {"runs": figures, "left out": left_out}
 
 
@@ -79,21 +87,16 @@ def first_time(runs: int, scratch: Path) -> Row:
     photo = DATA / FIRST_FILE
     figures: dict[str, list[Row]] = {"first": [], "tenth": []}
     for _ in range(min(runs, 3)):
-        place = make(OURS, folder=scratch / "fresh", copied=True)
-        home = scratch / "fresh-home"
-        command = (str(place / "bin" / "bigimg"), "convert", str(photo), "{output}", "--memory", "512MB")
-        contender = Contender(OURS, command, f"{OURS}.ome.zarr")
-        done: list[Run] = []
-        for turn in range(10):
-            done.append(run_once(contender, scratch, home=home))
-            print(f"  time {turn + 1}: {told(done[-1])}", flush=True)
+        with fresh(scratch) as folder:
+            place = make(OURS, folder=folder / "fresh", copied=True)
+            command = (str(place / "bin" / "bigimg"), "convert", str(photo), "{output}", "--memory", "512MB")
+            contender, home = Contender(OURS, command, f"{OURS}.ome.zarr"), folder / "home"
+            done = [run_once(contender, folder / f"turn{turn}", home=home) for turn in range(10)]
+            for turn, run in enumerate(done):
+                print(f"  time {turn + 1}: {told(run)}", flush=True)
+            print(f"  caches left in the home folder: {[file.name for file in files_in(home)] or 'none'}")
         figures["first"].append(asdict(done[0]))
         figures["tenth"].append(asdict(done[-1]))
-        remove(scratch / contender.writes, scratch)
-        left = [str(file.relative_to(home)) for file in files_in(home)]
-        print(f"  caches left in the home folder: {left or 'none'}")
-        shutil.rmtree(home)
-        shutil.rmtree(scratch / "fresh")
     return {"runs": figures}
 
 

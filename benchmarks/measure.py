@@ -2,8 +2,12 @@
 
 The figures are the kernel's own accounting of the finished child and all it waited for (``wait4``), so nothing runs
 beside what is measured. Every run starts from the same state: inputs and programs in the page cache, no dirty pages of
-the run before, no output, an empty home folder. What a run leaves in the page cache is not on disk yet; how long
-that takes is measured apart, as ``flush``.
+the run before, no output of its own, an empty home folder. What a run leaves in the page cache is not on disk yet; how
+long that takes is measured apart, as ``flush``.
+
+Outputs are removed when all turns are over, and the next job waits a minute: ext4 does not give out an inode that was
+freed in the last minute, and looks at each of them whenever a file is created. With outputs removed between the turns,
+a third of the CPU time of ``dzsave`` and its thousands of tiles was that search (``perf``: recently_deleted).
 
 Nothing heavy may be imported here: a child is a copy of this process until it starts its own program, so its peak
 memory is never less than ours.
@@ -15,12 +19,18 @@ import os
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FIGURES = ("wall", "cpu", "peak", "stored", "flush")
+FORGOTTEN_SECONDS = 65
+"""ext4 remembers for 60 seconds, and looks again when it has written."""
+_removed_at = [time.monotonic()]
+"""When files were last removed; nobody knows what was before this process."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +59,31 @@ class Run:
     """Seconds until what it left is on the disk."""
 
 
-def take_turns(
-    contenders: Sequence[Contender], runs: int, scratch: Path, *, keep: Sequence[str] = ()
-) -> dict[str, list[Run]]:
-    """Run each contender ``runs`` times, A B A B ..., and return its runs in order.
-
-    ``keep`` names contenders whose last output stays, to be looked at; the others' are removed.
-    """
+def take_turns(contenders: Sequence[Contender], runs: int, scratch: Path) -> dict[str, list[Run]]:
+    """Run each contender ``runs`` times, A B A B ..., and return its runs in order; all outputs stay."""
     results: dict[str, list[Run]] = {c.name: [] for c in contenders}
     for turn in range(runs):
         for contender in contenders:
-            run = run_once(contender, scratch)
+            run = run_once(contender, scratch / f"turn{turn}")
             results[contender.name].append(run)
             print(f"  {turn + 1}/{runs} {contender.name:<14} {told(run)}", flush=True)
-            if turn + 1 < runs or contender.name not in keep:
-                remove(scratch / contender.writes, scratch)
     return results
 
 
+@contextmanager
+def fresh(scratch: Path) -> Iterator[Path]:
+    """Give an empty folder for the outputs of a job, and remove it with all that is in it at the end."""
+    time.sleep(max(0.0, _removed_at[0] + FORGOTTEN_SECONDS - time.monotonic()))
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        _removed_at[0] = time.monotonic()
+
+
 def run_once(contender: Contender, scratch: Path, *, home: Path | None = None) -> Run:
-    """Run a contender in ``scratch`` from a clean state and return what it cost; its output stays.
+    """Run a contender in ``scratch`` and return what it cost; its output, which must not be there, stays.
 
     Raises
     ------
@@ -79,7 +94,6 @@ def run_once(contender: Contender, scratch: Path, *, home: Path | None = None) -
     for folder in (home, scratch / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
     output = scratch / contender.writes
-    remove(output, scratch)
     command = [part.replace("{output}", str(output)) for part in contender.command]
     log = scratch / "log.txt"
     os.sync()
@@ -138,18 +152,6 @@ def size_of(path: Path) -> int:
     """Return the bytes of all files of ``path`` and, as ``dzsave`` writes them, of ``path_files`` beside it."""
     beside = path.with_name(path.name + "_files")
     return sum(file.stat().st_size for part in (path, beside) for file in files_in(part))
-
-
-def remove(path: Path, scratch: Path) -> None:
-    """Remove an output of a contender, which lies in ``scratch``; nothing when there is none."""
-    if path == scratch or scratch not in path.parents:
-        return
-    shutil.rmtree(path.with_name(path.name + "_files"), ignore_errors=True)
-    path.with_name(path.name + ".dzi").unlink(missing_ok=True)
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def median(runs: Sequence[Run] | Sequence[Mapping[str, float]]) -> dict[str, float]:
