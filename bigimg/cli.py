@@ -1,12 +1,13 @@
 """The ``bigimg`` command: one library function behind each verb.
 
 Data goes to stdout, everything else to stderr. Nothing heavy is imported before a verb needs it: ``--help``
-loads click alone, and ``convert`` neither xarray nor dask (``tests/test_cli.py`` keeps the list).
+loads click alone, and ``convert`` neither xarray nor dask (``tests/test_imports.py`` keeps the list).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -17,24 +18,27 @@ import click
 if TYPE_CHECKING:
     from bigimg.conversion.run import Result
 
-INTERRUPTED, TERMINATED = 130, 143
+STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
+"""Word and exit code for each signal that ends a run in order."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived: unwind as Ctrl-C does, so that what was begun is cleared away."""
+class _Stopped(BaseException):
+    """A signal arrived: unwind, so that what was begun is cleared away.
+
+    Ctrl-C is no KeyboardInterrupt here, for click prints an empty line of its own when it sees one.
+    """
 
 
 def main() -> None:
     """Run the command and exit with the code of what happened."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in STOPPED:
+        signal.signal(number, _stop)
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
-    except click.exceptions.Abort:
-        code = _say("interrupted; nothing is left behind", INTERRUPTED)
-    except KeyboardInterrupt:
-        code = _say("interrupted; nothing is left behind", INTERRUPTED)
-    except _Terminated:
-        code = _say("terminated; nothing is left behind", TERMINATED)
+    except _Stopped as stopped:
+        word, code = STOPPED[stopped.args[0]]
+        _say(f"{word}; {'nothing is left behind' if len(stopped.args) == 1 else stopped.args[1]}", code)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -50,8 +54,14 @@ def main() -> None:
     sys.exit(code)
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
+def _stop(number: int, frame: object) -> None:
+    signal.signal(number, _stop_now)
+    raise _Stopped(number)
+
+
+def _stop_now(number: int, frame: object) -> None:
+    """A person who asks twice does not wait for the clearing."""
+    raise _Stopped(number, "before all was cleared away: the unfinished store may be left")
 
 
 def _say(message: str, code: int) -> int:
@@ -97,7 +107,7 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
     "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
     "method": click.option(
-        "--method", type=click.Choice(["mean", "mode", "nearest", "min", "max", "gaussian"]), help="How levels are made."
+        "--method", type=click.Choice(["mean", "mode", "nearest", "min", "max", "gaussian"]), help="Way of halving."
     ),
     "kind": click.option("--kind", type=click.Choice(["image", "labels", "mask"]), help="What the numbers mean."),
     "spacing": click.option("--spacing", metavar="z=2,y=0.5,x=0.5um", help="In place of what the file says."),
@@ -251,12 +261,13 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
+    if not (quiet or as_json):
+        click.echo(_summary(result), err=True)  # before the thumbnail, whose imports are no part of the peak
     picture = target.rstrip("/") + ".png"
-    thumbnail_picture(target, picture, most=1024)
+    thumbnail_picture(target, picture, most=1024, memory=memory)
     if as_json:
         _print(result, as_json)
     elif not quiet:
-        click.echo(_summary(result), err=True)
         click.echo(f"thumbnail: {picture}", err=True)
         click.echo(str(statistics_table(target)))
 
