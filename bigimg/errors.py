@@ -47,6 +47,10 @@ class TargetExistsError(OutputError, FileExistsError):
     """The target exists already; nothing was changed."""
 
 
+class ResumeError(OutputError):
+    """An earlier run left a half store that was made from another source or with other options."""
+
+
 class IntegrityError(BigimgError, RuntimeError):
     """A store does not hold what was written to it."""
 

@@ -44,10 +44,12 @@ class SweepJob:
     """Where the channels are in the arrays."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class BlockResult:
     """What one block leaves behind beside its files."""
 
+    start: Shape
+    """First pixel of the block, at the first level that its sweep writes."""
     records: dict[int, list[ObjectRecord]] = field(default_factory=dict)
     """Length and checksum of each object, by level."""
     partials: list[tuple[int, Partial]] = field(default_factory=list)
@@ -55,44 +57,44 @@ class BlockResult:
     read_bytes: int = 0
     """Decoded bytes of what was read."""
 
-    def __iadd__(self, other: BlockResult) -> BlockResult:
-        for level, records in other.records.items():
-            self.records.setdefault(level, []).extend(records)
-        self.partials += other.partials
-        self.read_bytes += other.read_bytes
-        return self
 
-
-def convert_band(job: SweepJob, reader: Reader, band: Region) -> BlockResult:
-    """Read ``band`` of the source at once and convert the blocks in it, one after another."""
+def convert_band(
+    job: SweepJob, reader: Reader, band: Region, done: frozenset[Shape] = frozenset()
+) -> list[BlockResult]:
+    """Read ``band`` of the source at once and convert the blocks in it, but for those that are ``done``."""
     data = reader.read(band)
-    result = BlockResult()
-    start = tuple(s.start for s in band)
-    for _, block in pieces(band, job.block):
-        result += convert_block(job, data[shift(block, start)], block)
-    return result
+    start = first_pixel(band)
+    return [
+        convert_block(job, data[shift(block, start)], block)
+        for _, block in pieces(band, job.block)
+        if first_pixel(block) not in done
+    ]
 
 
-def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: Region) -> BlockResult:
+def first_pixel(region: Region) -> Shape:
+    """Return the first pixel of ``region``, by which a block is known."""
+    return tuple(s.start for s in region)
+
+
+def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: Region) -> list[BlockResult]:
     """Put ``block`` together from its parts in the strips of an ordered source, and convert it.
 
     A picture in colour becomes planar here, in the worker, and in the one copy that there is.
     """
     data = np.empty(shape_of(block), parts[0][1].dtype)
     for region, part in parts:
-        data[shift(region, tuple(s.start for s in block))] = part
-    return convert_block(job, data, block)
+        data[shift(region, first_pixel(block))] = part
+    return [convert_block(job, data, block)]
 
 
 def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
     data = np.ascontiguousarray(data)
-    result = BlockResult(read_bytes=data.nbytes)
-    result.partials += _statistics(job, data, block)
-    return _write_levels(job, data, block, result)
+    partials = _statistics(job, data, block)
+    return BlockResult(first_pixel(block), _write_levels(job, data, block), partials, data.nbytes)
 
 
-def reduce_block(job: SweepJob, block: Region) -> BlockResult:
+def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
     """Make ``block`` of the first level of a later sweep from the level below as stored, and go on from there.
 
     The level below is read in pieces no larger than a block, so memory does not grow with the step.
@@ -101,11 +103,12 @@ def reduce_block(job: SweepJob, block: Region) -> BlockResult:
     target = next(iter(job.targets.values()))
     data = np.empty(shape_of(block), target.layout.dtype)
     below = scale_up(block, target.step, job.source.layout.shape)
-    start = tuple(s.start for s in block)
+    start = first_pixel(block)
     for _, part in pieces(block, tuple(max(1, n // s) for n, s in zip(job.block, target.step, strict=True))):
         source = scale_up(part, target.step, job.source.layout.shape)
         _reduce(job, source, target.step, data[shift(part, start)])
-    return _write_levels(job, data, block, BlockResult(read_bytes=count(below) * data.itemsize))
+    records = _write_levels(job, data, block)
+    return [BlockResult(start, records, read_bytes=count(below) * data.itemsize)]
 
 
 def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
@@ -124,20 +127,21 @@ def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
     out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape)
 
 
-def _write_levels(job: SweepJob, data: Array, block: Region, result: BlockResult) -> BlockResult:
+def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[ObjectRecord]]:
     """Write ``data`` at the first level of the sweep and what it shrinks to at each of the next."""
+    written: dict[int, list[ObjectRecord]] = {}
     targets: Sequence[tuple[int, StoredArray]] = list(job.targets.items())
-    start = tuple(s.start for s in block)
+    start = first_pixel(block)
     for position, (level, target) in enumerate(targets):
         if position:
             data = kernels.downsample(data, target.step, job.method)
             start = tuple(o // f for o, f in zip(start, target.step, strict=True))
         region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
-        result.records[level] = [
+        written[level] = [
             write_shard(target.folder, index, data[shift(part, start)], target.layout)
             for index, part in pieces(region, target.layout.shard)
         ]
-    return result
+    return written
 
 
 def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Partial]]:

@@ -1,43 +1,120 @@
-"""The target: made, filled, finished with its metadata last, or taken away again.
+"""How a store comes to be: staged beside its target, and under its final name only when it is whole.
 
-The root ``zarr.json`` is what makes a folder an OME-Zarr store, so it is written after everything else. Until
-then nobody can open the store; when the run fails, what it wrote is removed and nothing else.
+    mkdir  .NAME.bigimg            beside the target, on its volume
+    flock  .NAME.bigimg            by the kernel, so that death frees it
+    write  owner                   who this is for: source, options, random id
+    write  store/… and journal     block after block, in any order
+    write  metadata, root last
+    syncfs                         one sync for everything
+    rename store -> NAME           refuses to replace; with ``overwrite`` the two change places
+    fsync  the parent
+    remove .NAME.bigimg            and with it the store that was replaced
+
+Whatever kills the run, at any of these lines, leaves either no store under the name (or the old one, whole)
+and a staging folder to go on from, or the new store and a staging folder to clear away. A run that finds a
+staging folder goes on from its journal when owner, source and options are the same. The drawing is in
+``docs/design/0010-commit.md``; ``tests/conversion/test_commit.py`` kills a run at each of these steps.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.errors import OutputError, TargetExistsError, UsageError
+from bigimg.conversion import disk
+from bigimg.conversion.overwrite import check_replaceable
+from bigimg.errors import (
+    BigimgError,
+    BudgetError,
+    InputError,
+    IntegrityError,
+    OutputError,
+    ResumeError,
+    TargetExistsError,
+    UsageError,
+)
 from bigimg.omezarr.metadata import dumps
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Json
 
+FORMAT = 1
+"""Of the staging folder; another one is not touched."""
+OWNER, JOURNAL, STORE, SCRATCH = "owner.json", "journal", "store", "scratch"
 
-def checked_target(target: str | os.PathLike[str], source: str | None = None) -> Path:
-    """Return the path to write to, which does not exist and can be made.
+HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
+"""What the same command would end with again: there is nothing to go on for."""
+
+type Step = Callable[[str], None]
+
+
+def _no_hook(step: str) -> None:
+    """Tests put a function here that ends the process at the step it is told."""
+
+
+hook: Step = _no_hook
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """A store in the making."""
+
+    target: Path
+    folder: Path
+    resumed: bool
+    """Whether an earlier run left a journal to go on from."""
+
+    @property
+    def store(self) -> Path:
+        """The folder that becomes the store."""
+        return self.folder / STORE
+
+    @property
+    def journal(self) -> Path:
+        """The record of finished blocks."""
+        return self.folder / JOURNAL
+
+    @property
+    def scratch(self) -> Path:
+        """Place for an uncompressed copy of the source."""
+        return self.folder / SCRATCH
+
+
+def staging_folder(target: Path) -> Path:
+    """Return where the store for ``target`` is made."""
+    return target.with_name(f".{target.name}.bigimg")
+
+
+def checked_target(
+    target: str | os.PathLike[str], source: str | None = None, *, overwrite: bool = False
+) -> Path:
+    """Return the path to write to, which does not exist, or may be replaced, and can be made.
 
     Raises
     ------
     TargetExistsError
         Something is there already; it is left alone.
     OutputError
-        The folder around it does not exist or cannot be written to.
+        The folder around it does not exist or cannot be written to, or what is there is no store.
     UsageError
-        It lies inside the source, or is the source.
+        It lies inside the source, or is the source or around it.
     """
     path = Path(os.path.abspath(target))
     if source is not None and os.path.isdir(source) and path.is_relative_to(os.path.abspath(source)):
         raise UsageError(f"{target}: the target lies inside the source {source}: write it elsewhere")
     if os.path.lexists(path):
-        raise TargetExistsError(
-            f"{target}: exists already, and nothing was changed: remove it or choose another name"
-        )
+        if not overwrite:
+            raise TargetExistsError(
+                f"{target}: exists already, and nothing was changed: remove it, choose another name, or --overwrite"
+            )
+        check_replaceable(path, source)
     if not path.parent.is_dir():
         raise OutputError(f"{target}: the folder {path.parent} does not exist: make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -46,66 +123,192 @@ def checked_target(target: str | os.PathLike[str], source: str | None = None) ->
 
 
 @contextmanager
-def made(path: Path) -> Iterator[Path]:
-    """Make the folder ``path`` for the length of a run; when the run fails, remove what it wrote.
+def staged(
+    target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
+    sync: bool = True, source: str | None = None,
+) -> Iterator[Staging]:  # fmt: skip
+    """Give a locked staging folder for the length of a run, and put its store in place at the end.
+
+    When the run fails in a way that it can go on from (interrupted, disk full, a worker died) the folder
+    stays; when the source is to blame, or has no ``identity`` to know it by again, it is removed.
+
+    Parameters
+    ----------
+    target : Path
+    identity : mapping, optional
+        What must be the same for a later run to go on: source, options, layout. None for a source that
+        cannot be known again, such as an array.
+    resume : bool
+        Go on from what an earlier run left.
+    overwrite : bool
+        Let the new store take the place of the one that is there.
+    sync : bool
+        Have everything on the disk before the store gets its name.
+
+    Raises
+    ------
+    ResumeError
+        What an earlier run left is of another source or of other options.
+    OutputError
+        Another run is at work on the same target, or the disk is full or cannot be written to.
+    """
+    folder = staging_folder(target)
+    with explained(target):
+        lock = _locked(folder)
+        try:
+            staging = _entered(target, folder, identity, resume=resume)
+            try:
+                yield staging
+            except BaseException as error:
+                if identity is None or (
+                    isinstance(error, BigimgError) and not isinstance(error, OutputError)
+                ):
+                    discard(folder)
+                raise
+            _commit(staging, overwrite=overwrite, sync=sync, source=source)
+            discard(folder)
+        finally:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """Return a descriptor of the staging folder that holds the kernel's lock on it."""
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if folder.is_symlink() or not folder.is_dir():
+                raise OutputError(f"{folder}: is in the way and not ours: move it away") from None
+        hook("made")
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # its holder finished and removed it just now
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(folder) and os.path.samestat(os.fstat(lock), os.stat(folder)):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise OutputError(
+                f"{folder}: another run is writing the same target: wait for it, or choose another name"
+            ) from None
+        os.close(lock)  # removed between open and lock: begin again
+
+
+def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *, resume: bool) -> Staging:
+    """Return the staging in a locked ``folder``: a new one, or the earlier one when it fits."""
+    owner = read_owner(folder)
+    if owner is not None and resume and identity is not None and owner["identity"] is not None:
+        earlier = owner["identity"]
+        assert isinstance(earlier, dict)
+        different = [name for name in identity if earlier.get(name) != json.loads(dumps(identity))[name]]
+        if different:
+            raise ResumeError(
+                f"{target}: an earlier run left {folder.name} with another {' and another '.join(different)}: "
+                "give what it was given to go on, or --no-resume to start over"
+            )
+        if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
+            return Staging(target, folder, resumed=True)
+    _clear(folder)
+    values: dict[str, Json] = {
+        "bigimg": FORMAT, "id": secrets.token_hex(8), "target": target.name,
+        "identity": None if identity is None else dict(identity),
+    }  # fmt: skip
+    new = folder / f"{OWNER}.new"
+    new.write_bytes(dumps(values))
+    os.rename(new, folder / OWNER)
+    hook("owned")
+    (folder / STORE).mkdir()
+    (folder / JOURNAL).touch()
+    disk.sync_folder(folder.parent)
+    hook("begun")
+    return Staging(target, folder, resumed=False)
+
+
+def read_owner(folder: Path) -> dict[str, Json] | None:
+    """Return what the owner file of a staging folder says, or None when the folder is empty or just begun.
 
     Raises
     ------
     OutputError
-        The disk is full or cannot be written to; the message says what is free.
+        The folder is not ours, or of another version of bigimg.
     """
-    with _explained(path):
-        begun = False
-        try:
-            _make(path)
-            begun = True
-            yield path
-        except TargetExistsError:
-            raise
-        except BaseException:
-            if begun:
-                _remove(path)
-            else:  # Ctrl-C between the two lines above: the folder may be there, and is empty then
-                with suppress(OSError):
-                    path.rmdir()
-            raise
-
-
-def _make(path: Path) -> None:
     try:
-        path.mkdir()
-    except FileExistsError:
-        raise TargetExistsError(f"{path}: was made by somebody else just now; nothing was changed") from None
+        owner = json.loads((folder / OWNER).read_bytes())
+    except FileNotFoundError:
+        if {entry.name for entry in os.scandir(folder)} - {f"{OWNER}.new"}:
+            raise OutputError(
+                f"{folder}: is in the way and not ours (no {OWNER} in it): move it away"
+            ) from None
+        return None
+    except ValueError:
+        owner = None
+    if not isinstance(owner, dict) or owner.get("bigimg") != FORMAT or "identity" not in owner:
+        raise OutputError(
+            f"{folder}: was left by another version of bigimg: finish with that one, or remove it"
+        )
+    return owner
+
+
+def _commit(staging: Staging, *, overwrite: bool, sync: bool, source: str | None) -> None:
+    """Put the finished store under its name."""
+    hook("written")
+    if sync:
+        disk.sync_volume(staging.folder)
+    hook("synced")
+    if overwrite and os.path.lexists(staging.target):
+        check_replaceable(staging.target, source)
+        disk.exchange(staging.store, staging.target)
+    else:
+        try:
+            disk.rename_without_replacing(staging.store, staging.target)
+        except FileExistsError:
+            raise TargetExistsError(
+                f"{staging.target}: was made by somebody else meanwhile, and is left alone; "
+                f"the finished store is {staging.store}"
+            ) from None
+    hook("renamed")
+    disk.sync_folder(staging.target.parent)
+    hook("committed")
+
+
+def discard(folder: Path) -> None:
+    """Remove a staging folder of ours: its store first, the owner file last, so that a kill leaves it ours."""
+    _clear(folder)
+    (folder / OWNER).unlink(missing_ok=True)
+    hook("cleared")
+    folder.rmdir()
+
+
+def _clear(folder: Path) -> None:
+    for name in (JOURNAL, SCRATCH, f"{OWNER}.new"):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / STORE).exists():
+        shutil.rmtree(folder / STORE)
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what the system says of writing into an :class:`OutputError` with the place and the remedy."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, OutputError) or error.errno is None:
+        if isinstance(error, BigimgError) or error.errno is None:
             raise
         remedy = "choose another folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(path.parent).free
-            remedy = f"{human_bytes(free)} are free there: make room or choose another disk"
+            remedy = f"{human_bytes(free)} are free there: make room and run the same command again to go on"
+        elif error.errno in (errno.EIO, errno.EFBIG):
+            remedy = "look after the disk, then run the same command again to go on"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "choose a folder that you may write to"
         raise OutputError(f"{path}: cannot write ({error.strerror}); {remedy}") from error
 
 
-def _remove(path: Path) -> None:
-    """Remove what a run puts into a store; whatever else lies there stays, and the folder with it."""
-    for entry in list(path.iterdir()):
-        if entry.name.isdecimal() or entry.name in ("bigimg", "zarr.json"):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    if not any(path.iterdir()):
-        path.rmdir()
-
-
 def write_json(path: Path, document: Mapping[str, Json]) -> None:
     """Write one metadata document, making the folders around it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb") as file:
+    with open(path, "wb") as file:
         file.write(dumps(document))

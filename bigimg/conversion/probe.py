@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from bigimg.errors import OutputError
 from bigimg.geometry.region import count, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.planning.blocks import strip_step, walk
+from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan, Estimate
 from bigimg.reader import Reader
 from bigimg.types import Region
@@ -52,6 +56,32 @@ def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
     work = encoding * grown * 1.5 / plan.workers
     seconds = max(reading, work) if reader.access.kind == "sequential" else reading / plan.workers + work
     return Estimate(decoded / stored, int(stored * share * grown), seconds * share)
+
+
+def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
+    """Return when the volume of ``folder`` has room for the store and the scratch file.
+
+    Where even an uncompressed store would fit nothing is read; else samples say how far it will shrink.
+
+    Raises
+    ------
+    OutputError
+        It has not; the message says what is needed and what is free.
+    """
+    free = shutil.disk_usage(folder).free
+    values = sum(math.prod(p.level.shape) for p in plan.levels)
+    needed = int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes
+    if needed <= free:
+        return
+    estimate = plan.estimate or probe(plan, reader)
+    reader.close()  # an ordered source begins again at its head
+    if estimate is None or estimate.output_bytes * 0.95 + plan.scratch_bytes <= free:
+        return
+    needed = estimate.output_bytes + plan.scratch_bytes
+    raise OutputError(
+        f"{plan.target}: needs about {human_bytes(needed)} of disk, {human_bytes(free)} are free: "
+        "make room, choose another disk, or --codec zstd"
+    )
 
 
 def _samples(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:

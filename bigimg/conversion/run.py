@@ -4,6 +4,8 @@ for each sweep:      the source, or the last level written
   for each band:     read once, in order where the source demands it
     for each block:  its shards at each level of the sweep, its statistics, its checksums
 then                 statistics, manifest, metadata, and the root last
+
+Every finished block goes into the journal of the staging folder; a run that finds one skips what is in it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,19 @@ from bigimg.conversion.block import (
     SweepJob,
     convert_band,
     convert_strips,
+    first_pixel,
     reduce_block,
 )
+from bigimg.conversion.commit import Staging
+from bigimg.conversion.identity import identity
+from bigimg.conversion.journal import Entry, Journal
+from bigimg.conversion.kept import kept_blocks
+from bigimg.conversion.probe import check_room
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.errors import WorkerError
-from bigimg.geometry.region import pieces, shift
+from bigimg.geometry.region import grid, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.blocks import Sweep, strip_step, walk
@@ -59,6 +66,8 @@ class Result:
     objects: int
     statistics: dict[str, Json] = field(repr=False)
     """Count, sum, min, max and so on of each channel, in stored values."""
+    blocks_resumed: int = 0
+    """Blocks that an earlier run had finished, and that were checked and kept."""
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
@@ -69,6 +78,7 @@ class Result:
             "stored_bytes": self.stored_bytes,
             "objects": self.objects,
             "levels": len(self.plan.levels),
+            "blocks_resumed": self.blocks_resumed,
             "statistics": self.statistics,
         }
 
@@ -79,6 +89,9 @@ def run(
     *,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
 ) -> Result:
     """Convert what ``reader`` reads into the store ``plan.target``, and return what was done.
 
@@ -91,40 +104,54 @@ def run(
         Anything with ``submit``; threads, or an active dask client, when not given.
     progress : bool or callable, optional
         See :class:`~bigimg.conversion.progress.reporting`.
+    resume : bool
+        Go on from what an earlier run on the same target left.
+    overwrite : bool
+        Let the new store take the place of one that is there, once it is whole.
+    sync : bool
+        Have everything on the disk before the store gets its name.
 
     Raises
     ------
     InputError
         The source turned out corrupt. Nothing is left behind.
     OutputError
-        The target cannot be written. Nothing is left behind.
+        The target cannot be written. What was done is kept beside it, to go on from.
+    ResumeError
+        An earlier run left a half store of another source or other options.
     WorkerError
-        A worker process died.
+        A worker process died. What was done is kept.
     """
-    target = commit.checked_target(plan.target, plan.source)
+    target = commit.checked_target(plan.target, plan.source, overwrite=overwrite)
+    check_room(plan, reader, target.parent)
     with (
         reporting(progress) as report,
-        commit.made(target) as root,
-        chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool,
+        commit.staged(
+            target, identity(plan), resume=resume, overwrite=overwrite, sync=sync, source=plan.source
+        ) as staging,
     ):
-        done = _Pass(plan, reader, root, pool, report)
-        try:
-            done.sweep_all()
-        except BrokenExecutor as error:
-            raise WorkerError(
-                f"{plan.source}: a worker died ({error}); try again with fewer workers"
-            ) from error
-        statistics = finish.write_metadata(root, plan, done.records, done.accumulator)
-    return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics)
+        with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:
+            done = _Pass(plan, reader, staging, pool, report)
+            try:
+                done.sweep_all()
+            except BrokenExecutor as error:
+                raise WorkerError(
+                    f"{plan.source}: a worker died ({error}); run it again to go on, with fewer workers"
+                ) from error
+            finally:
+                done.journal.close()
+        commit.hook("swept")
+        statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
+    return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 
 class _Pass:
     """The state of one run: what was counted and recorded so far."""
 
     def __init__(
-        self, plan: ConversionPlan, reader: Reader, root: Path, pool: Executor, report: Report | None
+        self, plan: ConversionPlan, reader: Reader, staging: Staging, pool: Executor, report: Report | None
     ) -> None:
-        self.plan, self.reader, self.root, self.pool = plan, reader, root, pool
+        self.plan, self.reader, self.staging, self.pool = plan, reader, staging, pool
         spec = plan.spec
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
@@ -133,7 +160,7 @@ class _Pass:
         self.stored_bytes = 0
         self.arrays = {
             p.level.index: StoredArray(
-                root / str(p.level.index),
+                staging.store / str(p.level.index),
                 ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec]),
                 p.level.step,
             )
@@ -141,31 +168,45 @@ class _Pass:
         }
         read = [spec.nbytes if s.reads is None else self._level_bytes(s.reads) for s in plan.sweeps]
         self.meter = Meter(sum(read) + plan.scratch_bytes, report)
+        self.done: list[set[Shape]] = [set() for _ in plan.sweeps]
+        self.resumed = 0
+        if staging.resumed:
+            self._resume()
+        self.journal = Journal(staging.journal)
+
+    def _resume(self) -> None:
+        """Count what an earlier run finished and what still is as it was written; remove all else."""
+        self.meter.stage = "checking what was done"
+        for number, result in kept_blocks(self.staging, self.arrays, self.plan.workers):
+            self._count(number, result)
+            self.resumed += 1
 
     def _level_bytes(self, level: int) -> int:
         return math.prod(self.plan.levels[level].level.shape) * self.plan.spec.dtype.itemsize
 
     def sweep_all(self) -> None:
         """Run every sweep; the source may go through scratch first."""
-        for sweep in self.plan.sweeps:
+        for number, sweep in enumerate(self.plan.sweeps):
+            blocks = math.prod(grid(self.plan.levels[sweep.writes[0]].level.shape, sweep.block))
+            if len(self.done[number]) == blocks:
+                continue
             if sweep.reads is None and self.plan.traversal.kind == "scratch":
-                self._sweep_scratch(sweep)
+                self._sweep_scratch(number, sweep)
             else:
-                self._sweep(sweep, self.reader)
+                self._sweep(number, sweep, self.reader)
 
-    def _sweep_scratch(self, sweep: Sweep) -> None:
-        path = self.root.with_name(self.root.name + ".bigimg-scratch")
+    def _sweep_scratch(self, number: int, sweep: Sweep) -> None:
         self.meter.stage = "scratch"
+        path = self.staging.scratch
+        path.unlink(missing_ok=True)  # of an earlier run, which may not have ended it
+        copy = copy_to_scratch(self.reader, path, self.meter.advance)
         try:
-            copy = copy_to_scratch(self.reader, path, self.meter.advance)
-            try:
-                self._sweep(sweep, copy)
-            finally:
-                copy.close()
+            self._sweep(number, sweep, copy)
         finally:
-            path.unlink(missing_ok=True)
+            copy.close()
+            path.unlink()
 
-    def _sweep(self, sweep: Sweep, reader: Reader) -> None:
+    def _sweep(self, number: int, sweep: Sweep, reader: Reader) -> None:
         self.meter.stage = f"level {sweep.writes[0]}"
         job = SweepJob(
             None if sweep.reads is None else self.arrays[sweep.reads],
@@ -174,27 +215,41 @@ class _Pass:
             self.plan.method,
             self.channel_axis,
         )
-        for result in self._results(sweep, job, reader):
-            self._count(result)
+        for results in self._results(sweep, job, reader, frozenset(self.done[number])):
+            for result in results:
+                self.journal.append(Entry(number, result))
+                self._count(number, result)
+                commit.hook("block")
 
-    def _results(self, sweep: Sweep, job: SweepJob, reader: Reader) -> Iterator[BlockResult]:
-        submit: Callable[..., Future[BlockResult]] = self.pool.submit
+    def _results(
+        self, sweep: Sweep, job: SweepJob, reader: Reader, done: frozenset[Shape]
+    ) -> Iterator[list[BlockResult]]:
+        submit: Callable[..., Future[list[BlockResult]]] = self.pool.submit
         spec, band = self.plan.spec, self.plan.traversal.band
         # Twice the workers: one block under way for each and one waiting, which holds no pixels.
         window = 2 * self.plan.workers
         if sweep.reads is not None:
             shape = self.plan.levels[sweep.writes[0]].level.shape
             blocks: Iterator[Task] = (
-                (reduce_block, job, block) for block in walk(shape, sweep.block, spec.dims)
+                (reduce_block, job, block)
+                for block in walk(shape, sweep.block, spec.dims)
+                if first_pixel(block) not in done
             )
             return in_window(submit, blocks, window)
-        bands = walk(spec.shape, band, spec.dims, reader.access.order)
+        bands = (
+            band
+            for band in walk(spec.shape, band, spec.dims, reader.access.order)
+            if not {first_pixel(block) for _, block in pieces(band, job.block)} <= done
+        )
         if reader.access.kind == "sequential":
             step = strip_step(spec, reader.access.order, STRIP_BYTES)
-            return in_portions(submit, (partial(_read, job, reader, b, step) for b in bands), self.plan.bands)
-        return in_window(submit, ((convert_band, job, reader, b) for b in bands), window)
+            return in_portions(
+                submit, (partial(_read, job, reader, b, step, done) for b in bands), self.plan.bands
+            )
+        return in_window(submit, ((convert_band, job, reader, b, done) for b in bands), window)
 
-    def _count(self, result: BlockResult) -> None:
+    def _count(self, sweep: int, result: BlockResult) -> None:
+        self.done[sweep].add(result.start)
         for level, records in result.records.items():
             for record in records:
                 self.records[level][record.index] = record.length, record.crc32c
@@ -204,10 +259,14 @@ class _Pass:
         self.meter.advance(result.read_bytes)
 
 
-def _read(job: SweepJob, reader: Reader, band: Region, step: Shape) -> list[Task]:
+def _read(job: SweepJob, reader: Reader, band: Region, step: Shape, done: frozenset[Shape]) -> list[Task]:
     """Read one band, here and now and strip by strip, and return a task for each block in it."""
     strips = [(strip, reader.read(strip)) for _, strip in pieces(band, step)]
-    return [(convert_strips, job, _parts(strips, block), block) for _, block in pieces(band, job.block)]
+    return [
+        (convert_strips, job, _parts(strips, block), block)
+        for _, block in pieces(band, job.block)
+        if first_pixel(block) not in done
+    ]
 
 
 def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Region, Array]]:

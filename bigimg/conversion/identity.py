@@ -1,0 +1,61 @@
+"""What makes a run the same run: its source and its plan."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import google_crc32c
+
+from bigimg.omezarr.metadata import FORMAT
+from bigimg.planning.plan import ConversionPlan
+from bigimg.types import Json
+
+DIGEST_BYTES = 1 << 16
+"""Read at the head and at the tail of a file."""
+
+
+def identity(plan: ConversionPlan) -> dict[str, Json] | None:
+    """Return what must be the same for a run to go on where another one stopped.
+
+    None when the source is nothing that could be known again: an array, a stream.
+    """
+    source = fingerprint(plan.source)
+    if source is None:
+        return None
+    spec = plan.spec
+    return {
+        "source": source,
+        "axes and channels": [
+            [[axis.name, axis.spacing, axis.unit, axis.origin] for axis in spec.axes],
+            [[channel.name, channel.color] for channel in spec.channels],
+        ],
+        "image": [list(spec.dims), list(spec.shape), str(spec.dtype), spec.kind],
+        "options": {"method": plan.method, "codec": plan.codec, "format": FORMAT},
+        "layout": [[list(p.level.shape), list(p.chunk), list(p.shard)] for p in plan.levels],
+        "blocks": [[s.reads, list(s.writes), list(s.block)] for s in plan.sweeps],
+    }
+
+
+def fingerprint(source: str) -> Json:
+    """Return size, time of change and a digest of head and tail of a file; of a folder, of all that is in it."""
+    path = Path(source)
+    if path.is_file():
+        status = path.stat()
+        with open(path, "rb") as file:
+            head = file.read(DIGEST_BYTES)
+            file.seek(max(0, status.st_size - DIGEST_BYTES))
+            tail = file.read(DIGEST_BYTES)
+        digest = google_crc32c.extend(google_crc32c.value(head), tail)
+        return [os.path.abspath(path), status.st_size, status.st_mtime_ns, digest]
+    if path.is_dir():
+        digest = count = 0
+        for where, folders, files in os.walk(path):
+            folders.sort()
+            for name in sorted(files):
+                status = os.stat(os.path.join(where, name))
+                line = f"{os.path.relpath(where, path)}/{name} {status.st_size} {status.st_mtime_ns}\n"
+                digest = google_crc32c.extend(digest, line.encode())
+                count += 1
+        return [os.path.abspath(path), count, digest]
+    return None

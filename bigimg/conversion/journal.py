@@ -1,0 +1,142 @@
+"""The journal of a run: one record for each finished block, on the disk before the run is told to go on.
+
+A record is ``length, crc32c, JSON``. Blocks finish in any order and faster than a disk syncs, so records are
+written and synced by a thread of their own, as many at once as have come together. What was written after
+the last whole record (a run was killed in the middle of one) is cut off when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from bigimg.conversion.block import BlockResult
+from bigimg.omezarr.shard import ObjectRecord
+from bigimg.pyramid.partial import Partial
+
+HEAD = struct.Struct("<II")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finished block."""
+
+    sweep: int
+    result: BlockResult
+
+
+class Journal:
+    """Appends entries to a file, and syncs them, until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.error: OSError | None = None
+        self.thread = threading.Thread(target=self._drain, name="bigimg-journal", daemon=True)
+        self.thread.start()
+
+    def append(self, entry: Entry) -> None:
+        """Hand ``entry`` over to be written.
+
+        Raises
+        ------
+        OSError
+            An earlier one could not be.
+        """
+        if self.error is not None:
+            raise self.error
+        self.waiting.put(encode(entry))
+
+    def close(self) -> None:
+        """Write and sync what waits, and close the file; an error of the disk is raised here at the latest."""
+        self.waiting.put(None)
+        self.thread.join()
+        os.close(self.file)
+        if self.error is not None:
+            raise self.error
+
+    def _drain(self) -> None:
+        open_ = True
+        while open_:
+            records = [self.waiting.get()]
+            while not self.waiting.empty():
+                records.append(self.waiting.get())
+            open_ = None not in records
+            if self.error is None:
+                try:
+                    data = b"".join(record for record in records if record is not None)
+                    while data:
+                        data = data[os.write(self.file, data) :]
+                    os.fdatasync(self.file)
+                except OSError as error:
+                    self.error = error
+
+
+def encode(entry: Entry) -> bytes:
+    """Return one record."""
+    result = entry.result
+    body = json.dumps(
+        {
+            "sweep": entry.sweep,
+            "start": result.start,
+            "bytes": result.read_bytes,
+            "records": {
+                level: [[*record.index, record.length, record.crc32c] for record in records]
+                for level, records in result.records.items()
+            },
+            "partials": [[channel, _partial_to_json(part)] for channel, part in result.partials],
+        }
+    ).encode()
+    return HEAD.pack(len(body), google_crc32c.value(body)) + body
+
+
+def _partial_to_json(part: Partial) -> dict[str, Any]:
+    values = asdict(part)
+    if part.histogram is not None:  # 16 bits make 65536 counts, most of them zero
+        packed = zlib.compress(np.asarray(part.histogram, "<i8").tobytes(), 1)
+        values["histogram"] = base64.b85encode(packed).decode()
+    return values
+
+
+def _partial_from_json(values: dict[str, Any]) -> Partial:
+    if values["histogram"] is not None:
+        packed = zlib.decompress(base64.b85decode(values["histogram"]))
+        values["histogram"] = np.frombuffer(packed, "<i8").astype(np.int64)
+    return Partial(**values)
+
+
+def decode(body: bytes) -> Entry:
+    """Return the entry of a record without its head."""
+    values = json.loads(body)
+    records = {
+        int(level): [ObjectRecord(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
+        for level, rows in values["records"].items()
+    }
+    partials = [(channel, _partial_from_json(part)) for channel, part in values["partials"]]
+    return Entry(values["sweep"], BlockResult(tuple(values["start"]), records, partials, values["bytes"]))
+
+
+def read_journal(path: Path) -> Iterator[Entry]:
+    """Yield the entries of the journal at ``path`` and cut off what follows the last whole one."""
+    whole = 0
+    with open(path, "r+b") as file:
+        while len(head := file.read(HEAD.size)) == HEAD.size:
+            length, checksum = HEAD.unpack(head)
+            body = file.read(length)
+            if len(body) < length or google_crc32c.value(body) != checksum:
+                break
+            whole = file.tell()
+            yield decode(body)
+        file.truncate(whole)

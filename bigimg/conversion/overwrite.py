@@ -1,0 +1,127 @@
+"""What may be replaced: a folder whose every entry belongs to one zarr tree with a root we recognise."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bigimg.errors import OutputError, UsageError
+
+METADATA = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
+OME_XML = {"METADATA.ome.xml"}
+"""What bioformats2raw puts into the group ``OME``."""
+
+
+def check_replaceable(path: Path, source: str | None = None) -> None:
+    """Return when ``path`` is a store and nothing else, that no one would miss but for being replaced.
+
+    Raises
+    ------
+    UsageError
+        It is the source, or around it, or a place such as home that is never replaced.
+    OutputError
+        It is no zarr tree, or holds something that is no part of one; the message names it.
+    """
+    if path.is_symlink():
+        raise OutputError(
+            f"{path}: is a link, which is never overwritten: remove it, or name what it points to"
+        )
+    if (
+        path in (Path.home(), Path("/"), Path.cwd())
+        or Path.cwd().is_relative_to(path)
+        or os.path.ismount(path)
+    ):
+        raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
+    if (
+        source is not None
+        and os.path.exists(source)
+        and Path(os.path.realpath(source)).is_relative_to(path.resolve())
+    ):
+        raise UsageError(f"{path}: holds the source {source}: write elsewhere")
+    if not path.is_dir():
+        raise OutputError(f"{path}: is not a folder: only a zarr store is overwritten; remove it by hand")
+    if not _is_root(path):
+        raise OutputError(f"{path}: is no zarr store (no group or array at its root): remove it by hand")
+    alien = _alien(path)
+    if alien is not None:
+        raise OutputError(
+            f"{alien}: is no part of the zarr store {path}: move it away, or remove the store by hand"
+        )
+
+
+def _is_root(path: Path) -> bool:
+    return any(document.get("zarr_format") in (2, 3) for document in map(_document, _metadata(path)))
+
+
+def _metadata(folder: Path) -> list[Path]:
+    return [folder / name for name in ("zarr.json", ".zarray", ".zgroup") if (folder / name).is_file()]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return a metadata document, or an empty one for what is none."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _alien(folder: Path) -> Path | None:
+    """Return the first entry in or below the node ``folder`` that is not zarr's, or None."""
+    if (grid := _grid(folder)) is not None:
+        return _alien_in_array(folder, grid)
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        path = Path(entry.path)
+        if entry.is_symlink():
+            return path
+        if entry.is_file():
+            if entry.name not in METADATA and not (folder.name == "OME" and entry.name in OME_XML):
+                return path
+        elif not _metadata(path) and entry.name != "OME":
+            return path  # a folder that is no node of the tree
+        elif (found := _alien(path)) is not None:
+            return found
+    return None
+
+
+def _grid(folder: Path) -> tuple[int, ...] | None:
+    """Return how many chunks the array in ``folder`` has along each axis; None for a group."""
+    for document in map(_document, _metadata(folder)):
+        if "shape" in document:
+            try:
+                chunks = document.get("chunks") or document["chunk_grid"]["configuration"]["chunk_shape"]
+                return tuple(max(1, -(-n // c)) for n, c in zip(document["shape"], chunks, strict=True))
+            except (KeyError, TypeError, ValueError, ZeroDivisionError):
+                return ()  # no chunk fits such an array: whatever lies there is not ours to remove
+    return None
+
+
+def _alien_in_array(folder: Path, grid: tuple[int, ...]) -> Path | None:
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        for name in sorted(folders):
+            parts = (here / name).relative_to(folder).parts
+            if (here / name).is_symlink() or not all(_is_part(i, part) for i, part in enumerate(parts)):
+                return here / name
+        for name in sorted(files):
+            path = here / name
+            if not (here == folder and name in METADATA) and (
+                path.is_symlink() or not _is_chunk(path, folder, grid)
+            ):
+                return path
+    return None
+
+
+def _is_part(position: int, part: str) -> bool:
+    return part.isdecimal() or (position == 0 and part == "c")
+
+
+def _is_chunk(path: Path, folder: Path, grid: tuple[int, ...]) -> bool:
+    """Return whether the name of ``path`` is the key of a chunk that the array has."""
+    key = "/".join(path.relative_to(folder).parts).replace(".", "/").split("/")
+    index = key[1:] if key[0] == "c" else key
+    if not all(part.isdecimal() for part in index):
+        return False
+    return len(index) == len(grid) and all(int(i) < n for i, n in zip(index, grid, strict=True))
