@@ -1,0 +1,238 @@
+"""Inside the budget: measured peak <= planned peak <= ``memory``, in a process of its own for each reader.
+
+The sources are some hundred megabytes decoded and the budgets small, so that pixels decide and not imports.
+A child resets the kernel's high-water mark once bigimg is imported, converts, and tells what it reached.
+``BIGIMG_TEST_MEMORY=1 pytest -s`` prints the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bigimg.types import Array, Shape
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the high-water mark of memory is Linux's to tell"
+)
+
+CHILD = """\
+import json, sys
+import numpy as np
+from bigimg.converting import convert_to_store
+from bigimg.demo import SlideReader
+
+def reset():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+def lazy():
+    import dask.array as da
+    return da.random.default_rng(0).integers(0, 4000, (256, 1024, 512), np.uint16, chunks=(64, 512, 512))
+
+source, target, asked = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+if source == "dask":
+    source = lazy()
+elif source.startswith("slide"):
+    source = SlideReader(*map(int, source[5:].split("x")))
+reset()
+plan = convert_to_store(source, target, progress=False, **asked).plan
+print(json.dumps({
+    "measured": peak(), "planned": plan.peak_bytes, "budget": plan.budget_bytes,
+    "read": plan.traversal.kind, "workers": plan.workers, "bands": plan.bands,
+    "lines": {line.name: round(line.bytes / 1e6) for line in plan.memory},
+}))
+"""
+
+
+def measured(source: str | Path, target: Path, **asked: object) -> dict[str, Any]:
+    """Convert in a child and return what it planned and what it reached."""
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(source), str(target), json.dumps(asked)],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    found: dict[str, Any] = json.loads(child.stdout)
+    return found
+
+
+def picture(shape: Shape, dtype: str = "u1") -> Array:
+    """Return seeded pixels that compress like a scan: a texture, repeated with a slope."""
+    rng = np.random.default_rng(0)
+    texture = rng.integers(0, 40, [min(n, 256) for n in shape], np.uint8).astype(dtype)
+    tiled = np.tile(texture, [-(-n // m) for n, m in zip(shape, texture.shape, strict=True)])
+    return tiled[tuple(slice(0, n) for n in shape)]
+
+
+def slope(rows: slice) -> Array:
+    return (np.arange(rows.start, rows.stop) // 64 % 200).astype(np.uint8)
+
+
+def tiff(path: Path, shape: Shape, dtype: str = "u1", **options: object) -> None:
+    import tifffile
+
+    tifffile.imwrite(path, picture(shape, dtype), **options)
+
+
+def png(path: Path, shape: Shape) -> None:
+    """Write a streamed PNG, rows filtered by none."""
+    height, width, channels = shape
+    band = picture((256, width, channels)).reshape(256, -1)
+    lines = np.zeros((256, width * channels + 1), np.uint8)
+    lines[:, 1:] = band
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.write(
+            chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0))
+        )
+        deflate = zlib.compressobj(1)
+        for top in range(0, height, 256):
+            lines[:, 1::channels] = (band[:, ::channels] + slope(slice(top, top + 256))[:, None]).astype(
+                np.uint8
+            )
+            file.write(chunk(b"IDAT", deflate.compress(lines[: height - top].tobytes())))
+        file.write(chunk(b"IDAT", deflate.flush()) + chunk(b"IEND", b""))
+
+
+def interlaced_png(path: Path, shape: Shape) -> None:
+    import pyvips
+
+    pyvips.Image.new_from_array(picture(shape)).pngsave(str(path), interlace=True, compression=1)
+
+
+def jpeg(path: Path, shape: Shape) -> None:
+    from PIL import Image
+
+    Image.fromarray(picture(shape)).save(path, quality=80)
+
+
+def nifti(path: Path, shape: Shape, dtype: str) -> None:
+    import nibabel
+
+    nibabel.Nifti1Image(picture(shape, dtype), np.diag([0.5, 0.5, 2, 1])).to_filename(path)
+
+
+def zipped_nifti(path: Path, shape: Shape, dtype: str) -> None:
+    from isal import igzip
+
+    plain = path.with_suffix("")
+    nifti(plain, shape, dtype)
+    with open(plain, "rb") as file, igzip.open(path, "wb", compresslevel=0) as out:
+        while block := file.read(1 << 24):
+            out.write(block)
+    plain.unlink()
+
+
+def npy(path: Path, shape: Shape, dtype: str) -> None:
+    np.save(path, picture(shape, dtype))
+
+
+def zarr_array(path: Path, shape: Shape, dtype: str, chunks: Shape) -> None:
+    import zarr
+
+    zarr.create_array(path, data=picture(shape, dtype), chunks=chunks)
+
+
+CASES: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] = {
+    # why: (source, how it is made, options)
+    "tiles, deflate": (
+        "a.tif",
+        lambda p: tiff(p, (9000, 9000, 3), tile=(512, 512), compression="zlib", compressionargs={"level": 1}),
+        {"memory": "384MB"},
+    ),
+    "tiles, plain": ("a.tif", lambda p: tiff(p, (10000, 12000, 3), tile=(256, 256)), {"memory": "384MB"}),
+    "strips, plain": ("a.tif", lambda p: tiff(p, (10000, 12000, 3), rowsperstrip=64), {"memory": "384MB"}),
+    "strips, deflate": (
+        "a.tif",
+        lambda p: tiff(p, (9000, 9000, 3), rowsperstrip=64, compression="zlib", compressionargs={"level": 1}),
+        {"memory": "512MB"},
+    ),
+    "uint16 volume": (
+        "a.tif", lambda p: tiff(p, (192, 1024, 1024), "u2", photometric="minisblack"), {"memory": "384MB"},
+    ),
+    "float64 volume": ("a.tif", lambda p: tiff(p, (64, 1024, 512), "f8"), {"memory": "512MB"}),
+    "png": ("a.png", lambda p: png(p, (10000, 10000, 3)), {"memory": "512MB"}),
+    "png through scratch": ("a.png", lambda p: png(p, (4500, 40000, 3)), {"memory": "384MB"}),
+    "png, interlaced": ("a.png", lambda p: interlaced_png(p, (5000, 6000, 3)), {"memory": "384MB"}),
+    "jpeg": ("a.jpg", lambda p: jpeg(p, (9000, 9000, 3)), {"memory": "512MB"}),
+    "nifti": ("a.nii", lambda p: nifti(p, (512, 512, 400), "i2"), {"memory": "384MB"}),
+    "nifti, gzip": ("a.nii.gz", lambda p: zipped_nifti(p, (512, 512, 400), "i2"), {"memory": "512MB"}),
+    "nifti, float64, gzip": ("a.nii.gz", lambda p: zipped_nifti(p, (320, 320, 256), "f8"), {"memory": "512MB"}),
+    "npy": ("a.npy", lambda p: npy(p, (10000, 12000), "u2"), {"memory": "256MB"}),
+    "labels by mode": (
+        "a.npy", lambda p: npy(p, (256, 512, 512), "u4"), {"memory": "512MB", "kind": "labels"},
+    ),
+    "gaussian": ("a.npy", lambda p: npy(p, (10000, 12000), "u2"), {"memory": "384MB", "method": "gaussian"}),
+    "zarr": ("a.zarr", lambda p: zarr_array(p, (256, 1024, 512), "u2", (64, 128, 128)), {"memory": "512MB"}),
+    "zarr, large chunks": (
+        "a.zarr", lambda p: zarr_array(p, (256, 1024, 512), "u2", (16, 1024, 512)), {"memory": "512MB"},
+    ),
+    "dask": ("dask", None, {"memory": "512MB"}),
+    "virtual slide": ("slide16384x16384", None, {"memory": "256MB"}),
+}  # fmt: skip
+
+NIGHTLY: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] = {
+    "the png of the lesson, 17360 x 18701": (
+        "a.png", lambda p: png(p, (17360, 18701, 3)), {"memory": "512MB"},
+    ),
+    "3.2 GB of tiles": (
+        "a.tif", lambda p: tiff(p, (32768, 32768, 3), tile=(512, 512)), {"memory": "384MB"},
+    ),
+    "30 GB without a file": ("slide100000x100000", None, {"memory": "512MB"}),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose content is gone after the test: pytest keeps three runs of these gigabytes otherwise."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def check(
+    case: tuple[str, Callable[[Path], None] | None, dict[str, object]], name: str, folder: Path
+) -> None:
+    source, make, asked = case
+    path: str | Path = source
+    if make is not None:
+        path = folder / source
+        make(path)
+    found = measured(path, folder / "out.ome.zarr", **asked)
+    if os.environ.get("BIGIMG_TEST_MEMORY"):
+        numbers = " | ".join(f"{found[key] / 1e6:5.0f}" for key in ("measured", "planned", "budget"))
+        how = f"{found['read']}, {found['workers']} workers, {found['bands']} bands"
+        print(f"\n| {name:24} | {numbers} | {how} | {found['lines']} |")
+    assert found["measured"] <= found["planned"], found
+    assert found["planned"] <= found["budget"], found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_measured_within_planned_within_budget(name: str, folder: Path):
+    check(CASES[name], name, folder)
+    if "scratch" in name:
+        assert not list(folder.glob("*scratch*"))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NIGHTLY)
+def test_the_same_for_gigabytes(name: str, folder: Path):
+    check(NIGHTLY[name], name, folder)
