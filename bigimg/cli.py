@@ -38,7 +38,8 @@ def main() -> None:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
     except _Stopped as stopped:
         word, code = STOPPED[stopped.args[0]]
-        _say(f"{word}; {'nothing is left behind' if len(stopped.args) == 1 else stopped.args[1]}", code)
+        rest = [*stopped.args[1:], *getattr(stopped, "__notes__", ()), "nothing is left behind"]
+        _say(f"{word}; {rest[0]}", code)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -162,8 +163,21 @@ def plan(source: str, target: str, as_json: bool, **asked: Any) -> None:
 @click.argument("target")
 @_shared(*CONVERSION)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
+@click.option("--overwrite", is_flag=True, help="Replace a store that is there, once the new one is whole.")
+@click.option("--sync/--no-sync", default=True, help="Have the store on the disk before it gets its name.")
 @_shared("json", "quiet")
-def convert(source: str, target: str, dry_run: bool, as_json: bool, quiet: bool, **asked: Any) -> None:
+def convert(
+    source: str,
+    target: str,
+    dry_run: bool,
+    resume: bool,
+    overwrite: bool,
+    sync: bool,
+    as_json: bool,
+    quiet: bool,
+    **asked: Any,
+) -> None:
     """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass."""
     from bigimg.converting import convert_to_store
     from bigimg.converting import plan as make
@@ -171,11 +185,24 @@ def convert(source: str, target: str, dry_run: bool, as_json: bool, quiet: bool,
     if dry_run:
         _print(make(source, target, **asked), as_json)
         return
-    result = convert_to_store(source, target, progress=not quiet, **asked)
+    result = convert_to_store(
+        source, target, progress=not quiet, resume=resume, overwrite=overwrite, sync=sync, **asked
+    )
     if as_json:
         _print(result, as_json)
     elif not quiet:
         click.echo(_summary(result), err=True)
+
+
+@cli.command()
+@click.argument("folder", default=".")
+@click.option("--remove", is_flag=True, help="Remove what is listed.")
+@_shared("json")
+def clean(folder: str, remove: bool, as_json: bool) -> None:
+    """List what interrupted runs left in FOLDER, with sizes; remove it when told to."""
+    from bigimg.conversion.leftovers import clean as find
+
+    _print(find(folder, remove=remove), as_json)
 
 
 def _summary(result: Result) -> str:

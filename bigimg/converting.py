@@ -96,6 +96,9 @@ def convert(
     series: int | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
     **asked: Any,
 ) -> xr.DataTree:
     """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
@@ -109,16 +112,29 @@ def convert(
     progress : bool or callable, optional
         None draws a bar on a terminal; True prints lines where there is none; a callable gets each
         :class:`~bigimg.conversion.progress.Progress`.
+    resume : bool
+        Go on from what an earlier run on the same target left when it was interrupted.
+    overwrite : bool
+        Let the new store take the place of an older one, once the new one is whole.
+    sync : bool
+        Have everything on the disk before the store gets its name.
 
     Raises
     ------
-    BudgetError, InputError, OutputError, UsageError, WorkerError
+    BudgetError, InputError, UsageError
         Nothing is left behind.
+    OutputError, WorkerError
+        Nothing under the name of the target; what was done is kept beside it, to go on from.
+    ResumeError
+        What an earlier run left is of another source or of other options.
     """
     import bigimg.accessor  # noqa: F401  (this call returns an array: it brings the accessor)
     from bigimg.opening import open_pyramid
 
-    convert_to_store(source, target, series=series, executor=executor, progress=progress, **asked)
+    convert_to_store(
+        source, target, series=series, executor=executor, progress=progress, resume=resume,
+        overwrite=overwrite, sync=sync, **asked,
+    )  # fmt: skip
     return open_pyramid(target)
 
 
@@ -142,16 +158,24 @@ def convert_to_store(
     series: int | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
     **asked: Any,
 ) -> Result:
     """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
     reader = open_source(source, series=series)
     try:
-        return run(_planned(reader, target, options(**asked)), reader, executor=executor, progress=progress)
+        plan = _planned(reader, target, options(**asked), overwrite=overwrite)
+        return run(
+            plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync
+        )
     finally:
         reader.close()
 
 
-def _planned(reader: Reader, target: str | os.PathLike[str], asked: Any) -> ConversionPlan:
-    checked_target(target, reader.source)
+def _planned(
+    reader: Reader, target: str | os.PathLike[str], asked: Any, *, overwrite: bool = False
+) -> ConversionPlan:
+    checked_target(target, reader.source, overwrite=overwrite)
     return make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)

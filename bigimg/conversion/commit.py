@@ -160,10 +160,10 @@ def staged(
             try:
                 yield staging
             except BaseException as error:
-                if identity is None or (
-                    isinstance(error, BigimgError) and not isinstance(error, OutputError)
-                ):
+                if identity is None or isinstance(error, HOPELESS):
                     discard(folder)
+                else:
+                    error.add_note(f"what was done is kept in {folder}; run the same command again to go on")
                 raise
             _commit(staging, overwrite=overwrite, sync=sync, source=source)
             discard(folder)

@@ -223,7 +223,9 @@ def test_a_source_through_scratch_gives_the_same_tree(tmp_path):
     needed = make_plan(
         "a", "b", reader.spec, PNG, options(memory="1GB", **tight), resident=RESIDENT
     ).peak_bytes
-    result = converted(reader, tmp_path / "scratch" / "x.ome.zarr", memory=needed - 256 * 36_000 - 1_000_000, **tight)
+    result = converted(
+        reader, tmp_path / "scratch" / "x.ome.zarr", memory=needed - 256 * 36_000 - 1_000_000, **tight
+    )
     assert result.plan.traversal.kind == "scratch"
     starts = [region[1].start for region in reader.regions]
     assert starts == sorted(set(starts))

@@ -1,0 +1,93 @@
+"""What runs that were killed left beside their targets: find it, size it, remove it when told to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigimg.conversion.commit import discard, read_owner
+from bigimg.errors import InputNotFoundError, OutputError
+from bigimg.planning.memory import human_bytes
+from bigimg.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A staging folder of ours that no run holds."""
+
+    folder: str
+    target: str
+    """Name of the store that it was to become."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """All of one folder. Print it, or take :meth:`to_dict`."""
+
+    where: str
+    found: tuple[Leftover, ...]
+    removed: bool
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return {
+            "where": self.where,
+            "removed": self.removed,
+            "found": [
+                {"folder": left.folder, "target": left.target, "size_bytes": left.size_bytes}
+                for left in self.found
+            ],
+        }
+
+    def __str__(self) -> str:
+        if not self.found:
+            return f"{self.where}: nothing of bigimg's is left over"
+        lines = [
+            f"{human_bytes(left.size_bytes):>8}  {left.folder} (for {left.target})" for left in self.found
+        ]
+        last = "removed" if self.removed else "run the conversion again to go on, or clean --remove to remove"
+        return "\n".join((*lines, last))
+
+
+def clean(folder: str | os.PathLike[str], *, remove: bool = False) -> Leftovers:
+    """Return what interrupted runs left in ``folder``, and remove it when ``remove`` says so.
+
+    Only folders with our owner file that no run has locked; nothing else is looked at, nothing below.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder.
+    """
+    where = Path(folder)
+    if not where.is_dir():
+        raise InputNotFoundError(f"{folder}: is no folder: name the one that holds the targets")
+    found = []
+    for path in sorted(where.glob(".*.bigimg")):
+        left = _held(path, remove=remove)
+        if left is not None:
+            found.append(left)
+    return Leftovers(os.fspath(folder), tuple(found), remove)
+
+
+def _held(path: Path, *, remove: bool) -> Leftover | None:
+    """Return the leftover at ``path``, or None when it is not ours or a run is at work in it."""
+    if path.is_symlink() or not path.is_dir():
+        return None
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        owner = read_owner(path)
+        if owner is None:
+            return None
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        if remove:
+            discard(path)
+        return Leftover(str(path), str(owner.get("target")), size)
+    except (BlockingIOError, OutputError):
+        return None
+    finally:
+        os.close(lock)
