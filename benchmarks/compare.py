@@ -109,7 +109,7 @@ def machine() -> dict[str, str]:
         "processor": f"{len(os.sched_getaffinity(0))} cores of {model}",
         "memory": f"{memory / 1e9:.0f} GB",
         "system": f"{os.uname().sysname} {os.uname().release}",
-        "python": sys.version.split()[0],
+        "python": f"Python {sys.version.split()[0]}",
     }
 
 

@@ -3,8 +3,8 @@
     python ngff_zarr_volume.py SOURCE TARGET
 
 Levels are ours: four, each of means of 2 x 2 x 2 voxels (by default it stops after one). ``ITKWASM_BIN_SHRINK`` is the
-fastest of its methods: 19 s and 34 CPU-s where ``DASK_BIN_SHRINK`` took 21 s and 31, and its default, a Gaussian, 67 s and
-87 and three times the memory. The file is mapped into memory, the cheapest way to read it.
+fastest of its methods: 19 s where ``DASK_BIN_SHRINK`` took 21 s, and its default, a Gaussian, 67 s and three times the
+memory. The file is mapped into memory, the cheapest way to read it.
 """
 
 import sys

@@ -38,6 +38,10 @@ class Format:
     """Whether the first 4 KiB and the file name in lower case are of this format."""
     library: str
     """The package that decodes it."""
+    access: str = "random"
+    """How its pixels are had, for the list of formats: ``random``, ``sequential``, ``whole``, and when."""
+    extra: str | None = None
+    """The extra of bigimg that is needed beside ``library`` for some of its files."""
 
 
 BUILT_IN = (
@@ -48,8 +52,17 @@ BUILT_IN = (
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"),
         sniffing.is_tiff,
         "tifffile",
+        access="random; whole when one large segment is compressed",
     ),
-    Format("png", "PNG", "bigimg.readers.vips:open_png", (".png",), sniffing.is_png, "pyvips"),
+    Format(
+        "png",
+        "PNG",
+        "bigimg.readers.vips:open_png",
+        (".png",),
+        sniffing.is_png,
+        "pyvips",
+        access="sequential; whole when interlaced",
+    ),
     Format(
         "jpeg",
         "JPEG",
@@ -57,6 +70,7 @@ BUILT_IN = (
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         sniffing.is_jpeg,
         "pyvips",
+        access="sequential; whole when progressive",
     ),
     Format(
         "nifti",
@@ -65,6 +79,7 @@ BUILT_IN = (
         (".nii", ".nii.gz", ".hdr", ".img"),
         sniffing.is_nifti,
         "nibabel",
+        access="random; sequential behind gzip",
     ),
     Format("npy", "numpy array", "bigimg.readers.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
@@ -78,6 +93,7 @@ BUILT_IN = (
         ),
         sniffing.is_picture,
         "pillow",
+        access="whole, or sequential frames of an animation",
     ),
 )
 """The formats that come with bigimg, in the order in which they are asked."""
