@@ -12,8 +12,15 @@ import numpy as np
 from bigimg.conversion.commit import write_json
 from bigimg.geometry.chunks import is_color
 from bigimg.omezarr.codecs import CODECS
-from bigimg.omezarr.manifest import write_manifest, write_statistics
-from bigimg.omezarr.metadata import array_metadata, group_metadata, image_attributes
+from bigimg.omezarr.manifest import (
+    PROVENANCE,
+    ROOT,
+    provenance_document,
+    write_file,
+    write_manifest,
+    write_statistics,
+)
+from bigimg.omezarr.metadata import array_metadata, dumps, group_metadata, image_attributes
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
@@ -40,8 +47,7 @@ def write_metadata(
         "bigimg": __version__,
         "system": platform.platform(),
     }
-    write_json(root / "bigimg" / "provenance" / "zarr.json", group_metadata(provenance))
-    write_manifest(root, records)
+    write_file(root / PROVENANCE, provenance_document(provenance))
     attributes = image_attributes(
         spec,
         [p.level for p in plan.levels],
@@ -49,7 +55,9 @@ def write_metadata(
         name=Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome"),
         window=_windows(plan, counted, statistics),
     )
-    write_json(root / "zarr.json", group_metadata(attributes))
+    document = dumps(group_metadata(attributes))
+    write_manifest(root, records, document)
+    write_file(root / ROOT, document)
     return statistics
 
 

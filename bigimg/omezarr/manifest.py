@@ -4,7 +4,8 @@
     bigimg/histogram             counts of shape (channels, bins)
     bigimg/manifest/zarr.json    a group; its attributes hold length and crc32c of all small objects
     bigimg/manifest/<level>      length and checksum of every object of a level, shape (*grid, 2)
-    bigimg/provenance            a group for time, host and version; in no manifest, for it differs each time
+    bigimg/provenance            a group for time, host and version; in no manifest, for it differs each time,
+                                 so it holds the crc32c of its other attributes itself
 
 Each array is one chunk, bytes and crc32c, written without zarr and readable with it. What the checksum of a
 shard covers is said at the head of :mod:`~bigimg.omezarr.shard`; that of a small object covers its bytes without
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
+from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata, plain_array_metadata
 from bigimg.omezarr.parse import parse_array
-from bigimg.omezarr.shard import ShardLayout, object_key, read_record
+from bigimg.omezarr.shard import object_key
 from bigimg.types import Array, Json
 
 GROUP = "bigimg"
 HISTOGRAM = "bigimg/histogram"
+PROVENANCE = "bigimg/provenance/zarr.json"
+ROOT = "zarr.json"
+"""Of the image: written after the manifest that lists it."""
 SMALL_TYPES = ("uint64", "int64")
 """Types of the arrays kept here."""
 
@@ -122,7 +126,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- the manifest
 
 
-def write_manifest(root: Path, records: Mapping[int, Array]) -> None:
+def write_manifest(root: Path, records: Mapping[int, Array], document: bytes) -> None:
     """Write the manifest of the store ``root``, after everything that it lists.
 
     Parameters
@@ -131,10 +135,12 @@ def write_manifest(root: Path, records: Mapping[int, Array]) -> None:
         The store; arrays of levels and statistics are there, the root ``zarr.json`` is not.
     records : mapping of int to ndarray of shape (*grid, 2)
         For each level the length and checksum of every shard.
+    document : bytes
+        What the root ``zarr.json`` will be: its spacing and scaling must not change unnoticed either.
     """
     for level, rows in records.items():
         write_array(root / MANIFEST / str(level), np.asarray(rows, np.uint64))
-    objects: dict[str, Json] = {}
+    objects: dict[str, Json] = {ROOT: [len(document), _checksum(ROOT, document)]}
     for path in _small_objects(root, records):
         data = path.read_bytes()
         key = path.relative_to(root).as_posix()
@@ -217,39 +223,26 @@ def check_small(root: Path, key: str, record: tuple[int, int]) -> None:
         raise CorruptChunk(f"{root / key}: the checksum is not that of the manifest; restore the object")
 
 
-def find_damage(
-    root: Path, manifest: Manifest, layouts: Mapping[int, ShardLayout]
-) -> Iterator[IntegrityError]:
-    """Yield one error for each object that is lost, cut, changed, in another's place, or not listed.
+def provenance_document(attributes: Mapping[str, Json]) -> bytes:
+    """Return the ``zarr.json`` of the provenance, which no manifest lists: it vouches for itself."""
+    crc = google_crc32c.value(dumps(attributes))
+    return dumps(group_metadata({**attributes, "crc32c": crc}))
 
-    Reads every byte of the store, one chunk at a time.
 
-    Parameters
-    ----------
-    layouts : mapping of int to ShardLayout
-        Of the levels.
+def check_provenance(root: Path) -> None:
+    """Compare the provenance with its own checksum.
+
+    Raises
+    ------
+    MissingChunk, CorruptChunk
+        It is gone, or has other bytes than were written.
     """
-    wanted = set(manifest.objects)
-    for key, record in manifest.objects.items():
-        try:
-            check_small(root, key, record)
-        except IntegrityError as error:
-            yield error
-    for level, rows in manifest.levels.items():
-        for index in np.ndindex(*rows.shape[:-1]):
-            wanted.add(f"{level}/{object_key(index)}")
-            try:
-                found = read_record(root / str(level), index, layouts[level])
-                if (found.length, found.crc32c) != (int(rows[index][0]), int(rows[index][1])):
-                    path = root / str(level) / object_key(index)
-                    raise CorruptChunk(f"{path}: holds other pixels than were written; restore the object")
-            except IntegrityError as error:
-                yield error
-    for folder in (*map(str, manifest.levels), MANIFEST, HISTOGRAM):
-        for path in sorted((root / folder).rglob("*")):
-            key = path.relative_to(root).as_posix()
-            if path.is_file() and key not in wanted and key != f"{MANIFEST}/zarr.json":
-                yield IntegrityError(f"{path}: is not in the manifest; remove it, bigimg did not write it")
+    data = _read(root / PROVENANCE)
+    attributes = _read_json(root / PROVENANCE).get("attributes")
+    kept = dict(attributes) if isinstance(attributes, dict) else {}
+    kept.pop("crc32c", None)
+    if data != provenance_document(kept):
+        raise CorruptChunk(f"{root / PROVENANCE}: the checksum in it is not its own; restore the object")
 
 
 # ------------------------------------------------------------------------------------------------- statistics

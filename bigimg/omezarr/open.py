@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk, UsageError
 from bigimg.geometry.axes import ORDER
-from bigimg.omezarr.manifest import check_small, read_objects
+from bigimg.omezarr.manifest import ROOT, check_small, read_objects
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
@@ -271,6 +271,10 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     IntegrityError
         The store says that it has one, and it is gone or does not match.
     """
+    objects = None if tree.folder is None else read_objects(tree.folder / group)
+    if tree.folder is not None and objects is not None and ROOT in objects:
+        # Before anything the root says is believed, and also when it no longer says that there is a manifest.
+        check_small(tree.folder / group, ROOT, objects[ROOT])
     if image.own is None or image.own.manifest is None:
         return False
     where = tree.where(join(group, image.own.manifest))
@@ -280,7 +284,6 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
             raise gone
         return True
     root = tree.folder / group
-    objects = read_objects(root)
     if objects is None:
         raise gone
     for level in image.levels:

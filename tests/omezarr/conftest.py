@@ -13,7 +13,14 @@ from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, piece
 from bigimg.geometry.spec import RGB, ImageSpec
 from bigimg.omezarr.codecs import CODECS, CodecName
-from bigimg.omezarr.manifest import write_file, write_manifest, write_statistics
+from bigimg.omezarr.manifest import (
+    PROVENANCE,
+    ROOT,
+    provenance_document,
+    write_file,
+    write_manifest,
+    write_statistics,
+)
 from bigimg.omezarr.metadata import Version, array_metadata, dumps, group_metadata, image_attributes
 from bigimg.omezarr.shard import ShardLayout, write_shard
 from bigimg.types import Array, Shape
@@ -55,9 +62,11 @@ def make_store(
         [np.bincount(plane.ravel(), minlength=256) for plane in image.reshape(-1, spec.shape[-1])[:1]]
     )
     write_statistics(root, {"channels": [{"name": "R", "count": image.size, "min": 0}]}, counts)
-    write_manifest(root, records)
     attributes = image_attributes(spec, levels, method="nearest", name="noise", version=version)
-    write_file(root / "zarr.json", dumps(group_metadata(attributes)))
+    document = dumps(group_metadata(attributes))
+    write_file(root / PROVENANCE, provenance_document({"system": "a test"}))
+    write_manifest(root, records, document)
+    write_file(root / ROOT, document)
     return image
 
 

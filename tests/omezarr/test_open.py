@@ -243,6 +243,20 @@ def test_changed_array_metadata_is_noticed(ours: tuple[Path, Array]) -> None:
         open_store(ours[0])
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("0.25", "0.35"), ('"bigimg"', '"bigimh"'), ('"manifest"', '"manifesu"'), ('"kind": "image"', '"kind": "imagf"')],
+    ids=["spacing", "our block", "the manifest", "kind"],
+)  # fmt: skip
+def test_a_changed_root_is_noticed(before: str, after: str, ours: tuple[Path, Array]) -> None:
+    """One bit is enough to make a spacing wrong, or to make a store of ours one without promises."""
+    path = ours[0] / "zarr.json"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(CorruptChunk, match=r"zarr\.json: the checksum is not that of the manifest"):
+        open_store(ours[0])
+
+
 @pytest.mark.parametrize("place", ["zip", "memory"])
 def test_our_stores_elsewhere_still_say_what_is_lost(
     place: str, ours: tuple[Path, Array], tmp_path: Path

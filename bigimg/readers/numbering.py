@@ -1,0 +1,61 @@
+"""Natural order of file names, and what is odd about their numbering."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Sequence
+
+FEW = 5
+"""Gaps that are told one by one."""
+
+UNEVEN = 10
+"""From so many absent numbers a file on, names hold times or positions, which have no gaps."""
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Return the key that sorts ``name`` as people count: ``z2`` before ``z10``.
+
+    >>> sorted(["z10", "z2", "z1"], key=natural_key)
+    ['z1', 'z2', 'z10']
+    """
+    parts = re.split(r"(\d+)", name)  # text and digits take turns, so like meets like
+    return [int(part) if i % 2 else part.lower() for i, part in enumerate(parts)], name
+
+
+def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a person should know of how files in natural order are numbered; nothing when all is well.
+
+    >>> numbering_notes(["z1.tif", "z2.tif", "z5.tif"])
+    ('the numbering lacks 3-4 (2 planes); those that are there lie next to one another',)
+    """
+    stems = [os.path.splitext(os.path.basename(name))[0] for name in names]
+    patterns = {re.sub(r"\d+", "#", stem) for stem in stems}
+    if len(patterns) > 1:
+        some = ", ".join(repr(each) for each in sorted(patterns)[:FEW])
+        return (f"the names follow {len(patterns)} patterns ({some}), and are one stack in natural order",)
+    columns = [
+        column for column in zip(*(re.findall(r"\d+", s) for s in stems), strict=True) if len(set(column)) > 1
+    ]
+    if len(columns) > 1:
+        return (f"the names differ in {len(columns)} numbers, and are one stack in natural order",)
+    if not columns:
+        return ()
+    numbers = [int(text) for text in columns[0]]
+    steps = [b - a for a, b in itertools.pairwise(numbers)]
+    if min(steps) <= 0:
+        return ("the same number appears more than once in the names",)
+    step = math.gcd(*steps)
+    gaps = [(a + step, b - step) for a, b in itertools.pairwise(numbers) if b - a > step]
+    absent = sum((last - first) // step + 1 for first, last in gaps)
+    if not absent:
+        return ()
+    if absent > UNEVEN * len(numbers):
+        return ("the numbers in the names are unevenly spaced; planes lie next to one another",)
+    told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
+    return (
+        f"the numbering lacks {told} ({absent} plane{'s' * (absent > 1)}); "
+        "those that are there lie next to one another",
+    )
