@@ -301,7 +301,12 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 
 def _print(value: Any, as_json: bool) -> None:
     """Print a value of ours: as JSON, or for a person."""
-    click.echo(json.dumps(value.to_dict(), indent=2, ensure_ascii=False) if as_json else str(value))
+    if not as_json:
+        click.echo(str(value))
+        return
+    from bigimg.omezarr.metadata import strict
+
+    click.echo(json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ type DType = np.dtype[Any]
 type Shape = tuple[int, ...]
 type Region = tuple[slice, ...]
 """One slice an axis, with integer start and stop and step None."""
-type Json = None | bool | int | float | str | list[Json] | dict[str, Json]
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 """How a pixel of a coarse level is made from its window of finer ones."""

@@ -30,7 +30,16 @@ PLAN_KEYS = {
     "levels", "sweeps", "workers", "budget_bytes", "peak_bytes", "memory", "scratch_bytes", "files", "estimate",
     "notes",
 }  # fmt: skip
-CONVERT_KEYS = {"target", "seconds", "decoded_bytes", "stored_bytes", "objects", "levels", "statistics"}
+CONVERT_KEYS = {
+    "target",
+    "seconds",
+    "decoded_bytes",
+    "stored_bytes",
+    "objects",
+    "levels",
+    "blocks_resumed",
+    "statistics",
+}
 
 
 def called(*args: object) -> Result:
@@ -353,9 +362,19 @@ def test_4_the_disk_is_full(tmp_path: Path):
         found = bigimg("convert", tmp_path / "a.npy", small / "a.zarr", scratch=tmp_path)
         assert found.code == 4
         assert str(small / "a.zarr") in found.line
-        assert "No space left" in found.line
+        assert "needs about" in found.line
+        assert "4.1" in found.line
         assert "make room" in found.line
         assert [p.name for p in small.iterdir()] == ["mine.txt"]
+        subprocess.run(["mount", "-o", "remount,size=64m,nr_inodes=20", small], check=True)
+        found = bigimg("convert", tmp_path / "a.npy", small / "a.zarr", scratch=tmp_path)
+        assert found.code == 4
+        assert "No space left" in found.line
+        assert "make room and run the same command again" in found.line
+        assert sorted(p.name for p in small.iterdir()) == [".a.zarr.bigimg", "mine.txt"]
+        subprocess.run(["mount", "-o", "remount,nr_inodes=2000", small], check=True)
+        assert bigimg("convert", tmp_path / "a.npy", small / "a.zarr", scratch=tmp_path).code == 0
+        assert sorted(p.name for p in small.iterdir()) == ["a.zarr", "mine.txt"]
     finally:
         subprocess.run(["umount", small], check=True)
 
@@ -371,6 +390,9 @@ def test_4_a_file_may_not_grow(photo: Path, out: Path):
     assert child.returncode == 4, child.stderr
     assert "File too large" in child.stderr
     assert len(child.stderr.splitlines()) == 1
+    assert "run the same command again" in child.stderr
+    assert [p.name for p in out.iterdir()] == [".a.zarr.bigimg"]
+    assert bigimg("clean", out, "--remove", scratch=out.parent).code == 0
     assert not list(out.iterdir())
 
 
@@ -410,7 +432,9 @@ def test_a_signal_ends_it_with_one_line_and_nothing_left(
     """A slide of 30 GB would take minutes; the wait for the end is bounded, and generous."""
     child = start("demo", out / "a.zarr", "--size", "100000x100000", "-q", scratch=out.parent)
     deadline = time.monotonic() + 30
-    while not list(out.glob("a.zarr/0/**/*" if after == "the first object" else "a.zarr")):
+    while not list(
+        out.glob(".a.zarr.bigimg/store/0/**/*" if after == "the first object" else ".a.zarr.bigimg")
+    ):
         assert child.poll() is None, child.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -422,13 +446,18 @@ def test_a_signal_ends_it_with_one_line_and_nothing_left(
     assert not list(out.iterdir())
 
 
-def test_what_is_not_ours_survives_an_interrupt(out: Path):
-    child = start("demo", out / "a.zarr", "--size", "100000x100000", "-q", scratch=out.parent)
+def test_an_interrupted_file_is_gone_on_with(out: Path):
+    np.save(out.parent / "a.npy", np.random.default_rng(0).integers(0, 255, (20000, 20000), np.uint8))
+    child = start("convert", out.parent / "a.npy", out / "a.zarr", "-q", scratch=out.parent)
     deadline = time.monotonic() + 30
-    while not (out / "a.zarr" / "0").exists():
+    while not list(out.glob(".a.zarr.bigimg/store/0/c/1/*")):
         assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (out / "a.zarr" / "notes.txt").write_text("mine")
+        time.sleep(0.005)
     child.send_signal(signal.SIGINT)
-    assert ended(child, out.parent, timeout=10).code == 130
-    assert [str(p.relative_to(out)) for p in out.rglob("*")] == ["a.zarr", "a.zarr/notes.txt"]
+    found = ended(child, out.parent, timeout=10)
+    assert found.code == 130
+    assert "run the same command again to go on" in found.line
+    assert [p.name for p in out.iterdir()] == [".a.zarr.bigimg"]
+    again = bigimg("convert", "--json", out.parent / "a.npy", out / "a.zarr", scratch=out.parent)
+    assert again.json["blocks_resumed"] > 0
+    assert [p.name for p in out.iterdir()] == ["a.zarr"]

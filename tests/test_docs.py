@@ -201,7 +201,11 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         )
         return set(keys(json.loads(done.stdout)))
 
+    left = folder / ".b.ome.zarr.bigimg"
+    left.mkdir()
+    (left / "owner.json").write_text('{"bigimg": 1, "identity": null, "target": "b.ome.zarr"}')
     return {
+        "clean": of("clean", folder),
         "plan": of("plan", source, store),
         "convert": of("convert", source, store),
         "info": of("info", source) | of("info", store),
@@ -209,7 +213,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize("verb", ["info", "plan", "convert", "stats"])
+@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats"])
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:
     page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))
     assert set(re.findall(r"^\| `([^`]+)` \|", page[verb], re.MULTILINE)) == printed[verb]

@@ -89,7 +89,8 @@ def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: 
 
 def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
-    data = np.ascontiguousarray(data)
+    if data.strides[-1] != data.itemsize:  # colours side by side; rows of a band may lie apart
+        data = np.ascontiguousarray(data)
     partials = _statistics(job, data, block)
     return BlockResult(first_pixel(block), _write_levels(job, data, block), partials, data.nbytes)
 
@@ -149,4 +150,4 @@ def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Pa
         return [(0, of_channel(data))]
     first = block[job.channel_axis].start
     planes = np.moveaxis(data, job.channel_axis, 0)
-    return [(first + i, of_channel(np.ascontiguousarray(plane))) for i, plane in enumerate(planes)]
+    return [(first + i, of_channel(plane)) for i, plane in enumerate(planes)]

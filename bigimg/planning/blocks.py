@@ -150,6 +150,8 @@ def plan_traversal(spec: ImageSpec, access: Access, block: Shape) -> Traversal:
     if access.kind == "whole":
         return Traversal("blocks", block, 1.0)
     band = list(block)
+    if access.wide:
+        band[-1] = -(-spec.shape[-1] // block[-1]) * block[-1]
     times = [_times(*axis) for axis in zip(spec.shape, spec.chunks, band, strict=True)]
     while math.prod(times) > MOST_REREAD:
         worst = max(range(len(band)), key=lambda i: times[i])

@@ -167,13 +167,16 @@ def make_plan(
 def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
     """Yield what the budget may choose from, the fastest first."""
     blocks = min(workers, math.prod(draft.levels[0].objects))
+    by_blocks = Traversal("blocks", draft.sweeps[0].block, 1.0)
     for n in range(blocks, 0, -1):
         if draft.access.kind == "sequential":
             yield replace(draft, workers=n, bands=2)
             yield replace(draft, workers=n, bands=1)
         else:
             yield replace(draft, workers=n, bands=n)
-    if draft.traversal.kind == "bands":
+            if draft.access.wide:
+                yield replace(draft, workers=n, bands=n, traversal=by_blocks)
+    if draft.traversal.kind == "bands" and not draft.access.wide:
         scratch = Traversal("scratch", draft.sweeps[0].block, 1.0)
         for n in range(blocks, 0, -1):
             yield replace(draft, workers=n, bands=n, traversal=scratch, scratch_bytes=draft.spec.nbytes)
@@ -220,7 +223,7 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         lines.append(MemoryLine("read", readers * each, f"{readers} decoding at once"))
     else:
         piece = min(block * math.prod(first.level.step), block)
-        wide = 24 // itemsize if plan.method == "gaussian" else 1
+        wide = 32 // itemsize if plan.method == "gaussian" else 1
         held = block + piece * wide
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
     lines += [
@@ -244,7 +247,8 @@ def _refusal(plan: ConversionPlan, asked: Options, process: int) -> BudgetError:
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     largest = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, asked.memory
-    advice = f"use --memory {math.ceil(needed / 1e6)}MB"
+    # A few percent more, for what is resident differs a little from one run to the next.
+    advice = f"use --memory {math.ceil(needed * 1.03 / 1e6)}MB"
     smaller = _smaller(plan, asked, process)
     if smaller is not None:
         advice += " or " + smaller

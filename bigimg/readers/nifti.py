@@ -19,7 +19,7 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, natural_chunks
+from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip, gzip_errors, open_gzip
 from bigimg.types import DType, Json, Kind, Shape
 
@@ -86,9 +86,15 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
 def _reader(source: str, path: str, spec: ImageSpec, layout: _Layout) -> RawReader:
     dims, shape, dtype, offset = layout
     if _is_gzip(path):
-        access = Access("sequential", f"one gzip stream, {spec.dtype}", dims, STREAM_BYTES, READ_BYTES)
+        access = Access(
+            "sequential",
+            f"one gzip stream, {spec.dtype}",
+            dims,
+            fixed_bytes=STREAM_BYTES,
+            read_bytes=READ_BYTES,
+        )
         return RawReader(spec, access, source, RawGzip(path, offset=offset, shape=shape, dtype=dtype), dims)
-    access = Access("random", f"uncompressed, {spec.dtype}", dims, read_bytes=READ_BYTES)
+    access = Access("random", f"uncompressed, {spec.dtype}", dims, wide=is_wide(spec), read_bytes=READ_BYTES)
     return RawReader(spec, access, source, RawFile(path, offset=offset, shape=shape, dtype=dtype), dims)
 
 

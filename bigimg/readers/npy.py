@@ -15,7 +15,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays import colors, guess_dims, guessed
-from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, natural_chunks
+from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.types import DType, Shape
 
 
@@ -53,7 +53,9 @@ def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     )
     raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
     order = "Fortran" if fortran else "C"
-    access = Access("random", f"uncompressed, {order} order", lying, read_bytes=READ_BYTES)
+    access = Access(
+        "random", f"uncompressed, {order} order", lying, wide=is_wide(spec), read_bytes=READ_BYTES
+    )
     return RawReader(spec, access, source, raw, lying)
 
 

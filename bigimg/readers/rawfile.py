@@ -179,6 +179,15 @@ class RawReader:
         self.pixels.close()
 
 
+def is_wide(spec: ImageSpec) -> bool:
+    """Return whether a row is so short that reading a piece of it costs what reading all of it does.
+
+    Planes of a volume are cut four times along x by blocks of 256: with rows of 2 KB, each block would read
+    all four pieces and throw three away.
+    """
+    return "z" in spec.dims and spec.shape[-1] * spec.dtype.itemsize <= GAP_BYTES
+
+
 def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:
     """Return what is read at once of uncompressed pixels, for ``axes`` that the file has in order ``dims``.
 

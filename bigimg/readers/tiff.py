@@ -21,7 +21,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.rawfile import CHUNK, READ_BYTES
+from bigimg.readers.rawfile import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
@@ -181,6 +181,7 @@ class _Image:
             return Access(
                 "random",
                 "uncompressed",
+                wide=scheme.word == "strip" and is_wide(self.spec),
                 fixed_bytes=tables,
                 read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
             )

@@ -22,12 +22,11 @@ Orientation is undone with numpy views, not by libvips, which would do it in a s
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, cast
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pyvips
@@ -48,9 +47,6 @@ LIBRARY_BYTES = 36_000_000
 LINES = {"png": 100, "jpeg": 1000}
 """Rows that libvips holds while streaming. Beside the result of 600 rows of 4000, 17360 and 60000 RGB pixels were
 measured 26, 27 and 29 MB for PNG and 22, 55 and 94 MB for JPEG, import included; 76 MB in a tall JPEG of 17360."""
-
-TRIM_STRIPS = 16
-"""After so many strips freed memory goes back to the system: glibc kept 67 MB of a 7000 x 8000 PNG, 30 with it."""
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
@@ -103,7 +99,6 @@ class VipsReader:
         self._image: Any = None  # the libvips image being streamed
         self._stream: _Stream | None = None  # the file behind it
         self._last: tuple[int, Array] | None = None  # number and rows (y, x, c) of the strip decoded last
-        self._decoded = 0  # strips, since the reader was made
         self._frame: Array | None = None  # (y, x, c), oriented; only for ``whole``
         self._warned = False
 
@@ -206,9 +201,6 @@ class VipsReader:
                 f"{self.source}: the {self._codec.upper()} is damaged or cut: rows {top} to {top + rows - 1}"
                 f" of {self._height} cannot be decoded ({_reason(error)}); copy or download it again"
             ) from error
-        self._decoded += 1
-        if self._decoded % TRIM_STRIPS == 0 and _malloc_trim is not None:
-            _malloc_trim(0)
         strip: Array = np.frombuffer(data, self._dtype).reshape(rows, self._width, self._bands)
         strip = strip != 0 if self._mask else strip
         self._last = (index, strip)
@@ -338,14 +330,6 @@ class _Stream:
         self._file.close()
 
 
-def _find_malloc_trim() -> Callable[[int], int] | None:
-    """Return what gives freed memory back to the system, where the C library is glibc."""
-    try:
-        return cast("Callable[[int], int]", ctypes.CDLL(None).malloc_trim)
-    except (AttributeError, OSError, TypeError):
-        return None
-
-
 def _channels(bands: int, interpretation: str) -> tuple[Channel, ...]:
     if bands == 4 and interpretation == "cmyk":
         return tuple(Channel(name) for name in "CMYK")
@@ -357,6 +341,3 @@ def _reason(error: pyvips.Error) -> str:
     """Return the last words of libvips, which repeats itself over several lines, or may say nothing."""
     lines = [line.strip() for line in str(error.detail or "").splitlines() if line.strip()]
     return lines[-1] if lines else "libvips gives no reason"
-
-
-_malloc_trim = _find_malloc_trim()

@@ -295,17 +295,6 @@ def test_a_failed_run_leaves_nothing_and_touches_nothing_else(tmp_path, access):
     assert sorted(os.listdir(tmp_path)) == ["mine.txt"]
 
 
-def test_a_strangers_file_in_the_target_is_not_removed(tmp_path):
-    class Intruded(Broken):
-        def read(self, region):
-            (tmp_path / "x.ome.zarr" / "notes.txt").write_text("keep")
-            return super().read(region)
-
-    with pytest.raises(InputError):
-        converted(Intruded(noise((900, 500)), "yx"), tmp_path / "x.ome.zarr", chunks=32, shards=128)
-    assert [p.name for p in (tmp_path / "x.ome.zarr").rglob("*")] == ["notes.txt"]
-
-
 def test_targets_that_cannot_be_are_refused_before_a_read(tmp_path):
     (tmp_path / "there").mkdir()
     reader = CountingReader(noise((50, 50)), "yx")
