@@ -81,6 +81,16 @@ BUILT_IN = (
         "nibabel",
         access="random; sequential behind gzip",
     ),
+    Format(
+        "dicom",
+        "DICOM",
+        "bigimg.readers.dicom:open_dicom",
+        (".dcm", ".dicom", ".ima"),
+        sniffing.is_dicom,
+        "pydicom",
+        access="random; whole when deflated",
+        extra="dicom",
+    ),
     Format("npy", "numpy array", "bigimg.readers.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
         "pictures",

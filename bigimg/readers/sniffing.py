@@ -40,7 +40,6 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
 programs or only knows the name; DDS too, whose deep textures it cuts to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
-    ("DICOM", 128, (b"DICM",)),
     ("HDF5 (also Imaris and MINC 2)", 0, (b"\x89HDF\r\n\x1a\n",)),
     ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
@@ -63,7 +62,7 @@ _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("Git LFS pointer (run git lfs pull)", 0, (b"version https://git-lfs",)),
 )
 _OTHER_NAMES = {
-    ".dcm": "DICOM", ".mgh": "FreeSurfer MGH", ".mgz": "FreeSurfer MGH", ".brik": "AFNI", ".head": "AFNI",
+    ".mgh": "FreeSurfer MGH", ".mgz": "FreeSurfer MGH", ".brik": "AFNI", ".head": "AFNI",
     ".par": "Philips PAR/REC", ".rec": "Philips PAR/REC", ".mhd": "MetaImage", ".mha": "MetaImage",
     ".mrc": "MRC", ".map": "MRC", ".svg": "SVG", ".hdr": "Analyze 7.5", ".v": "ECAT",
 }  # fmt: skip
@@ -105,6 +104,12 @@ def is_tiff(head: bytes, name: str) -> bool:
 def is_png(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a PNG."""
     return head.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def is_dicom(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a DICOM; files from before 1993 lack the preamble, and then the name counts."""
+    old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
+    return old or (head[128:132] == b"DICM" and not is_tiff(head, name))
 
 
 def is_jpeg(head: bytes, name: str) -> bool:
