@@ -76,10 +76,14 @@ class RawFile:
         InputError
             The file ends within the region.
         """
-        descriptor = self._descriptor or self._open()
         result = np.empty(shape_of(region), self.dtype)
-        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
+        self.read_into(result, region)
         return as_native(result)
+
+    def read_into(self, result: Array, region: Region) -> None:
+        """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
+        descriptor = self._descriptor or self._open()
+        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
