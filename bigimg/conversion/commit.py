@@ -54,7 +54,7 @@ def made(path: Path) -> Iterator[Path]:
     OutputError
         The disk is full or cannot be written to; the message says what is free.
     """
-    with _explained(path):
+    with explained(path):
         begun = False
         try:
             _make(path)
@@ -79,7 +79,7 @@ def _make(path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what the system says of writing into an :class:`OutputError` with the place and the remedy."""
     try:
         yield
