@@ -114,6 +114,9 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "channels": click.option(
         "--channels", callback=lambda _, __, text: text.split(",") if text else None, help="Names, as in DAPI,GFP."
     ),
+    "keep_metadata": click.option(
+        "--keep-metadata", is_flag=True, help="Write also fields that may tell who was imaged."
+    ),
 }  # fmt: skip
 CONVERSION = (
     "memory",
@@ -126,6 +129,7 @@ CONVERSION = (
     "kind",
     "spacing",
     "channels",
+    "keep_metadata",
     "series",
 )
 

@@ -38,6 +38,7 @@ def plan(
     kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    keep_metadata: bool = False,
     series: int | None = None,
     probe: bool = True,
 ) -> ConversionPlan:
@@ -66,6 +67,8 @@ def plan(
         In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
+    keep_metadata : bool
+        Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     series : int, optional
         Which image of a file that holds several.
     probe : bool
@@ -79,7 +82,7 @@ def plan(
     """
     asked = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
-        kind=kind, spacing=spacing, channels=channels,
+        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
     )  # fmt: skip
     reader = open_source(source, series=series)
     try:
@@ -103,7 +106,8 @@ def convert(
     Parameters
     ----------
     source, target, series, **asked
-        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels.
+        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
+        keep_metadata.
     executor : concurrent.futures.Executor, optional
         Who runs the blocks; threads, or an active dask client, by default.
     progress : bool or callable, optional
