@@ -41,6 +41,8 @@ def plan(
     keep_metadata: bool = False,
     series: int | None = None,
     probe: bool = True,
+    insecure: bool = False,
+    max_download: int | str | None = None,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -73,6 +75,10 @@ def plan(
         Which image of a file that holds several.
     probe : bool
         Read and compress samples for a second, to estimate size and time.
+    insecure : bool
+        Take any certificate of a server; warned of.
+    max_download : int or str, optional
+        The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def plan(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
     )  # fmt: skip
-    reader = open_source(source, series=series)
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
         made = _planned(reader, target, asked)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
@@ -107,7 +113,7 @@ def convert(
     ----------
     source, target, series, **asked
         As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata.
+        keep_metadata, insecure, max_download.
     executor : concurrent.futures.Executor, optional
         Who runs the blocks; threads, or an active dask client, by default.
     progress : bool or callable, optional
@@ -146,10 +152,14 @@ def convert_to_store(
     series: int | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
     **asked: Any,
 ) -> Result:
     """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
-    reader = open_source(source, series=series)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, progress=progress
+    )
     try:
         return run(_planned(reader, target, options(**asked)), reader, executor=executor, progress=progress)
     finally:
