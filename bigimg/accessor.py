@@ -16,6 +16,7 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import axis_codes
 from bigimg.opening import image_of
 from bigimg.readers import coordinates
+from bigimg.readers.dicom_tags import Tags
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ class ImageAccessor:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The file's own fields under their own names."""
-        meta: Mapping[str, Any] = self._img.attrs.get("meta", {})
-        return meta
+        """The file's own fields under their own names; those of DICOM by their numbers too, as ``0008,0070``."""
+        return Tags({**self._img.attrs.get("meta", {}), **self._img.attrs.get("private", {})})
 
     @property
     def kind(self) -> str:

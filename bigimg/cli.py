@@ -96,6 +96,16 @@ def _lengths(
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def _insecure(_: click.Context, __: click.Parameter, asked: bool) -> bool:
+    """Say once, as a line of ours, what the library would warn of in Python's way."""
+    if asked:
+        import warnings
+
+        warnings.filterwarnings("ignore", ".*certificates are not checked", UserWarning)
+        click.echo("bigimg: certificates of servers are not checked (--insecure)", err=True)
+    return asked
+
+
 OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
@@ -115,6 +125,13 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "channels": click.option(
         "--channels", callback=lambda _, __, text: text.split(",") if text else None, help="Names, as in DAPI,GFP."
     ),
+    "insecure": click.option(
+        "--insecure", is_flag=True, callback=_insecure, help="Take any certificate of a server."
+    ),
+    "max_download": click.option("--max-download", metavar="SIZE", help="The most to fetch or unzip; 10GB by default."),
+    "keep_metadata": click.option(
+        "--keep-metadata", is_flag=True, help="Write also fields that may tell who was imaged."
+    ),
 }  # fmt: skip
 CONVERSION = (
     "memory",
@@ -127,7 +144,10 @@ CONVERSION = (
     "kind",
     "spacing",
     "channels",
+    "keep_metadata",
     "series",
+    "insecure",
+    "max_download",
 )
 
 
@@ -139,12 +159,12 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("source")
-@_shared("series", "json")
-def info(source: str, series: int | None, as_json: bool) -> None:
+@_shared("series", "insecure", "max_download", "json")
+def info(source: str, as_json: bool, **asked: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
     from bigimg.opening import info as describe
 
-    _print(describe(source, series=series), as_json)
+    _print(describe(source, **asked), as_json)
 
 
 @cli.command()

@@ -38,8 +38,11 @@ def plan(
     kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    keep_metadata: bool = False,
     series: int | None = None,
     probe: bool = True,
+    insecure: bool = False,
+    max_download: int | str | None = None,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -66,10 +69,16 @@ def plan(
         In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
+    keep_metadata : bool
+        Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     series : int, optional
         Which image of a file that holds several.
     probe : bool
         Read and compress samples for a second, to estimate size and time.
+    insecure : bool
+        Take any certificate of a server; warned of.
+    max_download : int or str, optional
+        The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
 
     Raises
     ------
@@ -79,9 +88,9 @@ def plan(
     """
     asked = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
-        kind=kind, spacing=spacing, channels=channels,
+        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
     )  # fmt: skip
-    reader = open_source(source, series=series)
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
         made = _planned(reader, target, asked)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
@@ -106,7 +115,8 @@ def convert(
     Parameters
     ----------
     source, target, series, **asked
-        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels.
+        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
+        keep_metadata, insecure, max_download.
     executor : concurrent.futures.Executor, optional
         Who runs the blocks; threads, or an active dask client, by default.
     progress : bool or callable, optional
@@ -161,10 +171,14 @@ def convert_to_store(
     resume: bool = True,
     overwrite: bool = False,
     sync: bool = True,
+    insecure: bool = False,
+    max_download: int | str | None = None,
     **asked: Any,
 ) -> Result:
     """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
-    reader = open_source(source, series=series)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, progress=progress
+    )
     try:
         plan = _planned(reader, target, options(**asked), overwrite=overwrite)
         return run(

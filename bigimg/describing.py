@@ -113,6 +113,8 @@ def _format(reader: Reader, store: Store | None) -> str:
         return "zarr array" if store.version is None else f"OME-Zarr {store.version}"
     if type(reader).__module__ == "bigimg.readers.arrays":
         return "array"
+    if (own := getattr(reader, "format", None)) is not None:  # of a copy or of many files, the reader says it
+        return str(own)
     try:
         return find_format(reader.source).title
     except (OSError, ValueError, MissingExtraError):  # an outside reader of something that is not a file

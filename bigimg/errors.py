@@ -29,6 +29,10 @@ class InputNotFoundError(InputError, FileNotFoundError):
     """The source does not exist."""
 
 
+class InconsistentSeries(InputError):
+    """The slices of a series are no one even stack: some are missing, there twice, tilted or of another kind."""
+
+
 class UnknownFormatError(InputError):
     """No reader recognises the content of the source."""
 

@@ -19,12 +19,13 @@ from bigimg.errors import BudgetError, UsageError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
+from bigimg.places.address import is_store_url, is_url, split_member
+from bigimg.placing import is_place, open_place
 from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
 from bigimg.readers.labelled import Chunks, label, to_labelled
 from bigimg.readers.lazy import real_dtype, scaled
-from bigimg.readers.registry import open_file
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 type Memory = int | float | str | None
 type Source = Any
-"""A path, URL, Reader, Store, DataArray, DataTree, numpy or dask array."""
+"""A place (``bigimg.placing.is_place``), Reader, Store, DataArray, DataTree, numpy or dask array."""
 
 BLOCK_BYTES = 64 << 20
 """The most a block has: beyond it nothing gets faster, and the first pixel comes later."""
@@ -42,14 +43,24 @@ LEAST = 1 << 20
 """Bytes a thread that the smallest sensible plan needs."""
 
 
-def open_source(source: Source, *, series: int | str | None = None) -> Reader:
-    """Return a reader of ``source``: a path or URL of a file or store, an array, a Store or a Reader.
+def open_source(
+    source: Source,
+    *,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+    progress: object = None,
+) -> Reader:
+    """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
 
     Parameters
     ----------
-    source : path, URL, Store, Reader, DataArray, DataTree, ndarray or dask array
+    source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, Reader, \
+            DataArray, DataTree, ndarray or dask array
     series : int or str, optional
         Which image, where the source holds several.
+    insecure, max_download, progress :
+        Of what is fetched; see :func:`bigimg.placing.open_place`.
 
     Raises
     ------
@@ -58,10 +69,12 @@ def open_source(source: Source, *, series: int | str | None = None) -> Reader:
     UsageError
         ``source`` is none of these.
     """
-    if isinstance(source, str | os.PathLike):
-        if is_store(source):
+    if is_place(source):
+        if isinstance(source, str | os.PathLike) and _may_be_store(source) and is_store(source):
             return StoreReader(open_store(source, series=series))
-        return open_file(source, series=series)  # type: ignore[arg-type]  # which formats know names differs
+        return open_place(
+            source, series=series, insecure=insecure, max_download=max_download, progress=progress
+        )
     if isinstance(source, Store):
         return StoreReader(source)
     if (xarray := _loaded_xarray()) is not None:
@@ -84,12 +97,15 @@ def open(
     series: int | str | None = None,
     raw: bool = False,
     chunks: Chunks | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy labelled array; no pixel is read.
 
     Parameters
     ----------
-    source : path, URL, Store, DataArray, DataTree, ndarray or dask array
+    source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, \
+            DataArray, DataTree, ndarray or dask array
     level : int
         Of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
@@ -100,6 +116,10 @@ def open(
         Keep stored values where the file declares a slope and intercept.
     chunks : int, sequence or mapping, optional
         Pixels of a dask block, instead of what fits the budget.
+    insecure : bool
+        Take any certificate of a server; warned of.
+    max_download : int or str, optional
+        The most to fetch, to unzip or to copy, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
 
     Returns
     -------
@@ -118,8 +138,8 @@ def open(
 
     if isinstance(source, xarray.DataTree):
         source = image_of(source, level)
-    elif isinstance(source, str | os.PathLike | Store | Reader):
-        reader = open_source(source, series=series)
+    elif isinstance(source, Store | Reader) or is_place(source):
+        reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
         # A reader that is given may be of a level already: 0 leaves it so.
         return _labelled(at_level(reader, level) if level else reader, memory, raw=raw, chunks=chunks)
     elif level:
@@ -153,15 +173,24 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     return xarray.DataTree.from_dict(nodes)
 
 
-def imread(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Array:
+def imread(
+    source: Source,
+    *,
+    memory: Memory = None,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
+
+    The options are those of :func:`open`.
 
     Raises
     ------
     BudgetError
         It does not fit ``memory``.
     """
-    reader = open_source(source, series=series)
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     parts = values + reader.access.fixed_bytes + reader.access.read_bytes
@@ -215,19 +244,27 @@ def from_array(
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
 
 
-def info(source: Source, *, series: int | str | None = None) -> Info:
+def info(
+    source: Source,
+    *,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
+
+    The options are those of :func:`open`.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = open_source(source, series=series)
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
         return describe(reader)
     finally:
-        if isinstance(source, str | os.PathLike):
+        if reader is not source:
             reader.close()
 
 
@@ -323,6 +360,12 @@ def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
 
     spec = open_source(source).spec
     return dict(zip(spec.dims, checked_chunks(chunks, spec) or (), strict=True))
+
+
+def _may_be_store(source: str | os.PathLike[str]) -> bool:
+    """Return whether to look for a store at a path or address: any other address is one of a file."""
+    name = os.fspath(source)
+    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
 
 
 def _loaded_xarray() -> Any:

@@ -30,11 +30,11 @@ class Access:
     fixed_bytes: int = 0
     """Memory the reader holds while open, whatever is read (libraries loaded, line caches, tile tables);
     for ``whole`` the decoded frame and what the codec needs beside it."""
+    read_bytes: int = 0
+    """Memory one call of ``read`` uses beside its result: a decoded source chunk and its compressed form."""
     wide: bool = False
     """Whether a piece of a row costs about as much as the row: uncompressed rows that are short. Bands as wide
     as the image are then faster than blocks, where they fit; nothing is decoded twice without them."""
-    read_bytes: int = 0
-    """Memory one call of ``read`` uses beside its result: a decoded source chunk and its compressed form."""
 
 
 @runtime_checkable

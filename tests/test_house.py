@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bigimg"
 FLOORS = {
     "errors": 0, "types": 0, "version": 0,
-    "geometry": 1, "reader": 2,
+    "geometry": 1, "places": 1, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
     "planning": 4,
-    "conversion": 5, "describing": 5, "opening": 6,
+    "conversion": 5, "describing": 5, "placing": 5, "opening": 6,
     # Functions of an image take paths too, so these stand above opening; conversion stands beside it.
     "ops": 7, "exporters": 7,
     "converting": 8, "viewing": 8, "accessor": 8, "xarray_engine": 8, "cli": 8, "demo": 8, "testing": 8,
@@ -25,7 +25,13 @@ FLOORS = {
 }  # fmt: skip
 FACES = 8
 """From this floor up files are thin faces that may call one another."""
-APART = {("opening", "conversion"), ("describing", "conversion"), ("ops", "conversion"), ("exporters", "ops")}
+APART = {
+    ("opening", "conversion"),
+    ("describing", "conversion"),
+    ("placing", "conversion"),
+    ("ops", "conversion"),
+    ("exporters", "ops"),
+}
 """Lower or not, the first may not import the second: reading an image needs no writer."""
 LONGEST = 450
 

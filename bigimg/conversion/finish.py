@@ -41,8 +41,9 @@ def write_metadata(
         write_json(root / str(p.level.index) / "zarr.json", array_metadata(layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
     write_statistics(root, statistics, counted.histogram, first_value(spec.dtype))
+    # The name of a file that may tell who was imaged often does so itself.
     provenance: dict[str, Json] = {
-        "source": Path(plan.source).name,
+        "source": None if spec.private else Path(plan.source).name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "bigimg": __version__,
         "system": platform.platform(),

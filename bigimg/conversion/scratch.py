@@ -36,7 +36,9 @@ def copy_to_scratch(reader: Reader, path: Path, advance: Callable[[int], None]) 
     with open(path, "xb", buffering=0) as file:
         for region in _strips(spec, order, reader.access):
             data = np.transpose(reader.read(region), axes)
-            _pwrite(file.fileno(), data, tuple(region[a] for a in axes), tuple(spec.shape[a] for a in axes))
+            write_region(
+                file.fileno(), data, tuple(region[a] for a in axes), tuple(spec.shape[a] for a in axes)
+            )
             advance(data.nbytes)
     raw = RawFile(path, offset=0, shape=tuple(spec.shape[a] for a in axes), dtype=spec.dtype)
     return RawReader(spec, Access("random", "scratch file", read_bytes=READ_BYTES), reader.source, raw, order)
@@ -55,8 +57,8 @@ def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator
     return walk(spec.shape, tuple(step), spec.dims, order)
 
 
-def _pwrite(fd: int, data: Array, region: Region, shape: Shape) -> None:
-    """Write ``data`` at ``region`` of a C-order file of ``shape``, run by contiguous run."""
+def write_region(fd: int, data: Array, region: Region, shape: Shape, start: int = 0) -> None:
+    """Write ``data`` at ``region`` of C-order pixels of ``shape`` from byte ``start`` on, run by contiguous run."""
     strides = [math.prod(shape[i + 1 :]) * data.itemsize for i in range(len(shape))]
     # Trailing axes that are covered whole make one run with the first one that is not.
     inner = len(shape) - 1
@@ -64,7 +66,7 @@ def _pwrite(fd: int, data: Array, region: Region, shape: Shape) -> None:
         inner -= 1
     for index in np.ndindex(data.shape[:inner]):
         run = np.ascontiguousarray(data[index]).reshape(-1).view(np.uint8).data
-        offset = sum((s.start + i) * n for s, i, n in zip(region, index, strides, strict=False))
+        offset = start + sum((s.start + i) * n for s, i, n in zip(region, index, strides, strict=False))
         offset += sum(s.start * n for s, n in zip(region[inner:], strides[inner:], strict=True))
         while run:
             written = os.pwrite(fd, run, offset)

@@ -55,9 +55,12 @@ class ImageSpec:
     window: tuple[float, float] | None = None
     """The display window that the file declares, in real values."""
     meta: Mapping[str, Json] = field(default_factory=dict)
-    """The file's own fields under their own names, JSON-safe."""
+    """The file's own fields under their own names, JSON-safe; written along with the pixels."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``."""
+    private: Mapping[str, Json] = field(default_factory=dict)
+    """More fields like ``meta``, which may tell who was imaged: they stay here, and are written nowhere unless a
+    person asks for it."""
 
     def __post_init__(self) -> None:
         names = self.dims

@@ -41,6 +41,8 @@ class Options:
     """Spacing and unit by axis, in place of what the file says."""
     channels: tuple[str, ...] | None = None
     """Channel names, in place of what the file says."""
+    keep_metadata: bool = False
+    """Write also those fields that may tell who was imaged."""
 
 
 def options(
@@ -55,6 +57,7 @@ def options(
     kind: Kind | None = None,
     spacing: str | Mapping[str, float | tuple[float, str | None]] | None = None,
     channels: Sequence[str] | None = None,
+    keep_metadata: bool = False,
 ) -> Options:
     """Return checked :class:`Options`.
 
@@ -84,6 +87,7 @@ def options(
         kind=kind,
         spacing=_spacing(spacing),
         channels=tuple(channels) if channels is not None else None,
+        keep_metadata=keep_metadata,
     )
 
 
@@ -163,4 +167,12 @@ def described(spec: ImageSpec, asked: Options) -> ImageSpec:
             raise UsageError(f"{len(asked.channels)} channel names for {count} channels: name each of them")
         colors = [c.color for c in spec.channels] or [None] * count
         channels = tuple(map(Channel, asked.channels, colors))
-    return replace(spec, axes=tuple(axes), channels=channels, kind=asked.kind or spec.kind)
+    spec = replace(spec, axes=tuple(axes), channels=channels, kind=asked.kind or spec.kind)
+    if not spec.private:
+        return spec
+    if asked.keep_metadata:
+        return replace(spec, meta={**spec.meta, **spec.private}, private={})
+    left_out = (
+        f"{len(spec.private)} fields that may tell who was imaged are left out; --keep-metadata writes them"
+    )
+    return replace(spec, notes=(*spec.notes, left_out))

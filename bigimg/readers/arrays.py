@@ -52,7 +52,7 @@ class ArrayReader:
         Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
     world : array_like of shape (4, 4), optional
         From coordinates (x, y, z) to RAS+ millimetres.
-    kind, scaling, window, meta, notes :
+    kind, scaling, window, meta, notes, private :
         As in :class:`~bigimg.geometry.spec.ImageSpec`.
     source : str
         What to call it in messages.
@@ -78,6 +78,7 @@ class ArrayReader:
         window: tuple[float, float] | None = None,
         meta: Mapping[str, Json] | None = None,
         notes: Sequence[str] = (),
+        private: Mapping[str, Json] | None = None,
         source: str = "array",
     ) -> None:
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
@@ -104,6 +105,7 @@ class ArrayReader:
             window=window,
             meta=dict(meta or {}),
             notes=(*guess, *notes),
+            private=dict(private or {}),
         )
         if self._steps is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
@@ -206,6 +208,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
         meta=img.attrs.get("meta"),
+        private=img.attrs.get("private"),
         notes=notes,
         source=source,
     )

@@ -73,7 +73,7 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         files = [each.path for each in seen if not each.is_dir()]
     folders = len(seen) - len(files)
     if not files and not folders:
-        raise InputNotFoundError(f"{name}: the folder is empty; give one that holds an image")
+        raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
         raise InputError(
             f"{name}: holds {_plural(folders, 'folder')} and {_plural(len(files), 'file')}, so which are the planes is "

@@ -120,6 +120,8 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         attrs["window"] = list(spec.window)
     if spec.meta:
         attrs["meta"] = dict(spec.meta)
+    if spec.private:
+        attrs["private"] = dict(spec.private)
     return DataArray(data, coords, spec.dims, "image", attrs)
 
 

@@ -7,21 +7,20 @@ or :mod:`bigimg.readers.rawgzip` reads. What only this module knows is what the 
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, UsageError
+from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
-from bigimg.reader import Access
-from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
-from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip, gzip_errors, open_gzip
-from bigimg.types import DType, Json, Kind, Shape
+from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.readers.rawgzip import open_pixels, read_start
+from bigimg.readers.volumes import json_safe, listener, only_image
+from bigimg.types import DType, Kind, Shape
 
 if TYPE_CHECKING:
     from nibabel.analyze import AnalyzeHeader
@@ -38,6 +37,10 @@ LABELS = 1002
 LAYOUT = {"sizeof_hdr", "extents", "session_error", "regular", "dim", "datatype", "bitpix", "vox_offset",
           "scl_slope", "scl_inter", "glmax", "glmin", "magic", "unused_str", "eol_check"}  # fmt: skip
 """Header fields that say how the file lies and nothing of the image."""
+
+
+HEAD_BYTES = 540
+"""The longest header, extensions left out."""
 
 
 class _Layout(NamedTuple):
@@ -67,8 +70,7 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
     from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
     source = os.fspath(path)
-    if series not in (None, 0):
-        raise UsageError(f"{source}: series {series} was asked, but the file holds one image; leave it out")
+    only_image(source, series)
     header_path, pixels_path = _pair(source)
     try:
         header, notes = _header(header_path)
@@ -85,17 +87,8 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
 
 def _reader(source: str, path: str, spec: ImageSpec, layout: _Layout) -> RawReader:
     dims, shape, dtype, offset = layout
-    if _is_gzip(path):
-        access = Access(
-            "sequential",
-            f"one gzip stream, {spec.dtype}",
-            dims,
-            fixed_bytes=STREAM_BYTES,
-            read_bytes=READ_BYTES,
-        )
-        return RawReader(spec, access, source, RawGzip(path, offset=offset, shape=shape, dtype=dtype), dims)
-    access = Access("random", f"uncompressed, {spec.dtype}", dims, wide=is_wide(spec), read_bytes=READ_BYTES)
-    return RawReader(spec, access, source, RawFile(path, offset=offset, shape=shape, dtype=dtype), dims)
+    pixels, access = open_pixels(path, offset=offset, shape=shape, dtype=dtype, dims=dims)
+    return RawReader(spec, access, source, pixels, dims)
 
 
 def _pair(path: str) -> tuple[str, str]:
@@ -113,23 +106,11 @@ def _pair(path: str) -> tuple[str, str]:
     return path, pixels or stem + ".img"
 
 
-def _is_gzip(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"\x1f\x8b"
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
-
-
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
     """Return the checked header of ``path`` and what nibabel had to mend in it."""
     from nibabel import nifti1, nifti2, spm2analyze
 
-    head = _head(path)
+    head = read_start(path, HEAD_BYTES)
     kinds: dict[bytes, type[AnalyzeHeader]] = {
         b"n+1\0": nifti1.Nifti1Header, b"ni1\0": nifti1.Nifti1PairHeader,
         b"n+2\0": nifti2.Nifti2Header, b"ni2\0": nifti2.Nifti2PairHeader,
@@ -144,30 +125,15 @@ def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
         raise InputError(f"{path}: ends at byte {len(head)} of a header of {size}; it is truncated")
     header = kind(head[:size], check=False)
     notes: list[str] = []
-    header.check_fix(logger=_listener(notes))
+    header.check_fix(logger=listener(notes))
     return header, notes
 
 
-def _head(path: str) -> bytes:
-    """Return the first bytes of ``path``, inflated: as many as the longest header, extensions left out."""
-    gzipped = _is_gzip(path)
-    try:
-        with open_gzip(path) if gzipped else open(path, "rb") as file:
-            return file.read(540)
-    except gzip_errors() as error:
-        raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
-
-
-def _listener(notes: list[str]) -> logging.Logger:
-    """Return a logger of nobody else's that puts the doubts of nibabel in ``notes``."""
-    handler = logging.Handler()
-    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.Logger("bigimg.readers.nifti", logging.INFO)
-    logger.addHandler(handler)
-    return logger
-
-
 def _layout(path: str, header: AnalyzeHeader) -> _Layout:
+    if header.sizeof_hdr == 540 and 3000 <= int(header["intent_code"]) < 3100:
+        raise InputError(
+            f"{path}: is CIFTI, values on brain surfaces and not an image grid; bigimg reads pixels and voxels alone"
+        )
     sizes = [int(size) for size in header.get_data_shape()]
     if not sizes or min(sizes) < 1:
         raise InputError(
@@ -224,7 +190,7 @@ def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec
         kind=_kind(header, layout.dtype),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         window=(low, high) if -math.inf < low < high < math.inf else None,
-        meta={name: _json(header[name]) for name in header.keys() if name not in LAYOUT},  # noqa: SIM118
+        meta={name: json_safe(header[name]) for name in header.keys() if name not in LAYOUT},  # noqa: SIM118
         notes=tuple(notes),
     )
 
@@ -274,15 +240,3 @@ def _world(header: AnalyzeHeader, axes: tuple[Axis, ...], notes: list[str]) -> A
 def _kind(header: AnalyzeHeader, dtype: DType) -> Kind:
     labels = "intent_code" in header and int(header["intent_code"]) == LABELS
     return "labels" if labels and dtype.kind in "bui" else "image"
-
-
-def _json(value: Any) -> Json:
-    """Return a field of a header as JSON has it: text without its zeros, None for what is not finite."""
-    item = value.tolist()
-    if isinstance(item, bytes):
-        return item.rstrip(b"\0").split(b"\0")[0].decode("latin-1")
-    if isinstance(item, list):
-        return [_json(part) for part in np.asarray(value)]
-    if isinstance(item, float) and not math.isfinite(item):
-        return None
-    return item  # type: ignore[no-any-return]

@@ -54,7 +54,11 @@ def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
     order = "Fortran" if fortran else "C"
     access = Access(
-        "random", f"uncompressed, {order} order", lying, wide=is_wide(spec), read_bytes=READ_BYTES
+        "random",
+        f"uncompressed, {order} order",
+        lying,
+        wide=is_wide(lying, spec.shape[-1] * dtype.itemsize),
+        read_bytes=READ_BYTES,
     )
     return RawReader(spec, access, source, raw, lying)
 

@@ -76,10 +76,14 @@ class RawFile:
         InputError
             The file ends within the region.
         """
-        descriptor = self._descriptor or self._open()
         result = np.empty(shape_of(region), self.dtype)
-        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
+        self.read_into(result, region)
         return as_native(result)
+
+    def read_into(self, result: Array, region: Region) -> None:
+        """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
+        descriptor = self._descriptor or self._open()
+        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -179,13 +183,13 @@ class RawReader:
         self.pixels.close()
 
 
-def is_wide(spec: ImageSpec) -> bool:
+def is_wide(dims: Sequence[str], row_bytes: int) -> bool:
     """Return whether a row is so short that reading a piece of it costs what reading all of it does.
 
     Planes of a volume are cut four times along x by blocks of 256: with rows of 2 KB, each block would read
     all four pieces and throw three away.
     """
-    return "z" in spec.dims and spec.shape[-1] * spec.dtype.itemsize <= GAP_BYTES
+    return "z" in dims and row_bytes <= GAP_BYTES
 
 
 def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:

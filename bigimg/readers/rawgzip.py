@@ -1,4 +1,4 @@
-"""Any region of C-order pixels behind gzip, read in one ordered pass.
+"""Any region of C-order pixels behind gzip, zlib or bzip2, read in one ordered pass.
 
 The sister of :class:`bigimg.readers.rawfile.RawFile`: the same regions, but the stream only goes forwards.
 What only this module knows is where the stream stands. Going back starts it again, warned of once; reading
@@ -13,13 +13,15 @@ import math
 import os
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.region import shape_of
-from bigimg.readers.rawfile import as_native, gather
+from bigimg.reader import Access
+from bigimg.readers.rawfile import READ_BYTES, Pixels, RawFile, as_native, gather, is_wide
+from bigimg.readers.streams import Packing, UnpackedStream, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
@@ -31,12 +33,13 @@ SKIP_BYTES = 256 << 10
 STREAM_BYTES = 1 << 20
 """Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.7 MB measured."""
 
-MOST_INFLATION = 1032
-"""What deflate makes of one byte at most; a file that would need more is shorter than its header says."""
+MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000}
+"""What one byte unpacks to at most; a file that would need more is shorter than its header says. Deflate cannot do
+better; bzip2 makes 1.4 million zeros of one byte."""
 
 
 class RawGzip:
-    """C-order numbers in a gzip file, from byte ``offset`` of the inflated stream on.
+    """C-order numbers in a compressed file, from byte ``offset`` of the inflated stream on.
 
     Reads from many threads wait for one another.
 
@@ -49,6 +52,9 @@ class RawGzip:
         Pixels along each axis, slowest first.
     dtype : dtype
         As stored, byte order included.
+    start : int
+        Byte of the file where the stream begins.
+    packing : {"gzip", "zlib", "bzip2"}
 
     Raises
     ------
@@ -56,21 +62,33 @@ class RawGzip:
         The file is too short for ``offset`` and ``shape``, however well it is compressed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        offset: int,
+        shape: Shape,
+        dtype: DType,
+        start: int = 0,
+        packing: Packing = "gzip",
+    ) -> None:
         self.path = os.fspath(path)
+        self.start = start
+        self.packing: Packing = packing
         self.offset = offset
         self.shape = shape
         self.dtype = np.dtype(dtype)
         self._end = offset + math.prod(shape) * self.dtype.itemsize
-        self._stream: GzipFile | None = None
+        self._file: BinaryIO | None = None
+        self._stream: UnpackedStream | None = None
         self._position = 0
         self._warned = False
         self._lock = threading.Lock()
         size = _size(self.path)
-        if offset < 0 or size * MOST_INFLATION < self._end:
+        if offset < 0 or max(size - start, 0) * MOST_INFLATION[packing] < self._end:
             raise InputError(
                 f"{self.path}: pixels should take bytes {offset} to {self._end} (shape {shape}, "
-                f"{self.dtype}), but {size} bytes of gzip cannot hold them; it is truncated, "
+                f"{self.dtype}), but {size} bytes of {packing} cannot hold them; it is truncated, "
                 "or its header is wrong"
             )
 
@@ -104,12 +122,13 @@ class RawGzip:
             self._close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_open_gzip, (self.path, self.offset, self.shape, self.dtype))
+        return (_open_gzip, (self.path, self.offset, self.shape, self.dtype, self.start, self.packing))
 
     def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        self._stream = None
+        for part in (self._stream, self._file):
+            if part is not None:
+                part.close()
+        self._stream = self._file = None
 
     def _inflate(self, flat: Array, first: int) -> None:
         """Fill ``flat`` with the pixels from number ``first`` on."""
@@ -121,7 +140,7 @@ class RawGzip:
                 self._fill(stream, skip[: byte - self._position])
         self._fill(stream, memoryview(flat.view(np.uint8)))
 
-    def _stream_before(self, byte: int) -> GzipFile:
+    def _stream_before(self, byte: int) -> UnpackedStream:
         if self._stream is not None and self._position <= byte:
             return self._stream
         if self._position > byte and not self._warned:
@@ -133,10 +152,13 @@ class RawGzip:
                 stacklevel=7,
             )
         self._close()
-        self._stream, self._position = open_gzip(self.path), 0
+        _size(self.path)  # says kindly what is wrong when it cannot be opened
+        self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)
+        self._file.seek(self.start)
+        self._stream, self._position = unpacked(self._file, self.packing), 0
         return self._stream
 
-    def _fill(self, stream: GzipFile, view: memoryview) -> None:
+    def _fill(self, stream: UnpackedStream, view: memoryview) -> None:
         done = 0
         while done < len(view):
             got = self._readinto(stream, view[done:])
@@ -153,10 +175,10 @@ class RawGzip:
             pass
         self._close()
 
-    def _readinto(self, stream: GzipFile, view: memoryview) -> int:
+    def _readinto(self, stream: UnpackedStream, view: memoryview) -> int:
         try:
             got = stream.readinto(view)
-        except gzip_errors() as error:
+        except stream_errors() as error:
             raise self._error(str(error)) from error
         self._position += got
         return got
@@ -165,8 +187,8 @@ class RawGzip:
         at, self._position = self._position, 0
         self._close()
         return InputError(
-            f"{self.path}: gzip stream is truncated or corrupt after {at} of {self._end} bytes ({why}); "
-            "fetch the file again, or check it with gzip -t"
+            f"{self.path}: {self.packing} stream is truncated or corrupt after {at} of {self._end} bytes ({why}); "
+            f"fetch the file again{', or check it with gzip -t' if self.packing == 'gzip' and not self.start else ''}"
         )
 
 
@@ -185,12 +207,68 @@ def open_gzip(path: str) -> GzipFile:
     return stream
 
 
-def gzip_errors() -> tuple[type[Exception], ...]:
-    """Return what reading a truncated or corrupt gzip stream raises."""
-    from isal import igzip_lib
+def is_gzip(path: str) -> bool:
+    """Return whether the file at ``path`` begins as gzip does.
 
-    corrupt: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance
-    return EOFError, OSError, corrupt
+    Raises
+    ------
+    InputNotFoundError, InputError
+        It cannot be opened.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+
+
+def read_start(path: str, size: int) -> bytes:
+    """Return the first ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        It cannot be opened, or is damaged there.
+    """
+    gzipped = is_gzip(path)
+    try:
+        with open_gzip(path) if gzipped else open(path, "rb") as file:
+            return file.read(size)
+    except stream_errors() as error:
+        raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
+
+
+def open_pixels(
+    path: str, *, offset: int, shape: Shape, dtype: DType, dims: tuple[str, ...]
+) -> tuple[Pixels, Access]:
+    """Return the pixels of a file that is plain or gzip as a whole, and how they can be had.
+
+    Parameters
+    ----------
+    path : str
+    offset : int
+        Byte of the first pixel, inflated.
+    shape, dims : tuple
+        Pixels along each axis and their names, slowest first.
+    dtype : dtype
+        As stored, byte order included.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is no such file, or it is too short.
+    """
+    native = dtype.newbyteorder("=")
+    if is_gzip(path):
+        access = Access("sequential", f"one gzip stream, {native}", dims, STREAM_BYTES, READ_BYTES)
+        return RawGzip(path, offset=offset, shape=shape, dtype=dtype), access
+    wide = is_wide(dims, shape[-1] * dtype.itemsize)
+    access = Access("random", f"uncompressed, {native}", dims, read_bytes=READ_BYTES, wide=wide)
+    return RawFile(path, offset=offset, shape=shape, dtype=dtype), access
 
 
 def _size(path: str) -> int:
@@ -205,5 +283,5 @@ def _size(path: str) -> int:
         ) from error
 
 
-def _open_gzip(path: str, offset: int, shape: Shape, dtype: DType) -> RawGzip:
-    return RawGzip(path, offset=offset, shape=shape, dtype=dtype)
+def _open_gzip(path: str, offset: int, shape: Shape, dtype: DType, start: int, packing: Packing) -> RawGzip:
+    return RawGzip(path, offset=offset, shape=shape, dtype=dtype, start=start, packing=packing)

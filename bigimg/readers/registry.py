@@ -74,12 +74,76 @@ BUILT_IN = (
     ),
     Format(
         "nifti",
-        "NIfTI",
+        "NIfTI, ANALYZE, SPM",
         "bigimg.readers.nifti:open_nifti",
         (".nii", ".nii.gz", ".hdr", ".img"),
         sniffing.is_nifti,
         "nibabel",
         access="random; sequential behind gzip",
+    ),
+    Format(
+        "mgh",
+        "FreeSurfer MGH, MGZ",
+        "bigimg.readers.mgh:open_mgh",
+        (".mgh", ".mgz", ".mgh.gz"),
+        sniffing.is_mgh,
+        "nibabel",
+        access="random; sequential behind gzip",
+    ),
+    Format(
+        "minc",
+        "MINC 1, MINC 2",
+        "bigimg.readers.minc:open_minc",
+        (".mnc",),
+        sniffing.is_minc,
+        "nibabel",
+        extra="hdf5",
+    ),
+    Format(
+        "afni",
+        "AFNI HEAD/BRIK",
+        "bigimg.readers.afni:open_afni",
+        (".head", ".brik", ".brik.gz"),
+        sniffing.is_afni,
+        "nibabel",
+        access="random; sequential behind gzip",
+    ),
+    Format(
+        "parrec",
+        "Philips PAR/REC",
+        "bigimg.readers.parrec:open_parrec",
+        (".par", ".rec"),
+        sniffing.is_parrec,
+        "nibabel",
+    ),
+    Format("ecat", "ECAT 7", "bigimg.readers.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel"),
+    Format(
+        "metaimage",
+        "MetaImage",
+        "bigimg.readers.metaimage:open_metaimage",
+        (".mhd", ".mha"),
+        sniffing.is_metaimage,
+        "bigimg",
+        access="random; sequential when compressed; whole as text",
+    ),
+    Format(
+        "nrrd",
+        "NRRD",
+        "bigimg.readers.nrrd:open_nrrd",
+        (".nrrd", ".nhdr"),
+        sniffing.is_nrrd,
+        "bigimg",
+        access="random; sequential when compressed; whole as text",
+    ),
+    Format(
+        "dicom",
+        "DICOM",
+        "bigimg.readers.dicom:open_dicom",
+        (".dcm", ".dicom", ".ima"),
+        sniffing.is_dicom,
+        "pydicom",
+        access="random; whole when deflated",
+        extra="dicom",
     ),
     Format("npy", "numpy array", "bigimg.readers.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
@@ -167,7 +231,9 @@ def open_file(path: str | os.PathLike[str], *, series: int | None = None) -> Rea
 def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], broken: list[str]) -> str:
     """Return on one line why no reader takes the file, and what to do."""
     other = sniffing.other_format(head, lower)
-    if other is not None:
+    if (thing := sniffing.no_grid(head)) is not None:
+        what = f"is {thing}, not an image grid; bigimg reads pixels and voxels alone"
+    elif other is not None:
         what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
     else:
         names = ", ".join(known.title for known in tried)

@@ -40,16 +40,13 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
 programs or only knows the name; DDS too, whose deep textures it cuts to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
-    ("DICOM", 128, (b"DICM",)),
-    ("HDF5 (also Imaris and MINC 2)", 0, (b"\x89HDF\r\n\x1a\n",)),
+    ("HDF5 (also Imaris)", 0, (b"\x89HDF\r\n\x1a\n",)),
     ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
     ("Leica LIF", 0, (b"\x70\0\0\0",)),
-    ("NRRD", 0, (b"NRRD00",)),
-    ("MetaImage", 0, (b"ObjectType", b"NDims", b"CompressedData =")),
     ("MRC", 208, (b"MAP ", b"MAP\0")),
     ("FITS", 0, (b"SIMPLE  =",)),
-    ("NetCDF or MINC 1", 0, (b"CDF\x01", b"CDF\x02")),
+    ("NetCDF", 0, (b"CDF\x01", b"CDF\x02")),
     ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
     ("OpenEXR", 0, (b"\x76\x2f\x31\x01",)),
     ("Radiance HDR", 0, (b"#?RADIANCE", b"#?RGBE")),
@@ -62,10 +59,14 @@ _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("HTML page (a download that failed?)", 0, (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML")),
     ("Git LFS pointer (run git lfs pull)", 0, (b"version https://git-lfs",)),
 )
+_NO_GRIDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("a tractogram (TrackVis)", (b"TRACK\0",)),
+    ("a tractogram (MRtrix)", (b"mrtrix tracks",)),
+    ("a surface (FreeSurfer)", (b"\xff\xff\xfd", b"\xff\xff\xfe", b"\xff\xff\xff")),
+)
+"""What nibabel reads beside images."""
 _OTHER_NAMES = {
-    ".dcm": "DICOM", ".mgh": "FreeSurfer MGH", ".mgz": "FreeSurfer MGH", ".brik": "AFNI", ".head": "AFNI",
-    ".par": "Philips PAR/REC", ".rec": "Philips PAR/REC", ".mhd": "MetaImage", ".mha": "MetaImage",
-    ".mrc": "MRC", ".map": "MRC", ".svg": "SVG", ".hdr": "Analyze 7.5", ".v": "ECAT",
+    ".mrc": "MRC", ".map": "MRC", ".svg": "SVG"
 }  # fmt: skip
 
 
@@ -107,6 +108,12 @@ def is_png(head: bytes, name: str) -> bool:
     return head.startswith(b"\x89PNG\r\n\x1a\n")
 
 
+def is_dicom(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a DICOM; files from before 1993 lack the preamble, and then the name counts."""
+    old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
+    return old or (head[128:132] == b"DICM" and not is_tiff(head, name))
+
+
 def is_jpeg(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a JPEG."""
     return head.startswith(b"\xff\xd8\xff")
@@ -118,10 +125,61 @@ def is_npy(head: bytes, name: str) -> bool:
 
 
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a NIfTI; a bare ``.img`` has no header to ask."""
+    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE; a bare ``.img`` has no header to ask."""
     plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
     magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
-    return magic or (name.endswith((".img", ".img.gz")) and not other_format(head, ""))
+    analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))
+    return magic or analyze or (name.endswith((".img", ".img.gz")) and not other_format(head, ""))
+
+
+def is_mgh(head: bytes, name: str) -> bool:
+    """Return whether ``head``, plain or in gzip, begins a FreeSurfer volume: version 1, four sizes, a known type."""
+    plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
+    known = plain[20:24] in (b"\0\0\0\0", b"\0\0\0\1", b"\0\0\0\3", b"\0\0\0\4", b"\0\0\0\x0a")
+    return name.endswith((".mgh", ".mgz", ".mgh.gz")) or (plain.startswith(b"\0\0\0\1") and known)
+
+
+def is_minc(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a netCDF or HDF5 file with MINC in it."""
+    minc = name.endswith((".mnc", ".mnc.gz"))
+    if head.startswith((b"CDF\1", b"CDF\2")):
+        return minc or b"MINC standard variable" in head
+    return (minc and head.startswith(b"\x1f\x8b")) or (
+        head.startswith(b"\x89HDF\r\n\x1a\n") and (minc or b"minc-2.0" in head)
+    )
+
+
+def is_afni(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an AFNI header; a BRIK has nothing to ask."""
+    text = head[:64].split()
+    return name.endswith((".brik", ".brik.gz")) or (text[:1] == [b"type"] and b"-attribute" in head[:64])
+
+
+def is_parrec(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a Philips PAR; a REC has nothing to ask."""
+    return b"= DATA DESCRIPTION FILE =" in head[:256] or (
+        name.endswith(".rec") and not other_format(head, "")
+    )
+
+
+def is_ecat(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an ECAT 7 file."""
+    return head.startswith(b"MATRIX7")
+
+
+def is_metaimage(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a MetaImage header: ``Name = value`` lines, sizes among them."""
+    first = head[:64].partition(b"=")
+    word = first[0].strip()
+    named = name.endswith((".mhd", ".mha")) and word.isalnum()
+    return bool(first[1]) and (
+        named or (word in (b"ObjectType", b"NDims", b"Comment") and b"DimSize" in head)
+    )
+
+
+def is_nrrd(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an NRRD header."""
+    return head.startswith(b"NRRD00")
 
 
 def is_picture(head: bytes, name: str) -> bool:
@@ -148,6 +206,13 @@ def other_format(head: bytes, name: str) -> str | None:
     return next(
         (title for ending, title in _OTHER_NAMES.items() if name.removesuffix(".gz").endswith(ending)), None
     )
+
+
+def no_grid(head: bytes) -> str | None:
+    """Return what ``head`` begins when that is no image grid but lines or surfaces, None otherwise."""
+    if b"<GIFTI" in head:
+        return "a surface (GIFTI)"
+    return next((title for title, signatures in _NO_GRIDS if head.startswith(signatures)), None)
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:

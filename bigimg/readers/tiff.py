@@ -181,7 +181,7 @@ class _Image:
             return Access(
                 "random",
                 "uncompressed",
-                wide=scheme.word == "strip" and is_wide(self.spec),
+                wide=scheme.word == "strip" and is_wide(self.spec.dims, scheme.row_bytes),
                 fixed_bytes=tables,
                 read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
             )

@@ -1,0 +1,63 @@
+"""Names of places taken apart, and how they may be shown: never with a password, a token or a signature."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+MEMBER = "::"
+"""Between an archive and what is in it, as fsspec writes it."""
+
+
+def is_url(name: str) -> bool:
+    """Return whether ``name`` is an address of the web.
+
+    >>> is_url("https://a.org/b.png"), is_url("b.png"), is_url("s3://bucket/b.zarr")
+    (True, False, False)
+    """
+    return re.match(r"https?://", name, re.IGNORECASE) is not None
+
+
+def is_store_url(name: str) -> bool:
+    """Return whether an address is one of a zarr store, or inside of one, by the endings of its parts."""
+    return any(part.lower().endswith((".zarr", ".ozx")) for part in urlsplit(name).path.split("/"))
+
+
+def split_member(name: str) -> tuple[str, str] | None:
+    """Return archive and member of ``file.zip::path/in/it``, None when ``name`` is no such thing.
+
+    >>> split_member("a.zip::b/c.png"), split_member("https://a.org/get?x=1::c.png"), split_member("a::b")
+    (('a.zip', 'b/c.png'), ('https://a.org/get?x=1', 'c.png'), None)
+    """
+    archive, between, member = name.rpartition(MEMBER)
+    if not between or not member.strip("/"):
+        return None
+    if not is_url(archive) and (
+        re.match(r"[a-z0-9+.-]+://", archive) or not archive.lower().endswith(".zip")
+    ):
+        return None
+    return archive, member.strip("/")
+
+
+def redacted(name: str) -> str:
+    """Return an address as it may be shown: without user and password, query and fragment.
+
+    What a query holds is not known, and signed addresses carry the key there, so none of it is shown.
+
+    >>> redacted("https://me:secret@a.org/b.png?token=1"), redacted("what?.png")
+    ('https://a.org/b.png?…', 'what?.png')
+    """
+    if "://" not in name:
+        return name
+    bare = re.sub(r"://[^/?#\s]*@", "://", name)
+    return re.sub(r"[?#].*?(?=::|$)", "?…", bare, flags=re.DOTALL)
+
+
+def file_name(url: str) -> str:
+    """Return the last part of an address as the name of a file: its ending helps to know the format.
+
+    >>> file_name("https://a.org/x/rat%20brain.nii.gz?raw=1"), file_name("https://a.org/")
+    ('rat_brain.nii.gz', 'download')
+    """
+    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^\w.+-]", "_", last).lstrip(".")[-100:] or "download"

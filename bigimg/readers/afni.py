@@ -1,0 +1,168 @@
+"""A reader of AFNI datasets: nibabel's HEAD, a raw or gzip BRIK beside it.
+
+Sub-bricks are ``t`` where the header has a time axis and named channels where it has none (a bucket of statistics).
+Each may have a factor: one for all is the scaling of the image, several give real values.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.readers.rawgzip import open_pixels
+from bigimg.readers.scaled import ScaledPixels, along, differ, real_dtype, same_for_all, scaled_access
+from bigimg.readers.volumes import (
+    Step,
+    axes_of,
+    checked_shape,
+    json_safe,
+    one_line,
+    only_image,
+    sibling,
+    world_of,
+)
+
+if TYPE_CHECKING:
+    from nibabel.brikhead import AFNIHeader
+
+TIMES = {77001: "millisecond", 77002: "second"}
+"""Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is no time."""
+
+MOST_HEAD = 64 << 20
+"""Bytes of a HEAD that are read at most: it holds text, and a history that grows."""
+
+
+def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
+    """Return a reader of the AFNI dataset at ``path``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ``.HEAD``, ``.BRIK`` or ``.BRIK.gz``.
+    series : int, optional
+        Only 0: sub-bricks are the axis ``t`` or ``c``.
+
+    Raises
+    ------
+    InputNotFoundError
+        The other file of the pair is not there.
+    InputError
+        The header makes no sense, or the pixels are too few or of several types.
+    """
+    source = os.fspath(path)
+    only_image(source, series)
+    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    header_path = source
+    if suffix.lower() != ".head":
+        header_path = sibling(source, stem, (".HEAD",), "its header")
+    header = _header(header_path)
+    brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if suffix.lower() == ".head" else source
+    sizes = checked_shape(header_path, header.get_data_shape())
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise InputError(f"{source}: its pixels are {dtype}, which is not supported; save them as floats")
+    timed = "TAXIS_NUMS" in header.info
+    shape = tuple(reversed(sizes if sizes[3] > 1 else sizes[:3]))
+    dims = ("t" if timed else "c", "z", "y", "x")[-len(shape) :]
+    factors = header.get_data_scaling()
+    pixels, access = open_pixels(brik, offset=0, shape=shape, dtype=dtype, dims=dims)
+    notes: list[str] = []
+    scaling = None
+    if factors is not None:
+        scaling = same_for_all(factors, np.zeros(1))
+        if scaling is None:
+            slopes = along(factors, dims, dims[:1])
+            dtype = real_dtype(dtype)
+            pixels = ScaledPixels(pixels, slopes, np.zeros((1,) * len(dims)), dtype)
+            access = scaled_access(access, "sub-brick")
+            notes.append(differ("sub-brick"))
+    axes = axes_of(dims, shape, _steps(header), notes, start=_start(header))
+    spec = ImageSpec(
+        axes=axes,
+        dtype=dtype,
+        chunks=natural_chunks(axes, dims),
+        channels=_channels(header, shape[0]) if "c" in dims else (),
+        world=world_of(header.get_affine(), axes, notes),
+        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+        meta={name: json_safe(value) for name, value in header.info.items()},
+        notes=tuple(notes),
+    )
+    return RawReader(spec, access, source, pixels, dims)
+
+
+def _header(path: str) -> AFNIHeader:
+    """Return the header in ``path``, with the attributes that we and nibabel need checked."""
+    from nibabel.brikhead import AFNIHeader, AFNIHeaderError, AFNIImageError, parse_AFNI_header
+
+    try:
+        with open(path, encoding="latin-1") as file:
+            text = file.read(MOST_HEAD)
+        info = parse_AFNI_header(_Text(text))
+        info.setdefault("BYTEORDER_STRING", "")  # absent means the order of this machine
+        for name in ("IJK_TO_DICOM_REAL", "DATASET_RANK", "DATASET_DIMENSIONS", "DELTA", "BRICK_TYPES"):
+            if name not in info:
+                raise InputError(
+                    f"{path}: has no {name}; it is no complete AFNI header, write it again with 3dcopy"
+                )
+        header = AFNIHeader(info)
+        header.get_affine(), header.get_data_scaling()
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+    except (
+        AFNIHeaderError,
+        AFNIImageError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+    ) as error:
+        raise InputError(
+            f"{path}: the header makes no sense ({one_line(error)}); write it again with 3dcopy"
+        ) from error
+    return header
+
+
+class _Text:
+    """Text as nibabel wants to read it: a file object it will not open by itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read(self) -> str:
+        """Return the text, without the empty lines around it that would pass for attributes."""
+        return self._text.strip() + "\n"
+
+
+def _steps(header: AFNIHeader) -> dict[str, Step]:
+    steps: dict[str, Step] = {
+        name: (float(abs(step)), "millimeter")
+        for name, step in zip("xyz", header.info["DELTA"], strict=False)
+    }
+    times = header.info.get("TAXIS_FLOATS")
+    if isinstance(times, list) and len(times) > 1:
+        codes = header.info.get("TAXIS_NUMS")
+        code = codes[2] if isinstance(codes, list) and len(codes) > 2 else 0
+        steps["t"] = (float(times[1]), TIMES.get(code))
+    return steps
+
+
+def _start(header: AFNIHeader) -> float:
+    times = header.info.get("TAXIS_FLOATS")
+    return float(times[0]) if isinstance(times, list) and np.isfinite(times[0]) else 0.0
+
+
+def _channels(header: AFNIHeader, count: int) -> tuple[Channel, ...]:
+    """Return the labels of the sub-bricks, where there is one for each."""
+    labels = header.info.get("BRICK_LABS")
+    names = labels.split("~") if isinstance(labels, str) else []
+    return tuple(map(Channel, names)) if len(names) == count else ()

@@ -1,0 +1,150 @@
+"""Pixels that a text header points to: in the same file or beside it, plain, packed or text, one file or many.
+
+MetaImage and NRRD differ in how they say it, and mean the same: :class:`Lie`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.reader import Access
+from bigimg.readers.frames import Place, frames
+from bigimg.readers.rawfile import READ_BYTES, Pixels
+from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip
+from bigimg.readers.rawtext import TextPixels
+from bigimg.readers.streams import Packing
+from bigimg.readers.volumes import in_folder
+from bigimg.types import DType, Shape
+
+type Encoding = Literal["raw", "text"] | Packing
+
+MOST_FILES = 100_000
+"""Files of one image; a header that asks for more is a mistake."""
+
+BZIP2_BYTES = 8 << 20
+"""Memory of an open bzip2 stream, rounded up from 3.6 MB for blocks of 900 kB."""
+
+
+@dataclass(frozen=True)
+class Lie:
+    """How pixels lie in files."""
+
+    dims: tuple[str, ...]
+    """Names, slowest axis first."""
+    shape: Shape
+    dtype: DType
+    """Byte order included."""
+    encoding: Encoding
+    offset: int = 0
+    """Bytes before the pixels, unpacked; -1 when the pixels end the file."""
+    start: int = 0
+    """Byte of the file where the packed stream begins."""
+
+
+def open_lie(source: str, paths: Sequence[str], lie: Lie) -> tuple[Pixels, Access]:
+    """Return the pixels that the header ``source`` has in ``paths``, and how they can be had.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        A file is not there, too short, or does not divide the image.
+    """
+    size = _size(source, paths[0])
+    native = lie.dtype.newbyteorder("=")
+    if len(paths) > 1:
+        return _open_many(source, paths, lie)
+    if lie.encoding == "text":
+        text = TextPixels(paths[0], offset=lie.start, shape=lie.shape, dtype=lie.dtype)
+        return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=text.fixed_bytes)
+    if lie.encoding == "raw":
+        offset = _offset(lie, size, lie.shape)
+        place = Place(paths[0], offset)
+        return frames([place], outer=(), inner=lie.shape, dtype=lie.dtype), Access(
+            "random", f"uncompressed, {native}", lie.dims, read_bytes=READ_BYTES
+        )
+    if lie.offset < 0:
+        raise InputError(
+            f"{paths[0]}: pixels at the end of a {lie.encoding} stream cannot be found; unpack it first"
+        )
+    packed = RawGzip(
+        paths[0], offset=lie.offset, shape=lie.shape, dtype=lie.dtype, start=lie.start, packing=lie.encoding
+    )
+    held = BZIP2_BYTES if lie.encoding == "bzip2" else STREAM_BYTES
+    return packed, Access("sequential", f"one {lie.encoding} stream, {native}", lie.dims, held, READ_BYTES)
+
+
+def _open_many(source: str, paths: Sequence[str], lie: Lie) -> tuple[Pixels, Access]:
+    """Return pixels of which each file holds the same share, cut along the slowest axes."""
+    if lie.encoding != "raw":
+        raise InputError(
+            f"{paths[0]}: is one of {len(paths)} {lie.encoding} files; write them raw, or as one file"
+        )
+    count, ahead = 1, 0
+    while count < len(paths) and ahead < len(lie.shape):
+        count, ahead = count * lie.shape[ahead], ahead + 1
+    if count != len(paths):
+        raise InputError(
+            f"{paths[0]}: is one of {len(paths)} files, which do not divide axes {' '.join(lie.dims)} of "
+            f"{' x '.join(map(str, lie.shape))} pixels; name one file for each of the slowest axis"
+        )
+    outer, inner = lie.shape[:ahead], lie.shape[ahead:]
+    places = [Place(path, _offset(lie, _size(source, path), inner)) for path in paths]
+    why = f"uncompressed, {lie.dtype.newbyteorder('=')}, {len(paths)} files"
+    return frames(places, outer=outer, inner=inner, dtype=lie.dtype), Access(
+        "random", why, lie.dims, read_bytes=READ_BYTES
+    )
+
+
+def _offset(lie: Lie, size: int, shape: Shape) -> int:
+    """Return the first byte of the pixels in a file of ``size`` bytes."""
+    if lie.offset >= 0:
+        return lie.start + lie.offset
+    count = lie.dtype.itemsize
+    for n in shape:
+        count *= n
+    return size - count
+
+
+def missing(source: str, path: str) -> InputNotFoundError:
+    """Return the error of a header whose data file is not there."""
+    return InputNotFoundError(
+        f"{source}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
+    )
+
+
+def _size(source: str, path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        raise missing(source, path) from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+
+
+def numbered(header: str, pattern: str, first: int, last: int, step: int) -> list[str]:
+    """Return the files that a pattern like ``slice%03d.raw`` names for ``first`` to ``last``.
+
+    Raises
+    ------
+    InputError
+        The pattern has not one ``%d``, or there are too many numbers or none.
+    """
+    if step == 0 or not 0 <= (last - first) // step < MOST_FILES:
+        raise InputError(
+            f"{header}: counts files from {first} to {last} by {step}; correct it, at most {MOST_FILES}"
+        )
+    try:
+        names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
+    except (TypeError, ValueError, OverflowError, MemoryError):
+        names = []
+    if not names or len(pattern) > 1024 or any(len(name) > 4096 for name in names):
+        raise InputError(
+            f"{header}: names its files {pattern!r}, which holds no one number; write it as slice%03d.raw"
+        )
+    return [in_folder(header, name) for name in names]

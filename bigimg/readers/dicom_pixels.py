@@ -1,0 +1,423 @@
+"""Planes of pixels out of DICOM files, read by window where they lie plain, else decoded frame by frame.
+
+What only this module knows is how the pixels of one file are stored. Nothing is kept between reads but the
+table of frames of a compressed file, so thousands of files need no open handles; pydicom and its plugins
+decode, and give real colours (RGB from YBR) and signs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
+from bigimg.readers.rawfile import RawFile
+from bigimg.types import Array, DType
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+RLE = "1.2.840.10008.1.2.5"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+INSTALL = 'pip install "bigimg[dicom]"'
+
+MOST_INFLATED = 64 << 20
+"""Bytes that a deflated file may have inflated: it can only be read whole, and hides its size."""
+RLE_RATIO = 64
+"""What run lengths make of one byte at most: two bytes say 128."""
+
+KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of one file."""
+
+    path: str
+    syntax: str
+    """UID of the transfer syntax."""
+    offset: int
+    """Byte of the first pixel, or of the table of fragments."""
+    length: int
+    """Bytes of the pixels, as far as the file goes when the header does not say."""
+    keyword: str
+    vr: str
+    frames: int
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    planar: int
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+    palette: Array | None = field(default=None, compare=False)
+    """Of shape (values, 3): the colour of each value."""
+    _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
+
+    @property
+    def dtype(self) -> DType:
+        """Of a decoded value, before the palette."""
+        if self.keyword != "PixelData":
+            return np.dtype(np.float32 if self.keyword == "FloatPixelData" else np.float64)
+        if self.allocated == 1:
+            return np.dtype(np.uint8)
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
+
+    @property
+    def native(self) -> bool:
+        """Whether the pixels are not compressed."""
+        return self.syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
+
+    @property
+    def plain(self) -> bool:
+        """Whether any window can be read without decoding the frame."""
+        swapped = self.syntax == BIG_ENDIAN and self.allocated == 8 and self.vr == "OW"
+        colour = self.photometric.startswith("YBR")
+        return self.native and self.allocated >= 8 and not swapped and not colour
+
+    @property
+    def plane_bytes(self) -> int:
+        """Of one decoded frame."""
+        return self.rows * self.columns * self.samples * self.dtype.itemsize
+
+    def read(self, frame: int, rows: slice, columns: slice) -> Array:
+        """Return a window of a frame, of shape (y, x), or (c, y, x) in colour.
+
+        Raises
+        ------
+        InputError
+            The file is corrupt or shorter than it says.
+        """
+        plane = self._window(frame, rows, columns) if self.plain else self._decoded(frame)[rows, columns]
+        if self.palette is not None:
+            plane = self.palette[np.minimum(plane, len(self.palette) - 1)]
+        return plane if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+
+    def close(self) -> None:
+        """Forget what was inflated; files are open only while they are read."""
+        self._table.whole = None
+
+    def _window(self, frame: int, rows: slice, columns: slice) -> Array:
+        dtype = self.dtype.newbyteorder(">" if self.syntax == BIG_ENDIAN else "<")
+        shape: tuple[int, ...] = (self.frames, self.rows, self.columns)
+        region: tuple[slice, ...] = (slice(frame, frame + 1), rows, columns)
+        if self.samples > 1:
+            at = 1 if self.planar else 3
+            shape = (*shape[:at], self.samples, *shape[at:])
+            region = (*region[:at], slice(0, self.samples), *region[at:])
+        raw = RawFile(self.path, offset=self.offset, shape=shape, dtype=dtype)
+        try:
+            window = raw.read(region)[0]
+        finally:
+            raw.close()
+        if dtype.kind != "f" and self.stored < self.allocated:  # the other bits are no part of the value
+            np.left_shift(window, self.allocated - 1 - self.high, out=window)
+            np.right_shift(window, self.allocated - self.stored, out=window)
+        return np.moveaxis(window, 0, -1) if self.samples > 1 and self.planar else window
+
+    def _decoded(self, frame: int) -> Array:
+        """Return a whole frame of shape (y, x) or (y, x, c)."""
+        from pydicom.pixels import get_decoder
+
+        if self.syntax == DEFLATED:
+            return self._inflated(frame)
+        decoder = get_decoder(self.syntax)
+        try:
+            with open(self.path, "rb") as file:
+                options = self._options(file)
+                if self.syntax == RLE:
+                    self._check_rle(file, frame)
+                file.seek(self.offset)
+                array, _ = decoder.as_array(file, index=frame, validate=False, **options)
+        except InputError:  # is a ValueError too
+            raise
+        except FileNotFoundError:
+            raise InputNotFoundError(f"{self.path}: there is no such file any more; check the path") from None
+        except (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error) as error:
+            why = " ".join(str(error).split())
+            raise InputError(
+                f"{self.path}: frame {frame} cannot be decoded ({why}); it is truncated or corrupt: fetch it again"
+            ) from error
+        return self._checked(array, frame)
+
+    def _inflated(self, frame: int) -> Array:
+        with self._table.lock:
+            if self._table.whole is None:
+                from pydicom import dcmread
+
+                inflated_bytes(self.path)
+                try:
+                    self._table.whole = dcmread(self.path).pixel_array
+                except (RuntimeError, ValueError, AttributeError, EOFError) as error:
+                    raise InputError(
+                        f"{self.path}: its pixels make no sense ({error}); fetch it again"
+                    ) from error
+            whole = self._table.whole
+        return self._checked(whole[frame] if self.frames > 1 else whole, frame)
+
+    def _checked(self, array: Array, frame: int) -> Array:
+        """Return what was decoded if it is what the header says."""
+        shape = (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
+        if array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise InputError(
+                f"{self.path}: frame {frame} decodes to {array.dtype} of shape {array.shape}, but the header says "
+                f"{self.dtype} of shape {shape}; fetch it again"
+            )
+        return array.astype(self.dtype, copy=False)
+
+    def _options(self, file: BinaryIO) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "rows": self.rows, "columns": self.columns, "samples_per_pixel": self.samples,
+            "photometric_interpretation": self.photometric, "number_of_frames": self.frames,
+            "bits_allocated": self.allocated, "bits_stored": self.stored,
+            "pixel_representation": int(self.signed), "pixel_keyword": self.keyword, "pixel_vr": self.vr,
+        }  # fmt: skip
+        if self.samples > 1:
+            options["planar_configuration"] = self.planar
+        if not self.native and self.frames > 1:
+            options |= self._table.options(file, self.offset, self.frames)
+        return options
+
+    def _check_rle(self, file: BinaryIO, frame: int) -> None:
+        """Refuse a frame that its bytes cannot hold, before memory is asked for it."""
+        if self.length * RLE_RATIO * self.frames < self.plane_bytes:
+            raise InputError(
+                f"{self.path}: frame {frame} should have {self.plane_bytes} bytes, which {self.length} bytes of run "
+                "lengths cannot hold; fetch it again"
+            )
+
+
+class _FrameTable:
+    """Where the frames of a compressed file are, found at the first read, and what a deflated file holds."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.found: dict[str, Any] | None = None
+        self.whole: Array | None = None
+
+    def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
+        return _FrameTable, ()
+
+    def options(self, file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+        """Return the table as pydicom takes it; without, it would walk the file again for every frame."""
+        with self.lock:
+            if self.found is None:
+                self.found = _walked(file, offset, frames)
+            return self.found
+
+
+def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    file.seek(offset)
+    given = parse_basic_offsets(file)
+    first = file.tell()
+    count, places = parse_fragments(file)
+    if count != frames:  # frames in several fragments: the file's own table says which belong together
+        if len(given) == frames:
+            return {}
+        raise ValueError(f"{count} fragments for {frames} frames, and no table says which belong together")
+    lengths = []
+    for place in places:
+        file.seek(place + 4)
+        lengths.append(struct.unpack("<L", file.read(4))[0])
+    return {"extended_offsets": ([place - first for place in places], lengths)}
+
+
+def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
+    """Return how the pixels of a file are stored.
+
+    Parameters
+    ----------
+    path : str
+    header : Dataset
+        All that comes before the pixels, or of it what this module asks for.
+    offset : int
+        Byte where their tag begins.
+    head : bytes
+        The 12 bytes from there on.
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    InputError
+        The header makes no sense, or the file is too short for it.
+    MissingExtraError
+        They are compressed in a way that needs the extra ``dicom``.
+    """
+    syntax = _syntax(header)
+    keyword, vr, offset, length = _element(path, header, syntax, offset, head, size)
+    try:
+        pixels = Pixels(
+            path, syntax, offset, length, keyword, vr,
+            frames=max(1, int(header.get("NumberOfFrames") or 1)),
+            rows=int(header.Rows), columns=int(header.Columns),
+            samples=int(header.get("SamplesPerPixel") or 1),
+            photometric=str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
+            planar=int(header.get("PlanarConfiguration") or 0),
+            allocated=int(header.BitsAllocated),
+            stored=int(header.get("BitsStored") or header.BitsAllocated),
+            high=int(header.get("HighBit") or int(header.get("BitsStored") or header.BitsAllocated) - 1),
+            signed=bool(int(header.get("PixelRepresentation") or 0)),
+        )  # fmt: skip
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: the header of its pixels makes no sense ({error}); fetch it again"
+        ) from error
+    _check(pixels, size)
+    _check_decoder(pixels)
+    if pixels.photometric != "PALETTE COLOR":
+        return pixels
+    return Pixels(**{**pixels.__dict__, "palette": _palette(pixels, header)})
+
+
+def _syntax(header: Dataset) -> str:
+    meta: Dataset | None = getattr(header, "file_meta", None)
+    found = None if meta is None else meta.get("TransferSyntaxUID")
+    if found:
+        return str(found)
+    implicit, little = header.original_encoding  # as pydicom had to find out by itself
+    return (IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN
+
+
+def pixel_keyword(head: bytes, order: str = "<") -> str | None:
+    """Return which pixels begin with ``head``, None when there are none."""
+    if len(head) < 12:
+        return None
+    group, number = struct.unpack(order + "HH", head[:4])
+    return KEYWORDS.get(group << 16 | number)
+
+
+def _element(
+    path: str, header: Dataset, syntax: str, offset: int, head: bytes, size: int
+) -> tuple[str, str, int, int]:
+    """Return keyword, type, first byte and length of the pixels."""
+    if syntax == DEFLATED:
+        return "PixelData", "OW", 0, size
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    keyword = pixel_keyword(head, order)
+    if keyword is None:
+        raise InputError(f"{path}: holds no pixels; give an image")
+    implicit = header.original_encoding[0]
+    start = 8 if implicit else 12
+    vr = "OW" if implicit else head[4:6].decode("latin-1")
+    (length,) = struct.unpack(order + "L", head[start - 4 : start])
+    offset += start
+    return keyword, vr, offset, size - offset if length == 0xFFFFFFFF else length
+
+
+def _check(pixels: Pixels, size: int) -> None:
+    p = pixels
+    if p.keyword != "PixelData":
+        wrong = p.allocated not in (32, 64)
+    else:
+        wrong = p.allocated not in (1, 8, 16, 32) or not 0 < p.stored <= p.high + 1 <= p.allocated
+        wrong |= p.photometric == "PALETTE COLOR" and (p.signed or p.allocated not in (8, 16))
+    if wrong or p.samples not in (1, 3, 4) or min(p.rows, p.columns) < 1:
+        raise InputError(
+            f"{p.path}: {p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated} "
+            f"(the highest {p.high}), are not understood; convert it with dcmtk first"
+        )
+    if p.syntax == DEFLATED:
+        return
+    bits = p.rows * p.columns * p.samples * p.allocated
+    if p.photometric == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
+    there = min(p.length, size - p.offset)
+    if there < needed:
+        raise InputError(
+            f"{p.path}: its pixels should have {needed} bytes ({p.frames} frames of {p.rows} x {p.columns}), but "
+            f"{max(there, 0)} are there; it is truncated, or its header is wrong"
+        )
+
+
+def _check_decoder(pixels: Pixels) -> None:
+    """Refuse what no installed library decodes, naming what would."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    name = UID(pixels.syntax).name
+    try:
+        decoder = get_decoder(pixels.syntax)
+    except NotImplementedError:
+        raise InputError(
+            f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
+        ) from None
+    able = set(decoder.available_plugins)
+    deep = pixels.stored > 8 and (
+        pixels.syntax == JPEG_EXTENDED or (pixels.samples > 1 and pixels.syntax in JPEG_2000)
+    )
+    if deep:  # Pillow has 8 bits for these
+        able.discard("pillow")
+    if not (decoder.is_available and (able or decoder.is_native)):
+        raise MissingExtraError(
+            f"{pixels.path}: is stored as {name}, which needs more libraries; install them: {INSTALL}"
+        )
+
+
+def _palette(pixels: Pixels, header: Dataset) -> Array:
+    from pydicom.pixels import apply_color_lut
+
+    values = np.arange(1 << pixels.stored, dtype=np.uint8 if pixels.stored <= 8 else np.uint16)
+    try:
+        return np.asarray(apply_color_lut(values, header))[:, :3]
+    except (ValueError, AttributeError, KeyError, TypeError, struct.error) as error:
+        raise InputError(f"{pixels.path}: its palette makes no sense ({error}); fetch it again") from error
+
+
+def inflated_bytes(path: str) -> int:
+    """Return the bytes that a deflated file holds.
+
+    Raises
+    ------
+    InputError
+        They are more than ``MOST_INFLATED``, or damaged.
+    """
+    import zlib
+
+    stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        with open(path, "rb") as file:
+            head = file.read(144)
+            file.seek(144 + struct.unpack("<L", head[140:144])[0])  # past the file meta, which is plain
+            while piece := file.read(1 << 16):
+                while piece and total <= MOST_INFLATED:
+                    total += len(stream.decompress(piece, 1 << 20))
+                    piece = stream.unconsumed_tail
+    except (zlib.error, struct.error) as error:
+        raise InputError(f"{path}: is deflated and damaged ({error}); fetch it again") from error
+    if total > MOST_INFLATED:
+        raise InputError(
+            f"{path}: is deflated and has more than {MOST_INFLATED >> 20} MiB inside, which can only be read whole; "
+            "store it plain first, with dcmconv +te"
+        )
+    return total
+
+
+def file_size(path: str) -> int:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    """
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None

@@ -1,0 +1,158 @@
+"""Tags of a DICOM header as JSON, divided into those that say how the image is and those that may say whose.
+
+What only this module knows is that line: :data:`PUBLIC` is a list of what may be known of everybody, and
+whatever it does not name (names, dates, ids, free text, private tags) is kept apart as ``private``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bigimg.types import Json
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.dataelem import DataElement
+
+_PUBLIC = """
+    AcquisitionMatrix BitsAllocated BitsStored BodyPartExamined BurnedInAnnotation ConvolutionKernel
+    DataCollectionDiameter DiffusionBValue DistanceSourceToDetector DistanceSourceToPatient DoseGridScaling
+    DoseSummationType DoseType DoseUnits EchoNumbers EchoTime EchoTrainLength Exposure ExposureTime FilterType
+    FlipAngle FrameTime GantryDetectorTilt HighBit ImageOrientationPatient ImagePositionPatient ImageType
+    ImagedNucleus ImagerPixelSpacing ImagingFrequency InPlanePhaseEncodingDirection InversionTime KVP Laterality
+    LossyImageCompression LossyImageCompressionMethod LossyImageCompressionRatio MRAcquisitionType
+    MagneticFieldStrength Manufacturer ManufacturerModelName MaximumFractionalValue Modality NumberOfAverages
+    NumberOfFrames NumberOfTemporalPositions PatientPosition PercentPhaseFieldOfView PercentSampling
+    PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation
+    PixelSpacing PlanarConfiguration PresentationLUTShape ReconstructionDiameter RepetitionTime RescaleIntercept
+    RescaleSlope RescaleType RotationDirection SOPClassUID SamplesPerPixel ScanOptions ScanningSequence
+    SegmentationFractionalType SegmentationType SequenceVariant SliceThickness SpacingBetweenSlices
+    SpacingBetweenFrames TemporalResolution TransferSyntaxUID Units VOILUTFunction VariableFlipAngleFlag
+    ViewPosition WindowCenter WindowWidth XRayTubeCurrent
+"""
+PUBLIC = frozenset(_PUBLIC.split())
+"""Keywords of geometry, modality, window, units, maker and technique: all that a store gets to see."""
+
+MOST_VALUES = 1024
+"""Longer lists (lookup tables, curves) and 16 times as many characters are data rather than description."""
+
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)?")
+
+
+class Tags(Mapping[str, Json]):
+    """Fields by their own names, and those of DICOM by their numbers too: ``tags["0008,0070"]``."""
+
+    def __init__(self, fields: Mapping[str, Json]) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> Json:
+        if name not in self._fields and (match := _TAG.fullmatch(name)):
+            from pydicom.datadict import keyword_for_tag
+
+            name = keyword_for_tag(int(match[1] + match[2], 16)) or f"{match[1]},{match[2]}".upper()
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return repr(dict(self._fields))
+
+
+def divided(header: Dataset) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Return the fields that may be written anywhere, and those that stay with the file unless asked for."""
+    found = _fields(header)
+    found |= {"TransferSyntaxUID": str(syntax)} if (syntax := _syntax(header)) else {}
+    public = {name: value for name, value in found.items() if name in PUBLIC}
+    return public, {name: value for name, value in found.items() if name not in PUBLIC}
+
+
+def _syntax(header: Dataset) -> str | None:
+    meta: Dataset | None = getattr(header, "file_meta", None)
+    return None if meta is None else meta.get("TransferSyntaxUID")
+
+
+def _fields(dataset: Dataset) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for tag in sorted(dataset.keys()):
+        if tag.element == 0 or 0x5000 <= tag.group < 0x7FE0 or tag == 0x52009230:
+            continue  # lengths of groups, curves and overlays, and what differs from frame to frame
+        try:
+            element = dataset[tag]
+            value = _json(element)
+        except (ValueError, TypeError, NotImplementedError, UnicodeError, OverflowError):
+            continue  # not what its type says: pydicom cannot tell either
+        if value is not None:
+            found[element.keyword or f"{tag.group:04X},{tag.element:04X}"] = value
+    return found
+
+
+def _json(element: DataElement) -> Json:
+    """Return a value as JSON has it; None for bytes, what is empty, and what is too long."""
+    value = element.value
+    if element.VR == "SQ":
+        items: list[Json] = [_fields(item) for item in value[:MOST_VALUES]]
+        return items or None
+    if isinstance(value, bytes) or value is None or value == "":
+        return None
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return _plain(value)
+    if type(value).__name__ == "PersonName":
+        return str(value) or None
+    return [_plain(item) for item in value] if 0 < len(value) <= MOST_VALUES else None
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, bool | str):
+        return str(value) if len(str(value)) <= 16 * MOST_VALUES else None
+    if isinstance(value, int):
+        return int(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return number if math.isfinite(number) else None
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """Return the first value of a field as a finite number, None where there is none."""
+    found = numbers(dataset, keyword)
+    return found[0] if found else None
+
+
+def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """Return the values of a field as numbers; empty where there are none, or they are not numbers."""
+    value = dataset.get(keyword)
+    if value is None or isinstance(value, bytes):
+        return ()
+    try:
+        parts = (
+            [value] if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else list(value)
+        )
+        found = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        return ()
+    return found if all(map(math.isfinite, found)) else ()
+
+
+def seconds(dataset: Dataset, keyword: str) -> float | None:
+    """Return a time of day, or date and time (``HHMMSS.FFFFFF``, ``YYYYMMDDHHMMSS.FFFFFF``), in seconds."""
+    text = str(dataset.get(keyword) or "").strip()
+    match = re.fullmatch(r"(?:(\d{4})(\d\d)(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?", text)
+    if match is None:
+        return None
+    day = 0
+    if match[1]:
+        import datetime
+
+        try:
+            day = datetime.date(int(match[1]), int(match[2]), int(match[3])).toordinal()
+        except ValueError:
+            return None
+    return day * 86400 + int(match[4]) * 3600 + int(match[5]) * 60 + float(match[6])

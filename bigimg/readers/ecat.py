@@ -1,0 +1,194 @@
+"""A reader of ECAT 7 PET: nibabel's headers, one big-endian volume a frame with its own header before it.
+
+What only this module knows: frames are mirrored as nibabel mirrors them, by the patient's orientation, and each has
+a scale factor. One factor for all is the scaling of the image; several give real values.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.reader import Access
+from bigimg.readers.frames import Place, frames
+from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader, natural_chunks
+from bigimg.readers.scaled import ScaledPixels, along, differ, real_dtype, same_for_all, scaled_access
+from bigimg.readers.volumes import (
+    Step,
+    axes_of,
+    checked_shape,
+    heard,
+    json_safe,
+    one_line,
+    only_image,
+    world_of,
+)
+from bigimg.types import Array, Region, Shape
+
+if TYPE_CHECKING:
+    from nibabel.ecat import EcatHeader, EcatSubHeader
+
+BLOCK = 512
+"""Bytes of a block; numbers of blocks begin at 1."""
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """``pixels`` turned round along some axes."""
+
+    pixels: Pixels
+    shape: Shape
+    axes: tuple[bool, ...]
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` as a view with negative strides."""
+        there = tuple(
+            slice(n - s.stop, n - s.start) if turned else s
+            for s, n, turned in zip(region, self.shape, self.axes, strict=True)
+        )
+        back = tuple(slice(None, None, -1) if turned else slice(None) for turned in self.axes)
+        return self.pixels.read(there)[back]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.pixels.close()
+
+
+def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
+    """Return a reader of the ECAT 7 image at ``path``.
+
+    Parameters
+    ----------
+    path : str or path-like
+    series : int, optional
+        Only 0: frames are the axis ``t``.
+
+    Raises
+    ------
+    InputError
+        A header makes no sense, frames differ in shape or type, or the file is too short.
+    """
+    source = os.fspath(path)
+    only_image(source, series)
+    header, sub, notes = _headers(source)
+    count = sub.get_nframes()
+    sizes = {checked_shape(source, sub.get_shape(frame)) for frame in range(count)}
+    types = {sub._get_data_dtype(frame) for frame in range(count)}
+    if len(sizes) != 1 or len(types) != 1:
+        raise InputError(
+            f"{source}: its {count} frames have {len(sizes)} shapes and {len(types)} types; split it first"
+        )
+    dtype = np.dtype(types.pop()).newbyteorder(header.endianness)
+    inner = tuple(reversed(sizes.pop()))
+    outer = (count,) if count > 1 else ()
+    dims, shape = ("t", "z", "y", "x")[-len(outer) - 3 :], (*outer, *inner)
+    order = _frame_order(sub)
+    places = [Place(source, sub._get_frame_offset(frame)) for frame in order]
+    pixels = frames(places, outer=outer, inner=inner, dtype=dtype)
+    turned = _turned(int(header["patient_orientation"]))
+    pixels = Mirrored(pixels, shape, (*(False for _ in outer), *turned))
+    access = Access("random", f"uncompressed frames, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
+    factor = float(header["ecat_calibration_factor"])
+    slopes = np.array([factor * float(sub.subheaders[frame]["scale_factor"]) for frame in order])
+    scaling = same_for_all(slopes, np.zeros(1))
+    if scaling is None:
+        dtype = real_dtype(dtype)
+        pixels = ScaledPixels(pixels, along(slopes, dims, "t"), np.zeros((1,) * 4), dtype)
+        access = scaled_access(access, "frame")
+        notes.append(differ("frame"))
+    axes = axes_of(dims, shape, _steps(sub, order, notes), notes)
+    spec = ImageSpec(
+        axes=axes,
+        dtype=dtype,
+        chunks=natural_chunks(axes, dims),
+        world=world_of(sub.get_frame_affine(), axes, notes),
+        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+        meta={name: json_safe(header[name]) for name in header.keys() if name != "fill"},  # noqa: SIM118
+        notes=tuple(notes),
+    )
+    return RawReader(spec, access, source, pixels, dims)
+
+
+def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
+    """Return the main header, those of the frames, and what nibabel warns of."""
+    from nibabel.ecat import EcatHeader, EcatSubHeader
+
+    notes: list[str] = []
+    try:
+        with open(path, "rb") as file, heard(notes):
+            header = EcatHeader.from_fileobj(file)
+            found = _matrix_list(file, header)
+            sub = EcatSubHeader(header, found, file)
+            if not len(found) or not sub.get_nframes() or len(sub.subheaders) < sub.get_nframes():
+                raise ValueError("it lists no frames")
+            sub._check_affines(), sub.get_frame_affine()
+            [sub._get_data_dtype(frame) for frame in range(sub.get_nframes())]
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise InputError(
+            f"{path}: a header is cut or makes no sense ({one_line(error)}); fetch the file again"
+        ) from error
+    sub.fileobj = None  # closed by now: pixels are read by us
+    return header, sub, notes
+
+
+def _matrix_list(file: BinaryIO, header: EcatHeader) -> Array:
+    """Return the list of matrices, once its blocks are known to end: nibabel follows a circle for ever."""
+    from nibabel.ecat import read_mlist
+
+    order: Literal["little", "big"] = "little" if header.endianness == "<" else "big"
+    block, seen = 2, set[int]()
+    while block > 2 or not seen:
+        if block in seen:
+            raise ValueError(f"its list of frames goes in a circle at block {block}")
+        seen.add(block)
+        file.seek((block - 1) * BLOCK)
+        row = file.read(BLOCK)
+        if len(row) < BLOCK:
+            raise ValueError(f"it ends within its list of frames, at block {block}")
+        block = int.from_bytes(row[4:8], order, signed=True)
+    listed = read_mlist(file, header.endianness)
+    rows = np.zeros((int(header["num_frames"]), 4), np.int32)
+    rows[: len(listed)] = listed
+    return rows
+
+
+def _frame_order(sub: EcatSubHeader) -> list[int]:
+    """Return the rows of the frames, in the order of their numbers as nibabel has it."""
+    from nibabel.ecat import get_frame_order
+
+    with heard([]):  # it was noted when the headers were read
+        found = get_frame_order(sub._mlist)
+    return [int(found[number][0]) for number in sorted(found)]
+
+
+def _turned(orientation: int) -> tuple[bool, bool, bool]:
+    """Return whether nibabel turns z, y and x round, for a code of ``patient_orientation``."""
+    from nibabel.ecat import patient_orient_neurological, patient_orient_radiological
+
+    known = orientation in patient_orient_neurological
+    return (known or orientation in patient_orient_radiological,) * 2 + (known,)
+
+
+def _steps(sub: EcatSubHeader, order: list[int], notes: list[str]) -> dict[str, Step]:
+    """Return spacing and unit; frames are a time apart when they start at even times."""
+    steps: dict[str, Step] = {
+        name: (float(zoom), "millimeter") for name, zoom in zip("xyz", sub.get_zooms(), strict=False)
+    }
+    starts = [int(sub.subheaders[frame]["frame_start_time"]) for frame in order]
+    gaps = set(np.diff(starts).tolist())
+    if len(gaps) == 1 and min(gaps) > 0:
+        steps["t"] = (float(gaps.pop()), "millisecond")
+    elif gaps:
+        notes.append(f"frames do not start at even times ({starts[:8]} ms ...); t counts them")
+    return steps

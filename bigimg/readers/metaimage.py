@@ -1,0 +1,226 @@
+"""A reader of MetaImage: ``.mhd`` with its data file or files, ``.mha`` with the pixels behind the header.
+
+The header is lines of ``Name = value`` that end with ``ElementDataFile``; no library reads it without ITK. What only
+this module knows: row *i* of ``TransformMatrix`` is the direction of axis *i*, the origin is ``Offset``, and the world
+is LPS in millimetres as ITK has it. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.readers.detached import Encoding, Lie, numbered, open_lie
+from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.readers.volumes import LPS_TO_RAS, axes_of, checked_shape, in_folder, only_image, world_of
+from bigimg.types import Array
+
+TYPES = {
+    "MET_CHAR": "i1", "MET_ASCII_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
+    "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+"""``MET_…_ARRAY`` is the same with ``ElementNumberOfChannels``."""
+
+UNITS = {"mm": ("millimeter", 1.0), "cm": ("centimeter", 10.0), "um": ("micrometer", 1e-3)}
+"""``DistanceUnits``: our name, and what makes millimetres of it."""
+
+SPACINGS = ("ElementSpacing", "ElementSize")
+
+MOST_HEADER = 16 << 20
+"""Bytes of header, list of files included; more is no header."""
+
+LAYOUT = {"ElementDataFile", "HeaderSize", "CompressedData", "CompressedDataSize", "BinaryData", "DimSize", "NDims",
+          "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementType", "ElementNumberOfChannels"}  # fmt: skip
+"""Fields that say how the file lies and nothing of the image."""
+
+
+class _Header(NamedTuple):
+    fields: dict[str, str]
+    listed: list[str]
+    """Names behind ``ElementDataFile = LIST``."""
+    end: int
+    """Byte where the header ends."""
+
+
+def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
+    """Return a reader of the MetaImage at ``path``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ``.mhd`` or ``.mha``.
+    series : int, optional
+        Only 0: such a file holds one image.
+
+    Raises
+    ------
+    InputNotFoundError
+        The data file is not there.
+    InputError
+        The header makes no sense, names data outside its folder, or the data are too short.
+    """
+    source = os.fspath(path)
+    only_image(source, series)
+    header = _read_header(source)
+    fields = header.fields
+    if fields.get("ObjectType", "Image") != "Image":
+        raise InputError(
+            f"{source}: is a MetaIO {fields['ObjectType']}, not an image grid; bigimg reads images alone"
+        )
+    try:
+        lie = _lie(source, header)
+        affine, unit = _affine(fields, len(lie.dims) - ("c" in lie.dims))
+        slope = float(fields.get("ElementToIntensityFunctionSlope", 1))
+        scaling = Scaling(slope, float(fields.get("ElementToIntensityFunctionOffset", 0)))
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
+    pixels, access = open_lie(source, _files(source, header, lie), lie)
+    notes: list[str] = []
+    given = [name for name in ("Offset", "Position", "Origin") if name in fields]
+    if len({fields[name] for name in given}) > 1:
+        notes.append(f"the header gives {' and '.join(given)}, which differ; {given[0]} is taken")
+    spacings = _numbers(fields, SPACINGS, 1) or []
+    steps = {
+        name: (spacing, None if name == "t" else unit)
+        for name, spacing in zip("xyzt", spacings, strict=False)
+    }
+    axes = axes_of(lie.dims, lie.shape, steps, notes)
+    spec = ImageSpec(
+        axes=axes,
+        dtype=lie.dtype,
+        chunks=natural_chunks(axes, lie.dims),
+        world=world_of(affine, axes, notes),
+        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+        meta={name: value for name, value in fields.items() if name not in LAYOUT},
+        notes=tuple(notes),
+    )
+    return RawReader(spec, access, source, pixels, lie.dims)
+
+
+def _read_header(path: str) -> _Header:
+    fields: dict[str, str] = {}
+    try:
+        with open(path, "rb") as file:
+            while "ElementDataFile" not in fields:
+                line = file.readline(4096)
+                name, equals, value = line.decode("latin-1").partition("=")
+                if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
+                    raise InputError(
+                        f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and none so far names "
+                        "ElementDataFile; check that it is a MetaImage"
+                    )
+                if equals:
+                    fields[name.strip()] = value.strip()
+            end = file.tell()
+            words = fields["ElementDataFile"].split()
+            text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+        ) from error
+    return _Header(
+        fields, [name.strip() for name in text.decode("latin-1").splitlines() if name.strip()], end
+    )
+
+
+def _lie(source: str, header: _Header) -> Lie:
+    """Return how the pixels lie."""
+    fields = header.fields
+    for name in ("DimSize", "ElementType"):
+        if name not in fields:
+            raise ValueError(f"it has no {name}")
+    sizes = list(checked_shape(source, [int(word) for word in fields["DimSize"].split()]))
+    if int(fields.get("NDims", len(sizes))) != len(sizes):
+        raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
+    while len(sizes) > 4 and sizes[-1] == 1:
+        sizes.pop()
+    if not 2 <= len(sizes) <= 4:
+        raise ValueError(f"it has {len(sizes)} axes, and only x y z t are known")
+    kind = TYPES.get(fields["ElementType"].removesuffix("_ARRAY"))
+    if kind is None:
+        raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
+    msb = _true(fields, "ElementByteOrderMSB", _true(fields, "BinaryDataByteOrderMSB", False))
+    channels = int(fields.get("ElementNumberOfChannels", 1))
+    if channels < 1:
+        raise ValueError(f"ElementNumberOfChannels is {channels}")
+    dims, shape = "xyzt"[: len(sizes)][::-1], tuple(reversed(sizes))
+    encoding: Encoding = "zlib" if _true(fields, "CompressedData", False) else "raw"
+    if not _true(fields, "BinaryData", True):
+        encoding = "text"
+    skip = int(fields.get("HeaderSize", 0))
+    if skip < -1 or (skip == -1 and encoding != "raw"):
+        raise ValueError(f"HeaderSize is {skip}")
+    local = fields["ElementDataFile"].upper() == "LOCAL"
+    start = header.end if local else 0
+    if skip > 0 and not local:
+        start = skip  # of a LOCAL file it would be this header, whose end is known better
+    return Lie(
+        dims=(*dims, "c") if channels > 1 else tuple(dims),
+        shape=(*shape, channels) if channels > 1 else shape,
+        dtype=np.dtype(kind).newbyteorder(">" if msb else "<"),
+        encoding=encoding,
+        offset=-1 if skip == -1 else 0,
+        start=start,
+    )
+
+
+def _files(source: str, header: _Header, lie: Lie) -> list[str]:
+    """Return the files that hold the pixels, in order."""
+    named = header.fields["ElementDataFile"]
+    words = named.split()
+    if named.upper() == "LOCAL":
+        return [source]
+    if words[:1] == ["LIST"]:
+        if not header.listed:
+            raise InputError(f"{source}: lists no data files behind LIST; name one a line")
+        return [in_folder(source, name) for name in header.listed]
+    if "%" in named and words:
+        slowest = lie.shape[0]
+        try:
+            numbers = [int(word) for word in words[1:4]]
+        except ValueError:
+            raise InputError(
+                f"{source}: {named!r} is no pattern with a first, last and step; correct it"
+            ) from None
+        first = numbers[0] if numbers else 1
+        last = numbers[1] if len(numbers) > 1 else first + slowest - 1
+        return numbered(source, words[0], first, last, numbers[2] if len(numbers) > 2 else 1)
+    return [in_folder(source, named)]
+
+
+def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:
+    value = fields.get(name)
+    return otherwise if value is None else value[:1] in "TtYy1" and value != ""
+
+
+def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list[float] | None:
+    """Return the numbers of the first of ``names`` that is there."""
+    found = next((name for name in names if name in fields), None)
+    if found is None:
+        return None
+    values = [float(word) for word in fields[found].split()]
+    if len(values) < count:
+        raise ValueError(f"{found} has {len(values)} numbers, not {count}")
+    return values
+
+
+def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
+    """Return the affine from index (x, y, z) to RAS+ mm, and the unit of the spacings."""
+    unit, millimeters = UNITS.get(fields.get("DistanceUnits", "mm"), UNITS["mm"])
+    spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
+    rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
+    turned = np.eye(ndim) if rows is None else np.array(rows[: ndim * ndim]).reshape(ndim, ndim)
+    origin = _numbers(fields, ("Offset", "Position", "Origin"), ndim) or [0.0] * ndim
+    space = min(ndim, 3)
+    affine = np.eye(4)
+    affine[:space, :space] = turned[:space, :space].T * spacings[:space]
+    affine[:space, 3] = origin[:space]
+    affine[:3] *= millimeters
+    return LPS_TO_RAS @ affine, unit
