@@ -25,7 +25,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def staged(
         Another run is at work on the same target, or the disk is full or cannot be written to.
     """
     folder = staging_folder(target)
-    with explained(target):
+    with explained(target), _empty_or_kept(folder):
         lock = _locked(folder)
         try:
             staging = _entered(target, folder, identity, resume=resume)
@@ -169,6 +169,17 @@ def staged(
             discard(folder)
         finally:
             os.close(lock)
+
+
+@contextmanager
+def _empty_or_kept(folder: Path) -> Iterator[None]:
+    """When a run ends before it has begun to write, leave no empty folder."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _locked(folder: Path) -> int:
@@ -215,14 +226,18 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
         "bigimg": FORMAT, "id": secrets.token_hex(8), "target": target.name,
         "identity": None if identity is None else dict(identity),
     }  # fmt: skip
-    new = folder / f"{OWNER}.new"
-    new.write_bytes(dumps(values))
-    os.rename(new, folder / OWNER)
-    hook("owned")
-    (folder / STORE).mkdir()
-    (folder / JOURNAL).touch()
-    disk.sync_folder(folder.parent)
-    hook("begun")
+    try:
+        new = folder / f"{OWNER}.new"
+        new.write_bytes(dumps(values))
+        os.rename(new, folder / OWNER)
+        hook("owned")
+        (folder / STORE).mkdir()
+        (folder / JOURNAL).touch()
+        disk.sync_folder(folder.parent)
+        hook("begun")
+    except BaseException:
+        discard(folder)
+        raise
     return Staging(target, folder, resumed=False)
 
 
