@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from bigimg.ops.multiscale import thumbnail as thumbnail
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.stats import stats as stats
+    from bigimg.verifying import verify as verify
 
 _MODULES = {
     "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
     "converting": ("plan", "convert", "write"),
+    "verifying": ("verify",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),

@@ -265,6 +265,30 @@ def thumbnail(source: str, target: str, most: int, **asked: Any) -> None:
 
 
 @cli.command()
+@click.argument("store")
+@click.argument("source", required=False)
+@click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")
+@_shared("memory", "series", "json", "quiet")
+def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
+    from bigimg.verifying import verify as check
+
+    report = check(store, source, progress=not quiet, **asked)
+    if as_json:
+        _print(report, as_json)
+    else:
+        for finding in report.findings:
+            click.echo(f"{store.rstrip('/')}/{finding}")
+    if not (quiet or as_json):
+        for said in (*report.doubts, *report.notes):
+            click.echo(f"note: {said}", err=True)
+    if not quiet or not report.ok:
+        click.echo(report.verdict, err=True)
+    if not report.ok:
+        click.get_current_context().exit(5)
+
+
+@cli.command()
 @click.argument("target", default="bigimg-demo.ome.zarr")
 @click.option("--size", default="32768x32768", show_default=True, help="Height x width in pixels, RGB.")
 @click.option(
