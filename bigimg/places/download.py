@@ -141,8 +141,8 @@ class _Download:
         headers = {}
         if self.version.path is not None:
             headers = _named(self.version, "If-None-Match", "If-Modified-Since")
-        elif there:
-            headers = {"Range": f"bytes={there}-"} | _named(self.version, "If-Range", "If-Range")
+        elif there and (same := _named(self.version, "If-Range", "If-Range")):
+            headers = {"Range": f"bytes={there}-"} | same
         with ask(self.url, headers, insecure=self.insecure, stall=self.patience.stall) as answer:
             if answer.status == 304 and self.version.path is not None:
                 os.utime(self.folder)  # the latest use, for whoever clears the cache
