@@ -84,9 +84,9 @@ class Pixels:
     @property
     def plain(self) -> bool:
         """Whether any window can be read without decoding the frame."""
-        swapped = self.syntax == BIG_ENDIAN and self.allocated == 8 and self.vr == "OW"
-        colour = self.photometric.startswith("YBR")
-        return self.native and self.allocated >= 8 and not swapped and not colour
+        swapped = self.syntax == BIG_ENDIAN and self.allocated <= 8 and self.vr == "OW"
+        colour = self.photometric.startswith("YBR") or (self.allocated == 1 and self.samples > 1)
+        return self.native and not swapped and not colour
 
     @property
     def plane_bytes(self) -> int:
@@ -101,7 +101,12 @@ class Pixels:
         InputError
             The file is corrupt or shorter than it says.
         """
-        plane = self._window(frame, rows, columns) if self.plain else self._decoded(frame)[rows, columns]
+        if not self.plain:
+            plane = self._decoded(frame)[rows, columns]
+        elif self.allocated == 1:
+            plane = self._bits(frame, rows, columns)
+        else:
+            plane = self._window(frame, rows, columns)
         if self.palette is not None:
             plane = self.palette[np.minimum(plane, len(self.palette) - 1)]
         return plane if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
@@ -127,6 +132,19 @@ class Pixels:
             np.left_shift(window, self.allocated - 1 - self.high, out=window)
             np.right_shift(window, self.allocated - self.stored, out=window)
         return np.moveaxis(window, 0, -1) if self.samples > 1 and self.planar else window
+
+    def _bits(self, frame: int, rows: slice, columns: slice) -> Array:
+        """Return a window of a frame that may begin within a byte, which pydicom 3.0 cuts too short."""
+        first = (frame * self.rows + rows.start) * self.columns
+        last = (frame * self.rows + rows.stop) * self.columns
+        size = -(-self.frames * self.rows * self.columns // 8)
+        raw = RawFile(self.path, offset=self.offset, shape=(size,), dtype=np.dtype(np.uint8))
+        try:
+            packed = raw.read((slice(first // 8, -(-last // 8)),))
+        finally:
+            raw.close()
+        bits = np.unpackbits(packed, bitorder="little")[first % 8 :][: last - first]
+        return bits.reshape(-1, self.columns)[:, columns]
 
     def _decoded(self, frame: int) -> Array:
         """Return a whole frame of shape (y, x) or (y, x, c)."""
@@ -401,6 +419,8 @@ def inflated_bytes(path: str) -> int:
                     piece = stream.unconsumed_tail
     except (zlib.error, struct.error) as error:
         raise InputError(f"{path}: is deflated and damaged ({error}); fetch it again") from error
+    if not stream.eof and total <= MOST_INFLATED:
+        raise InputError(f"{path}: is deflated and ends too early, after {total} bytes; fetch it again")
     if total > MOST_INFLATED:
         raise InputError(
             f"{path}: is deflated and has more than {MOST_INFLATED >> 20} MiB inside, which can only be read whole; "
