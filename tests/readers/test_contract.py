@@ -16,6 +16,7 @@ from PIL import Image
 
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
+from bigimg.readers.dicom import open_dicom, open_dicom_files
 from bigimg.readers.nifti import open_nifti
 from bigimg.readers.npy import open_npy
 from bigimg.readers.pictures import open_picture
@@ -23,6 +24,7 @@ from bigimg.readers.tiff import open_tiff
 from bigimg.readers.vips import open_jpeg, open_png
 from bigimg.testing import check_reader
 from bigimg.types import Array
+from tests.readers import dicom_files
 
 
 def pixels(*shape: int, dtype: str = "u1") -> Array:
@@ -64,6 +66,18 @@ def picture(path: Path, name: str, opener: Callable[..., Reader], array: Array) 
         return opener(path / name), np.asarray(image)
 
 
+def dicom_series(path: Path, array: Array) -> Reader:
+    return open_dicom_files([str(file) for file in dicom_files.series(path / "s", array)])
+
+
+def dicom(path: Path, array: Array, *, colour: bool = False, run_lengths: bool = False) -> Reader:
+    places = [(0.0, 0.0, z * 2.0) for z in range(len(array))]
+    made = dicom_files.header(array, colour=True) if colour else dicom_files.enhanced(array, places)
+    if run_lengths:
+        made.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
+    return open_dicom(dicom_files.save(made, path / "a.dcm"))
+
+
 def labelled(array: Array) -> xarray.DataArray:
     return xarray.DataArray(array, dims=("z", "y", "x"), coords={"z": np.arange(len(array)) * 2.0})
 
@@ -94,6 +108,10 @@ CASES: dict[str, Callable[[Path], tuple[Reader, Array]]] = {
     "nii.gz": lambda p: nifti(p, VOLUME.T, "a.nii.gz"),
     "nii.gz, series": lambda p: nifti(p, pixels(4, 3, 12, 11, dtype="f4").T, "a.nii.gz"),
     "hdr and img": lambda p: nifti(p, VOLUME.T, "a.img", nibabel.Nifti1Pair),
+    "dicom, a file a slice": lambda p: (dicom_series(p, VOLUME), VOLUME),
+    "dicom, frames": lambda p: (dicom(p, VOLUME), VOLUME),
+    "dicom, frames of run lengths": lambda p: (dicom(p, VOLUME, run_lengths=True), VOLUME),
+    "dicom, colour": lambda p: colour_first(dicom(p, COLOUR, colour=True), COLOUR),
     "npy": lambda p: (npy(p, VOLUME), VOLUME),
     "npy, Fortran order": lambda p: (npy(p, np.asfortranarray(VOLUME)), VOLUME),
     "npy, colour, big-endian": lambda p: colour_first(npy(p, COLOUR.astype(">u2")), COLOUR),
