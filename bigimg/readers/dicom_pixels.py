@@ -29,7 +29,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 INSTALL = 'pip install "bigimg[dicom]"'
 
 MOST_INFLATED = 64 << 20
@@ -87,6 +86,11 @@ class Pixels:
         swapped = self.syntax == BIG_ENDIAN and self.allocated <= 8 and self.vr == "OW"
         colour = self.photometric.startswith("YBR") or (self.allocated == 1 and self.samples > 1)
         return self.native and not swapped and not colour
+
+    @property
+    def deep_jpeg(self) -> bool:
+        """Whether it is JPEG of 12 bits, which of pydicom's plugins only one under the GPL decodes."""
+        return self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1
 
     @property
     def plane_bytes(self) -> int:
@@ -159,6 +163,8 @@ class Pixels:
                 if self.syntax == RLE:
                     self._check_rle(file, frame)
                 file.seek(self.offset)
+                if self.deep_jpeg:
+                    return self._checked(_deep_jpeg(file, frame, self.frames, options), frame)
                 array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         except InputError:  # is a ValueError too
             raise
@@ -253,6 +259,14 @@ def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
         file.seek(place + 4)
         lengths.append(struct.unpack("<L", file.read(4))[0])
     return {"extended_offsets": ([place - first for place in places], lengths)}
+
+
+def _deep_jpeg(file: BinaryIO, frame: int, frames: int, options: dict[str, Any]) -> Array:
+    import imagecodecs
+    from pydicom.encaps import get_frame
+
+    coded = get_frame(file, frame, number_of_frames=frames, extended_offsets=options.get("extended_offsets"))
+    return np.asarray(imagecodecs.jpeg8_decode(coded))
 
 
 def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
@@ -377,10 +391,7 @@ def _check_decoder(pixels: Pixels) -> None:
             f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
         ) from None
     able = set(decoder.available_plugins)
-    deep = pixels.stored > 8 and (
-        pixels.syntax == JPEG_EXTENDED or (pixels.samples > 1 and pixels.syntax in JPEG_2000)
-    )
-    if deep:  # Pillow has 8 bits for these
+    if pixels.stored > 8 and pixels.samples > 1:  # Pillow has 8 bits for these
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
         raise MissingExtraError(
