@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigimg.errors import UnknownFormatError as UnknownFormatError
     from bigimg.errors import UsageError as UsageError
     from bigimg.errors import WorkerError as WorkerError
+    from bigimg.exporters.run import export as export
     from bigimg.opening import from_array as from_array
     from bigimg.opening import imread as imread
     from bigimg.opening import info as info
@@ -44,6 +45,7 @@ _MODULES = {
     "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
     "converting": ("plan", "convert", "write"),
     "verifying": ("verify",),
+    "exporters.run": ("export",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),
