@@ -77,7 +77,9 @@ class Report:
     def verdict(self) -> str:
         """One line: the store, what was looked at, and whether it is intact."""
         count = len(self.findings)
-        said = "intact" if self.ok else f"{count} thing{'s' if count > 1 else ''} wrong"
+        said = f"{count} thing{'s' if count > 1 else ''} wrong"
+        if self.ok:
+            said = "nothing wrong found, see the notes" if self.notes else "intact"
         looked = f"{self.objects} objects"
         if self.decoded_bytes:
             looked += f", {human_bytes(self.decoded_bytes)} of pixels"

@@ -44,7 +44,7 @@ def check_foreign(store: Store, found: Findings) -> None:
     ]  # fmt: skip
     if begin_alike:
         found.note(
-            f"levels {_few(begin_alike)} begin where level 0 does: right when every n-th pixel was kept, "
+            f"level {_few(begin_alike)}: begins where level 0 does: right when every n-th pixel was kept, "
             "(f - 1) / 2 pixels off when pixels were averaged"
         )
     if store.tree.folder is None:

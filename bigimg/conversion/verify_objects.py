@@ -90,7 +90,6 @@ def check_objects(root: Path, found: Findings) -> Known:
         level = _level(root, index, damaged, found)
         if level is not None:
             known.levels[index] = level
-        _measure(root, index, level, found)
     _find_strangers(root, objects, found)
     return known
 
@@ -131,11 +130,32 @@ def _level_numbers(root: Path, objects: Mapping[str, Any]) -> list[int]:
 
 
 def _level(root: Path, index: int, damaged: set[str], found: Findings) -> CheckedLevel | None:
-    """Return what is known of a level, or None when its metadata cannot be believed."""
+    """Check the files of one level; return None when its metadata cannot be believed."""
+    records = _records(root, index, damaged, found)
+    meta = _metadata(root, index, damaged, found)
+    lengths = None if records is None else records[..., 0]
+    if meta is None or meta.layout is None:
+        found.note(f"level {index}: its metadata is damaged, so its pixels were not checked")
+        _measure(root, index, lengths, found, measured=True)
+        return None
+    wanted = object_grid(meta.layout)
+    if records is not None and records.shape != (*wanted, 2):
+        said = f"lists a grid of {records.shape[:-1]} objects, and the array has {wanted}; restore both"
+        found.add(Finding("metadata", f"{MANIFEST}/{index}/zarr.json", said))
+        records = lengths = None
+    if records is None:
+        found.note(
+            f"level {index}: its part of the manifest is damaged: chunks have their own checksums alone"
+        )
+    _measure(
+        root, index, np.zeros(wanted) if lengths is None else lengths, found, measured=lengths is not None
+    )
+    return CheckedLevel(index, root / str(index), meta, meta.layout, records)
+
+
+def _metadata(root: Path, index: int, damaged: set[str], found: Findings) -> ArrayMeta | None:
     key = f"{index}/zarr.json"
-    unknown = f"level {index}: its metadata is damaged, so its pixels were not checked"
     if key in damaged:
-        found.note(unknown)
         return None
     try:
         node = tree_of(root).node(str(index))
@@ -146,24 +166,21 @@ def _level(root: Path, index: int, damaged: set[str], found: Findings) -> Checke
             raise InputError(f"{root / key}: not an array as bigimg writes it; restore the object")
     except BigimgError as error:
         found.add(_of_small(root, key, error))
-        found.note(unknown)
         return None
-    records = None
-    if not any(name.startswith(f"{MANIFEST}/{index}/") for name in damaged):
-        try:
-            records = read_array(root / MANIFEST / str(index))
-        except BigimgError as error:
-            place = error.args[0].split(": ")[0].removeprefix(f"{root}/")
-            found.add(_of_small(root, place, error))
-    if records is not None and records.shape != (*object_grid(meta.layout), 2):
-        said = f"lists a grid of {records.shape[:-1]} objects, and the array has {object_grid(meta.layout)}"
-        found.add(Finding("metadata", f"{MANIFEST}/{index}/zarr.json", said + "; restore both"))
-        records = None
-    if records is None:
-        found.note(
-            f"level {index}: its part of the manifest is damaged: chunks were checked by their own checksums"
-        )
-    return CheckedLevel(index, root / str(index), meta, meta.layout, records)
+    return meta
+
+
+def _records(root: Path, index: int, damaged: set[str], found: Findings) -> Array | None:
+    """Return length and checksum of every shard of a level, or None when these are damaged."""
+    folder = f"{MANIFEST}/{index}"
+    if any(name.startswith(f"{folder}/") for name in damaged):
+        return None
+    try:
+        return read_array(root / folder)
+    except BigimgError as error:
+        place = str(error).split(": ")[0].removeprefix(f"{root}/")
+        found.add(_of_small(root, place, error))
+        return None
 
 
 # ------------------------------------------------------------------------------------------------ the folders
@@ -178,19 +195,14 @@ def entries(folder: str | Path) -> dict[str, os.DirEntry[str]]:
         return {}
 
 
-def _measure(root: Path, index: int, level: CheckedLevel | None, found: Findings) -> None:
-    """Compare the files of one level with the lengths of the manifest."""
+def _measure(root: Path, index: int, lengths: Array | None, found: Findings, *, measured: bool) -> None:
+    """Compare the files of one level with what should be there, and with their ``lengths`` where these are known."""
     inside = entries(root / str(index))
     for name in sorted(set(inside) - {"zarr.json", "c"}):
         _add_strangers(root, f"{index}/{name}", found)
-    if level is None:
-        return
-    if level.records is None:
-        lengths = np.zeros(object_grid(level.layout), np.uint64)
-    else:
-        lengths = level.records[..., 0]
-    found.objects += lengths.size
-    _compare(root, f"{index}/c", index, (), lengths, level.records is not None, found)
+    if lengths is not None:
+        found.objects += lengths.size
+        _compare(root, f"{index}/c", index, (), lengths, measured, found)
 
 
 def _compare(
