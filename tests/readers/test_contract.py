@@ -17,6 +17,7 @@ from PIL import Image
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
 from bigimg.readers.dicom import open_dicom, open_dicom_files
+from bigimg.readers.folder import open_folder
 from bigimg.readers.nifti import open_nifti
 from bigimg.readers.npy import open_npy
 from bigimg.readers.pictures import open_picture
@@ -78,6 +79,16 @@ def dicom(path: Path, array: Array, *, colour: bool = False, run_lengths: bool =
     return open_dicom(dicom_files.save(made, path / "a.dcm"))
 
 
+def planes(path: Path, volume: Array, ending: str) -> Reader:
+    (path / "planes").mkdir(exist_ok=True)
+    for i, plane in enumerate(volume):
+        if ending == ".tif":
+            tifffile.imwrite(path / "planes" / f"{i}.tif", plane)
+        else:
+            Image.fromarray(plane).save(path / "planes" / f"{i}{ending}")
+    return open_folder(path / "planes")
+
+
 def labelled(array: Array) -> xarray.DataArray:
     return xarray.DataArray(array, dims=("z", "y", "x"), coords={"z": np.arange(len(array)) * 2.0})
 
@@ -112,6 +123,12 @@ CASES: dict[str, Callable[[Path], tuple[Reader, Array]]] = {
     "dicom, frames": lambda p: (dicom(p, VOLUME), VOLUME),
     "dicom, frames of run lengths": lambda p: (dicom(p, VOLUME, run_lengths=True), VOLUME),
     "dicom, colour": lambda p: colour_first(dicom(p, COLOUR, colour=True), COLOUR),
+    "folder of tiffs": lambda p: (planes(p, VOLUME, ".tif"), VOLUME),
+    "folder of pngs": lambda p: (planes(p, VOLUME.astype("u1"), ".png"), VOLUME.astype("u1")),
+    "folder of colour pngs": lambda p: (
+        planes(p, pixels(4, 30, 20, 3), ".png"),
+        np.moveaxis(pixels(4, 30, 20, 3), -1, 0),
+    ),
     "npy": lambda p: (npy(p, VOLUME), VOLUME),
     "npy, Fortran order": lambda p: (npy(p, np.asfortranarray(VOLUME)), VOLUME),
     "npy, colour, big-endian": lambda p: colour_first(npy(p, COLOUR.astype(">u2")), COLOUR),
