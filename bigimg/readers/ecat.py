@@ -121,6 +121,7 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
 def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
     """Return the main header, those of the frames, and what nibabel warns of."""
     from nibabel.ecat import EcatHeader, EcatSubHeader
+    from nibabel.wrapstruct import WrapStructError
 
     notes: list[str] = []
     try:
@@ -138,7 +139,7 @@ def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
         raise InputError(
             f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+    except (WrapStructError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise InputError(
             f"{path}: a header is cut or makes no sense ({one_line(error)}); fetch the file again"
         ) from error
