@@ -307,7 +307,7 @@ def export(
     """Write SOURCE, or a plane of it, to TARGET; its ending names the format. Nothing is replaced."""
     from bigimg.exporters.run import export as take_out
 
-    where = {"position" if mm else "index": at}
+    where: dict[str, Any] = {"position" if mm else "index": at}
     done = take_out(source, target, progress=not quiet, **where, **asked)
     if as_json:
         _print(done, as_json)
