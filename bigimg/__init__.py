@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigimg.errors import UnknownFormatError as UnknownFormatError
     from bigimg.errors import UsageError as UsageError
     from bigimg.errors import WorkerError as WorkerError
+    from bigimg.exporters.run import export as export
     from bigimg.opening import from_array as from_array
     from bigimg.opening import imread as imread
     from bigimg.opening import info as info
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from bigimg.ops.multiscale import thumbnail as thumbnail
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.stats import stats as stats
+    from bigimg.verifying import verify as verify
 
 _MODULES = {
     "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
     "converting": ("plan", "convert", "write"),
+    "verifying": ("verify",),
+    "exporters.run": ("export",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),

@@ -20,7 +20,10 @@ from bigimg.readers.dicom_tags import Tags
 from bigimg.types import Array
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
+
+    from bigimg.exporters.run import Exported
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
@@ -163,6 +166,12 @@ class ImageAccessor:
         from bigimg.ops.multiscale import thumbnail
 
         return thumbnail(self._img, max_size)
+
+    def export(self, target: str | os.PathLike[str], **options: Any) -> Exported:
+        """See :func:`bigimg.export`."""
+        from bigimg.exporters.run import export
+
+        return export(self._img, target, **options)
 
     def with_geometry(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.with_geometry`."""

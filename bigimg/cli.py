@@ -292,6 +292,63 @@ def thumbnail(source: str, target: str, most: int, **asked: Any) -> None:
 
 
 @cli.command()
+@click.argument("store")
+@click.argument("source", required=False)
+@click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")
+@_shared("memory", "series", "json", "quiet")
+def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
+    from bigimg.verifying import verify as check
+
+    report = check(store, source, progress=not quiet, **asked)
+    if as_json:
+        _print(report, as_json)
+    else:
+        for finding in report.findings:
+            click.echo(f"{store.rstrip('/')}/{finding}")
+    if not (quiet or as_json):
+        for said in (*report.doubts, *report.notes):
+            click.echo(f"note: {said}", err=True)
+    if not quiet or not report.ok:
+        click.echo(report.verdict, err=True)
+    if not report.ok:
+        click.get_current_context().exit(5)
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option("--plane", "plane", help="Write one plane: axial, coronal, sagittal, or the axis cut: z, y, x.")
+@click.option(
+    "--at", "at", type=float, help="Index of the cut, or with --mm its position; the middle by default."
+)
+@click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
+@click.option("--t", "t", type=int, help="Write one time.")
+@click.option("--channel", "channel", help="Write one channel, by number or name.")
+@click.option(
+    "--raw", is_flag=True, help="Stored values where the format has no place for slope and intercept."
+)
+@click.option(
+    "--compression", type=click.Choice(["deflate", "zstd", "none"]), help="Of TIFF; deflate by default."
+)
+@click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
+@click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
+@_shared("level", "memory", "series", "insecure", "max_download", "json", "quiet")
+def export(
+    source: str, target: str, at: float | None, mm: bool, as_json: bool, quiet: bool, **asked: Any
+) -> None:
+    """Write SOURCE, or a plane of it, to TARGET; its ending names the format. Nothing is replaced."""
+    from bigimg.exporters.run import export as take_out
+
+    where: dict[str, Any] = {"position" if mm else "index": at}
+    done = take_out(source, target, progress=not quiet, **where, **asked)
+    if as_json:
+        _print(done, as_json)
+    elif not quiet:
+        click.echo(str(done), err=True)
+
+
+@cli.command()
 @click.argument("target", default="bigimg-demo.ome.zarr")
 @click.option("--size", default="32768x32768", show_default=True, help="Height x width in pixels, RGB.")
 @click.option(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import InputError, UsageError
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
@@ -15,6 +15,9 @@ from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.placed import PlacedReader, named
 from bigimg.readers.registry import find_format, open_file
+
+if TYPE_CHECKING:
+    from bigimg.places.download import Downloaded
 
 MOST_DOWNLOADED = 10_000_000_000
 """Bytes that are fetched, unzipped or copied without being asked for."""
@@ -108,21 +111,24 @@ def _fetched(
     """Return a reader of a URL, or of a member of a zip file that may lie behind one."""
     limit, shown = most_bytes(max_download), redacted(name)
     archive, member = inside or (name, None)
-    keep: list[object] = []
+    keep: object = None
+    doubt = None
     if is_url(archive):
         if is_store_url(archive):
             raise InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
-        archive = _downloaded(archive, limit, insecure, progress, keep)
+        keep = found = _downloaded(archive, limit, insecure, progress)
+        archive, doubt = str(found.path), found.doubt
     local = archive
     if member is not None:
         from pathlib import Path
 
         from bigimg.places.unzip import unzip
 
-        copy = unzip(Path(archive), member, shown=redacted(name.rpartition(MEMBER)[0]), most_bytes=limit)
-        keep = [copy]  # the archive has done its part
+        with named(archive, shown, doubt):
+            copy = unzip(Path(archive), member, shown=redacted(name.rpartition(MEMBER)[0]), most_bytes=limit)
+        keep = copy  # the archive has done its part
         local = str(copy.path)
-    with named(local, shown):
+    with named(local, shown, doubt):
         if os.path.isdir(local):
             from bigimg.readers.folder import open_folder
 
@@ -131,23 +137,21 @@ def _fetched(
         else:
             reader, title = _file(local, series), find_format(local).title
     again = (_again, (name, series, insecure, limit))
-    return PlacedReader(reader, source=shown, local=local, title=title, keep=keep, again=again)
+    return PlacedReader(reader, source=shown, local=local, title=title, keep=keep, doubt=doubt, again=again)
 
 
-def _downloaded(url: str, limit: int, insecure: bool, progress: object, keep: list[object]) -> str:
-    """Return the path of the file at ``url`` in the cache."""
+def _downloaded(url: str, limit: int, insecure: bool, progress: object) -> Downloaded:
+    """Return the file at ``url`` in the cache."""
     from bigimg.places.download import download
     from bigimg.places.telling import Teller
 
     lines = progress is True
     told = None if progress is not None and not lines else Teller(redacted(url), lines=lines)
     try:
-        found = download(url, most_bytes=limit, insecure=insecure, told=told)
+        return download(url, most_bytes=limit, insecure=insecure, told=told)
     finally:
         if told is not None:
             told.wipe()
-    keep.append(found)
-    return str(found.path)
 
 
 def _again(name: str, series: Series, insecure: bool, limit: int) -> Reader:

@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -210,10 +211,20 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "convert": of("convert", source, store),
         "info": of("info", source) | of("info", store),
         "stats": of("stats", source) | of("stats", store),
+        "verify": verified(store, folder / "damaged.ome.zarr"),
     }
 
 
-@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats"])
+def verified(store: Path, damaged: Path) -> set[str]:
+    """Return the keys of a check that finds something; it prints them with exit code 5."""
+    shutil.copytree(store, damaged)
+    next(damaged.glob("0/c/*/*/*")).unlink()
+    done = subprocess.run([*COMMAND, "verify", str(damaged), "--json"], capture_output=True, text=True)
+    assert done.returncode == 5, done.stderr
+    return set(keys(json.loads(done.stdout)))
+
+
+@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats", "verify"])
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:
     page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))
     assert set(re.findall(r"^\| `([^`]+)` \|", page[verb], re.MULTILINE)) == printed[verb]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from errno import ENOENT
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,8 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
         if position:
             data = kernels.downsample(data, target.step, job.method)
             start = tuple(o // f for o, f in zip(start, target.step, strict=True))
+        if not target.folder.is_dir():  # given up meanwhile: write_shard would make all of it again
+            raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
         region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
         written[level] = [
             write_shard(target.folder, index, data[shift(part, start)], target.layout)

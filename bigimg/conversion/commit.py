@@ -24,8 +24,11 @@ import json
 import os
 import secrets
 import shutil
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,33 +156,48 @@ def staged(
         Another run is at work on the same target, or the disk is full or cannot be written to.
     """
     folder = staging_folder(target)
-    with explained(target), _empty_or_kept(folder):
-        lock = _locked(folder)
+    staging: Staging | None = None
+    finished, lock = False, -1
+    with explained(target):
         try:
-            staging = _entered(target, folder, identity, resume=resume)
-            try:
-                yield staging
-            except BaseException as error:
-                if identity is None or isinstance(error, HOPELESS):
-                    discard(folder)
-                else:
-                    error.add_note(f"what was done is kept in {folder}; run the same command again to go on")
-                raise
+            with _undisturbed():
+                lock = _locked(folder)
+                staging = _entered(target, folder, identity, resume=resume)
+            yield staging
+            finished = True
             _commit(staging, overwrite=overwrite, sync=sync, source=source)
             discard(folder)
+        except BaseException as error:
+            if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
+                discard(folder)
+            elif staging is not None and folder.exists():
+                error.add_note(f"what was done is kept in {folder}; run the same command again to go on")
+            raise
         finally:
-            os.close(lock)
+            if lock >= 0:
+                os.close(lock)
 
 
 @contextmanager
-def _empty_or_kept(folder: Path) -> Iterator[None]:
-    """When a run ends before it has begun to write, leave no empty folder."""
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back for some milliseconds, so that a staging folder is begun or is not.
+
+    By handlers and not by the signal mask: that of this thread alone leaves the signal to another one, a
+    library's, and Python's handler then runs here all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread alone, and only it may set them
+        return
+    held: list[int] = []
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
+    before = {number: signal.signal(number, lambda n, _: held.append(n)) for number in numbers}
     try:
         yield
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()
-        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for caught in held:
+            signal.raise_signal(caught)
 
 
 def _locked(folder: Path) -> int:
@@ -226,18 +244,14 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
         "bigimg": FORMAT, "id": secrets.token_hex(8), "target": target.name,
         "identity": None if identity is None else dict(identity),
     }  # fmt: skip
-    try:
-        new = folder / f"{OWNER}.new"
-        new.write_bytes(dumps(values))
-        os.rename(new, folder / OWNER)
-        hook("owned")
-        (folder / STORE).mkdir()
-        (folder / JOURNAL).touch()
-        disk.sync_folder(folder.parent)
-        hook("begun")
-    except BaseException:
-        discard(folder)
-        raise
+    new = folder / f"{OWNER}.new"
+    new.write_bytes(dumps(values))
+    os.rename(new, folder / OWNER)
+    hook("owned")
+    (folder / STORE).mkdir()
+    (folder / JOURNAL).touch()
+    disk.sync_folder(folder.parent)
+    hook("begun")
     return Staging(target, folder, resumed=False)
 
 
@@ -289,11 +303,24 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool, source: str | None
 
 
 def discard(folder: Path) -> None:
-    """Remove a staging folder of ours: its store first, the owner file last, so that a kill leaves it ours."""
-    _clear(folder)
-    (folder / OWNER).unlink(missing_ok=True)
-    hook("cleared")
-    folder.rmdir()
+    """Remove a staging folder of ours: its store first, the owner file last, so that a kill leaves it ours.
+
+    A worker whose thread was just starting when a signal arrived is not waited for by anybody, and may still
+    write a block: then it is tried again.
+    """
+    for patience in range(100, -1, -1):
+        try:
+            _clear(folder)
+            (folder / OWNER).unlink(missing_ok=True)
+            hook("cleared")
+            folder.rmdir()
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or not patience:
+                raise
+            if not folder.exists():
+                return
+            time.sleep(0.05)
 
 
 def _clear(folder: Path) -> None:

@@ -170,6 +170,8 @@ class _Pass:
         self.meter = Meter(sum(read) + plan.scratch_bytes, report)
         self.done: list[set[Shape]] = [set() for _ in plan.sweeps]
         self.resumed = 0
+        for array in self.arrays.values():
+            array.folder.mkdir(exist_ok=True)
         if staging.resumed:
             self._resume()
         self.journal = Journal(staging.journal)

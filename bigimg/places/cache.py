@@ -34,6 +34,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "bigimg"
 
 
+def make_private(folder: Path) -> None:
+    """Make ``folder`` in the cache, where others may not look: images of people lie there."""
+    cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Say what is wrong when the cache cannot be written.
@@ -88,7 +94,7 @@ class Lock:
 def locked(path: Path, *, every: float = 0.05) -> Iterator[None]:
     """Hold the exclusive lock at ``path``; who had it before is waited for."""
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         try:
             lock = Lock(path, create=True)
         except FileNotFoundError:  # the folder went between the two lines: another process clears the cache
@@ -108,7 +114,7 @@ class TemporaryFolder:
     def __init__(self) -> None:
         parent = cache_folder() / "temporary"
         with writing(parent):
-            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(parent)
             _sweep(parent)
             self.path, self._lock = _made(parent)
         self.remove = weakref.finalize(self, _remove, self.path, self._lock)

@@ -30,6 +30,9 @@ PROGRESS_BYTES = 1 << 20
 LEAST_RATE = 1000
 """Bytes a second; what comes slower for as long as a stall is one."""
 
+RECORD = "version.json"
+"""What is known of the bytes beside it; without it they are worth nothing."""
+
 type Told = Callable[[int, int | None], None]
 """Is told the bytes that are there, and of how many; None when the server does not say."""
 
@@ -59,6 +62,10 @@ class Downloaded:
 
     path: Path
     lock: Lock
+
+    def doubt(self) -> None:
+        """Have the file fetched anew next time: a server that named a wrong length would vouch for a cut one."""
+        (self.path.parents[1] / RECORD).unlink(missing_ok=True)
 
 
 def download(
@@ -141,8 +148,8 @@ class _Download:
         headers = {}
         if self.version.path is not None:
             headers = _named(self.version, "If-None-Match", "If-Modified-Since")
-        elif there:
-            headers = {"Range": f"bytes={there}-"} | _named(self.version, "If-Range", "If-Range")
+        elif there and (same := _named(self.version, "If-Range", "If-Range")):
+            headers = {"Range": f"bytes={there}-"} | same
         with ask(self.url, headers, insecure=self.insecure, stall=self.patience.stall) as answer:
             if answer.status == 304 and self.version.path is not None:
                 os.utime(self.folder)  # the latest use, for whoever clears the cache
@@ -269,7 +276,7 @@ class _Download:
     def _load(self) -> Version:
         """Return the version of what is there; without one, what is there is worth nothing."""
         try:
-            version = Version(**json.loads((self.folder / "version.json").read_text(encoding="utf-8")))
+            version = Version(**json.loads((self.folder / RECORD).read_text(encoding="utf-8")))
             if version.path is None or (self.folder / version.path).stat().st_size == version.total:
                 return version
         except (OSError, ValueError, TypeError):  # none yet, or one half written by a killed process
@@ -280,7 +287,7 @@ class _Download:
     def _save(self) -> None:
         partial = self.folder / "version.new"
         partial.write_text(json.dumps(asdict(self.version)), encoding="utf-8")
-        partial.replace(self.folder / "version.json")
+        partial.replace(self.folder / RECORD)
 
 
 def _named(version: Version, by_tag: str, by_date: str) -> dict[str, str]:

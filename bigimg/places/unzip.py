@@ -28,8 +28,8 @@ HEADERS = {".mhd", ".nhdr"}
 HEADER_BYTES = 1 << 20
 """The most of such a header that is looked at."""
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
-"""What reading a damaged, encrypted or exotic member raises (zipfile says RuntimeError of a password)."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+"""What reading a damaged or exotic member raises."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ def _companions(
 
 def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: str) -> None:
     """Write one member; zipfile stops at the size it declares, and checks its CRC at the end."""
+    if info.flag_bits & 1:
+        raise InputError(f"{shown}::{info.filename}: is locked with a password; unzip it by hand")
     with writing(target), open(target, "xb") as file:
         try:
             source = opened.open(info)

@@ -20,7 +20,7 @@ from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
-    json_safe,
+    divided,
     one_line,
     only_image,
     sibling,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is no time."""
+
+PERSONAL = "HISTORY_NOTE|NOTES?_.*|IDCODE_.*|.*_NAME|LABEL_.*|.*_KEYWORDS|MARKS_.*"
+"""Fields of free text, dates and names of files."""
 
 MOST_HEAD = 64 << 20
 """Bytes of a HEAD that are read at most: it holds text, and a history that grows."""
@@ -81,6 +84,7 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
             pixels = ScaledPixels(pixels, slopes, np.zeros((1,) * len(dims)), dtype)
             access = scaled_access(access, "sub-brick")
             notes.append(differ("sub-brick"))
+    meta, private = divided(header.info, PERSONAL)
     axes = axes_of(dims, shape, _steps(header), notes, start=_start(header))
     spec = ImageSpec(
         axes=axes,
@@ -89,7 +93,8 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         channels=_channels(header, shape[0]) if "c" in dims else (),
         world=world_of(header.get_affine(), axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta={name: json_safe(value) for name, value in header.info.items()},
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, dims)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.dicom_headers import Plane, planes_of, read_header
+from bigimg.readers.dicom_headers import DAMAGE, Plane, damaged, planes_of, read_header
 from bigimg.readers.dicom_pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom_series import Stack, normal, stack
 from bigimg.readers.dicom_tags import divided, number, numbers
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 LIBRARY_BYTES = 12_000_000
 """What the plugins that decode compressed frames take when the first one does, measured."""
+QUIET = threading.Lock()
+"""Held while warnings are counted: what is caught is the process's, and two that open at once would mix it up."""
 LISTED = 12
 """Series named in a message, at most."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -139,7 +143,27 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
     paths = [os.fspath(path) for path in paths]
     if not paths:
         raise InputNotFoundError("no DICOM files were given; check the folder or the pattern")
-    source = paths[0] if len(paths) == 1 else os.path.commonpath([os.path.dirname(p) or "." for p in paths])
+    source = paths[0] if len(paths) == 1 else _folder(paths)
+    # pydicom warns of every value that breaks a rule, in words that may name a person: they are counted.
+    with QUIET, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        reader = _opened(paths, series, source)
+    if not said:
+        return reader
+    doubt = f"{len(said)} values of the headers break a rule of DICOM"
+    return replace(reader, spec=replace(reader.spec, notes=(*reader.spec.notes, doubt)))
+
+
+def _folder(paths: Sequence[str]) -> str:
+    folders = [os.path.dirname(path) for path in paths]
+    return (
+        os.path.commonpath(list(map(os.path.abspath, folders)))
+        if len(set(folders)) > 1
+        else folders[0] or "."
+    )
+
+
+def _opened(paths: Sequence[str], series: int | str | None, source: str) -> DicomReader:
     planes: list[Plane] = []
     skipped = 0
     for path in paths:
@@ -151,7 +175,12 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
         raise InputError(f"{source}: {what}; give an image")
     chosen = _chosen(_series(planes), series, source)
     notes = [f"{skipped} of {len(paths)} files hold no pixels and are left out"] if skipped else []
-    return _reader(chosen, source, notes)
+    try:
+        return _reader(chosen, source, notes)
+    except InputError:  # is a ValueError too
+        raise
+    except DAMAGE as error:
+        raise damaged(chosen[0].pixels.path, error) from error
 
 
 def _series(planes: Sequence[Plane]) -> list[list[Plane]]:
@@ -212,9 +241,7 @@ def _reader(planes: Sequence[Plane], source: str, notes: list[str]) -> DicomRead
     _one_type(planes, source)
     order, stacked = _ordered(planes, source)
     first = planes[order.item(0)]
-    header, *_, doubts = read_header(first.pixels.path)
-    if doubts:
-        notes.append(f"{doubts} values of the header break a rule of DICOM")
+    header = read_header(first.pixels.path)[0]
     if first.pixels.frames > 1 and first.at.position is None:
         order, stacked = _as_clip(header, first, order, stacked)
     notes += stacked.notes

@@ -6,7 +6,7 @@ knows is where the tags are: at the top of a file, or for each frame in the func
 
 from __future__ import annotations
 
-import warnings
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,8 +68,14 @@ class Plane:
     """Number of the segment that it shows."""
 
 
-def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Dataset, int, bytes, int, int]:
-    """Return the header, the byte where the pixels begin, the 12 bytes there, the size, and doubtful values.
+DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, OverflowError, struct.error,
+          NotImplementedError, RecursionError, MemoryError)  # fmt: skip
+"""What pydicom raises of bytes that are no header: lengths beyond the file, types that do not exist, texts for
+numbers."""
+
+
+def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Dataset, int, bytes, int]:
+    """Return the header, the byte where the pixels begin, the 12 bytes there, and the size of the file.
 
     Raises
     ------
@@ -77,28 +83,31 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
         It is no DICOM, or damaged.
     """
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     size = file_size(path)
     try:
-        # pydicom warns of each value that breaks a rule; they are counted, for what they say may name a person.
-        with warnings.catch_warnings(record=True) as said, open(path, "rb") as file:
-            warnings.simplefilter("always")
-            head = file.read(1024)
-            if b"1.2.840.10008.1.2.1.99" in head:
+        with open(path, "rb") as file:
+            if DEFLATED.encode() in file.read(1024):
                 inflated_bytes(path)
             file.seek(0)
             wanted = None if tags is None else list(tags)
             header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
             offset = file.tell()
-            return header, offset, file.read(12), size, len(said)
+            return header, offset, file.read(12), size
+    except InputError:  # is a ValueError too
+        raise
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}); check it and its rights"
         ) from error
-    except (InvalidDicomError, ValueError, EOFError, TypeError, AttributeError, NotImplementedError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{path}: its DICOM header makes no sense ({why}); fetch the file again") from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: str, error: Exception) -> InputError:
+    """Return the error of a header that pydicom cannot make sense of."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"{path}: its DICOM header makes no sense ({why}); fetch the file again")
 
 
 def planes_of(path: str) -> list[Plane]:
@@ -111,7 +120,7 @@ def planes_of(path: str) -> list[Plane]:
     MissingExtraError
         Its pixels need the extra ``dicom``.
     """
-    header, offset, head, size, _ = read_header(path, tags=SCANNED)
+    header, offset, head, size = read_header(path, tags=SCANNED)
     meta = getattr(header, "file_meta", None)
     syntax = str(meta.get("TransferSyntaxUID") or "") if meta is not None else ""
     order = ">" if header.original_encoding[1] is False else "<"
@@ -122,16 +131,13 @@ def planes_of(path: str) -> list[Plane]:
             )
         return []
     try:
-        with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")
-            _refuse(path, header)
-            pixels = describe_pixels(path, header, offset, head, size)
-            return list(_planes(path, header, pixels))
+        _refuse(path, header)
+        pixels = describe_pixels(path, header, offset, head, size)
+        return list(_planes(path, header, pixels))
     except InputError:  # is a ValueError too
         raise
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{path}: its DICOM header makes no sense ({why}); fetch the file again") from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
 
 
 def _refuse(path: str, header: Dataset) -> None:

@@ -29,7 +29,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 INSTALL = 'pip install "bigimg[dicom]"'
 
 MOST_INFLATED = 64 << 20
@@ -84,9 +83,14 @@ class Pixels:
     @property
     def plain(self) -> bool:
         """Whether any window can be read without decoding the frame."""
-        swapped = self.syntax == BIG_ENDIAN and self.allocated == 8 and self.vr == "OW"
-        colour = self.photometric.startswith("YBR")
-        return self.native and self.allocated >= 8 and not swapped and not colour
+        swapped = self.syntax == BIG_ENDIAN and self.allocated <= 8 and self.vr == "OW"
+        colour = self.photometric.startswith("YBR") or (self.allocated == 1 and self.samples > 1)
+        return self.native and not swapped and not colour
+
+    @property
+    def deep_jpeg(self) -> bool:
+        """Whether it is JPEG of 12 bits, which of pydicom's plugins only one under the GPL decodes."""
+        return self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1
 
     @property
     def plane_bytes(self) -> int:
@@ -101,7 +105,12 @@ class Pixels:
         InputError
             The file is corrupt or shorter than it says.
         """
-        plane = self._window(frame, rows, columns) if self.plain else self._decoded(frame)[rows, columns]
+        if not self.plain:
+            plane = self._decoded(frame)[rows, columns]
+        elif self.allocated == 1:
+            plane = self._bits(frame, rows, columns)
+        else:
+            plane = self._window(frame, rows, columns)
         if self.palette is not None:
             plane = self.palette[np.minimum(plane, len(self.palette) - 1)]
         return plane if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
@@ -128,6 +137,19 @@ class Pixels:
             np.right_shift(window, self.allocated - self.stored, out=window)
         return np.moveaxis(window, 0, -1) if self.samples > 1 and self.planar else window
 
+    def _bits(self, frame: int, rows: slice, columns: slice) -> Array:
+        """Return a window of a frame that may begin within a byte, which pydicom 3.0 cuts too short."""
+        first = (frame * self.rows + rows.start) * self.columns
+        last = (frame * self.rows + rows.stop) * self.columns
+        size = -(-self.frames * self.rows * self.columns // 8)
+        raw = RawFile(self.path, offset=self.offset, shape=(size,), dtype=np.dtype(np.uint8))
+        try:
+            packed = raw.read((slice(first // 8, -(-last // 8)),))
+        finally:
+            raw.close()
+        bits = np.unpackbits(packed, bitorder="little")[first % 8 :][: last - first]
+        return bits.reshape(-1, self.columns)[:, columns]
+
     def _decoded(self, frame: int) -> Array:
         """Return a whole frame of shape (y, x) or (y, x, c)."""
         from pydicom.pixels import get_decoder
@@ -141,6 +163,8 @@ class Pixels:
                 if self.syntax == RLE:
                     self._check_rle(file, frame)
                 file.seek(self.offset)
+                if self.deep_jpeg:
+                    return self._checked(_deep_jpeg(file, frame, self.frames, options), frame)
                 array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         except InputError:  # is a ValueError too
             raise
@@ -235,6 +259,14 @@ def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
         file.seek(place + 4)
         lengths.append(struct.unpack("<L", file.read(4))[0])
     return {"extended_offsets": ([place - first for place in places], lengths)}
+
+
+def _deep_jpeg(file: BinaryIO, frame: int, frames: int, options: dict[str, Any]) -> Array:
+    import imagecodecs
+    from pydicom.encaps import get_frame
+
+    coded = get_frame(file, frame, number_of_frames=frames, extended_offsets=options.get("extended_offsets"))
+    return np.asarray(imagecodecs.jpeg8_decode(coded))
 
 
 def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
@@ -359,10 +391,7 @@ def _check_decoder(pixels: Pixels) -> None:
             f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
         ) from None
     able = set(decoder.available_plugins)
-    deep = pixels.stored > 8 and (
-        pixels.syntax == JPEG_EXTENDED or (pixels.samples > 1 and pixels.syntax in JPEG_2000)
-    )
-    if deep:  # Pillow has 8 bits for these
+    if pixels.stored > 8 and pixels.samples > 1:  # Pillow has 8 bits for these
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
         raise MissingExtraError(
@@ -401,6 +430,8 @@ def inflated_bytes(path: str) -> int:
                     piece = stream.unconsumed_tail
     except (zlib.error, struct.error) as error:
         raise InputError(f"{path}: is deflated and damaged ({error}); fetch it again") from error
+    if not stream.eof and total <= MOST_INFLATED:
+        raise InputError(f"{path}: is deflated and ends too early, after {total} bytes; fetch it again")
     if total > MOST_INFLATED:
         raise InputError(
             f"{path}: is deflated and has more than {MOST_INFLATED >> 20} MiB inside, which can only be read whole; "

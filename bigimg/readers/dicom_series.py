@@ -164,9 +164,9 @@ def _places(depth: Array, source: str) -> Array:
         odd = [i for i, group in enumerate(groups) if len(group) != usual]
         at = float(depth[groups[odd[0]]].mean())
         raise InconsistentSeries(
-            f"{source}: {len(groups)} places have {usual} slices each, but {len(odd)} of them have another "
-            f"number (place {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])}): slices are missing or there "
-            "twice; complete the series or remove the extra ones"
+            f"{source}: of {len(groups)} places {len(groups) - len(odd)} have {usual} slices each, and {len(odd)} "
+            f"another number (place {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])}): slices are missing or "
+            "there twice; complete the series or remove the extra ones"
         )
     return np.array(groups)
 
@@ -254,13 +254,13 @@ def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | No
 def _tells(ranked: Array, key: str) -> bool:
     """Return whether values, sorted at each place, give every slice its time without a doubt.
 
-    Each time must be over, at all places, before the next begins; numbers may also run through the times of
-    one place before those of the next. A slice that was swapped for another breaks both.
+    Numbers run alike at every place, so that a slice which stands in for another shows; a time must be over
+    everywhere before the next begins.
     """
     if np.isnan(ranked).any() or (np.diff(ranked, axis=1) <= 0).any():
         return False
-    if key in ("TemporalPositionIdentifier", "TemporalPositionIndex", "AcquisitionNumber"):
-        return bool((ranked == ranked[0]).all())
-    if (ranked[:, :-1].max(axis=0) < ranked[:, 1:].min(axis=0)).all():
-        return True
-    return key == "InstanceNumber" and bool((np.diff(ranked, axis=1) == 1).all())
+    if key == "InstanceNumber":
+        return bool((ranked - ranked[:, :1] == ranked[0] - ranked[0, 0]).all())
+    if key in SECONDS:
+        return bool((ranked[:, :-1].max(axis=0) < ranked[:, 1:].min(axis=0)).all())
+    return bool((ranked == ranked[0]).all())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def _fields(dataset: Dataset) -> dict[str, Json]:
         try:
             element = dataset[tag]
             value = _json(element)
-        except (ValueError, TypeError, NotImplementedError, UnicodeError, OverflowError):
+        except (ValueError, TypeError, NotImplementedError, KeyError, OverflowError, struct.error):
             continue  # not what its type says: pydicom cannot tell either
         if value is not None:
             found[element.keyword or f"{tag.group:04X},{tag.element:04X}"] = value

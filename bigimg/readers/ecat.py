@@ -22,8 +22,8 @@ from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
+    divided,
     heard,
-    json_safe,
     one_line,
     only_image,
     world_of,
@@ -33,6 +33,8 @@ from bigimg.types import Array, Region, Shape
 if TYPE_CHECKING:
     from nibabel.ecat import EcatHeader, EcatSubHeader
 
+PERSONAL = "patient_(?!orientation).*|.*_name|.*filename|study_.*|serial_number|.*_start_time"
+"""Fields that may tell who was imaged, when and where."""
 BLOCK = 512
 """Bytes of a block; numbers of blocks begin at 1."""
 
@@ -101,6 +103,7 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         pixels = ScaledPixels(pixels, along(slopes, dims, "t"), np.zeros((1,) * 4), dtype)
         access = scaled_access(access, "frame")
         notes.append(differ("frame"))
+    meta, private = divided({name: header[name] for name in header.keys() if name != "fill"}, PERSONAL)  # noqa: SIM118
     axes = axes_of(dims, shape, _steps(sub, order, notes), notes)
     spec = ImageSpec(
         axes=axes,
@@ -108,7 +111,8 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         chunks=natural_chunks(axes, dims),
         world=world_of(sub.get_frame_affine(), axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta={name: json_safe(header[name]) for name in header.keys() if name != "fill"},  # noqa: SIM118
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, dims)
@@ -117,6 +121,7 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
 def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
     """Return the main header, those of the frames, and what nibabel warns of."""
     from nibabel.ecat import EcatHeader, EcatSubHeader
+    from nibabel.wrapstruct import WrapStructError
 
     notes: list[str] = []
     try:
@@ -134,7 +139,7 @@ def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
         raise InputError(
             f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+    except (WrapStructError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise InputError(
             f"{path}: a header is cut or makes no sense ({one_line(error)}); fetch the file again"
         ) from error

@@ -16,7 +16,15 @@ from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.readers.detached import Encoding, Lie, numbered, open_lie
 from bigimg.readers.rawfile import RawReader, natural_chunks
-from bigimg.readers.volumes import LPS_TO_RAS, axes_of, checked_shape, in_folder, only_image, world_of
+from bigimg.readers.volumes import (
+    LPS_TO_RAS,
+    axes_of,
+    checked_shape,
+    divided,
+    in_folder,
+    only_image,
+    world_of,
+)
 from bigimg.types import Array
 
 TYPES = {
@@ -37,6 +45,11 @@ MOST_HEADER = 16 << 20
 LAYOUT = {"ElementDataFile", "HeaderSize", "CompressedData", "CompressedDataSize", "BinaryData", "DimSize", "NDims",
           "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementType", "ElementNumberOfChannels"}  # fmt: skip
 """Fields that say how the file lies and nothing of the image."""
+
+
+PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|Anatomical|Distance|Offset|Position|" \
+           "Origin|Rotation|Orientation|Modality|Sequence|Color|ParentID).*"  # fmt: skip
+"""All but the fields of the format itself: ITK writes any tag of a DICOM behind them."""
 
 
 class _Header(NamedTuple):
@@ -89,6 +102,7 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
         name: (spacing, None if name == "t" else unit)
         for name, spacing in zip("xyzt", spacings, strict=False)
     }
+    meta, private = divided({name: fields[name] for name in fields if name not in LAYOUT}, PERSONAL)
     axes = axes_of(lie.dims, lie.shape, steps, notes)
     spec = ImageSpec(
         axes=axes,
@@ -96,7 +110,8 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
         chunks=natural_chunks(axes, lie.dims),
         world=world_of(affine, axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta={name: value for name, value in fields.items() if name not in LAYOUT},
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, lie.dims)

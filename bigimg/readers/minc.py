@@ -27,6 +27,7 @@ from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
+    divided,
     heard,
     json_safe,
     one_line,
@@ -49,6 +50,9 @@ UNITS = {
 
 IMAGE = "minc-2.0/image/0/image"
 """Where the pixels are in a MINC 2 file."""
+
+PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
+"""Fields that may tell who was imaged, when and where, and commands with names of files."""
 
 DOUBTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError, OSError)
 """What nibabel and what it calls trip over in a file that is cut or no MINC."""
@@ -111,6 +115,7 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         elif header.limits is not None:
             low, high = header.limits
             notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
+    meta, private = divided(header.meta, PERSONAL)
     axes = axes_of(header.dims, header.shape, header.steps, notes, start=header.start)
     columns = [[name for name in header.dims if name in "xyz"].index(name) for name in "xyz"]
     spec = ImageSpec(
@@ -119,7 +124,8 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         chunks=_chunks(axes, header.dims, stored),
         world=world_of(header.affine[:, [*columns, 3]], axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=header.meta,
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, header.dims)

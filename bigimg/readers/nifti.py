@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.affine import Affine, world_from_index_affine
+from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.rawfile import RawReader, natural_chunks
 from bigimg.readers.rawgzip import open_pixels, read_start
-from bigimg.readers.volumes import json_safe, listener, only_image
-from bigimg.types import DType, Kind, Shape
+from bigimg.readers.spm import spm_affine
+from bigimg.readers.volumes import json_safe, listener, only_image, world_of
+from bigimg.types import Array, DType, Kind, Shape
 
 if TYPE_CHECKING:
     from nibabel.analyze import AnalyzeHeader
@@ -75,7 +76,9 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
     try:
         header, notes = _header(header_path)
         layout = _layout(source, header)
-        spec = _spec(header, layout, notes)
+        affine, doubt = (None, None) if "magic" in header else spm_affine(_stem(source))
+        notes += [doubt] if doubt else []
+        spec = _spec(header, layout, affine, notes)
     except (HeaderDataError, HeaderTypeError) as error:
         raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
     if getattr(header, "is_single", False):
@@ -104,6 +107,10 @@ def _pair(path: str) -> tuple[str, str]:
         )
         return header or path, path
     return path, pixels or stem + ".img"
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path.removesuffix(".gz"))[0]
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
@@ -173,7 +180,7 @@ def _layout(path: str, header: AnalyzeHeader) -> _Layout:
     return _Layout(dims, shape, dtype, offset)
 
 
-def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec:
+def _spec(header: AnalyzeHeader, layout: _Layout, affine: Array | None, notes: list[str]) -> ImageSpec:
     axes = _axes(header, layout, notes)
     channels: tuple[Channel, ...] = ()
     if layout.dims[-1] == "c":
@@ -186,7 +193,7 @@ def _spec(header: AnalyzeHeader, layout: _Layout, notes: list[str]) -> ImageSpec
         dtype=layout.dtype,
         chunks=natural_chunks(axes, layout.dims),
         channels=channels,
-        world=_world(header, axes, notes),
+        world=_world(header, axes, affine, notes),
         kind=_kind(header, layout.dtype),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         window=(low, high) if -math.inf < low < high < math.inf else None,
@@ -224,15 +231,16 @@ def _units(header: AnalyzeHeader) -> tuple[str | None, str | None]:
     return UNITS.get(code & 7), UNITS.get(code & 56)
 
 
-def _world(header: AnalyzeHeader, axes: tuple[Axis, ...], notes: list[str]) -> Affine | None:
+def _world(
+    header: AnalyzeHeader, axes: tuple[Axis, ...], affine: Array | None, notes: list[str]
+) -> Affine | None:
+    """Return the world of ``affine``, or else of the header."""
     with np.errstate(over="ignore", invalid="ignore"):  # of headers full of noise
-        affine = header.get_best_affine()
-        affine[:3] *= MILLIMETERS.get(_units(header)[0] or "", 1.0)
-        world = world_from_index_affine(affine, axes)
-    if not np.isfinite(world).all():
-        notes.append("the affine of the header is not finite, and is left out")
-        return None
-    if "sform_code" in header and not (header["sform_code"] or header["qform_code"]):
+        if affine is None:
+            affine = header.get_best_affine()
+            affine[:3] *= MILLIMETERS.get(_units(header)[0] or "", 1.0)
+    world = world_of(affine, axes, notes)
+    if world is not None and "sform_code" in header and not (header["sform_code"] or header["qform_code"]):
         notes.append("the header has no affine (sform, qform are 0); the centre is put at 0, as nibabel does")
     return world
 

@@ -21,8 +21,8 @@ from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.readers.detached import Encoding, Lie, missing, numbered, open_lie
 from bigimg.readers.rawfile import RawReader, natural_chunks
-from bigimg.readers.volumes import Step, axes_of, checked_shape, in_folder, json_safe, only_image, world_of
-from bigimg.types import DType, Json
+from bigimg.readers.volumes import Step, axes_of, checked_shape, divided, in_folder, only_image, world_of
+from bigimg.types import DType
 
 TYPES = {
     "i1": "signed char, int8, int8_t", "u1": "uchar, unsigned char, uint8, uint8_t",
@@ -73,6 +73,12 @@ LAYOUT = {
     "block size",
 }
 """Fields that say how the file lies and nothing of the image."""
+
+PERSONAL = (
+    "content|(?!DWMRI_|modality|(?:space.*|kinds|labels|units|spacings|thicknesses|axis m.*|centers|"
+    "measurement frame|old m.*|sample units|number)$).*"
+)
+"""All but the fields of the format itself, and the gradients of diffusion: keys are anybody's."""
 
 ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip", "centerings": "centers",
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
@@ -132,14 +138,16 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     start = header.end if files == [source] else 0
     lie = replace(lie, start=_after_lines(source, files[0], start, skip) if skip else start)
     pixels, access = open_lie(source, files, lie)
-    meta: dict[str, Json] = {name: json_safe(value) for name, value in fields.items() if name not in LAYOUT}
+    pairs = {name: value for name, value in header.pairs.items() if name not in fields}
+    meta, private = divided({**{n: fields[n] for n in fields if n not in LAYOUT}, **pairs}, PERSONAL)
     spec = ImageSpec(
         axes=axes,
         dtype=lie.dtype,
         chunks=natural_chunks(axes, lie.dims),
         channels=_channels(fields, names, sizes),
         world=world,
-        meta={**meta, **header.pairs},
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, lie.dims)

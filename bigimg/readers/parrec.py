@@ -21,8 +21,8 @@ from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
+    divided,
     heard,
-    json_safe,
     one_line,
     only_image,
     sibling,
@@ -32,6 +32,10 @@ from bigimg.types import Array
 
 if TYPE_CHECKING:
     from nibabel.parrec import PARRECHeader
+
+
+PERSONAL = "patient_name|exam_.*|protocol_name"
+"""Fields that may tell who was imaged, and when."""
 
 
 def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
@@ -73,6 +77,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
         pixels = ScaledPixels(pixels, slopes, intercepts, dtype)
         access = scaled_access(access, "slice")
         notes.append(differ("slice"))
+    meta, private = divided(header.general_info, PERSONAL)
     axes = axes_of(dims, shape, _steps(header), notes)
     spec = ImageSpec(
         axes=axes,
@@ -80,7 +85,8 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
         chunks=natural_chunks(axes, dims),
         world=world_of(affine, axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta={name: json_safe(value) for name, value in header.general_info.items()},
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
     return RawReader(spec, access, source, pixels, dims)

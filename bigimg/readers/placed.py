@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bigimg.errors import BudgetError, InputError
+from bigimg.errors import BudgetError, InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
 from bigimg.types import Array, Region
@@ -29,6 +29,8 @@ class PlacedReader:
         Of the format.
     keep : object
         Keeps the copy for as long as it lives.
+    doubt : callable, optional
+        Called when the copy turns out damaged.
     again : callable, optional
         Gives the same reader in another process; without one the copy itself is opened there.
     """
@@ -41,6 +43,7 @@ class PlacedReader:
         local: str,
         title: str,
         keep: object,
+        doubt: Callable[[], None] | None = None,
         again: tuple[Callable[..., Reader], tuple[object, ...]] | None = None,
     ) -> None:
         self.inner = inner
@@ -48,6 +51,7 @@ class PlacedReader:
         self.format = title
         self._local = local
         self._keep = keep
+        self._doubt = doubt
         self._again = again
 
     @property
@@ -62,7 +66,7 @@ class PlacedReader:
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        with named(self._local, self.source):
+        with named(self._local, self.source, self._doubt):
             return self.inner.read(region)
 
     def close(self) -> None:
@@ -80,13 +84,15 @@ def _copy_opened(inner: Reader, source: str, local: str, title: str) -> PlacedRe
 
 
 @contextmanager
-def named(local: str, source: str) -> Iterator[None]:
-    """Have errors name ``source`` where they name ``local`` or a file beside it."""
+def named(local: str, source: str, doubt: Callable[[], None] | None = None) -> Iterator[None]:
+    """Have errors name ``source`` where they name ``local`` or a file beside it, and ``doubt`` the copy then."""
     try:
         yield
     except BudgetError:
         raise
     except InputError as error:
+        if doubt is not None and not isinstance(error, InputNotFoundError | MissingExtraError):
+            doubt()
         text = str(error).replace(local, source).replace(os.path.join(os.path.dirname(local), ""), "")
         if text == str(error):
             raise

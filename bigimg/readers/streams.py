@@ -34,18 +34,22 @@ class ZlibStream:
         self._file = file
         self._inflater = isal_zlib.decompressobj(47)  # either kind of header
         self._rest = b""
+        self._held = False
 
     def readinto(self, view: memoryview, /) -> int:
         """Fill the start of ``view`` and return how many bytes; 0 after the end, whose checksum then is right."""
         while not self._inflater.eof:
-            packed = self._rest or self._file.read(PORTION_BYTES)
-            if not packed:
-                raise EOFError("no end marker")
+            # isal keeps input of its own: what it was not asked for may come out of no input at all.
+            packed = self._rest or (b"" if self._held else self._file.read(PORTION_BYTES))
+            ended = not packed and not self._held
             got = self._inflater.decompress(packed, min(len(view), PORTION_BYTES))
             self._rest = self._inflater.unconsumed_tail
+            self._held = bool(got)
             if got:
                 view[: len(got)] = got
                 return len(got)
+            if ended and not self._inflater.eof:
+                raise EOFError("no end marker")
         return 0
 
     def close(self) -> None:

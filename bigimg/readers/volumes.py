@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,21 @@ def json_safe(value: Any) -> Json:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def divided(fields: Mapping[str, Any], personal: str) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Return ``meta`` and ``private``: fields that may tell who was imaged, when or where are kept apart.
+
+    Parameters
+    ----------
+    fields : mapping
+    personal : str
+        Regular expression of the names of such fields, in whole.
+    """
+    meta, private = dict[str, Json](), dict[str, Json]()
+    for name, value in fields.items():
+        (private if re.fullmatch(personal, name) else meta)[name] = json_safe(value)
+    return meta, private
 
 
 def listener(notes: list[str]) -> logging.Logger:

@@ -146,6 +146,87 @@ def npy(path: Path, shape: Shape, dtype: str) -> None:
     np.save(path, picture(shape, dtype))
 
 
+def planes(path: Path, shape: Shape, dtype: str, ending: str, **options: object) -> None:
+    """Write one file for each plane of a volume."""
+    import pyvips
+
+    path.mkdir()
+    plane = picture(shape[1:], dtype)
+    for i in range(shape[0]):
+        shifted = np.roll(plane, i)
+        if ending == ".tif":
+            import tifffile
+
+            tifffile.imwrite(path / f"{i:04d}.tif", shifted, **options)
+        else:
+            pyvips.Image.new_from_array(shifted).pngsave(str(path / f"{i:04d}.png"), compression=1)
+
+
+def zipped_npy(path: Path, shape: Shape, dtype: str) -> None:
+    """Write a zip file with one member, at ``file.zip::member``."""
+    import zipfile
+
+    archive, _, member = str(path).partition("::")
+    npy(path.with_name(member), shape, dtype)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        file.write(path.with_name(member), member)
+    path.with_name(member).unlink()
+
+
+def dicom(folder: Path, shape: Shape) -> None:
+    """Write one file a slice."""
+    from tests.readers import dicom_files
+
+    dicom_files.series(folder, picture(shape, "i2"))
+
+
+def dicom_jpeg(path: Path, shape: Shape) -> None:
+    """Write frames of a clip in colour."""
+    from io import BytesIO
+
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    from tests.readers import dicom_files
+
+    frames, *_ = shape
+    data = BytesIO()
+    Image.fromarray(picture(shape[1:])).save(data, "jpeg", quality=80)
+    made = dicom_files.header(np.zeros((frames, 2, 2, 3), np.uint8), colour=True, FrameTime=40.0)
+    made.Rows, made.Columns = shape[1:3]
+    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+    made.PhotometricInterpretation = "YBR_FULL_422"
+    made.PixelData = encapsulate([data.getvalue()] * frames)
+    dicom_files.save(made, path)
+
+
+def dicom(folder: Path, shape: Shape) -> None:
+    """Write one file a slice."""
+    from tests.readers import dicom_files
+
+    dicom_files.series(folder, picture(shape, "i2"))
+
+
+def dicom_jpeg(path: Path, shape: Shape) -> None:
+    """Write frames of a clip in colour."""
+    from io import BytesIO
+
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    from tests.readers import dicom_files
+
+    frames, *_ = shape
+    data = BytesIO()
+    Image.fromarray(picture(shape[1:])).save(data, "jpeg", quality=80)
+    made = dicom_files.header(np.zeros((frames, 2, 2, 3), np.uint8), colour=True, FrameTime=40.0)
+    made.Rows, made.Columns = shape[1:3]
+    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+    made.PhotometricInterpretation = "YBR_FULL_422"
+    made.PixelData = encapsulate([data.getvalue()] * frames)
+    dicom_files.save(made, path)
+
+
 def zarr_array(path: Path, shape: Shape, dtype: str, chunks: Shape) -> None:
     import zarr
 
@@ -177,7 +258,21 @@ CASES: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] =
     "nifti": ("a.nii", lambda p: nifti(p, (512, 512, 400), "i2"), {"memory": "384MB"}),
     "nifti, gzip": ("a.nii.gz", lambda p: zipped_nifti(p, (512, 512, 400), "i2"), {"memory": "512MB"}),
     "nifti, float64, gzip": ("a.nii.gz", lambda p: zipped_nifti(p, (320, 320, 256), "f8"), {"memory": "512MB"}),
+    "folder of tiffs": (
+        "planes", lambda p: planes(p, (256, 1024, 1024), "u2", ".tif"), {"memory": "384MB"},
+    ),
+    "folder of deflated tiffs": (
+        "planes",
+        lambda p: planes(p, (64, 1500, 2000), "u2", ".tif", compression="zlib", compressionargs={"level": 1}),
+        {"memory": "512MB"},
+    ),
+    "folder of pngs": ("planes", lambda p: planes(p, (32, 3000, 3000), "u1", ".png"), {"memory": "512MB"}),
+    "member of a zip file": ("a.zip::a.npy", lambda p: zipped_npy(p, (10000, 12000), "u2"), {"memory": "256MB"}),
     "npy": ("a.npy", lambda p: npy(p, (10000, 12000), "u2"), {"memory": "256MB"}),
+    "dicom, 300 slices": ("series", lambda p: dicom(p, (300, 512, 512)), {"memory": "384MB"}),
+    "dicom, JPEG": ("a.dcm", lambda p: dicom_jpeg(p, (40, 1536, 1024, 3)), {"memory": "384MB"}),
+    "dicom, 300 slices": ("series", lambda p: dicom(p, (300, 512, 512)), {"memory": "384MB"}),
+    "dicom, JPEG": ("a.dcm", lambda p: dicom_jpeg(p, (40, 1536, 1024, 3)), {"memory": "384MB"}),
     "labels by mode": (
         "a.npy", lambda p: npy(p, (256, 512, 512), "u4"), {"memory": "512MB", "kind": "labels"},
     ),

@@ -16,13 +16,19 @@ from PIL import Image
 
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
+from bigimg.readers.dicom import open_dicom, open_dicom_files
+from bigimg.readers.folder import open_folder
 from bigimg.readers.nifti import open_nifti
 from bigimg.readers.npy import open_npy
 from bigimg.readers.pictures import open_picture
+from bigimg.readers.registry import open_file
 from bigimg.readers.tiff import open_tiff
 from bigimg.readers.vips import open_jpeg, open_png
 from bigimg.testing import check_reader
 from bigimg.types import Array
+from tests.readers import dicom_files
+from tests.readers.header_files import metaimage, nrrd
+from tests.readers.volume_files import afni, ecat, mgh, minc1
 
 
 def pixels(*shape: int, dtype: str = "u1") -> Array:
@@ -36,6 +42,7 @@ def pixels(*shape: int, dtype: str = "u1") -> Array:
 VOLUME = pixels(5, 37, 23, dtype="i2")
 PLANE = pixels(70, 45)
 COLOUR = pixels(70, 45, 3)
+SERIES = pixels(4, 5, 13, 11, dtype="i2")
 
 
 def tiff(path: Path, array: Array, **options: object) -> tuple[Reader, Array]:
@@ -62,6 +69,28 @@ def picture(path: Path, name: str, opener: Callable[..., Reader], array: Array) 
     Image.fromarray(array).save(path / name)
     with Image.open(path / name) as image:
         return opener(path / name), np.asarray(image)
+
+
+def dicom_series(path: Path, array: Array) -> Reader:
+    return open_dicom_files([str(file) for file in dicom_files.series(path / "s", array)])
+
+
+def dicom(path: Path, array: Array, *, colour: bool = False, run_lengths: bool = False) -> Reader:
+    places = [(0.0, 0.0, z * 2.0) for z in range(len(array))]
+    made = dicom_files.header(array, colour=True) if colour else dicom_files.enhanced(array, places)
+    if run_lengths:
+        made.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
+    return open_dicom(dicom_files.save(made, path / "a.dcm"))
+
+
+def planes(path: Path, volume: Array, ending: str) -> Reader:
+    (path / "planes").mkdir(exist_ok=True)
+    for i, plane in enumerate(volume):
+        if ending == ".tif":
+            tifffile.imwrite(path / "planes" / f"{i}.tif", plane)
+        else:
+            Image.fromarray(plane).save(path / "planes" / f"{i}{ending}")
+    return open_folder(path / "planes")
 
 
 def labelled(array: Array) -> xarray.DataArray:
@@ -94,6 +123,56 @@ CASES: dict[str, Callable[[Path], tuple[Reader, Array]]] = {
     "nii.gz": lambda p: nifti(p, VOLUME.T, "a.nii.gz"),
     "nii.gz, series": lambda p: nifti(p, pixels(4, 3, 12, 11, dtype="f4").T, "a.nii.gz"),
     "hdr and img": lambda p: nifti(p, VOLUME.T, "a.img", nibabel.Nifti1Pair),
+    "mgh": lambda p: (open_file(mgh(p / "a.mgh", VOLUME.T)), VOLUME),
+    "mgz, series": lambda p: (open_file(mgh(p / "a.mgz", SERIES.T, tr=2.0)), SERIES),
+    "afni": lambda p: (open_file(afni(p / "a+orig", SERIES.T)), SERIES),
+    "afni, gzip, big-endian": lambda p: (
+        open_file(afni(p / "a+orig", SERIES.T.astype(">i2"), packed=True)),
+        SERIES,
+    ),
+    "afni, a factor for each": lambda p: (
+        open_file(afni(p / "a+orig", SERIES.T, factors=[1, 2, 3, 4])),
+        (SERIES * np.arange(1.0, 5).reshape(4, 1, 1, 1)).astype("f4"),
+    ),
+    "ecat, mirrored": lambda p: (
+        open_file(ecat(p / "a.v", SERIES.transpose(0, 3, 2, 1), factors=[1] * 4, orientation=1)),
+        SERIES[:, ::-1, ::-1, ::-1],
+    ),
+    "minc 1": lambda p: (
+        open_file(minc1(p / "a.mnc", VOLUME, ("zspace", "yspace", "xspace"), varied=False)),
+        VOLUME,
+    ),
+    "minc 1, axes of its own": lambda p: (
+        open_file(minc1(p / "a.mnc", VOLUME, ("xspace", "zspace", "yspace"), varied=False)),
+        VOLUME.transpose(1, 2, 0),
+    ),
+    "metaimage, big-endian": lambda p: (open_file(metaimage(p / "a.mhd", VOLUME.astype(">i2"))), VOLUME),
+    "metaimage, local": lambda p: (open_file(metaimage(p / "a.mha", VOLUME)), VOLUME),
+    "metaimage, compressed": lambda p: (open_file(metaimage(p / "a.mha", SERIES, packed=True)), SERIES),
+    "metaimage, a file a slice": lambda p: (open_file(metaimage(p / "a.mhd", VOLUME, split=1)), VOLUME),
+    "metaimage, channels": lambda p: colour_first(
+        open_file(metaimage(p / "a.mhd", COLOUR, channels=3)), COLOUR
+    ),
+    "nrrd": lambda p: (open_file(nrrd(p / "a.nrrd", VOLUME)), VOLUME),
+    "nrrd, gzip": lambda p: (open_file(nrrd(p / "a.nrrd", VOLUME, encoding="gzip")), VOLUME),
+    "nrrd, bzip2, big-endian": lambda p: (
+        open_file(nrrd(p / "a.nrrd", VOLUME.astype(">i2"), encoding="bzip2")),
+        VOLUME,
+    ),
+    "nrrd, text": lambda p: (open_file(nrrd(p / "a.nrrd", VOLUME, encoding="ascii")), VOLUME),
+    "nrrd, detached, colour": lambda p: colour_first(
+        open_file(nrrd(p / "a.nhdr", COLOUR, kinds="RGB-color domain domain")), COLOUR
+    ),
+    "dicom, a file a slice": lambda p: (dicom_series(p, VOLUME), VOLUME),
+    "dicom, frames": lambda p: (dicom(p, VOLUME), VOLUME),
+    "dicom, frames of run lengths": lambda p: (dicom(p, VOLUME, run_lengths=True), VOLUME),
+    "dicom, colour": lambda p: colour_first(dicom(p, COLOUR, colour=True), COLOUR),
+    "folder of tiffs": lambda p: (planes(p, VOLUME, ".tif"), VOLUME),
+    "folder of pngs": lambda p: (planes(p, VOLUME.astype("u1"), ".png"), VOLUME.astype("u1")),
+    "folder of colour pngs": lambda p: (
+        planes(p, pixels(4, 30, 20, 3), ".png"),
+        np.moveaxis(pixels(4, 30, 20, 3), -1, 0),
+    ),
     "npy": lambda p: (npy(p, VOLUME), VOLUME),
     "npy, Fortran order": lambda p: (npy(p, np.asfortranarray(VOLUME)), VOLUME),
     "npy, colour, big-endian": lambda p: colour_first(npy(p, COLOUR.astype(">u2")), COLOUR),

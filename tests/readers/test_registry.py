@@ -20,6 +20,7 @@ from bigimg.readers.registry import BUILT_IN, Format, find_format, open_file
 
 NIFTI1 = (348).to_bytes(4, "little") + bytes(340) + b"n+1\0"
 PAIR = (348).to_bytes(4, "little") + bytes(340) + b"ni1\0"
+MGH = b"\0\0\0\1" + bytes((0, 0, 0, 9)) * 4 + b"\0\0\0\4" + bytes(400)
 NIFTI2 = (540).to_bytes(4, "little") + b"n+2\0\r\n\x1a\n" + bytes(528)
 
 
@@ -38,6 +39,23 @@ NIFTI2 = (540).to_bytes(4, "little") + b"n+2\0\r\n\x1a\n" + bytes(528)
         ("a.nii.gz", gzip.compress(NIFTI1 + bytes(9999)), "nifti"),
         ("download", gzip.compress(NIFTI2), "nifti"),
         ("a.img", bytes(64), "nifti"),  # the pixels of a pair: only the name tells
+        ("a.hdr", (348).to_bytes(4, "big") + bytes(344), "nifti"),  # ANALYZE
+        ("a.mgh", MGH, "mgh"),
+        ("a.mgz", gzip.compress(MGH), "mgh"),
+        ("download", gzip.compress(MGH), "mgh"),
+        ("a.mnc", b"CDF\x01" + bytes(60), "minc"),
+        ("a.mnc", b"\x89HDF\r\n\x1a\n" + bytes(60), "minc"),
+        ("download", b"\x89HDF\r\n\x1a\n" + bytes(90) + b"minc-2.0", "minc"),
+        ("a+orig.HEAD", b"\ntype = string-attribute\nname = TYPESTRING\n", "afni"),
+        ("a+orig.BRIK", bytes(64), "afni"),  # raw pixels: only the name tells
+        ("a+orig.BRIK.gz", gzip.compress(bytes(64)), "afni"),
+        ("a.PAR", b"# === DATA DESCRIPTION FILE ====\n", "parrec"),
+        ("a.REC", bytes(64), "parrec"),
+        ("a.v", b"MATRIX72v" + bytes(60), "ecat"),
+        ("a.mha", b"ObjectType = Image\nNDims = 3\n", "metaimage"),
+        ("a.mhd", b"NDims = 3\n", "metaimage"),
+        ("download", b"NDims = 3\nDimSize = 1 2 3\n", "metaimage"),
+        ("a.nrrd", b"NRRD0004\n", "nrrd"),
         ("a.npy", b"\x93NUMPY\x01\0", "npy"),
         ("a.bmp", b"BM" + bytes(60), "pictures"),
         ("a.gif", b"GIF89a", "pictures"),
@@ -62,10 +80,7 @@ def test_content_then_name(tmp_path: Path, name: str, head: bytes, expected: str
         ("a.dcm", b"\x08\0\x05\0", "DICOM"),  # without a preamble
         ("a.ims", b"\x89HDF\r\n\x1a\n", "HDF5"),
         ("a.czi", b"ZISRAWFILE", "Zeiss CZI"),
-        ("a.nrrd", b"NRRD0004\n", "NRRD"),
-        ("a.mha", b"ObjectType = Image", "MetaImage"),
         ("a.mrc", bytes(208) + b"MAP ", "MRC"),
-        ("a.mgz", b"\x1f\x8b\x08\0", "FreeSurfer"),
         ("a.tif", b"<!DOCTYPE html>", "HTML"),
         ("a.tif", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         ("a.npz", b"PK\x03\x04", "zip"),

@@ -1,0 +1,142 @@
+"""What a check of a store found, as frozen values: for people, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from bigimg.planning.memory import human_bytes
+from bigimg.types import Shape
+
+type Problem = Literal["missing", "corrupt", "extra", "metadata", "derived", "statistics", "source"]
+"""Gone; other bytes; not ours; contradicting; a level or a sum that does not follow; not as the source."""
+LONGEST_LIST = 100_000
+"""Findings kept of one check, some 300 bytes each: a store of which nothing is right need not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and where."""
+
+    kind: Problem
+    file: str
+    """Path inside the store."""
+    message: str
+    """What is wrong and what to do, on one line."""
+    array: str | None = None
+    """Path of the array inside the store; None for what belongs to the whole image."""
+    level: int | None = None
+    shard: Shape | None = None
+    """Index in the grid of objects."""
+    chunk: Shape | None = None
+    """Index in the grid of chunks of the whole array; None when it is the whole object."""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Report:
+    """What ``bigimg.verify`` found; prints as a short table."""
+
+    store: str
+    source: str | None
+    """What the pixels were compared with."""
+    quick: bool
+    """Only presence, lengths and metadata were looked at."""
+    findings: tuple[Finding, ...]
+    doubts: tuple[Finding, ...]
+    """Absent chunks of a store of others: lost, or left out because they hold the fill value."""
+    notes: tuple[str, ...]
+    """What could not be checked, a sentence each."""
+    objects: int
+    """Objects looked at, metadata included."""
+    decoded_bytes: int
+    """Pixels decoded, each level once."""
+    seconds: float
+    peak_bytes: int | None = None
+    """Planned peak of resident memory; None for a quick check, which needs next to nothing."""
+    budget_bytes: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        found = asdict(replace(self, seconds=round(self.seconds, 3))) | {"ok": self.ok}
+        for name in ("findings", "doubts"):
+            found[name] = [
+                {key: list(value) if isinstance(value, tuple) else value for key, value in item.items()}
+                for item in found[name]
+            ]
+        return found | {"notes": list(self.notes)}
+
+    @property
+    def verdict(self) -> str:
+        """One line: the store, what was looked at, and whether it is intact."""
+        count = len(self.findings)
+        said = f"{count} thing{'s' if count > 1 else ''} wrong"
+        if self.ok:
+            said = "nothing wrong found, see the notes" if self.notes else "intact"
+        looked = f"{self.objects} objects"
+        if self.decoded_bytes:
+            looked += f", {human_bytes(self.decoded_bytes)} of pixels"
+        against = f", compared with {self.source}" if self.source else ""
+        how = "quick check" if self.quick else "full check"
+        return f"{self.store}: {said} ({how} of {looked}{against}, {self.seconds:.1f} s)"
+
+    def __repr__(self) -> str:
+        lines = [self.verdict]
+        lines += [f"  {item.kind:10} {item}" for item in self.findings]
+        lines += [f"  {'doubt':10} {item}" for item in self.doubts]
+        lines += [f"  {'note':10} {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+class Findings:
+    """Collects what is found, each thing once, from one thread."""
+
+    def __init__(self) -> None:
+        self._found: dict[Finding, None] = {}
+        self._objects: set[tuple[int, Shape]] = set()
+        self.doubts: list[Finding] = []
+        self.notes: list[str] = []
+        self.objects = 0
+        self.decoded_bytes = 0
+
+    def add(self, *findings: Finding) -> None:
+        """Keep what is new; of a whole object that is lost or damaged one finding is enough."""
+        for finding in findings:
+            if finding.shard is not None and finding.level is not None and finding.chunk is None:
+                if (finding.level, finding.shard) in self._objects:
+                    continue
+                self._objects.add((finding.level, finding.shard))
+            if len(self._found) < LONGEST_LIST:
+                self._found[finding] = None
+            elif finding not in self._found:
+                self.note(f"only the first {LONGEST_LIST} findings are listed")
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything was found."""
+        return bool(self._found)
+
+    def note(self, text: str) -> None:
+        """Say what could not be checked."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def report(self, **rest: Any) -> Report:
+        """Return the report, findings in the order of files and chunks."""
+        ordered = sorted(self._found, key=_place)
+        return Report(
+            findings=tuple(ordered), doubts=tuple(self.doubts), notes=tuple(self.notes), objects=self.objects,
+            decoded_bytes=self.decoded_bytes, **rest,
+        )  # fmt: skip
+
+
+def _place(finding: Finding) -> tuple[Any, ...]:
+    none = finding.level is None
+    return none, finding.level or 0, finding.shard or (), finding.chunk or (), finding.file, finding.message

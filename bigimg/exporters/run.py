@@ -1,0 +1,197 @@
+"""Taking an image out: choose, lay out, plan, then pixels into a hidden sibling file that gets its name at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigimg.conversion.commit import checked_target
+from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.errors import OutputError
+from bigimg.exporters.choosing import alike, chosen_of, levels_of, places
+from bigimg.exporters.formats import find_exporter, load
+from bigimg.exporters.layout import Asked
+from bigimg.exporters.plan import ExportPlan, make_export_plan
+from bigimg.exporters.staging import part_of, staged
+from bigimg.exporters.streaming import encode, lay
+from bigimg.exporters.views import Real
+from bigimg.opening import Memory, Source
+from bigimg.placing import is_place
+from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.reader import Reader
+from bigimg.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did."""
+
+    plan: ExportPlan = field(repr=False)
+    target: str
+    files: tuple[str, ...]
+    """Paths of all that were made: the target, and a ``.raw`` beside a ``.mhd``."""
+    stored_bytes: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        plan = self.plan
+        return {
+            "target": self.target,
+            "format": plan.format,
+            "files": list(self.files),
+            "dims": list(plan.levels[0].dims),
+            "shape": list(plan.levels[0].shape),
+            "dtype": str(plan.layout.dtype.newbyteorder("=")),
+            "levels": len(plan.levels),
+            "decoded_bytes": plan.read_bytes,
+            "stored_bytes": self.stored_bytes,
+            "scratch_bytes": plan.scratch_bytes,
+            "peak_bytes": plan.peak_bytes,
+            "budget_bytes": plan.budget_bytes,
+            "seconds": round(self.seconds, 3),
+            "notes": list(plan.layout.notes),
+        }
+
+    def __str__(self) -> str:
+        plan = self.plan
+        rate = human_bytes(plan.read_bytes / max(self.seconds, 1e-3))
+        through = f", through {human_bytes(plan.scratch_bytes)} of scratch" if plan.slabs else ""
+        lines = [
+            f"{' and '.join(self.files)}: {plan.format}, {human_bytes(self.stored_bytes)} "
+            f"({human_bytes(plan.read_bytes)} decoded, {len(plan.levels)} levels)",
+            f"{self.seconds:.1f} s, {rate}/s{through}, {human_bytes(plan.peak_bytes)} of memory planned of "
+            f"{human_bytes(plan.budget_bytes)} allowed",
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in plan.layout.notes)])
+
+
+def export(
+    img: Source,
+    target: str | os.PathLike[str],
+    *,
+    memory: Memory = None,
+    level: int = 0,
+    plane: str | None = None,
+    index: int | None = None,
+    position: float | None = None,
+    t: int | None = None,
+    channel: int | str | None = None,
+    series: int | str | None = None,
+    raw: bool = False,
+    compression: str | None = None,
+    quality: int | None = None,
+    version: int | None = None,
+    progress: bool | Report | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> Exported:
+    """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
+
+    The pixels go through in portions inside the budget. The file gets its name when it is whole, and never
+    replaces another one.
+
+    Parameters
+    ----------
+    img : path, URL, DataArray, DataTree, array, Store or Reader
+    target : path
+        Ending in ``.nii .nii.gz .mha .mhd .npy .tif .ome.tif .png .jpg``; must not exist.
+    memory : int or str, optional
+        Budget of resident memory for this whole process, as bytes or ``"512MB"``.
+    level : int
+        Of a pyramid: 0 is full resolution, -1 the smallest.
+    plane : str, optional
+        Write one plane: ``axial``, ``coronal``, ``sagittal``, or the name of the axis that is cut.
+    index, position : int, float, optional
+        Where along that axis, in pixels or in its unit; the middle by default.
+    t : int, optional
+        Write one time.
+    channel : int or str, optional
+        Write one channel, by number or name.
+    series : int or str, optional
+        Which image, where the source holds several.
+    raw : bool
+        Stored values where the source declares a slope and the format has no place for it; real values
+        otherwise. An array is written as it is.
+    compression : {"deflate", "zstd", "none"}, optional
+        Of TIFF; deflate by default.
+    quality : int, optional
+        Of JPEG, 1 to 100; 90 by default.
+    version : {1, 2}, optional
+        Of NIfTI; 1 unless an axis is longer than 32767 pixels. NIfTI-2 keeps geometry in 64 bits.
+    progress : bool or callable, optional
+        As in :func:`bigimg.convert`.
+    insecure, max_download :
+        Of what is fetched, as in :func:`bigimg.open`.
+
+    Returns
+    -------
+    Exported
+        Files, bytes, seconds, and the plan.
+
+    Raises
+    ------
+    UsageError
+        No format ends so, or this one cannot hold the axes or the type; the message says which can.
+    BudgetError
+        It does not fit ``memory``.
+    TargetExistsError
+        The target is there already; nothing was changed.
+    InputError, OutputError
+        Nothing is left behind.
+    """
+    exporter = find_exporter(target)
+    lay_out = load(exporter)
+    readers = levels_of(
+        img, level, series=series, insecure=insecure, max_download=max_download, progress=progress
+    )
+    try:
+        source = readers[0].source
+        at = places(readers[0].spec, plane, index, position, t, channel)
+        chosen = [chosen_of(reader, at, raw=raw or exporter.keeps_scaling) for reader in alike(readers, at)]
+        asked = Asked(compression, quality, version)
+        layout = lay_out([reader.spec for reader in chosen], Path(target), asked)
+        files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
+        paths = [checked_target(file, source) for file in files]
+        chosen = chosen[: layout.levels]
+        draft = ExportPlan(
+            source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),
+            budget_bytes(memory), (),
+        )  # fmt: skip
+        working = 1.0 if any(isinstance(reader, Real) for reader in chosen) else 0.0
+        plan = make_export_plan(draft, [reader.access for reader in chosen], working=working)
+        return _run(plan, chosen, paths, progress)
+    finally:
+        if is_place(img):  # what the caller opened stays open
+            for reader in readers:
+                reader.close()
+
+
+def _run(
+    plan: ExportPlan, readers: Sequence[Reader], paths: Sequence[Path], progress: bool | Report | None
+) -> Exported:
+    """Write the files of ``plan``."""
+    free = shutil.disk_usage(paths[-1].parent).free
+    if free < plan.disk_bytes:
+        raise OutputError(
+            f"{plan.target}: takes {human_bytes(plan.disk_bytes)}, and {human_bytes(free)} are free there: make "
+            "room or choose another disk"
+        )
+    started = time.monotonic()
+    with reporting(progress) as report, staged(paths) as parts:
+        meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)
+        meter.stage = "export"
+        if plan.layout.header_file is not None:
+            parts[-1].write_bytes(plan.layout.header_file[1])
+        with open(parts[0], "r+b", buffering=0) as file:
+            if plan.layout.encode is None and not plan.layout.gzip:
+                lay(plan, readers[0], file, meter)
+            else:
+                encode(plan, readers, file, meter, part_of(paths[-1]))
+        stored = sum(part.stat().st_size for part in parts)
+    files = tuple(str(path) for path in reversed(paths))
+    return Exported(plan, plan.target, files, stored, time.monotonic() - started)

@@ -1,0 +1,147 @@
+"""Pixels from a reader into a file: laid as they are, handed to an encoder, or through gzip; all ``ahead`` of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from bigimg.conversion.progress import Meter
+from bigimg.conversion.scratch import write_region
+from bigimg.exporters.layout import Layout
+from bigimg.exporters.plan import SCRATCH, ExportPlan, scratch_spec
+from bigimg.exporters.slabs import Portions
+from bigimg.reader import Reader
+from bigimg.readers.rawfile import RawFile, RawReader
+from bigimg.types import Array, DType, Region
+
+GZIP_PIECE = 1 << 20
+"""Bytes handed to igzip at once, so that the same pixels give the same file whatever the portions were."""
+
+
+def lay(plan: ExportPlan, reader: Reader, file: IO[bytes], meter: Meter) -> None:
+    """Write head and pixels as they are, block by block, wherever they belong."""
+    file.write(plan.layout.head)
+    _fill(reader, plan.portions[0], plan.layout, file.fileno(), len(plan.layout.head), meter)
+
+
+def _fill(
+    reader: Reader, portions: Portions, layout: Layout, descriptor: int, start: int, meter: Meter
+) -> None:
+    spec = reader.spec
+    axes = [spec.axis(name) for name in layout.order]
+    shape = tuple(spec.shape[a] for a in axes)
+    for region, data in ahead(reader, portions):
+        data = as_stored(data.transpose(axes), layout.dtype)
+        write_region(descriptor, data, tuple(region[a] for a in axes), shape, start)
+        meter.advance(data.nbytes)
+
+
+def encode(plan: ExportPlan, readers: Sequence[Reader], file: IO[bytes], meter: Meter, scratch: Path) -> None:
+    """Hand the pixels to the encoder in the order of the file, through scratch where the plan says so."""
+    layout = plan.layout
+    try:
+        slabs = [
+            _Slabs(reader, portions, plan.slabs[i] if plan.slabs else None, layout, meter, scratch)
+            for i, (reader, portions) in enumerate(zip(readers, plan.portions, strict=True))
+        ]
+        if layout.encode is not None:
+            layout.encode(slabs, file)
+        else:
+            _gzip(layout.head, slabs[0], file)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class _Slabs:
+    """One level in the order of the file; see :class:`~bigimg.exporters.layout.Slabs`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        portions: Portions,
+        slabs: Portions | None,
+        layout: Layout,
+        meter: Meter,
+        scratch: Path,
+    ) -> None:
+        self.reader, self.portions, self.slabs = reader, portions, slabs
+        self.layout, self.meter, self.scratch = layout, meter, scratch
+        self.spec = reader.spec
+
+    def __iter__(self) -> Iterator[Array]:
+        """Yield slab after slab."""
+        if self.slabs is None:
+            yield from self._read(self.reader, self.portions)
+            return
+        copy = self._copied()
+        try:
+            yield from self._read(copy, self.slabs)
+        finally:
+            copy.close()
+
+    def _read(self, reader: Reader, portions: Portions) -> Iterator[Array]:
+        axes = [self.spec.axis(name) for name in self.layout.order]
+        for _, data in ahead(reader, portions):
+            yield np.ascontiguousarray(as_stored(data.transpose(axes), self.layout.dtype))
+            self.meter.advance(data.nbytes)
+
+    def _copied(self) -> Reader:
+        """Copy the level to the scratch file, in the order of the file, and return a reader of it."""
+        order, spec = self.layout.order, scratch_spec(self.spec, self.layout)
+        self.meter.stage = "scratch"
+        with open(self.scratch, "wb", buffering=0) as file:
+            plain = Layout(order, spec.dtype)
+            _fill(self.reader, self.portions, plain, file.fileno(), 0, self.meter)
+        self.meter.stage = "export"
+        shape = tuple(spec.shape[spec.axis(name)] for name in order)
+        return RawReader(
+            spec,
+            SCRATCH,
+            self.reader.source,
+            RawFile(self.scratch, offset=0, shape=shape, dtype=spec.dtype),
+            order,
+        )
+
+
+def ahead(reader: Reader, portions: Portions) -> Iterator[tuple[Region, Array]]:
+    """Yield each region of ``portions`` with its pixels; the next one is read meanwhile."""
+    regions = portions.regions(reader.spec)
+    with ThreadPoolExecutor(1, "bigimg-read") as pool:
+        here = next(regions)
+        coming = pool.submit(reader.read, here)
+        for after in regions:
+            data = coming.result()
+            coming = pool.submit(reader.read, after)
+            yield here, data
+            del data
+            here = after
+        yield here, coming.result()
+
+
+def as_stored(data: Array, dtype: DType) -> Array:
+    """Return ``data`` as the file has it: booleans as 0 and 1, without a copy where none is needed."""
+    if data.dtype.kind == "b" and dtype.kind != "b":
+        return data.view(np.uint8)
+    return data.astype(dtype, copy=False)
+
+
+def _gzip(head: bytes, slabs: _Slabs, file: IO[bytes]) -> None:
+    """Compress head and pixels, without a time or a name in the stream."""
+    from isal import igzip
+
+    with igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream:
+        piece = bytearray(head)
+        for slab in slabs:
+            view: Any = memoryview(slab.reshape(-1).view(np.uint8))
+            while view:
+                room = GZIP_PIECE - len(piece)
+                piece += view[:room]
+                view = view[room:]
+                if len(piece) == GZIP_PIECE:
+                    stream.write(piece)
+                    piece.clear()
+        stream.write(piece)

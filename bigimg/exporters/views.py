@@ -1,0 +1,163 @@
+"""Readers over readers: one plane, time or channel of an image, and real values in place of stored ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.affine import as_affine, index_to_world
+from bigimg.geometry.axes import Axis, short_unit
+from bigimg.geometry.orientation import PLANES, nearest_axes
+from bigimg.geometry.spec import ImageSpec
+from bigimg.reader import Access, Reader
+from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.types import Array, Region
+
+
+class Cut:
+    """A reader of one index along some axes of another, without these axes.
+
+    A plane across y or x is called y, x again: rows are those of the slower axis. The world follows.
+    """
+
+    def __init__(self, reader: Reader, at: Mapping[str, int]) -> None:
+        self.reader = reader
+        self.at = dict(at)
+        self.source = reader.source
+        spec, access = reader.spec, reader.access
+        kept = [axis for axis in spec.axes if axis.name not in at]
+        flat = [axis.name for axis in kept if axis.type == "space"]
+        if len(flat) < 2:
+            raise UsageError(
+                f"{self.source}: a plane of axes {' '.join(spec.dims)} across {' '.join(at)} is a line"
+            )
+        new = dict(zip(flat[-2:], "yx", strict=True)) if len(flat) == 2 else {}
+        self.spec = replace(
+            spec,
+            axes=tuple(replace(axis, name=new.get(axis.name, axis.name)) for axis in kept),
+            chunks=tuple(n for n, axis in zip(spec.chunks, spec.axes, strict=True) if axis.name not in at),
+            channels=() if "c" in at else spec.channels,
+            world=None if spec.world is None else as_affine(np.asarray(spec.world) @ _moved(spec, at, new)),
+        )
+        self.access: Access = replace(
+            access, order=tuple(new.get(name, name) for name in access.order if name not in at)
+        )
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``."""
+        given = iter(region)
+        dims = self.reader.spec.dims
+        whole = tuple(
+            slice(self.at[name], self.at[name] + 1) if name in self.at else next(given) for name in dims
+        )
+        return self.reader.read(whole)[tuple(0 if name in self.at else slice(None) for name in dims)]
+
+    def close(self) -> None:
+        """Close the reader beneath."""
+        self.reader.close()
+
+
+class Real:
+    """A reader of the real values of another: slope and intercept applied."""
+
+    def __init__(self, reader: Reader) -> None:
+        assert reader.spec.scaling is not None
+        self.reader, self.scaling = reader, reader.spec.scaling
+        self.source, self.access = reader.source, reader.access
+        self.spec = replace(reader.spec, dtype=real_dtype(reader.spec), scaling=None)
+
+    def read(self, region: Region) -> Array:
+        """Return the real values of ``region``."""
+        return scaled(self.reader.read(region), self.scaling, self.spec.dtype)
+
+    def close(self) -> None:
+        """Close the reader beneath."""
+        self.reader.close()
+
+
+def _moved(spec: ImageSpec, at: Mapping[str, int], new: Mapping[str, str]) -> Array:
+    """Return the 4x4 matrix from coordinates (x, y, z) of the cut to those of the whole image.
+
+    The axis that was cut is what is left: one index along it is one pixel thick.
+    """
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1.0
+    axes = {axis.name: axis for axis in spec.axes}
+    taken = []
+    for row, name in enumerate("xyz"):
+        if name in axes and name not in at:
+            taken.append(new.get(name, name))
+            matrix[row, "xyz".index(taken[-1])] = 1.0
+    left = iter(name for name in "xyz" if name not in taken)
+    for row, name in enumerate("xyz"):
+        if name in at or name not in axes:
+            axis = axes.get(name, Axis(name, 1))
+            matrix[row, "xyz".index(next(left))] = axis.spacing
+            matrix[row, 3] = axis.origin + at.get(name, 0) * axis.spacing
+    return matrix
+
+
+def place_of(spec: ImageSpec, plane: str, index: int | None, position: float | None) -> tuple[str, int]:
+    """Return the axis that the plane called ``plane`` cuts across, and where, as :func:`bigimg.plane` means it.
+
+    Raises
+    ------
+    UsageError
+        There is no such axis, or the place is outside.
+    """
+    name = plane
+    if plane in PLANES:
+        name = "xyz"[PLANES[plane]]
+        if spec.world is not None:
+            name = "xyz"[nearest_axes(index_to_world(spec.axes, spec.world)).index(PLANES[plane])]
+    if name not in spec.dims:
+        what = f"{plane} (across {name})" if name != plane else repr(plane)
+        raise UsageError(
+            f"plane {what}: the axes are {' '.join(spec.dims)}; name one, or axial, coronal, sagittal"
+        )
+    axis = spec.axes[spec.axis(name)]
+    if index is not None and position is not None:
+        raise UsageError(f"plane {plane}: index {index} and position {position} are two places; give one")
+    if position is not None:
+        place = (position - axis.origin) / axis.spacing
+        if not -0.5 - 1e-9 <= place <= axis.size - 0.5 + 1e-9:
+            ends = sorted((axis.origin - axis.spacing / 2, axis.origin + axis.spacing * (axis.size - 0.5)))
+            raise UsageError(
+                f"position {position:g} along {name} is outside the image, which reaches from {ends[0]:g} to "
+                f"{ends[1]:g} {short_unit(axis.unit)}"
+            )
+        return name, min(max(round(place), 0), axis.size - 1)
+    return name, axis.size // 2 if index is None else checked_index(spec, name, index)
+
+
+def channel_of(spec: ImageSpec, channel: int | str) -> int:
+    """Return the index along c of a channel given by number or name.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    names = [known.name for known in spec.channels]
+    if isinstance(channel, str) and channel in names:
+        return names.index(channel)
+    if isinstance(channel, str) and not channel.removeprefix("-").isdecimal():
+        raise UsageError(f"no channel {channel!r}; there are {', '.join(names) or 'no names, only numbers'}")
+    return checked_index(spec, "c", int(channel))
+
+
+def checked_index(spec: ImageSpec, name: str, index: int) -> int:
+    """Return ``index`` along ``name`` counted from the start.
+
+    Raises
+    ------
+    UsageError
+        There is no such axis, or it is shorter.
+    """
+    size = spec.shape[spec.axis(name)]
+    if not -size <= index < size:
+        raise UsageError(f"index {index} along {name} of {size} pixels; give 0 to {size - 1}")
+    return index % size
