@@ -333,7 +333,7 @@ def test_surfaces_are_no_grids(head: bytes, words: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["phantom_truncated.PAR", "phantom_truncated.REC"])
 def test_a_par_with_dynamics_missing(name: str, data: Path) -> None:
-    with pytest.raises(InputError, match=r"phantom_truncated\.PAR: .*3 dynamic scan values, but expected 4"):
+    with pytest.raises(InputError, match=rf"{name}: .*3 dynamic scan values, but expected 4"):
         open_file(data / "corrupt" / name)
 
 
