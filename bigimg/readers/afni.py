@@ -80,8 +80,9 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         scaling = same_for_all(factors, np.zeros(1))
         if scaling is None:
             slopes = along(factors, dims, dims[:1])
-            dtype = real_dtype(dtype)
-            pixels = ScaledPixels(pixels, slopes, np.zeros((1,) * len(dims)), dtype)
+            zero = np.zeros((1,) * len(dims))
+            dtype = real_dtype(dtype, slopes, zero)
+            pixels = ScaledPixels(pixels, slopes, zero, dtype)
             access = scaled_access(access, "sub-brick")
             notes.append(differ("sub-brick"))
     meta, private = divided(header.info, PERSONAL)
@@ -102,7 +103,8 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
 
 def _header(source: str, path: str) -> AFNIHeader:
     """Return the header in ``path``, with the attributes that we and nibabel need checked."""
-    from nibabel.brikhead import AFNIHeader, AFNIHeaderError, AFNIImageError, parse_AFNI_header
+    from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
 
     who = path if path == source else f"{source}: its {os.path.basename(path)}"
     try:
@@ -124,8 +126,8 @@ def _header(source: str, path: str) -> AFNIHeader:
             f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
     except (
-        AFNIHeaderError,
-        AFNIImageError,
+        HeaderDataError,
+        ImageDataError,
         ValueError,
         TypeError,
         KeyError,

@@ -73,7 +73,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     scaling = same_for_all(slopes, intercepts)
     if scaling is None:
-        dtype = real_dtype(dtype)
+        dtype = real_dtype(dtype, slopes, intercepts)
         pixels = ScaledPixels(pixels, slopes, intercepts, dtype)
         access = scaled_access(access, "slice")
         notes.append(differ("slice"))
@@ -95,6 +95,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
     """Return the header in ``path``, the affine, and what nibabel warns of."""
     from nibabel.parrec import PARRECError, PARRECHeader
+    from nibabel.spatialimages import HeaderDataError
 
     notes: list[str] = []
     who = path if path == source else f"{source}: its {os.path.basename(path)}"
@@ -109,7 +110,16 @@ def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
         raise InputError(
             f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
-    except (PARRECError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        PARRECError,
+        HeaderDataError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise InputError(
             f"{who}: the header is incomplete or makes no sense ({one_line(error)}); export the scan again"
         ) from error
