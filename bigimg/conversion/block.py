@@ -42,6 +42,8 @@ class SweepJob:
     method: Method
     channel_axis: int | None
     """Where the channels are in the arrays."""
+    padding: tuple[int, int] | None = None
+    """Values that statistics leave out."""
 
 
 @dataclass(slots=True)
@@ -142,7 +144,9 @@ def _write_levels(job: SweepJob, data: Array, block: Region, result: BlockResult
 
 def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Partial]]:
     if job.channel_axis is None:
-        return [(0, of_channel(data))]
+        return [(0, of_channel(data, job.padding))]
     first = block[job.channel_axis].start
     planes = np.moveaxis(data, job.channel_axis, 0)
-    return [(first + i, of_channel(np.ascontiguousarray(plane))) for i, plane in enumerate(planes)]
+    return [
+        (first + i, of_channel(np.ascontiguousarray(plane), job.padding)) for i, plane in enumerate(planes)
+    ]
