@@ -292,12 +292,18 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: 
 @click.argument("source")
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--plane", "plane", help="Write one plane: axial, coronal, sagittal, or the axis cut: z, y, x.")
-@click.option("--at", "at", type=float, help="Index of the cut, or with --mm its position; the middle by default.")
+@click.option(
+    "--at", "at", type=float, help="Index of the cut, or with --mm its position; the middle by default."
+)
 @click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
 @click.option("--t", "t", type=int, help="Write one time.")
 @click.option("--channel", "channel", help="Write one channel, by number or name.")
-@click.option("--raw", is_flag=True, help="Stored values where the format has no place for slope and intercept.")
-@click.option("--compression", type=click.Choice(["deflate", "zstd", "none"]), help="Of TIFF; deflate by default.")
+@click.option(
+    "--raw", is_flag=True, help="Stored values where the format has no place for slope and intercept."
+)
+@click.option(
+    "--compression", type=click.Choice(["deflate", "zstd", "none"]), help="Of TIFF; deflate by default."
+)
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
 @_shared("level", "memory", "series", "insecure", "max_download", "json", "quiet")
@@ -313,6 +319,15 @@ def export(
         _print(done, as_json)
     elif not quiet:
         click.echo(str(done), err=True)
+
+
+@cli.command()
+@_shared("json")
+def formats(as_json: bool) -> None:
+    """Say what this install reads and writes, by which library, and what each extra adds."""
+    from bigimg.listing import formats as list_formats
+
+    _print(list_formats(), as_json)
 
 
 @cli.command()
