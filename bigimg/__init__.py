@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bigimg.errors import UsageError as UsageError
     from bigimg.errors import WorkerError as WorkerError
     from bigimg.exporters.run import export as export
+    from bigimg.listing import formats as formats
     from bigimg.opening import from_array as from_array
     from bigimg.opening import imread as imread
     from bigimg.opening import info as info
@@ -46,6 +47,7 @@ _MODULES = {
     "converting": ("plan", "convert", "write"),
     "verifying": ("verify",),
     "exporters.run": ("export",),
+    "listing": ("formats",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),

@@ -349,6 +349,15 @@ def export(
 
 
 @cli.command()
+@_shared("json")
+def formats(as_json: bool) -> None:
+    """Say what this install reads and writes, by which library, and what each extra adds."""
+    from bigimg.listing import formats as list_formats
+
+    _print(list_formats(), as_json)
+
+
+@cli.command()
 @click.argument("target", default="bigimg-demo.ome.zarr")
 @click.option("--size", default="32768x32768", show_default=True, help="Height x width in pixels, RGB.")
 @click.option(

@@ -211,6 +211,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "convert": of("convert", source, store),
         "info": of("info", source) | of("info", store),
         "stats": of("stats", source) | of("stats", store),
+        "formats": of("formats"),
         "verify": verified(store, folder / "damaged.ome.zarr"),
     }
 
@@ -224,7 +225,7 @@ def verified(store: Path, damaged: Path) -> set[str]:
     return set(keys(json.loads(done.stdout)))
 
 
-@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats", "verify"])
+@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats", "formats", "verify"])
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:
     page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))
     assert set(re.findall(r"^\| `([^`]+)` \|", page[verb], re.MULTILINE)) == printed[verb]

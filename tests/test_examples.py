@@ -15,7 +15,7 @@ PRINTS = {
     "convert_and_look": ("planned peak", "929000", "thumbnail of shape (238, 256, 3)"),
     "read_a_region": ("'y': 'micrometer'", "by place: {'c': 3, 'y': 101, 'x': 151}", "(100, 150, 3)"),
     "write_your_own_array": ("scale3", "bright: ", "kind     mask"),
-    "a_source_of_your_own": ("keeps the contract", "6000 x 8000, 3000 x 4000"),
+    "own_reader": ("keeps the contract", "600 x 800, 300 x 400, 150 x 200"),
 }
 SHA256 = {
     "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",

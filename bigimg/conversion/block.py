@@ -43,6 +43,8 @@ class SweepJob:
     method: Method
     channel_axis: int | None
     """Where the channels are in the arrays."""
+    padding: tuple[int, int] | None = None
+    """Values that statistics leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
 
 def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Partial]]:
     if job.channel_axis is None:
-        return [(0, of_channel(data))]
+        return [(0, of_channel(data, job.padding))]
     first = block[job.channel_axis].start
     planes = np.moveaxis(data, job.channel_axis, 0)
-    return [(first + i, of_channel(plane)) for i, plane in enumerate(planes)]
+    return [(first + i, of_channel(plane, job.padding)) for i, plane in enumerate(planes)]

@@ -155,7 +155,7 @@ class _Pass:
         spec = plan.spec
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
-        self.accumulator = Accumulator(spec.dtype, channels)
+        self.accumulator = Accumulator(spec.dtype, channels, spec.padding)
         self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.levels}
         self.stored_bytes = 0
         self.arrays = {
@@ -216,6 +216,7 @@ class _Pass:
             sweep.block,
             self.plan.method,
             self.channel_axis,
+            self.plan.spec.padding,
         )
         for results in self._results(sweep, job, reader, frozenset(self.done[number])):
             for result in results:

@@ -122,13 +122,15 @@ class _Check:
         cuts = [Cut(i, v.meta.shape, v.meta.chunk, v.meta.shard, steps[i]) for i, v in known.levels.items()]
         plan = self._plan(cuts, finest.layout.dtype, dims, method, 0 in known.levels, None, 0)
         axis = dims.index("c") if "c" in dims else None
-        counted = Accumulator(finest.layout.dtype, channel_count(finest.meta.shape, dims))
+        low_high = None if stored is None else stored.statistics.get("padding")
+        padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
+        counted = Accumulator(finest.layout.dtype, channel_count(finest.meta.shape, dims), padding)
         whole = 0 in known.levels
         with chosen_executor(plan.workers, None) as pool:
             for chain in plan.chains:
                 self.meter.stage = f"level {chain.levels[0]}"
                 levels = tuple(known.levels[i] for i in chain.levels)
-                job = ChainJob(levels, steps, method, axis, counted=chain.levels[0] == 0)
+                job = ChainJob(levels, steps, method, axis, chain.levels[0] == 0, padding)
                 tasks = ((check_block, job, b) for b in walk(levels[0].meta.shape, chain.block, dims))
                 for result in in_window(pool.submit, tasks, 2 * plan.workers):
                     self.found.add(*result.findings)

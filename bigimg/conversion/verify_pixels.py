@@ -35,6 +35,8 @@ class ChainJob:
     channel_axis: int | None
     counted: bool
     """Whether blocks of the first level are counted into the statistics."""
+    padding: tuple[int, int] | None
+    """Values that the statistics leave out."""
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ def check_block(job: ChainJob, block: Region) -> Checked:
     result = Checked()
     piece = _read(job.levels[0], block, result)
     if job.counted and not piece.lost:
-        result.partials = _statistics(piece.pixels, block, job.channel_axis)
+        result.partials = _statistics(piece.pixels, block, job)
     for level in job.levels[1:]:
         step = job.steps[level.index]
         here = tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(piece.region, step, strict=True))
@@ -126,12 +128,14 @@ def clear_lost(differs: Array, region: Region, lost: list[Region]) -> Array:
     return differs
 
 
-def _statistics(pixels: Array, block: Region, channel_axis: int | None) -> list[tuple[int, Partial]]:
-    if channel_axis is None:
-        return [(0, of_channel(np.ascontiguousarray(pixels)))]
-    first = block[channel_axis].start
-    planes = np.moveaxis(pixels, channel_axis, 0)
-    return [(first + i, of_channel(np.ascontiguousarray(plane))) for i, plane in enumerate(planes)]
+def _statistics(pixels: Array, block: Region, job: ChainJob) -> list[tuple[int, Partial]]:
+    if job.channel_axis is None:
+        return [(0, of_channel(np.ascontiguousarray(pixels), job.padding))]
+    first = block[job.channel_axis].start
+    planes = np.moveaxis(pixels, job.channel_axis, 0)
+    return [
+        (first + i, of_channel(np.ascontiguousarray(plane), job.padding)) for i, plane in enumerate(planes)
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- chunk by chunk

@@ -56,6 +56,8 @@ class ImageSpec:
     """The display window that the file declares, in real values."""
     meta: Mapping[str, Json] = field(default_factory=dict)
     """The file's own fields under their own names, JSON-safe; written along with the pixels."""
+    padding: tuple[int, int] | None = None
+    """Stored values from and to which a pixel is no measurement: statistics leave these out."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``."""
     private: Mapping[str, Json] = field(default_factory=dict)

@@ -221,6 +221,8 @@ def check_small(root: Path, key: str, record: tuple[int, int]) -> None:
         raise CorruptChunk(f"{root / key}: {len(data)} bytes instead of {record[0]}; restore the object")
     if _checksum(key, data) != record[1]:
         raise CorruptChunk(f"{root / key}: the checksum is not that of the manifest; restore the object")
+    if "/c/" in key and data[-4:] != struct.pack("<I", record[1]):
+        raise CorruptChunk(f"{root / key}: the checksum is wrong; restore the object")
 
 
 def provenance_document(attributes: Mapping[str, Json]) -> bytes:

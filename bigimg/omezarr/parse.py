@@ -52,6 +52,7 @@ class OwnMeta:
     manifest: str | None
     backwards: tuple[str, ...]
     """Axes whose spacing is below zero."""
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,7 @@ def _own(block: Any, source: str) -> OwnMeta | None:
         tuple(block.get("notes", ())),
         block.get("manifest"),
         tuple(block.get("backwards", ())),
+        None if block.get("padding") is None else (int(block["padding"][0]), int(block["padding"][1])),
     )
 
 

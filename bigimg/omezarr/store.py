@@ -106,6 +106,7 @@ class Store:
             scaling=None if own is None else own.scaling,
             window=self.image.window if own is None else own.window,
             meta={} if own is None else own.meta,
+            padding=None if own is None else own.padding,
             notes=self.notes,
         )
 

@@ -15,6 +15,8 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening import open as open_image
+from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.lazy import scaled
 from bigimg.types import Array
 
 
@@ -57,6 +59,7 @@ def reduce_blocks(
         of_values=of_values,
         keep=keep,
         masked=where is not None,
+        padding=_padding(img),
         chunks=chunks,
         dtype=object,
         meta=np.empty((0,) * data.ndim, object),
@@ -125,7 +128,12 @@ def _same_place(a: xarray.DataArray, b: xarray.DataArray) -> bool:
 
 
 def _of_block(
-    block: Array, *extra: Array, of_values: Callable[..., Any], keep: list[int], masked: bool
+    block: Array,
+    *extra: Array,
+    of_values: Callable[..., Any],
+    keep: list[int],
+    masked: bool,
+    padding: tuple[Any, Any] | None,
 ) -> Array:
     """Return an array of objects, one an index along the axes ``keep``."""
     mask, shared = (extra[0] if masked else None), extra[1 if masked else 0 :]
@@ -139,8 +147,24 @@ def _of_block(
         else:
             short = tuple(s if mask.shape[axis] > 1 else slice(None) for axis, s in enumerate(cut))
             chosen = values[np.broadcast_to(mask[short], values.shape)]
+        if padding is not None:
+            chosen = chosen[(chosen < padding[0]) | (chosen > padding[1])]
         out[index] = of_values(chosen, *rest)
     return out
+
+
+def _padding(img: xarray.DataArray) -> tuple[Any, Any] | None:
+    """Return the values that are no measurement, of an image that is the whole of what was opened.
+
+    Of anything else, values may have been changed, and what was padding may be none.
+    """
+    pixels = opened_pixels(img)
+    if pixels is None or (padding := pixels.reader.spec.padding) is None:
+        return None
+    if pixels.scaling is None:
+        return padding
+    ends = sorted(scaled(np.array(padding), pixels.scaling, img.dtype).tolist())
+    return ends[0], ends[1]
 
 
 class _Merge:

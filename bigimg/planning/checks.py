@@ -18,7 +18,7 @@ from bigimg.planning.blocks import ordered_band, plan_traversal
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SCRATCH_STRIP_BYTES, SPARE, MemoryLine
 from bigimg.pyramid.kernels import SCRATCH_BYTES
-from bigimg.pyramid.partial import VIPS_FROM, histogram_bins
+from bigimg.pyramid.partial import PIECE, histogram_bins
 from bigimg.reader import Access
 from bigimg.types import DType, Method, Shape
 
@@ -230,7 +230,7 @@ def _chain_lines(
         if dtype.kind == "f":
             held += pixels * (size + 2)  # what is a number, and its copy
         elif histogram_bins(dtype) > 256:
-            held += 8 * min(pixels, VIPS_FROM)  # numpy counts in 64 bits
+            held += 8 * min(pixels, PIECE)  # numpy counts in 64 bits
     chunk = max(math.prod(by_level[level].chunk) for level in chain.levels) * size
     return [
         MemoryLine("blocks", n * held, f"{n} of {human_bytes(held)}"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -29,6 +29,7 @@ class Partial:
     count: int
     """Values that are numbers."""
     nan: int = 0
+    """Values left out: no numbers, or padding."""
     low: int | float | None = None
     """Smallest value; None when there is none."""
     high: int | float | None = None
@@ -51,8 +52,17 @@ def first_value(dtype: DType) -> int:
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else 0
 
 
-def of_channel(values: Array) -> Partial:
-    """Return the statistics of a block of one channel."""
+def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial:
+    """Return the statistics of a block of one channel.
+
+    Parameters
+    ----------
+    values : ndarray
+    padding : (low, high), optional
+        Values from and to which a pixel is no measurement, and is left out.
+    """
+    if padding is not None and values.dtype.kind in "ui":
+        return _without(values, *padding)
     if bins := histogram_bins(values.dtype):
         histogram = dense_histogram(values)
         if values.dtype.kind == "i":  # counted by bit pattern: negative values are the upper half
@@ -60,6 +70,19 @@ def of_channel(values: Array) -> Partial:
         return Partial(values.size, histogram=histogram)
     values = np.ascontiguousarray(values)
     return _of_floats(values) if values.dtype.kind == "f" else _of_wide_integers(values)
+
+
+def _without(values: Array, low: int, high: int) -> Partial:
+    """Return the statistics of integers without those from ``low`` to ``high``."""
+    if not histogram_bins(values.dtype):
+        kept = values[(values < low) | (values > high)]
+        return replace(of_channel(kept) if kept.size else Partial(0), nan=values.size - kept.size)
+    histogram = of_channel(values).histogram
+    assert histogram is not None
+    first = first_value(values.dtype)
+    histogram[max(0, low - first) : max(0, high - first + 1)] = 0
+    count = int(histogram.sum())
+    return Partial(count, values.size - count, histogram=histogram)
 
 
 def dense_histogram(values: Array) -> Array:
@@ -124,8 +147,10 @@ def _of_wide_integers(values: Array) -> Partial:
 class Accumulator:
     """Adds up the partial statistics of every channel, in memory that does not grow with the image."""
 
-    def __init__(self, dtype: DType, channels: int) -> None:
+    def __init__(self, dtype: DType, channels: int, padding: tuple[int, int] | None = None) -> None:
         self.dtype = dtype
+        self.padding = padding
+        self.left_out = [0] * channels
         self.floats: list[list[Partial]] = [[] for _ in range(channels)]
         self.sums = [Partial(0) for _ in range(channels)]
         bins = histogram_bins(dtype)
@@ -135,6 +160,7 @@ class Accumulator:
         """Count in one block of ``channel``."""
         if self.histogram is not None and part.histogram is not None:
             self.histogram[channel] += part.histogram
+            self.left_out[channel] += part.nan
         elif self.dtype.kind == "f":
             self.floats[channel].append(part)
         else:
@@ -144,7 +170,8 @@ class Accumulator:
         """Return the statistics of each channel, exact integers or floats, ready for JSON."""
         merged = [self._merged(channel) for channel in range(len(self.sums))]
         deviations = self.dtype.kind == "f"
-        return {
+        said: dict[str, Json] = {} if self.padding is None else {"padding": list(self.padding)}
+        return said | {
             "channels": [
                 {
                     "name": names[i] if names else None,
@@ -162,7 +189,8 @@ class Accumulator:
 
     def _merged(self, channel: int) -> Partial:
         if self.histogram is not None:
-            return of_histogram(self.histogram[channel], first_value(self.dtype))
+            found = of_histogram(self.histogram[channel], first_value(self.dtype))
+            return replace(found, nan=self.left_out[channel])
         return merge_floats(self.floats[channel]) if self.dtype.kind == "f" else self.sums[channel]
 
 

@@ -63,7 +63,7 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     header_path = source
     if suffix.lower() != ".head":
         header_path = sibling(source, stem, (".HEAD",), "its header")
-    header = _header(header_path)
+    header = _header(source, header_path)
     brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if suffix.lower() == ".head" else source
     sizes = checked_shape(header_path, header.get_data_shape())
     dtype = header.get_data_dtype()
@@ -80,8 +80,9 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         scaling = same_for_all(factors, np.zeros(1))
         if scaling is None:
             slopes = along(factors, dims, dims[:1])
-            dtype = real_dtype(dtype)
-            pixels = ScaledPixels(pixels, slopes, np.zeros((1,) * len(dims)), dtype)
+            zero = np.zeros((1,) * len(dims))
+            dtype = real_dtype(dtype, slopes, zero)
+            pixels = ScaledPixels(pixels, slopes, zero, dtype)
             access = scaled_access(access, "sub-brick")
             notes.append(differ("sub-brick"))
     meta, private = divided(header.info, PERSONAL)
@@ -100,10 +101,12 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     return RawReader(spec, access, source, pixels, dims)
 
 
-def _header(path: str) -> AFNIHeader:
+def _header(source: str, path: str) -> AFNIHeader:
     """Return the header in ``path``, with the attributes that we and nibabel need checked."""
-    from nibabel.brikhead import AFNIHeader, AFNIHeaderError, AFNIImageError, parse_AFNI_header
+    from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
 
+    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     try:
         with open(path, encoding="latin-1") as file:
             text = file.read(MOST_HEAD)
@@ -112,19 +115,19 @@ def _header(path: str) -> AFNIHeader:
         for name in ("IJK_TO_DICOM_REAL", "DATASET_RANK", "DATASET_DIMENSIONS", "DELTA", "BRICK_TYPES"):
             if name not in info:
                 raise InputError(
-                    f"{path}: has no {name}; it is no complete AFNI header, write it again with 3dcopy"
+                    f"{who}: has no {name}; it is no complete AFNI header, write it again with 3dcopy"
                 )
         header = AFNIHeader(info)
         header.get_affine(), header.get_data_scaling()
     except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+            f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
     except (
-        AFNIHeaderError,
-        AFNIImageError,
+        HeaderDataError,
+        ImageDataError,
         ValueError,
         TypeError,
         KeyError,
@@ -132,7 +135,7 @@ def _header(path: str) -> AFNIHeader:
         OverflowError,
     ) as error:
         raise InputError(
-            f"{path}: the header makes no sense ({one_line(error)}); write it again with 3dcopy"
+            f"{who}: the header makes no sense ({one_line(error)}); write it again with 3dcopy"
         ) from error
     return header
 

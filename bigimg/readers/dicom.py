@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from bigimg.readers.dicom_pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom_series import Stack, normal, stack
 from bigimg.readers.dicom_tags import divided, number, numbers
 from bigimg.readers.rawfile import READ_BYTES, natural_chunks
-from bigimg.types import Array, Kind, Region, Shape
+from bigimg.types import Array, DType, Kind, Region, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -268,6 +268,7 @@ def _reader(planes: Sequence[Plane], source: str, notes: list[str]) -> DicomRead
         scaling=Scaling(slope, intercept) if same and (slope, intercept) != (1.0, 0.0) else None,
         window=_window(planes, notes),
         meta=public,
+        padding=_padding(planes, dtype, notes),
         notes=tuple(notes),
         private=private,
     )
@@ -387,7 +388,7 @@ def _world(first: Plane, stacked: Stack, axes: Sequence[Axis], source: str) -> A
     return world_from_index_affine(LPS_TO_RAS @ matrix, axes)
 
 
-def _dtype(first: Plane, same_line: bool) -> np.dtype[Any]:
+def _dtype(first: Plane, same_line: bool) -> DType:
     pixels = first.pixels
     if pixels.palette is not None:
         return pixels.palette.dtype
@@ -411,6 +412,21 @@ def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | 
         notes.append("the display window differs from slice to slice and is left out")
         return None
     return windows.pop()
+
+
+def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
+    """Return the stored values that are no measurement, the same ones in all planes."""
+    found = {plane.padding for plane in planes}
+    padding = found.pop()
+    if found:
+        notes.append("the padding value differs from slice to slice and is counted like any other")
+        return None
+    if padding is None or dtype.kind not in "ui":
+        return None
+    low, high = padding
+    said = f"{low}" if low == high else f"{low} to {high}"
+    notes.append(f"pixels of {said} are padding (PixelPaddingValue) and left out of statistics")
+    return padding
 
 
 def _remark(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:

@@ -78,7 +78,8 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     source = os.fspath(path)
     only_image(source, series)
     header, sub, notes = _headers(source)
-    count = sub.get_nframes()
+    order = _frame_order(sub)
+    count = len(order)
     sizes = {checked_shape(source, sub.get_shape(frame)) for frame in range(count)}
     types = {sub._get_data_dtype(frame) for frame in range(count)}
     if len(sizes) != 1 or len(types) != 1:
@@ -89,8 +90,8 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     inner = tuple(reversed(sizes.pop()))
     outer = (count,) if count > 1 else ()
     dims, shape = ("t", "z", "y", "x")[-len(outer) - 3 :], (*outer, *inner)
-    order = _frame_order(sub)
-    places = [Place(source, sub._get_frame_offset(frame)) for frame in order]
+    # nibabel counts these bytes in 32 bits, which go round after 2 GiB.
+    places = [Place(source, int(sub._mlist[frame][1]) * BLOCK) for frame in order]
     pixels = frames(places, outer=outer, inner=inner, dtype=dtype)
     turned = _turned(int(header["patient_orientation"]))
     pixels = Mirrored(pixels, shape, (*(False for _ in outer), *turned))
@@ -99,17 +100,19 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     slopes = np.array([factor * float(sub.subheaders[frame]["scale_factor"]) for frame in order])
     scaling = same_for_all(slopes, np.zeros(1))
     if scaling is None:
-        dtype = real_dtype(dtype)
+        dtype = real_dtype(dtype, slopes, np.zeros(1))
         pixels = ScaledPixels(pixels, along(slopes, dims, "t"), np.zeros((1,) * 4), dtype)
         access = scaled_access(access, "frame")
         notes.append(differ("frame"))
     meta, private = divided({name: header[name] for name in header.keys() if name != "fill"}, PERSONAL)  # noqa: SIM118
+    with np.errstate(all="ignore"):  # of headers full of noise
+        affine = sub.get_frame_affine()
     axes = axes_of(dims, shape, _steps(sub, order, notes), notes)
     spec = ImageSpec(
         axes=axes,
         dtype=dtype,
         chunks=natural_chunks(axes, dims),
-        world=world_of(sub.get_frame_affine(), axes, notes),
+        world=world_of(affine, axes, notes),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         meta=meta,
         private=private,

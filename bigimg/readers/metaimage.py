@@ -97,7 +97,7 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     given = [name for name in ("Offset", "Position", "Origin") if name in fields]
     if len({fields[name] for name in given}) > 1:
         notes.append(f"the header gives {' and '.join(given)}, which differ; {given[0]} is taken")
-    spacings = _numbers(fields, SPACINGS, 1) or []
+    spacings = _numbers(fields, SPACINGS, 1) or [1.0] * 4
     steps = {
         name: (spacing, None if name == "t" else unit)
         for name, spacing in zip("xyzt", spacings, strict=False)

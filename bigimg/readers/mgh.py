@@ -66,13 +66,15 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     behind = _behind(source, DATA_OFFSET + math.prod(shape) * dtype.itemsize, frames=sizes[3])
     header = MGHHeader(head + (behind or b""), check=False)
     steps = {name: (float(step), "millimeter") for name, step in zip("xyz", header["delta"], strict=True)}
+    with np.errstate(all="ignore"):  # of headers full of noise
+        affine = header.get_affine()
     axes = axes_of(dims, shape, {**steps, "t": (float(header["tr"]), "millisecond")}, notes)
     known = header_dtype.names if behind is None else header.template_dtype.names
     spec = ImageSpec(
         axes=axes,
         dtype=dtype,
         chunks=natural_chunks(axes, dims),
-        world=world_of(header.get_affine(), axes, notes),
+        world=world_of(affine, axes, notes),
         meta={name: json_safe(header[name]) for name in known if name not in LAYOUT},
         notes=tuple(notes),
     )

@@ -108,7 +108,7 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     if dtype.kind in "iu":
         scaling = same_for_all(header.slopes, header.intercepts)
         if scaling is None:
-            dtype = real_dtype(dtype)
+            dtype = real_dtype(dtype, header.slopes, header.intercepts)
             pixels = ScaledPixels(pixels, header.slopes, header.intercepts, dtype, header.limits)
             access = scaled_access(access, "slice")
             notes.append(differ("slice"))

@@ -1,9 +1,9 @@
 """A reader of NRRD, attached (``.nrrd``) and detached (``.nhdr``).
 
-The header is parsed here: it is lines of ``field: value``, and pynrrd, which would be one more dependency for all,
-reads the pixels whole and the header only through the same file object. What only this module knows is what the
-fields mean: the first axis is the fastest, axes without a direction are channels or time, and ``space`` says which
-way the world points. ``scanner-xyz`` and spaces without a name are taken as LPS, as ITK does.
+The header is parsed here: it is lines of ``field: value``, and pynrrd would be one more dependency for all that
+reads neither lists nor patterns of files and does not tell where the pixels begin. What only this module knows is
+what the fields mean: the first axis is the fastest, axes without a direction are channels or time, and ``space``
+says which way the world points. ``scanner-xyz`` and spaces without a name are taken as LPS, as ITK does.
 """
 
 from __future__ import annotations

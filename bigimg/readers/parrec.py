@@ -61,7 +61,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     par = source
     if suffix.lower() == ".rec":
         par = sibling(source, stem, (".PAR",), "its header")
-    header, affine, notes = _header(par)
+    header, affine, notes = _header(source, par)
     rec = source if par != source else sibling(source, stem, (".REC",), "its pixels")
     shape = tuple(reversed(checked_shape(par, header.get_data_shape())))
     dims = ("t", "z", "y", "x")[-len(shape) :]
@@ -73,7 +73,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     scaling = same_for_all(slopes, intercepts)
     if scaling is None:
-        dtype = real_dtype(dtype)
+        dtype = real_dtype(dtype, slopes, intercepts)
         pixels = ScaledPixels(pixels, slopes, intercepts, dtype)
         access = scaled_access(access, "slice")
         notes.append(differ("slice"))
@@ -92,25 +92,36 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     return RawReader(spec, access, source, pixels, dims)
 
 
-def _header(path: str) -> tuple[PARRECHeader, Array, list[str]]:
+def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
     """Return the header in ``path``, the affine, and what nibabel warns of."""
     from nibabel.parrec import PARRECError, PARRECHeader
+    from nibabel.spatialimages import HeaderDataError
 
     notes: list[str] = []
+    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     try:
         with open(path, encoding="latin-1") as file, heard(notes):
             header = PARRECHeader.from_fileobj(file)
             affine = header.get_affine()
             header.get_data_scaling()
     except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
+        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
+            f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
         ) from error
-    except (PARRECError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        PARRECError,
+        HeaderDataError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise InputError(
-            f"{path}: the header is incomplete or makes no sense ({one_line(error)}); export the scan again"
+            f"{who}: the header is incomplete or makes no sense ({one_line(error)}); export the scan again"
         ) from error
     return header, affine, notes
 

@@ -69,9 +69,13 @@ def slab_shape(shape: Shape) -> Shape:
     return tuple(reversed(found))
 
 
-def real_dtype(stored: DType) -> DType:
-    """Return the type of real values: float32, or float64 where 32 bits and more are stored."""
-    return np.dtype(np.float64 if stored.itemsize >= 4 else np.float32)
+def real_dtype(stored: DType, slopes: Array, intercepts: Array) -> DType:
+    """Return the type of real values: float32, or float64 where 32 bits are stored or float32 has no such values."""
+    steps = np.abs(slopes[slopes != 0])
+    ends = np.finfo(np.float32)
+    most = 65535 * np.max(np.abs(slopes)) + np.max(np.abs(intercepts))
+    fits = most < ends.max and (not steps.size or steps.min() > ends.tiny)
+    return np.dtype(np.float32 if stored.itemsize < 4 and fits else np.float64)
 
 
 def same_for_all(slopes: Array, intercepts: Array) -> Scaling | None:

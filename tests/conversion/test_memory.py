@@ -200,33 +200,6 @@ def dicom_jpeg(path: Path, shape: Shape) -> None:
     dicom_files.save(made, path)
 
 
-def dicom(folder: Path, shape: Shape) -> None:
-    """Write one file a slice."""
-    from tests.readers import dicom_files
-
-    dicom_files.series(folder, picture(shape, "i2"))
-
-
-def dicom_jpeg(path: Path, shape: Shape) -> None:
-    """Write frames of a clip in colour."""
-    from io import BytesIO
-
-    from PIL import Image
-    from pydicom.encaps import encapsulate
-
-    from tests.readers import dicom_files
-
-    frames, *_ = shape
-    data = BytesIO()
-    Image.fromarray(picture(shape[1:])).save(data, "jpeg", quality=80)
-    made = dicom_files.header(np.zeros((frames, 2, 2, 3), np.uint8), colour=True, FrameTime=40.0)
-    made.Rows, made.Columns = shape[1:3]
-    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
-    made.PhotometricInterpretation = "YBR_FULL_422"
-    made.PixelData = encapsulate([data.getvalue()] * frames)
-    dicom_files.save(made, path)
-
-
 def zarr_array(path: Path, shape: Shape, dtype: str, chunks: Shape) -> None:
     import zarr
 
@@ -269,8 +242,6 @@ CASES: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] =
     "folder of pngs": ("planes", lambda p: planes(p, (32, 3000, 3000), "u1", ".png"), {"memory": "512MB"}),
     "member of a zip file": ("a.zip::a.npy", lambda p: zipped_npy(p, (10000, 12000), "u2"), {"memory": "256MB"}),
     "npy": ("a.npy", lambda p: npy(p, (10000, 12000), "u2"), {"memory": "256MB"}),
-    "dicom, 300 slices": ("series", lambda p: dicom(p, (300, 512, 512)), {"memory": "384MB"}),
-    "dicom, JPEG": ("a.dcm", lambda p: dicom_jpeg(p, (40, 1536, 1024, 3)), {"memory": "384MB"}),
     "dicom, 300 slices": ("series", lambda p: dicom(p, (300, 512, 512)), {"memory": "384MB"}),
     "dicom, JPEG": ("a.dcm", lambda p: dicom_jpeg(p, (40, 1536, 1024, 3)), {"memory": "384MB"}),
     "labels by mode": (

@@ -81,3 +81,18 @@ def test_a_large_mean_does_not_eat_the_deviations():
 def test_the_order_of_blocks_does_not_matter():
     parts = [partial.of_channel(p) for p in np.random.default_rng(0).normal(0, 1e3, (9, 1000))]
     assert partial.merge_floats(parts) == partial.merge_floats(parts[::-1])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "u8"])
+@pytest.mark.parametrize("padding", [(3, 3), (-5, 4), (90, 10**6), (0, 100)])
+def test_padding_is_not_counted(dtype: str, padding: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).integers(0, 100, 1000).astype(dtype)
+    kept = values[(values < padding[0]) | (values > padding[1])].astype(object)
+    counted = partial.Accumulator(np.dtype(dtype), 1, padding)
+    for piece in (values[:300], values[300:]):
+        counted.add(0, partial.of_channel(piece, padding))
+    (found,) = counted.result([])["channels"]  # type: ignore[misc]
+    assert (found["count"], found["nan"]) == (kept.size, 1000 - kept.size)
+    assert (found["sum"], found["sum_squares"]) == (kept.sum(), (kept * kept).sum())
+    assert (found["min"], found["max"]) == ((min(kept), max(kept)) if kept.size else (None, None))
+    assert counted.result([])["padding"] == list(padding)

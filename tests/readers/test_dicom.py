@@ -522,6 +522,43 @@ def test_windows_of_a_frame_are_read_alone(tmp_path: Path, monkeypatch: pytest.M
     assert sum(got) == 10 * 512 * 2
 
 
+# What is no measurement
+
+
+@pytest.mark.parametrize(
+    ("tags", "gone"),
+    [
+        ({"PixelPaddingValue": -2000}, {-2000}),
+        ({"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1999}, {-2000, -1999}),
+        ({"PixelPaddingValue": -1999, "PixelPaddingRangeLimit": -2000, "RescaleSlope": 2}, {-2000, -1999}),
+    ],
+)
+def test_padding_is_left_out_of_statistics(tags: dict[str, Any], gone: set[int], tmp_path: Path):
+    volume = VOLUME.copy()
+    volume[:, :3], volume[2, 5] = -2000, -1999
+    # PixelPaddingValue is signed where the pixels are; pydicom finds out while writing.
+    paths = series(tmp_path / "s", volume, RescaleIntercept=-5, **({"RescaleSlope": 1} | tags))
+    reader = open_dicom_files([str(path) for path in paths])
+    assert any("padding" in note and "left out of statistics" in note for note in reader.spec.notes)
+    kept = volume[~np.isin(volume, list(gone))] * float(tags.get("RescaleSlope", 1)) - 5
+    bigimg.convert(reader, tmp_path / "a.ome.zarr")
+    stored, opened = bigimg.open(tmp_path / "a.ome.zarr"), bigimg.open(reader)
+    everywhere = np.ones(volume.shape, bool)
+    for found in (
+        bigimg.stats(tmp_path / "a.ome.zarr"), bigimg.stats(opened), bigimg.stats(stored, where=everywhere),
+    ):  # fmt: skip
+        assert (int(found["count"]), float(found["min"]), float(found["max"])) == (
+            kept.size,
+            kept.min(),
+            kept.max(),
+        )
+        assert float(found["mean"]) == pytest.approx(kept.mean(), rel=1e-12)
+        assert float(found["std"]) == pytest.approx(kept.std(), rel=1e-9)
+    assert int(bigimg.histogram(tmp_path / "a.ome.zarr").sum()) == kept.size
+    assert bigimg.verify(tmp_path / "a.ome.zarr").ok
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr", raw=True), volume)  # pixels stay
+
+
 # What may be told
 
 

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -289,6 +291,58 @@ def test_spm_with_its_mat(kind: type, tmp_path: Path) -> None:
     )
 
 
+def matlab4(name: bytes, matrix: Array) -> bytes:
+    head = struct.pack("<5i", 0, *matrix.shape, 0, len(name) + 1)
+    return head + name + b"\0" + matrix.astype("<f8").tobytes(order="F")
+
+
+def matlab5(name: bytes, matrix: Array, *, packed: bool) -> bytes:
+    """Return a file of format 5 as MATLAB 7 writes it, ``packed`` or not."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack("<2I", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    flags, shape = struct.pack("<2I", 6, 0), struct.pack("<2i", *matrix.shape)
+    small = struct.pack("<2H", 1, len(name)) + name.ljust(4, b"\0")
+    body = element(6, flags) + element(5, shape) + small + element(9, matrix.astype("<f8").tobytes(order="F"))
+    content = element(14, body)
+    if packed:
+        squeezed = zlib.compress(content)
+        content = struct.pack("<2I", 15, len(squeezed)) + squeezed
+    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + content
+
+
+@pytest.mark.parametrize("form", ["4", "5", "7"])
+@pytest.mark.parametrize(("name", "flip"), [(b"mat", 1), (b"M", -1)])
+def test_the_matrix_of_spm(form: str, name: bytes, flip: int, tmp_path: Path) -> None:
+    """``mat`` is the affine for voxels counted from 1, ``M`` the same before x is turned round."""
+    nibabel.save(
+        nibabel.AnalyzeImage(np.arange(210, dtype="i2").reshape(5, 6, 7), np.eye(4)), tmp_path / "a.img"
+    )
+    matrix = np.array([[-2, 0.3, 0.1, 40], [0.2, 3, 0.2, -50], [0.1, -0.3, 4, -60], [0, 0, 0, 1]])
+    content = matlab4(name, matrix) if form == "4" else matlab5(name, matrix, packed=form == "7")
+    (tmp_path / "a.mat").write_bytes(content)
+    expected = np.diag([flip, 1, 1, 1]) @ matrix
+    expected[:3, 3] += expected[:3, :3].sum(axis=1)
+    reader = open_file(tmp_path / "a.img")
+    np.testing.assert_allclose(
+        index_to_world(reader.spec.axes, reader.spec.world), expected, rtol=0, atol=1e-12
+    )
+    assert not reader.spec.notes
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"1 0 0 0\n0 1 0 0\n", b"MATLAB 5.0" * 40, matlab4(b"x", np.eye(4))]
+)
+def test_another_mat_is_left_out_and_said(content: bytes, tmp_path: Path) -> None:
+    nibabel.save(nibabel.AnalyzeImage(np.ones((5, 6, 7), "i2"), np.eye(4)), tmp_path / "a.img")
+    plain = open_file(tmp_path / "a.img").spec
+    (tmp_path / "a.mat").write_bytes(content)
+    spec = open_file(tmp_path / "a.img").spec
+    assert spec.world == plain.world
+    assert any("a.mat" in note and "left out" in note for note in spec.notes)
+
+
 def test_analyze_without_a_mat(tmp_path: Path) -> None:
     nibabel.save(
         nibabel.AnalyzeImage(np.arange(210, dtype="i2").reshape(5, 6, 7), np.eye(4)), tmp_path / "a.img"
@@ -333,7 +387,7 @@ def test_surfaces_are_no_grids(head: bytes, words: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["phantom_truncated.PAR", "phantom_truncated.REC"])
 def test_a_par_with_dynamics_missing(name: str, data: Path) -> None:
-    with pytest.raises(InputError, match=r"phantom_truncated\.PAR: .*3 dynamic scan values, but expected 4"):
+    with pytest.raises(InputError, match=rf"{name}: .*3 dynamic scan values, but expected 4"):
         open_file(data / "corrupt" / name)
 
 

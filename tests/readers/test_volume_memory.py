@@ -1,0 +1,50 @@
+"""Inside the budget: measured peak <= planned <= ``memory`` for the readers of scanned volumes and of text headers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigimg.types import Array
+from tests.conversion import test_memory as pass_memory
+from tests.readers.header_files import metaimage, nrrd
+from tests.readers.volume_files import afni, ecat, mgh, minc1
+
+pytestmark = pass_memory.pytestmark
+
+
+def volume(*shape: int) -> Array:
+    return pass_memory.picture(shape, "i2")
+
+
+CASES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "mgh": ("a.mgh", lambda p: mgh(p, volume(400, 400, 256).astype("f4"))),
+    "mgz": ("a.mgz", lambda p: mgh(p, volume(320, 320, 256))),
+    "afni, scaled": ("a.HEAD", lambda p: afni(p.with_suffix(""), volume(256, 256, 128, 8), factors=range(1, 9))),
+    "ecat": ("a.v", lambda p: ecat(p, volume(6, 256, 256, 128), factors=[1] * 6)),
+    "minc 1, scaled": (
+        "a.mnc", lambda p: minc1(p, volume(256, 400, 400), ("zspace", "yspace", "xspace"), varied=True),
+    ),
+    "metaimage": ("a.mhd", lambda p: metaimage(p, volume(256, 512, 512))),
+    "metaimage, compressed": ("a.mha", lambda p: metaimage(p, volume(256, 400, 400), packed=True)),
+    "metaimage, a file a slice": ("a.mhd", lambda p: metaimage(p, volume(256, 512, 512), split=1)),
+    "nrrd, bzip2": ("a.nrrd", lambda p: nrrd(p, volume(64, 512, 512), encoding="bzip2")),
+    "nrrd, text": ("a.nrrd", lambda p: nrrd(p, volume(16, 400, 400), encoding="ascii")),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose content is gone after the test."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_measured_within_planned_within_budget(name: str, folder: Path) -> None:
+    source, make = CASES[name]
+    pass_memory.check((source, make, {"memory": "512MB"}), name, folder)
