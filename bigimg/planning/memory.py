@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from bigimg.errors import UsageError
 
 MOST = 4_000_000_000
@@ -46,12 +44,16 @@ def budget_bytes(memory: int | float | str | None) -> int:
 
 def default_budget() -> int:
     """Return half of the free bytes of the machine and of this process's own memory groups, at most 4 GB."""
+    import psutil  # 15 ms, which `bigimg info` does not pay
+
     free = min([int(psutil.virtual_memory().available), *_free_in_groups()])
     return min(free // 2, MOST)
 
 
 def resident_bytes() -> int:
     """Return the bytes of memory this process has resident now."""
+    import psutil
+
     return int(psutil.Process().memory_info().rss)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from bigimg.types import Array, DType, Json
 
@@ -87,6 +86,8 @@ def _without(values: Array, low: int, high: int) -> Partial:
 
 def dense_histogram(values: Array) -> Array:
     """Return how often each bit pattern occurs in 8- or 16-bit ``values``, as int64."""
+    from PIL import Image  # 10 ms, which those who only print statistics do not pay
+
     bins = histogram_bins(values.dtype)
     counts = np.zeros(bins, np.int64)
     for piece in _pieces(values):
