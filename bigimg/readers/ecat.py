@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
+from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
 from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader, natural_chunks
-from bigimg.readers.scaled import ScaledPixels, along, differ, real_dtype, same_for_all, scaled_access
+from bigimg.readers.scaled import (
+    ScaledPixels,
+    along,
+    differ,
+    real_dtype,
+    same_for_all,
+    scaled_access,
+    slab_shape,
+)
 from bigimg.readers.volumes import (
     Step,
     axes_of,
@@ -28,7 +37,7 @@ from bigimg.readers.volumes import (
     only_image,
     world_of,
 )
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
     from nibabel.ecat import EcatHeader, EcatSubHeader
@@ -45,16 +54,22 @@ class Mirrored:
 
     pixels: Pixels
     shape: Shape
+    dtype: DType
+    """In native byte order."""
     axes: tuple[bool, ...]
 
     def read(self, region: Region) -> Array:
-        """Return the pixels of ``region`` as a view with negative strides."""
-        there = tuple(
-            slice(n - s.stop, n - s.start) if turned else s
-            for s, n, turned in zip(region, self.shape, self.axes, strict=True)
-        )
+        """Return the pixels of ``region`` in C order: who takes a view with negative strides copies it whole."""
+        result = np.empty(shape_of(region), self.dtype)
         back = tuple(slice(None, None, -1) if turned else slice(None) for turned in self.axes)
-        return self.pixels.read(there)[back]
+        start = tuple(s.start for s in region)
+        for _, part in pieces(shift(region, start), slab_shape(result.shape)):
+            there = tuple(
+                slice(n - o - s.stop, n - o - s.start) if turned else slice(s.start + o, s.stop + o)
+                for s, o, n, turned in zip(part, start, self.shape, self.axes, strict=True)
+            )
+            result[part] = self.pixels.read(there)[back]
+        return result
 
     def close(self) -> None:
         """Let go of the file."""
@@ -94,7 +109,7 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     places = [Place(source, int(sub._mlist[frame][1]) * BLOCK) for frame in order]
     pixels = frames(places, outer=outer, inner=inner, dtype=dtype)
     turned = _turned(int(header["patient_orientation"]))
-    pixels = Mirrored(pixels, shape, (*(False for _ in outer), *turned))
+    pixels = Mirrored(pixels, shape, dtype.newbyteorder("="), (*(False for _ in outer), *turned))
     access = Access("random", f"uncompressed frames, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
     factor = float(header["ecat_calibration_factor"])
     slopes = np.array([factor * float(sub.subheaders[frame]["scale_factor"]) for frame in order])

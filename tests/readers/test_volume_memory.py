@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bigimg.types import Array
@@ -30,9 +29,9 @@ CASES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "a.mnc", lambda p: minc1(p, volume(256, 400, 400), ("zspace", "yspace", "xspace"), varied=True),
     ),
     "metaimage": ("a.mhd", lambda p: metaimage(p, volume(256, 512, 512))),
-    "metaimage, compressed": ("a.mha", lambda p: metaimage(p, volume(256, 400, 400), packed=True)),
+    "metaimage, compressed": ("a.mha", lambda p: metaimage(p, volume(160, 400, 400), packed=True)),
     "metaimage, a file a slice": ("a.mhd", lambda p: metaimage(p, volume(256, 512, 512), split=1)),
-    "nrrd, bzip2": ("a.nrrd", lambda p: nrrd(p, volume(64, 512, 512), encoding="bzip2")),
+    "nrrd, bzip2": ("a.nrrd", lambda p: nrrd(p, volume(32, 512, 512), encoding="bzip2")),
     "nrrd, text": ("a.nrrd", lambda p: nrrd(p, volume(16, 400, 400), encoding="ascii")),
 }  # fmt: skip
 
