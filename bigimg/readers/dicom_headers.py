@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bigimg.errors import InputError
-from bigimg.readers.dicom_pixels import (
-    DEFLATED,
-    Pixels,
-    describe_pixels,
-    file_size,
-    inflated_bytes,
-    pixel_keyword,
-)
+from bigimg.readers.dicom_layout import describe_pixels, pixel_keyword
+from bigimg.readers.dicom_pixels import DEFLATED, Pixels, file_size, inflated_bytes
 from bigimg.readers.dicom_series import Slice
 from bigimg.readers.dicom_tags import number, numbers, seconds
 

@@ -7,7 +7,6 @@ decode, and give real colours (RGB from YBR) and signs.
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 import threading
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
+from bigimg.errors import InputError, InputNotFoundError
 from bigimg.readers.rawfile import RawFile
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    pass
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -29,14 +28,11 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-INSTALL = 'pip install "bigimg[dicom]"'
 
 MOST_INFLATED = 64 << 20
 """Bytes that a deflated file may have inflated: it can only be read whole, and hides its size."""
 RLE_RATIO = 64
 """What run lengths make of one byte at most: two bytes say 128."""
-
-KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 
 @dataclass(frozen=True)
@@ -267,146 +263,6 @@ def _deep_jpeg(file: BinaryIO, frame: int, frames: int, options: dict[str, Any])
 
     coded = get_frame(file, frame, number_of_frames=frames, extended_offsets=options.get("extended_offsets"))
     return np.asarray(imagecodecs.jpeg8_decode(coded))
-
-
-def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
-    """Return how the pixels of a file are stored.
-
-    Parameters
-    ----------
-    path : str
-    header : Dataset
-        All that comes before the pixels, or of it what this module asks for.
-    offset : int
-        Byte where their tag begins.
-    head : bytes
-        The 12 bytes from there on.
-    size : int
-        Bytes of the file.
-
-    Raises
-    ------
-    InputError
-        The header makes no sense, or the file is too short for it.
-    MissingExtraError
-        They are compressed in a way that needs the extra ``dicom``.
-    """
-    syntax = _syntax(header)
-    keyword, vr, offset, length = _element(path, header, syntax, offset, head, size)
-    try:
-        pixels = Pixels(
-            path, syntax, offset, length, keyword, vr,
-            frames=max(1, int(header.get("NumberOfFrames") or 1)),
-            rows=int(header.Rows), columns=int(header.Columns),
-            samples=int(header.get("SamplesPerPixel") or 1),
-            photometric=str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
-            planar=int(header.get("PlanarConfiguration") or 0),
-            allocated=int(header.BitsAllocated),
-            stored=int(header.get("BitsStored") or header.BitsAllocated),
-            high=int(header.get("HighBit") or int(header.get("BitsStored") or header.BitsAllocated) - 1),
-            signed=bool(int(header.get("PixelRepresentation") or 0)),
-        )  # fmt: skip
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: the header of its pixels makes no sense ({error}); fetch it again"
-        ) from error
-    _check(pixels, size)
-    _check_decoder(pixels)
-    if pixels.photometric != "PALETTE COLOR":
-        return pixels
-    return Pixels(**{**pixels.__dict__, "palette": _palette(pixels, header)})
-
-
-def _syntax(header: Dataset) -> str:
-    meta: Dataset | None = getattr(header, "file_meta", None)
-    found = None if meta is None else meta.get("TransferSyntaxUID")
-    if found:
-        return str(found)
-    implicit, little = header.original_encoding  # as pydicom had to find out by itself
-    return (IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN
-
-
-def pixel_keyword(head: bytes, order: str = "<") -> str | None:
-    """Return which pixels begin with ``head``, None when there are none."""
-    if len(head) < 12:
-        return None
-    group, number = struct.unpack(order + "HH", head[:4])
-    return KEYWORDS.get(group << 16 | number)
-
-
-def _element(
-    path: str, header: Dataset, syntax: str, offset: int, head: bytes, size: int
-) -> tuple[str, str, int, int]:
-    """Return keyword, type, first byte and length of the pixels."""
-    if syntax == DEFLATED:
-        return "PixelData", "OW", 0, size
-    order = ">" if syntax == BIG_ENDIAN else "<"
-    keyword = pixel_keyword(head, order)
-    if keyword is None:
-        raise InputError(f"{path}: holds no pixels; give an image")
-    implicit = header.original_encoding[0]
-    start = 8 if implicit else 12
-    vr = "OW" if implicit else head[4:6].decode("latin-1")
-    (length,) = struct.unpack(order + "L", head[start - 4 : start])
-    offset += start
-    return keyword, vr, offset, size - offset if length == 0xFFFFFFFF else length
-
-
-def _check(pixels: Pixels, size: int) -> None:
-    p = pixels
-    if p.keyword != "PixelData":
-        wrong = p.allocated not in (32, 64)
-    else:
-        wrong = p.allocated not in (1, 8, 16, 32) or not 0 < p.stored <= p.high + 1 <= p.allocated
-        wrong |= p.photometric == "PALETTE COLOR" and (p.signed or p.allocated not in (8, 16))
-    if wrong or p.samples not in (1, 3, 4) or min(p.rows, p.columns) < 1:
-        raise InputError(
-            f"{p.path}: {p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated} "
-            f"(the highest {p.high}), are not understood; convert it with dcmtk first"
-        )
-    if p.syntax == DEFLATED:
-        return
-    bits = p.rows * p.columns * p.samples * p.allocated
-    if p.photometric == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
-    there = min(p.length, size - p.offset)
-    if there < needed:
-        raise InputError(
-            f"{p.path}: its pixels should have {needed} bytes ({p.frames} frames of {p.rows} x {p.columns}), but "
-            f"{max(there, 0)} are there; it is truncated, or its header is wrong"
-        )
-
-
-def _check_decoder(pixels: Pixels) -> None:
-    """Refuse what no installed library decodes, naming what would."""
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import UID
-
-    name = UID(pixels.syntax).name
-    try:
-        decoder = get_decoder(pixels.syntax)
-    except NotImplementedError:
-        raise InputError(
-            f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
-        ) from None
-    able = set(decoder.available_plugins)
-    if pixels.stored > 8 and pixels.samples > 1:  # Pillow has 8 bits for these
-        able.discard("pillow")
-    if not (decoder.is_available and (able or decoder.is_native)):
-        raise MissingExtraError(
-            f"{pixels.path}: is stored as {name}, which needs more libraries; install them: {INSTALL}"
-        )
-
-
-def _palette(pixels: Pixels, header: Dataset) -> Array:
-    from pydicom.pixels import apply_color_lut
-
-    values = np.arange(1 << pixels.stored, dtype=np.uint8 if pixels.stored <= 8 else np.uint16)
-    try:
-        return np.asarray(apply_color_lut(values, header))[:, :3]
-    except (ValueError, AttributeError, KeyError, TypeError, struct.error) as error:
-        raise InputError(f"{pixels.path}: its palette makes no sense ({error}); fetch it again") from error
 
 
 def inflated_bytes(path: str) -> int:
