@@ -20,7 +20,7 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
 from bigimg.places.address import is_store_url, is_url, split_member
-from bigimg.placing import is_place, open_place
+from bigimg.placing import is_place, open_place, zipped_store
 from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
@@ -70,8 +70,10 @@ def open_source(
         ``source`` is none of these.
     """
     if is_place(source):
-        if isinstance(source, str | os.PathLike) and _may_be_store(source) and is_store(source):
-            return StoreReader(open_store(source, series=series))
+        if isinstance(source, str | os.PathLike):
+            store = zipped_store(source, insecure=insecure, max_download=max_download, progress=progress)
+            if store is not None or (_may_be_store(source) and is_store(source)):
+                return StoreReader(open_store(store or source, series=series))
         return open_place(
             source, series=series, insecure=insecure, max_download=max_download, progress=progress
         )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
@@ -79,6 +79,28 @@ def open_place(
     return _file(name, series)
 
 
+def zipped_store(
+    source: str | os.PathLike[str], *, insecure: bool, max_download: int | str | None, progress: object
+) -> str | None:
+    """Return the address of a store inside a zip file, which is read in place; None for anything else.
+
+    Raises
+    ------
+    InputError
+        The zip file lies behind a URL and cannot be fetched.
+    """
+    name = os.fspath(source)
+    inside = split_member(name)
+    if inside is None or not is_store_url(inside[1]) or os.path.lexists(name):
+        return None
+    archive, member = inside
+    if is_url(archive):
+        archive = str(_downloaded(archive, most_bytes(max_download), insecure, progress).path)
+    elif not os.path.isfile(archive):
+        raise InputNotFoundError(f"{archive}: there is no such file; check the path")
+    return f"zip://{member}{MEMBER}{os.path.abspath(archive)}"
+
+
 def most_bytes(asked: int | str | None) -> int:
     """Return the limit of a copy in bytes.
 
@@ -115,7 +137,7 @@ def _fetched(
     doubt = None
     if is_url(archive):
         if is_store_url(archive):
-            raise InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
+            raise _no_store(shown)
         keep = found = _downloaded(archive, limit, insecure, progress)
         archive, doubt = str(found.path), found.doubt
     local = archive
@@ -138,6 +160,17 @@ def _fetched(
             reader, title = _file(local, series), find_format(local).title
     again = (_again, (name, series, insecure, limit))
     return PlacedReader(reader, source=shown, local=local, title=title, keep=keep, doubt=doubt, again=again)
+
+
+def _no_store(shown: str) -> InputError:
+    """Return why there is no store at an address that looks like one."""
+    import importlib.util
+
+    if importlib.util.find_spec("aiohttp") is None:
+        return MissingExtraError(
+            f"{shown}: a store behind a URL is read by aiohttp, which is not installed: pip install 'bigimg[remote]'"
+        )
+    return InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
 
 
 def _downloaded(url: str, limit: int, insecure: bool, progress: object) -> Downloaded:

@@ -19,6 +19,7 @@ from PIL import Image
 
 import bigimg
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.omezarr.tree import tree_of
 from bigimg.opening import open_source
 from bigimg.places import asking, download
 from bigimg.testing import check_reader
@@ -242,9 +243,28 @@ def test_readers_of_places_travel(server: Loopback, pair: Path) -> None:
         other.close()
 
 
-def test_stores_behind_urls_need_the_extra_or_are_named(server: Loopback) -> None:
-    with pytest.raises(InputError, match=r"a\.ome\.zarr"):
-        bigimg.open(server.url("/a.ome.zarr"))
+def test_stores_behind_urls_need_the_extra(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = server.url("/a.ome.zarr").replace("://", f"://me:{SECRET}@")
+    for there, message in ((None, r"pip install 'bigimg\[remote\]'"), ("spec", r"no zarr\.json")):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, there=there: there)
+        monkeypatch.setattr("bigimg.opening.is_store", lambda source: False)
+        with pytest.raises(InputError, match=message) as caught:
+            bigimg.open(url)
+        assert str(caught.value).startswith(server.url("/a.ome.zarr"))
+    assert SECRET not in repr(tree_of(url))
+    assert tree_of(url).path == server.url("/a.ome.zarr")
+
+
+def test_stores_in_zip_files_are_read_in_place(server: Loopback, tmp_path: Path) -> None:
+    bigimg.write(VOLUME, tmp_path / "a.ome.zarr")
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as file:
+        for path in (tmp_path / "a.ome.zarr").rglob("*"):
+            file.write(path, path.relative_to(tmp_path))
+    server.files["/s.zip"] = (tmp_path / "s.zip").read_bytes()
+    for source in (tmp_path / "s.zip", server.url("/s.zip")):
+        np.testing.assert_array_equal(bigimg.open(f"{source}::a.ome.zarr").values, VOLUME)
+    with pytest.raises(InputNotFoundError, match=r"none\.zip: there is no such file"):
+        bigimg.open(f"{tmp_path}/none.zip::a.ome.zarr")
 
 
 def test_limits(server: Loopback, pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def _store(tree: Tree) -> Any:
     if tree.archive is not None:
         # Not fsspec's zip: its one file position, shared by zarr's threads, gives wrong bytes.
         return ZipStore(tree.archive, read_only=True)
-    return FsspecStore.from_url(tree.path, read_only=True)
+    return FsspecStore.from_url(tree.address, read_only=True)
 
 
 def _strict_store(tree: Tree, meta: ArrayMeta) -> Any:

@@ -10,11 +10,12 @@ import json
 import os
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
+from bigimg.places.address import redacted
 
 type Node = dict[str, Any]
 
@@ -27,11 +28,13 @@ class Tree:
     """A place with keys and bytes."""
 
     path: str
-    """As given, for messages."""
+    """As given, for messages; of a URL without what is secret."""
     folder: Path | None = None
     """The local folder, absolute: a worker may run in another one."""
     archive: Path | None = None
-    """The local zip file; with neither, ``path`` is a URL."""
+    """The local zip file."""
+    address: str = field(default="", repr=False)
+    """The URL when it is neither, with the password and token that it may hold."""
 
     def where(self, key: str) -> str:
         """Return how to name ``key`` in a message."""
@@ -64,14 +67,16 @@ class Tree:
         from fsspec.core import url_to_fs
 
         try:
-            fs, root = url_to_fs(self.path)
+            fs, root = url_to_fs(self.address)
             data: bytes = fs.cat_file(join(root.rstrip("/"), key))
         except (OSError, KeyError):
             raise
         except ImportError as error:
-            raise MissingExtraError(f"{self.path}: {error}; pip install 'bigimg[remote]'") from error
+            raise MissingExtraError(
+                f"{self.path}: {redacted(str(error))}; pip install 'bigimg[remote]'"
+            ) from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
-            said = f"{type(error).__name__}: {error}"
+            said = redacted(f"{type(error).__name__}: {error}")
             raise InputError(f"{self.where(key)}: cannot be fetched ({said}); check the address") from error
         return data
 
@@ -91,7 +96,7 @@ class Tree:
             else:
                 from fsspec.core import url_to_fs
 
-                fs, root = url_to_fs(self.path)
+                fs, root = url_to_fs(self.address)
                 names = {Path(name).name for name in fs.ls(f"{root.rstrip('/')}/{prefix}", detail=False)}
         except (OSError, NotImplementedError):
             return []
@@ -144,7 +149,7 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
     """
     name = os.fspath(path)
     if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name):
-        return Tree(name)
+        return Tree(redacted(name), address=name)
     local = Path(name)
     if local.is_dir():
         return Tree(name, folder=local.absolute())
