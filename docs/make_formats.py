@@ -1,0 +1,171 @@
+"""Write ``formats.md``: every file of the real data, read by bigimg and by the library that owns its format.
+
+    python docs/make_formats.py FOLDER_WITH_INDEX_CSV
+
+The owners are no dependencies of bigimg; those that are not installed here (nibabel is) leave their column open, so
+run it where SimpleITK, pynrrd and h5py are. To add a family, add its folder and its owner to ``OWNERS``: a function
+that takes the path and returns the stored or the real values with axes in our order, and the affine to RAS+ mm.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bigimg.errors import BigimgError
+from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.region import full
+from bigimg.readers.registry import open_file
+
+PAGE = Path(__file__).with_name("formats.md")
+HEAD = """\
+# Real files, checked
+
+Every real file of these families that the project tests with, read by bigimg and by the library that owns the format.
+*Voxels* are compared one by one, *affine* is the largest difference of its 16 numbers. What is refused says why. The
+page is written by `docs/make_formats.py`; what is read and written at all is in [the list](reference/formats-list.md).
+
+| file | axes | type | access | owner | voxels | affine |
+|---|---|---|---|---|---|---|
+"""
+
+
+class Owned(NamedTuple):
+    """What the owner of a format reads."""
+
+    values: Any
+    """Axes as in ours, those of one pixel aside."""
+    affine: Any
+    """From index (x, y, z) to RAS+ millimetres; None where the owner has none."""
+    stored: Any = None
+    """Values before slope and intercept, where the owner tells them."""
+
+
+def nibabel_reads(path: Path) -> Owned:
+    """Return what nibabel reads: real values, and the stored ones where its proxy gives them."""
+    import nibabel
+
+    pair = {".REC": ".PAR", ".BRIK": ".HEAD", ".hdr": ".img"}
+    path = path.with_suffix(pair.get(path.suffix, path.suffix))
+    image: Any = nibabel.ecat.load(path) if path.suffix == ".v" else nibabel.load(path)
+    values, affine = np.array(image.dataobj), np.array(image.affine)
+    stored = np.array(image.dataobj.get_unscaled()) if hasattr(image.dataobj, "get_unscaled") else values
+    names = ["x", "y", "z", "t"][: values.ndim]
+    if path.suffix == ".mnc":
+        ours = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}
+        names = [ours[name] for name in image.dataobj.minc_file._dim_names]
+        space = [name for name in names if name != "t"]
+        affine = affine[:, [*(space.index(name) for name in "xyz"), 3]]
+    del image
+    gc.collect()  # nibabel leaves files open
+    order = [names.index(name) for name in "tzyx" if name in names]
+    return Owned(values.transpose(order), affine, stored.transpose(order))
+
+
+def itk_reads(path: Path) -> Owned:
+    """Return what SimpleITK reads."""
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(path))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return Owned(SimpleITK.GetArrayFromImage(image), np.diag([-1, -1, 1, 1]) @ affine)
+
+
+def pynrrd_reads(path: Path) -> Owned:
+    """Return what pynrrd reads: pixels, and the vectors of a file in LPS."""
+    import nrrd
+
+    values, header = nrrd.read(str(path), index_order="C")
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(header["space directions"]).T
+    affine[:3, 3] = header["space origin"]
+    return Owned(values, np.diag([-1, -1, 1, 1]) @ affine)
+
+
+OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
+    "afni/": ("nibabel", nibabel_reads),
+    "analyze/": ("nibabel", nibabel_reads),
+    "ecat/": ("nibabel", nibabel_reads),
+    "itk/": ("SimpleITK", itk_reads),
+    "itk/BallBinary30x30x30_bz2.nrrd": ("pynrrd", pynrrd_reads),  # SimpleITK is built without bzip2
+    "mgh/": ("nibabel", nibabel_reads),
+    "minc/": ("nibabel", nibabel_reads),
+    "nifti/": ("nibabel", nibabel_reads),
+    "parrec/": ("nibabel", nibabel_reads),
+    "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
+    "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),
+}
+"""By folder or the start of a name; the longest that fits counts."""
+
+
+def owner_of(name: str) -> tuple[str, Callable[[Path], Owned]] | None:
+    """Return the owner of a file of the data, None for those of other families."""
+    fits = [start for start in OWNERS if name.startswith(start)]
+    return OWNERS[max(fits, key=len)] if fits else None
+
+
+def row(data: Path, name: str) -> str:
+    """Return the line of a file."""
+    owner, read = owner_of(name) or ("", nibabel_reads)
+    try:
+        reader = open_file(data / name)
+    except BigimgError as error:
+        said = (
+            str(error)
+            .replace(str(data / name), name.rsplit("/", 1)[-1])
+            .replace(str(data), "")
+            .replace("|", "/")
+        )
+        said = re.sub(r"\(tried [^)]*\)", "(tried all)", said)
+        return f"| {name} | *{said}* | | | {owner} | | |"
+    spec = reader.spec
+    pixels = reader.read(full(spec.shape))
+    reader.close()
+    axes = " ".join(f"{axis.name} {axis.size}" for axis in spec.axes)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = read(data / name)
+    except ImportError:
+        voxels = affine = "not asked"
+    else:
+        voxels = compare(pixels, spec.scaling, theirs)
+        world = index_to_world(spec.axes, spec.world)
+        affine = "-" if theirs.affine is None else f"{np.abs(world - theirs.affine).max():.1g}"
+    return f"| {name} | {axes} | {spec.dtype} | {reader.access.kind} | {owner} | {voxels} | {affine} |"
+
+
+def compare(ours: Any, scaling: Any, owned: Owned) -> str:
+    """Return how our voxels and the owner's compare."""
+    theirs = owned.values.reshape(ours.shape)
+    if np.array_equal(ours, theirs):
+        return "equal"
+    if owned.stored is not None and np.array_equal(ours, owned.stored.reshape(ours.shape)):
+        return "equal, as stored"
+    if scaling is not None:
+        real = ours * scaling.slope + scaling.intercept
+        return "equal, scaled" if np.allclose(real, theirs, rtol=1e-12, atol=0) else "DIFFER"
+    return (
+        f"equal, real values in {ours.dtype}" if np.array_equal(ours, theirs.astype(ours.dtype)) else "DIFFER"
+    )
+
+
+def names_of(data: Path) -> list[str]:
+    """Return the files of the families above, as index.csv lists them."""
+    with (data / "index.csv").open(newline="", encoding="utf-8") as file:
+        return [line["file"] for line in csv.DictReader(file) if owner_of(line["file"])]
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    PAGE.write_text(HEAD + "\n".join(row(folder, name) for name in names_of(folder)) + "\n", encoding="utf-8")
