@@ -15,7 +15,7 @@ from bigimg.errors import InputError
 from bigimg.readers.dicom_layout import describe_pixels, pixel_keyword
 from bigimg.readers.dicom_pixels import DEFLATED, Pixels, file_size, inflated_bytes
 from bigimg.readers.dicom_series import Slice
-from bigimg.readers.dicom_tags import number, numbers, seconds
+from bigimg.readers.dicom_tags import number, numbers, seconds, tag_of, text, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -84,7 +84,7 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
             if DEFLATED.encode() in file.read(1024):
                 inflated_bytes(path)
             file.seek(0)
-            wanted = None if tags is None else list(tags)
+            wanted = None if tags is None else list(map(tag_of, tags))
             header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
             offset = file.tell()
             return header, offset, file.read(12), size
@@ -116,7 +116,7 @@ def planes_of(path: str) -> list[Plane]:
     """
     header, offset, head, size = read_header(path, tags=SCANNED)
     meta = getattr(header, "file_meta", None)
-    syntax = str(meta.get("TransferSyntaxUID") or "") if meta is not None else ""
+    syntax = text(meta, "TransferSyntaxUID") if meta is not None else ""
     order = ">" if header.original_encoding[1] is False else "<"
     if syntax != DEFLATED and pixel_keyword(head, order) is None:
         if "Rows" in header:
@@ -137,12 +137,13 @@ def planes_of(path: str) -> list[Plane]:
 def _refuse(path: str, header: Dataset) -> None:
     """Refuse pictures whose pixels are not where their header seems to say."""
     across, down = number(header, "TotalPixelMatrixColumns"), number(header, "TotalPixelMatrixRows")
-    if across and down and (across > header.Columns or down > header.Rows):
+    tile = number(header, "Columns") or 0, number(header, "Rows") or 0
+    if across and down and (across > tile[0] or down > tile[1]):
         raise InputError(
             f"{path}: is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet; "
             "give the slide as SVS or TIFF"
         )
-    if "MOSAIC" in (header.get("ImageType") or ()):
+    if "MOSAIC" in (value_of(header, "ImageType") or ()):
         raise InputError(
             f"{path}: is a Siemens mosaic, many slices in one picture, which is not unfolded; convert it with "
             "dcm2niix"
@@ -151,7 +152,7 @@ def _refuse(path: str, header: Dataset) -> None:
 
 def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:
     shared = _first(header, "SharedFunctionalGroupsSequence")
-    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    frames = value_of(header, "PerFrameFunctionalGroupsSequence") or []
     if frames and len(frames) != pixels.frames:
         raise InputError(
             f"{path}: describes {len(frames)} frames, but says that it has {pixels.frames}; fetch it again"
@@ -165,16 +166,16 @@ def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:
             pixels,
             i,
             _slice(look, name if pixels.frames == 1 else f"{name} frame {i}", i, pixels, told, offsets),
-            str(header.get("SeriesInstanceUID") or ""),
+            text(header, "SeriesInstanceUID"),
             int(number(header, "SeriesNumber") or 0),
-            str(header.get("Modality") or "image"),
+            text(header, "Modality") or "image",
             (
                 pixels.rows,
                 pixels.columns,
                 pixels.samples,
                 look.number("EchoTime", "MREchoSequence", "EffectiveEchoTime"),
                 look.text("StackID", "FrameContentSequence") if frames else "",
-                "" if told else str(header.get("SOPInstanceUID") or path),  # a clip is a series of its own
+                "" if told else text(header, "SOPInstanceUID") or path,  # a clip is a series of its own
             ),
             look.line(),
             look.window(),
@@ -206,7 +207,7 @@ def _slice(
     }
     if pixels.frames > 1:  # what is said once for all frames tells none of them
         keys = {k: v for k, v in keys.items() if k in look.of_frames or k == "InstanceNumber"}
-    uid = str(header.get("SOPInstanceUID") or "")
+    uid = text(header, "SOPInstanceUID")
     return Slice(
         name,
         position,
@@ -246,7 +247,7 @@ class _Look:
         return found if len(found) == count else None
 
     def text(self, keyword: str, sequence: str) -> str:
-        return str(self._where(keyword, sequence).get(keyword) or "")
+        return text(self._where(keyword, sequence), keyword)
 
     def seconds(self, keyword: str, at_top: str) -> float | None:
         inside = self._where(keyword, "FrameContentSequence")
@@ -267,7 +268,7 @@ class _Look:
         center, width = number(inside, "WindowCenter"), number(inside, "WindowWidth")
         if center is None or width is None or width <= 0:
             return None
-        if str(inside.get("VOILUTFunction") or "LINEAR") == "LINEAR":
+        if text(inside, "VOILUTFunction") in ("", "LINEAR"):
             center, width = center - 0.5, max(width - 1, 1.0)
         return center - width / 2, center + width / 2
 
@@ -281,5 +282,5 @@ def _padding(header: Dataset, pixels: Pixels) -> tuple[int, int] | None:
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset | None:
-    found = dataset.get(keyword)
+    found = value_of(dataset, keyword)
     return found[0] if found else None

@@ -14,6 +14,7 @@ import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError
 from bigimg.readers.dicom_pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
+from bigimg.readers.dicom_tags import text, value_of
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -48,19 +49,19 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     syntax = _syntax(header)
     keyword, vr, offset, length = _element(path, header, syntax, offset, head, size)
     try:
+        allocated = _whole(header, "BitsAllocated")
+        stored = _whole(header, "BitsStored", allocated)
         pixels = Pixels(
             path, syntax, offset, length, keyword, vr,
-            frames=max(1, int(header.get("NumberOfFrames") or 1)),
-            rows=int(header.Rows), columns=int(header.Columns),
-            samples=int(header.get("SamplesPerPixel") or 1),
-            photometric=str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
-            planar=int(header.get("PlanarConfiguration") or 0),
-            allocated=int(header.BitsAllocated),
-            stored=int(header.get("BitsStored") or header.BitsAllocated),
-            high=int(header.get("HighBit") or int(header.get("BitsStored") or header.BitsAllocated) - 1),
-            signed=bool(int(header.get("PixelRepresentation") or 0)),
+            frames=max(1, _whole(header, "NumberOfFrames", 1)),
+            rows=_whole(header, "Rows"), columns=_whole(header, "Columns"),
+            samples=_whole(header, "SamplesPerPixel", 1),
+            photometric=text(header, "PhotometricInterpretation") or "MONOCHROME2",
+            planar=_whole(header, "PlanarConfiguration", 0),
+            allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
+            signed=bool(_whole(header, "PixelRepresentation", 0)),
         )  # fmt: skip
-    except (AttributeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{path}: the header of its pixels makes no sense ({error}); fetch it again"
         ) from error
@@ -71,11 +72,17 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     return Pixels(**{**pixels.__dict__, "palette": _palette(pixels, header)})
 
 
+def _whole(header: Dataset, keyword: str, default: int | None = None) -> int:
+    value = value_of(header, keyword)
+    if value is None and default is None:
+        raise ValueError(f"it lacks {keyword}")
+    return int(default if value is None else value)  # type: ignore[arg-type]  # one of them is there
+
+
 def _syntax(header: Dataset) -> str:
     meta: Dataset | None = getattr(header, "file_meta", None)
-    found = None if meta is None else meta.get("TransferSyntaxUID")
-    if found:
-        return str(found)
+    if meta is not None and (found := text(meta, "TransferSyntaxUID")):
+        return found
     implicit, little = header.original_encoding  # as pydicom had to find out by itself
     return (IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN
 

@@ -6,6 +6,7 @@ whatever it does not name (names, dates, ids, free text, private tags) is kept a
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import struct
@@ -17,6 +18,7 @@ from bigimg.types import Json
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataelem import DataElement
+    from pydicom.tag import BaseTag
 
 _PUBLIC = """
     AcquisitionMatrix BitsAllocated BitsStored BodyPartExamined BurnedInAnnotation ConvolutionKernel
@@ -39,6 +41,9 @@ PUBLIC = frozenset(_PUBLIC.split())
 
 MOST_VALUES = 1024
 """Longer lists (lookup tables, curves) and 16 times as many characters are data rather than description."""
+
+TEXTS = frozenset({"CS", "DA", "DS", "DT", "IS", "TM", "UI"})
+"""Types whose values are ASCII, whatever alphabet the names in the file are in."""
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)?")
 
@@ -121,6 +126,45 @@ def _plain(value: Any) -> Json:
     return number if math.isfinite(number) else None
 
 
+@functools.cache
+def tag_of(keyword: str) -> BaseTag:
+    """Return the number of a field."""
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
+
+
+@functools.cache
+def _type_of(keyword: str) -> str:
+    from pydicom.datadict import dictionary_VR
+
+    return str(dictionary_VR(tag_of(keyword)))
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """Return a value, None when there is none.
+
+    Plain numbers and texts are taken from their bytes: for each of thousands of headers, pydicom would make an
+    object of its own of them first, which takes longer than reading the file.
+    """
+    raw: Any = dataset.get_item(tag_of(keyword))
+    if raw is None or not raw.is_raw:
+        return None if raw is None else raw.value
+    kind = raw.VR or _type_of(keyword)  # which a file with implicit types leaves out
+    if kind in TEXTS:
+        text = raw.value.decode("latin-1").strip(" \0")
+        return text.split("\\") if "\\" in text else text or None
+    if kind == "US" and raw.length == 2:
+        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
+    return dataset[raw.tag].value
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """Return a field as text, empty when there is none."""
+    value = value_of(dataset, keyword)
+    return "" if value is None else str(value)
+
+
 def number(dataset: Dataset, keyword: str) -> float | None:
     """Return the first value of a field as a finite number, None where there is none."""
     found = numbers(dataset, keyword)
@@ -129,13 +173,11 @@ def number(dataset: Dataset, keyword: str) -> float | None:
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """Return the values of a field as numbers; empty where there are none, or they are not numbers."""
-    value = dataset.get(keyword)
+    value = value_of(dataset, keyword)
     if value is None or isinstance(value, bytes):
         return ()
     try:
-        parts = (
-            [value] if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else list(value)
-        )
+        parts = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
         found = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         return ()
@@ -144,8 +186,8 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
 
 def seconds(dataset: Dataset, keyword: str) -> float | None:
     """Return a time of day, or date and time (``HHMMSS.FFFFFF``, ``YYYYMMDDHHMMSS.FFFFFF``), in seconds."""
-    text = str(dataset.get(keyword) or "").strip()
-    match = re.fullmatch(r"(?:(\d{4})(\d\d)(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?", text)
+    pattern = r"(?:(\d{4})(\d\d)(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?"
+    match = re.fullmatch(pattern, text(dataset, keyword).strip())
     if match is None:
         return None
     day = 0
