@@ -6,7 +6,9 @@ chunk by chunk, to name every chunk that is damaged; what is lost takes no part 
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +21,9 @@ from bigimg.geometry.region import count, full, pieces, shape_of, shift
 from bigimg.omezarr.shard import ABSENT, ShardFile, ShardLayout, object_key, read_region
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
-from bigimg.types import Array, Method, Region, Shape
+from bigimg.types import Array, DType, Method, Region, Shape
+
+_memory = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,13 @@ class Piece:
 def check_block(job: ChainJob, block: Region) -> Checked:
     """Read ``block`` of the first level of a chain, and compare each next level with what it should be."""
     result = Checked()
-    piece = _read(job.levels[0], block, result)
+    piece = _read(job.levels[0], block, result, 0)
     if job.counted and not piece.lost:
         result.partials = _statistics(piece.pixels, block, job)
-    for level in job.levels[1:]:
+    for position, level in enumerate(job.levels[1:], 1):
         step = job.steps[level.index]
         here = tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(piece.region, step, strict=True))
-        stored = _read(level, here, result)
+        stored = _read(level, here, result, position)
         if job.method == "gaussian":
             derived, lost = _gaussian(job.levels[0], piece.region, step, shape_of(here))
         elif job.method is not None:
@@ -87,7 +91,7 @@ def _gaussian(level: CheckedLevel, region: Region, step: Shape, shape: Shape) ->
         for s, n, f in zip(region, level.layout.shape, step, strict=True)
     )
     before = tuple(s.start - w.start for s, w in zip(region, wider, strict=True))
-    piece = _read(level, wider, Checked())  # its damage is found by the blocks that own it
+    piece = _read(level, wider, Checked(), -1)  # its damage is found by the blocks that own it
     spread = [
         tuple(slice(max(0, s.start - f + 1), s.stop + f - 1) for s, f in zip(lost, step, strict=True))
         for lost in piece.lost
@@ -141,17 +145,32 @@ def _statistics(pixels: Array, block: Region, job: ChainJob) -> list[tuple[int, 
 # ---------------------------------------------------------------------------------------------- chunk by chunk
 
 
-def _read(level: CheckedLevel, region: Region, result: Checked) -> Piece:
-    """Return the pixels of ``region``; what is damaged goes into ``result`` and reads as zeros."""
-    pixels, lost = read_known(level, region, result.findings)
+def _read(level: CheckedLevel, region: Region, result: Checked, position: int) -> Piece:
+    """Return the pixels of ``region``; what is damaged goes into ``result`` and reads as zeros.
+
+    They are in memory of this thread that the next block reuses: each level of a chain has its ``position`` there.
+    """
+    out = _own_memory(position, shape_of(region), level.layout.dtype)
+    pixels, lost = read_known(level, region, result.findings, out)
     result.decoded_bytes += pixels.nbytes
     return Piece(region, pixels, lost)
 
 
-def read_known(level: CheckedLevel, region: Region, findings: list[Finding]) -> tuple[Array, list[Region]]:
+def _own_memory(position: int, shape: Shape, dtype: DType) -> Array:
+    held: dict[int, Array] = _memory.__dict__.setdefault("held", {})
+    size = math.prod(shape) * dtype.itemsize
+    if position not in held or held[position].size < size:
+        held.pop(position, None)  # before the larger one is there
+        held[position] = np.empty(size, np.uint8)
+    return held[position][:size].view(dtype).reshape(shape)
+
+
+def read_known(
+    level: CheckedLevel, region: Region, findings: list[Finding], out: Array | None = None
+) -> tuple[Array, list[Region]]:
     """Return the pixels of ``region`` and the parts of it that are lost; findings on these are appended."""
     try:
-        return read_region(level.folder, region, level.layout, level.records), []
+        return read_region(level.folder, region, level.layout, level.records, out=out), []
     except (IntegrityError, InputError):
         pass  # said below, of each chunk
     pixels = np.zeros(shape_of(region), level.layout.dtype)
