@@ -104,7 +104,7 @@ def test_what_came_from_nifti_1_goes_back_unchanged(tmp_path: Path) -> None:
     affine = np.array([[1.5, 0.2, 0, -8], [0, 2.5, 0.1, 9], [0.3, 0, 3.5, 1], [0, 0, 0, 1]], np.float32)
     source = nibabel.Nifti1Image(VOLUME.T, affine.astype(float))
     source.header.set_sform(affine, 4)
-    source.header.set_xyzt_units("mm", "sec")
+    source.header.set_xyzt_units("mm")
     source.header["descrip"] = b"a test of nothing"
     source.header["cal_max"] = 900
     source.header.set_slope_inter(0.1, -1024.3)
@@ -304,11 +304,11 @@ def test_nifti_2_for_a_long_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(owner.dataobj).T, array)
 
 
-SHAPES = st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple)
+SHAPES = st.lists(st.integers(1, 24), min_size=2, max_size=4).map(tuple)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".npy", ".ome.tif", ".tif"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     shape=SHAPES,
     dtype=st.sampled_from(["u1", "i2", "f4", "u4"]),
@@ -321,13 +321,15 @@ def test_any_shape(
     rng = np.random.default_rng(seed)
     array = rng.integers(0, 120, shape).astype(dtype)
     dims = "tzyx"[-len(shape) :]
-    img = bigimg.from_array(array, dims=dims).chunk({name: cut for name in dims})
+    img = bigimg.from_array(array, dims=dims).chunk(
+        {name: -(-n // cut) for name, n in zip(dims, shape, strict=True)}
+    )
     path = tmp_path_factory.mktemp("any") / f"a{ending}"
     bigimg.export(img, path)
     np.testing.assert_array_equal(np.squeeze(owned(path)), np.squeeze(array))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     height=st.integers(1, 50), width=st.integers(1, 70), kind=st.sampled_from(["b", "g", "g16", "rgb", "rgba"]),
     seed=st.integers(0, 9), smooth=st.booleans(),
