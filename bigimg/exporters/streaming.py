@@ -86,8 +86,10 @@ class _Slabs:
     def _read(self, reader: Reader, portions: Portions) -> Iterator[Array]:
         axes = [self.spec.axis(name) for name in self.layout.order]
         for _, data in ahead(reader, portions):
+            self.meter.advance(
+                data.nbytes
+            )  # before it is handed on: not every encoder comes back after the last
             yield np.ascontiguousarray(as_stored(data.transpose(axes), self.layout.dtype))
-            self.meter.advance(data.nbytes)
 
     def _copied(self) -> Reader:
         """Copy the level to the scratch file, in the order of the file, and return a reader of it."""

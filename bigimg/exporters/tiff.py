@@ -7,7 +7,8 @@ tile follows the chunks of the source where these are allowed as tiles, so that 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,18 +134,21 @@ def _encode(
     with tifffile.TiffWriter(file, bigtiff=big, ome=ome, byteorder="<") as tif:
         for i, level in enumerate(levels):
             spec = level.spec
-            tif.write(
-                tiles(level, order, tile),
-                shape=tuple(spec.shape[spec.axis(name)] for name in order),
-                metadata=_metadata(spec, order, ome=ome) if i == 0 else None,
-                subifds=len(levels) - 1 if i == 0 else None,
-                subfiletype=1 if i else 0,
-                **_resolution(spec),
-                **options,
-            )
+            with closing(
+                tiles(level, order, tile)
+            ) as made:  # tifffile counts them and does not ask for the end
+                tif.write(
+                    made,
+                    shape=tuple(spec.shape[spec.axis(name)] for name in order),
+                    metadata=_metadata(spec, order, ome=ome) if i == 0 else None,
+                    subifds=len(levels) - 1 if i == 0 else None,
+                    subfiletype=1 if i else 0,
+                    **_resolution(spec),
+                    **options,
+                )
 
 
-def tiles(level: Slabs, order: tuple[str, ...], tile: tuple[int, int]) -> Iterator[Array]:
+def tiles(level: Slabs, order: tuple[str, ...], tile: tuple[int, int]) -> Generator[Array]:
     """Yield the tiles of ``level``, page by page and row by row, full of zeros beyond the edge."""
     rows, columns = tile
     inner = order.index("y")
