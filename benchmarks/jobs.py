@@ -117,6 +117,10 @@ JOBS = (
         for source in ("rgb16k.tif", "volume.tif")
     ),
     Job(
+        "rgb16k-sync", "the default against --no-sync, rgb16k.tif", "rgb16k.tif", _convert("rgb16k.tif"),
+        _convert("rgb16k.tif", "--no-sync", name="no-sync"), (), checked=(OURS,),
+    ),
+    Job(
         "help", "bigimg --help against importing click", "", Contender(OURS, bigimg("--help")),
         _python("import click"), (Goal("wall", 2, "wall <= 2x"),),
     ),

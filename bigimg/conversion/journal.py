@@ -104,16 +104,21 @@ def encode(entry: Entry) -> bytes:
 
 def _partial_to_json(part: Partial) -> dict[str, Any]:
     values = asdict(part)
-    if part.histogram is not None:  # 16 bits make 65536 counts, most of them zero
-        packed = zlib.compress(np.asarray(part.histogram, "<i8").tobytes(), 1)
-        values["histogram"] = base64.b85encode(packed).decode()
+    if part.histogram is not None:
+        # 16 bits make 65536 counts, most of them zero; base64 and not base85, which Python encodes in Python.
+        (seen,) = np.nonzero(part.histogram)
+        first, last = (int(seen[0]), int(seen[-1]) + 1) if seen.size else (0, 0)
+        packed = zlib.compress(np.asarray(part.histogram[first:last], "<u4").tobytes(), 1)
+        values["histogram"] = [part.histogram.size, first, base64.b64encode(packed).decode()]
     return values
 
 
 def _partial_from_json(values: dict[str, Any]) -> Partial:
     if values["histogram"] is not None:
-        packed = zlib.decompress(base64.b85decode(values["histogram"]))
-        values["histogram"] = np.frombuffer(packed, "<i8").astype(np.int64)
+        size, first, text = values["histogram"]
+        counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u4")
+        values["histogram"] = np.zeros(size, np.int64)
+        values["histogram"][first : first + counts.size] = counts
     return Partial(**values)
 
 

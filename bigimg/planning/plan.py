@@ -19,7 +19,7 @@ from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
 from bigimg.types import Json, Method, Shape
 
-LIBRARIES_BYTES = 30_000_000
+LIBRARIES_BYTES = 45_000_000
 """Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""
 SPARE = 0.10
 """Share of the pixel buffers added for what the allocator keeps: freed pieces, arenas of threads."""
