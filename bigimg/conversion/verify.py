@@ -138,9 +138,10 @@ class _Check:
                     whole = whole and (not job.counted or bool(result.partials))
                     for channel, part in result.partials:
                         counted.add(channel, part)
-            if plan.band is not None:
-                first = known.levels[0]
-                of_first = partial(of_chunk, "source", first)
+        if plan.band is not None:
+            first = known.levels[0]
+            of_first = partial(of_chunk, "source", first)
+            with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones held blocks
                 self._compare(plan, first.meta.chunk, partial(read_known, first), of_first, pool)
         if stored is not None and whole:
             self.found.add(*compare_statistics(stored, counted))
