@@ -33,8 +33,8 @@ CORRUPT = sorted((DATA / "corrupt").iterdir()) if DATA else []
 
 TABLE: dict[str, tuple[int, str]] = {
     # file: (exit code, words of the message, or why it converts)
-    "MR_truncated.dcm": (INPUT, "looks like DICOM"),
-    "badVR.dcm": (INPUT, "looks like DICOM"),
+    "MR_truncated.dcm": (INPUT, "8130 are there"),
+    "badVR.dcm": (INPUT, "makes no sense"),
     "broken.png": (INPUT, "no header"),
     "broken_data_stream.png": (INPUT, "damaged or cut: rows 0 to 127"),
     "chest_xray.mhd": (INPUT, "its pixels should be in chest_xray.raw, which is not there"),
@@ -52,7 +52,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     # Pillow's GIF plugin itself refuses more than twice MAX_IMAGE_PIXELS, before it allocates a frame.
     "decompression_bomb.gif": (INPUT, "4364696535 pixels"),
-    "no_meta.dcm": (INPUT, "looks like DICOM"),
+    "no_meta.dcm": (INPUT, "its content does not"),
     "not_enough_data.jp2": (INPUT, "JPEG2000 is damaged, cut"),
     "oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": (INPUT, "corrupted IFD structure"),
     "phantom_truncated.PAR": (INPUT, "Found 3 dynamic scan values, but expected 4"),

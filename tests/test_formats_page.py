@@ -34,7 +34,7 @@ def test_no_row_differs() -> None:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         refused = cells[1].startswith("*")
         assert refused or cells[5].startswith("equal"), line
-        assert refused or float(cells[6]) <= 1e-12, line
+        assert refused or cells[6] == "-" or float(cells[6]) <= 1e-12, line
 
 
 def test_no_file_is_left_out(maker: ModuleType, data: Path) -> None:
@@ -44,8 +44,8 @@ def test_no_file_is_left_out(maker: ModuleType, data: Path) -> None:
 def test_the_page_is_what_its_maker_writes(maker: ModuleType, data: Path) -> None:
     """Of small files whose owner is installed: the others need what is no dependency of the tests."""
     for name, line in rows().items():
-        if (data / name).stat().st_size > 300_000:
+        if (data / name.split(" (")[0]).stat().st_size > 300_000:
             continue
         again = maker.row(data, name)
-        if "not asked" not in again and "hdf5" not in again:
+        if "not asked" not in again and "hdf5" not in again and "bigimg[dicom]" not in again:
             assert re.sub(r"\de-\d+ \|$", "0 |", again) == re.sub(r"\de-\d+ \|$", "0 |", line)
