@@ -50,7 +50,9 @@ def tables(results: Mapping[str, Any]) -> Iterator[str]:
 def _rows(job: Job, row: Mapping[str, Any]) -> Iterator[str]:
     ours, theirs = (row["runs"][c.name] for c in (job.ours, job.peer))
     goals = [_judged(goal, median(ours), median(theirs)) for goal in job.goals]
-    wanted, measured, met = ("<br>".join(column) for column in zip(*goals, strict=True))
+    wanted, measured, met = (
+        ("<br>".join(column) for column in zip(*goals, strict=True)) if goals else ("", "", "")
+    )
     yield f"| {job.title} | {_figures(job.ours.name, ours)} | {wanted} | {measured} | {met} |"
     yield f"| | {_figures(job.peer.name, theirs)} | | | |"
 
