@@ -44,7 +44,7 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
             f"{target}: JPEG holds 8 bits a value, not {spec.dtype}: write .png or .tif, which keep it, or take bigimg "
             "slice for a picture to look at"
         )
-    if color_type(spec, target) not in (GREY, RGB):
+    if color_type(spec, target, "JPEG") not in (GREY, RGB):
         raise UsageError(f"{target}: JPEG has no alpha: write .png or .tif")
     if max(spec.shape[spec.axis(name)] for name in "yx") > LONGEST:
         raise UsageError(

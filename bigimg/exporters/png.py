@@ -49,12 +49,14 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
             f"{target}: PNG has no {spec.dtype}, only booleans and unsigned integers of 8 and 16 bits: write .tif or "
             ".npy, or take bigimg slice for a picture to look at"
         )
-    color_type(spec, target)
+    color_type(spec, target, "PNG")
     dtype = spec.dtype.newbyteorder(">")
     row = spec.nbytes // spec.shape[spec.axis("y")]
     encode = functools.partial(write_png, target=target)
     notes = ("PNG keeps spacing to a micrometre in a metre, and neither origin nor affine",)
-    return Layout(order, dtype, encode=encode, encode_bytes=8 * max(row, WORK_BYTES) + 4 * PIECE, notes=notes)
+    return Layout(
+        order, dtype, encode=encode, encode_bytes=12 * max(row, WORK_BYTES) + 4 * PIECE, notes=notes
+    )
 
 
 def plane_order(spec: ImageSpec, target: Path, title: str) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def plane_order(spec: ImageSpec, target: Path, title: str) -> tuple[str, ...]:
     return (*(axis.name for axis in spec.axes if axis.name != "c"), *(("c",) if "c" in spec.dims else ()))
 
 
-def color_type(spec: ImageSpec, target: Path) -> int:
+def color_type(spec: ImageSpec, target: Path, title: str) -> int:
     """Return PNG's code for the channels.
 
     Raises
@@ -89,7 +91,7 @@ def color_type(spec: ImageSpec, target: Path) -> int:
     if not fits.get(count, count == 1) or (count > 1 and spec.dtype == bool):
         listed = ", ".join(names) or f"{count} without names"
         raise UsageError(
-            f"{target}: PNG holds grey or red, green and blue, with or without alpha, and the channels are {listed}: "
+            f"{target}: {title} holds grey or red, green and blue, and the channels are {listed}: "
             "choose one with channel=, or write .ome.tif"
         )
     return codes[count]
@@ -110,7 +112,7 @@ def write_png(levels: Sequence[Slabs], file: IO[bytes], *, target: Path, compres
     if max(height, width) > LONGEST:
         raise UsageError(f"{target}: {height} x {width} pixels are more than PNG can say: write .tif")
     bits = 1 if spec.dtype == bool else 8 * spec.dtype.itemsize
-    color = color_type(spec, target)
+    color = color_type(spec, target, "PNG")
     file.write(SIGNATURE)
     _chunk(file, b"IHDR", struct.pack(">2I5B", width, height, bits, color, 0, 0, 0))
     if density := _density(spec):

@@ -187,11 +187,12 @@ def _run(
         meter.stage = "export"
         if plan.layout.header_file is not None:
             parts[-1].write_bytes(plan.layout.header_file[1])
-        with open(parts[0], "r+b", buffering=0) as file:
+        with open(parts[0], "r+b") as file:
             if plan.layout.encode is None and not plan.layout.gzip:
                 lay(plan, readers[0], file, meter)
             else:
                 encode(plan, readers, file, meter, part_of(paths[-1]))
         stored = sum(part.stat().st_size for part in parts)
-    files = tuple(str(path) for path in reversed(paths))
+    beside = plan.layout.pixels_file
+    files = (plan.target,) if beside is None else (plan.target, str(beside))
     return Exported(plan, plan.target, files, stored, time.monotonic() - started)

@@ -25,6 +25,7 @@ GZIP_PIECE = 1 << 20
 def lay(plan: ExportPlan, reader: Reader, file: IO[bytes], meter: Meter) -> None:
     """Write head and pixels as they are, block by block, wherever they belong."""
     file.write(plan.layout.head)
+    file.flush()  # what follows goes past its buffer
     _fill(reader, plan.portions[0], plan.layout, file.fileno(), len(plan.layout.head), meter)
 
 

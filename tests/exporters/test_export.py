@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from bigimg.reader import Access
 from tests.conversion.sources import CountingReader
 from tests.exporters.samples import PICTURE, VOLUME, labelled, pixels
 from tests.exporters.test_round_trip import VOLUMES, owned
+from tests.running import ended, start
 
 ENDINGS = [ending for exporter in EXPORTERS for ending in exporter.extensions]
 
@@ -273,8 +277,6 @@ def test_the_verb(store: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), PICTURE[..., 1])
     done = CliRunner().invoke(cli, ["export", str(store), str(tmp_path / "a.nii"), "--json"])
-    import json
-
     found = json.loads(done.stdout)
     page = (Path(__file__).parents[2] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
     section = page.split("\n## export\n")[1].split("\n## ")[0]
@@ -285,3 +287,19 @@ def test_the_verb(store: Path, tmp_path: Path) -> None:
 def test_the_accessor(tmp_path: Path) -> None:
     labelled(VOLUME, "zyx").bigimg.export(tmp_path / "a.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), VOLUME)
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    """Four gigabytes of zeros that take no room, and seconds to compress."""
+    source = tmp_path / "big.npy"
+    np.lib.format.open_memmap(source, "w+", np.uint8, (4096, 1024, 1024)).flush()
+    out = tmp_path / "out"
+    out.mkdir()
+    process = start("export", "-q", source, out / "a.nii.gz", scratch=tmp_path)
+    while process.poll() is None and not any(path.stat().st_size > 4096 for path in list(out.iterdir())):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    done = ended(process, tmp_path, 60)
+    assert done.code == 130
+    assert done.line == "bigimg: interrupted; nothing is left behind"
+    assert list(out.iterdir()) == []
