@@ -64,6 +64,9 @@ NIFTI2 = (540).to_bytes(4, "little") + b"n+2\0\r\n\x1a\n" + bytes(528)
         ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "pictures"),
         ("a.j2k", b"\xff\x4f\xff\x51", "pictures"),
         ("A.TGA", bytes((0, 0, 2, *range(20))), "pictures"),
+        ("a", bytes(128) + b"DICM", "dicom"),
+        ("a.dcm", b"\x08\0\x05\0", "dicom"),  # without a preamble
+        ("both.dcm", b"II*\0" + bytes(124) + b"DICM", "dicom"),
         ("both.tif", b"II*\0" + bytes(124) + b"DICM", "tiff"),  # a slide that is TIFF and DICOM
     ],
 )
@@ -75,9 +78,6 @@ def test_content_then_name(tmp_path: Path, name: str, head: bytes, expected: str
 @pytest.mark.parametrize(
     ("name", "head", "title"),
     [
-        ("a", bytes(128) + b"DICM", "DICOM"),
-        ("both.dcm", b"II*\0" + bytes(124) + b"DICM", "DICOM"),
-        ("a.dcm", b"\x08\0\x05\0", "DICOM"),  # without a preamble
         ("a.ims", b"\x89HDF\r\n\x1a\n", "HDF5"),
         ("a.czi", b"ZISRAWFILE", "Zeiss CZI"),
         ("a.mrc", bytes(208) + b"MAP ", "MRC"),
