@@ -307,8 +307,10 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: 
         for finding in report.findings:
             click.echo(f"{store.rstrip('/')}/{finding}")
     if not (quiet or as_json):
-        for said in (*report.doubts, *report.notes):
-            click.echo(f"note: {said}", err=True)
+        for doubt in report.doubts[:20]:  # the notes say how many there are, and --json has them
+            click.echo(f"doubt: {doubt}", err=True)
+        for note in report.notes:
+            click.echo(f"note: {note}", err=True)
     if not quiet or not report.ok:
         click.echo(report.verdict, err=True)
     if not report.ok:

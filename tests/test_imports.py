@@ -92,7 +92,7 @@ def test_a_store_of_ours(sources: dict[str, Path], tmp_path: Path):
     store = tmp_path / "a.ome.zarr"
     imported("convert", "-q", sources["tif"], store, folder=tmp_path)
     forbidden = LABELLED | PLOTTING | STORES | DECODERS
-    for verb in ("info", "stats"):
+    for verb in ("info", "stats", "verify"):
         assert imported(verb, store, folder=tmp_path) & forbidden == set(), verb
     again = imported("convert", "-q", store, tmp_path / "b.ome.zarr", folder=tmp_path)
     assert not again & (LABELLED | PLOTTING)

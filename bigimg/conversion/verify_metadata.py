@@ -39,7 +39,7 @@ def check_metadata(root: Path, known: Known, found: Findings) -> StoredStatistic
     """Check what documents say of each other; return the statistics when they can be believed."""
     if known.root is None:
         found.note("the metadata of the image is damaged: levels and geometry were not compared with it")
-    elif not found.notes:
+    elif known.documents:  # or opening says once more what was said
         found.add(*_of_levels(root, known))
     return _statistics(root, known, found)
 

@@ -59,6 +59,8 @@ class Known:
     levels: dict[int, CheckedLevel] = field(default_factory=dict)
     statistics: bool = True
     """Whether the statistics and the histogram are as written."""
+    documents: bool = True
+    """Whether all small objects are as written."""
 
 
 def is_ours(root: Path) -> bool:
@@ -90,6 +92,8 @@ def check_objects(root: Path, found: Findings) -> Known:
         level = _level(root, index, damaged, found)
         if level is not None:
             known.levels[index] = level
+        known.documents &= level is not None and level.records is not None
+    known.documents &= bool(objects) and not damaged
     _find_strangers(root, objects, found)
     return known
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,12 @@ def test_each_chunk_is_decoded_once_but_for_the_joints(
     pixels = sum(int(np.prod(shape)) for shape in decoded)
     stored = sum(zarr.open_array(folder, mode="r").size for folder in colour[0].glob("[0-9]*"))
     assert stored <= pixels <= stored * 17 / 16
+
+
+def test_padding_is_left_out_of_the_statistics_again(tmp_path: Path) -> None:
+    reader = CountingReader(noise((40, 50), "u2") % 50, "yx", padding=(0, 3))
+    bigimg.convert(reader, tmp_path / "a.ome.zarr", chunks=8, progress=False)
+    assert bigimg.verify(tmp_path / "a.ome.zarr", reader).ok
 
 
 # -------------------------------------------------------------------------------------------------------- harm
@@ -652,6 +659,32 @@ def test_findings_do_not_fill_the_memory(
     report = bigimg.verify(colour[0])
     assert len(report.findings) == 5
     assert "only the first 5 findings are listed" in report.notes
+
+
+def test_labels_beside_the_image_are_images_of_their_own(colour: tuple[Path, CountingReader]) -> None:
+    root, _ = colour
+    others(root / "labels" / "cells", [noise((30, 20), "u2")])
+    report = bigimg.verify(root)
+    assert report.ok
+    assert report.notes == ("labels: an image of its own each, verify them one by one",)
+    assert bigimg.verify(root / "labels" / "cells").ok
+    document = json.loads((root / "zarr.json").read_text())
+    transformations(document["attributes"]["ome"], 1)[0]["scale"][1] = 3.0
+    (root / "zarr.json").write_bytes(dumps(document))
+    list_again(root)
+    assert [finding.kind for finding in bigimg.verify(root, quick=True).findings] == ["metadata"]
+
+
+def test_a_store_of_ours_in_a_zip_file(colour: tuple[Path, CountingReader], tmp_path: Path) -> None:
+    """Read through zarr, and what is absent is an error, for all was written."""
+    root, _ = colour
+    with zipfile.ZipFile(tmp_path / "a.zarr.zip", "w") as archive:
+        for path in files(root):
+            if path != root / "0/c/0/1/1":
+                archive.write(path, path.relative_to(root).as_posix())
+    report = bigimg.verify(tmp_path / "a.zarr.zip")
+    assert {(f.kind, f.file) for f in report.findings} == {("missing", "0/c/0/1/1")}
+    assert "the manifest was not compared" in report.notes[0]
 
 
 def test_a_linked_level_is_followed(colour: tuple[Path, CountingReader], tmp_path: Path) -> None:
