@@ -175,9 +175,7 @@ def row(data: Path, name: str) -> str:
     try:
         reader = open_source(place)
     except BigimgError as error:
-        said = (
-            str(error).replace(str(place), place.name).replace(str(data), "").replace("|", "/")
-        )
+        said = str(error).replace(str(place), place.name).replace(str(data), "").replace("|", "/")
         said = re.sub(r"\(tried [^)]*\)", "(tried all)", said)
         return f"| {name} | *{said}* | | | {owner} | | |"
     spec = reader.spec
