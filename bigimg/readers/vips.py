@@ -41,8 +41,9 @@ from bigimg.types import Array, Json, Region
 STRIP_BYTES = 1 << 20
 """Bytes that a strip aims at: a multiple of 16 rows, at least 16 and at most 256."""
 
-LIBRARY_BYTES = 36_000_000
-"""What importing and using libvips takes whatever the width: 13 MB for 300 pixels, up to 36 MB for 9000."""
+LIBRARY_BYTES = 46_000_000
+"""What importing and using libvips takes whatever the width: 13 MB for 300 pixels, up to 36 MB for
+9000, and up to 8 MB more of freed strips that glibc keeps; giving them back cost 1 s of a 974 MB PNG in page faults."""
 
 LINES = {"png": 100, "jpeg": 1000}
 """Rows that libvips holds while streaming. Beside the result of 600 rows of 4000, 17360 and 60000 RGB pixels were
