@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bigimg.errors import InputError, OutputError
@@ -165,6 +165,10 @@ class _Download:
                 raise TryAgain("the file was changed while it was fetched")
             if answer.status == 200:
                 self._begin(version)
+            elif self.version.total is None and version.total is not None:
+                # The first answer came in chunks and did not say how long the file is; this one does.
+                self.version = replace(self.version, total=version.total)
+                self._save()
             self._receive(answer)
         return self._finish()
 
@@ -206,6 +210,7 @@ class _Download:
     def _receive(self, answer: http.client.HTTPResponse) -> None:
         """Append the body to what is there."""
         total, shown = self.version.total, self._there()
+        promised = None if answer.length is None else shown + answer.length
         since, window = time.monotonic(), 0
         with open(self.part, "ab", buffering=0) as file:
             while True:
@@ -227,6 +232,8 @@ class _Download:
                     if window < LEAST_RATE * self.patience.stall:
                         raise TryAgain(f"the server stalls: {window} bytes in {self.patience.stall:g} s")
                     since, window = time.monotonic(), 0
+        if promised is not None and shown < promised:
+            raise TryAgain(f"the body ends after {shown} of {total or promised} bytes")
         if total is not None and shown != total:
             if shown > total:
                 self._forget()

@@ -351,3 +351,11 @@ def test_right_or_refused_whatever_happens(faults: list[Fault], server: Loopback
     assert (
         download(server.url("/a"), most_bytes=10**6, patience=quick).path.read_bytes() == server.files["/a"]
     )
+
+
+def test_a_length_that_only_the_second_answer_tells_is_held_to(server: Loopback, url: str) -> None:
+    server.faults["/a.bin"] = [
+        chunked(True),
+        short(0),
+    ]  # half of it in chunks, then a promise of the rest and none
+    assert fetch(url).path.read_bytes() == CONTENT
