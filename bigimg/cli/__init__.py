@@ -1,0 +1,103 @@
+"""The ``bigimg`` command: one library function behind each verb.
+
+Data goes to stdout, everything else to stderr. Nothing heavy is imported before a verb needs it: ``--help``
+loads click alone, and ``convert`` neither xarray nor dask (``tests/test_imports.py`` keeps the list).
+
+A verb is a ``click.command`` in a file of its family, and a line in :data:`VERBS`. Its file imports click and
+:mod:`bigimg.cli.options` alone; what does the work is imported inside the verb.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import sys
+
+import click
+
+VERBS = {
+    "info": "looking",
+    "formats": "looking",
+    "slice": "looking",
+    "thumbnail": "looking",
+    "plan": "converting",
+    "convert": "converting",
+    "demo": "converting",
+    "stats": "statistics",
+    "export": "exporting",
+    "verify": "keeping",
+    "clean": "keeping",
+}
+"""The file in this folder that holds each verb."""
+STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
+"""Word and exit code for each signal that ends a run in order."""
+
+
+class _Stopped(BaseException):
+    """A signal arrived: unwind, so that what was begun is cleared away.
+
+    Ctrl-C is no KeyboardInterrupt here, for click prints an empty line of its own when it sees one.
+    """
+
+
+def main() -> None:
+    """Run the command and exit with the code of what happened."""
+    for number in STOPPED:
+        signal.signal(number, _stop)
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
+    try:
+        code = cli.main(standalone_mode=False, prog_name="bigimg")
+    except _Stopped as stopped:
+        word, code = STOPPED[stopped.args[0]]
+        rest = [*stopped.args[1:], *getattr(stopped, "__notes__", ()), "nothing is left behind"]
+        _say(f"{word}; {rest[0]}", code)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:  # the reader of our output, `head` for example, has had enough
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        from bigimg.errors import BigimgError
+
+        if not isinstance(error, BigimgError):
+            raise
+        code = _say(str(error), error.exit_code)
+    sys.exit(code)
+
+
+def _stop(number: int, frame: object) -> None:
+    signal.signal(number, _stop_now)
+    raise _Stopped(number)
+
+
+def _stop_now(number: int, frame: object) -> None:
+    """A person who asks twice does not wait for the clearing."""
+    raise _Stopped(number, "before all was cleared away: the unfinished store may be left")
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"bigimg: {' '.join(message.split())}", err=True)
+    return code
+
+
+class Verbs(click.Group):
+    """The verbs of :data:`VERBS`, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all verbs, sorted."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the verb called ``name``, or None."""
+        if name not in VERBS:
+            return None
+        family = importlib.import_module(f"bigimg.cli.{VERBS[name]}")
+        return next(v for v in vars(family).values() if isinstance(v, click.Command) and v.name == name)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bigimg")
+def cli() -> None:
+    """Huge images in bounded memory: any image to an OME-Zarr pyramid, and a look at it."""

@@ -1,0 +1,62 @@
+"""Verbs that show what there is: ``info``, ``formats``, ``slice`` and ``thumbnail``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bigimg.cli.options import print_value, shared
+
+
+@click.command()
+@click.argument("source")
+@shared("series", "insecure", "max_download", "json")
+def info(source: str, as_json: bool, **asked: Any) -> None:
+    """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
+    from bigimg.opening import info as describe
+
+    print_value(describe(source, **asked), as_json)
+
+
+@click.command()
+@shared("json")
+def formats(as_json: bool) -> None:
+    """Say what this install reads and writes, by which library, and what each extra adds."""
+    from bigimg.listing import formats as list_formats
+
+    print_value(list_formats(), as_json)
+
+
+@click.command("slice")
+@click.argument("source")
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option(
+    "--plane",
+    "plane",
+    default="z",
+    show_default=True,
+    help="axial, coronal, sagittal, or the axis cut: z, y, x.",
+)
+@click.option(
+    "--at", "at", type=float, help="Index of the cut, or with --mm its position; the middle by default."
+)
+@click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
+@shared("level", "memory", "series")
+def slice_(source: str, target: str, plane: str, at: float | None, mm: bool, **asked: Any) -> None:
+    """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
+    from bigimg.viewing.pictures import slice_picture
+
+    slice_picture(source, target, plane=plane, at=at, physical=mm, **asked)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
+@shared("memory", "series")
+def thumbnail(source: str, target: str, most: int, **asked: Any) -> None:
+    """Write a small picture of SOURCE to TARGET, from the level that fits."""
+    from bigimg.viewing.pictures import thumbnail_picture
+
+    thumbnail_picture(source, target, most=most, **asked)
