@@ -18,3 +18,7 @@ type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 """How a pixel of a coarse level is made from its window of finer ones."""
 type Kind = Literal["image", "labels", "mask"]
 """What the numbers mean: intensities, ids, or true and false."""
+type Version = Literal["0.4", "0.5", "0.6"]
+"""Of OME-Zarr, as written."""
+type ZarrFormat = Literal[2, 3]
+"""Of zarr: 2 below OME-Zarr 0.4, 3 below the later ones."""

@@ -189,7 +189,7 @@ def of_foreign_chunk(store: Store, level: int, kind: Any, chunk: Shape, said: st
 def find_unlisted(store: Store, index: int, found: Findings) -> None:
     """Doubt chunks that a shard of a layout like ours does not list."""
     meta, path = store.arrays[index], join(store.group, store.levels[index].path)
-    if meta.layout is None or store.tree.folder is None:
+    if meta.layout is None or meta.layout.zarr == 2 or store.tree.folder is None:
         return
     folder = store.tree.folder / path
     for shard, region in pieces(tuple(slice(0, n) for n in meta.shape), meta.shard):

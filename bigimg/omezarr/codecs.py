@@ -1,4 +1,4 @@
-"""The three ways our chunks are compressed, as functions on bytes and as zarr metadata.
+"""The three ways our chunks are compressed, as functions on bytes and as zarr metadata, of version 2 and 3.
 
 Blosc is imagecodecs' and always one thread a chunk: numcodecs takes several in the main thread, which then
 finish in any order and give other bytes each time, and it takes 50 ms to import.
@@ -72,6 +72,19 @@ class Codec:
         }
         return [endian, {"name": "blosc", "configuration": configuration}, checksum]
 
+    @property
+    def compressor(self) -> Json:
+        """Zarr 2's description of the codec."""
+        if self.name == "none":
+            return None
+        return {
+            "id": "blosc",
+            "cname": self.name,
+            "clevel": self.level,
+            "shuffle": self.shuffle,
+            "blocksize": 0,
+        }
+
 
 def _imagecodecs() -> Any:
     # 40 ms that nobody pays who does not touch pixels.
@@ -86,6 +99,11 @@ CODECS: dict[CodecName, Codec] = {
     "zstd": Codec("zstd", 1, 1),
     "none": Codec("none"),
 }
+
+
+def codec_of_compressor(compressor: Json) -> Codec | None:
+    """Return the codec that zarr 2 describes as ``compressor``, or None when it is not one of ours."""
+    return next((codec for codec in CODECS.values() if codec.compressor == compressor), None)
 
 
 def codec_of(metadata: list[Json], dtype: DType) -> Codec | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
@@ -20,9 +20,8 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.types import DType, Json, Method, Shape
+from bigimg.types import DType, Json, Method, Shape, Version, ZarrFormat
 
-type Version = Literal["0.4", "0.5", "0.6"]
 type Document = dict[str, Json]
 type Windows = tuple[float, float] | Sequence[tuple[float, float]]
 """Low and high for all channels, or one such pair for each."""
@@ -30,6 +29,10 @@ type Windows = tuple[float, float] | Sequence[tuple[float, float]]
 FORMAT = 1
 """Version of the ``bigimg`` attributes; a reader refuses what is newer."""
 MANIFEST = "bigimg/manifest"
+ATTRIBUTES: dict[ZarrFormat, str] = {2: ".zattrs", 3: "zarr.json"}
+"""Where the attributes of a node are."""
+ARRAY: dict[ZarrFormat, str] = {2: ".zarray", 3: "zarr.json"}
+"""Where shape, type and chunks of an array are."""
 COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 """Given in turn to channels that come without a colour; a lone channel is white."""
 ALIGNED = 0.9
@@ -61,6 +64,34 @@ def strict(value: Json) -> Json:
 # ---------------------------------------------------------------------------------------------- zarr, written
 
 
+def zarr_format(version: Version) -> ZarrFormat:
+    """Return which zarr a version of OME-Zarr is made of."""
+    return 2 if version == "0.4" else 3
+
+
+def group_documents(attributes: Mapping[str, Json], zarr: ZarrFormat) -> dict[str, bytes]:
+    """Return the files of a group by name, the one with the attributes last: it makes the group what it is."""
+    if zarr == 3:
+        return {"zarr.json": dumps(group_metadata(attributes))}
+    return {".zgroup": dumps({"zarr_format": 2}), ".zattrs": dumps(attributes)}
+
+
+def array_documents(layout: ShardLayout, dims: Sequence[str]) -> dict[str, bytes]:
+    """Return the files that describe an array of ours by name."""
+    if layout.zarr == 3:
+        return {"zarr.json": dumps(array_metadata(layout, dims))}
+    # The names are xarray's convention: zarr 2 itself has no word for them.
+    names = dumps({"_ARRAY_DIMENSIONS": list(dims)})
+    return {".zattrs": names, ".zarray": dumps(array_metadata_v2(layout))}
+
+
+def plain_array_documents(shape: Shape, dtype: DType, zarr: ZarrFormat) -> dict[str, bytes]:
+    """Return the files that describe a small array of one chunk: bytes and crc32c."""
+    if zarr == 3:
+        return {"zarr.json": dumps(plain_array_metadata(shape, dtype, shape))}
+    return {".zarray": dumps(_array_v2(shape, dtype, shape, {"id": "crc32c"}))}
+
+
 def group_metadata(attributes: Mapping[str, Json]) -> Document:
     """Return the ``zarr.json`` of a group."""
     return {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
@@ -88,14 +119,36 @@ def plain_array_metadata(shape: Shape, dtype: DType, chunks: Shape) -> Document:
     return _array(shape, dtype, chunks, [_bytes_codec(dtype), {"name": "crc32c"}])
 
 
+def array_metadata_v2(layout: ShardLayout) -> Document:
+    """Return the ``.zarray`` of an array of bare chunks, as ``zarr.create_array`` would write it."""
+    return _array_v2(layout.shape, layout.dtype, layout.chunk, layout.codec.compressor)
+
+
+def _array_v2(shape: Shape, dtype: DType, chunks: Shape, compressor: Json) -> Document:
+    return {
+        "shape": list(shape),
+        "chunks": list(chunks),
+        "dtype": dtype.newbyteorder("<").str,
+        "fill_value": _fill(dtype),
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+        "compressor": compressor,
+        "zarr_format": 2,
+    }
+
+
+def _fill(dtype: DType) -> Json:
+    return {"b": False, "f": 0.0}.get(dtype.kind, 0)
+
+
 def _array(shape: Shape, dtype: DType, chunks: Shape, codecs: list[Json]) -> Document:
-    fill: Json = {"b": False, "f": 0.0}.get(dtype.kind, 0)
     return {
         "shape": list(shape),
         "data_type": dtype.name,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": fill,
+        "fill_value": _fill(dtype),
         "codecs": codecs,
         "attributes": {},
         "zarr_format": 3,

@@ -18,8 +18,8 @@ from bigimg.errors import InputError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.spec import Channel, Scaling
-from bigimg.omezarr.codecs import codec_of
-from bigimg.omezarr.metadata import FORMAT, array_metadata
+from bigimg.omezarr.codecs import codec_of, codec_of_compressor
+from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, DType, Json, Kind, Shape
 
@@ -284,7 +284,13 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
 def _array_v2(document: Attributes) -> ArrayMeta:
     shape, chunk = tuple(map(int, document["shape"])), tuple(map(int, document["chunks"]))
     dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
-    return ArrayMeta(shape, _numeric(document["dtype"]), chunk, chunk, dims and tuple(dims), None)
+    dtype, layout = _numeric(document["dtype"]), None
+    codec = codec_of_compressor(document.get("compressor"))
+    if codec is not None and len(chunk) == len(shape) and min(chunk, default=0) > 0:
+        layout = ShardLayout(shape, dtype, chunk, chunk, codec, 2)
+        if any(document.get(key) != wanted for key, wanted in array_metadata_v2(layout).items()):
+            layout = None
+    return ArrayMeta(shape, dtype, chunk, chunk, dims and tuple(dims), layout)
 
 
 def _array_v3(document: Attributes) -> ArrayMeta:

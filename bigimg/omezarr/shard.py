@@ -1,4 +1,6 @@
-"""Shards of zarr v3, assembled and read by hand: chunk after chunk, then the index, then its checksum.
+"""Objects of our arrays, assembled and read by hand: shards of zarr v3, and the bare chunks of zarr v2.
+
+A shard is chunk after chunk, then the index, then its checksum.
 
 Written once, in order, so the checksum of the whole object is known without a second read and no more than
 one compressed chunk is in memory. Each chunk is ``codec(chunk) + crc32c``; the index holds the offset and
@@ -9,6 +11,9 @@ The checksum of an object is the crc32c *of the chunk checksums and the index*, 
 of bytes followed by their own crc32c is one and the same constant, so over a whole shard it would depend on the
 lengths alone: two shards of noise would share it (``test_checksum_tells_shards_of_equal_length_apart``). This
 one tells them apart, and needs four bytes a chunk instead of the whole object to be checked.
+
+Zarr v2 has neither shards nor checksums: there an object is ``codec(chunk)`` and nothing else, and the crc32c of all
+its bytes is in the manifest alone. So it is checked each time that it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +30,8 @@ import numpy as np
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.codecs import Codec
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.omezarr.objects import Place, opened
+from bigimg.types import Array, DType, Region, Shape, ZarrFormat
 
 ABSENT = 2**64 - 1
 
@@ -42,6 +48,12 @@ class ShardLayout:
     shard: Shape
     """Unit of writing."""
     codec: Codec
+    zarr: ZarrFormat = 3
+    """In version 2 an object is one bare chunk, and ``shard`` is ``chunk``."""
+
+    def key(self, index: Shape) -> str:
+        """Return the path of an object inside its array."""
+        return object_key(index, self.zarr)
 
     @property
     def chunks_per_shard(self) -> Shape:
@@ -50,8 +62,8 @@ class ShardLayout:
 
     @property
     def index_bytes(self) -> int:
-        """Length of the index with its checksum, at the end of each object."""
-        return 16 * int(np.prod(self.chunks_per_shard)) + 4
+        """Length of the index with its checksum, at the end of each object; a bare chunk has none."""
+        return 0 if self.zarr == 2 else 16 * int(np.prod(self.chunks_per_shard)) + 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +78,13 @@ class ObjectRecord:
     """Of the checksums of its chunks and its index, as the head of this module explains."""
 
 
-def object_key(index: Shape) -> str:
-    """Return the path of a shard inside its array.
+def object_key(index: Shape, zarr: ZarrFormat = 3) -> str:
+    """Return the path of an object inside its array.
 
-    >>> object_key((0, 3, 12))
-    'c/0/3/12'
+    >>> object_key((0, 3, 12)), object_key((0, 3, 12), 2)
+    ('c/0/3/12', '0/3/12')
     """
-    return "/".join(("c", *map(str, index)))
+    return "/".join(("c", *map(str, index)) if zarr == 3 else map(str, index))
 
 
 def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> ObjectRecord:
@@ -88,10 +100,15 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
         type of the layout, in any byte order.
     layout : ShardLayout
     """
-    offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     buffer = np.empty(layout.chunk, layout.dtype)
-    path = array / object_key(index)
+    path = array / layout.key(index)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if layout.zarr == 2:
+        bare = layout.codec.encode(_whole_chunk(data, buffer))
+        with open(path, "xb", buffering=0) as file:
+            _write_all(file.fileno(), bare)
+        return ObjectRecord(index, len(bare), google_crc32c.value(bare))
+    offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     length = checksum = 0
     with open(path, "xb", buffering=0) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
@@ -133,7 +150,7 @@ class ShardFile:
 
     def __init__(
         self,
-        array: Path,
+        array: Place,
         index: Shape,
         layout: ShardLayout,
         record: tuple[int, int] | None = None,
@@ -155,30 +172,36 @@ class ShardFile:
         CorruptChunk
             Its length, the checksum of its index or that of the whole is wrong.
         """
-        self.path = array / object_key(index)
+        self.path = array / layout.key(index)
         self.layout = layout
         self.start: Shape = tuple(i * n for i, n in zip(index, layout.shard, strict=True))
         try:
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self.file = opened(self.path)
         except (FileNotFoundError, NotADirectoryError):
-            raise MissingChunk(
-                f"{self.path}: the object is gone; its pixels are lost, restore the store"
-            ) from None
+            raise self._gone() from None
         try:
-            self.length = self._checked_length(record)
-            self.offsets = self._checked_index(record) if offsets is None else offsets
+            if offsets is None or record is None:
+                self.length = self._checked_length(record)
+                self.offsets = self._checked_index(record) if offsets is None else offsets
+            else:  # seen before; each chunk is checked by itself
+                self.length, self.offsets = record[0], offsets
+        except FileNotFoundError:
+            raise self._gone() from None
         except BaseException:
-            os.close(self.fd)
+            self.file.close()
             raise
 
     def __enter__(self) -> ShardFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self.fd)
+        self.file.close()
+
+    def _gone(self) -> MissingChunk:
+        return MissingChunk(f"{self.path}: the object is gone; its pixels are lost, restore the store")
 
     def _checked_length(self, record: tuple[int, int] | None) -> int:
-        length, least = os.fstat(self.fd).st_size, self.layout.index_bytes
+        length, least = self.file.size(None if record is None else record[0]), self.layout.index_bytes
         if length < least or (record is not None and record[0] != length):
             wanted = f"at least {least}" if record is None else f"{record[0]}"
             raise CorruptChunk(f"{self.path}: {length} bytes instead of {wanted}; restore the object")
@@ -186,7 +209,7 @@ class ShardFile:
 
     def _checked_index(self, record: tuple[int, int] | None) -> Array:
         n = self.layout.index_bytes
-        table = os.pread(self.fd, n, self.length - n)
+        table = self.file.pread(n, self.length - n)
         if len(table) != n or struct.unpack("<I", table[-4:])[0] != google_crc32c.value(table[:-4]):
             raise CorruptChunk(f"{self.path}: the checksum of the shard index is wrong; restore the object")
         offsets = np.frombuffer(table[:-4], "<u8").reshape(*self.layout.chunks_per_shard, 2)
@@ -205,13 +228,12 @@ class ShardFile:
         return bool(np.any(offsets[inside][..., 0] == ABSENT))
 
     def _checksum(self, offsets: Array) -> int:
+        ends = (offset + length for offset, length in offsets.reshape(-1, 2).tolist() if offset != ABSENT)
+        trailers = [(end - 4, 4) for end in ends if 4 <= end <= self.length]
+        self.file.expect(trailers)
         checksum = 0
-        for offset, length in offsets.reshape(-1, 2).tolist():
-            if offset != ABSENT:
-                trailer = (
-                    os.pread(self.fd, 4, offset + length - 4) if 4 <= offset + length <= self.length else b""
-                )
-                checksum = google_crc32c.extend(checksum, trailer)
+        for offset, length in trailers:
+            checksum = google_crc32c.extend(checksum, self.file.pread(length, offset))
         return int(google_crc32c.extend(checksum, offsets.tobytes()))
 
     def read_into(self, out: Array, region: Region) -> None:
@@ -227,7 +249,9 @@ class ShardFile:
         chunk = self.layout.chunk
         origin = tuple(s.start for s in region)
         buffer: Array | None = None
-        for position, part in pieces(shift(region, self.start), chunk):
+        wanted = list(pieces(shift(region, self.start), chunk))
+        self.file.expect([(offset, n) for offset, n in (self.offsets[i].tolist() for i, _ in wanted)])
+        for position, part in wanted:
             where = tuple(
                 slice(p.start + b - o, p.stop + b - o)
                 for p, b, o in zip(part, self.start, origin, strict=True)
@@ -260,7 +284,7 @@ class ShardFile:
         if offset + length > self.length or length < 4:
             raise CorruptChunk(f"{self.path}: chunk {position} lies outside the object; restore the object")
         # The checksum apart: to slice it off would copy the chunk, and crc32c takes nothing but bytes.
-        data, trailer = os.pread(self.fd, length - 4, offset), os.pread(self.fd, 4, offset + length - 4)
+        data, trailer = self.file.pread(length - 4, offset), self.file.pread(4, offset + length - 4)
         if len(data) != length - 4 or trailer != struct.pack("<I", google_crc32c.value(data)):
             raise CorruptChunk(f"{self.path}: the checksum of chunk {position} is wrong; restore the object")
         return data
@@ -273,8 +297,46 @@ class ShardFile:
             raise CorruptChunk(f"{self.path}: chunk {position} does not decode ({error})") from error
 
 
-def read_region(
+class BareFile(ShardFile):
+    """A chunk of zarr v2: read as a whole when it is opened, and compared with its record if there is one."""
+
+    def __init__(
+        self,
+        array: Place,
+        index: Shape,
+        layout: ShardLayout,
+        record: tuple[int, int] | None = None,
+        offsets: Array | None = None,  # that it was right before says nothing of the bytes of now
+    ) -> None:
+        super().__init__(array, index, layout, record)
+
+    def _checked_index(self, record: tuple[int, int] | None) -> Array:
+        self.data = self.file.pread(self.length, 0)
+        if record is not None and google_crc32c.value(self.data) != record[1]:
+            raise CorruptChunk(f"{self.path}: holds other bytes than were written; restore the object")
+        return np.array([0, self.length], "<u8").reshape(*self.layout.chunks_per_shard, 2)
+
+    def _checksum(self, offsets: Array) -> int:
+        return int(google_crc32c.value(self.data))
+
+    def encoded(self, position: Shape) -> bytes:
+        """Return the bytes of the chunk."""
+        return self.data
+
+
+def open_object(
     array: Path,
+    index: Shape,
+    layout: ShardLayout,
+    record: tuple[int, int] | None = None,
+    offsets: Array | None = None,
+) -> ShardFile:
+    """Open one object for reading, as :class:`ShardFile` says."""
+    return (BareFile if layout.zarr == 2 else ShardFile)(array, index, layout, record, offsets)
+
+
+def read_region(
+    array: Place,
     region: Region,
     layout: ShardLayout,
     records: Array | None = None,
@@ -307,19 +369,19 @@ def read_region(
         record = None if records is None else (int(records[index][0]), int(records[index][1]))
         offsets = None if known is None else known.get(index)
         try:
-            with ShardFile(array, index, layout, record, offsets) as shard:
+            with open_object(array, index, layout, record, offsets) as shard:
                 if known is not None and offsets is None:
                     known[index] = shard.offsets
                 shard.read_into(out[shift(part, origin)], part)
         except OSError as error:
-            path = array / object_key(index)
+            path = array / layout.key(index)
             raise InputError(
                 f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
             ) from error
     return out
 
 
-def read_record(array: Path, index: Shape, layout: ShardLayout) -> ObjectRecord:
+def read_record(array: Place, index: Shape, layout: ShardLayout) -> ObjectRecord:
     """Return the record of a shard as it is on disk, with every chunk checked against its checksum.
 
     Raises
@@ -327,7 +389,7 @@ def read_record(array: Path, index: Shape, layout: ShardLayout) -> ObjectRecord:
     MissingChunk, CorruptChunk
         It is not there, or not what was written.
     """
-    with ShardFile(array, index, layout) as shard:
+    with open_object(array, index, layout) as shard:
         for position in np.ndindex(*layout.chunks_per_shard):
             if shard.offsets[position][0] != ABSENT:
                 shard.encoded(position)
