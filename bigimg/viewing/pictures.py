@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.chunks import COLORS
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
@@ -19,12 +18,11 @@ from bigimg.ops.multiscale import flat_level, shrunk
 from bigimg.ops.slices import plane as plane_of
 from bigimg.readers import coordinates
 from bigimg.types import Array
+from bigimg.viewing.colours import blended, is_picture, lights_of, stretched
 
 if TYPE_CHECKING:
     import xarray
 
-LOW, HIGH = 0.1, 99.9
-"""Percentiles that become black and white where neither file nor person says: a hot pixel must not decide."""
 MOST = 65500
 """Pixels a side of a picture at most: no plane of an image is meant to be larger, nor do viewers show it."""
 
@@ -149,15 +147,15 @@ def to_display(
         window = tuple(like.attrs["window"])
     pixels = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
     if pixels.ndim == 2:
-        return _stretched(pixels, window)
+        return stretched(pixels, window)
     count = pixels.shape[-1]
-    if count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK")):
-        color = _stretched(pixels[..., :3], window)
-        return color if count == 3 else np.dstack([color, _stretched(pixels[..., 3], None)])
+    if is_picture(channels, count):
+        color = stretched(pixels[..., :3], window)
+        return color if count == 3 else np.dstack([color, stretched(pixels[..., 3], None)])
     if [c.name for c in channels] == ["C", "M", "Y", "K"] and pixels.dtype == np.uint8:
         black = 255 - pixels[..., 3:].astype(np.uint16)
         return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
-    return _blended(pixels, [c.color for c in channels] or [None] * count, window)
+    return blended(pixels, lights_of(channels, count), [window] * count)
 
 
 def write_png(picture: Array, target: str | os.PathLike[str]) -> None:
@@ -201,30 +199,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def _stretched(pixels: Array, window: Any) -> Array:
-    """Return values as 0 to 255, black and white at the ends of ``window``."""
-    if pixels.dtype.kind == "b":
-        return np.where(pixels, np.uint8(255), np.uint8(0))
-    if window is None:
-        if pixels.dtype == np.uint8:
-            return pixels
-        finite = pixels[np.isfinite(pixels)]
-        window = np.percentile(finite, (LOW, HIGH)) if finite.size else (0.0, 1.0)
-    low, high = float(window[0]), float(window[1])
-    if not low <= high:
-        raise UsageError(f"window {low:g} to {high:g} is empty: give the smaller value first")
-    real = np.nan_to_num(pixels.astype(np.float64), nan=low, posinf=high, neginf=low)
-    scale = 255 / (high - low) if high > low else 0.0
-    return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
-
-
-def _blended(pixels: Array, colors: list[str | None], window: Any) -> Array:
-    """Return channels as lights of their colours, added up; grey where there is none."""
-    total = np.zeros((*pixels.shape[:2], 3), np.uint16)
-    for channel, color in enumerate(colors):
-        light = [int((color or "FFFFFF")[i : i + 2], 16) for i in (0, 2, 4)]
-        shown = _stretched(pixels[..., channel], window).astype(np.uint16)
-        total = np.minimum(total + shown[..., None] * np.asarray(light, np.uint16) // 255, 255)
-    return total.astype(np.uint8)

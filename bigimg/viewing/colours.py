@@ -1,0 +1,84 @@
+"""Values to colours: windows, lights added up, ids told apart. Numpy alone, no drawing library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.chunks import COLORS
+from bigimg.geometry.spec import Channel
+from bigimg.types import Array
+
+LOW, HIGH = 0.1, 99.9
+"""Percentiles that become black and white where neither file nor person says: a hot pixel must not decide."""
+SPARE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF4040", "4060FF")
+"""Colours of channels that name none, one after the other; green with magenta is told apart by most eyes."""
+
+type Window = tuple[float, float]
+
+
+def stretched(pixels: Array, window: Any) -> Array:
+    """Return values as 0 to 255, black and white at the ends of ``window``.
+
+    Without a window 8 bits stay as they are, of all else the percentiles 0.1 and 99.9 are the ends.
+
+    Raises
+    ------
+    UsageError
+        The window is empty.
+    """
+    if pixels.dtype.kind == "b":
+        return np.where(pixels, np.uint8(255), np.uint8(0))
+    if window is None:
+        if pixels.dtype == np.uint8:
+            return pixels
+        window = percentiles(pixels)
+    low, high = float(window[0]), float(window[1])
+    if not low <= high:
+        raise UsageError(f"window {low:g} to {high:g} is empty: give the smaller value first")
+    real = np.nan_to_num(pixels.astype(np.float64), nan=low, posinf=high, neginf=low)
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
+
+
+def percentiles(pixels: Array) -> Window:
+    """Return the percentiles 0.1 and 99.9 of the numbers in ``pixels``; 0 and 1 where there are none."""
+    finite = pixels[np.isfinite(pixels)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, (LOW, HIGH))
+    return float(low), float(high)
+
+
+def is_picture(channels: Sequence[Channel], count: int) -> bool:
+    """Return whether ``count`` channels are the colours of one picture: RGB, RGBA, or three without names."""
+    return count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK"))
+
+
+def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
+    """Return a colour for each of ``count`` channels: its own, else a spare one, white for a single one."""
+    own = [c.color for c in channels] or [None] * count
+    spare = iter(SPARE * count if count > 1 else ("FFFFFF",))
+    return tuple(color or next(spare) for color in own)
+
+
+def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any]) -> Array:
+    """Return channels (h, w, c) as lights of their colours, added up, (h, w, 3); grey where there is none."""
+    total = np.zeros((*pixels.shape[:2], 3), np.uint16)
+    for channel, (color, window) in enumerate(zip(lights, windows, strict=True)):
+        light = [int((color or "FFFFFF")[i : i + 2], 16) for i in (0, 2, 4)]
+        shown = stretched(pixels[..., channel], window).astype(np.uint16)
+        total = np.minimum(total + shown[..., None] * np.asarray(light, np.uint16) // 255, 255)
+    return total.astype(np.uint8)
+
+
+def id_colours(ids: Array) -> Array:
+    """Return ids (h, w) as colours (h, w, 3): 0 is black, neighbouring ids lie far apart on the wheel."""
+    turn = (ids.astype(np.uint64) % np.uint64(1 << 20)).astype(np.float64) * 0.6180339887498949 % 1.0
+    strength = np.where((ids.astype(np.uint64) // np.uint64(7)) % np.uint64(2), 255.0, 205.0)
+    wheel = np.abs((turn[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    color = np.clip(wheel, 0.15, 1.0) * strength[..., None]
+    return np.where((ids != 0)[..., None], np.rint(color), 0).astype(np.uint8)
