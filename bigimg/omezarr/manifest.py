@@ -25,8 +25,9 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import CorruptChunk, InputError, MissingChunk
+from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
 from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata, plain_array_metadata
+from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
 from bigimg.types import Array, Json
@@ -78,7 +79,7 @@ def write_array(folder: Path, values: Array) -> None:
     write_file(folder / "zarr.json", dumps(plain_array_metadata(values.shape, values.dtype, values.shape)))
 
 
-def read_array(folder: Path) -> Array:
+def read_array(folder: Place) -> Array:
     """Return what :func:`write_array` wrote to ``folder``.
 
     Raises
@@ -102,18 +103,20 @@ def read_array(folder: Path) -> Array:
     return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.shape)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Place) -> bytes:
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise MissingChunk(f"{path}: the object is gone; restore it, or convert the source again") from None
+    except BigimgError:  # some kinds are OSErrors too
+        raise
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
         ) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Place) -> dict[str, Any]:
     try:
         document = json.loads(_read(path))
     except ValueError as error:
@@ -162,7 +165,7 @@ def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def read_manifest(root: Path) -> Manifest | None:
+def read_manifest(root: Place) -> Manifest | None:
     """Return the manifest of the store ``root`` with its own objects checked, or None when there is none.
 
     Raises
@@ -178,7 +181,7 @@ def read_manifest(root: Path) -> Manifest | None:
     return Manifest(objects, {level: read_records(root, str(level)) for level in levels})
 
 
-def read_objects(root: Path) -> dict[str, tuple[int, int]] | None:
+def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:
     """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
     path = root / MANIFEST / "zarr.json"
     if not path.exists():
@@ -190,7 +193,7 @@ def read_objects(root: Path) -> dict[str, tuple[int, int]] | None:
         raise CorruptChunk(f"{path}: lists no objects ({error!r}); restore it, or convert again") from error
 
 
-def read_records(root: Path, level: str) -> Array:
+def read_records(root: Place, level: str) -> Array:
     """Return length and checksum of every shard of one level, uint64 of shape (*grid, 2).
 
     Raises
@@ -208,7 +211,7 @@ def read_records(root: Path, level: str) -> Array:
     return values
 
 
-def check_small(root: Path, key: str, record: tuple[int, int]) -> None:
+def check_small(root: Place, key: str, record: tuple[int, int]) -> None:
     """Compare a small object with its record.
 
     Raises
@@ -231,7 +234,7 @@ def provenance_document(attributes: Mapping[str, Json]) -> bytes:
     return dumps(group_metadata({**attributes, "crc32c": crc}))
 
 
-def check_provenance(root: Path) -> None:
+def check_provenance(root: Place) -> None:
     """Compare the provenance with its own checksum.
 
     Raises
@@ -271,7 +274,7 @@ def write_statistics(
     write_file(root / GROUP / "zarr.json", dumps(group_metadata(block)))
 
 
-def read_statistics(root: Path) -> StoredStatistics | None:
+def read_statistics(root: Place) -> StoredStatistics | None:
     """Return the statistics kept in the store ``root``, or None when it keeps none.
 
     Raises

@@ -271,21 +271,16 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     IntegrityError
         The store says that it has one, and it is gone or does not match.
     """
-    objects = None if tree.folder is None else read_objects(tree.folder / group)
-    if tree.folder is not None and objects is not None and ROOT in objects:
+    root = tree.place(group)
+    objects = read_objects(root)
+    if objects is not None and ROOT in objects:
         # Before anything the root says is believed, and also when it no longer says that there is a manifest.
-        check_small(tree.folder / group, ROOT, objects[ROOT])
+        check_small(root, ROOT, objects[ROOT])
     if image.own is None or image.own.manifest is None:
         return False
-    where = tree.where(join(group, image.own.manifest))
-    gone = IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
-    if tree.folder is None:
-        if tree.node(join(group, image.own.manifest)) is None:
-            raise gone
-        return True
-    root = tree.folder / group
     if objects is None:
-        raise gone
+        where = tree.where(join(group, image.own.manifest))
+        raise IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
     for level in image.levels:
         keys = [
             f"{level.path}/{name}" for name in ("zarr.json", ".zarray") if f"{level.path}/{name}" in objects

@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 import threading
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import read_records
+from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
+from bigimg.omezarr.web import Web
 from bigimg.types import Array, Region, Shape
 
 KNOWN_BYTES = 4 << 20
@@ -51,7 +53,7 @@ class KnownIndices(dict[Shape, Array]):
 class ShardPixels:
     """An array of ours, read by hand."""
 
-    def __init__(self, root: Path, level: str, layout: ShardLayout) -> None:
+    def __init__(self, root: Place, level: str, layout: ShardLayout) -> None:
         self.folder = root / level
         self.layout = layout
         self.records = read_records(root, level)
@@ -139,7 +141,9 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
     import zarr
 
     if tree.folder is None or complete:
-        return zarr.open_array(_strict_store(tree, meta) if complete else _store(tree), path=key, mode="r")
+        store = _store(tree)
+        prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
+        return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
     folder = str(tree.folder / key)
     array = zarr.open_array(folder, mode="r")
     # zarrs has no word for bytes in foreign order or for "no fill value": those stay with zarr's own pipeline.
@@ -162,16 +166,16 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
 def _store(tree: Tree) -> Any:
     from zarr.storage import FsspecStore, LocalStore, ZipStore
 
-    if tree.folder is not None:
-        return LocalStore(tree.folder, read_only=True)
-    if tree.archive is not None:
+    if isinstance(tree.objects, Archive):
         # Not fsspec's zip: its one file position, shared by zarr's threads, gives wrong bytes.
-        return ZipStore(tree.archive, read_only=True)
-    return FsspecStore.from_url(tree.address, read_only=True)
+        return ZipStore(tree.objects.path, read_only=True)
+    if isinstance(tree.objects, Web):
+        return FsspecStore.from_url(tree.objects.address, read_only=True)
+    return LocalStore(tree.folder, read_only=True)
 
 
-def _strict_store(tree: Tree, meta: ArrayMeta) -> Any:
-    """Return a zarr store that raises where a chunk object is gone, for our own stores away from local disk."""
+def _strict(store: Any, tree: Tree) -> Any:
+    """Return ``store`` as one that raises where a chunk object is gone, for ours that zarr must read."""
     from zarr.storage import WrapperStore
 
     class Complete(WrapperStore):  # type: ignore[misc]
@@ -185,4 +189,4 @@ def _strict_store(tree: Tree, meta: ArrayMeta) -> Any:
                 )
             return found
 
-    return Complete(_store(tree))
+    return Complete(store)

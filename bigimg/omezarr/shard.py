@@ -325,7 +325,7 @@ class BareFile(ShardFile):
 
 
 def open_object(
-    array: Path,
+    array: Place,
     index: Shape,
     layout: ShardLayout,
     record: tuple[int, int] | None = None,

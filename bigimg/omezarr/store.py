@@ -15,15 +15,24 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import StoredStatistics, read_statistics
 from bigimg.omezarr.parse import ArrayMeta, ImageMeta
 from bigimg.omezarr.pixels import IN_FLIGHT_BYTES, KNOWN_BYTES, ShardPixels, ZarrPixels
 from bigimg.omezarr.tree import Tree, join
+from bigimg.omezarr.web import AHEAD_BYTES, Web
 from bigimg.reader import Access
 from bigimg.types import Array, DType, Kind, Region, Shape
 
 ZARR_BYTES = 56 << 20
 """zarr and zarrs once loaded: 19 MB were measured, and their threads and pieces under way come on top."""
+
+
+def _beside(tree: Tree, shard_bytes: int) -> tuple[int, int]:
+    """Return what reading by hand holds of objects that are no files, a read and in all."""
+    if isinstance(tree.objects, Web):
+        return AHEAD_BYTES, ZARR_BYTES  # zarr is not used, and aiohttp weighs about as much
+    return (shard_bytes if isinstance(tree.objects, Archive) else 0), 0  # a member may be deflated
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +138,7 @@ class Store:
 
     def statistics(self) -> StoredStatistics | None:
         """Return the statistics kept in a store of ours, or None."""
-        if not self.has_manifest or self.tree.folder is None:
-            return None
-        return read_statistics(self.tree.folder / self.group)
+        return read_statistics(self.tree.place(self.group)) if self.has_manifest else None
 
 
 class StoreReader:
@@ -157,7 +164,8 @@ class StoreReader:
         if self._by_hand:
             rows_bytes = 16 * int(np.prod(grid(stored.shape, stored.shard)))
             why, held = f"chunks of {size}, checked by the manifest", KNOWN_BYTES + rows_bytes
-            return Access("random", why, fixed_bytes=held, read_bytes=2 * chunk_bytes)
+            beside, more = _beside(self.store.tree, int(np.prod(stored.shard)) * stored.dtype.itemsize)
+            return Access("random", why, fixed_bytes=held + more, read_bytes=2 * chunk_bytes + beside)
         beside = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
         return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=beside)
 
@@ -168,11 +176,7 @@ class StoreReader:
 
     @property
     def _by_hand(self) -> bool:
-        return (
-            self._own
-            and self.store.arrays[self.level].layout is not None
-            and self.store.tree.folder is not None
-        )
+        return self._own and self.store.arrays[self.level].layout is not None
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, given in the order of ``spec.dims``.
@@ -193,8 +197,8 @@ class StoreReader:
 
     def _open(self) -> ShardPixels | ZarrPixels:
         store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path
-        if self._by_hand and meta.layout is not None and store.tree.folder is not None:
-            return ShardPixels(store.tree.folder / store.group, path, meta.layout)
+        if self._own and meta.layout is not None:
+            return ShardPixels(store.tree.place(store.group), path, meta.layout)
         return ZarrPixels(store.tree, join(store.group, path), meta, complete=self._own)
 
     def close(self) -> None:

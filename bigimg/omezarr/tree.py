@@ -1,7 +1,7 @@
 """The JSON documents of a zarr hierarchy, v2 and v3, in a folder, a zip file or behind a URL.
 
 A node is a dict with ``zarr_format``, ``node_type`` (``group`` or ``array``), ``attributes`` and, for arrays,
-what ``zarr.json`` or ``.zarray`` say. Folders and zip files are read with the standard library, URLs by fsspec.
+what ``zarr.json`` or ``.zarray`` say. Where the bytes lie is the business of :mod:`~bigimg.omezarr.objects`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import json
 import os
 import re
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
-from bigimg.places.address import redacted
+from bigimg.errors import BigimgError, InputError, InputNotFoundError
+from bigimg.omezarr.archive import Archive
+from bigimg.omezarr.objects import ObjectPath, Place
+from bigimg.omezarr.web import Web
+from bigimg.places.address import redacted, split_member
 
 type Node = dict[str, Any]
 
@@ -31,14 +34,19 @@ class Tree:
     """As given, for messages; of a URL without what is secret."""
     folder: Path | None = None
     """The local folder, absolute: a worker may run in another one."""
-    archive: Path | None = None
-    """The local zip file."""
-    address: str = field(default="", repr=False)
-    """The URL when it is neither, with the password and token that it may hold."""
+    objects: Archive | Web | None = None
+    """What holds them when that is no folder."""
 
     def where(self, key: str) -> str:
         """Return how to name ``key`` in a message."""
         return join(self.path.rstrip("/"), key)
+
+    def place(self, key: str) -> Place:
+        """Return the place of a group or array; a path where it is on disk."""
+        if self.objects is not None:
+            return ObjectPath(self.objects, key, self.where(key))
+        assert self.folder is not None
+        return self.folder / key
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes at ``key``, or None where there is nothing.
@@ -49,55 +57,25 @@ class Tree:
             They are there, but cannot be read.
         """
         try:
-            if self.folder is not None:
-                return (self.folder / key).read_bytes()
-            if self.archive is not None:
-                with zipfile.ZipFile(self.archive) as file:
-                    return file.read(key)
-            return self._fetch(key)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
+            return self.place(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        except (OSError, zipfile.BadZipFile) as error:
-            said = getattr(error, "strerror", None) or type(error).__name__
+        except BigimgError:  # some kinds are OSErrors too
+            raise
+        except OSError as error:
+            said = error.strerror or type(error).__name__
             raise InputError(
                 f"{self.where(key)}: cannot be read ({said}); check path and permissions"
             ) from error
 
-    def _fetch(self, key: str) -> bytes:
-        from fsspec.core import url_to_fs
-
-        try:
-            fs, root = url_to_fs(self.address)
-            data: bytes = fs.cat_file(join(root.rstrip("/"), key))
-        except (OSError, KeyError):
-            raise
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{self.path}: {redacted(str(error))}; pip install 'bigimg[remote]'"
-            ) from error
-        except Exception as error:  # each protocol has its own kinds, and they share no root
-            said = redacted(f"{type(error).__name__}: {error}")
-            raise InputError(f"{self.where(key)}: cannot be fetched ({said}); check the address") from error
-        return data
-
     def children(self, key: str) -> list[str]:
         """Return the names directly under ``key``, sorted as people count; empty where they cannot be listed."""
-        prefix = f"{key}/".lstrip("/")
-        names: set[str]
         try:
-            if self.folder is not None:
-                names = set(os.listdir(self.folder / key))
-            elif self.archive is not None:
-                with zipfile.ZipFile(self.archive) as file:
-                    inside = [
-                        name.removeprefix(prefix) for name in file.namelist() if name.startswith(prefix)
-                    ]
-                names = {name.split("/")[0] for name in inside}
+            if self.objects is not None:
+                names = self.objects.names(f"{key}/".lstrip("/"))
             else:
-                from fsspec.core import url_to_fs
-
-                fs, root = url_to_fs(self.address)
-                names = {Path(name).name for name in fs.ls(f"{root.rstrip('/')}/{prefix}", detail=False)}
+                assert self.folder is not None
+                names = set(os.listdir(self.folder / key))
         except (OSError, NotImplementedError):
             return []
         return sorted(
@@ -148,18 +126,27 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
         It is a file, and not a zip file.
     """
     name = os.fspath(path)
-    if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name):
-        return Tree(redacted(name), address=name)
+    if not os.path.lexists(name):
+        if (inside := split_member(name)) is not None and os.path.isfile(inside[0]):
+            return Tree(name, objects=_archive(inside[0], inside[1] + "/"))
+        if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name):
+            return Tree(redacted(name), objects=Web(name))
+        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
     local = Path(name)
     if local.is_dir():
         return Tree(name, folder=local.absolute())
-    if not local.exists():
-        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
     if local.suffix.lower() not in ZIPPED or not zipfile.is_zipfile(local):
         raise InputError(
             f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
         )
-    return Tree(name, archive=local.absolute())
+    return Tree(name, objects=_archive(name))
+
+
+def _archive(path: str, prefix: str = "") -> Archive:
+    try:
+        return Archive(Path(path).absolute(), prefix)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: not a zip file that can be read ({error}); copy it again") from error
 
 
 def join(*parts: str) -> str:

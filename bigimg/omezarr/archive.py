@@ -1,0 +1,112 @@
+"""Objects in a zip file, by position where they are stored as they are: no copy, and any number of threads.
+
+An OME-Zarr in one file (``.ozx``) is stored so. A deflated member is unpacked whole each time that it is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigimg.errors import InputError
+from bigimg.omezarr.objects import OpenObject
+
+
+class Archive:
+    """The members of a zip file under ``prefix``, its directory read once."""
+
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        self.path = path
+        self.prefix = prefix
+        self._zip = zipfile.ZipFile(path)
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Archive, (self.path, self.prefix)
+
+    def _info(self, key: str) -> zipfile.ZipInfo:
+        try:
+            return self._zip.getinfo(self.prefix + key)
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    def read(self, key: str) -> bytes:
+        """Return one object; FileNotFoundError when there is none."""
+        info = self._info(key)
+        try:
+            return self._zip.read(info)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise InputError(
+                f"{self.path}: {info.filename} cannot be unzipped ({error}); make the archive again"
+            ) from error
+
+    def open(self, key: str) -> OpenObject:
+        """Open one object."""
+        info = self._info(key)
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            return _Bytes(self.read(key))
+        # The lengths in the directory need not be those before the data.
+        head = os.pread(self._fd, 30, info.header_offset)
+        start = (
+            info.header_offset
+            + 30
+            + int.from_bytes(head[26:28], "little")
+            + int.from_bytes(head[28:30], "little")
+        )
+        return _Member(self._fd, start, info.file_size, self)
+
+    def names(self, prefix: str) -> set[str]:
+        """Return what is directly under ``prefix``."""
+        prefix = self.prefix + prefix
+        return {
+            name.removeprefix(prefix).split("/")[0]
+            for name in self._zip.namelist()
+            if name.startswith(prefix)
+        } - {""}
+
+
+class _Bytes:
+    """An object in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def size(self, likely: int | None) -> int:
+        return len(self.data)
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        pass
+
+    def pread(self, length: int, offset: int) -> bytes:
+        return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of a zip file that is stored as it is."""
+
+    fd: int
+    start: int
+    length: int
+    archive: Archive
+    """Which closes the file."""
+
+    def size(self, likely: int | None) -> int:
+        return self.length
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        pass
+
+    def pread(self, length: int, offset: int) -> bytes:
+        return os.pread(self.fd, max(0, min(length, self.length - offset)), self.start + offset)
+
+    def close(self) -> None:
+        pass

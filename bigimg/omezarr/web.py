@@ -1,0 +1,155 @@
+"""Objects behind a URL, by ranges of bytes: as few questions as can be, several at once where the protocol can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bigimg.errors import InputError, MissingExtraError
+from bigimg.omezarr.objects import OpenObject
+from bigimg.places.address import redacted
+
+TAIL_BYTES = 1 << 16
+"""Asked for first of an object: the index of a shard, or all of a small one."""
+AHEAD_BYTES = 4 << 20
+"""Asked for at once; a chunk may be larger."""
+
+
+@dataclass(eq=False)
+class Web:
+    """Objects behind any URL that fsspec knows."""
+
+    address: str = field(repr=False)
+    """With the password and token that it may hold."""
+    _small: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """Documents that were fetched: opening asks for the same ones again."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Web, (self.address,)
+
+    def _root(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        fs, root = url_to_fs(self.address)
+        return fs, root.rstrip("/")
+
+    @contextmanager
+    def _asking(self, key: str) -> Iterator[tuple[Any, str]]:
+        """Give file system and path of an object, and say what is wrong in words of ours."""
+        from fsspec.core import url_to_fs
+
+        shown = f"{redacted(self.address).rstrip('/')}/{key}".rstrip("/")
+        try:
+            fs, root = url_to_fs(self.address)
+            yield fs, f"{root.rstrip('/')}/{key}".rstrip("/")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
+            raise FileNotFoundError(key) from None
+        except NotImplementedError:
+            raise
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{shown}: {redacted(str(error))}; pip install 'bigimg[remote]'"
+            ) from error
+        except Exception as error:  # each protocol has its own kinds, and they share no root
+            said = redacted(f"{type(error).__name__}: {error}")
+            raise InputError(f"{shown}: cannot be fetched ({said}); check the address") from error
+
+    def read(self, key: str) -> bytes:
+        """Return one object; FileNotFoundError when there is none."""
+        if key in self._small:
+            return self._small[key]
+        with self._asking(key) as (fs, path):
+            data: bytes = fs.cat_file(path)
+        if len(data) <= TAIL_BYTES:
+            self._small[key] = data
+        return data
+
+    def open(self, key: str) -> OpenObject:
+        """Open one object."""
+        return _Ranges(self, key)
+
+    def names(self, prefix: str) -> set[str]:
+        """Return what is directly under ``prefix``."""
+        with self._asking(prefix) as (fs, path):
+            return {Path(name).name for name in fs.ls(path, detail=False)}
+
+    def fetch(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each (offset, length), all at once where the protocol can; fewer at the end."""
+        starts = [start for start, _ in ranges]
+        ends = [start + length for start, length in ranges]
+        with self._asking(key) as (fs, path):
+            found = fs.cat_ranges([path] * len(ranges), starts, ends, on_error="return")
+            return [_bytes_of(answer) for answer in found]
+
+
+def _bytes_of(answer: Any) -> bytes:
+    """Return the bytes of one answer, or raise the error that it is."""
+    if not isinstance(answer, Exception):
+        return bytes(answer)
+    if getattr(answer, "status", None) == 416:  # the object ends before
+        return b""
+    raise answer
+
+
+class _Ranges:
+    """An object on the web."""
+
+    def __init__(self, web: Web, key: str) -> None:
+        self.web = web
+        self.key = key
+        self.tail: tuple[int, bytes] = (0, b"")
+        self.have: list[tuple[int, bytes]] = []
+        self.pending: list[tuple[int, int]] = []
+
+    def size(self, likely: int | None) -> int:
+        """Ask for the end of an object of the likely length and one byte beyond: a question less."""
+        if likely is None:
+            self.tail = 0, self.web.read(self.key)
+            return len(self.tail[1])
+        start = max(0, likely - TAIL_BYTES)
+        (data,) = self._fetched([(start, likely + 1 - start)])
+        self.tail = start, data
+        return start + len(data)
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        self.pending = list(ranges)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        while True:
+            for start, data in (self.tail, *self.have):
+                if start <= offset and offset + length <= start + len(data):
+                    return data[offset - start : offset - start + length]
+            if not self._ahead(offset, length):
+                return self._fetched([(offset, length)])[0]
+
+    def _ahead(self, offset: int, length: int) -> bool:
+        """Fetch the expected range that holds these bytes and some of those after it; False if none does."""
+        holds = [
+            i for i, (start, n) in enumerate(self.pending) if start <= offset and offset + length <= start + n
+        ]
+        if not holds:
+            return False
+        group: list[tuple[int, int]] = []
+        total = 0
+        for start, n in self.pending[holds[0] :]:
+            total += n
+            if group and total > AHEAD_BYTES:
+                break
+            group.append((start, n))
+        self.pending = self.pending[holds[0] + len(group) :]
+        self.have = []
+        self.have = [(start, data) for (start, _), data in zip(group, self._fetched(group), strict=True)]
+        return True
+
+    def _fetched(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of ``ranges``; servers that know no ranges send the whole object each time."""
+        return [
+            data if len(data) <= length else data[start : start + length]
+            for (start, length), data in zip(ranges, self.web.fetch(self.key, ranges), strict=True)
+        ]
+
+    def close(self) -> None:
+        self.have, self.pending, self.tail = [], [], (0, b"")
