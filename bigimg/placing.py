@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
+from bigimg.omezarr.tree import NAMED_ZIPS, Tree, zipped_tree
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
@@ -81,24 +83,30 @@ def open_place(
 
 def zipped_store(
     source: str | os.PathLike[str], *, insecure: bool, max_download: int | str | None, progress: object
-) -> str | None:
-    """Return the address of a store inside a zip file, which is read in place; None for anything else.
+) -> Tree | None:
+    """Return the tree of a store inside a zip file, which is read in place; None for anything else.
 
     Raises
     ------
     InputError
-        The zip file lies behind a URL and cannot be fetched.
+        The zip file is none, or lies behind a URL and cannot be fetched.
     """
     name = os.fspath(source)
-    inside = split_member(name)
-    if inside is None or not is_store_url(inside[1]) or os.path.lexists(name):
+    if os.path.lexists(name):
         return None
-    archive, member = inside
+    inside = split_member(name)
+    if inside is not None and is_store_url(inside[1]):
+        archive, prefix = inside[0], inside[1] + "/"
+    elif is_url(name) and urlsplit(name).path.lower().endswith(NAMED_ZIPS):
+        archive, prefix = name, ""
+    else:
+        return None
     if is_url(archive):
-        archive = str(_downloaded(archive, most_bytes(max_download), insecure, progress).path)
-    elif not os.path.isfile(archive):
+        found = _downloaded(archive, most_bytes(max_download), insecure, progress)
+        return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
+    if not os.path.isfile(archive):
         raise InputNotFoundError(f"{archive}: there is no such file; check the path")
-    return f"zip://{member}{MEMBER}{os.path.abspath(archive)}"
+    return zipped_tree(archive, prefix, shown=name)
 
 
 def most_bytes(asked: int | str | None) -> int:

@@ -19,8 +19,9 @@ from bigimg.omezarr.objects import OpenObject
 class Archive:
     """The members of a zip file under ``prefix``, its directory read once."""
 
-    def __init__(self, path: Path, prefix: str = "") -> None:
+    def __init__(self, path: Path, prefix: str = "", keep: object = None) -> None:
         self.path = path
+        self._keep = keep
         self.prefix = prefix
         self._zip = zipfile.ZipFile(path)
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -24,7 +24,7 @@ from bigimg.omezarr.parse import (
     parse_image,
 )
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
-from bigimg.omezarr.tree import DOCUMENTS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.types import Shape
 
 __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_store"]
@@ -38,6 +38,8 @@ def is_store(path: str | os.PathLike[str]) -> bool:
     local = Path(path)
     if local.is_dir():
         return any((local / name).is_file() for name in DOCUMENTS)
+    if local.is_file() and local.name.lower().endswith(NAMED_ZIPS):
+        return True  # also a damaged one: what is wrong is said when it is opened
     if local.is_file() and local.suffix.lower() not in ZIPPED:
         return False
     try:
@@ -48,12 +50,12 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def open_store(path: str | os.PathLike[str], *, series: int | str | None = None) -> Store:
+def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None = None) -> Store:
     """Return the image in the store at ``path``, without reading a pixel.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, path-like or Tree
         A folder, a zip file or a URL; also a series, a label image or an array inside a store.
     series : int or str, optional
         Which image, where there are several: its number or its name. The first by default.
@@ -69,7 +71,7 @@ def open_store(path: str | os.PathLike[str], *, series: int | str | None = None)
     UsageError
         There is no such series.
     """
-    tree = tree_of(path)
+    tree = path if isinstance(path, Tree) else tree_of(path)
     node = tree.node("")
     if node is None:
         raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; give the folder of a store")

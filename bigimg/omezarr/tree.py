@@ -18,12 +18,14 @@ from bigimg.errors import BigimgError, InputError, InputNotFoundError
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.objects import ObjectPath, Place
 from bigimg.omezarr.web import Web
-from bigimg.places.address import redacted, split_member
+from bigimg.places.address import redacted
 
 type Node = dict[str, Any]
 
 DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 ZIPPED = (".zip", ".ozx")
+NAMED_ZIPS = (".ozx", ".zarr.zip")
+"""Ends of names that say that a store is in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +128,42 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
         It is a file, and not a zip file.
     """
     name = os.fspath(path)
-    if not os.path.lexists(name):
-        if (inside := split_member(name)) is not None and os.path.isfile(inside[0]):
-            return Tree(name, objects=_archive(inside[0], inside[1] + "/"))
-        if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name):
-            return Tree(redacted(name), objects=Web(name))
-        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
+    if re.match(r"[a-z][a-z0-9+.-]+(://|::)", name) and not os.path.lexists(name):
+        return Tree(redacted(name), objects=Web(name))
     local = Path(name)
     if local.is_dir():
         return Tree(name, folder=local.absolute())
-    if local.suffix.lower() not in ZIPPED or not zipfile.is_zipfile(local):
+    if not local.exists():
+        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
+    if local.suffix.lower() not in ZIPPED:
         raise InputError(
             f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
         )
-    return Tree(name, objects=_archive(name))
+    return zipped_tree(local, shown=name)
 
 
-def _archive(path: str, prefix: str = "") -> Archive:
+def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, keep: object = None) -> Tree:
+    """Return the tree in a local zip file.
+
+    Parameters
+    ----------
+    path : path
+    prefix : str
+        The folder in it, with a slash at its end.
+    shown : str
+        What to call the tree in messages.
+    keep : object
+        Keeps the file for as long as the tree lives.
+
+    Raises
+    ------
+    InputError
+        It is no zip file.
+    """
     try:
-        return Archive(Path(path).absolute(), prefix)
+        return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
     except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: not a zip file that can be read ({error}); copy it again") from error
+        raise InputError(f"{shown}: not a zip file that can be read ({error}); copy it again") from error
 
 
 def join(*parts: str) -> str:

@@ -29,6 +29,8 @@ class Loopback:
     """Bytes of bodies."""
     named: bool = True
     """Whether files have an ETag."""
+    ranges: bool = True
+    """Whether a part of a file can be had."""
     port: int = 0
     released: threading.Event = field(default_factory=threading.Event)
     """Ends the stalls."""
@@ -57,15 +59,16 @@ class Handler(BaseHTTPRequestHandler):
         if tag and self.headers.get("If-None-Match") == tag:
             self.head(304, None, ETag=tag)
             return
-        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if found and self.headers.get("If-Range") in (None, tag):
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if found and self.loopback.ranges and self.headers.get("If-Range") in (None, tag):
             start = int(found[1])
             if start >= len(content):
                 self.head(416, 0)
                 return
-            place = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.head(206, len(content) - start, **{"Content-Range": place}, **self.named(content))
-            self.body(content[start:])
+            part = content[start : int(found[2]) + 1 if found[2] else None]
+            place = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+            self.head(206, len(part), **{"Content-Range": place}, **self.named(content))
+            self.body(part)
             return
         self.head(200, len(content), **self.named(content))
         self.body(content)

@@ -1,0 +1,214 @@
+"""Stores of ours in zip files and behind URLs: what is lost or changed there raises as it does on disk."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bigimg
+import bigimg.opening
+from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
+from bigimg.geometry.region import full
+from bigimg.omezarr.open import StoreReader, is_store, open_store
+from bigimg.types import Array
+from tests.omezarr.test_open import drop_from_index, others
+from tests.places.server import serving, status
+
+type Put = Callable[[Mapping[str, bytes]], str]
+"""Puts the objects of a store somewhere and says where."""
+
+CHUNKS = 12
+"""In a shard of the store ``ours``."""
+
+
+def zipped(path: Path, files: Mapping[str, bytes], how: int, under: str = "") -> str:
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for key, content in files.items():
+            archive.writestr(under + key, content)
+    return str(path)
+
+
+@pytest.fixture(params=["stored", "deflated", "member", "memory", "http", "http without ranges"])
+def put(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Put]:
+    fsspec = pytest.importorskip("fsspec")
+    match request.param:
+        case "stored":
+            yield lambda files: zipped(tmp_path / "a.ozx", files, zipfile.ZIP_STORED)
+        case "deflated":
+            yield lambda files: zipped(tmp_path / "a.zarr.zip", files, zipfile.ZIP_DEFLATED)
+        case "member":
+            yield (
+                lambda files: (
+                    zipped(tmp_path / "a.zip", files, zipfile.ZIP_STORED, "s/a.zarr/") + "::s/a.zarr"
+                )
+            )
+        case "memory":
+            memory = fsspec.filesystem("memory")
+
+            def pipe(files: Mapping[str, bytes]) -> str:
+                if memory.exists("/bigimg-test"):
+                    memory.rm("/bigimg-test", recursive=True)
+                memory.pipe({f"/bigimg-test/a.zarr/{key}": content for key, content in files.items()})
+                return "memory://bigimg-test/a.zarr"
+
+            yield pipe
+            memory.rm("/bigimg-test", recursive=True)
+        case how:
+            pytest.importorskip("aiohttp")
+            with serving() as server:
+                server.ranges = how == "http"
+
+                def serve(files: Mapping[str, bytes]) -> str:
+                    server.files = {f"/a.zarr/{key}": content for key, content in files.items()}
+                    return server.url("/a.zarr")
+
+                yield serve
+
+
+def objects(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def reader_of(place: str, level: int = 0) -> StoreReader:
+    found = bigimg.opening.open_source(place)
+    assert isinstance(found, StoreReader)
+    return StoreReader(found.store, level)
+
+
+def test_all_that_a_store_holds(put: Put, ours: tuple[Path, Array]) -> None:
+    root, pixels = ours
+    reader = reader_of(put(objects(root)))
+    np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), pixels)
+    assert "checked by the manifest" in reader.access.why
+    there, here = reader.store.statistics(), open_store(root).statistics()
+    assert there is not None
+    assert here is not None
+    assert there.statistics == here.statistics
+    np.testing.assert_array_equal(there.histogram, here.histogram)
+    regions = [(slice(0, 3), slice(i, i + 20), slice(0, 70)) for i in range(0, 70, 7)]
+    again = pickle.loads(pickle.dumps(reader))
+    with ThreadPoolExecutor(4) as pool:
+        for region, found in zip(regions, pool.map(again.read, regions), strict=True):
+            np.testing.assert_array_equal(found, pixels[region])
+    reader.close()
+    again.close()
+
+
+def dropped(path: Path) -> None:
+    drop_from_index(path, 5, CHUNKS)
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind"),
+    [
+        (lambda p: p.unlink(), MissingChunk),
+        (lambda p: p.write_bytes(b""), CorruptChunk),
+        (lambda p: p.write_bytes(p.read_bytes()[:-7]), CorruptChunk),
+        (lambda p: p.write_bytes(p.read_bytes() + b"\0"), CorruptChunk),
+        (lambda p: p.write_bytes(p.read_bytes()[::-1]), CorruptChunk),
+        (lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]), CorruptChunk),
+        (dropped, MissingChunk),
+        (lambda p: p.write_bytes(p.with_name("0").read_bytes()), CorruptChunk),
+    ],
+    ids=["lost", "empty", "cut", "longer", "index", "flipped", "dropped", "swapped"],
+)
+def test_harm_to_an_object_raises_and_names_it(
+    harm: Callable[[Path], None], kind: type[Exception], put: Put, ours: tuple[Path, Array]
+) -> None:
+    root, pixels = ours
+    harm(root / "0/c/0/1/1")
+    place = put(objects(root))
+    reader = reader_of(place)
+    with pytest.raises(kind) as caught:
+        reader.read(full(reader.spec.shape))
+    assert str(caught.value).startswith(f"{place}/0/c/0/1/1: ")
+    elsewhere = (slice(0, 3), slice(0, 32), slice(0, 70))
+    np.testing.assert_array_equal(reader.read(elsewhere), pixels[elsewhere])
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "key", ["bigimg/manifest/zarr.json", "bigimg/manifest/0/c/0/0/0/0", "0/zarr.json", "zarr.json"]
+)
+def test_metadata_that_is_gone_or_changed(key: str, put: Put, ours: tuple[Path, Array]) -> None:
+    files = objects(ours[0])
+    changed = files | {key: files[key].replace(b"1", b"7", 1) if key.endswith("json") else files[key][:-1]}
+    with pytest.raises((IntegrityError, InputError)):
+        reader_of(put(changed)).read(full(ours[1].shape))
+    del files[key]
+    with pytest.raises((IntegrityError, InputError)):
+        reader_of(put(files)).read(full(ours[1].shape))
+
+
+def test_stores_of_others_in_a_folder_of_a_zip_file(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 99, (3, 20, 30), np.uint8)
+    others(tmp_path / "s", pixels, chunk=(1, 10, 10))
+    zipped(tmp_path / "a.zip", objects(tmp_path / "s"), zipfile.ZIP_STORED, "deep/s.zarr/")
+    img = bigimg.open(f"{tmp_path}/a.zip::deep/s.zarr")
+    np.testing.assert_array_equal(img.values, pixels)
+    assert img.attrs["source"] == f"{tmp_path}/a.zip::deep/s.zarr"
+
+
+@pytest.mark.parametrize("name", ["a.ozx", "a.ome.zarr.zip"])
+def test_a_store_in_one_file_behind_a_url(
+    name: str, ours: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIGIMG_CACHE", str(tmp_path / "cache"))
+    zipped(tmp_path / name, objects(ours[0]), zipfile.ZIP_STORED)
+    with serving() as server:
+        server.files[f"/{name}"] = (tmp_path / name).read_bytes()
+        img = bigimg.open(server.url(f"/{name}"))
+        np.testing.assert_array_equal(img.values, ours[1])
+        assert img.attrs["source"] == server.url(f"/{name}")
+
+
+def test_a_damaged_zip_file(ours: tuple[Path, Array], tmp_path: Path) -> None:
+    path = Path(zipped(tmp_path / "a.ozx", objects(ours[0]), zipfile.ZIP_STORED))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert is_store(path)
+    with pytest.raises(InputError, match=r"a\.ozx: not a zip file that can be read"):
+        bigimg.open(path)
+    at = whole.index(b'"kind": "image"')
+    path.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
+    with pytest.raises(InputError, match=r"a\.ozx: zarr\.json cannot be unzipped"):
+        bigimg.open(path)
+
+
+def test_what_is_asked_of_a_server(ours: tuple[Path, Array]) -> None:
+    """Small objects in one question; each document once, whoever wants to see it."""
+    pytest.importorskip("aiohttp")
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(ours[0]).items()}
+        reader = reader_of(server.url("/a.zarr"))
+        reader.read((slice(0, 3), slice(0, 32), slice(0, 32)))
+        asked = [path for path, _ in server.asked]
+        assert [path for path in asked if "/a.zarr/0/c/" in path] == ["/a.zarr/0/c/0/0/0"]
+        found = [
+            path for path in asked if path.removeprefix("/") in {f"a.zarr/{k}" for k in objects(ours[0])}
+        ]
+        assert len(found) == len(set(found)) + 1  # the root twice: is it a store, and what is in it
+
+
+@pytest.mark.parametrize("code", [403, 429, 500, 503])
+def test_a_server_that_fails_is_no_loss(code: int, ours: tuple[Path, Array]) -> None:
+    """To say that pixels are lost while the server is busy would send people to their backups."""
+    pytest.importorskip("aiohttp")
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(ours[0]).items()}
+        reader = reader_of(server.url("/a.zarr"))
+        server.faults["/a.zarr/0/c/0/1/1"] = [status(code)]
+        with pytest.raises(InputError, match=rf"0/c/0/1/1: cannot be fetched .*{code}") as caught:
+            reader.read(full(reader.spec.shape))
+        assert not isinstance(caught.value, IntegrityError)
+        np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), ours[1])
