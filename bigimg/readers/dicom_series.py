@@ -206,7 +206,7 @@ def _even(gaps: Array, source: str) -> None:
         said = f"{wrong.size} of {len(gaps)} distances differ from it"
     raise InconsistentSeries(
         f"{source}: slices lie {usual:g} mm apart, but {said} (between slices {first} and {first + 1}: "
-        f"{gaps[first]:g} mm); complete the series, or open an even part of it"
+        f"{gaps[first]:g} mm); complete the series, or open an even part of it by a pattern or a list of its files"
     )
 
 
