@@ -53,6 +53,8 @@ class OwnMeta:
     backwards: tuple[str, ...]
     """Axes whose spacing is below zero."""
     padding: tuple[int, int] | None = None
+    method: str | None = None
+    """How its levels were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +265,7 @@ def _own(block: Any, source: str) -> OwnMeta | None:
         block.get("manifest"),
         tuple(block.get("backwards", ())),
         None if block.get("padding") is None else (int(block["padding"][0]), int(block["padding"][1])),
+        block.get("method"),
     )
 
 

@@ -1,30 +1,67 @@
-"""Planes of a volume, by the name of an axis or of a body plane; lazy."""
+"""Planes, boxes and regions of an image, in pixels or in physical units; lazy.
+
+Only what they touch is read. A plane of a store has blocks of its own, a few for each processor, for its chunks
+are all its cost: those that suit the volume would leave all of them to one.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
-from bigimg.opening import Source
-from bigimg.opening import open as open_image
+from bigimg.geometry.region import grid
+from bigimg.opening import Memory, Source, image_of
+from bigimg.ops.derived import PIECE_BYTES, derive, image, pixels_of, placeholder, source_block
 from bigimg.readers import coordinates
+from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
 
 
+BLOCKS = 16
+"""Blocks of a plane, unless they would be less than a chunk or more than memory: enough to share out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One position along an axis, without that axis (:class:`bigimg.ops.derived.Operation`)."""
+
+    shape: Shape
+    dtype: DType
+    axis: int
+    index: int
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` of the plane."""
+        return (*region[: self.axis], slice(self.index, self.index + 1), *region[self.axis :])
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the only plane."""
+        return block.squeeze(self.axis)
+
+
 def plane(
-    img: Source, axis: str, *, index: int | None = None, position: float | None = None
+    img: Source,
+    axis: str,
+    *,
+    index: int | None = None,
+    position: float | None = None,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
 ) -> xarray.DataArray:
     """Return one plane across ``axis``, without that axis; its place stays as a coordinate.
 
     Parameters
     ----------
-    img : DataArray, path or anything that opens
+    img : DataArray, DataTree, Store, path or anything that opens
     axis : str
         A name of an axis, or ``axial``, ``coronal``, ``sagittal``: then the axis that runs most nearly that
         way in the body when the image says how it lies, else z, y or x.
@@ -32,6 +69,8 @@ def plane(
         Pixel along the axis, from the end when negative; the middle by default.
     position : float, optional
         Coordinate along the axis, in its unit; the nearest plane is taken.
+    level, memory, series :
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -40,20 +79,176 @@ def plane(
     Raises
     ------
     UsageError
-        There is no such axis, the place is outside the image, or both are given.
+        There is no such axis or level, the place is outside the image, or both are given.
     """
-    image = open_image(img)
-    name = axis_across(image, axis)
-    size = image.sizes[name]
+    found = opened(img, level, memory, series)
+    name = axis_across(found, axis)
+    size = found.sizes[name]
     if index is not None and position is not None:
         raise UsageError(f"plane {axis}: index {index} and position {position} are two places; give one")
     if position is not None:
-        index = nearest_index(image, name, position)
+        index = nearest_index(found, name, position)
     elif index is None:
         index = size // 2
     if not -size <= index < size:
         raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
-    return image.isel({name: index})
+    index %= size
+    if found.chunks is None or pixels_of(found) is None:
+        return found.isel({name: index})
+    like = placeholder(found).isel({name: index})
+    across = found.dims.index(name)
+    operation = Plane(like.shape, found.dtype, across, index)
+    _, chunk = source_block(found)
+    return derive(found, operation, _shared((*chunk[:across], *chunk[across + 1 :]), operation), like)
+
+
+def opened(
+    img: Source, level: int, memory: Memory = None, series: int | str | None = None
+) -> xarray.DataArray:
+    """Return ``img`` as a labelled array, of a pyramid the level asked for."""
+    import xarray
+
+    if isinstance(img, xarray.DataTree):
+        return image_of(img, level)
+    return image(img, level=level, memory=memory, series=series)
+
+
+def _shared(chunk: Shape, operation: Plane) -> Shape:
+    """Return whole chunks as blocks, doubled along their shortest side until there are few of them."""
+    block, most = list(chunk), PIECE_BYTES // operation.dtype.itemsize
+    while np.prod(grid(operation.shape, tuple(block))) > BLOCKS and 2 * np.prod(block) <= most:
+        longer = [i for i, n in enumerate(operation.shape) if block[i] < n]
+        side = min(longer, key=block.__getitem__)
+        block[side] = min(2 * block[side], operation.shape[side])
+    return tuple(block)
+
+
+def crop(
+    img: Source,
+    box: Mapping[str, tuple[float | None, float | None]],
+    *,
+    physical: bool = False,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> xarray.DataArray:
+    """Return the part of ``img`` within ``box``; its coordinates and affine stay true.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    box : mapping
+        From the name of an axis to (start, stop): pixels from 0, the last not included; None is the end. Axes that
+        are not named stay whole.
+    physical : bool
+        Start and stop are coordinates, in the unit of the axis: pixels whose middles lie between them, ends included.
+    level, memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        An axis or level is not there, or the box is empty or reaches outside.
+    """
+    found = opened(img, level, memory, series)
+    cut = {}
+    for name, ends in box.items():
+        if name not in found.dims:
+            raise UsageError(
+                f"crop along {name!r}: the axes are {' '.join(map(str, found.dims))}; name one of them"
+            )
+        cut[name] = (_between if physical and name != "c" else _inside)(found, name, *ends)
+    return found.isel(cut)
+
+
+def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
+    size = img.sizes[name]
+    first, last = 0 if start is None else start, size if stop is None else stop
+    if first != int(first) or last != int(last) or not 0 <= first < last <= size:
+        raise UsageError(
+            f"crop {first} to {last} along {name}: give whole numbers in order, from 0 to {size}"
+        )
+    return slice(int(first), int(last))
+
+
+def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
+    size, step = img.sizes[name], coordinates.spacing(img, name)
+    low, high, unit = *_ends(img, name), coordinates.units(img, name) or "pixels"
+    first, last = low if start is None else start, high if stop is None else stop
+    hair = 1e-9 * abs(step)
+    if not low - hair <= first <= last <= high + hair:
+        raise UsageError(
+            f"crop {first:g} to {last:g} along {name}: give places in order, from {low:g} to {high:g} {unit}"
+        )
+    places = sorted((place - coordinates.origin(img, name)) / step for place in (first, last))
+    begin, end = max(0, int(np.ceil(places[0] - 1e-9))), min(size, int(np.floor(places[1] + 1e-9)) + 1)
+    if begin >= end:
+        raise UsageError(f"crop {first:g} to {last:g} {unit} along {name}: no pixel's middle lies there")
+    return slice(begin, end)
+
+
+def region(
+    img: Source,
+    at: Sequence[float] | Mapping[str, float],
+    size: Sequence[int] | Mapping[str, int],
+    *,
+    level: int = 0,
+    physical: bool = False,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> xarray.DataArray:
+    """Return ``size`` pixels of a level from a place that is the same for every level, as viewers ask for it.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    at : sequence or mapping
+        The first pixel, counted at full resolution; in the order of the axes of space, or by name.
+    size : sequence or mapping of int
+        Pixels of the level; an axis that neither names stays whole.
+    level : int
+    physical : bool
+        ``at`` is a place in the units of the axes.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        An axis or level is not there, or the region reaches outside.
+    """
+    base = opened(img, 0, memory, series)
+    found = base if level == 0 else opened(img, level, memory, series)
+    starts, lengths = _by_name(base, "at", at), _by_name(base, "size", size)
+    if set(starts) != set(lengths):
+        raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
+    box: dict[str, tuple[float, float]] = {}
+    for name, start in starts.items():
+        if not physical:
+            if start != int(start) or not 0 <= start < base.sizes[name]:
+                raise UsageError(
+                    f"at {start} along {name}: give a whole number from 0 to {base.sizes[name] - 1}"
+                )
+            start = coordinates.origin(base, name) + start * coordinates.spacing(base, name)
+        first = nearest_index(found, name, start)
+        if lengths[name] < 1 or first + lengths[name] > found.sizes[name]:
+            raise UsageError(
+                f"size {lengths[name]} along {name} from pixel {first} of {found.sizes[name]}: "
+                f"give 1 to {found.sizes[name] - first}"
+            )
+        box[name] = (first, first + lengths[name])
+    return crop(found, box)
+
+
+def _by_name(img: xarray.DataArray, what: str, given: Any) -> dict[str, Any]:
+    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
+    if not isinstance(given, Mapping):
+        if len(given) != len(space):
+            raise UsageError(f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each")
+        return dict(zip(space, given, strict=True))
+    if unknown := [name for name in given if name not in space]:
+        raise UsageError(f"{what} names {unknown[0]!r}: the axes are {' '.join(space)}")
+    return dict(given)
 
 
 def axis_across(img: xarray.DataArray, axis: str) -> str:
@@ -90,10 +285,17 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     place = (position - start) / step
     # A hair beyond the edge of the last pixel is float noise, not outside.
     if not -0.5 - 1e-9 <= place <= size - 0.5 + 1e-9:
-        ends = sorted((start - step / 2, start + step * (size - 0.5)))
+        low, high = _ends(img, name)
         unit = coordinates.units(img, name) or "pixels"
         raise UsageError(
-            f"position {position:g} along {name} is outside the image, which reaches from {ends[0]:g} to "
-            f"{ends[1]:g} {unit}"
+            f"position {position:g} along {name} is outside the image, which reaches from {low:g} to "
+            f"{high:g} {unit}"
         )
     return int(np.clip(round(place), 0, size - 1))
+
+
+def _ends(img: xarray.DataArray, name: str) -> tuple[float, float]:
+    """Return where the image begins and ends along an axis: the outer edges of its pixels, the smaller first."""
+    start, step = coordinates.origin(img, name), coordinates.spacing(img, name)
+    low, high = sorted((start - step / 2, start + step * (img.sizes[name] - 0.5)))
+    return low, high

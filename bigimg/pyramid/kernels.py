@@ -46,13 +46,13 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
         out[...] = block[tuple(slice(None, None, f) for f in step)]
         return out
     reduce = _KERNELS[method]
-    for source, target, window in _parts(block.shape, step):
-        for rows_in, rows_out in _slabs(source, target, window, block.dtype.itemsize):
+    for source, target, window in parts(block.shape, step):
+        for rows_in, rows_out in slabs(source, target, window, block.dtype.itemsize):
             reduce(block[rows_in], window, out[rows_out])
     return out
 
 
-def _parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
+def parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
     """Yield (source, target, window) of the full windows and of each odd rest."""
     along = []
     for n, f in zip(shape, step, strict=True):
@@ -66,7 +66,7 @@ def _parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
         yield source, target, window
 
 
-def _slabs(source: Region, target: Region, window: Shape, itemsize: int) -> Iterator[tuple[Region, Region]]:
+def slabs(source: Region, target: Region, window: Shape, itemsize: int) -> Iterator[tuple[Region, Region]]:
     """Cut a part along its longest outer axes so that the sums of a slab stay in the cache and in the scratch."""
     counts = [s.stop - s.start for s in target]
     # Sums are at most 8 bytes for each of at most two inputs of a window row; 256 KiB of output stays in cache.
@@ -112,7 +112,7 @@ def _mean(block: Array, window: Shape, out: Array) -> None:
         total = np.zeros(out.shape, f"{kind}8")
         for view in _windows(block, window):
             total += view
-        out[...] = _divide(total, n)
+        out[...] = divided(total, n)
 
 
 def _is_pairs(block: Array, window: Shape) -> bool:
@@ -173,10 +173,10 @@ def _mean_wide(block: Array, window: Shape, out: Array) -> None:
         high += view >> 32
         low += view & 0xFFFFFFFF
     quotient, rest = np.divmod(high, n)
-    out[...] = (quotient << 32) + _divide((rest << 32) + low, n)
+    out[...] = (quotient << 32) + divided((rest << 32) + low, n)
 
 
-def _divide(total: Array, n: int) -> Array:
+def divided(total: Array, n: int) -> Array:
     """Return ``total / n`` rounded half to even, in integers."""
     quotient, rest = np.divmod(total, n)
     rest *= 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from typing import Any, SupportsIndex
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Reader
 from bigimg.types import Array, DType, Region, Shape
+
+COMPUTED: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""Array-likes that compute any region of themselves, by the name of the dask array over them, as long as a graph
+holds them: who wants pixels of such an array need not go through dask."""
 
 
 def real_dtype(spec: ImageSpec) -> DType:
@@ -52,7 +57,7 @@ class LazyPixels:
 
     def __getitem__(self, key: Any) -> Array:
         """Return what ``key`` selects: integers, and slices with any step, as numpy counts them."""
-        region, index, shape = _resolve(key, self.shape)
+        region, index, shape = resolve(key, self.shape)
         if 0 in shape:
             return np.empty(shape, self.dtype)
         stored = self.reader.read(region)[index]
@@ -64,7 +69,7 @@ class LazyPixels:
         )
 
 
-def _resolve(key: Any, shape: Shape) -> tuple[Region, tuple[int | slice, ...], Shape]:
+def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[int | slice, ...], Shape]:
     """Return the region that covers ``key``, how to cut it out of that, and the shape of the outcome."""
     items = key if isinstance(key, tuple) else (key,)
     if any(item is Ellipsis for item in items):
@@ -72,14 +77,14 @@ def _resolve(key: Any, shape: Shape) -> tuple[Region, tuple[int | slice, ...], S
         rest = (slice(None),) * (len(shape) - len(items) + 1)
         items = items[:at] + rest + items[at + 1 :]
     items += (slice(None),) * (len(shape) - len(items))
-    cuts = [_resolve_axis(item, size) for item, size in zip(items, shape, strict=True)]
+    cuts = [resolve_axis(item, size) for item, size in zip(items, shape, strict=True)]
     return tuple(c[0] for c in cuts), tuple(c[1] for c in cuts), tuple(c[2] for c in cuts if c[2] is not None)
 
 
-def _resolve_axis(item: slice | SupportsIndex, size: int) -> tuple[slice, int | slice, int | None]:
+def resolve_axis(item: slice | SupportsIndex, size: int) -> tuple[slice, int | slice, int | None]:
     """Return the covering slice, the index within it, and the length (None for an integer).
 
-    >>> _resolve_axis(slice(8, 1, -3), 10), _resolve_axis(-1, 10)
+    >>> resolve_axis(slice(8, 1, -3), 10), resolve_axis(-1, 10)
     ((slice(2, 9, None), slice(None, None, -3), 3), (slice(9, 10, None), 0, None))
     """
     if isinstance(item, slice):

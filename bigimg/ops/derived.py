@@ -1,0 +1,277 @@
+"""Images made from others region by region, lazily: what every operation that changes shape or grid is built on.
+
+An operation says which region of its source a region of its result is made of, and makes it. Of an image as it
+was opened, or one derived from it, the result reads straight from the reader: building it costs the same for any
+number of chunks, the blocks suit the result, and one block holds one region of the source. Of any other dask
+array the result is a layer of its graph that writes down its tasks only when they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.axes import ORDER
+from bigimg.geometry.region import full, pieces, shape_of, shift
+from bigimg.opening import Memory, Source
+from bigimg.opening import open as open_image
+from bigimg.ops.gathering import gathered
+from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.lazy import COMPUTED, LazyPixels, explicit, resolve
+from bigimg.types import Array, DType, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+PIECE_BYTES = 8 << 20
+"""Source pixels behind a block at most, unless one chunk has more: sums beside them take as much again, and
+larger blocks are no faster."""
+
+
+class Operation(Protocol):
+    """From regions of a result to those of its source, and from these pixels to those; can be pickled."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the result."""
+
+    @property
+    def dtype(self) -> DType:
+        """Of the result."""
+
+    def source(self, region: Region) -> Region:
+        """Return the region that ``region`` of the result is made of."""
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return ``region`` of the result from ``block``, the pixels of ``source``; ``block`` may be a view."""
+
+
+class Derived:
+    """The result of an operation as an array: shape, dtype, and ``[...]`` that computes that region and no more."""
+
+    def __init__(self, pixels: Any, operation: Operation, piece: Shape) -> None:
+        self.pixels = pixels
+        self.operation = operation
+        self.shape = operation.shape
+        self.ndim = len(operation.shape)
+        self.dtype = np.dtype(operation.dtype)
+        self.piece = piece
+        """Of the result, made at once."""
+
+    @property
+    def chunks(self) -> Shape:
+        """What is had at once."""
+        return self.piece
+
+    @property
+    def read_bytes(self) -> int:
+        """Memory one call uses beside its result: a region of the source, and as much again for sums."""
+        source = shape_of(self.operation.source(full(tuple(map(min, self.piece, self.shape)))))
+        return 3 * math.prod(source) * np.dtype(self.pixels.dtype).itemsize + read_bytes(self.pixels)
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Memory that is held as long as this is open."""
+        return fixed_bytes(self.pixels)
+
+    def __getitem__(self, key: Any) -> Array:
+        """Return what ``key`` selects: integers, and slices with any step, as numpy counts them."""
+        region, index, shape = resolve(key, self.shape)
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        if all(n <= m for n, m in zip(shape_of(region), self.piece, strict=True)):
+            return self._made(region)[index]
+        out = np.empty(shape_of(region), self.dtype)
+        origin = tuple(s.start for s in region)
+        for _, part in pieces(region, self.piece):
+            out[shift(part, origin)] = self._made(part)
+        return out[index]
+
+    def _made(self, region: Region) -> Array:
+        source = self.operation.source(region)
+        return self.operation.make(self.pixels[source], source, region)
+
+
+def read_bytes(pixels: Any) -> int:
+    """Return the memory that one read of ``pixels`` uses beside its result."""
+    return int(pixels.reader.access.read_bytes if isinstance(pixels, LazyPixels) else pixels.read_bytes)
+
+
+def fixed_bytes(pixels: Any) -> int:
+    """Return the memory that ``pixels`` hold while open."""
+    return int(pixels.reader.access.fixed_bytes if isinstance(pixels, LazyPixels) else pixels.fixed_bytes)
+
+
+def image(
+    img: Source, *, level: int = 0, memory: Memory = None, series: int | str | None = None
+) -> xarray.DataArray:
+    """Return ``img`` as a labelled array; one that is labelled may lack y or x, as a coronal plane does.
+
+    Raises
+    ------
+    UsageError
+        A dim is not one of t c z y x, or there is no such level.
+    """
+    from xarray import DataArray
+
+    if not isinstance(img, DataArray):
+        return open_image(img, level=level, memory=memory, series=series)
+    if level:
+        raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
+    if foreign := [str(name) for name in img.dims if name not in tuple(ORDER)]:
+        raise UsageError(f"dim {foreign[0]!r} is not one of t c z y x; rename it, as in img.rename(...)")
+    return img.transpose(*sorted(map(str, img.dims), key=ORDER.index))
+
+
+def pixels_of(img: xarray.DataArray) -> Any:
+    """Return an array-like that ``img`` reads from, region by region in any order; None when there is none.
+
+    Notes
+    -----
+    Of a source that is read in one order alone there is none: its blocks wait for one another in dask's graph.
+    """
+    if img.chunks is None:
+        return LazyPixels(_Plain(img), raw=True)
+    found: Any = opened_pixels(img)
+    if found is not None:
+        return found if found.reader.access.kind == "random" else None
+    return COMPUTED.get(img.data.name)
+
+
+class _Plain:
+    """Pixels in memory, or of another lazy backend of xarray, as a reader without meaning."""
+
+    def __init__(self, img: xarray.DataArray) -> None:
+        from bigimg.reader import Access
+
+        self.variable = img.variable  # .data would load, and keep, what is still lazy
+        self.spec = _Bare(img.shape, img.dtype)
+        self.access = Access("random", "array in memory", tuple(map(str, img.dims)))
+        self.source = "array"
+
+    def read(self, region: Region) -> Array:
+        return np.asarray(self.variable[region].values)
+
+
+class _Bare:
+    """Shape and type, where nothing else is asked for."""
+
+    scaling = None
+
+    def __init__(self, shape: Shape, dtype: DType) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.chunks = (1,) * len(shape)
+
+
+def source_block(img: xarray.DataArray) -> tuple[Shape, Shape]:
+    """Return how many pixels of ``img`` may be behind a block of the result, and what is decoded at once."""
+    pixels, most = pixels_of(img), PIECE_BYTES // img.dtype.itemsize
+    if img.chunks is None:
+        chunk: Shape = (1,) * img.ndim
+    elif isinstance(pixels, LazyPixels):
+        chunk = pixels.reader.spec.chunks
+        most = min(most, math.prod(max(sizes) for sizes in img.chunks))
+    elif pixels is not None:
+        chunk = pixels.chunks
+    else:
+        chunk = tuple(max(sizes) for sizes in img.chunks)
+    chunk = tuple(map(min, chunk, img.shape))
+    return grown(chunk, img.shape, most, img.dims), chunk
+
+
+def grown(chunk: Shape, shape: Shape, most: int, dims: Any) -> Shape:
+    """Return ``chunk`` doubled along its shortest side of space until ``most`` pixels; cut where it has more."""
+    block = list(chunk)
+    for i in range(len(block)):
+        if (count := math.prod(block)) > most:
+            block[i] = max(1, block[i] * most // count)
+    space = [i for i, name in enumerate(dims) if name in ("z", "y", "x")]
+    while longer := [i for i in space if block[i] < shape[i] and 2 * math.prod(block) <= most]:
+        side = min(longer, key=block.__getitem__)
+        block[side] = min(2 * block[side], shape[side])
+    return tuple(block)
+
+
+def derive(
+    img: xarray.DataArray,
+    operation: Operation,
+    block: Shape | tuple[Shape, ...],
+    like: xarray.DataArray,
+) -> xarray.DataArray:
+    """Return ``like``, which has the right labels, with the lazy pixels of ``operation`` on ``img``.
+
+    Parameters
+    ----------
+    img : DataArray
+        The source.
+    operation : Operation
+    block : tuple of int, or of tuples
+        Pixels of a dask block of the result, or of all of them along each axis.
+    like : DataArray
+        Dims, coordinates, name and attrs of the result, over any pixels.
+    """
+    from xarray import DataArray
+
+    pixels = pixels_of(img)
+    regular = all(isinstance(n, int) for n in block)
+    chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
+    if pixels is None:
+        data = gathered(img.data, operation, chunks)
+    else:
+        import dask.array
+
+        called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, chunks)}"
+        derived = Derived(pixels, operation, tuple(map(max, chunks)))
+        data = dask.array.from_array(
+            derived, chunks, name=called, asarray=False, fancy=False,
+            meta=np.empty((0,) * derived.ndim, derived.dtype),
+        )  # fmt: skip
+        COMPUTED[called] = derived
+    return DataArray(data, like.coords, like.dims, like.name, like.attrs)
+
+
+def _token(img: xarray.DataArray, operation: Operation, chunks: Any) -> str:
+    """Return the same text for the same pixels, where the source has a name that says so."""
+    if img.chunks is None:
+        return uuid.uuid4().hex
+    return hashlib.sha256(pickle.dumps((img.data.name, operation, chunks))).hexdigest()[:32]
+
+
+def placeholder(
+    img: xarray.DataArray,
+    shape: Mapping[str, int] | None = None,
+    coordinate: Callable[[str, xarray.DataArray], Any] | None = None,
+    dtype: DType | None = None,
+) -> xarray.DataArray:
+    """Return the labels of ``img`` over no pixels, with other coordinates along the axes in ``shape``.
+
+    Parameters
+    ----------
+    shape : mapping, optional
+        New sizes by axis.
+    coordinate : callable, optional
+        From the name and the present coordinate of such an axis to the new one, a Variable.
+    dtype : dtype, optional
+        Of the result.
+    """
+    from xarray import DataArray
+
+    coords: dict[Any, Any] = {}
+    shape = shape or {}
+    for name, coord in img.coords.items():
+        if coordinate is not None and name in shape:
+            coords[name] = coordinate(str(name), coord)
+        elif not set(coord.dims) & set(shape):  # what else lies along a changed axis fits it no more
+            coords[name] = coord.variable
+    sizes = tuple(shape.get(str(name), n) for name, n in img.sizes.items())
+    return DataArray(
+        np.broadcast_to(np.zeros((), dtype or img.dtype), sizes), coords, img.dims, img.name, img.attrs
+    )

@@ -1,0 +1,297 @@
+"""Whole factors: each window of pixels becomes one, to the numbers that a pyramid's levels have, lazily."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.chunks import default_chunks
+from bigimg.geometry.levels import CENTERED, plan_levels
+from bigimg.omezarr.open import StoreReader
+from bigimg.opening import Memory, Source, at_level, image_of
+from bigimg.opening import open as open_image
+from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.pyramid.resampling import Smooth, Weights, needed, resample
+from bigimg.pyramid.windows import reduce_windows
+from bigimg.readers import coordinates
+from bigimg.readers.labelled import opened_pixels
+from bigimg.types import Array, DType, Method, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+type Factor = int | Mapping[str, int]
+METHODS: tuple[Method, ...] = get_args(Method.__value__)
+REPEATS: frozenset[Method] = frozenset({"nearest", "min", "max"})
+"""Methods where levels made from levels have the numbers of one made at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Each window of ``step`` pixels becomes one (:class:`bigimg.ops.derived.Operation`)."""
+
+    size: Shape
+    """Of the source."""
+    dtype: DType
+    step: Shape
+    method: Method
+
+    @property
+    def shape(self) -> Shape:
+        """By ceil: the windows at the far edges have the pixels that are there."""
+        return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
+
+    @property
+    def _weights(self) -> list[Weights | None]:
+        return [Smooth(n, f) if f > 1 else None for n, f in zip(self.size, self.step, strict=True)]
+
+    def source(self, region: Region) -> Region:
+        """Return the windows of ``region``; a Gaussian reaches a window further."""
+        if self.method == "gaussian":
+            return needed(self._weights, region)
+        return tuple(
+            slice(s.start * f, min(s.stop * f, n))
+            for s, f, n in zip(region, self.step, self.size, strict=True)
+        )
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the reduced windows."""
+        if self.method == "gaussian":
+            return resample(block, self._weights, source, region)
+        return reduce_windows(block, self.step, self.method)
+
+
+def downsample(
+    img: Source,
+    factor: Factor | None = None,
+    *,
+    to_spacing: float | Mapping[str, float] | None = None,
+    method: Method | None = None,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> xarray.DataArray:
+    """Return ``img`` with each window of ``factor`` pixels made into one; lazy.
+
+    Of a pyramid it is made from full resolution, in one step: the mean of 4 x 4 pixels, where level 2 of a store
+    is the mean of means that were rounded. A stored level is read instead only where it holds the same
+    numbers: one halving by the same method, or any of them for ``nearest``, ``min`` and ``max``.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    factor : int or mapping
+        Pixels of a window along each axis of space, or by the name of the axis (t too).
+    to_spacing : float or mapping, optional
+        Instead of a factor: the spacing wanted, in the unit of the axis. The nearest whole factor is taken; the
+        coordinates say what came out.
+    method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
+        ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
+        to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
+        several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4.
+    level : int
+        Of a pyramid: begin with this one.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Returns
+    -------
+    DataArray with the dims and the dtype of ``img``
+        Its coordinates are the middles of the windows; the first pixels for ``nearest``.
+
+    Raises
+    ------
+    UsageError
+        A factor is below 1 or beyond the image, or an axis or method is unknown.
+    """
+    import xarray
+
+    if isinstance(img, xarray.DataTree):
+        img, level = image_of(img, level), 0
+    found = image(img, level=level, memory=memory, series=series)
+    how = method_for(found, method)
+    step = _step(found, factor, to_spacing)
+    start, done = _stored(found, step, how, memory)
+    return windowed(start, tuple(f // d for f, d in zip(step, done, strict=True)), how)
+
+
+def method_for(img: xarray.DataArray, method: Method | None) -> Method:
+    """Return ``method``, or what suits the kind of image.
+
+    Raises
+    ------
+    UsageError
+        It is unknown, or makes ids from ids.
+    """
+    kind = _kind(img)
+    if method is None:
+        return "mean" if kind == "image" and img.dtype != bool else "mode"
+    if method not in METHODS:
+        raise UsageError(f"method {method!r}: give one of {', '.join(METHODS)}")
+    if kind == "labels" and method in ("mean", "gaussian"):
+        raise UsageError(f"method {method!r} of labels would make ids that are none; use mode or nearest")
+    return method
+
+
+def _kind(img: xarray.DataArray) -> str:
+    return str(img.attrs.get("kind", "mask" if img.dtype == bool else "image"))
+
+
+def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataArray:
+    """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
+    if max(step) == 1:
+        return img
+    operation = Windows(img.shape, img.dtype, step, method)
+    along = dict(zip(map(str, img.dims), step, strict=True))
+    changed = {name: -(-img.sizes[name] // f) for name, f in along.items() if f > 1}
+    centred = method in CENTERED
+
+    def moved(name: str, coord: xarray.DataArray) -> Any:
+        return _coarser(coord, img.sizes[name], along[name], centred=centred)
+
+    block, chunk = source_block(img)
+    return derive(img, operation, window_block(block, chunk, step), placeholder(img, changed, moved))
+
+
+def _coarser(coord: xarray.DataArray, size: int, f: int, *, centred: bool) -> Any:
+    """Return the coordinate of windows of ``f`` pixels: where their middles are, or their first pixels."""
+    from xarray import Variable
+
+    values, attrs = coord.values, dict(coord.attrs)
+    if values.dtype.kind not in "iuf":
+        return Variable(coord.dims, values[::f], attrs)
+    step = float(values[-1] - values[0]) / (size - 1) if size > 1 else float(attrs.get("spacing", 1.0))
+    first = values[::f].astype(np.float64)
+    if "spacing" in attrs:
+        attrs["spacing"] = step * f
+    # Also the last window, which may have fewer pixels, keeps its place in the grid: as levels of a store do.
+    return Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
+
+
+def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:
+    """Return pixels of a block of the result: whole windows of whole chunks where that fits ``block``.
+
+    >>> window_block((2048, 2048), (512, 512), (3, 4)), window_block((512, 512), (512, 512), (3, 4))
+    ((512, 512), (170, 128))
+    """
+    found = []
+    for most, unit, f in zip(block, chunk, step, strict=True):
+        whole = math.lcm(unit, f)
+        found.append(most // whole * whole // f if whole <= most else max(1, most // f))
+    return tuple(found)
+
+
+def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shape:
+    """Return the factor of each axis."""
+    if (factor is None) == (to_spacing is None):
+        raise UsageError("downsample: give factor or to_spacing, one of them")
+    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
+    asked: Any = factor if to_spacing is None else to_spacing
+    given: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(space, asked)
+    for name, number in given.items():
+        if name not in img.dims or name == "c":
+            names = " ".join(str(n) for n in img.dims if n != "c")
+            raise UsageError(f"downsample along {name!r}: the axes are {names}; give one of them")
+        if to_spacing is not None:
+            given[name] = _factor(img, name, number)
+        elif number != int(number) or number < 1:
+            raise UsageError(f"factor {number} along {name}: give a whole number from 1 to {img.sizes[name]}")
+        elif number > img.sizes[name] and isinstance(asked, Mapping):
+            raise UsageError(
+                f"factor {number} along {name} of {img.sizes[name]} pixels: give 1 to {img.sizes[name]}"
+            )
+    if factor is not None and not isinstance(factor, Mapping):
+        longest = max((img.sizes[name] for name in space), default=1)
+        if factor > longest:
+            raise UsageError(f"factor {factor} of an image of {longest} pixels at most: give 1 to {longest}")
+    return tuple(int(given.get(str(name), 1)) for name in img.dims)
+
+
+def _factor(img: xarray.DataArray, name: str, wanted: float) -> int:
+    have = abs(coordinates.spacing(img, name))
+    if not wanted > 0 or not math.isfinite(wanted):
+        raise UsageError(f"to_spacing {wanted} along {name}: give a length, at least {have:g}")
+    return min(max(1, round(wanted / have)), img.sizes[name])
+
+
+def _stored(
+    img: xarray.DataArray, step: Shape, method: Method, memory: Memory
+) -> tuple[xarray.DataArray, Shape]:
+    """Return the coarsest stored level with the numbers that ``step`` asks for on the way, and its factors."""
+    ones = (1,) * img.ndim
+    pixels = opened_pixels(img)
+    reader = None if pixels is None else pixels.reader
+    if pixels is None or pixels.scaling is not None or not isinstance(reader, StoreReader):
+        return img, ones  # slope and intercept: means of real values are not those of rounded ones
+    own = reader.store.image.own
+    if own is None or own.manifest is None or own.method != method:
+        return img, ones  # what others wrote need not be what they say
+    best, factors = img, ones
+    for number in range(reader.level + 1, len(reader.store.levels)):
+        done = _factors(reader, number)
+        if done is None or any(f % d for f, d in zip(step, done, strict=True)):
+            continue
+        if method in REPEATS or (done == step and number == reader.level + 1):
+            best, factors = open_image(at_level(reader, number), memory=memory), done
+    if best is img:
+        return img, ones
+    # Pixels from the level, labels from the image, which may have been given others since.
+    same = windowed(img, factors, method)
+    return same.copy(data=best.data), factors
+
+
+def _factors(reader: StoreReader, number: int) -> Shape | None:
+    """Return the pixels of the level of ``reader`` that a pixel of level ``number`` stands for."""
+    fine, coarse = reader.store.levels[reader.level], reader.store.levels[number]
+    found = tuple(round(b / a) for a, b in zip(fine.spacing, coarse.spacing, strict=True))
+    fits = all(f >= 1 and -(-n // f) == m for n, m, f in zip(fine.shape, coarse.shape, found, strict=True))
+    return found if fits else None
+
+
+def build_pyramid(
+    img: Source, *, levels: int | None = None, method: Method | None = None, memory: Memory = None
+) -> xarray.DataTree:
+    """Return levels of any image, as :func:`bigimg.convert` would store them; lazy, nothing is written.
+
+    Each level is made from the one below, rounded as it would be stored. An axis is halved while its spacing is
+    under twice the smallest, until the image fits a chunk.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    levels : int, optional
+        How many, full resolution included.
+    method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
+        As in :func:`downsample`.
+    memory :
+        As in :func:`bigimg.open`.
+
+    Returns
+    -------
+    DataTree with ``scale0`` to ``scaleN``, each with the variable ``image``
+
+    Raises
+    ------
+    UsageError
+        ``levels`` is below 1, or the method is unknown.
+    """
+    import xarray
+
+    if levels is not None and levels < 1:
+        raise UsageError(f"levels={levels}: give at least 1, the full resolution")
+    if isinstance(img, xarray.DataTree):
+        img = image_of(img, 0)
+    found = image(img, memory=memory)
+    how = method_for(found, method)
+    axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]
+    planned = plan_levels(axes, default_chunks(axes), method=how, count=levels)
+    nodes = {"/": xarray.Dataset(attrs={"source": found.attrs.get("source", "array"), "kind": _kind(found)})}
+    for level in planned:
+        found = windowed(found, level.step, how)
+        nodes[f"scale{level.index}"] = found.to_dataset(name="image")
+    return xarray.DataTree.from_dict(nodes)

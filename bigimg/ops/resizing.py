@@ -1,0 +1,202 @@
+"""Any smaller shape: each pixel of the result is the mean of just what it covers, parts of pixels included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.opening import Memory, Source, at_level, image_of, open_source
+from bigimg.opening import open as open_image
+from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.pyramid.resampling import Area, Weights, needed, resample
+from bigimg.types import Array, DType, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+type Target = Sequence[int] | Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Each pixel is the mean of what it covers (:class:`bigimg.ops.derived.Operation`)."""
+
+    size: Shape
+    dtype: DType
+    shape: Shape
+
+    @property
+    def _weights(self) -> list[Weights | None]:
+        return [Area(n, m) if n != m else None for n, m in zip(self.size, self.shape, strict=True)]
+
+    def source(self, region: Region) -> Region:
+        """Return all pixels that ``region`` covers, also in part."""
+        return needed(self._weights, region)
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the means."""
+        return resample(block, self._weights, source, region)
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Each pixel is the one that its middle lies in (:class:`bigimg.ops.derived.Operation`)."""
+
+    size: Shape
+    dtype: DType
+    shape: Shape
+
+    def source(self, region: Region) -> Region:
+        """Return from the first to the last pixel that is taken."""
+        ends = [self._places(region, axis)[[0, -1]] for axis in range(len(region))]
+        return tuple(slice(int(first), int(last) + 1) for first, last in ends)
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the pixels."""
+        index = [self._places(region, axis) - source[axis].start for axis in range(block.ndim)]
+        return block[np.ix_(*index)]
+
+    def _places(self, region: Region, axis: int) -> Array:
+        middles = 2 * np.arange(region[axis].start, region[axis].stop) + 1
+        places: Array = middles * self.size[axis] // (2 * self.shape[axis])
+        return places
+
+
+def resize(
+    img: Source,
+    shape: Target,
+    *,
+    method: Literal["mean", "nearest"] | None = None,
+    level: int | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> xarray.DataArray:
+    """Return ``img`` in any smaller shape, without aliasing; lazy.
+
+    Of a pyramid the smallest level of at least this shape is the beginning, so little is read; ``level=0`` takes
+    full resolution, and the exact mean of what each pixel covers.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    shape : sequence or mapping of int
+        Pixels of the last axes of space, in the order of the image: ``(h, w)``, where Pillow has (w, h); or by name.
+    method : {"mean", "nearest"}, optional
+        ``nearest`` for labels, ``mean`` otherwise; integers are rounded half to even, masks are true from one half.
+    level : int, optional
+        Of a pyramid: begin with this one.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Returns
+    -------
+    DataArray with the dims and the dtype of ``img``
+        The field of view stays; the coordinates are those of the new pixels.
+
+    Raises
+    ------
+    UsageError
+        A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
+    """
+    found = _level_for(img, shape, level, memory, series)
+    how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
+    if how not in ("mean", "nearest"):
+        raise UsageError(f"method {method!r}: give mean or nearest")
+    if how == "mean" and found.attrs.get("kind") == "labels":
+        raise UsageError("method 'mean' of labels would make ids that are none; use nearest")
+    target = sides(found, shape)
+    if all(found.sizes[name] == n for name, n in target.items()):
+        return found
+    return resized(found, target, Areas if how == "mean" else Nearest)
+
+
+def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
+    """Return the new size of each axis in ``shape``.
+
+    Raises
+    ------
+    UsageError
+        An axis is not there, or a side is below 1 or longer than that of the image.
+    """
+    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
+    if isinstance(shape, Mapping):
+        given = dict(shape)
+    elif not 1 <= len(shape) <= len(space):
+        raise UsageError(
+            f"shape {tuple(shape)} of an image with axes {' '.join(space)}: give one number each"
+        )
+    else:
+        given = dict(zip(space[-len(shape) :], shape, strict=True))
+    for name, n in given.items():
+        if name not in space:
+            raise UsageError(f"resize along {name!r}: the axes are {' '.join(space)}; give one of them")
+        if n != int(n) or not 1 <= n <= img.sizes[name]:
+            raise UsageError(
+                f"{n} pixels along {name}: give 1 to {img.sizes[name]}; to make pixels up is for img.interp"
+            )
+    return {name: int(n) for name, n in given.items()}
+
+
+def resized(
+    img: xarray.DataArray, target: Mapping[str, int], kind: type[Areas | Nearest]
+) -> xarray.DataArray:
+    """Return ``img`` with other sizes along some axes."""
+    sizes = tuple(target.get(str(name), n) for name, n in img.sizes.items())
+    operation = kind(img.shape, img.dtype, sizes)
+    changed = {name: n for name, n in target.items() if n != img.sizes[name]}
+    block, _ = source_block(img)
+    ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
+    step = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))
+
+    def moved(name: str, coord: xarray.DataArray) -> Any:
+        return _stretched(coord, img.sizes[name], target[name])
+
+    return derive(img, operation, step, placeholder(img, changed, moved))
+
+
+def _stretched(coord: xarray.DataArray, size: int, target: int) -> Any:
+    """Return the coordinate of ``target`` pixels over the length of ``size``."""
+    from xarray import Variable
+
+    values, attrs, ratio = coord.values.astype(np.float64), dict(coord.attrs), size / target
+    step = float(values[-1] - values[0]) / (size - 1) if size > 1 else float(attrs.get("spacing", 1.0))
+    if "spacing" in attrs:
+        attrs["spacing"] = step * ratio
+    return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)
+
+
+def _level_for(
+    img: Source, shape: Target, level: int | None, memory: Memory, series: int | str | None
+) -> xarray.DataArray:
+    """Return the level asked for, or the smallest that has at least the pixels of ``shape``."""
+    import xarray
+
+    if isinstance(img, xarray.DataTree):
+        count = sum(name.startswith("scale") for name in img.children)
+        if level is not None:
+            return image_of(img, level)
+        levels = [image_of(img, number) for number in range(count)]
+        return next(
+            coarse
+            for coarse in reversed(levels)
+            if coarse is levels[0] or _suffices(coarse, levels[0], shape)
+        )
+    if isinstance(img, xarray.DataArray) or level is not None:
+        return image(img, level=level or 0, memory=memory, series=series)
+    reader = open_source(img, series=series)
+    base = open_image(reader, memory=memory)
+    if isinstance(reader, StoreReader):
+        for number in range(len(reader.store.levels) - 1, reader.level, -1):
+            coarse = open_image(at_level(reader, number), memory=memory)
+            if _suffices(coarse, base, shape):
+                return coarse
+    return base
+
+
+def _suffices(coarse: xarray.DataArray, base: xarray.DataArray, shape: Target) -> bool:
+    return all(coarse.sizes[name] >= n for name, n in sides(base, shape).items())

@@ -1,0 +1,171 @@
+"""Values made from values, pixel by pixel: grey from colour, another range, any function; geometry stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Memory, Source
+from bigimg.ops.derived import derive, placeholder, source_block
+from bigimg.ops.slices import opened
+from bigimg.pyramid.kernels import divided
+from bigimg.readers import coordinates
+from bigimg.types import Array, DType, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+LUMA = (2125, 7154, 721)
+"""Parts of 10 000 of R, G and B: Rec. 709, as in ``skimage.color.rgb2gray``."""
+OF_VALUES = ("window", "scaling")
+"""Attrs that speak of values, and mean nothing once these are others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """A weighted mean of some channels (:class:`bigimg.ops.derived.Operation`)."""
+
+    shape: Shape
+    dtype: DType
+    axis: int
+    channels: tuple[int, ...]
+    weights: tuple[int, ...]
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` of the channels from the first to the last."""
+        span = slice(min(self.channels), max(self.channels) + 1)
+        return (*region[: self.axis], span, *region[self.axis :])
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the means, of integers exact and rounded half to even when the result is of integers."""
+        lines = np.moveaxis(block, self.axis, 0)
+        exact = block.dtype.kind in "bui" and block.dtype.itemsize <= 4
+        total = np.zeros(lines.shape[1:], np.int64 if exact else np.float64)
+        for channel, weight in zip(self.channels, self.weights, strict=True):
+            total += lines[channel - source[self.axis].start].astype(total.dtype) * weight
+        if self.dtype.kind == "b":
+            return 2 * total >= sum(self.weights)
+        if exact and self.dtype.kind in "ui":
+            return divided(total, sum(self.weights)).astype(self.dtype)
+        mean = total / sum(self.weights)
+        return (np.rint(mean) if self.dtype.kind in "ui" else mean).astype(self.dtype)
+
+
+def gray(
+    img: Source,
+    *,
+    method: Literal["luma", "mean"] = "luma",
+    dtype: Any = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return colour as grey, without the axis c; lazy.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    method : {"luma", "mean"}
+        ``luma`` is 0.2125 R + 0.7154 G + 0.0721 B (Rec. 709, as in scikit-image); ``mean`` the plain mean of all
+        channels, of any names. An alpha channel does not count.
+    dtype : dtype, optional
+        That of the image by default, rounded half to even; ``float`` keeps the fractions, in the image's own range.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        There are no such channels, or the method is unknown.
+    """
+    found = opened(img, level, memory)
+    if method not in ("luma", "mean"):
+        raise UsageError(f"method {method!r}: give luma or mean")
+    if "c" not in found.dims:
+        raise UsageError(f"gray: the image has no channels; its axes are {' '.join(map(str, found.dims))}")
+    names = [channel.name for channel in coordinates.channels_of(found)]
+    if method == "luma" and not {"R", "G", "B"} <= set(names):
+        said = ", ".join(names) or f"{found.sizes['c']} without names"
+        raise UsageError(f"gray: the channels are {said}, not R G B; name them, or use method='mean'")
+    chosen = [*"RGB"] if method == "luma" else [name for name in names if name != "A"]
+    channels = tuple(names.index(name) for name in chosen) if names else tuple(range(found.sizes["c"]))
+    weights = LUMA if method == "luma" else (1,) * len(channels)
+    kind = found.dtype if dtype is None else np.dtype(dtype)
+    axis = found.dims.index("c")
+    like = placeholder(found, dtype=kind).isel(c=0, drop=True)
+    operation = Grey(like.shape, kind, axis, channels, weights)
+    block, _ = source_block(found)
+    return derive(found, operation, (*block[:axis], *block[axis + 1 :]), like)
+
+
+def map(
+    img: Source,
+    func: Callable[[Array], Any],
+    *,
+    dtype: Any = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return ``func`` of the pixels, block by block; lazy. Geometry, channels and metadata stay.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    func : callable
+        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any order, and of
+        any size. ``np.sqrt``, or a function of your own.
+    dtype : dtype, optional
+        Of the result; asked of ``func`` with one pixel otherwise.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        ``func`` gives another shape.
+    """
+    found = opened(img, level, memory)
+    if dtype is None:
+        with np.errstate(all="ignore"):
+            probe = np.asarray(func(np.ones((1,) * found.ndim, found.dtype)))
+        _check(probe, (1,) * found.ndim)
+        dtype = probe.dtype
+    return _mapped(found, _Checked(func), np.dtype(dtype))
+
+
+class _Checked:
+    """Calls a function and sees to it that the shape stays."""
+
+    def __init__(self, func: Callable[[Array], Any]) -> None:
+        self.func = func
+
+    def __call__(self, block: Array) -> Array:
+        made = np.asarray(self.func(block))
+        _check(made, block.shape)
+        return made
+
+
+def _check(made: Array, shape: Shape) -> None:
+    if made.shape != shape:
+        raise UsageError(
+            f"map: func made {made.shape} from {shape}; it must keep the shape (see map_patches)"
+        )
+
+
+def _mapped(img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *extra: Any) -> xarray.DataArray:
+    """Return ``func(block, *extra)`` with the labels of ``img``."""
+    import dask.array as da
+    from xarray import DataArray
+
+    data = img.data if img.chunks is not None else img.chunk().data
+    meta = np.empty((0,) * img.ndim, dtype)
+    made = da.map_blocks(func, data, *extra, dtype=dtype, meta=meta)
+    attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
+    if dtype.kind == "b":
+        attrs["kind"] = "mask"
+    elif attrs.get("kind") == "mask":
+        attrs["kind"] = "image"
+    return DataArray(made, img.coords, img.dims, img.name, attrs)

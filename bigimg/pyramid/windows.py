@@ -1,0 +1,92 @@
+"""Windows of any size made into one pixel each; those of two pixels a side are left to :mod:`.kernels`.
+
+The kernels look at every pixel of a window apart, which is fastest for four or eight of them. Here sums and
+extremes go one axis after the other, so 16 x 16 pixels cost 32 additions of whole rows, not 256.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bigimg.pyramid.kernels import divided, downsample, parts, slabs
+from bigimg.types import Array, DType, Method, Region, Shape
+
+
+def reduce_windows(block: Array, step: Shape, method: Method) -> Array:
+    """Return ``block`` with each window of ``step`` pixels made into one, shape by ceil, same dtype.
+
+    Parameters
+    ----------
+    block : ndarray
+        Begins on a window; ends on one or at the edge of the image.
+    step : tuple of int
+        Pixels of a window along each axis, any number.
+    method : {"mean", "mode", "nearest", "min", "max"}
+        As in :func:`bigimg.pyramid.kernels.downsample`, and to the same numbers.
+    """
+    if max(step) <= 2 or method == "nearest":
+        return downsample(block, step, method)
+    out = np.empty(tuple(-(-n // f) for n, f in zip(block.shape, step, strict=True)), block.dtype)
+    for source, target, window in parts(block.shape, step):
+        for rows_in, rows_out in slabs(source, target, window, block.dtype.itemsize):
+            _reduce(block[rows_in], window, method, out[rows_out])
+    return out
+
+
+def _reduce(block: Array, window: Shape, method: Method, out: Array) -> None:
+    kind, count = block.dtype.kind, math.prod(window)
+    if method in ("min", "max"):
+        out[...] = _along_axes(np.minimum if method == "min" else np.maximum, block, window, block.dtype)
+    elif kind == "b":
+        out[...] = 2 * _along_axes(np.add, block, window, np.dtype(np.int64)) >= count
+    elif method == "mode":
+        out[...] = _modes(block, window)
+    elif kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as it should be
+            out[...] = _along_axes(np.add, block, window, np.dtype(np.float64)) / count
+    elif block.dtype.itemsize == 8:
+        out[...] = _mean_wide(block, window)
+    else:
+        wide = count << 8 * block.dtype.itemsize >= 1 << 32
+        sums = _along_axes(np.add, block, window, np.dtype(f"{kind}{8 if wide else 4}"))
+        out[...] = divided(sums.astype(f"{kind}8", copy=False), count)
+
+
+def _along_axes(ufunc: np.ufunc, block: Array, window: Shape, dtype: DType) -> Array:
+    """Return ``ufunc`` over the windows, one axis after the other, the slowest first."""
+    for axis, size in enumerate(window):
+        if size == 1:
+            continue
+        rows: list[Region] = [(*(slice(None),) * axis, slice(k, None, size)) for k in range(size)]
+        total = block[rows[0]].astype(dtype)
+        for row in rows[1:]:
+            ufunc(total, block[row], out=total, casting="unsafe")
+        block = total
+    return block.astype(dtype, copy=False)
+
+
+def _mean_wide(block: Array, window: Shape) -> Array:
+    """Return means of 64-bit integers by sums of their halves, so that nothing overflows."""
+    count = math.prod(window)
+    high = _along_axes(np.add, block >> 32, window, block.dtype)
+    low = _along_axes(np.add, block & 0xFFFFFFFF, window, block.dtype)
+    quotient, rest = np.divmod(high, count)
+    mean: Array = (quotient << 32) + divided((rest << 32) + low, count)
+    return mean
+
+
+def _modes(block: Array, window: Shape) -> Array:
+    """Return the commonest value of each window, of several the smallest: the longest run of the sorted window."""
+    split = [k for n, f in zip(block.shape, window, strict=True) for k in (n // f, f)]
+    inner = range(1, len(split), 2)
+    rows = np.moveaxis(block.reshape(split), inner, range(block.ndim, 2 * block.ndim))
+    shape, count = rows.shape[: block.ndim], math.prod(window)
+    rows = np.sort(rows.reshape(-1, count), axis=1)
+    begins = np.zeros(rows.shape, np.int32)
+    np.multiply(rows[:, 1:] != rows[:, :-1], np.arange(1, count, dtype=np.int32), out=begins[:, 1:])
+    lengths = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begins, axis=1)
+    # argmax takes the first of equals, and the run of the smallest value comes first.
+    modes: Array = np.take_along_axis(rows, lengths.argmax(axis=1)[:, None], axis=1)
+    return modes.reshape(shape)
