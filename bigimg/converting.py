@@ -16,7 +16,7 @@ from bigimg.opening import open_source
 from bigimg.planning.options import CodecName, Lengths, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader
-from bigimg.types import Kind, Method
+from bigimg.types import Kind, Method, Version
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,6 +39,7 @@ def plan(
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
+    ome_version: Version = "0.5",
     series: int | None = None,
     probe: bool = True,
     insecure: bool = False,
@@ -71,6 +72,8 @@ def plan(
         Names, in place of what the file says.
     keep_metadata : bool
         Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
+    ome_version : {"0.4", "0.5", "0.6"}
+        Of the store. 0.4, one file a chunk, is for QuPath and older tools; 0.6 says the affine in OME-Zarr's own way.
     series : int, optional
         Which image of a file that holds several.
     probe : bool
@@ -89,6 +92,7 @@ def plan(
     asked = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
+        ome_version=ome_version,
     )  # fmt: skip
     reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
@@ -116,7 +120,7 @@ def convert(
     ----------
     source, target, series, **asked
         As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, insecure, max_download.
+        keep_metadata, ome_version, insecure, max_download.
     executor : concurrent.futures.Executor, optional
         Who runs the blocks; threads, or an active dask client, by default.
     progress : bool or callable, optional

@@ -71,6 +71,10 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "keep_metadata": click.option(
         "--keep-metadata", is_flag=True, help="Write also fields that may tell who was imaged."
     ),
+    "ome_version": click.option(
+        "--ome-version", type=click.Choice(["0.4", "0.5", "0.6"]), default="0.5", show_default=True,
+        help="Of the store; 0.4 is for QuPath and older tools.",
+    ),
 }  # fmt: skip
 CONVERSION = (
     "memory",
@@ -84,6 +88,7 @@ CONVERSION = (
     "spacing",
     "channels",
     "keep_metadata",
+    "ome_version",
     "series",
     "insecure",
     "max_download",

@@ -14,7 +14,7 @@ import numpy as np
 
 from bigimg.conversion.disk import start_writing_back
 from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
-from bigimg.omezarr.shard import ObjectRecord, ShardLayout, object_key, read_region, write_shard
+from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
 from bigimg.reader import Reader
@@ -149,7 +149,7 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
             for index, part in pieces(region, target.layout.shard)
         ]
         for record in written[level]:
-            start_writing_back(target.folder / object_key(record.index))
+            start_writing_back(target.folder / target.layout.key(record.index))
     return written
 
 

@@ -347,10 +347,3 @@ def explained(path: Path) -> Iterator[None]:
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "choose a folder that you may write to"
         raise OutputError(f"{path}: cannot write ({error.strerror}); {remedy}") from error
-
-
-def write_json(path: Path, document: Mapping[str, Json]) -> None:
-    """Write one metadata document, making the folders around it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(dumps(document))

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bigimg.conversion.commit import write_json
 from bigimg.geometry.chunks import is_color
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.manifest import (
     PROVENANCE,
-    ROOT,
-    provenance_document,
-    write_file,
+    provenance_documents,
+    write_documents,
     write_manifest,
     write_statistics,
 )
-from bigimg.omezarr.metadata import array_metadata, dumps, group_metadata, image_attributes
+from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
@@ -37,10 +35,10 @@ def write_metadata(
     """Write everything of the store but its pixels, and return the statistics."""
     spec = plan.spec
     for p in plan.levels:
-        layout = ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec])
-        write_json(root / str(p.level.index) / "zarr.json", array_metadata(layout, spec.dims))
+        layout = ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr)
+        write_documents(root / str(p.level.index), array_documents(layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
-    write_statistics(root, statistics, counted.histogram, first_value(spec.dtype))
+    write_statistics(root, statistics, counted.histogram, first_value(spec.dtype), plan.zarr)
     # The name of a file that may tell who was imaged often does so itself.
     provenance: dict[str, Json] = {
         "source": None if spec.private else Path(plan.source).name,
@@ -48,17 +46,18 @@ def write_metadata(
         "bigimg": __version__,
         "system": platform.platform(),
     }
-    write_file(root / PROVENANCE, provenance_document(provenance))
+    write_documents(root / PROVENANCE, provenance_documents(provenance, plan.zarr))
     attributes = image_attributes(
         spec,
         [p.level for p in plan.levels],
         method=plan.method,
         name=Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome"),
         window=_windows(plan, counted, statistics),
+        version=plan.ome_version,
     )
-    document = dumps(group_metadata(attributes))
-    write_manifest(root, records, document)
-    write_file(root / ROOT, document)
+    documents = group_documents(attributes, plan.zarr)
+    write_manifest(root, records, documents)
+    write_documents(root, documents)
     return statistics
 
 

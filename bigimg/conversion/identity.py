@@ -9,18 +9,22 @@ import google_crc32c
 
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.planning.plan import ConversionPlan
+from bigimg.reader import Reader
 from bigimg.types import Json
 
 DIGEST_BYTES = 1 << 16
 """Read at the head and at the tail of a file."""
 
 
-def identity(plan: ConversionPlan) -> dict[str, Json] | None:
+def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     """Return what must be the same for a run to go on where another one stopped.
 
-    None when the source is nothing that could be known again: an array, a stream.
+    None when the source is nothing that could be known again: an array, a stream. A reader whose pixels are made
+    from those of its source says how in its ``identity``, or None when it cannot tell.
     """
     source = fingerprint(plan.source)
+    if hasattr(reader, "identity"):
+        source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:
         return None
     spec = plan.spec
@@ -31,7 +35,7 @@ def identity(plan: ConversionPlan) -> dict[str, Json] | None:
             [[channel.name, channel.color] for channel in spec.channels],
         ],
         "image": [list(spec.dims), list(spec.shape), str(spec.dtype), spec.kind],
-        "options": {"method": plan.method, "codec": plan.codec, "format": FORMAT},
+        "options": {"method": plan.method, "codec": plan.codec, "format": FORMAT, "ome": plan.ome_version},
         "layout": [[list(p.level.shape), list(p.chunk), list(p.shard)] for p in plan.levels],
         "blocks": [[s.reads, list(s.writes), list(s.block)] for s in plan.sweeps],
     }

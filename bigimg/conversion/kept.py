@@ -11,7 +11,7 @@ from bigimg.conversion.block import BlockResult, StoredArray
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.journal import Entry, read_journal
 from bigimg.errors import InputError, IntegrityError
-from bigimg.omezarr.shard import object_key, read_record
+from bigimg.omezarr.shard import read_record
 
 AHEAD = 64
 """Blocks checked in one go: enough to keep the workers busy, few enough to hold their histograms."""
@@ -65,7 +65,7 @@ def _is_whole(entry: Entry, arrays: Mapping[int, StoredArray]) -> bool:
 def _files(entry: Entry, arrays: Mapping[int, StoredArray]) -> Iterator[str]:
     for level, records in entry.result.records.items():
         for record in records:
-            yield str(arrays[level].folder / object_key(record.index))
+            yield str(arrays[level].folder / arrays[level].layout.key(record.index))
 
 
 def _remove_others(store: Path, kept: set[str]) -> None:

@@ -127,7 +127,7 @@ def run(
     with (
         reporting(progress) as report,
         commit.staged(
-            target, identity(plan), resume=resume, overwrite=overwrite, sync=sync, source=plan.source
+            target, identity(plan, reader), resume=resume, overwrite=overwrite, sync=sync, source=plan.source
         ) as staging,
     ):
         with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:
@@ -161,7 +161,7 @@ class _Pass:
         self.arrays = {
             p.level.index: StoredArray(
                 staging.store / str(p.level.index),
-                ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec]),
+                ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr),
                 p.level.step,
             )
             for p in plan.levels

@@ -144,7 +144,7 @@ class _Check:
             with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones held blocks
                 self._compare(plan, first.meta.chunk, partial(read_known, first), of_first, pool)
         if stored is not None and whole:
-            self.found.add(*compare_statistics(stored, counted))
+            self.found.add(*compare_statistics(stored, counted, known.zarr))
         elif not whole:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         if self.source is not None and known.root is not None and not self.found.damaged:

@@ -16,12 +16,13 @@ from bigimg.conversion.verify_objects import Known
 from bigimg.errors import BigimgError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level, plan_levels
-from bigimg.omezarr.manifest import GROUP, HISTOGRAM, ROOT, StoredStatistics, read_statistics
+from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
+from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.store import Store
 from bigimg.pyramid.partial import Partial, first_value, histogram_bins, of_histogram
-from bigimg.types import Method, Shape
+from bigimg.types import Method, Shape, ZarrFormat
 
 SAME = 1e-9
 """Relative difference that spacings and origins may have: decimal texts are exact, sums of them nearly."""
@@ -45,22 +46,23 @@ def check_metadata(root: Path, known: Known, found: Findings) -> StoredStatistic
 
 
 def _of_levels(root: Path, known: Known) -> Iterator[Finding]:
+    file = ATTRIBUTES[known.zarr]
     try:
         store = open_store(root)
     except BigimgError as error:
-        yield _wrong(ROOT, str(error).removeprefix(f"{root}: "))
+        yield _wrong(file, str(error).removeprefix(f"{root}: "))
         return
     method = method_of(known.root)
     if method is None:
-        yield _wrong(ROOT, "does not say by which method the levels were made; convert the source again")
+        yield _wrong(file, "does not say by which method the levels were made; convert the source again")
         return
     listed = [level.path for level in store.levels]
     if listed != [str(index) for index in known.levels]:
         yield _wrong(
-            ROOT, f"lists the levels {' '.join(listed)}, the store has {' '.join(map(str, known.levels))}"
+            file, f"lists the levels {' '.join(listed)}, the store has {' '.join(map(str, known.levels))}"
         )
         return
-    yield from _of_geometry(store, expected_levels(store, method))
+    yield from _of_geometry(store, expected_levels(store, method), known.zarr)
 
 
 def expected_levels(store: Store, method: Method) -> tuple[Level, ...]:
@@ -73,11 +75,12 @@ def expected_levels(store: Store, method: Method) -> tuple[Level, ...]:
     return plan_levels(axes, first.chunk, method=method, count=len(store.levels))
 
 
-def _of_geometry(store: Store, expected: Sequence[Level]) -> Iterator[Finding]:
+def _of_geometry(store: Store, expected: Sequence[Level], zarr: ZarrFormat) -> Iterator[Finding]:
+    root = ATTRIBUTES[zarr]
     if len(expected) != len(store.levels):
-        yield _wrong(ROOT, f"{len(store.levels)} levels, and only {len(expected)} can be made of level 0")
+        yield _wrong(root, f"{len(store.levels)} levels, and only {len(expected)} can be made of level 0")
     for level, stored, meta in zip(expected, store.levels, store.arrays, strict=False):
-        file, at = f"{stored.path}/zarr.json", f"level {level.index}:"
+        file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {level.index}:"
         if stored.shape != level.shape:
             yield _wrong(file, f"{at} shape {stored.shape} where halving gives {level.shape}", level.index)
         if names_of(meta) != store.dims:
@@ -90,7 +93,7 @@ def _of_geometry(store: Store, expected: Sequence[Level]) -> Iterator[Finding]:
         ):
             if not _alike(here, wanted, level.spacing):
                 said = f"{at} {what} {list(here)} where level 0 gives {list(wanted)}"
-                yield _wrong(ROOT, said, level.index)
+                yield _wrong(root, said, level.index)
 
 
 def names_of(meta: ArrayMeta) -> tuple[str | None, ...]:
@@ -117,7 +120,7 @@ def _statistics(root: Path, known: Known, found: Findings) -> StoredStatistics |
     if not known.statistics:
         found.note("the stored statistics are damaged: nothing was compared with them")
         return None
-    file = f"{GROUP}/zarr.json"
+    file = f"{GROUP}/{ATTRIBUTES[known.zarr]}"
     try:
         stored = read_statistics(root)
     except BigimgError as error:
@@ -127,7 +130,7 @@ def _statistics(root: Path, known: Known, found: Findings) -> StoredStatistics |
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
     elif 0 in known.levels:
         meta = known.levels[0].meta
-        said = list(_of_statistics(stored, meta, names_of(meta)))
+        said = list(_of_statistics(stored, meta, names_of(meta), file))
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in said))
         return None if said else stored
     return stored
@@ -139,10 +142,9 @@ def channel_count(shape: Shape, dims: Sequence[str | None]) -> int:
 
 
 def _of_statistics(
-    stored: StoredStatistics, meta: ArrayMeta, dims: Sequence[str | None]
+    stored: StoredStatistics, meta: ArrayMeta, dims: Sequence[str | None], file: str
 ) -> Iterator[tuple[str, str]]:
     """Yield file and message for whatever the statistics and the histogram cannot both be right about."""
-    file = f"{GROUP}/zarr.json"
     entries, count = stored.statistics.get("channels"), channel_count(meta.shape, dims)
     if not isinstance(entries, list) or len(entries) != count:
         yield file, f"statistics of {len(entries or ())} channels, and the image has {count}"

@@ -8,7 +8,8 @@ grow with the store.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,18 @@ from bigimg.omezarr.manifest import (
     GROUP,
     HISTOGRAM,
     PROVENANCE,
-    ROOT,
     check_provenance,
     check_small,
     read_array,
     read_objects,
+    zarr_at,
 )
-from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata
+from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, group_documents
 from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import ShardLayout, object_grid, object_key
 from bigimg.omezarr.tree import tree_of
-from bigimg.types import Array, Json, Shape
+from bigimg.types import Array, Json, Shape, ZarrFormat
 
-LISTING = f"{MANIFEST}/zarr.json"
 LABELS = "labels"
 """Label images beside the image: stores of their own, with manifests of their own."""
 
@@ -61,6 +61,7 @@ class Known:
     """Whether the statistics and the histogram are as written."""
     documents: bool = True
     """Whether all small objects are as written."""
+    zarr: ZarrFormat = 3
 
 
 def is_ours(root: Path) -> bool:
@@ -70,7 +71,8 @@ def is_ours(root: Path) -> bool:
 
 def check_objects(root: Path, found: Findings) -> Known:
     """Check presence and length of every object and the bytes of the small ones; return what can be believed."""
-    objects = _objects(root, found)
+    zarr = zarr_at(root)
+    objects = _objects(root, zarr, found)
     damaged = set()
     for key, record in objects.items():
         found.objects += 1
@@ -83,83 +85,88 @@ def check_objects(root: Path, found: Findings) -> Known:
         found.objects += 1
         check_provenance(root)
     except BigimgError as error:
-        found.add(_of_small(root, PROVENANCE, error))
-    known = Known(statistics=not any(key.startswith((f"{GROUP}/zarr.json", HISTOGRAM)) for key in damaged))
-    if ROOT in objects and ROOT not in damaged:
+        found.add(_of_small(root, f"{PROVENANCE}/{ATTRIBUTES[zarr]}", error))
+    about_statistics = (f"{GROUP}/{ATTRIBUTES[zarr]}", HISTOGRAM)
+    known = Known(statistics=not any(key.startswith(about_statistics) for key in damaged), zarr=zarr)
+    if ATTRIBUTES[zarr] in objects and ATTRIBUTES[zarr] not in damaged:
         node = tree_of(root).node("")
         known.root = None if node is None else node["attributes"]
-    for index in _level_numbers(root, objects):
-        level = _level(root, index, damaged, found)
+    for index in _level_numbers(root, zarr, objects):
+        level = _level(root, index, zarr, damaged, found)
         if level is not None:
             known.levels[index] = level
         known.documents &= level is not None and level.records is not None
     known.documents &= bool(objects) and not damaged
-    _find_strangers(root, objects, found)
+    _find_strangers(root, zarr, objects, found)
     return known
 
 
-def _objects(root: Path, found: Findings) -> dict[str, tuple[int, int]]:
+def _objects(root: Path, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[int, int]]:
     """Return what the manifest says of the small objects; its document must be as we would write it from that."""
     found.objects += 1
+    listing = f"{MANIFEST}/{ATTRIBUTES[zarr]}"
     try:
         objects = read_objects(root)
         if objects is None:
-            raise MissingChunk(f"{root / LISTING}: the list of objects is gone; restore it, or convert again")
+            raise MissingChunk(f"{root / listing}: the list of objects is gone; restore it, or convert again")
     except BigimgError as error:
-        found.add(_of_small(root, LISTING, error))
+        found.add(_of_small(root, listing, error))
         found.note("the list of small objects is damaged: metadata was not compared with it")
         return {}
     listed: dict[str, Json] = {key: [length, crc] for key, (length, crc) in objects.items()}
-    if (root / LISTING).read_bytes() != dumps(group_metadata({"objects": listed})):
-        found.add(Finding("corrupt", LISTING, "other bytes than bigimg writes; restore the object"))
-    needed = {ROOT, f"{GROUP}/zarr.json", *_listed_levels(root, objects)}
+    if (root / listing).read_bytes() != group_documents({"objects": listed}, zarr)[ATTRIBUTES[zarr]]:
+        found.add(Finding("corrupt", listing, "other bytes than bigimg writes; restore the object"))
+    needed = {ATTRIBUTES[zarr], f"{GROUP}/{ATTRIBUTES[zarr]}", *_listed_levels(root, zarr, objects)}
     for key in sorted(needed - set(objects)):
-        found.add(Finding("metadata", LISTING, f"does not list {key}; restore the object"))
+        found.add(Finding("metadata", listing, f"does not list {key}; restore the object"))
     return objects
 
 
-def _listed_levels(root: Path, objects: Mapping[str, Any]) -> Iterator[str]:
-    for index in _level_numbers(root, objects):
-        yield f"{index}/zarr.json"
-        yield f"{MANIFEST}/{index}/zarr.json"
+def _listed_levels(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any]) -> Iterator[str]:
+    for index in _level_numbers(root, zarr, objects):
+        yield f"{index}/{ARRAY[zarr]}"
+        yield f"{index}/{ATTRIBUTES[zarr]}"
+        yield f"{MANIFEST}/{index}/{ARRAY[zarr]}"
 
 
-def _level_numbers(root: Path, objects: Mapping[str, Any]) -> list[int]:
+def _level_numbers(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any]) -> list[int]:
     """Return the levels that the manifest or the folder knows of."""
     listed = {
-        key.split("/")[-2] for key in objects if key.startswith(f"{MANIFEST}/") and key.endswith("/zarr.json")
-    }
+        key.split("/")[-2] for key in objects if key.startswith(f"{MANIFEST}/") and key.endswith(f"/{ARRAY[zarr]}")
+    }  # fmt: skip
     names = listed | {name for folder in (root, root / MANIFEST) for name in entries(folder)}
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _level(root: Path, index: int, damaged: set[str], found: Findings) -> CheckedLevel | None:
+def _level(
+    root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings
+) -> CheckedLevel | None:
     """Check the files of one level; return None when its metadata cannot be believed."""
-    records = _records(root, index, damaged, found)
-    meta = _metadata(root, index, damaged, found)
+    records = _records(root, index, zarr, damaged, found)
+    meta = _metadata(root, index, zarr, damaged, found)
     lengths = None if records is None else records[..., 0]
     if meta is None or meta.layout is None:
         found.note(f"level {index}: its metadata is damaged, so its pixels were not checked")
-        _measure(root, index, lengths, found, measured=True)
+        _measure(root, index, zarr, lengths, found, measured=True)
         return None
     wanted = object_grid(meta.layout)
     if records is not None and records.shape != (*wanted, 2):
         said = f"lists a grid of {records.shape[:-1]} objects, and the array has {wanted}; restore both"
-        found.add(Finding("metadata", f"{MANIFEST}/{index}/zarr.json", said))
+        found.add(Finding("metadata", f"{MANIFEST}/{index}/{ARRAY[zarr]}", said))
         records = lengths = None
     if records is None:
-        found.note(
-            f"level {index}: its part of the manifest is damaged: chunks have their own checksums alone"
-        )
-    _measure(
-        root, index, np.zeros(wanted) if lengths is None else lengths, found, measured=lengths is not None
-    )
+        own = "have no checksums" if zarr == 2 else "have their own checksums alone"
+        found.note(f"level {index}: its part of the manifest is damaged: chunks {own}")
+    expected = np.zeros(wanted) if lengths is None else lengths
+    _measure(root, index, zarr, expected, found, measured=lengths is not None)
     return CheckedLevel(index, root / str(index), meta, meta.layout, records)
 
 
-def _metadata(root: Path, index: int, damaged: set[str], found: Findings) -> ArrayMeta | None:
-    key = f"{index}/zarr.json"
-    if key in damaged:
+def _metadata(
+    root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings
+) -> ArrayMeta | None:
+    key = f"{index}/{ARRAY[zarr]}"
+    if key in damaged or f"{index}/{ATTRIBUTES[zarr]}" in damaged:
         return None
     try:
         node = tree_of(root).node(str(index))
@@ -174,13 +181,13 @@ def _metadata(root: Path, index: int, damaged: set[str], found: Findings) -> Arr
     return meta
 
 
-def _records(root: Path, index: int, damaged: set[str], found: Findings) -> Array | None:
+def _records(root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings) -> Array | None:
     """Return length and checksum of every shard of a level, or None when these are damaged."""
     folder = f"{MANIFEST}/{index}"
     if any(name.startswith(f"{folder}/") for name in damaged):
         return None
     try:
-        return read_array(root / folder)
+        return read_array(root / folder, zarr)
     except BigimgError as error:
         place = str(error).split(": ")[0].removeprefix(f"{root}/")
         found.add(_of_small(root, place, error))
@@ -199,37 +206,42 @@ def entries(folder: str | Path) -> dict[str, os.DirEntry[str]]:
         return {}
 
 
-def _measure(root: Path, index: int, lengths: Array | None, found: Findings, *, measured: bool) -> None:
+def _measure(
+    root: Path, index: int, zarr: ZarrFormat, lengths: Array | None, found: Findings, *, measured: bool
+) -> None:
     """Compare the files of one level with what should be there, and with their ``lengths`` where these are known."""
-    inside = entries(root / str(index))
-    for name in sorted(set(inside) - {"zarr.json", "c"}):
-        _add_strangers(root, f"{index}/{name}", found)
+    documents = {ARRAY[zarr], ATTRIBUTES[zarr]}
+    if zarr == 3:
+        for name in sorted(set(entries(root / str(index))) - {*documents, "c"}):
+            _add_strangers(root, f"{index}/{name}", found)
     if lengths is not None:
         found.objects += lengths.size
-        _compare(root, f"{index}/c", index, (), lengths, measured, found)
+        chunks, beside = (f"{index}/c", set()) if zarr == 3 else (str(index), documents)
+        _compare(root, chunks, index, zarr, (), lengths, measured, found, beside)
 
 
 def _compare(
-    root: Path, key: str, level: int, index: Shape, lengths: Array, measured: bool, found: Findings
-) -> None:
-    """Compare the folder ``key`` with ``lengths`` of what should be in it, of shape grid[len(index):]."""
-    inside = entries(f"{root}/{key}")
+    root: Path, key: str, level: int, zarr: ZarrFormat, index: Shape, lengths: Array, measured: bool,
+    found: Findings, beside: Set[str] = frozenset(),
+) -> None:  # fmt: skip
+    """Compare the folder ``key`` with ``lengths`` of what should be in it, of shape grid[len(index):].
+
+    ``beside`` names what else belongs there.
+    """
+    inside = {name: entry for name, entry in entries(f"{root}/{key}").items() if name not in beside}
     for i in range(len(lengths)) if lengths.ndim > 1 else ():
         name = str(i)
-        _compare(root, f"{key}/{name}", level, (*index, i), lengths[i], measured, found)
+        _compare(root, f"{key}/{name}", level, zarr, (*index, i), lengths[i], measured, found)
         inside.pop(name, None)
     for i, length in enumerate(lengths.tolist()) if lengths.ndim == 1 else ():
         entry = inside.pop(str(i), None)
         size = None if entry is None else _length(entry)
         if size is None:
-            found.add(
-                of_object(
-                    "missing", level, (*index, i), "the object is gone; its pixels are lost, restore it"
-                )
-            )
+            said = "the object is gone; its pixels are lost, restore it"
+            found.add(of_object("missing", level, (*index, i), said, zarr))
         elif measured and size != length:
             said = f"{size} bytes instead of {length}; restore the object"
-            found.add(of_object("corrupt", level, (*index, i), said))
+            found.add(of_object("corrupt", level, (*index, i), said, zarr))
     for name in sorted(inside):
         _add_strangers(root, f"{key}/{name}", found)
 
@@ -242,19 +254,20 @@ def _length(entry: os.DirEntry[str]) -> int | None:
         return None
 
 
-def of_object(kind: Problem, level: int, shard: Shape, said: str) -> Finding:
+def of_object(kind: Problem, level: int, shard: Shape, said: str, zarr: ZarrFormat) -> Finding:
     """Return a finding on a whole object of a level."""
-    return Finding(kind, f"{level}/{object_key(shard)}", f"level {level}, {said}", str(level), level, shard)
+    key = f"{level}/{object_key(shard, zarr)}"
+    return Finding(kind, key, f"level {level}, {said}", str(level), level, shard)
 
 
-def _find_strangers(root: Path, objects: Mapping[str, Any], found: Findings) -> None:
+def _find_strangers(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings) -> None:
     """Find files at the root and in our own group that the manifest does not know."""
     for name in sorted(entries(root)):
         if name == LABELS:
             found.note("labels: an image of its own each, verify them one by one")
-        elif not name.isdecimal() and name not in (ROOT, GROUP):
+        elif not name.isdecimal() and name not in (ATTRIBUTES[zarr], GROUP, *objects):
             _add_strangers(root, name, found)
-    known = {*objects, LISTING, PROVENANCE}
+    known = {*objects, *(f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE))}
     for key in _files(root, GROUP):
         if key not in known and objects:
             found.add(_stranger(key))
@@ -282,7 +295,7 @@ def _files(root: Path, key: str) -> Iterator[str]:
 def _of_small(root: Path, key: str, error: BigimgError) -> Finding:
     """Return the finding on a small object from the error that reading it raised."""
     said = str(error).removeprefix(f"{root / key}: ").removeprefix(f"{root}/")
-    array = key.rsplit("/c/", 1)[0].removesuffix("/zarr.json")
+    array = re.sub(r"/(zarr\.json|\.zarray|\.zattrs|c/[0-9/]+)$", "", key)
     level = array.rsplit("/", 1)[-1]
     return Finding(
         "missing" if isinstance(error, MissingChunk) else "corrupt", key, said,

@@ -18,7 +18,7 @@ from bigimg.conversion.report import Finding, Problem
 from bigimg.conversion.verify_objects import CheckedLevel, of_object
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import count, full, pieces, shape_of, shift
-from bigimg.omezarr.shard import ABSENT, ShardFile, ShardLayout, object_key, read_region
+from bigimg.omezarr.shard import ABSENT, ShardFile, ShardLayout, open_object, read_region
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
 from bigimg.types import Array, DType, Method, Region, Shape
@@ -187,7 +187,7 @@ def read_known(
             if chunk in known:
                 lost.append(inside)
             else:
-                with ShardFile(level.folder, shard, level.layout) as file:
+                with open_object(level.folder, shard, level.layout) as file:
                     file.read_into(pixels[shift(inside, origin)], inside)
     return pixels, lost
 
@@ -196,24 +196,20 @@ def _damage(level: CheckedLevel, shard: Shape) -> list[Finding]:
     """Return everything that is wrong with one object: with all of it, or with chunks of it."""
     layout, folder = level.layout, level.folder
     try:
-        with ShardFile(folder, shard, layout) as file:
+        with open_object(folder, shard, layout) as file:
             chunks = list(_bad_chunks(level, shard, file))
         if not chunks and level.records is not None:
             # Each chunk is whole: then the object is another one, or it is longer than it was.
             record = int(level.records[shard][0]), int(level.records[shard][1])
-            with ShardFile(folder, shard, layout, record):
+            with open_object(folder, shard, layout, record):
                 pass
     except (IntegrityError, InputError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) else None
-        text = f"cannot be read ({said}); check the disk" if said else _without_path(error, folder, shard)
-        return [
-            of_object("missing" if isinstance(error, MissingChunk) else "corrupt", level.index, shard, text)
-        ]
+        path = os.fspath(folder / layout.key(shard))
+        text = f"cannot be read ({said}); check the disk" if said else str(error).removeprefix(f"{path}: ")
+        kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
+        return [of_object(kind, level.index, shard, text, layout.zarr)]
     return chunks
-
-
-def _without_path(error: Exception, folder: os.PathLike[str], shard: Shape) -> str:
-    return str(error).removeprefix(f"{os.fspath(folder)}/{object_key(shard)}: ")
 
 
 def _bad_chunks(level: CheckedLevel, shard: Shape, file: ShardFile) -> Iterator[Finding]:
@@ -249,5 +245,5 @@ def of_chunk(kind: Problem, level: CheckedLevel, chunk: Shape, said: str) -> Fin
     shard = tuple(c // n for c, n in zip(chunk, level.layout.chunks_per_shard, strict=True))
     text = f"level {level.index}, chunk {chunk}: {said}"
     return Finding(
-        kind, f"{level.index}/{object_key(shard)}", text, str(level.index), level.index, shard, chunk
+        kind, f"{level.index}/{level.layout.key(shard)}", text, str(level.index), level.index, shard, chunk
     )

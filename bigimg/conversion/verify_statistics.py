@@ -10,7 +10,9 @@ import numpy as np
 
 from bigimg.conversion.report import Finding
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics
+from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.pyramid.partial import Accumulator
+from bigimg.types import ZarrFormat
 
 EXACT = 1e-12
 """Of the largest value: what a sum of floats may differ by for each value, for their order is that of the blocks."""
@@ -18,7 +20,7 @@ SQUARES = 1e-9
 """The same for squared deviations, relative to their sum."""
 
 
-def compare_statistics(stored: StoredStatistics, counted: Accumulator) -> Iterator[Finding]:
+def compare_statistics(stored: StoredStatistics, counted: Accumulator, zarr: ZarrFormat) -> Iterator[Finding]:
     """Yield a finding for each channel whose statistics, or whose histogram, are not those of its pixels."""
     entries = counted.result([])["channels"]
     assert isinstance(entries, list)
@@ -27,7 +29,7 @@ def compare_statistics(stored: StoredStatistics, counted: Accumulator) -> Iterat
         for key in ("count", "nan", "min", "max", "sum", "sum_squares", "squared_deviations"):
             if not _alike(key, kept.get(key), here[key], here):
                 said = f"channel {i}: {key} is {kept.get(key)}, of the pixels {here[key]}; convert the source again"
-                yield Finding("statistics", f"{GROUP}/zarr.json", said)
+                yield Finding("statistics", f"{GROUP}/{ATTRIBUTES[zarr]}", said)
     if stored.histogram is not None and counted.histogram is not None:
         for i, (kept_row, row) in enumerate(zip(stored.histogram, counted.histogram, strict=True)):
             wrong = int(np.count_nonzero(kept_row != row.astype(kept_row.dtype)))

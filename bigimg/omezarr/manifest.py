@@ -7,6 +7,8 @@
     bigimg/provenance            a group for time, host and version; in no manifest, for it differs each time,
                                  so it holds the crc32c of its other attributes itself
 
+In a store of zarr 2 (OME-Zarr 0.4) the documents are ``.zgroup``, ``.zattrs`` and ``.zarray``, and no key has a ``c/``.
+
 Each array is one chunk, bytes and crc32c, written without zarr and readable with it. What the checksum of a
 shard covers is said at the head of :mod:`~bigimg.omezarr.shard`; that of a small object covers its bytes without
 their own crc32c, for the same reason.
@@ -26,17 +28,22 @@ import google_crc32c
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
-from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata, plain_array_metadata
+from bigimg.omezarr.metadata import (
+    ARRAY,
+    ATTRIBUTES,
+    MANIFEST,
+    dumps,
+    group_documents,
+    plain_array_documents,
+)
 from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
-from bigimg.types import Array, Json
+from bigimg.types import Array, Json, ZarrFormat
 
 GROUP = "bigimg"
 HISTOGRAM = "bigimg/histogram"
-PROVENANCE = "bigimg/provenance/zarr.json"
-ROOT = "zarr.json"
-"""Of the image: written after the manifest that lists it."""
+PROVENANCE = "bigimg/provenance"
 SMALL_TYPES = ("uint64", "int64")
 """Types of the arrays kept here."""
 
@@ -70,16 +77,32 @@ def write_file(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_array(folder: Path, values: Array) -> None:
+def write_documents(folder: Path, documents: Mapping[str, bytes]) -> None:
+    """Write the metadata files of one node, in their order."""
+    for name, data in documents.items():
+        write_file(folder / name, data)
+
+
+def write_array(folder: Path, values: Array, zarr: ZarrFormat = 3) -> None:
     """Write ``values`` as a zarr array of one chunk in the new ``folder``."""
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     data = values.tobytes()
-    key = object_key((0,) * values.ndim)
+    key = object_key((0,) * values.ndim, zarr)
     write_file(folder / key, data + struct.pack("<I", google_crc32c.value(data)))
-    write_file(folder / "zarr.json", dumps(plain_array_metadata(values.shape, values.dtype, values.shape)))
+    write_documents(folder, plain_array_documents(values.shape, values.dtype, zarr))
 
 
-def read_array(folder: Place) -> Array:
+def zarr_at(root: Place) -> ZarrFormat:
+    """Return which zarr a store of ours is of: by its manifest, by its root where that is gone."""
+    for folder in (root / MANIFEST, root):
+        if (folder / ATTRIBUTES[3]).exists():
+            return 3
+        if (folder / ATTRIBUTES[2]).exists():
+            return 2
+    return 3
+
+
+def read_array(folder: Place, zarr: ZarrFormat = 3) -> Array:
     """Return what :func:`write_array` wrote to ``folder``.
 
     Raises
@@ -89,12 +112,12 @@ def read_array(folder: Place) -> Array:
     CorruptChunk
         The bytes are not what was written.
     """
-    document = _read_json(folder / "zarr.json")
+    document = _read_json(folder / ARRAY[zarr])
     try:
         meta = parse_array(document, source=str(folder))
     except InputError as error:
         raise CorruptChunk(str(error)) from error
-    path = folder / object_key((0,) * len(meta.shape))
+    path = folder / object_key((0,) * len(meta.shape), zarr)
     data = _read(path)
     if len(data) < 4 or struct.unpack("<I", data[-4:])[0] != google_crc32c.value(data[:-4]):
         raise CorruptChunk(f"{path}: the checksum is wrong; restore the object")
@@ -129,37 +152,54 @@ def _read_json(path: Place) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- the manifest
 
 
-def write_manifest(root: Path, records: Mapping[int, Array], document: bytes) -> None:
+def _attributes(group: Place, zarr: ZarrFormat) -> Any:
+    """Return the attributes of a group."""
+    document = _read_json(group / ATTRIBUTES[zarr])
+    return document.get("attributes") if zarr == 3 else document
+
+
+def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[str, bytes]) -> None:
     """Write the manifest of the store ``root``, after everything that it lists.
 
     Parameters
     ----------
     root : Path
-        The store; arrays of levels and statistics are there, the root ``zarr.json`` is not.
+        The store; arrays of levels and statistics are there, the documents of the root are not.
     records : mapping of int to ndarray of shape (*grid, 2)
         For each level the length and checksum of every shard.
-    document : bytes
-        What the root ``zarr.json`` will be: its spacing and scaling must not change unnoticed either.
+    documents : mapping of str to bytes
+        What the files of the root will be: its spacing and scaling must not change unnoticed either.
     """
+    zarr: ZarrFormat = 3 if ATTRIBUTES[3] in documents else 2
     for level, rows in records.items():
-        write_array(root / MANIFEST / str(level), np.asarray(rows, np.uint64))
-    objects: dict[str, Json] = {ROOT: [len(document), _checksum(ROOT, document)]}
+        write_array(root / MANIFEST / str(level), np.asarray(rows, np.uint64), zarr)
+    objects: dict[str, Json] = {key: [len(data), _checksum(key, data)] for key, data in documents.items()}
+    listing = group_documents({}, zarr)
+    del listing[ATTRIBUTES[zarr]]
+    write_documents(root / MANIFEST, listing)  # what names the group alone is listed too
     for path in _small_objects(root, records):
         data = path.read_bytes()
         key = path.relative_to(root).as_posix()
         objects[key] = [len(data), _checksum(key, data)]
-    write_file(root / MANIFEST / "zarr.json", dumps(group_metadata({"objects": objects})))
+    document = group_documents({"objects": objects}, zarr)[ATTRIBUTES[zarr]]
+    write_file(root / MANIFEST / ATTRIBUTES[zarr], document)
 
 
 def _checksum(key: str, data: bytes) -> int:
     """Return the crc32c of a small object, without the crc32c that chunks of arrays end in."""
-    return int(google_crc32c.value(data[:-4] if "/c/" in key else data))
+    return int(google_crc32c.value(data[:-4] if _is_chunk(key) else data))
+
+
+def _is_chunk(key: str) -> bool:
+    """Return whether a key is that of a chunk: documents have names."""
+    return key.rsplit("/", 1)[-1].isdecimal()
 
 
 def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     """Return the files that the manifest lists by name, in an order that depends on the names alone."""
     found = [root / str(level) / name for level in levels for name in ("zarr.json", ".zarray", ".zattrs")]
-    found += [root / GROUP / "zarr.json"]
+    found += [root / GROUP / name for name in (".zgroup", *ATTRIBUTES.values())]
+    found += [root / PROVENANCE / ".zgroup"]
     for folder in (root / HISTOGRAM, root / MANIFEST):
         found += sorted(folder.rglob("*"))
     return [path for path in found if path.is_file()]
@@ -176,18 +216,19 @@ def read_manifest(root: Place) -> Manifest | None:
     objects = read_objects(root)
     if objects is None:
         return None
-    pattern = re.compile(rf"{MANIFEST}/(\d+)/zarr\.json")
+    pattern = re.compile(rf"{MANIFEST}/(\d+)/(?:zarr\.json|\.zarray)")
     levels = sorted(int(match[1]) for match in map(pattern.fullmatch, objects) if match)
     return Manifest(objects, {level: read_records(root, str(level)) for level in levels})
 
 
 def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:
     """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
-    path = root / MANIFEST / "zarr.json"
+    zarr = zarr_at(root)
+    path = root / MANIFEST / ATTRIBUTES[zarr]
     if not path.exists():
         return None
     try:
-        listed = _read_json(path)["attributes"]["objects"]
+        listed = _attributes(root / MANIFEST, zarr)["objects"]
         return {str(key): (int(length), int(crc)) for key, (length, crc) in listed.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptChunk(f"{path}: lists no objects ({error!r}); restore it, or convert again") from error
@@ -201,10 +242,10 @@ def read_records(root: Place, level: str) -> Array:
     MissingChunk, CorruptChunk
         The manifest, or its part for this level, is gone or changed.
     """
-    folder = root / MANIFEST / level
-    values = read_array(folder)
+    folder, zarr = f"{MANIFEST}/{level}", zarr_at(root)
+    values = read_array(root / folder, zarr)
     objects = read_objects(root) or {}
-    for key in (f"{MANIFEST}/{level}/zarr.json", f"{MANIFEST}/{level}/{object_key((0,) * values.ndim)}"):
+    for key in (f"{folder}/{ARRAY[zarr]}", f"{folder}/{object_key((0,) * values.ndim, zarr)}"):
         if key not in objects:
             raise MissingChunk(f"{root / key}: is not in the manifest; restore it, or convert again")
         check_small(root, key, objects[key])
@@ -224,14 +265,14 @@ def check_small(root: Place, key: str, record: tuple[int, int]) -> None:
         raise CorruptChunk(f"{root / key}: {len(data)} bytes instead of {record[0]}; restore the object")
     if _checksum(key, data) != record[1]:
         raise CorruptChunk(f"{root / key}: the checksum is not that of the manifest; restore the object")
-    if "/c/" in key and data[-4:] != struct.pack("<I", record[1]):
+    if _is_chunk(key) and data[-4:] != struct.pack("<I", record[1]):
         raise CorruptChunk(f"{root / key}: the checksum is wrong; restore the object")
 
 
-def provenance_document(attributes: Mapping[str, Json]) -> bytes:
-    """Return the ``zarr.json`` of the provenance, which no manifest lists: it vouches for itself."""
+def provenance_documents(attributes: Mapping[str, Json], zarr: ZarrFormat = 3) -> dict[str, bytes]:
+    """Return the files of the provenance; its attributes are in no manifest, and vouch for themselves."""
     crc = google_crc32c.value(dumps(attributes))
-    return dumps(group_metadata({**attributes, "crc32c": crc}))
+    return group_documents({**attributes, "crc32c": crc}, zarr)
 
 
 def check_provenance(root: Place) -> None:
@@ -242,19 +283,24 @@ def check_provenance(root: Place) -> None:
     MissingChunk, CorruptChunk
         It is gone, or has other bytes than were written.
     """
-    data = _read(root / PROVENANCE)
-    attributes = _read_json(root / PROVENANCE).get("attributes")
+    zarr = zarr_at(root)
+    path = root / PROVENANCE / ATTRIBUTES[zarr]
+    data, attributes = _read(path), _attributes(root / PROVENANCE, zarr)
     kept = dict(attributes) if isinstance(attributes, dict) else {}
     kept.pop("crc32c", None)
-    if data != provenance_document(kept):
-        raise CorruptChunk(f"{root / PROVENANCE}: the checksum in it is not its own; restore the object")
+    if data != provenance_documents(kept, zarr)[ATTRIBUTES[zarr]]:
+        raise CorruptChunk(f"{path}: the checksum in it is not its own; restore the object")
 
 
 # ------------------------------------------------------------------------------------------------- statistics
 
 
 def write_statistics(
-    root: Path, statistics: Mapping[str, Json], histogram: Array | None, first: int = 0
+    root: Path,
+    statistics: Mapping[str, Json],
+    histogram: Array | None,
+    first: int = 0,
+    zarr: ZarrFormat = 3,
 ) -> None:
     """Write statistics and histogram into the group ``bigimg`` of the store ``root``.
 
@@ -270,8 +316,8 @@ def write_statistics(
     block: dict[str, Json] = {"statistics": dict(statistics)}
     if histogram is not None:
         block["histogram"] = {"path": HISTOGRAM, "first": first}
-        write_array(root / HISTOGRAM, np.asarray(histogram, np.uint64))
-    write_file(root / GROUP / "zarr.json", dumps(group_metadata(block)))
+        write_array(root / HISTOGRAM, np.asarray(histogram, np.uint64), zarr)
+    write_documents(root / GROUP, group_documents(block, zarr))
 
 
 def read_statistics(root: Place) -> StoredStatistics | None:
@@ -282,14 +328,14 @@ def read_statistics(root: Place) -> StoredStatistics | None:
     MissingChunk, CorruptChunk
         Part of them is gone or changed.
     """
-    path = root / GROUP / "zarr.json"
-    if not path.exists():
+    zarr = zarr_at(root)
+    if not (root / GROUP / ATTRIBUTES[zarr]).exists():
         return None
-    attributes = _read_json(path).get("attributes", {})
+    attributes = _attributes(root / GROUP, zarr) or {}
     if "statistics" not in attributes:
         return None
     about = attributes.get("histogram")
-    histogram = None if about is None else read_array(root / HISTOGRAM)
+    histogram = None if about is None else read_array(root / HISTOGRAM, zarr)
     numbers = _with_numbers(attributes["statistics"])
     return StoredStatistics(numbers, histogram, 0 if about is None else int(about["first"]))
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk, UsageError
 from bigimg.geometry.axes import ORDER
-from bigimg.omezarr.manifest import ROOT, check_small, read_objects
+from bigimg.omezarr.manifest import check_small, read_objects
+from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
@@ -275,18 +276,18 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     """
     root = tree.place(group)
     objects = read_objects(root)
-    if objects is not None and ROOT in objects:
+    for key in ATTRIBUTES.values() if objects is not None else ():
         # Before anything the root says is believed, and also when it no longer says that there is a manifest.
-        check_small(root, ROOT, objects[ROOT])
+        if key in objects:
+            check_small(root, key, objects[key])
     if image.own is None or image.own.manifest is None:
         return False
     if objects is None:
         where = tree.where(join(group, image.own.manifest))
         raise IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
     for level in image.levels:
-        keys = [
-            f"{level.path}/{name}" for name in ("zarr.json", ".zarray") if f"{level.path}/{name}" in objects
-        ]
+        names = (f"{level.path}/{name}" for name in ("zarr.json", ".zarray", ".zattrs"))
+        keys = [name for name in names if name in objects]
         if not keys:
             raise IntegrityError(f"{root / level.path}: this level is not in the manifest; restore the store")
         for key in keys:

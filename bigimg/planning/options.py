@@ -12,7 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.planning.memory import budget_bytes
-from bigimg.types import Kind, Method, Shape
+from bigimg.types import Kind, Method, Shape, Version
 
 CodecName = Literal["lz4", "zstd", "none"]
 type Lengths = Mapping[str, int] | Sequence[int] | int
@@ -43,6 +43,7 @@ class Options:
     """Channel names, in place of what the file says."""
     keep_metadata: bool = False
     """Write also those fields that may tell who was imaged."""
+    ome_version: Version = "0.5"
 
 
 def options(
@@ -58,6 +59,7 @@ def options(
     spacing: str | Mapping[str, float | tuple[float, str | None]] | None = None,
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
+    ome_version: Version = "0.5",
 ) -> Options:
     """Return checked :class:`Options`.
 
@@ -70,6 +72,7 @@ def options(
         ("codec", codec, get_args(CodecName)),
         ("method", method, get_args(Method.__value__)),
         ("kind", kind, get_args(Kind.__value__)),
+        ("ome_version", ome_version, get_args(Version.__value__)),
     ):
         if value is not None and value not in allowed:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
@@ -88,6 +91,7 @@ def options(
         spacing=_spacing(spacing),
         channels=tuple(channels) if channels is not None else None,
         keep_metadata=keep_metadata,
+        ome_version=ome_version,
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from bigimg.errors import BudgetError
+from bigimg.errors import BudgetError, UsageError
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
@@ -17,7 +17,7 @@ from bigimg.planning.options import METHODS, CodecName, Options, described, leng
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
-from bigimg.types import Json, Method, Shape
+from bigimg.types import Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""
@@ -69,6 +69,23 @@ class ConversionPlan:
     scratch_bytes: int
     """Of the uncompressed file beside the target; 0 for none."""
     estimate: Estimate | None = None
+    ome_version: Version = "0.5"
+
+    @property
+    def zarr(self) -> ZarrFormat:
+        """Which zarr the version of OME-Zarr is made of."""
+        return 2 if self.ome_version == "0.4" else 3
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the image, and of the store that it becomes."""
+        if self.zarr == 3:
+            return self.spec.notes
+        said = (
+            f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "
+            "0.5 puts many into one"
+        )
+        return (*self.spec.notes, said)
 
     @property
     def peak_bytes(self) -> int:
@@ -83,9 +100,12 @@ class ConversionPlan:
     @property
     def files(self) -> int:
         """Number of files in the store: shards, metadata, manifest."""
-        # zarr.json of the root, of each level and of each manifest array with its one object; five groups and
-        # the histogram.
-        return self.objects + 3 * len(self.levels) + 6
+        # The root, our own group, manifest and provenance, and the histogram with its one object if there is one;
+        # for each level its array and that of the manifest with its one object.
+        histogram = 2 if histogram_bins(self.spec.dtype) else 0
+        if self.zarr == 2:  # .zgroup and .zattrs, .zarray and .zattrs
+            return self.objects + 4 * len(self.levels) + 8 + histogram
+        return self.objects + 3 * len(self.levels) + 4 + histogram
 
     def to_dict(self) -> dict[str, Json]:
         """Return the plan as JSON-safe values; the schema is in docs/reference/json.md."""
@@ -102,6 +122,7 @@ class ConversionPlan:
             "kind": spec.kind,
             "method": self.method,
             "codec": self.codec,
+            "ome_version": self.ome_version,
             "block": list(self.sweeps[0].block),
             "levels": [
                 {"level": p.level.index, "shape": list(p.level.shape), "spacing": list(p.level.spacing),
@@ -116,7 +137,7 @@ class ConversionPlan:
             "scratch_bytes": self.scratch_bytes,
             "files": self.files,
             "estimate": None if self.estimate is None else asdict(self.estimate),
-            "notes": list(spec.notes),
+            "notes": list(self.notes),
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -145,6 +166,12 @@ def make_plan(
     chunks, shards = checked_chunks(
         spec, lengths(asked.chunks, spec, "chunks"), lengths(asked.shards, spec, "shards")
     )
+    if asked.ome_version == "0.4":
+        if asked.shards is not None and shards != chunks:
+            raise UsageError(
+                f"shards {shards}: OME-Zarr 0.4 has none; leave them out, or write ome_version 0.5"
+            )
+        shards = chunks
     levels, sweeps = plan_sweeps(
         plan_levels(spec.axes, chunks, method=method, count=asked.levels), chunks, shards, method
     )
@@ -152,6 +179,7 @@ def make_plan(
     draft = ConversionPlan(
         source, target, spec, access, method, asked.codec, levels, sweeps,
         plan_traversal(spec, access, sweeps[0].block), 1, 1, asked.memory, (), 0,
+        ome_version=asked.ome_version,
     )  # fmt: skip
     smallest: ConversionPlan | None = None
     for choice in _choices(draft, asked.workers or usable_cpus()):
@@ -291,12 +319,13 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
         "" if plan.traversal.reread <= 1 else f", chunks decoded {plan.traversal.reread:.2f} times on average"
     )
     shape = _by_name(dims, spec.shape)
-    cut = f"chunks {_by_name(dims, first.chunk)} in shards {_by_name(dims, first.shard)}"
+    shards = "a file each" if plan.zarr == 2 else f"in shards {_by_name(dims, first.shard)}"
+    cut = f"chunks {_by_name(dims, first.chunk)} {shards}"
     peak = f"{human_bytes(plan.peak_bytes)} planned peak of {human_bytes(plan.budget_bytes)} allowed"
     yield f"{plan.source} -> {plan.target}"
     yield f"  image    {shape}  {spec.dtype}  {human_bytes(spec.nbytes)} decoded, {spec.kind}"
     yield f"  read     {access.kind} ({access.why}): {how[plan.traversal.kind]}{again}"
-    yield f"  write    {cut}, codec {plan.codec}, levels by {plan.method}"
+    yield f"  write    OME-Zarr {plan.ome_version}, {cut}, codec {plan.codec}, levels by {plan.method}"
     for p in plan.levels:
         spacing = ", ".join(
             f"{axis.name} {number:.6g} {short_unit(axis.unit)}"
@@ -315,7 +344,7 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
             f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in a sample), {e.seconds:.0f} s"
         )
     yield f"  disk     {disk}"
-    for note in spec.notes:
+    for note in plan.notes:
         yield f"  note     {note}"
 
 

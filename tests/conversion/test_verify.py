@@ -344,7 +344,7 @@ def list_again(root: Path, records: dict[int, np.ndarray] | None = None) -> None
             if folder.is_dir()
         }
     shutil.rmtree(root / "bigimg/manifest")
-    write_manifest(root, records, (root / "zarr.json").read_bytes())
+    write_manifest(root, records, {"zarr.json": (root / "zarr.json").read_bytes()})
 
 
 @pytest.mark.parametrize("name", [name for name in STORES if name != "one chunk"])
@@ -410,7 +410,7 @@ def test_statistics_of_floats_and_wide_integers(tmp_path: Path) -> None:
         write_statistics(root, {"channels": [entry]}, None)
         for i, layout in bigimg_layouts_without_manifest(root).items():
             records[i] = recorded(root, i, layout)
-        write_manifest(root, records, (root / "zarr.json").read_bytes())
+        write_manifest(root, records, {"zarr.json": (root / "zarr.json").read_bytes()})
         (finding,) = bigimg.verify(root).findings
         assert (finding.kind, "max is" in finding.message) == ("statistics", True)
 

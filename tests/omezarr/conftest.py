@@ -15,15 +15,14 @@ from bigimg.geometry.spec import RGB, ImageSpec
 from bigimg.omezarr.codecs import CODECS, CodecName
 from bigimg.omezarr.manifest import (
     PROVENANCE,
-    ROOT,
-    provenance_document,
-    write_file,
+    provenance_documents,
+    write_documents,
     write_manifest,
     write_statistics,
 )
-from bigimg.omezarr.metadata import Version, array_metadata, dumps, group_metadata, image_attributes
+from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes, zarr_format
 from bigimg.omezarr.shard import ShardLayout, write_shard
-from bigimg.types import Array, Shape
+from bigimg.types import Array, Shape, Version
 
 type MakeStore = Callable[..., Array]
 
@@ -46,27 +45,29 @@ def make_store(
     """Write a pyramid of seeded noise, every other pixel kept from level to level; return level 0."""
     image = np.random.default_rng(1).integers(0, 200, spec.shape).astype(spec.dtype)
     levels = plan_levels(spec.axes, chunk, method="nearest")
+    zarr = zarr_format(version)
+    shard = chunk if zarr == 2 else shard
     records = {}
     for level in levels:
         pixels = image[tuple(slice(None, None, f) for f in level.factors)]
-        layout = ShardLayout(level.shape, spec.dtype, chunk, shard, CODECS[codec])
+        layout = ShardLayout(level.shape, spec.dtype, chunk, shard, CODECS[codec], zarr)
         rows = np.zeros((*grid(level.shape, shard), 2), np.uint64)
         for index in np.ndindex(*rows.shape[:-1]):
             record = write_shard(
                 root / str(level.index), index, pixels[piece(index, shard, level.shape)], layout
             )
             rows[index] = record.length, record.crc32c
-        write_file(root / str(level.index) / "zarr.json", dumps(array_metadata(layout, spec.dims)))
+        write_documents(root / str(level.index), array_documents(layout, spec.dims))
         records[level.index] = rows
     counts = np.stack(
         [np.bincount(plane.ravel(), minlength=256) for plane in image.reshape(-1, spec.shape[-1])[:1]]
     )
-    write_statistics(root, {"channels": [{"name": "R", "count": image.size, "min": 0}]}, counts)
+    write_statistics(root, {"channels": [{"name": "R", "count": image.size, "min": 0}]}, counts, 0, zarr)
     attributes = image_attributes(spec, levels, method="nearest", name="noise", version=version)
-    document = dumps(group_metadata(attributes))
-    write_file(root / PROVENANCE, provenance_document({"system": "a test"}))
-    write_manifest(root, records, document)
-    write_file(root / ROOT, document)
+    documents = group_documents(attributes, zarr)
+    write_documents(root / PROVENANCE, provenance_documents({"system": "a test"}, zarr))
+    write_manifest(root, records, documents)
+    write_documents(root, documents)
     return image
 
 

@@ -16,17 +16,18 @@ from bigimg.errors import CorruptChunk, IntegrityError, MissingChunk
 from bigimg.omezarr.manifest import (
     PROVENANCE,
     check_provenance,
-    provenance_document,
+    provenance_documents,
     read_array,
     read_manifest,
     read_statistics,
     write_array,
+    write_documents,
     write_file,
     write_manifest,
     write_statistics,
 )
-from bigimg.omezarr.metadata import dumps, group_metadata
-from bigimg.types import Array, Json
+from bigimg.omezarr.metadata import ATTRIBUTES, dumps, group_documents, group_metadata
+from bigimg.types import Array, Json, ZarrFormat
 
 
 @settings(deadline=None, max_examples=25)
@@ -34,14 +35,15 @@ from bigimg.types import Array, Json
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
     dtype=st.sampled_from(["uint64", "int64", ">u8"]),
     seed=st.integers(0, 2**32 - 1),
+    zarr_format=st.sampled_from([2, 3]),
 )
 def test_arrays_come_back_and_zarr_reads_them(
-    shape: list[int], dtype: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+    shape: list[int], dtype: str, seed: int, zarr_format: ZarrFormat, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("store") / "a"
     values = np.random.default_rng(seed).integers(0, 2**63, shape).astype(dtype)
-    write_array(folder, values)
-    np.testing.assert_array_equal(read_array(folder), values)
+    write_array(folder, values, zarr_format)
+    np.testing.assert_array_equal(read_array(folder, zarr_format), values)
     np.testing.assert_array_equal(zarr.open_array(folder, mode="r")[...], values)
 
 
@@ -95,7 +97,7 @@ def test_manifest_lists_what_must_not_change_and_not_the_provenance(tmp_path: Pa
     write_statistics(tmp_path, {"channels": []}, np.ones((1, 2), np.uint64))
     write_file(tmp_path / "bigimg/provenance/zarr.json", dumps(group_metadata({"host": "here"})))
     rows = np.arange(8, dtype=np.uint64).reshape(2, 2, 2)
-    write_manifest(tmp_path, {0: rows}, b"{}")
+    write_manifest(tmp_path, {0: rows}, {"zarr.json": b"{}"})
     manifest = read_manifest(tmp_path)
     assert manifest is not None
     assert sorted(manifest.objects) == [
@@ -109,7 +111,7 @@ def test_manifest_lists_what_must_not_change_and_not_the_provenance(tmp_path: Pa
 
 def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
     """Both are whole and of equal length, and end in their own crc32c: only their content tells them apart."""
-    write_manifest(tmp_path, {i: np.full((2, 2, 2), i, np.uint64) for i in (0, 1)}, b"{}")
+    write_manifest(tmp_path, {i: np.full((2, 2, 2), i, np.uint64) for i in (0, 1)}, {"zarr.json": b"{}"})
     first, second = (tmp_path / f"bigimg/manifest/{i}/c/0/0/0" for i in (0, 1))
     first.rename(tmp_path / "spare")
     second.rename(first)
@@ -118,13 +120,17 @@ def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_the_provenance_vouches_for_itself(tmp_path: Path) -> None:
-    write_file(tmp_path / PROVENANCE, provenance_document({"written": "today", "size": math.inf}))
+@pytest.mark.parametrize("zarr", [2, 3])
+def test_the_provenance_vouches_for_itself(tmp_path: Path, zarr: ZarrFormat) -> None:
+    write_documents(tmp_path, group_documents({}, zarr))
+    said = provenance_documents({"written": "today", "size": math.inf}, zarr)
+    write_documents(tmp_path / PROVENANCE, said)
     check_provenance(tmp_path)
-    data = (tmp_path / PROVENANCE).read_bytes()
+    path = tmp_path / PROVENANCE / ATTRIBUTES[zarr]
+    data = path.read_bytes()
     for i in range(len(data)):
-        (tmp_path / PROVENANCE).write_bytes(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :])
-        with pytest.raises(CorruptChunk, match=r"provenance/zarr\.json: "):
+        path.write_bytes(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :])
+        with pytest.raises(CorruptChunk, match=rf"provenance/{ATTRIBUTES[zarr]}: "):
             check_provenance(tmp_path)
 
 
