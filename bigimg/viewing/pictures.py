@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -178,10 +179,22 @@ def write_png(picture: Array, target: str | os.PathLike[str]) -> None:
     image = Image.fromarray(np.ascontiguousarray(picture))
     if format_ == "JPEG" and image.mode == "RGBA":
         image = image.convert("RGB")
+    written_whole(path, lambda file: image.save(file, format_))
+
+
+def written_whole(target: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
+    """Write the file ``target`` by ``write(file)``, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written there.
+    """
+    path = Path(target)
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                image.save(file, format_)
+                write(file)
                 file.flush()
                 os.chmod(file.name, 0o666 & ~_umask())
                 os.replace(file.name, path)

@@ -1,0 +1,169 @@
+"""What every figure shares: matplotlib or a clear error, axes and their pixels, scale bar, letters, files.
+
+Nothing global of matplotlib is changed. Figures that go to a file are made without pyplot, so they need
+neither a display nor a backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from bigimg.errors import MissingExtraError, UsageError
+from bigimg.viewing.pictures import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEPS = (1, 2, 5)
+"""A scale bar is one of these times a power of ten long."""
+LARGER = {"nm": ("µm", 1e3), "µm": ("mm", 1e3), "mm": ("m", 1e3)}
+"""The unit that a length of a thousand is better told in."""
+
+
+def need_matplotlib() -> None:
+    """Raise an error that says how to install matplotlib where it is not.
+
+    Raises
+    ------
+    MissingExtraError
+        It cannot be imported.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise MissingExtraError(
+            "figures are drawn by matplotlib, which is not installed: pip install 'bigimg[plot]'"
+        ) from error
+
+
+def new_figure(size: tuple[float, float] | None = None, *, shown: bool = True) -> Figure:
+    """Return a new figure of ``size`` in inches; one that pyplot knows and shows, unless not ``shown``."""
+    need_matplotlib()
+    if shown:
+        import matplotlib.pyplot as plt
+
+        figure: Figure = plt.figure(figsize=size, layout="constrained")
+        return figure
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def new_axes(ax: Axes | None) -> Axes:
+    """Return ``ax``, or the axes of a new figure."""
+    return new_figure().add_subplot() if ax is None else ax
+
+
+def axes_pixels(ax: Axes) -> tuple[float, float]:
+    """Return height and width of axes on the screen."""
+    box = ax.get_window_extent()
+    return max(1.0, float(box.height)), max(1.0, float(box.width))
+
+
+def is_visible() -> bool:
+    """Return whether pyplot's figures appear on a screen or in a notebook that takes keys."""
+    need_matplotlib()
+    import matplotlib.pyplot as plt
+    from matplotlib.backends import BackendFilter, backend_registry
+
+    backend = plt.get_backend().lower()
+    return backend not in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE) and (
+        "inline" not in backend
+    )
+
+
+def add_scale_bar(ax: Axes, frame: tuple[float, float, float, float], unit: str) -> None:
+    """Draw a bar of a round length, at most a quarter of the width, at the lower right."""
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
+    length = round_length(abs(frame[1] - frame[0]) / 4)
+    height = abs(frame[3] - frame[2])
+    bar = AnchoredSizeBar(
+        ax.transData,
+        length,
+        length_text(length, unit),
+        loc="lower right",
+        pad=0.3,
+        borderpad=0.5,
+        sep=3,
+        color="white",
+        size_vertical=height / 150,
+        fill_bar=True,
+        label_top=True,
+        prop={"size": "small"},
+    )
+    bar.patch.set(facecolor="black", alpha=0.55, edgecolor="none")
+    ax.add_artist(bar)
+
+
+def round_length(most: float) -> float:
+    """Return the longest of 1, 2 or 5 times a power of ten that is at most ``most``.
+
+    >>> round_length(37.0), round_length(0.0021)
+    (20.0, 0.002)
+    """
+    power = math.floor(math.log10(most))
+    found = max(step for step in STEPS if step * 10.0**power <= most * (1 + 1e-9))
+    return float(f"{found}e{power}")
+
+
+def length_text(length: float, unit: str) -> str:
+    """Return a length for a person.
+
+    >>> length_text(2000, "µm"), length_text(0.5, "mm")
+    ('2 mm', '0.5 mm')
+    """
+    while length >= 1000 and unit in LARGER:
+        unit, factor = LARGER[unit]
+        length /= factor
+    return f"{length:g} {unit}"
+
+
+def add_letters(ax: Axes, letters: Sequence[str]) -> None:
+    """Write what lies left, right, below and above into the picture, near the edges."""
+    from matplotlib.patheffects import withStroke
+
+    places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.02), (0.5, 0.98))
+    sides = ("left", "right", "center", "center")
+    heights = ("center", "center", "bottom", "top")
+    for letter, place, side, height in zip(letters, places, sides, heights, strict=True):
+        ax.text(
+            *place,
+            letter,
+            transform=ax.transAxes,
+            ha=side,
+            va=height,
+            color="white",
+            weight="bold",
+            path_effects=[withStroke(linewidth=2, foreground="black")],
+        )
+
+
+def save(figure: Figure, target: str | os.PathLike[str], *, dpi: float | None = None) -> None:
+    """Write ``figure`` to ``target``, whole or not at all; no display is needed.
+
+    Raises
+    ------
+    UsageError
+        Nothing is known by that ending.
+    OutputError
+        It cannot be written there.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    ending = os.path.splitext(os.fspath(target))[1].lower().removeprefix(".") or "png"
+    if ending not in FigureCanvasBase.get_supported_filetypes():
+        raise UsageError(
+            f"{os.fspath(target)}: no figure format ends in .{ending}; use .png, .pdf, .svg or .jpg"
+        )
+
+    def write(file: Any) -> None:
+        figure.savefig(file, format=ending, dpi=dpi or "figure")
+
+    written_whole(target, write)

@@ -1,0 +1,339 @@
+"""Figures of one plane, of counts and of masks, drawn by matplotlib from the level that fits the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Memory, Source
+from bigimg.readers.coordinates import channels_of
+from bigimg.viewing.canvas import add_letters, add_scale_bar, axes_pixels, need_matplotlib, new_axes
+from bigimg.viewing.colours import SPARE, Window, id_colours
+from bigimg.viewing.painting import GREYS, Look, paint
+from bigimg.viewing.planes import (
+    Cut,
+    Levels,
+    Picture,
+    cut_of,
+    levels_of,
+    picture_of,
+    stored_windows,
+    where_text,
+)
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+    from bigimg.types import Array
+
+OVERLAY = "FF3030"
+"""Colour of a mask over an image."""
+
+
+def show(
+    img: Source,
+    plane: str | None = None,
+    *,
+    index: int | None = None,
+    position: float | None = None,
+    t: int | None = None,
+    channel: int | str | None = None,
+    level: int | None = None,
+    overlay: Source | None = None,
+    overlay_color: str | Sequence[str] | None = None,
+    overlay_alpha: float = 0.4,
+    cmap: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    ax: Axes | None = None,
+    colorbar: bool = True,
+    scalebar: bool = True,
+    title: str | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+    **imshow: Any,
+) -> Axes:
+    """Draw a picture, or one plane of a volume, in true aspect, and return its axes.
+
+    Of an image with levels the smallest is read that has a pixel for each of the axes.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    plane : str, optional
+        ``axial``, ``coronal``, ``sagittal`` or the axis to cut: z, y, x. The axial plane of a volume that
+        knows how it lies in a body, else across z.
+    index, position : int or float, optional
+        Pixel of level 0, or coordinate, along the axis that is cut; the middle by default.
+    t : int, optional
+        The middle time by default.
+    channel : int or str, optional
+        One channel, by number or name; all of them by default, as one picture in their colours.
+    level : int, optional
+        Instead of the level that fits.
+    overlay : mask or label image, or path of one, optional
+        Drawn over the picture, at its place.
+    overlay_color : str or sequence of str, optional
+        Six hexadecimal digits for a mask, or one for each of its channels.
+    overlay_alpha : float
+        0 to 1.
+    cmap, vmin, vmax :
+        As in ``imshow``. The window is the one that the file declares; else the percentiles 0.1 and 99.9, as
+        stored with the image or of what is drawn. Colour pictures of 8 bits are shown as they are.
+    ax : matplotlib axes, optional
+        Where to draw; a new figure by default.
+    colorbar, scalebar : bool
+        Whether to draw them where they mean something.
+    title : str, optional
+        The place of the plane by default.
+    memory, series :
+        As in :func:`bigimg.open`.
+    **imshow :
+        Passed on.
+
+    Returns
+    -------
+    matplotlib axes
+        In the unit of the image. ``ax.figure.savefig`` writes it.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        There is no such plane, place or channel, or the window is empty.
+    """
+    need_matplotlib()
+    levels = levels_of(img, memory=memory, series=series)
+    cut = cut_of(levels.base, plane, index=index, position=position, t=t, channel=channel)
+    over = None if overlay is None else levels_of(overlay, memory=memory)
+    ax = new_axes(ax)
+    picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
+    look = Look(cmap, vmin, vmax, imshow.pop("norm", None))
+    drawn, scalar = draw(ax, picture, windows_for(levels, cut), look, **imshow)
+    if over is not None:
+        draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
+    finish(ax, picture, scalebar=scalebar)
+    ax.set_title(where_text(levels.base, cut) if title is None else title, fontsize="medium")
+    if colorbar and scalar:
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
+    return ax
+
+
+def windows_for(levels: Levels, cut: Cut) -> list[Window] | None:
+    """Return the stored window of each channel that ``cut`` leaves; None when there are none."""
+    windows = stored_windows(levels.base)
+    return windows if windows is None or "c" not in cut.places else [windows[cut.places["c"]]]
+
+
+def draw(
+    ax: Axes, picture: Picture, windows: Sequence[Window] | None, look: Look, **imshow: Any
+) -> tuple[AxesImage, bool]:
+    """Draw ``picture`` alone; return the artist, and whether a colour bar means something."""
+    painted = paint(picture, windows, look)
+    options = {"extent": picture.extent, **painted.options, **imshow}
+    return ax.imshow(painted.values, **options), painted.scalar
+
+
+def finish(ax: Axes, picture: Picture, *, scalebar: bool, ticks: bool = True) -> None:
+    """Set the limits to the image's own, and add names of the axes, letters of the body and a scale bar."""
+    left, right, bottom, top = picture.frame
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    down, across = picture.sides
+    known = picture.unit != "px"
+    if ticks:
+        ax.set(xlabel=f"{across} ({picture.unit})", ylabel=f"{down} ({picture.unit})")
+    else:
+        ax.set(xticks=[], yticks=[])
+    if picture.letters is not None:
+        add_letters(ax, picture.letters)
+    if scalebar and known:
+        add_scale_bar(ax, picture.frame, picture.unit)
+
+
+def draw_overlay(
+    ax: Axes,
+    levels: Levels,
+    over: Levels,
+    cut: Cut,
+    *,
+    color: str | Sequence[str] | None = None,
+    alpha: float = 0.4,
+) -> None:
+    """Draw the plane ``cut`` of a mask or label image over the picture that is there.
+
+    Raises
+    ------
+    UsageError
+        It has other axes or another size, or is neither mask nor labels.
+    """
+    base, image = over.base, levels.base
+    if any(
+        abs(over_n - n) > 1 and not _covers(image, base, name)
+        for name in cut.sides
+        if name in base.dims
+        for over_n, n in ((base.sizes[name], image.sizes[name]),)
+    ) or not set(cut.sides) <= set(base.dims):
+        raise UsageError(
+            f"an overlay of {dict(base.sizes)} on an image of {dict(image.sizes)}: give one on the same grid"
+        )
+    kind = base.attrs.get("kind", "image")
+    if base.dtype.kind not in "bui" or (base.dtype.kind != "b" and kind == "image"):
+        raise UsageError(
+            f"an overlay of {base.dtype} that is an {kind}: give booleans, or labels with attrs['kind']='labels'"
+        )
+    places = {name: index for name, index in cut.places.items() if name in base.dims}
+    same = Cut(cut.axis, places, cut.turned, cut.sides)
+    picture = picture_of(over, same, pixels=axes_pixels(ax))
+    ax.imshow(
+        overlay_colours(picture, color, alpha), extent=picture.extent, interpolation="nearest", zorder=1
+    )
+
+
+def _covers(image: xarray.DataArray, over: xarray.DataArray, name: str) -> bool:
+    """Return whether two images reach equally far along an axis, within a pixel of the coarser."""
+    from bigimg.readers import coordinates
+
+    steps = [abs(coordinates.spacing(img, name)) for img in (image, over)]
+    spans = [img.sizes[name] * step for img, step in zip((image, over), steps, strict=True)]
+    return abs(spans[0] - spans[1]) <= max(steps)
+
+
+def overlay_colours(picture: Picture, color: str | Sequence[str] | None, alpha: float) -> Array:
+    """Return a mask or ids as RGBA, clear where there is nothing."""
+    pixels = picture.pixels
+    out = np.zeros((*pixels.shape[:2], 4), np.uint8)
+    if pixels.dtype.kind != "b":
+        out[..., :3] = id_colours(pixels)
+        out[..., 3] = np.where(pixels != 0, round(255 * alpha), 0)
+        return out
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    own = [c.color for c in channels_of(picture.like)]
+    given = [color] if isinstance(color, str) else list(color or ())
+    for number in range(planes.shape[-1]):
+        light = (
+            given[number % len(given)]
+            if given
+            else ((own[number] if number < len(own) and planes.shape[-1] > 1 else None) or OVERLAY)
+        )
+        out[planes[..., number], :3] = [int(light.removeprefix("#")[i : i + 2], 16) for i in (0, 2, 4)]
+        out[planes[..., number], 3] = round(255 * alpha)
+    return out
+
+
+def histogram(
+    img: Source,
+    *,
+    bins: int | Sequence[float] = 50,
+    range: tuple[float, float] | None = None,
+    where: Any = None,
+    log: bool = False,
+    ax: Axes | None = None,
+    **stairs: Any,
+) -> Axes:
+    """Draw how often values occur, a line for each channel in its colour, and return the axes.
+
+    Parameters
+    ----------
+    img, bins, range, where :
+        As in :func:`bigimg.histogram`; a store that keeps counts is not read.
+    log : bool
+        Counts on a logarithmic axis.
+    ax : matplotlib axes, optional
+    **stairs :
+        Passed on to ``Axes.stairs``.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        Bins or range mean nothing, or the mask does not fit.
+    """
+    need_matplotlib()
+    from bigimg.ops.histograms import histogram as count
+
+    counts = count(img, bins=bins, range=range, where=where).compute()
+    edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
+    ax = new_axes(ax)
+    for name, color, row in _channel_rows(img, counts):
+        ax.stairs(row, edges, **{"label": name, "color": color, "linewidth": 1.4, **stairs})
+    ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
+    if log:
+        ax.set_yscale("log")
+    if "c" in counts.dims and counts.sizes["c"] > 1:
+        ax.legend(frameon=False)
+    return ax
+
+
+def sweep(
+    img: Source, *, thresholds: Sequence[float] | int = 256, ax: Axes | None = None, **plot: Any
+) -> Axes:
+    """Draw which share of the pixels lies below a threshold, against the threshold, and return the axes.
+
+    Read from the histogram: no pixel of a store that keeps counts.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    thresholds : sequence of float or int
+        Where to count, growing; or at how many places, evenly from the smallest value to the largest.
+    ax : matplotlib axes, optional
+    **plot :
+        Passed on to ``Axes.plot``.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        There are fewer than two thresholds, or they do not grow.
+    """
+    need_matplotlib()
+    from bigimg.ops.histograms import histogram as count
+
+    if isinstance(thresholds, int):
+        low, high = _ends(img)
+        places = np.linspace(low, high, thresholds)
+    else:
+        places = np.asarray(thresholds, np.float64)
+    if places.size < 2 or (np.diff(places) < 0).any():
+        raise UsageError(f"{places.size} thresholds: give at least two, and let them grow")
+    # An infinite bin on either side counts the rest; numpy's last bin holds its right edge, which "below" does not.
+    limits = np.concatenate([[-np.inf], places, [np.inf]])
+    counts = count(img, bins=limits.tolist()).compute()
+    ax = new_axes(ax)
+    for name, color, row in _channel_rows(img, counts):
+        share = np.cumsum(row)[:-1] / max(1, row.sum())
+        ax.plot(places, share, **{"label": name, "color": color, **plot})
+    ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(places[0], places[-1]), ylim=(0, 1))
+    if "c" in counts.dims and counts.sizes["c"] > 1:
+        ax.legend(frameon=False)
+    return ax
+
+
+def _ends(img: Source) -> tuple[float, float]:
+    from bigimg.ops.stats import stats
+
+    found = stats(img).compute()
+    return float(found["min"].min()), float(found["max"].max())
+
+
+def _channel_rows(img: Source, counts: xarray.DataArray) -> list[tuple[str | None, str, Array]]:
+    """Return name, colour and counts of each channel; white lines would not be seen, so these are grey."""
+    rows = counts.transpose("c", "bin").values if "c" in counts.dims else counts.values[None]
+    channels = channels_of(levels_of(img).base)
+    spare = iter(SPARE * len(rows))
+    found: list[tuple[str | None, str, Array]] = []
+    for number, row in enumerate(rows):
+        channel = channels[number] if number < len(channels) else None
+        color = None if channel is None else channel.color
+        if color in GREYS:
+            color = "404040" if len(rows) == 1 else next(spare)
+        found.append((None if channel is None else channel.name, f"#{color}", row))
+    return found
