@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.conversion.commit import discard, read_owner
+from bigimg.conversion.commit import discard, explained, read_owner
 from bigimg.errors import InputNotFoundError, OutputError
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Json
@@ -61,6 +61,8 @@ def clean(folder: str | os.PathLike[str], *, remove: bool = False) -> Leftovers:
     ------
     InputNotFoundError
         There is no such folder.
+    OutputError
+        What was to be removed cannot be.
     """
     where = Path(folder)
     if not where.is_dir():
@@ -77,17 +79,24 @@ def _held(path: Path, *, remove: bool) -> Leftover | None:
     """Return the leftover at ``path``, or None when it is not ours or a run is at work in it."""
     if path.is_symlink() or not path.is_dir():
         return None
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # of somebody else, in a folder that many share
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        owner = read_owner(path)
+        try:
+            owner = read_owner(path)
+        except OutputError:  # not ours, or of another version
+            return None
         if owner is None:
             return None
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         if remove:
-            discard(path)
+            with explained(path):
+                discard(path)
         return Leftover(str(path), str(owner.get("target")), size)
-    except (BlockingIOError, OutputError):
+    except BlockingIOError:
         return None
     finally:
         os.close(lock)
