@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from bigimg.ops.geometry import with_geometry as with_geometry
     from bigimg.ops.histograms import histogram as histogram
     from bigimg.ops.multiscale import thumbnail as thumbnail
+    from bigimg.ops.patches import patches as patches
+    from bigimg.ops.reassembling import reassemble as reassemble
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.stats import stats as stats
+    from bigimg.patching import map_patches as map_patches
     from bigimg.verifying import verify as verify
 
 _MODULES = {
@@ -51,6 +54,9 @@ _MODULES = {
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),
+    "ops.patches": ("patches",),
+    "ops.reassembling": ("reassemble",),
+    "patching": ("map_patches",),
     "ops.slices": ("plane",),
     "ops.multiscale": ("thumbnail",),
     "errors": (
@@ -60,7 +66,17 @@ _MODULES = {
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
-_GIVE_ARRAYS = {"open", "open_pyramid", "from_array", "with_geometry", "stack", "plane"}
+_GIVE_ARRAYS = {
+    "open",
+    "open_pyramid",
+    "from_array",
+    "with_geometry",
+    "stack",
+    "patches",
+    "reassemble",
+    "map_patches",
+    "plane",
+}
 """These bring the accessor; ``info``, ``imread`` and ``convert`` must not import xarray before their work."""
 
 __all__ = ["__version__", *_HOME]  # names of the table above

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bigimg.exporters.run import Exported
+    from bigimg.ops.mapping import Func
+    from bigimg.ops.patch_sequence import Patches
+    from bigimg.ops.patches import Sizes
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
@@ -160,6 +163,18 @@ class ImageAccessor:
         from bigimg.ops.slices import plane
 
         return plane(self._img, axis, **options)
+
+    def patches(self, size: Sizes, **options: Any) -> Patches:
+        """See :func:`bigimg.patches`."""
+        from bigimg.ops.patches import patches
+
+        return patches(self._img, size, **options)
+
+    def map_patches(self, func: Func, size: Sizes, **options: Any) -> Any:
+        """See :func:`bigimg.map_patches`."""
+        from bigimg.patching import map_patches
+
+        return map_patches(func, self._img, size, **options)
 
     def thumbnail(self, max_size: int = 512) -> Array:
         """See :func:`bigimg.thumbnail`."""

@@ -1,0 +1,184 @@
+"""Patches that a mask covers enough: the mask decides, before a pixel of the image is read.
+
+Of a grid every patch is counted exactly, in boxes of a few megabytes of mask, once and when first needed; what is
+kept is one bit a patch, packed and deflated, so that a billion of them is about the size of the mask's outline.
+Random patches are drawn again until one is covered: the place of patch ``i`` is its first draw that is.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.region import shape_of
+from bigimg.ops.positions import Grid, Random
+from bigimg.ops.windows import Windows
+from bigimg.types import Array, Shape
+
+BOX_BYTES = 8 << 20
+"""Of the mask, counted at once; the sums take four times as much."""
+DRAWS = 10_000
+"""Of one random patch, before it is given up."""
+
+
+class CoveredGrid:
+    """The patches of a grid with a share of true pixels of at least ``least``; beyond the image there is none.
+
+    Parameters
+    ----------
+    grid : Grid
+    mask : Windows
+        Of booleans, with the patches of the grid as windows.
+    least : float
+        Between 0 and 1.
+    """
+
+    def __init__(self, grid: Grid, mask: Windows, least: float) -> None:
+        self.grid, self.mask, self.least = grid, mask, least
+        self._lock = threading.Lock()
+        self._boxes: list[tuple[int, int, bytes]] | None = None
+        self._ranks: list[int] = [0]
+
+    @property
+    def counted(self) -> bool:
+        """Whether the mask was read."""
+        return self._boxes is not None
+
+    @property
+    def count(self) -> int:
+        """How many there are; reads the mask, the first time."""
+        self._count()
+        return self._ranks[-1]
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixels of patches."""
+        return self.grid.starts(self.cells(numbers))
+
+    def cells(self, numbers: Array) -> Array:
+        """Return which patches of the whole grid those numbered ``numbers`` are."""
+        boxes = self._count()
+        numbers = np.asarray(numbers, np.int64)
+        found = np.empty(len(numbers), np.int64)
+        if not len(numbers):
+            return found
+        box_of = np.array([bisect_right(self._ranks, int(n)) - 1 for n in numbers])
+        for box in np.unique(box_of).tolist():
+            first, length, packed = boxes[box]
+            bits = np.unpackbits(np.frombuffer(zlib.decompress(packed), np.uint8), count=length)
+            here = box_of == box
+            found[here] = first + np.flatnonzero(bits)[numbers[here] - self._ranks[box]]
+        return found
+
+    def _count(self) -> list[tuple[int, int, bytes]]:
+        with self._lock:
+            if self._boxes is None:
+                boxes = []
+                for first, covered in self._covered():
+                    if covered.any():  # first cell, number of cells, which of them
+                        boxes.append((first, covered.size, zlib.compress(np.packbits(covered).tobytes(), 1)))
+                        self._ranks.append(self._ranks[-1] + int(covered.sum()))
+                self._boxes = boxes
+            return self._boxes
+
+    def _covered(self) -> Iterator[tuple[int, Array]]:
+        """Yield the number of a first cell and which of the cells from there on are covered, in C order."""
+        *outer, rows, columns = self.grid.counts
+        line, last = self.grid.lines[-2], self.grid.lines[-1]
+        full = math.prod(self.mask.patch)
+        beside = full // (line.patch * last.patch)
+        width = max(1, (BOX_BYTES // (beside * line.patch) - last.patch) // last.stride + 1)
+        height = max(1, (BOX_BYTES // (beside * last.size) - line.patch) // line.stride + 1)
+        for number, index in enumerate(np.ndindex(*outer)):
+            for top in range(0, rows, height):
+                many = min(height, rows - top)
+                step = width if many == 1 else columns
+                parts = [
+                    self._sums((*index, top, left), (many, min(step, columns - left)))
+                    for left in range(0, columns, step)
+                ]
+                sums = np.concatenate(parts, axis=-1).reshape(-1)
+                yield (number * rows + top) * columns, sums / full >= self.least
+
+    def _sums(self, index: Shape, counts: Shape) -> Array:
+        """Return how many pixels are true in each patch of a box of cells, along the last two axes."""
+        outer = len(index) - 2
+        starts = [
+            line.starts(np.arange(i, i + n))
+            for line, i, n in zip(self.grid.lines, index, (*(1,) * outer, *counts), strict=True)
+        ]
+        whole = [slice(0, n) for n in self.mask.patch]
+        for axis, line, begin in zip(self.mask.axes, self.grid.lines, starts, strict=True):
+            whole[axis] = slice(int(begin[0]), min(int(begin[-1]) + line.patch, line.size))
+        region = tuple(whole)
+        box = self.mask.reader.read(region)
+        kept = (self.mask.axes[-2], self.mask.axes[-1])
+        sums = box.sum(axis=tuple(i for i in range(box.ndim) if i not in kept), dtype=np.int64)
+        for axis, line, begin in zip((0, 1), self.grid.lines[-2:], starts[-2:], strict=True):
+            size = shape_of(region)[kept[axis]]
+            ahead = np.zeros(tuple(n + (i == axis) for i, n in enumerate(sums.shape)), np.int64)
+            np.cumsum(sums, axis=axis, out=ahead[1:] if axis == 0 else ahead[:, 1:])
+            low = begin - begin[0]
+            high = np.minimum(low + line.patch, size)
+            sums = ahead.take(high, axis) - ahead.take(low, axis)
+        return sums
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+
+class CoveredRandom:
+    """Random patches with a share of true pixels of at least ``least``."""
+
+    counted = True
+
+    def __init__(self, draw: Random, mask: Windows, least: float) -> None:
+        self.draw, self.mask, self.least = draw, mask, least
+        self.count = draw.count
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixels of patches.
+
+        Raises
+        ------
+        UsageError
+            No draw of one of them was covered enough.
+        """
+        found = np.empty((len(numbers), len(self.draw.patch)), np.int64)
+        if len(numbers):  # one alone first, so that a mask without a place is told early
+            self._search(numbers[:1], found[:1])
+            self._search(numbers[1:], found[1:])
+        return found
+
+    def _search(self, numbers: Array, out: Array) -> None:
+        waiting = np.arange(len(numbers))
+        for attempt in range(DRAWS):
+            if not len(waiting):
+                return
+            starts = self.draw.starts(numbers[waiting], attempt)
+            covered = self._enough(starts)
+            out[waiting[covered]] = starts[covered]
+            waiting = waiting[~covered]
+        if len(waiting):
+            raise UsageError(
+                f"min_fraction={self.least:g}: no patch of {DRAWS} drawn is covered as much by the mask; give a "
+                "smaller one, or a grid (stride=) in place of n="
+            )
+
+    def _enough(self, starts: Array) -> Array:
+        order = np.lexsort(starts.T[::-1])
+        enough = np.empty(len(starts), bool)
+        for i in order.tolist():
+            window = self.mask.read(starts[i].tolist())
+            enough[i] = np.count_nonzero(window) / window.size >= self.least
+        return enough

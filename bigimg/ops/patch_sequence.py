@@ -1,0 +1,312 @@
+"""Patches of an image as a lazy sequence: nothing is read, and nothing as long as the patches is made, until asked."""
+
+from __future__ import annotations
+
+import math
+import operator
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from bigimg.errors import BudgetError, UsageError
+from bigimg.ops.masked import CoveredGrid, CoveredRandom
+from bigimg.ops.patch_labels import Labels
+from bigimg.ops.positions import Grid, Positions, Random, Subset
+from bigimg.ops.windows import Memory, Windows, portions, room
+from bigimg.planning.memory import human_bytes
+from bigimg.readers.lazy import explicit
+from bigimg.types import Array, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+BLOCK_BYTES = 16 << 20
+"""Patches of one dask block of a dataset."""
+MOST_BLOCKS = 100_000
+ROWS = 1_000_000
+"""Of a table of coordinates, computed at once."""
+
+
+class Patches(Sequence["xarray.DataArray"]):
+    """Patches of one size, read when they are asked for; made by :func:`bigimg.patches`.
+
+    ``patches[5]`` reads one patch and returns it as a DataArray; slices and arrays of numbers or booleans give fewer
+    patches, still lazy. Iterating reads ahead and goes through the image in the order that reads well: each
+    patch says its number in the coordinate ``patch``. A pickled one opens its files again.
+    """
+
+    def __init__(
+        self, windows: Windows, positions: Positions, labels: Labels, source: str, *, seed: int | None = None
+    ) -> None:
+        self.windows, self.positions, self.labels, self.source = windows, positions, labels, source
+        self.seed = seed
+        """Of random patches; the same seed gives the same patches again."""
+
+    # ------------------------------------------------------------------------------------------------ what it is
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Axes of a patch."""
+        return self.labels.kept
+
+    @property
+    def shape(self) -> Shape:
+        """How many patches, and pixels of one; with ``where=`` the mask is read for it."""
+        return (len(self), *self.labels.shape(self.windows.patch))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self.windows.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all patches together."""
+        return len(self) * self.windows.nbytes
+
+    def __len__(self) -> int:
+        return self.positions.count
+
+    def __repr__(self) -> str:
+        positions = self.positions.positions if isinstance(self.positions, Subset) else self.positions
+        how = {Grid: "a grid", CoveredGrid: "a grid, where the mask covers them", Random: "random",
+               CoveredRandom: "random, where the mask covers them"}[type(positions)]  # fmt: skip
+        counted = getattr(self.positions, "counted", True)
+        many = f"{len(self):,}" if counted else "not yet counted:"
+        size = zip(self.dims, self.labels.shape(self.windows.patch), strict=True)
+        seed = f", seed={self.seed}" if self.seed is not None else ""
+        return f"<Patches {many} of {' '.join(f'{n} {s}' for n, s in size)}, {self.dtype}; {how}{seed}; {self.source}>"
+
+    # ------------------------------------------------------------------------------------------------ one by one
+
+    @overload
+    def __getitem__(self, key: int) -> xarray.DataArray: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return self._some(range(len(self))[key])
+        if isinstance(key, list | tuple | np.ndarray) and np.ndim(key) == 1:
+            return self._some(self._checked(np.asarray(key)))
+        rank = self._rank(key)
+        start, number = self._start(rank), int(self._numbers(np.array([rank]))[0])
+        return self.labels.image(self.windows.read(start), start, number)
+
+    def __iter__(self) -> Iterator[xarray.DataArray]:
+        for ranks, windows in self._read():
+            starts = self.positions.starts(ranks).tolist()
+            for number, start, pixels in zip(self._numbers(ranks).tolist(), starts, windows, strict=True):
+                yield self.labels.image(pixels, start, number)
+
+    def items(self, channels: str = "last") -> Iterator[tuple[int, Array]]:
+        """Yield index and pixels of every patch as numpy, in the order that reads well.
+
+        Parameters
+        ----------
+        channels : {"last", "first"}
+            Where the axis c is.
+        """
+        _check_channels(channels)
+        for ranks, windows in self._read():
+            for rank, pixels in zip(ranks.tolist(), windows, strict=True):
+                yield rank, self.labels.plain(pixels, channels)
+
+    def arrays(self, channels: str = "last") -> PatchArrays:
+        """Return the patches as a sequence of numpy arrays, as a ``torch.utils.data.Dataset`` is one.
+
+        Parameters
+        ----------
+        channels : {"last", "first"}
+            Where the axis c is; torch wants it first.
+        """
+        _check_channels(channels)
+        return PatchArrays(self, channels)
+
+    # ---------------------------------------------------------------------------------------------- all together
+
+    def stack(self, channels: str = "last", *, memory: Memory = None) -> Array:
+        """Return all patches as one array, in order.
+
+        Parameters
+        ----------
+        channels : {"last", "first"}
+            Where the axis c is.
+        memory : int or str, optional
+            The budget, as in :func:`bigimg.open`.
+
+        Returns
+        -------
+        ndarray of shape (n, y, x, c), or (n, y, x) without channels
+            As ``sklearn.feature_extraction.image.extract_patches_2d`` gives them.
+
+        Raises
+        ------
+        BudgetError
+            They do not fit ``memory``.
+        """
+        _check_channels(channels)
+        needed, (free, held) = self.nbytes, room(memory)
+        if needed + held > free:
+            raise BudgetError(
+                f"{self.source}: {len(self):,} patches are {human_bytes(needed)} together ({human_bytes(held)} in use "
+                f"already), allowed {human_bytes(free)}: iterate, stack a slice of them, or use "
+                f"memory='{math.ceil((needed + held) * 1.05 / 1e6)}MB'",
+                needed=needed + held,
+                allowed=free,
+            )
+        out = np.empty((len(self), *self.labels.shape(self.windows.patch, channels)), self.dtype)
+        for rank, pixels in self.items(channels):
+            out[rank] = pixels
+        return out
+
+    @property
+    def coords(self) -> xarray.Dataset:
+        """Where the patches lie, lazily: ``number``, and for each axis first pixel and its coordinate.
+
+        ``y_index`` is the first pixel along y, ``y_position`` the coordinate of its centre, in the unit of the axis.
+        """
+        import dask.array as da
+        from xarray import Dataset
+
+        rows = max(ROWS, -(-len(self) // 1000))
+        ranks = da.arange(len(self), chunks=rows, dtype=np.int64)
+        names = [name for name in self.labels.dims if name != "c"]
+        starts = ranks.map_blocks(
+            self.positions.starts, new_axis=1, chunks=(ranks.chunks[0], (len(names),)), dtype=np.int64,
+            meta=np.empty((0, 0), np.int64),
+        )  # fmt: skip
+        found: dict[str, Any] = {
+            "number": ("patch", ranks.map_blocks(self._numbers, dtype=np.int64, meta=np.empty(0, np.int64)))
+        }
+        for i, name in enumerate(names):
+            line = starts[:, i]
+            place = line.map_blocks(_Place(self.labels, name), dtype=np.float64, meta=np.empty(0, np.float64))
+            attrs = {k: v for k, v in self.labels.lines[name][1].items() if k == "units"}
+            found[f"{name}_index"] = ("patch", line)
+            found[f"{name}_position"] = ("patch", place, attrs)
+        return Dataset(coords=found)
+
+    def to_dataset(self) -> xarray.Dataset:
+        """Return all patches as ``image`` along the new axis ``patch``, lazy, with :attr:`coords`.
+
+        Coordinates along the axes of a patch are distances from its first pixel.
+        """
+        import dask.array as da
+        from xarray import Variable
+
+        several = max(1, BLOCK_BYTES // max(1, self.windows.nbytes), -(-len(self) // MOST_BLOCKS))
+        stack = _LazyStack(self)
+        cut = explicit((several, *stack.shape[1:]), stack.shape)
+        data = da.from_array(stack, cut, name=f"patches-{uuid.uuid4().hex}", asarray=False, fancy=False)
+        inner = {
+            name: Variable(
+                (name,), np.arange(size) * self.labels.spacing(name), dict(self.labels.lines[name][1])
+            )
+            for name, size in zip(self.dims, stack.shape[1:], strict=True)
+            if name != "c"
+        }
+        found = self.coords.assign_coords({**inner, **self.labels.channels})
+        found["image"] = (("patch", *self.dims), data, dict(self.labels.attrs))
+        return found
+
+    # ------------------------------------------------------------------------------------------------------ inside
+
+    def _read(self) -> Iterator[tuple[Array, list[Array]]]:
+        walked = isinstance(self.positions, Grid)
+        numbers = None if walked else portions(len(self))
+        return self.windows.read_all(self.positions, self.windows.order(self.positions, numbers))
+
+    def _start(self, rank: int) -> list[int]:
+        found: list[int] = self.positions.starts(np.array([rank]))[0].tolist()
+        return found
+
+    def _numbers(self, ranks: Array) -> Array:
+        return self.positions.numbers(ranks) if isinstance(self.positions, Subset) else ranks
+
+    def _rank(self, key: Any) -> int:
+        rank, many = operator.index(key), len(self)
+        if not -many <= rank < many:
+            raise IndexError(f"patch {rank} of {many}: give {-many} to {many - 1}")
+        return rank % many
+
+    def _checked(self, key: Array) -> Array:
+        many = len(self)
+        if key.dtype == bool:
+            if len(key) != many:
+                raise IndexError(f"{len(key)} booleans for {many} patches: give one each")
+            return np.flatnonzero(key)
+        if key.size and key.dtype.kind not in "iu":
+            raise IndexError(f"patches are chosen by whole numbers, not {key.dtype}")
+        numbers = key.astype(np.int64)
+        if key.size and not (-many <= numbers.min() and numbers.max() < many):
+            raise IndexError(f"patch {numbers.max()} of {many}: give {-many} to {many - 1}")
+        return numbers % many if many else numbers
+
+    def _some(self, chosen: range | Array) -> Patches:
+        of = self.positions
+        some = Subset(of.positions, of.within(chosen)) if isinstance(of, Subset) else Subset(of, chosen)
+        return Patches(self.windows, some, self.labels, self.source, seed=self.seed)
+
+
+class PatchArrays(Sequence[Array]):
+    """Patches as numpy arrays: ``len`` and ``[i]``, which is all that a loader of batches wants."""
+
+    def __init__(self, patches: Patches, channels: str) -> None:
+        self.patches, self.channels = patches, channels
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    @overload
+    def __getitem__(self, key: int) -> Array: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice | list | np.ndarray):
+            return PatchArrays(self.patches[key], self.channels)
+        start = self.patches._start(self.patches._rank(key))
+        return self._plain(self.patches.windows.read(start))
+
+    def __getitems__(self, keys: Sequence[int]) -> list[Array]:
+        """Return the arrays of a batch: torch asks for all of them at once, and they are read in a good order."""
+        ranks = [self.patches._rank(key) for key in keys]
+        starts = self.patches.positions.starts(np.array(ranks, np.int64)).tolist()
+        found: list[Array | None] = [None] * len(ranks)
+        for i in sorted(range(len(ranks)), key=starts.__getitem__):
+            found[i] = self._plain(self.patches.windows.read(starts[i]))
+        return found  # type: ignore[return-value]  # all are filled in
+
+    def _plain(self, pixels: Array) -> Array:
+        return np.ascontiguousarray(self.patches.labels.plain(pixels, self.channels))
+
+
+class _LazyStack:
+    """All patches as one array that is read when sliced; what dask holds in its graph."""
+
+    def __init__(self, patches: Patches) -> None:
+        self.patches = patches
+        self.shape, self.dtype, self.ndim = patches.shape, patches.dtype, len(patches.shape)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> Array:
+        some = self.patches[key[0]]
+        out = np.empty((len(some), *self.shape[1:]), self.dtype)
+        for rank, pixels in some.items("first"):
+            out[rank] = pixels
+        return out[(slice(None), *key[1:])]
+
+
+class _Place:
+    """Coordinates of pixels along one axis."""
+
+    def __init__(self, labels: Labels, name: str) -> None:
+        self.labels, self.name = labels, name
+
+    def __call__(self, index: Array) -> Array:
+        return self.labels.place(self.name, index).astype(np.float64)
+
+
+def _check_channels(channels: str) -> None:
+    if channels not in ("first", "last"):
+        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")

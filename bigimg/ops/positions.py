@@ -1,0 +1,223 @@
+"""Where patches lie: grids by arithmetic, random places by a counter, so nothing is ever as long as their number.
+
+What only this module knows is the order of the patches. A grid counts in C order, the last axis fastest. The
+place of random patch ``i`` is a function of seed and ``i`` alone (Philox 4x64, as numpy has it), so patches can be
+had in any order, by any number of workers, and are the same; each is drawn for itself, so two may coincide.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from bigimg.types import Array, Region, Shape
+
+type Edge = Literal["shift", "pad", "drop"]
+"""What becomes of the last patch along an axis where it would reach beyond the image."""
+
+MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+
+
+class Positions(Protocol):
+    """First pixels of patches, by the number of the patch."""
+
+    @property
+    def count(self) -> int:
+        """How many patches there are."""
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixels (len(numbers), axes) of patches, int64; negative nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Patches along one axis of a grid."""
+
+    size: int
+    """Pixels of the image."""
+    patch: int
+    stride: int
+    edge: Edge
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        rest = self.size - self.patch
+        if rest <= 0:
+            return 1 if rest == 0 or self.edge == "pad" else 0
+        return rest // self.stride + 1 + (self.edge != "drop" and rest % self.stride > 0)
+
+    @property
+    def last(self) -> int:
+        """The largest first pixel."""
+        return int(self.starts(np.array([self.count - 1]))[0])
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixel of each of ``numbers``."""
+        found: Array = numbers * self.stride
+        return np.minimum(found, self.size - self.patch) if self.edge == "shift" else found
+
+    def touching(self, part: slice) -> range:
+        """Return the numbers of the patches that have a pixel in ``part``.
+
+        >>> Line(10, 4, 3, "shift").touching(slice(6, 7)), Line(11, 4, 3, "shift").touching(slice(7, 8))
+        (range(1, 3), range(2, 4))
+        """
+        first = max(0, (part.start - self.patch) // self.stride + 1)
+        stop = min(-(-part.stop // self.stride), self.count)
+        # The last one may have been shifted back: it reaches further forward than its number says.
+        return range(min(first, self.count - 1), self.count if self.last < part.stop else stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Patches at even distances along each axis, the last axis fastest."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def counts(self) -> Shape:
+        """How many there are along each axis."""
+        return tuple(line.count for line in self.lines)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return math.prod(self.counts)
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixels of patches."""
+        index = np.unravel_index(np.asarray(numbers, np.int64), self.counts)
+        return np.stack([line.starts(i) for line, i in zip(self.lines, index, strict=True)], axis=-1)
+
+    def walk(self, tile: Sequence[int]) -> Iterator[Array]:
+        """Yield the numbers of all patches, runs of those that begin in the same tiles; the first axis runs.
+
+        Parameters
+        ----------
+        tile : sequence of int
+            Pixels a side for each axis but the first, which is walked from end to end within each tile.
+        """
+        first, *rest = self.lines
+        steps = [1, *itertools.accumulate(reversed(self.counts[1:]), lambda a, b: a * b)][::-1]
+        cuts = [list(_tiles(line, side)) for line, side in zip(rest, tile, strict=True)]
+        for box in itertools.product(*cuts):
+            inner = np.zeros(1, np.int64)
+            for numbers, step in zip(box, steps[1:], strict=True):
+                inner = (inner[:, None] + np.arange(numbers.start, numbers.stop) * step).reshape(-1)
+            for row in range(first.count):
+                yield row * steps[0] + inner
+
+
+def _tiles(line: Line, side: int) -> Iterator[range]:
+    """Yield ranges of patches of ``line`` that begin in the same tile of ``side`` pixels."""
+    least = max(1, side // line.stride)
+    number = 0
+    while number < line.count:
+        end = (number * line.stride // side + 1) * side
+        after = min(line.count, max(number + 1, -(-end // line.stride)))
+        if line.count - after < least // 2:  # no tile for a last few
+            after = line.count
+        yield range(number, after)
+        number = after
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """Patches anywhere inside the image, every place equally likely, drawn with replacement."""
+
+    shape: Shape
+    """Of the image, along the axes of the patch."""
+    patch: Shape
+    count: int
+    key: tuple[int, int]
+    """From the seed, as numpy spreads it."""
+
+    def starts(self, numbers: Array, attempt: int = 0) -> Array:
+        """Return the first pixels of patches; ``attempt`` counts draws for the same patch."""
+        counters = np.zeros((len(numbers), 4), np.uint64)
+        counters[:, 0] = np.asarray(numbers, np.int64).astype(np.uint64)
+        counters[:, 1] = attempt
+        words = philox(counters, self.key)
+        places = np.array([n - p + 1 for n, p in zip(self.shape, self.patch, strict=True)], np.uint64)
+        # The high word of a product is even to one part in 2**64 / places.
+        return _high(words[:, : len(places)], np.broadcast_to(places, (len(numbers), len(places)))).astype(
+            np.int64
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Some of many patches."""
+
+    positions: Positions
+    chosen: range | Array
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.chosen)
+
+    def numbers(self, ranks: Array) -> Array:
+        """Return the numbers of patches among all."""
+        if isinstance(self.chosen, range):
+            return np.asarray(self.chosen.start + self.chosen.step * np.asarray(ranks, np.int64))
+        return self.chosen[ranks]
+
+    def starts(self, numbers: Array) -> Array:
+        """Return the first pixels of patches."""
+        return self.positions.starts(self.numbers(numbers))
+
+    def within(self, chosen: range | Array) -> range | Array:
+        """Return which of all patches ``chosen`` of these are."""
+        if isinstance(chosen, range) and isinstance(self.chosen, range):
+            return self.chosen[chosen.start : None if chosen.stop < 0 else chosen.stop : chosen.step]
+        return self.numbers(np.asarray(chosen, np.int64))
+
+
+def key_of(seed: int) -> tuple[int, int]:
+    """Return the key of the generator for ``seed``."""
+    words = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    return int(words[0]), int(words[1])
+
+
+def philox(counters: Array, key: tuple[int, int]) -> Array:
+    """Return four random words for each counter: Philox 4x64 with ten rounds.
+
+    Parameters
+    ----------
+    counters : ndarray of shape (n, 4), uint64
+    key : (int, int)
+
+    Returns
+    -------
+    ndarray of shape (n, 4), uint64
+    """
+    a, b, c, d = (counters[:, i] for i in range(4))
+    for turn in range(10):
+        keys = [np.uint64((k + turn * w) % 2**64) for k, w in zip(key, WEYL, strict=True)]
+        first, second = (np.full_like(a, m) for m in MULTIPLIERS)
+        a, b, c, d = _high(second, c) ^ b ^ keys[0], second * c, _high(first, a) ^ d ^ keys[1], first * a
+    return np.stack([a, b, c, d], axis=-1)
+
+
+def _high(a: Array, b: Array) -> Array:
+    """Return the high 64 bits of the products of unsigned numbers."""
+    low = (a & LOW) * (b & LOW)
+    middle = (a >> HALF) * (b & LOW) + (low >> HALF)
+    other = (a & LOW) * (b >> HALF) + (middle & LOW)
+    found: Array = (a >> HALF) * (b >> HALF) + (middle >> HALF) + (other >> HALF)
+    return found
+
+
+def region_of(start: Sequence[int], patch: Shape) -> Region:
+    """Return the region of a patch that begins at ``start``; it may reach beyond the image."""
+    return tuple(slice(int(s), int(s) + n) for s, n in zip(start, patch, strict=True))

@@ -1,0 +1,284 @@
+"""Windows of an image, each piece of the source decoded about once while they come in a good order.
+
+Overlapping windows share source chunks, so decoded pieces are kept: those used last, up to a limit. An order that
+walks along tiles needs few of them at once. Windows may reach beyond the image: there they hold the fill value.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.ops.positions import Grid, Positions
+from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
+from bigimg.reader import Access, Reader
+from bigimg.readers.lazy import band_shape, scaled
+from bigimg.types import Array, DType, Region, Shape
+
+type Memory = int | float | str | None
+
+KEPT_BYTES = 96_000_000
+"""Decoded pieces kept while windows are read one after another."""
+PIECE_BYTES = 1 << 18
+"""A piece has at least this many bytes, where the image has: small source chunks are taken together."""
+MOST_PIECE_BYTES = 4 << 20
+"""All channels make one piece, unless that is larger."""
+GROUP_BYTES = 4 << 20
+"""Windows that one thread cuts out before it hands them over."""
+GROUP = 256
+SORTED_AT_ONCE = 1 << 16
+"""Windows in no good order that are sorted together: 3 MB of numbers."""
+THREADS = 2
+
+
+class Windows:
+    """Cuts windows of one size out of what ``reader`` reads; picklable when the reader is.
+
+    Parameters
+    ----------
+    reader : Reader
+    patch : tuple of int
+        Pixels of a window, one number an axis of the reader; along ``c`` as many as the image has.
+    scaling : Scaling, optional
+        Applied to each window.
+    dtype : numpy dtype
+        Of the windows.
+    fill : number
+        Where a window reaches beyond the image.
+    """
+
+    def __init__(
+        self, reader: Reader, patch: Shape, *, scaling: Scaling | None, dtype: DType, fill: Any = 0
+    ) -> None:
+        self.reader, self.patch, self.scaling, self.dtype, self.fill = reader, patch, scaling, dtype, fill
+        spec = reader.spec
+        self.shape = spec.shape
+        self.axes = [i for i, name in enumerate(spec.dims) if name != "c"]
+        """Axes that positions count; the others are taken whole."""
+        self.unit = piece_shape(spec, reader.access)
+        self.kept_bytes = KEPT_BYTES
+        """Decoded pieces kept while windows are read one after another."""
+        self._kept: tuple[int, Pieces] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one window."""
+        return math.prod(self.patch) * self.dtype.itemsize
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the source can only be read forwards."""
+        return self.reader.access.kind == "sequential"
+
+    def read(self, start: Sequence[int]) -> Array:
+        """Return the window that begins at ``start``, one number for each of :attr:`axes`."""
+        if self._kept is None or self._kept[0] != os.getpid():  # a lock does not survive a fork
+            self._kept = os.getpid(), Pieces(self.reader, self.unit, self._limit())
+        return self._cut(start, self._kept[1])
+
+    def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
+        """Yield numbers of patches and their windows, group by group, in the order of ``numbers``.
+
+        The next groups are read by other threads meanwhile.
+        """
+        kept = Pieces(self.reader, self.unit, max(self.kept_bytes, self.least_bytes))
+        threads = 1 if self.ordered else min(THREADS, usable_cpus())
+        pool = ThreadPoolExecutor(threads, "bigimg-patches")
+        under_way: deque[tuple[Array, Future[list[Array]]]] = deque()
+        try:
+            for group in self._groups(numbers):
+                under_way.append((group, pool.submit(self._cut_all, positions.starts(group), kept)))
+                if len(under_way) > threads:
+                    ready, future = under_way.popleft()
+                    yield ready, future.result()
+                    del future
+            while under_way:
+                ready, future = under_way.popleft()
+                yield ready, future.result()
+                del future
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def tile(self) -> list[int]:
+        """Return the sides, in pixels, of tiles to walk in: along the first axis nothing is decoded twice."""
+        axes = self.axes[1:]
+        across = [
+            -(-(self.patch[a] - 1) // self.unit[a]) for a in self.axes
+        ]  # pieces beyond the one it begins in
+        room = self.kept_bytes / (self._piece_bytes() * (across[0] + 2))
+        sides = dict.fromkeys(axes, 1)
+        while grown := [a for a in axes if sides[a] * self.unit[a] < self.shape[a]]:
+            shortest = min(grown, key=lambda a: sides[a])
+            sides[shortest] += 1
+            if math.prod(sides[a] + n for a, n in zip(axes, across[1:], strict=True)) > room:
+                sides[shortest] -= 1
+                break
+        return [sides[a] * self.unit[a] for a in axes]
+
+    def order(self, positions: Positions, numbers: Iterable[Array] | None) -> Iterator[Array]:
+        """Yield all numbers of patches in an order that reads well; of those given, portion by portion.
+
+        Parameters
+        ----------
+        positions : Positions
+        numbers : iterable of ndarray, optional
+            Those wanted, in any order; all by default.
+        """
+        if numbers is None and isinstance(positions, Grid):
+            yield from positions.walk(self.tile())
+            return
+        if numbers is None:
+            numbers = portions(positions.count)
+        tile = self.tile()
+        first, *rest = (self.unit[a] for a in self.axes)
+        for portion in numbers:
+            starts = positions.starts(portion)
+            tiles = [starts[:, i + 1] // side for i, side in enumerate(tile)]
+            units = [starts[:, i] // unit for i, unit in enumerate((first, *rest))]
+            yield portion[np.lexsort((starts[:, -1], *reversed(units), *reversed(tiles)))]
+
+    def _groups(self, numbers: Iterable[Array]) -> Iterator[Array]:
+        """Yield ``numbers`` in groups of a few megabytes of windows."""
+        most = int(max(1, min(GROUP, GROUP_BYTES // max(1, self.nbytes))))
+        held: list[Array] = []
+        count = 0
+        for some in numbers:
+            held.append(some)
+            count += len(some)
+            if count >= most:
+                joined = np.concatenate(held)
+                whole = count - count % most
+                yield from (joined[i : i + most] for i in range(0, whole, most))
+                held, count = [joined[whole:]], count - whole
+        if count:
+            yield np.concatenate(held)
+
+    def _cut_all(self, starts: Array, kept: Pieces) -> list[Array]:
+        return [self._cut(start, kept) for start in starts.tolist()]
+
+    def _cut(self, start: Sequence[int], kept: Pieces) -> Array:
+        """Return one window, put together from pieces."""
+        whole = [slice(0, n) for n in self.patch]
+        for axis, begin in zip(self.axes, start, strict=True):
+            whole[axis] = slice(begin, begin + self.patch[axis])
+        inside = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(whole, self.shape, strict=True))
+        stored = self._pieced(inside, kept)
+        real = stored if self.scaling is None else scaled(stored, self.scaling, self.dtype)
+        if real.shape == self.patch:
+            return real
+        out = np.full(self.patch, self.fill, self.dtype)
+        out[tuple(slice(0, n) for n in real.shape)] = real
+        return out
+
+    def _pieced(self, region: Region, kept: Pieces) -> Array:
+        if not kept.most:
+            return np.array(
+                self.reader.read(region), order="C"
+            )  # an own copy: it may be a view of the source
+        out = np.empty(shape_of(region), self.reader.spec.dtype)
+        origin = tuple(s.start for s in region)
+        for index, part in pieces(region, self.unit):
+            corner = tuple(i * n for i, n in zip(index, self.unit, strict=True))
+            out[shift(part, origin)] = kept.get(index)[shift(part, corner)]
+        return out
+
+    def _piece_bytes(self) -> int:
+        return max(1, math.prod(self.unit)) * self.reader.spec.dtype.itemsize
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes of the pieces that one window may touch."""
+        met = (-(-(n - 1) // u) + 1 for n, u in zip(self.patch, self.unit, strict=True))
+        return math.prod(met) * self._piece_bytes()
+
+    def _limit(self) -> int:
+        """Return what to keep between windows that are asked for one by one."""
+        return max(self.kept_bytes // 4, min(self.kept_bytes, 2 * self.least_bytes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+
+class Pieces:
+    """Decoded pieces of a source, the least recently used dropped first; safe from many threads.
+
+    Two threads that want the same piece decode it once.
+    """
+
+    def __init__(self, reader: Reader, unit: Shape, limit: int) -> None:
+        spec = reader.spec
+        self.reader, self.unit, self.shape = reader, unit, spec.shape
+        each = math.prod(unit) * spec.dtype.itemsize
+        # Pixels in memory already need no copy between.
+        self.most = 0 if math.prod(spec.chunks) == 1 and unit == spec.chunks else max(1, limit // each)
+        self.found: OrderedDict[Shape, Future[Array]] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def get(self, index: Shape) -> Array:
+        """Return the piece at ``index`` of the grid of pieces, cut at the edge of the image."""
+        with self.lock:
+            future = self.found.get(index)
+            mine = future is None
+            if future is None:
+                future = self.found[index] = Future()
+                while len(self.found) > self.most:
+                    self.found.popitem(last=False)
+            else:
+                self.found.move_to_end(index)
+        if mine:
+            region = tuple(
+                slice(i * n, min((i + 1) * n, size))
+                for i, n, size in zip(index, self.unit, self.shape, strict=True)
+            )
+            try:
+                future.set_result(self.reader.read(region))
+            except BaseException as error:
+                with self.lock:
+                    self.found.pop(index, None)
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
+def piece_shape(spec: ImageSpec, access: Access) -> Shape:
+    """Return what is decoded at once: source chunks of all channels, several where they are small.
+
+    An ordered source is taken in bands as wide as the image. Of an array in memory single pixels are the unit.
+    """
+    if access.kind == "sequential":
+        return band_shape(spec, access.order, MOST_PIECE_BYTES, itemsize=spec.dtype.itemsize)
+    unit = [min(c, n) for c, n in zip(spec.chunks, spec.shape, strict=True)]
+    if math.prod(unit) == 1:
+        return tuple(unit)
+    if "c" in spec.dims:
+        axis = spec.axis("c")
+        if math.prod(unit) // unit[axis] * spec.shape[axis] * spec.dtype.itemsize <= MOST_PIECE_BYTES:
+            unit[axis] = spec.shape[axis]
+    while math.prod(unit) * spec.dtype.itemsize < PIECE_BYTES:
+        short = [i for i, a in enumerate(spec.axes) if a.type == "space" and unit[i] < spec.shape[i]]
+        if not short:
+            break
+        least = min(short, key=unit.__getitem__)
+        unit[least] = min(2 * unit[least], spec.shape[least])
+    return tuple(unit)
+
+
+def room(memory: Memory) -> tuple[int, int]:
+    """Return the bytes that this process may hold, and those it holds; a default comes on top of what is held."""
+    named = memory is not None or os.environ.get("BIGIMG_MEMORY")
+    return budget_bytes(memory), resident_bytes() if named else 0
+
+
+def portions(count: int) -> Iterator[Array]:
+    """Yield the numbers below ``count``, some at a time."""
+    for first in range(0, count, SORTED_AT_ONCE):
+        yield np.arange(first, min(first + SORTED_AT_ONCE, count))
