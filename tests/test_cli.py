@@ -27,8 +27,8 @@ INFO_KEYS = {
 }  # fmt: skip
 PLAN_KEYS = {
     "source", "target", "read", "shape", "dims", "dtype", "decoded_bytes", "kind", "method", "codec", "block",
-    "ome_version", "levels", "sweeps", "workers", "budget_bytes", "peak_bytes", "memory", "scratch_bytes", "files", "estimate",
-    "notes",
+    "ome_version", "levels", "sweeps", "workers", "budget_bytes", "peak_bytes", "memory", "scratch_bytes", "files",
+    "estimate", "notes",
 }  # fmt: skip
 CONVERT_KEYS = {
     "target",
