@@ -135,7 +135,8 @@ def main() -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     results = json.loads(asked.results.read_text()) if asked.results.exists() else {}
     results["machine"] = machine()
-    results["versions"] = {name: versions(name) for name in PACKAGES}
+    made = {name: versions(name) for name in PACKAGES if (FOLDER / name).is_dir()}
+    results["versions"] = results.get("versions", {}) | made
     warm(FOLDER)
     for name in names:
         row: Row = {"load": os.getloadavg()[0], "started": time.strftime("%Y-%m-%d %H:%M")}

@@ -21,10 +21,13 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "ome-zarr": ("ome-zarr", "tifffile", "imagecodecs"),  # imagecodecs: deflate in TIFF, at its fastest
     "ngff-zarr": ("ngff-zarr", "tifffile"),
     "tensorstore": ("tensorstore", "tifffile"),
+    "nibabel": ("ngff-zarr", "nibabel"),
+    "simpleitk": ("SimpleITK", "numpy"),
+    "dask-image": ("dask-image", "ome-zarr", "tifffile", "imagecodecs"),
 }
 SHOWN = (
     "bigimg", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "numcodecs", "dask",
-    "tifffile", "imagecodecs", "zarrista", "click",
+    "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
 )  # fmt: skip
 """Packages whose versions explain the figures."""
 

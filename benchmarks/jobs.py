@@ -105,6 +105,19 @@ JOBS = (
         _peer("ngff-zarr", "ngff_zarr_volume.py", "volume.tif"),
         (Goal("wall", 1 / 5, ">= 5x faster"),), checked=(OURS, "ngff-zarr"),
     ),
+    Job(
+        "nifti-ngff-zarr", "NIfTI uint16 512 x 1024 x 1024", "volume.nii", _convert("volume.nii"),
+        _peer("nibabel", "ngff_zarr_nifti.py", "volume.nii"), (Goal("wall", 1 / 4, ">= 4x faster"),), checked=(OURS,),
+    ),
+    Job(
+        "dicom-simpleitk", "DICOM series, 1,000 slices of 512²; SimpleITK reads into memory only", "ct", _convert("ct"),
+        Contender("simpleitk", (python("simpleitk"), str(HERE / "peers/simpleitk_series.py"), str(DATA / "ct"))),
+        (Goal("wall", 1, "wall <= 1x"),), checked=(OURS,),
+    ),
+    Job(
+        "folder-dask-image", "1,000 TIFF files of 1024², uint8", "planes", _convert("planes"),
+        _peer("dask-image", "dask_image_folder.py", "planes"), (Goal("wall", 1 / 4, ">= 4x faster"),), checked=(OURS,),
+    ),
     _against_ome_zarr("rgb16k.tif", "RGB 16384², tiled TIFF", 14),
     _against_ome_zarr("rgb16k-deflate.tif", "RGB 16384², deflate", 14),
     _against_ome_zarr("rgb32k.tif", "RGB 32768², tiled TIFF", 18, slow=True),

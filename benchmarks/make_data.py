@@ -72,21 +72,73 @@ def lesson_png(name: str = "lesson.png", height: int = 18701, width: int = 17360
         part.unlink()
 
 
-def volume(name: str = "volume.tif", shape: tuple[int, int, int] = (512, 1024, 1024)) -> None:
-    """Write a light-sheet-like uint16 volume, one page a plane."""
+def planes(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yield the planes of a volume as a light-sheet microscope makes it, uint16."""
     rng = np.random.default_rng(0)
     yy, xx = np.mgrid[: shape[1], : shape[2]].astype(np.float32)
+    for z in range(shape[0]):
+        base = 400 + 300 * np.sin(yy / 61 + z / 31) * np.cos(xx / 53 - z / 47)
+        spots = 1500 * (np.sin(yy / 9 + z / 7) * np.sin(xx / 8 - z / 9) > 0.9)
+        noisy = base + spots + rng.standard_normal(base.shape, np.float32) * 12
+        yield np.clip(noisy, 0, 65535).astype(np.uint16)
 
-    def planes() -> Iterator[np.ndarray]:
-        for z in range(shape[0]):
-            base = 400 + 300 * np.sin(yy / 61 + z / 31) * np.cos(xx / 53 - z / 47)
-            spots = 1500 * (np.sin(yy / 9 + z / 7) * np.sin(xx / 8 - z / 9) > 0.9)
-            yield np.clip(base + spots + rng.standard_normal(base.shape, np.float32) * 12, 0, 65535).astype(
-                np.uint16
-            )
 
+VOLUME = (512, 1024, 1024)
+
+
+def volume(name: str = "volume.tif") -> None:
+    """Write a volume of 1 GiB, one page a plane."""
     with tifffile.TiffWriter(DATA / name, bigtiff=True) as tif:
-        tif.write(planes(), shape=shape, dtype=np.uint16, photometric="minisblack", metadata={"axes": "ZYX"})
+        tif.write(
+            planes(VOLUME), shape=VOLUME, dtype=np.uint16, photometric="minisblack", metadata={"axes": "ZYX"}
+        )
+
+
+def nifti(name: str = "volume.nii") -> None:
+    """Write the same volume as NIfTI: its header, and the planes one after the other."""
+    import nibabel
+
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(VOLUME[::-1])
+    header.set_data_dtype(np.uint16)
+    header.set_zooms((0.5, 0.5, 2.0))
+    header.set_xyzt_units("mm", "sec")
+    with open(DATA / name, "wb") as file:
+        header.write_to(file)
+        file.write(bytes(int(header["vox_offset"]) - file.tell()))
+        for plane in planes(VOLUME):
+            file.write(plane.tobytes())
+
+
+def dicom(name: str = "ct", shape: tuple[int, int, int] = (1000, 512, 512)) -> None:
+    """Write a CT series of 1,000 slices, 524 MB, uncompressed."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+    (DATA / name).mkdir()
+    for number, plane in enumerate(planes(shape)):
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = f"1.2.3.4.{number + 1}"
+        ds.Modality, ds.SeriesInstanceUID, ds.StudyInstanceUID = "CT", "1.2.3.4", "1.2.3"
+        ds.FrameOfReferenceUID, ds.InstanceNumber = "1.2.3.5", number + 1
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, 0.5 * number], [1, 0, 0, 0, 1, 0]
+        ds.PixelSpacing, ds.SliceThickness = [0.7, 0.7], 0.5
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, -1024, "HU"
+        ds.Rows, ds.Columns, ds.SamplesPerPixel = *shape[1:], 1
+        ds.PhotometricInterpretation, ds.PixelRepresentation = "MONOCHROME2", 1
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 16, 15
+        ds.PixelData = plane.astype(np.int16).tobytes()
+        ds.save_as(DATA / name / f"{number:04}.dcm", enforce_file_format=True)
+
+
+def stack(name: str = "planes", shape: tuple[int, int, int] = (1000, 1024, 1024)) -> None:
+    """Write 1,000 TIFF files of one uint8 plane, 1.05 GB."""
+    (DATA / name).mkdir()
+    for number, plane in enumerate(planes(shape)):
+        tifffile.imwrite(DATA / name / f"plane_{number:04}.tif", (plane >> 4).astype(np.uint8))
 
 
 def photo(name: str = "photo.png", side: int = 1000) -> None:
@@ -103,6 +155,9 @@ MADE = {
     "rgb32k-deflate.tif": lambda: rgb_tiff("rgb32k-deflate.tif", 32768, "deflate"),
     "lesson.png": lesson_png,
     "volume.tif": volume,
+    "volume.nii": nifti,
+    "ct": dicom,
+    "planes": stack,
     "photo.png": photo,
 }
 

@@ -109,10 +109,10 @@ def _import() -> Callable[..., Any]:
     from bigimg.conversion.schedule import SerialExecutor
     from bigimg.omezarr import shard
     from bigimg.omezarr.codecs import Codec
+    from bigimg.placing import open_place
     from bigimg.planning.options import options
     from bigimg.planning.plan import make_plan
     from bigimg.pyramid import kernels
-    from bigimg.readers.registry import open_file
 
     def convert(clock: Clock, asked: argparse.Namespace, target: Path) -> tuple[Any, int]:
         clock.wrap("encode", Codec, "encode")
@@ -125,7 +125,7 @@ def _import() -> Callable[..., Any]:
         clock.wrap("statistics", block, "of_channel")
         clock.wrap("planes, blocks to contiguous", np, "ascontiguousarray")
         clock.wrap("metadata", finish, "write_metadata")
-        reader = clock.timed("open", open_file)(asked.source)
+        reader = clock.timed("open", open_place)(asked.source)
         clock.wrap("read", type(reader), "read")
         plan = clock.timed("plan", make_plan)(
             asked.source, str(target), reader.spec, reader.access,
