@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bigimg.geometry.spec import Scaling
 
 OPPOSITE = dict(zip("LRPAIS", "RLAPSI", strict=True))
+HELD_BYTES = 256 << 20
+"""An image that is read in order is kept whole up to here, when several of its planes are drawn."""
 WHOLE_PIXELS = 4 << 20
 """A plane without a level that fits is read as it is up to here, and averaged block by block beyond."""
 
@@ -63,6 +65,18 @@ class Levels:
     def base(self) -> xarray.DataArray:
         """Full resolution."""
         return self[0]
+
+    def held(self) -> Levels:
+        """Return the same, with the pixels of a small image that is read in order in memory.
+
+        Several planes of a ``.nii.gz`` would be several passes over it otherwise.
+        """
+        pixels = opened_pixels(self.base)
+        ordered = pixels is not None and pixels.reader.access.kind != "random"
+        if self.count == 1 and ordered and self.base.nbytes <= HELD_BYTES:
+            image = self.base.compute()
+            return Levels(1, lambda _: image)
+        return self
 
     def fitting(self, sides: tuple[str, str], pixels: tuple[float, float]) -> int:
         """Return the smallest level that has a pixel for each on the screen.
@@ -404,6 +418,8 @@ def where_text(base: xarray.DataArray, cut: Cut) -> str:
         unit = coordinates.units(base, name)
         place = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
         if base.sizes[name] > 1:
-            value = "" if unit is None else f" {place:.4g} {short_unit(unit)}"
-            said.append(f"{name}{value} ({index} of {base.sizes[name]})")
+            count = f"{index} of {base.sizes[name]}"
+            said.append(
+                f"{name} {count}" if unit is None else f"{name} {place:.4g} {short_unit(unit)} ({count})"
+            )
     return ", ".join(said)

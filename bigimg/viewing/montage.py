@@ -1,0 +1,256 @@
+"""Many planes, images, patches or channels side by side, in one window and on one scale where they are of one image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Memory, Source
+from bigimg.viewing.canvas import axes_pixels, new_figure
+from bigimg.viewing.colours import Window, percentiles
+from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
+from bigimg.viewing.painting import Look
+from bigimg.viewing.planes import (
+    Cut,
+    Levels,
+    Picture,
+    cut_of,
+    drawn_plane,
+    lengths,
+    levels_of,
+    moved,
+    picture_of,
+    stored_windows,
+    where_text,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLANES = 9
+"""Planes that are shown without a number."""
+MOST = 400
+"""Panels of one figure: more are too small to see, and minutes to draw."""
+
+
+def montage(
+    img: Source | Sequence[Source],
+    plane: str | None = None,
+    *,
+    n: int | None = None,
+    indices: Sequence[int] | None = None,
+    columns: int | None = None,
+    t: int | None = None,
+    channel: int | str | None = None,
+    overlay: Source | None = None,
+    overlay_color: str | None = None,
+    overlay_alpha: float = 0.4,
+    cmap: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    titles: Sequence[str] | bool = True,
+    figure: Figure | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> Figure:
+    """Draw many planes of an image, or several images, side by side, and return the figure.
+
+    Parameters
+    ----------
+    img : image, or sequence of images
+        Anything that opens; a list or tuple of such things, or patches, are shown one a panel.
+    plane : str, optional
+        As in :func:`bigimg.show`; also ``c`` for the channels, each in its colour, and ``t`` for times. Of a
+        volume the axial planes by default, of a plane with channels these.
+    n : int, optional
+        How many: planes evenly spaced, the first of a sequence. 9 planes, all of a sequence by default.
+    indices : sequence of int, optional
+        Which, instead of ``n``.
+    columns : int, optional
+        Panels in a row.
+    t, channel, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
+        As in :func:`bigimg.show`. The planes of one image share a window.
+    titles : sequence of str, or bool
+        One a panel; the places by default.
+    figure : matplotlib figure, optional
+        An empty one to draw in; a new one by default.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        There is no such axis, channel or plane, or nothing to show side by side.
+    """
+    look = Look(cmap, vmin, vmax)
+    if is_many(img):
+        if plane is not None or indices is not None or overlay is not None:
+            raise UsageError(
+                "plane, indices and overlay are of one image; cut the images before, or give one image"
+            )
+        chosen = itertools.islice(iter(img), n if n is not None else _count(img))
+        panels = [_whole(one, t, channel, memory) for one in chosen]
+        _check_count(len(panels))
+        return _drawn(panels, look, columns, _named(titles, [""] * len(panels)), figure, None, shared=False)
+    levels = levels_of(img, memory=memory, series=series).held()
+    base = levels.base
+    if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
+        plane = "c"
+    cuts = _cuts(levels, plane, n, indices, t, channel)
+    over = None if overlay is None else levels_of(overlay, memory=memory)
+    names = _named(titles, [where_text(base, _only(cut, plane)) for cut in cuts])
+
+    def cover(ax: Any, cut: Cut) -> None:
+        if over is not None:
+            draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
+
+    return _drawn(
+        [(levels, cut) for cut in cuts],
+        look,
+        columns,
+        names,
+        figure,
+        cover,
+        shared=plane != "c",
+    )
+
+
+def is_many(img: object) -> bool:
+    """Return whether ``img`` is a sequence of images rather than one: a list, a tuple, patches."""
+    if isinstance(img, list | tuple):
+        return True
+    one = isinstance(img, str | bytes | bytearray | memoryview) or hasattr(img, "dtype")
+    return not one and hasattr(img, "__getitem__") and hasattr(img, "__len__") and not hasattr(img, "dims")
+
+
+def _count(img: Any) -> int:
+    if len(img) > MOST:
+        raise UsageError(f"a montage of {len(img)} images: say how many, n={MOST} at most")
+    return len(img)
+
+
+def _check_count(count: int) -> None:
+    if not 1 <= count <= MOST:
+        raise UsageError(f"a montage of {count}: show 1 to {MOST}")
+
+
+def _whole(one: Source, t: int | None, channel: int | str | None, memory: Memory) -> tuple[Levels, Cut]:
+    levels = levels_of(one, memory=memory)
+    return levels, cut_of(levels.base, None, t=t, channel=channel)
+
+
+def _cuts(
+    levels: Levels,
+    plane: str | None,
+    n: int | None,
+    indices: Sequence[int] | None,
+    t: int | None,
+    channel: int | str | None,
+) -> list[Cut]:
+    """Return the planes to show, evenly spaced: each in the middle of its share."""
+    base = levels.base
+    if plane in ("c", "t"):
+        if plane not in base.dims:
+            raise UsageError(f"a montage along {plane}: the axes are {' '.join(map(str, base.dims))}")
+        first, axis = cut_of(base, None, t=t, channel=channel), plane
+    else:
+        first = cut_of(base, plane, t=t, channel=channel)
+        if first.axis is None:
+            raise UsageError(
+                f"a montage of one plane with axes {' '.join(map(str, base.dims))}: use show, or give several images"
+            )
+        axis = first.axis
+    size = base.sizes[axis]
+    if indices is None:
+        count = min(size if plane in ("c", "t") and n is None else n or PLANES, size)
+        _check_count(count if n is None else n)
+        indices = [int((i + 0.5) * size / count) for i in range(count)]
+    _check_count(len(indices))
+    for index in indices:
+        if not -size <= index < size:
+            raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
+    return [moved(first, axis, index % size) for index in indices]
+
+
+def _only(cut: Cut, plane: str | None) -> Cut:
+    """Return the cut with the place that differs between the panels alone, for its title."""
+    axis = plane if plane in ("c", "t") else cut.axis
+    return replace(cut, places={name: index for name, index in cut.places.items() if name == axis})
+
+
+def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
+    if titles is True:
+        return own
+    if titles is False:
+        return [""] * len(own)
+    if len(titles) != len(own):
+        raise UsageError(f"{len(titles)} titles for {len(own)} panels: give one each")
+    return titles
+
+
+def _drawn(
+    panels: Sequence[tuple[Levels, Cut]],
+    look: Look,
+    columns: int | None,
+    titles: Sequence[str],
+    figure: Figure | None,
+    cover: Any,
+    *,
+    shared: bool,
+) -> Figure:
+    """Draw the panels in rows; those of one image share its window."""
+    flats = [drawn_plane(levels, cut, 0) for levels, cut in panels]
+    shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in flats]
+    ratio = float(np.median([down / across for down, across in shapes]))
+    columns = min(columns or _columns(len(panels), ratio), len(panels))
+    rows = math.ceil(len(panels) / columns)
+    if figure is None:
+        side = min(2.4, 12 / columns)
+        figure = new_figure((columns * side, min(40.0, rows * side * min(max(ratio, 0.2), 5.0) + 0.3)))
+    axes = list(itertools.islice(_axes(figure, rows, columns), len(panels)))
+    pictures = [
+        picture_of(levels, cut, pixels=axes_pixels(ax))
+        for (levels, cut), ax in zip(panels, axes, strict=True)
+    ]
+    pooled = _pooled(panels, pictures) if shared else None
+    for number, (ax, picture, (levels, cut), title) in enumerate(
+        zip(axes, pictures, panels, titles, strict=True)
+    ):
+        draw(ax, picture, pooled or windows_for(levels, cut), look)
+        if cover is not None:
+            cover(ax, cut)
+        # One set of letters and one bar say it for all panels of one image.
+        alone = picture if number == 0 or not shared else replace(picture, letters=None)
+        finish(ax, alone, scalebar=number == 0 and (shared or len(panels) <= PLANES), ticks=False)
+        if title:
+            ax.set_title(title, fontsize="small")
+    return figure
+
+
+def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
+    grid = figure.add_gridspec(rows, columns)
+    for row, column in itertools.product(range(rows), range(columns)):
+        yield figure.add_subplot(grid[row, column])
+
+
+def _columns(count: int, ratio: float) -> int:
+    """Return how many panels of height/width ``ratio`` in a row make the figure about four by three."""
+    return count if count <= 3 else max(1, min(count, round(math.sqrt(count * ratio * 4 / 3))))
+
+
+def _pooled(panels: Sequence[tuple[Levels, Cut]], pictures: Sequence[Picture]) -> list[Window] | None:
+    """Return one window a channel for all panels: the stored one, or percentiles of them together."""
+    levels, cut = panels[0]
+    if (stored := stored_windows(levels.base)) is not None:
+        return stored if "c" not in cut.places else [stored[cut.places["c"]]]
+    planes: Iterable[Any] = [p.pixels[..., None] if p.pixels.ndim == 2 else p.pixels for p in pictures]
+    kept = [plane.reshape(-1, plane.shape[-1]) for plane in planes]
+    return [percentiles(np.concatenate([plane[:, c] for plane in kept])) for c in range(kept[0].shape[-1])]
