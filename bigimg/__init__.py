@@ -34,14 +34,22 @@ if TYPE_CHECKING:
     from bigimg.opening import info as info
     from bigimg.opening import open as open
     from bigimg.opening import open_pyramid as open_pyramid
+    from bigimg.ops.downsampling import build_pyramid as build_pyramid
+    from bigimg.ops.downsampling import downsample as downsample
     from bigimg.ops.geometry import stack as stack
     from bigimg.ops.geometry import with_geometry as with_geometry
     from bigimg.ops.histograms import histogram as histogram
     from bigimg.ops.multiscale import thumbnail as thumbnail
     from bigimg.ops.patches import patches as patches
+    from bigimg.ops.profiles import profile as profile
     from bigimg.ops.reassembling import reassemble as reassemble
+    from bigimg.ops.resizing import resize as resize
+    from bigimg.ops.slices import crop as crop
     from bigimg.ops.slices import plane as plane
+    from bigimg.ops.slices import region as region
     from bigimg.ops.stats import stats as stats
+    from bigimg.ops.tones import gray as gray
+    from bigimg.ops.tones import map as map
     from bigimg.patching import map_patches as map_patches
     from bigimg.verifying import verify as verify
 
@@ -57,7 +65,11 @@ _MODULES = {
     "ops.patches": ("patches",),
     "ops.reassembling": ("reassemble",),
     "patching": ("map_patches",),
-    "ops.slices": ("plane",),
+    "ops.slices": ("plane", "crop", "region"),
+    "ops.profiles": ("profile",),
+    "ops.downsampling": ("downsample", "build_pyramid"),
+    "ops.resizing": ("resize",),
+    "ops.tones": ("gray", "map"),
     "ops.multiscale": ("thumbnail",),
     "errors": (
         *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),
@@ -76,6 +88,14 @@ _GIVE_ARRAYS = {
     "reassemble",
     "map_patches",
     "plane",
+    "crop",
+    "region",
+    "profile",
+    "downsample",
+    "build_pyramid",
+    "resize",
+    "gray",
+    "map",
 }
 """These bring the accessor; ``info``, ``imread`` and ``convert`` must not import xarray before their work."""
 

@@ -21,7 +21,7 @@ from bigimg.types import Array
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bigimg.exporters.run import Exported
     from bigimg.ops.mapping import Func
@@ -176,6 +176,54 @@ class ImageAccessor:
 
         return map_patches(func, self._img, size, **options)
 
+    def crop(self, box: Mapping[str, Any], **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.crop`."""
+        from bigimg.ops.slices import crop
+
+        return crop(self._img, box, **options)
+
+    def region(self, at: Any, size: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.region`."""
+        from bigimg.ops.slices import region
+
+        return region(self._img, at, size, **options)
+
+    def profile(self, start: Any, stop: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.profile`."""
+        from bigimg.ops.profiles import profile
+
+        return profile(self._img, start, stop, **options)
+
+    def downsample(self, factor: Any = None, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.downsample`."""
+        from bigimg.ops.downsampling import downsample
+
+        return downsample(self._img, factor, **options)
+
+    def resize(self, shape: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.resize`."""
+        from bigimg.ops.resizing import resize
+
+        return resize(self._img, shape, **options)
+
+    def build_pyramid(self, **options: Any) -> xarray.DataTree:
+        """See :func:`bigimg.build_pyramid`."""
+        from bigimg.ops.downsampling import build_pyramid
+
+        return build_pyramid(self._img, **options)
+
+    def gray(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.gray`."""
+        from bigimg.ops.tones import gray
+
+        return gray(self._img, **options)
+
+    def map(self, func: Callable[[Array], Any], **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.map`."""
+        from bigimg.ops.tones import map
+
+        return map(self._img, func, **options)
+
     def thumbnail(self, max_size: int = 512) -> Array:
         """See :func:`bigimg.thumbnail`."""
         from bigimg.ops.multiscale import thumbnail
@@ -221,6 +269,42 @@ class PyramidAccessor:
         from bigimg.ops.histograms import histogram
 
         return histogram(self._tree, **options)
+
+    def plane(self, axis: str, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.plane`."""
+        from bigimg.ops.slices import plane
+
+        return plane(self._tree, axis, **options)
+
+    def crop(self, box: Mapping[str, Any], **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.crop`."""
+        from bigimg.ops.slices import crop
+
+        return crop(self._tree, box, **options)
+
+    def region(self, at: Any, size: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.region`."""
+        from bigimg.ops.slices import region
+
+        return region(self._tree, at, size, **options)
+
+    def profile(self, start: Any, stop: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.profile`."""
+        from bigimg.ops.profiles import profile
+
+        return profile(self._tree, start, stop, **options)
+
+    def downsample(self, factor: Any = None, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.downsample`."""
+        from bigimg.ops.downsampling import downsample
+
+        return downsample(self._tree, factor, **options)
+
+    def resize(self, shape: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.resize`."""
+        from bigimg.ops.resizing import resize
+
+        return resize(self._tree, shape, **options)
 
     def thumbnail(self, max_size: int = 512) -> Array:
         """See :func:`bigimg.thumbnail`."""

@@ -173,7 +173,7 @@ def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
 
 def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
     size, step = img.sizes[name], coordinates.spacing(img, name)
-    low, high, unit = *_ends(img, name), coordinates.units(img, name) or "pixels"
+    low, high, unit = *edges(img, name), coordinates.units(img, name) or "pixels"
     first, last = low if start is None else start, high if stop is None else stop
     hair = 1e-9 * abs(step)
     if not low - hair <= first <= last <= high + hair:
@@ -219,7 +219,7 @@ def region(
     """
     base = opened(img, 0, memory, series)
     found = base if level == 0 else opened(img, level, memory, series)
-    starts, lengths = _by_name(base, "at", at), _by_name(base, "size", size)
+    starts, lengths = by_name(base, "at", at), by_name(base, "size", size)
     if set(starts) != set(lengths):
         raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
     box: dict[str, tuple[float, float]] = {}
@@ -240,7 +240,14 @@ def region(
     return crop(found, box)
 
 
-def _by_name(img: xarray.DataArray, what: str, given: Any) -> dict[str, Any]:
+def by_name(img: xarray.DataArray, what: str, given: Any) -> dict[str, Any]:
+    """Return numbers of the axes of space, given in order or by name, by name.
+
+    Raises
+    ------
+    UsageError
+        There are too few, or an axis is not there.
+    """
     space = [str(name) for name in img.dims if name in ("z", "y", "x")]
     if not isinstance(given, Mapping):
         if len(given) != len(space):
@@ -285,7 +292,7 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     place = (position - start) / step
     # A hair beyond the edge of the last pixel is float noise, not outside.
     if not -0.5 - 1e-9 <= place <= size - 0.5 + 1e-9:
-        low, high = _ends(img, name)
+        low, high = edges(img, name)
         unit = coordinates.units(img, name) or "pixels"
         raise UsageError(
             f"position {position:g} along {name} is outside the image, which reaches from {low:g} to "
@@ -294,7 +301,7 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     return int(np.clip(round(place), 0, size - 1))
 
 
-def _ends(img: xarray.DataArray, name: str) -> tuple[float, float]:
+def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
     """Return where the image begins and ends along an axis: the outer edges of its pixels, the smaller first."""
     start, step = coordinates.origin(img, name), coordinates.spacing(img, name)
     low, high = sorted((start - step / 2, start + step * (img.sizes[name] - 0.5)))

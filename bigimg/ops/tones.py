@@ -85,7 +85,9 @@ def gray(
     if method not in ("luma", "mean"):
         raise UsageError(f"method {method!r}: give luma or mean")
     if "c" not in found.dims:
-        raise UsageError(f"gray: the image has no channels; its axes are {' '.join(map(str, found.dims))}")
+        raise UsageError(
+            f"gray: the image has no channels; its axes are {' '.join(str(n) for n in found.dims)}"
+        )
     names = [channel.name for channel in coordinates.channels_of(found)]
     if method == "luma" and not {"R", "G", "B"} <= set(names):
         said = ", ".join(names) or f"{found.sizes['c']} without names"
@@ -115,8 +117,8 @@ def map(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     func : callable
-        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any order, and of
-        any size. ``np.sqrt``, or a function of your own.
+        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any
+        order, and of any size. ``np.sqrt``, or a function of your own.
     dtype : dtype, optional
         Of the result; asked of ``func`` with one pixel otherwise.
     level, memory :
