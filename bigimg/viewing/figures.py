@@ -12,17 +12,10 @@ from bigimg.opening import Memory, Source
 from bigimg.readers.coordinates import channels_of
 from bigimg.viewing.canvas import add_letters, add_scale_bar, axes_pixels, need_matplotlib, new_axes
 from bigimg.viewing.colours import SPARE, Window, id_colours
+from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.painting import GREYS, Look, paint
-from bigimg.viewing.planes import (
-    Cut,
-    Levels,
-    Picture,
-    cut_of,
-    levels_of,
-    picture_of,
-    stored_windows,
-    where_text,
-)
+from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, where_text
+from bigimg.viewing.windows import stored_windows
 
 if TYPE_CHECKING:
     import xarray

@@ -15,20 +15,10 @@ from bigimg.opening import Memory, Source
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.colours import Window, percentiles
 from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
+from bigimg.viewing.levels import Levels, lengths, levels_of
 from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import (
-    Cut,
-    Levels,
-    Picture,
-    cut_of,
-    drawn_plane,
-    lengths,
-    levels_of,
-    moved,
-    picture_of,
-    stored_windows,
-    where_text,
-)
+from bigimg.viewing.planes import Cut, Picture, cut_of, drawn_plane, moved, picture_of, where_text
+from bigimg.viewing.windows import stored_windows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

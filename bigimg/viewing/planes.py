@@ -7,170 +7,28 @@ and where its edges lie. Nothing here draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
-from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, at_level, image_of, open_source
-from bigimg.opening import open as open_image
 from bigimg.ops.multiscale import shrunk
 from bigimg.ops.slices import axis_across, nearest_index
-from bigimg.ops.stats import stored_statistics
 from bigimg.readers import coordinates
-from bigimg.readers.labelled import opened_pixels
 from bigimg.types import Array
-from bigimg.viewing.colours import HIGH, LOW, Window
+from bigimg.viewing.levels import Levels, nearest_in, needed, read_at
 from bigimg.viewing.pictures import upright
 
 if TYPE_CHECKING:
     import xarray
 
-    from bigimg.geometry.spec import Scaling
 
 OPPOSITE = dict(zip("LRPAIS", "RLAPSI", strict=True))
-HELD_BYTES = 256 << 20
-"""An image that is read in order is kept whole up to here, when several of its planes are drawn."""
 WHOLE_PIXELS = 4 << 20
 """A plane without a level that fits is read as it is up to here, and averaged block by block beyond."""
-
-
-class Levels:
-    """The levels of an image, each opened when it is asked for; an image without levels has one."""
-
-    def __init__(self, count: int, opened: Callable[[int], xarray.DataArray]) -> None:
-        self.count = count
-        self._opened = opened
-        self._images: dict[int, xarray.DataArray] = {}
-
-    def __getitem__(self, level: int) -> xarray.DataArray:
-        if not -self.count <= level < self.count:
-            raise UsageError(
-                f"level {level} of {self.count}; levels are 0 to {self.count - 1}, -1 the last"
-                if self.count > 1
-                else f"level {level} of an image without levels; make a pyramid of it first: bigimg convert"
-            )
-        level %= self.count
-        if level not in self._images:
-            self._images[level] = self._opened(level)
-        return self._images[level]
-
-    @property
-    def base(self) -> xarray.DataArray:
-        """Full resolution."""
-        return self[0]
-
-    def held(self) -> Levels:
-        """Return the same, with the pixels of a small image that is read in order in memory.
-
-        Several planes of a ``.nii.gz`` would be several passes over it otherwise.
-        """
-        pixels = opened_pixels(self.base)
-        ordered = pixels is not None and pixels.reader.access.kind != "random"
-        if self.count == 1 and ordered and self.base.nbytes <= HELD_BYTES:
-            image = self.base.compute()
-            return Levels(1, lambda _: image)
-        return self
-
-    def fitting(self, sides: tuple[str, str], pixels: tuple[float, float]) -> int:
-        """Return the smallest level that has a pixel for each on the screen.
-
-        Parameters
-        ----------
-        sides : (str, str)
-            Axes that run down and across.
-        pixels : (float, float)
-            Height and width of the place on the screen.
-        """
-        base = self.base
-        wanted = [
-            min(n, base.sizes[name]) for n, name in zip(needed(base, sides, pixels), sides, strict=True)
-        ]
-        for level in range(self.count - 1, 0, -1):
-            if all(self[level].sizes[name] >= n for name, n in zip(sides, wanted, strict=True)):
-                return level
-        return 0
-
-
-def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:
-    """Return the levels of ``source``: of an opened array those of the store that it came from.
-
-    Raises
-    ------
-    InputNotFoundError, UnknownFormatError, InputError, BudgetError
-        As :func:`bigimg.open`.
-    """
-    import xarray
-
-    if isinstance(source, xarray.DataTree):
-        count = sum(name.startswith("scale") for name in source.children)
-        return Levels(count, lambda level: image_of(source, level))
-    if isinstance(source, xarray.DataArray):
-        image = open_image(source)
-        pixels = opened_pixels(image)
-        if (
-            pixels is None
-            or not isinstance(pixels.reader, StoreReader)
-            or not _as_opened(image, pixels.reader)
-        ):
-            return Levels(1, lambda _: image)
-        reader, raw = pixels.reader, pixels.scaling != pixels.reader.spec.scaling
-
-        def coarser(level: int) -> xarray.DataArray:
-            if not level:
-                return image
-            found = open_image(at_level(reader, reader.level + level), memory=memory, raw=raw)
-            named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
-            return found.assign_coords(named).assign_attrs(image.attrs)
-
-        return Levels(len(reader.store.levels) - reader.level, coarser)
-    reader_ = open_source(source, series=series)
-    if not isinstance(reader_, StoreReader):
-        whole = open_image(source if hasattr(source, "shape") else reader_, memory=memory)
-        return Levels(1, lambda _: whole)
-    store = reader_.store
-    return Levels(len(store.levels), lambda level: open_image(StoreReader(store, level), memory=memory))
-
-
-def _as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
-    """Return whether nobody gave the array another geometry: the levels of the store would not know of it."""
-    return all(
-        axis.name == "c"
-        or (
-            math.isclose(coordinates.spacing(image, axis.name), axis.spacing, rel_tol=1e-9)
-            and math.isclose(
-                coordinates.origin(image, axis.name),
-                axis.origin,
-                rel_tol=1e-9,
-                abs_tol=1e-9 * abs(axis.spacing),
-            )
-            and coordinates.units(image, axis.name) == axis.unit
-        )
-        for axis in reader.spec.axes
-    )
-
-
-def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, float]:
-    """Return the physical length along each side; pixels where their units have no ratio."""
-    if coordinates.units(image, sides[0]) != coordinates.units(image, sides[1]):
-        return float(image.sizes[sides[0]]), float(image.sizes[sides[1]])
-    down, across = (image.sizes[name] * abs(coordinates.spacing(image, name)) for name in sides)
-    return down, across
-
-
-def needed(
-    image: xarray.DataArray, sides: tuple[str, str], pixels: tuple[float, float]
-) -> tuple[float, float]:
-    """Return how many screen pixels each side takes, in true aspect within ``pixels`` (height, width)."""
-    down, across = lengths(image, sides)
-    scale = min(pixels[0] / down, pixels[1] / across)
-    return down * scale, across * scale
 
 
 @dataclass(frozen=True)
@@ -216,7 +74,7 @@ def cut_of(
     space = [str(name) for name in base.dims if name not in ("t", "c")]
     world = coordinates.world_of(base) is not None
     axis = None
-    if plane is not None or "z" in base.dims or len(space) > 2:
+    if plane is not None or len(space) > 2:
         plane = plane or ("axial" if world else "z")
         axis = axis_across(base, plane)
     elif index is not None or position is not None:
@@ -281,15 +139,6 @@ def channel_index(base: xarray.DataArray, channel: int | str) -> int:
     return place_along(base, "c", int(channel), None)
 
 
-def nearest_in(level: xarray.DataArray, base: xarray.DataArray, name: str, index: int) -> int:
-    """Return the index along ``name`` of ``level`` whose pixel holds the centre of pixel ``index`` of ``base``."""
-    if level.sizes[name] == base.sizes[name]:
-        return index
-    place = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
-    found = round((place - coordinates.origin(level, name)) / coordinates.spacing(level, name))
-    return min(max(found, 0), level.sizes[name] - 1)
-
-
 @dataclass(frozen=True)
 class Picture:
     """A plane as pixels, with what is needed to draw it in its place."""
@@ -326,7 +175,7 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
     if flat.sizes[down] * flat.sizes[across] > WHOLE_PIXELS and level is None:
         values = shrunk(flat, math.ceil(2 * max(needed(flat, (down, across), pixels))))
     else:
-        values = flat.transpose(down, across, ...).to_numpy()
+        values = drawn_plane(levels, cut, number, read=True).transpose(down, across, ...).values
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]
     alike = coordinates.units(flat, down) == coordinates.units(flat, across)
@@ -343,10 +192,11 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
     )
 
 
-def drawn_plane(levels: Levels, cut: Cut, number: int) -> xarray.DataArray:
-    """Return the lazy plane (c, y, x) of a level, turned as it is drawn."""
+def drawn_plane(levels: Levels, cut: Cut, number: int, *, read: bool = False) -> xarray.DataArray:
+    """Return the plane (c, y, x) of a level, turned as it is drawn; lazy unless ``read``."""
     image, base = levels[number], levels.base
-    flat = image.isel({name: nearest_in(image, base, name, index) for name, index in cut.places.items()})
+    places = {name: nearest_in(image, base, name, index) for name, index in cut.places.items()}
+    flat = read_at(image, places) if read else image.isel(places)
     return upright(flat) if cut.turned else flat
 
 
@@ -370,36 +220,6 @@ def letters_of(flat: xarray.DataArray) -> tuple[str, str, str, str] | None:
     codes = axis_codes(world @ index_to_world(coordinates.axes_of(flat), None))
     below, right = ("xyz".index(str(name)) for name in flat.dims[-2:])
     return OPPOSITE[codes[right]], codes[right], codes[below], OPPOSITE[codes[below]]
-
-
-def stored_windows(base: xarray.DataArray) -> list[Window] | None:
-    """Return the window of each channel without reading a pixel: the file's own, or stored percentiles."""
-    count = base.sizes.get("c", 1)
-    if base.attrs.get("window") and not base.attrs.get("scaling"):
-        low, high = base.attrs["window"]
-        return [(float(low), float(high))] * count
-    found = stored_statistics(base)
-    if found is None or found[1].histogram is None:
-        return None
-    _, kept, scaling = found
-    return [dense_window(np.asarray(row), kept.first, scaling) for row in found[1].histogram]
-
-
-def dense_window(counts: Array, first: int, scaling: Scaling | None) -> Window:
-    """Return the percentiles 0.1 and 99.9, as numpy's, of pixels counted one bin a value."""
-    below = np.cumsum(counts, dtype=np.int64)
-    if not below.size or not below[-1]:
-        return 0.0, 1.0
-    ends = []
-    for percent in (LOW, HIGH):
-        rank = percent / 100 * (int(below[-1]) - 1)
-        low, high = (
-            int(np.searchsorted(below, n, side="right")) for n in (math.floor(rank), math.ceil(rank))
-        )
-        ends.append(first + low + (high - low) * (rank - math.floor(rank)))
-    if scaling is not None:
-        ends = sorted(end * scaling.slope + scaling.intercept for end in ends)
-    return ends[0], ends[1]
 
 
 def moved(cut: Cut, axis: str, index: int) -> Cut:

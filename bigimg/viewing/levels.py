@@ -1,0 +1,213 @@
+"""The levels of any source, and reading from them what a screen shows: no more, and on all processors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.opening import Memory, Source, at_level, image_of, open_source
+from bigimg.opening import open as open_image
+from bigimg.ops.derived import image as labelled
+from bigimg.ops.derived import pixels_of, placeholder
+from bigimg.planning.memory import usable_cpus
+from bigimg.readers import coordinates
+from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.lazy import LazyPixels
+
+if TYPE_CHECKING:
+    import xarray
+
+HELD_BYTES = 256 << 20
+"""An image that is read in order is kept whole up to here, when several of its planes are drawn."""
+SHARED_BYTES = 1 << 18
+"""A plane is read by one processor up to here: to start another takes as long."""
+
+
+class Levels:
+    """The levels of an image, each opened when it is asked for; an image without levels has one."""
+
+    def __init__(self, count: int, opened: Callable[[int], xarray.DataArray]) -> None:
+        self.count = count
+        self._opened = opened
+        self._images: dict[int, xarray.DataArray] = {}
+
+    def __getitem__(self, level: int) -> xarray.DataArray:
+        if not -self.count <= level < self.count:
+            raise UsageError(
+                f"level {level} of {self.count}; levels are 0 to {self.count - 1}, -1 the last"
+                if self.count > 1
+                else f"level {level} of an image without levels; make a pyramid of it first: bigimg convert"
+            )
+        level %= self.count
+        if level not in self._images:
+            self._images[level] = self._opened(level)
+        return self._images[level]
+
+    @property
+    def base(self) -> xarray.DataArray:
+        """Full resolution."""
+        return self[0]
+
+    def held(self) -> Levels:
+        """Return the same, with the pixels of a small image that is read in order in memory.
+
+        Several planes of a ``.nii.gz`` would be several passes over it otherwise.
+        """
+        pixels = opened_pixels(self.base)
+        ordered = pixels is not None and pixels.reader.access.kind != "random"
+        if self.count == 1 and ordered and self.base.nbytes <= HELD_BYTES:
+            image = self.base.compute()
+            return Levels(1, lambda _: image)
+        return self
+
+    def fitting(self, sides: tuple[str, str], pixels: tuple[float, float]) -> int:
+        """Return the smallest level that has a pixel for each on the screen.
+
+        Parameters
+        ----------
+        sides : (str, str)
+            Axes that run down and across.
+        pixels : (float, float)
+            Height and width of the place on the screen.
+        """
+        base = self.base
+        wanted = [
+            min(n, base.sizes[name]) for n, name in zip(needed(base, sides, pixels), sides, strict=True)
+        ]
+        for level in range(self.count - 1, 0, -1):
+            if all(self[level].sizes[name] >= n for name, n in zip(sides, wanted, strict=True)):
+                return level
+        return 0
+
+
+def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:
+    """Return the levels of ``source``: of an opened array those of the store that it came from.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError, BudgetError
+        As :func:`bigimg.open`.
+    """
+    import xarray
+
+    if isinstance(source, xarray.DataTree):
+        count = sum(name.startswith("scale") for name in source.children)
+        return Levels(count, lambda level: image_of(source, level))
+    if isinstance(source, xarray.DataArray):
+        image = labelled(source)
+        pixels = opened_pixels(image)
+        if (
+            pixels is None
+            or not isinstance(pixels.reader, StoreReader)
+            or not _as_opened(image, pixels.reader)
+        ):
+            return Levels(1, lambda _: image)
+        reader, raw = pixels.reader, pixels.scaling != pixels.reader.spec.scaling
+
+        def coarser(level: int) -> xarray.DataArray:
+            if not level:
+                return image
+            found = open_image(at_level(reader, reader.level + level), memory=memory, raw=raw)
+            named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
+            return found.assign_coords(named).assign_attrs(image.attrs)
+
+        return Levels(len(reader.store.levels) - reader.level, coarser)
+    reader_ = open_source(source, series=series)
+    if not isinstance(reader_, StoreReader):
+        whole = open_image(source if hasattr(source, "shape") else reader_, memory=memory)
+        return Levels(1, lambda _: whole)
+    store = reader_.store
+    return Levels(len(store.levels), lambda level: open_image(StoreReader(store, level), memory=memory))
+
+
+def _as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
+    """Return whether nobody gave the array another geometry: the levels of the store would not know of it."""
+    return all(
+        axis.name == "c"
+        or (
+            math.isclose(coordinates.spacing(image, axis.name), axis.spacing, rel_tol=1e-9)
+            and math.isclose(
+                coordinates.origin(image, axis.name),
+                axis.origin,
+                rel_tol=1e-9,
+                abs_tol=1e-9 * abs(axis.spacing),
+            )
+            and coordinates.units(image, axis.name) == axis.unit
+        )
+        for axis in reader.spec.axes
+    )
+
+
+def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, float]:
+    """Return the physical length along each side; pixels where their units have no ratio."""
+    if coordinates.units(image, sides[0]) != coordinates.units(image, sides[1]):
+        return float(image.sizes[sides[0]]), float(image.sizes[sides[1]])
+    down, across = (image.sizes[name] * abs(coordinates.spacing(image, name)) for name in sides)
+    return down, across
+
+
+def needed(
+    image: xarray.DataArray, sides: tuple[str, str], pixels: tuple[float, float]
+) -> tuple[float, float]:
+    """Return how many screen pixels each side takes, in true aspect within ``pixels`` (height, width)."""
+    down, across = lengths(image, sides)
+    scale = min(pixels[0] / down, pixels[1] / across)
+    return down * scale, across * scale
+
+
+def nearest_in(level: xarray.DataArray, base: xarray.DataArray, name: str, index: int) -> int:
+    """Return the index along ``name`` of ``level`` whose pixel holds the centre of pixel ``index`` of ``base``."""
+    if level.sizes[name] == base.sizes[name]:
+        return index
+    place = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
+    found = round((place - coordinates.origin(level, name)) / coordinates.spacing(level, name))
+    return min(max(found, 0), level.sizes[name] - 1)
+
+
+def read_at(image: xarray.DataArray, places: Mapping[str, int | slice]) -> xarray.DataArray:
+    """Return what lies at ``places`` with its pixels, read on all processors and no more than that.
+
+    Slicing in dask's graph would read whole blocks, 64 MB each.
+    """
+    pixels = pixels_of(image)
+    if pixels is None:
+        return image.isel(places).compute()
+    like = placeholder(image).isel(places)
+    region = tuple(
+        slice(place, place + 1) if isinstance(place, int) else slice(*place.indices(size))
+        for place, size in ((places.get(str(name), slice(None)), size) for name, size in image.sizes.items())
+    )
+    shape = tuple(part.stop - part.start for part in region)
+    lines = max(range(len(shape)), key=shape.__getitem__)
+    chunk = pixels.reader.spec.chunks[lines] if isinstance(pixels, LazyPixels) else pixels.chunks[lines]
+    out = np.empty(shape, image.dtype)
+
+    def fill(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        inside = (*region[:lines], part, *region[lines + 1 :])
+        first = region[lines].start
+        out[(*(slice(None),) * lines, slice(start - first, stop - first))] = pixels[inside]
+
+    parts = _shares(region[lines], chunk, usable_cpus() if out.nbytes > SHARED_BYTES else 1)
+    if len(parts) == 1:
+        fill(*parts[0])
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(lambda ends: fill(*ends), parts))
+    return like.copy(data=out.reshape(like.shape))
+
+
+def _shares(line: slice, chunk: int, count: int) -> list[tuple[int, int]]:
+    """Return ``line`` cut into at most ``count`` parts between chunks."""
+    first, last = line.start // chunk, -(-line.stop // chunk)
+    cuts = sorted({first + (last - first) * i // count for i in range(count + 1)})
+    return [
+        (max(low * chunk, line.start), min(high * chunk, line.stop)) for low, high in itertools.pairwise(cuts)
+    ]
