@@ -15,6 +15,162 @@ from bigimg.ops.slices import nearest_index
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
-from bigimg.viewing.painting import Look
 from bigimg.viewing.levels import Levels, lengths, levels_of
-from bigimg.viewing.planes import Cut, cut_of, drawn_plane, picture_of  if TYPE_CHECKING:     import xarray     from matplotlib.axes import Axes     from matplotlib.figure import Figure  type Place = Mapping[str, float] | Sequence[float] | None  BODY = ("coronal", "sagittal", "axial") BARE = ("y", "x", "z") """The same planes of a volume that does not say how it lies: upper left, upper right, lower left.""" SIZE = 8.0 """Inches of the longer side of the figure."""   def ortho(     img: Source, at: Place = None, *, t: int | None = None, channel: int | str | None = None, level: int | None = None, overlay: Source | None = None, overlay_color: str | None = None, overlay_alpha: float = 0.4, cmap: Any = None, vmin: float | None = None, vmax: float | None = None, crosshair: bool = True, figure: Figure | None = None, memory: Memory = None, series: int | str | None = None, ) -> Figure:     """Draw the three planes of a volume through one point, on one scale, and return the figure.      Parameters     ----------     img : DataArray, DataTree, Store, path or anything that opens     at : (float, float, float) or mapping, optional         The point: x, y, z in RAS+ millimetres of an image that knows the world, else coordinates x, y, z; or         coordinates by name, as in ``{"z": 12.5}``, with the middle for what is not named. The middle by default.     t, channel, level, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :         As in :func:`bigimg.show`.     crosshair : bool         Whether to mark the point.     figure : matplotlib figure, optional         An empty one to draw in; a new one by default.     memory, series :         As in :func:`bigimg.open`.      Raises     ------     MissingExtraError         matplotlib is not installed.     UsageError         The image is no volume, or the point is outside.     """     levels = levels_of(img, memory=memory, series=series).held()     base = levels.base     if not {"z", "y", "x"} <= set(base.dims):         raise UsageError(             f"three planes of an image with axes {' '.join(map(str, base.dims))}: only a volume has them; use show"         )     over = None if overlay is None else levels_of(overlay, memory=memory)     point = point_of(base, at)     cuts = [         cut_of(base, name, t=t, channel=channel)         for name in (BARE if coordinates.world_of(base) is None else BODY)     ]     cuts = [         Cut(cut.axis, {**cut.places, str(cut.axis): point[str(cut.axis)]}, cut.turned, cut.sides)         for cut in cuts     ]     shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in _drawn(levels, cuts)]     widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])     if figure is None:         scale = SIZE / max(sum(widths), sum(heights))         figure = new_figure((max(3.0, sum(widths) * scale), max(3.0, sum(heights) * scale)))     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=heights)     look = Look(cmap, vmin, vmax)     for cut, place in zip(cuts, ((0, 0), (0, 1), (1, 0)), strict=True):         ax = figure.add_subplot(grid[place])         picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)         draw(ax, picture, windows_for(levels, cut), look)         if over is not None:             draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)         finish(ax, picture, scalebar=place == (1, 0), ticks=False)         if crosshair:             _mark(ax, base, point, picture.sides, picture.unit)     words = figure.add_subplot(grid[1, 1])     words.set_axis_off()     words.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")     return figure   def _drawn(levels: Levels, cuts: Sequence[Cut]) -> list[xarray.DataArray]:     return [drawn_plane(levels, cut, 0) for cut in cuts]   def point_of(base: xarray.DataArray, at: Place) -> dict[str, int]:     """Return the index along z, y and x of a place.      Raises     ------     UsageError         It is outside the image, or not three numbers.     """     middle = {name: base.sizes[name] // 2 for name in ("z", "y", "x")}     if at is None:         return middle     if isinstance(at, Mapping):         if unknown := set(at) - set(middle):             raise UsageError(f"at={{{sorted(unknown)[0]!r}: ...}}: a place is along z, y and x")         return {**middle, **{name: nearest_index(base, name, float(v)) for name, v in at.items()}}     if len(at) != 3:         raise UsageError(f"at={tuple(at)}: give x, y and z, or a mapping as in {{'z': 12.5}}")     place = np.asarray([float(v) for v in at])     if (world := coordinates.world_of(base)) is not None:         place = np.linalg.solve(world, [*place, 1.0])[:3]     return {name: nearest_index(base, name, float(v)) for name, v in zip("xyz", place, strict=True)}   def _mark(     ax: Axes, base: xarray.DataArray, point: Mapping[str, int], sides: tuple[str, str], unit: str ) -> None:     """Draw the cross-hair through the centre of the pixel at ``point``."""     down, across = (         float(point[name])         if unit == "px" and coordinates.units(base, sides[0]) != coordinates.units(base, sides[1])         else coordinates.origin(base, name) + point[name] * coordinates.spacing(base, name)         for name in sides     )     ax.axvline(across, color="#30D030", linewidth=0.8)     ax.axhline(down, color="#30D030", linewidth=0.8)   def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> str:     """Return place and value of a pixel for a person."""     lines = []     if (world := coordinates.world_of(base)) is not None:         affine = world @ index_to_world(coordinates.axes_of(base), None)         place = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]         lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in place) + " mm (RAS+)")     for name in "zyx":         unit = coordinates.units(base, name)         where = coordinates.origin(base, name) + point[name] * coordinates.spacing(base, name)         value = "" if unit is None else f"{where:.5g} {short_unit(unit)}, "         lines.append(f"{name}  {value}{point[name]} of {base.sizes[name]}")     rest = {name: index for name, index in cut.places.items() if name in ("t", "c")}     values = np.atleast_1d(base.isel({**point, **rest}).to_numpy())     names = [c.name for c in coordinates.channels_of(base.isel(rest))]     if len(names) == len(values) > 1:         lines += [f"{name}  {value:.6g}" for name, value in zip(names, values[:8], strict=False)]     else:         lines.append("value  " + "  ".join(f"{value:.6g}" for value in values[:8]))     return "\n".join(lines)
+from bigimg.viewing.painting import Look
+from bigimg.viewing.planes import Cut, cut_of, drawn_plane, picture_of
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+type Place = Mapping[str, float] | Sequence[float] | None
+
+BODY = ("coronal", "sagittal", "axial")
+BARE = ("y", "x", "z")
+"""The same planes of a volume that does not say how it lies: upper left, upper right, lower left."""
+SIZE = 8.0
+"""Inches of the longer side of the figure."""
+
+
+def ortho(
+    img: Source,
+    at: Place = None,
+    *,
+    t: int | None = None,
+    channel: int | str | None = None,
+    level: int | None = None,
+    overlay: Source | None = None,
+    overlay_color: str | None = None,
+    overlay_alpha: float = 0.4,
+    cmap: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    crosshair: bool = True,
+    figure: Figure | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> Figure:
+    """Draw the three planes of a volume through one point, on one scale, and return the figure.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    at : (float, float, float) or mapping, optional
+        The point: x, y, z in RAS+ millimetres of an image that knows the world, else coordinates x, y, z; or
+        coordinates by name, as in ``{"z": 12.5}``, with the middle for what is not named. The middle by default.
+    t, channel, level, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
+        As in :func:`bigimg.show`.
+    crosshair : bool
+        Whether to mark the point.
+    figure : matplotlib figure, optional
+        An empty one to draw in; a new one by default.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        The image is no volume, or the point is outside.
+    """
+    levels = levels_of(img, memory=memory, series=series).held()
+    base = levels.base
+    if not {"z", "y", "x"} <= set(base.dims):
+        raise UsageError(
+            f"three planes of an image with axes {' '.join(map(str, base.dims))}: only a volume has them; use show"
+        )
+    over = None if overlay is None else levels_of(overlay, memory=memory)
+    point = point_of(base, at)
+    cuts = [
+        cut_of(base, name, t=t, channel=channel)
+        for name in (BARE if coordinates.world_of(base) is None else BODY)
+    ]
+    cuts = [
+        Cut(cut.axis, {**cut.places, str(cut.axis): point[str(cut.axis)]}, cut.turned, cut.sides)
+        for cut in cuts
+    ]
+    shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in _drawn(levels, cuts)]
+    widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])
+    if figure is None:
+        scale = SIZE / max(sum(widths), sum(heights))
+        figure = new_figure((max(3.0, sum(widths) * scale), max(3.0, sum(heights) * scale)))
+    grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=heights)
+    look = Look(cmap, vmin, vmax)
+    for cut, place in zip(cuts, ((0, 0), (0, 1), (1, 0)), strict=True):
+        ax = figure.add_subplot(grid[place])
+        picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
+        draw(ax, picture, windows_for(levels, cut), look)
+        if over is not None:
+            draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
+        finish(ax, picture, scalebar=place == (1, 0), ticks=False)
+        if crosshair:
+            _mark(ax, base, point, picture.sides, picture.unit)
+    words = figure.add_subplot(grid[1, 1])
+    words.set_axis_off()
+    words.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")
+    return figure
+
+
+def _drawn(levels: Levels, cuts: Sequence[Cut]) -> list[xarray.DataArray]:
+    return [drawn_plane(levels, cut, 0) for cut in cuts]
+
+
+def point_of(base: xarray.DataArray, at: Place) -> dict[str, int]:
+    """Return the index along z, y and x of a place.
+
+    Raises
+    ------
+    UsageError
+        It is outside the image, or not three numbers.
+    """
+    middle = {name: base.sizes[name] // 2 for name in ("z", "y", "x")}
+    if at is None:
+        return middle
+    if isinstance(at, Mapping):
+        if unknown := set(at) - set(middle):
+            raise UsageError(f"at={{{sorted(unknown)[0]!r}: ...}}: a place is along z, y and x")
+        return {**middle, **{name: nearest_index(base, name, float(v)) for name, v in at.items()}}
+    if len(at) != 3:
+        raise UsageError(f"at={tuple(at)}: give x, y and z, or a mapping as in {{'z': 12.5}}")
+    place = np.asarray([float(v) for v in at])
+    if (world := coordinates.world_of(base)) is not None:
+        place = np.linalg.solve(world, [*place, 1.0])[:3]
+    return {name: nearest_index(base, name, float(v)) for name, v in zip("xyz", place, strict=True)}
+
+
+def _mark(
+    ax: Axes, base: xarray.DataArray, point: Mapping[str, int], sides: tuple[str, str], unit: str
+) -> None:
+    """Draw the cross-hair through the centre of the pixel at ``point``."""
+    down, across = (
+        float(point[name])
+        if unit == "px" and coordinates.units(base, sides[0]) != coordinates.units(base, sides[1])
+        else coordinates.origin(base, name) + point[name] * coordinates.spacing(base, name)
+        for name in sides
+    )
+    ax.axvline(across, color="#30D030", linewidth=0.8)
+    ax.axhline(down, color="#30D030", linewidth=0.8)
+
+
+def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> str:
+    """Return place and value of a pixel for a person."""
+    lines = []
+    if (world := coordinates.world_of(base)) is not None:
+        affine = world @ index_to_world(coordinates.axes_of(base), None)
+        place = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
+        lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in place) + " mm (RAS+)")
+    for name in "zyx":
+        unit = coordinates.units(base, name)
+        where = coordinates.origin(base, name) + point[name] * coordinates.spacing(base, name)
+        value = "" if unit is None else f"{where:.5g} {short_unit(unit)}, "
+        lines.append(f"{name}  {value}{point[name]} of {base.sizes[name]}")
+    rest = {name: index for name, index in cut.places.items() if name in ("t", "c")}
+    values = np.atleast_1d(base.isel({**point, **rest}).to_numpy())
+    names = [c.name for c in coordinates.channels_of(base.isel(rest))]
+    if len(names) == len(values) > 1:
+        lines += [f"{name}  {value:.6g}" for name, value in zip(names, values[:8], strict=False)]
+    else:
+        lines.append("value  " + "  ".join(f"{value:.6g}" for value in values[:8]))
+    return "\n".join(lines)
