@@ -58,6 +58,15 @@ class OwnMeta:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelShown:
+    """How a viewer is to begin with a channel."""
+
+    window: tuple[float, float] | None
+    """In stored values."""
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ImageMeta:
     """What the attributes of a group say of its image."""
 
@@ -73,6 +82,8 @@ class ImageMeta:
     is_label: bool
     own: OwnMeta | None
     notes: tuple[str, ...]
+    shown: tuple[ChannelShown, ...] = ()
+    """One for each channel that ``omero`` speaks of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +152,8 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
     levels = tuple(_level(dataset, outer, len(dims), notes) for dataset in multiscale["datasets"])
     if not levels:
         raise InputError(f"{source}: multiscales lists no datasets; the store holds no array to read")
-    channels, window = _omero(ome.get("omero"))
+    channels, shown = _omero(ome.get("omero"))
+    windows = {channel.window for channel in shown}
     return ImageMeta(
         version,
         multiscale.get("name") if isinstance(multiscale.get("name"), str) else None,
@@ -149,10 +161,11 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes),
         levels,
         channels,
-        window,
+        windows.pop() if len(windows) == 1 else None,
         "image-label" in ome,
         _own(attributes.get("bigimg"), source),
         tuple(dict.fromkeys(notes)),
+        shown,
     )
 
 
@@ -227,23 +240,24 @@ def _numbers(values: Sequence[float], ndim: int) -> list[float]:
     return [float(value) for value in values]
 
 
-def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[float, float] | None]:
-    """Return channels and common window of an ``omero`` block; what is malformed there counts as not said."""
+def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
+    """Return the channels of an ``omero`` block; what is malformed there counts as not said."""
     entries = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        return (), None
+        return (), ()
     channels = []
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
         channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
-    windows: set[tuple[float, float] | None] = set()
+    shown = []
     for entry in entries:
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
-        windows.add((float(pair[0]), float(pair[1])) if known else None)
-    return tuple(channels), windows.pop() if len(windows) == 1 else None
+        limits = (float(pair[0]), float(pair[1])) if known else None
+        shown.append(ChannelShown(limits, entry.get("active") is not False))
+    return tuple(channels), tuple(shown)
 
 
 def _own(block: Any, source: str) -> OwnMeta | None:
