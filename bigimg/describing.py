@@ -126,10 +126,13 @@ def _statistics(store: Store) -> tuple[dict[str, Any], ...] | None:
     if stored is None:
         return None
     scaling = store.spec(0).scaling
-    return tuple(
+    rows = [
         {"name": channel.get("name"), **asdict(stored_summary(channel, scaling))}
         for channel in stored.statistics["channels"]
-    )
+    ]
+    for row in rows:
+        del row["saturated"]  # in the histogram, which a description does not read
+    return tuple(rows)
 
 
 def _lines(info: Info) -> Iterator[str]:

@@ -14,6 +14,6 @@ from bigimg.cli.options import print_value, shared
 @shared("memory", "series", "json")
 def stats(source: str, as_json: bool, **asked: Any) -> None:
     """Print count, min, max, mean and std of each channel; from the store where it holds them."""
-    from bigimg.ops.stats import statistics_table
+    from bigimg.ops.tables import statistics_table
 
     print_value(statistics_table(source, **asked), as_json)

@@ -1,68 +1,109 @@
-"""Count, min, max, mean and std of each channel: exact, and from the store where it knows them.
+"""Count, min, max, mean, std and sum of the pixels: exact, in one pass, and from the store where it knows them.
 
-Sums of integers are Python integers from the block on, so nothing overflows and nothing is rounded before
-the last division. Floats keep a mean and the deviations from it for each block; NaN is counted and left out.
+Sums of integers are Python integers, so nothing overflows and nothing is rounded before the last division.
+Floats keep a mean and the deviations from it for each piece; NaN is counted and left out.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.manifest import StoredStatistics
-from bigimg.omezarr.open import Store, StoreReader
-from bigimg.opening import Memory, Source, image_of, open_source
+from bigimg.omezarr.open import Store
+from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.pyramid.partial import Partial, first_value, merge_floats, of_channel, of_histogram
-from bigimg.pyramid.summary import Summary, stored_summary, summarize
-from bigimg.readers.labelled import opened_pixels
-from bigimg.readers.lazy import real_dtype
+from bigimg.ops.stored import Kept, kept_statistics
+from bigimg.ops.tallies import Binned, Both, Dense, Sums, rebin
+from bigimg.places.address import is_url
+from bigimg.pyramid.partial import histogram_bins
+from bigimg.pyramid.summary import Summary, summarize
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
     import xarray
 
+    from bigimg.geometry.spec import Scaling
+    from bigimg.ops.histograms import Bins, Ends
 
-def stats(img: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.Dataset:
-    """Return ``count min max mean std`` of the pixels, for each channel; lazy.
+FEW = 64
+"""Dense histograms that a task may keep at once, half a megabyte each of 16 bits; more rows are summed alone."""
+
+
+def stats(
+    img: Source,
+    *,
+    by: str | Sequence[str] | Any = "c",
+    where: Any = None,
+    bins: Bins | None = None,
+    range: Ends = None,
+) -> xarray.Dataset:
+    """Return ``count min max mean std sum`` of the pixels, for each channel, in one pass; lazy.
 
     Of a path, Store, pyramid or opened level 0 whose store keeps statistics, no pixel is read. Images of
-    floats have ``nan`` too, how many values are no numbers: these are left out of the others.
+    floats have ``nan`` too, how many values are no numbers: these are left out of the others. Images of
+    integers have ``saturated``, how many values are the largest of their type. Values that the file declares
+    as padding are left out.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     by : str or sequence of str, optional
-        Axes to keep; None takes all pixels together.
+        Axes to keep, as ``"t"`` or ``("c", "z")``; None takes all pixels together. Or a label image (DataArray,
+        array or path of integers): statistics of each label id but 0 and each channel. Its ids are not known
+        before it is read, so this is computed at once.
     where : mask, optional
-        Count only where it is true: booleans on the same grid, with or without the axis c.
+        Count only where it is true: booleans with or without the axis c, of this or another level. Chunks of
+        the image in which it is nowhere true are not read.
+    bins : int or sequence of float, optional
+        Count a histogram in the same pass: variable ``histogram``, with ``bin_left`` and ``bin_right``.
+    range : (float, float), optional
+        Outer edges of the histogram; needed for types of more than 16 bits.
 
     Returns
     -------
     Dataset
-        std has ddof 0. Where nothing is chosen, count is 0 and the others NaN; so with ``where`` min and max
-        are float64, and of the image's own type without.
+        std has ddof 0; sum holds Python integers for integers and booleans. Where nothing is chosen, count
+        and sum are 0 and the others NaN; so with ``where`` or labels min and max are float64, and of the
+        image's own type without.
 
     Raises
     ------
     UsageError
-        An axis is not there, or the mask does not fit.
+        An axis is not there, the mask does not fit, or bins mean nothing.
     """
     import xarray
 
-    if where is None and (found := stored_statistics(img)) is not None:
-        names, rows = _stored_rows(*found)
-        if by == "c" or (by is None and len(rows) == 1):
-            spec, scaling = found[0].spec(0), found[2]
-            return _dataset(names, rows, by, spec.dtype if scaling is None else real_dtype(spec))
+    from bigimg.ops.histograms import checked_bins
+
+    asked = None if bins is None else checked_bins(bins, range)
+    labelled = _is_label_image(by)
+    if where is None and (by == "c" if isinstance(by, str) else by is None):
+        kept = kept_statistics(img)
+        found = None if kept is None else _stored(kept, asked, together=by is None)
+        if found is not None:
+            return found
     image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
-    return _lazy(image, _axes(image, by), where)
+    if not labelled:
+        return _lazy(image, _axes(image, by), where, asked)
+    if asked is not None:
+        raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
+    from bigimg.ops.labelled import stats_of_labels
+
+    return stats_of_labels(image, by, where)
+
+
+def _is_label_image(by: Any) -> bool:
+    """Return whether ``by`` is an image rather than names of axes."""
+    if by is None or (isinstance(by, list | tuple) and all(isinstance(name, str) for name in by)):
+        return False
+    return not isinstance(by, str) or os.path.exists(by) or is_url(by)
 
 
 def stored_statistics(source: Source) -> tuple[Store, StoredStatistics, Scaling | None] | None:
@@ -70,100 +111,8 @@ def stored_statistics(source: Source) -> tuple[Store, StoredStatistics, Scaling 
 
     A labelled array counts when it is the whole of level 0 as it was opened.
     """
-    if isinstance(source, str | os.PathLike | Store):
-        reader = open_source(source)
-        scaling = reader.spec.scaling
-    else:
-        if hasattr(source, "children") and "scale0" in source.children:
-            source = image_of(source, 0)
-        if not hasattr(source, "coords") or (pixels := opened_pixels(source)) is None:
-            return None
-        reader, scaling = pixels.reader, pixels.scaling
-    if not isinstance(reader, StoreReader) or reader.level != 0:
-        return None
-    kept = reader.store.statistics()
-    return None if kept is None else (reader.store, kept, scaling)
-
-
-@dataclass(frozen=True, slots=True)
-class StatisticsTable:
-    """Statistics for people and as JSON."""
-
-    source: str
-    rows: tuple[tuple[str | None, Summary], ...]
-    """Name and statistics of each channel."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        channels = [
-            {"name": name} | {k: None if v != v else v for k, v in asdict(row).items()}
-            for name, row in self.rows
-        ]
-        return {"source": self.source, "channels": channels}
-
-    def __str__(self) -> str:
-        head = ("channel", "count", "nan", "min", "max", "mean", "std")
-        lines = [
-            head,
-            *((name or str(i), *map(_short, astuple(row))) for i, (name, row) in enumerate(self.rows)),
-        ]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        return "\n".join(
-            "  ".join(
-                text.ljust(w) if i == 0 else text.rjust(w)
-                for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        )
-
-
-def statistics_table(
-    source: Source, *, memory: Memory = None, series: int | str | None = None
-) -> StatisticsTable:
-    """Return the statistics of each channel, computed; xarray is imported only when pixels must be read.
-
-    Raises
-    ------
-    InputNotFoundError, UnknownFormatError, InputError, BudgetError
-        As :func:`bigimg.open`.
-    """
-    reader = open_source(source, series=series)
-    if (
-        isinstance(reader, StoreReader)
-        and reader.level == 0
-        and (kept := reader.store.statistics()) is not None
-    ):
-        names, rows = _stored_rows(reader.store, kept, reader.spec.scaling)
-    else:
-        image = open_image(source, memory=memory, series=series)
-        names = [channel.name for channel in reader.spec.channels]
-        rows = list(np.atleast_1d(_summaries(image, [n for n in image.dims if n == "c"], None).compute()))
-    reader.close()
-    labels: list[str | None] = [*names] or [None] * len(rows)
-    return StatisticsTable(reader.source, tuple(zip(labels, rows, strict=True)))
-
-
-def _stored_rows(
-    store: Store, kept: StoredStatistics, scaling: Scaling | None
-) -> tuple[list[str], list[Summary]]:
-    rows = [stored_summary(channel, scaling) for channel in kept.statistics["channels"]]
-    return [channel.name for channel in store.channels], rows
-
-
-def _dataset(names: list[str], rows: list[Summary], by: Any, dtype: DType) -> xarray.Dataset:
-    """Return stored statistics in the form of computed ones."""
-    import xarray
-
-    columns: dict[str, Any] = {f.name: [getattr(row, f.name) for row in rows] for f in fields(Summary)}
-    if dtype.kind != "f":
-        del columns["nan"]
-    for key in ("min", "max"):
-        columns[key] = np.asarray(columns[key]).astype(dtype)
-    along = by == "c" and (len(rows) > 1 or bool(names))
-    return xarray.Dataset(
-        {key: ("c", values) if along else values[0] for key, values in columns.items()},
-        {"c": names} if along and names else None,
-    )
+    kept = kept_statistics(source)
+    return None if kept is None else (kept.store, kept.statistics, kept.scaling)
 
 
 def _axes(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:
@@ -175,60 +124,117 @@ def _axes(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:
     return [str(name) for name in img.dims if name in wanted]
 
 
-def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> xarray.Dataset:
+# -------------------------------------------------------------------------------------------------- from the store
+
+
+def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
+    """Return what the store knows in the form of what is computed; None where it does not know all of it."""
     import xarray
 
-    rows = _summaries(img, by, where)
+    dtype, counts = kept.dtype, kept.counts
+    rows = kept.summaries(together=together)
+    if asked is not None and counts is None:
+        return None
+    if dtype.kind in "iu" and any(row.saturated is None for row in rows):
+        return None
+    along = kept.has_c and not together
+    variables: dict[str, Any] = {}
+    for name, kind in kinds(dtype, dtype).items():
+        column = _typed([getattr(row, name) for row in rows], kind)
+        variables[name] = ("c", column) if along else ((), column.reshape(()))
+    coords: dict[str, Any] = {"c": kept.names} if along and kept.names else {}
+    if asked is not None and counts is not None:
+        if together:
+            counts = counts.sum(axis=0, keepdims=True)
+        histogram, edges = rebin(counts, kept.values, *asked)
+        variables["histogram"] = (("c", "bin"), histogram) if along else (("bin",), histogram[0])
+        coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
+    padding = kept.statistics.statistics.get("padding")
+    return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
+
+
+def kinds(dtype: DType, ends: DType) -> dict[str, DType]:
+    """Return the types of the statistics of an image of type ``dtype``, min and max in ``ends``."""
+    real, count = np.dtype(np.float64), np.dtype(np.int64)
+    found = {"count": count, "min": ends, "max": ends, "mean": real, "std": real}
+    if dtype.kind == "f":
+        return {**found, "sum": real, "nan": count}
+    found["sum"] = np.dtype(object)  # integers of any size
+    return found | ({"saturated": count} if dtype.kind in "iu" else {})
+
+
+def _typed(values: Sequence[Any], kind: DType) -> Array:
+    out = np.empty(len(values), kind)
+    for i, value in enumerate(values):
+        out[i] = value
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------- computed
+
+
+def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
+    import xarray
+
+    from bigimg.ops.reducing import padding_of, reduce_image
+
+    rows = 1
+    for name in by:
+        rows *= img.sizes[name]
+    tallies = reduce_image(img, by, tally_of(img.dtype, rows, asked), where=where)
+    summaries = tallies.map_blocks(_summarized, dtype=object, meta=np.empty((0,) * len(by), object))
     value = img.dtype if where is None else np.dtype(np.float64)
-    kinds = {"count": np.int64, "min": value, "max": value, "mean": np.float64, "std": np.float64}
-    if img.dtype.kind == "f":
-        kinds["nan"] = np.int64
     variables = {
-        key: (
+        name: (
             by,
-            rows.map_blocks(
-                _field, key=key, kind=np.dtype(kind), dtype=kind, meta=np.empty((0,) * len(by), kind)
+            summaries.map_blocks(
+                _field, key=name, kind=kind, dtype=kind, meta=np.empty((0,) * len(by), kind)
             ),
         )
-        for key, kind in kinds.items()
+        for name, kind in kinds(img.dtype, value).items()
     }
-    coords = {name: img.coords[name].variable for name in by if name in img.coords}
-    return xarray.Dataset(variables, coords)
+    coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
+    if asked is not None:
+        from bigimg.ops.histograms import counts_and_edges
+
+        counts, edges = counts_and_edges(tallies, asked, img.dtype)
+        variables["histogram"] = ([*by, "bin"], counts)
+        coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
+    padding = padding_of(img)
+    return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
 
 
-def _summaries(img: xarray.DataArray, by: Sequence[Any], where: Any) -> Any:
-    """Return a dask array of :class:`Summary` over the axes ``by``."""
-    from bigimg.ops.reducing import reduce_blocks
+def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> Any:
+    """Return what makes the tally for statistics, of ``rows`` results at once, with a histogram when ``asked``.
 
-    floats = img.dtype.kind == "f"
-    parts = reduce_blocks(img, by, where, _partial, merge_floats if floats else _merge_integers)
-    return parts.map_blocks(_summarized, floats=floats, dtype=object, meta=np.empty((0,) * len(by), object))
-
-
-def _partial(values: Array) -> Partial:
-    """Return the statistics of values as numbers alone: a histogram a block would fill the memory."""
-    if not values.size:
-        return Partial(0)
-    part = of_channel(values)
-    return part if part.histogram is None else of_histogram(part.histogram, first_value(values.dtype))
-
-
-def _merge_integers(parts: Sequence[Partial]) -> Partial:
-    return Partial(
-        sum(p.count for p in parts),
-        0,
-        min((p.low for p in parts if p.low is not None), default=None),
-        max((p.high for p in parts if p.high is not None), default=None),
-        sum(p.total for p in parts),
-        sum(p.squares for p in parts),
-    )
+    Raises
+    ------
+    UsageError
+        A histogram needs the range of the values.
+    """
+    dense = bool(histogram_bins(dtype))
+    if dense and (rows <= FEW or asked is not None):
+        return partial(Dense, dtype)
+    if asked is None:
+        return partial(Sums, dtype)
+    if asked[1] is None and np.ndim(asked[0]) == 0:
+        raise UsageError(f"bins={asked[0]} of {dtype} in one pass: give range=(low, high), or call histogram")
+    return partial(Both, partial(Sums, dtype), partial(Binned, *asked, dtype))
 
 
-def _summarized(parts: Array, *, floats: bool) -> Array:
-    out = np.empty(parts.shape, object)
-    for index in np.ndindex(parts.shape):
-        part: Partial = parts[index]  # type: ignore[assignment]  # numpy's types know no objects
-        out[index] = summarize(part, floats=floats)
+def summary_of(tally: Any) -> Summary:
+    """Return the statistics that a tally holds."""
+    main: Any = tally.first if isinstance(tally, Both) else tally
+    part, dtype = main.part, main.dtype
+    saturated = main.saturated if dtype.kind in "iu" else None
+    found = summarize(part, floats=dtype.kind == "f", saturated=saturated)
+    return replace(found, nan=found.nan + tally.left_out)
+
+
+def _summarized(tallies: Array) -> Array:
+    out = np.empty(tallies.shape, object)
+    for index in np.ndindex(tallies.shape):
+        out[index] = summary_of(tallies[index])
     return out
 
 
@@ -237,7 +243,3 @@ def _field(rows: Array, *, key: str, kind: DType) -> Array:
     for index in np.ndindex(rows.shape):
         out[index] = getattr(rows[index], key)
     return out
-
-
-def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6g}"

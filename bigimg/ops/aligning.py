@@ -1,0 +1,229 @@
+"""A mask or label image brought onto the grid of an image.
+
+One rule maps a mask of another level or resolution: a pixel of the image gets the value of that pixel of the mask
+whose centre lies nearest to its own, in physical coordinates; of two equally near, the one of the lower index. The
+fields of view must agree to less than one pixel of the coarser of the two, which levels of a pyramid always do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray
+
+from bigimg.errors import UsageError
+from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.opening import open as open_image
+from bigimg.ops.values import Computed, Values, values_of
+from bigimg.readers.coordinates import origin, spacing
+from bigimg.types import Array, DType, Region, Shape
+
+PLACED = 1e-3
+"""How far two coordinates may lie apart and still be the same, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnGrid:
+    """Pixels on the grid of an image, of size 1 along the axes that they do not have."""
+
+    values: Values | None
+    """Where they come from; None when only dask can compute them."""
+    img: xarray.DataArray
+    """The mask itself, its axes in the order of the image."""
+    axes: tuple[int | None, ...]
+    """For each axis of the image that of the mask, None where it has none."""
+    index: tuple[Array | None, ...]
+    """For each axis of the image the position in the mask of each pixel; None where that is its own."""
+    as_bool: bool
+    """Whether 1 stands for true."""
+
+    @property
+    def dtype(self) -> DType:
+        """Of what is read."""
+        return np.dtype(bool) if self.as_bool else self.img.dtype
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether it is of another resolution."""
+        return any(index is not None for index in self.index)
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` of the image."""
+        assert not isinstance(self.values, Computed)
+        assert self.values is not None
+        taken: list[Array | slice] = []
+        cut: list[slice] = []
+        for axis, index, part in zip(self.axes, self.index, region, strict=True):
+            if axis is None:
+                continue
+            if index is None:
+                taken.append(slice(None))
+                cut.append(part)
+            else:
+                inside = index[part]
+                low, high = int(inside.min()), int(inside.max())
+                taken.append(inside - low)
+                cut.append(slice(low, high + 1))
+        found = self.values.read(tuple(cut))
+        for axis, which in enumerate(taken):
+            if not isinstance(which, slice):
+                found = np.take(found, which, axis)
+        return self.spread(found)
+
+    def spread(self, values: Array) -> Array:
+        """Return pixels of the mask with the axes of the image."""
+        found = values[tuple(None if axis is None else slice(None) for axis in self.axes)]
+        return found != 0 if self.as_bool else found
+
+    def as_dask(self, chunks: tuple[tuple[int, ...], ...]) -> Any:
+        """Return a dask array with blocks as in ``chunks``, of size 1 along axes that the mask does not have."""
+        lengths = tuple(
+            (1,) if axis is None else block for axis, block in zip(self.axes, chunks, strict=True)
+        )
+        if self.values is not None and not isinstance(self.values, Computed):
+            shape = tuple(sum(block) for block in lengths)
+            reading = _Reading(self, shape)
+            meta = np.empty((0,) * len(shape), self.dtype)
+            return da.from_array(reading, lengths, asarray=False, fancy=False, name=False, meta=meta)
+        mapped = {
+            self.img.dims[axis]: index
+            for axis, index in zip(self.axes, self.index, strict=True)
+            if axis is not None and index is not None
+        }
+        data = (self.img if self.img.chunks is not None else self.img.chunk()).isel(mapped).data
+        data = data[tuple(None if axis is None else slice(None) for axis in self.axes)]
+        return (data != 0 if self.as_bool else data).rechunk(lengths)
+
+
+class _Reading:
+    """A mask on the grid of its image as dask's ``from_array`` reads it."""
+
+    def __init__(self, mask: OnGrid, shape: Shape) -> None:
+        self.mask = mask
+        self.shape = shape
+        self.ndim = len(shape)
+        self.dtype = mask.dtype
+
+    def __getitem__(self, key: Any) -> Array:
+        return np.array(self.mask.read(key))
+
+
+def mask_on(img: xarray.DataArray, where: Any, name: str = "where") -> OnGrid:
+    """Return the mask ``where`` on the grid of ``img``.
+
+    Parameters
+    ----------
+    where : DataArray, path, ndarray or dask array of booleans
+        A bare array has the shape of the image, or of its axes of space.
+
+    Raises
+    ------
+    UsageError
+        It is not boolean, or has other axes, sizes or a field of view than the image.
+    """
+    mask = _labelled(img, where, name)
+    stored = mask.attrs.get("kind") == "mask" and mask.dtype.kind in "ui"
+    if mask.dtype != bool and not stored:
+        raise UsageError(f"{name} holds {mask.dtype}, not true and false: compare first, as in labels == 3")
+    return _on_grid(img, mask, name, as_bool=stored)
+
+
+def labels_on(img: xarray.DataArray, labels: Any, name: str = "by") -> OnGrid:
+    """Return the label image ``labels`` on the grid of ``img``; ids are integers.
+
+    Raises
+    ------
+    UsageError
+        It holds no integers, or has other axes, sizes or a field of view than the image.
+    """
+    found = _labelled(img, labels, name)
+    if found.dtype.kind not in "ui":
+        raise UsageError(f"{name} holds {found.dtype}, not ids: give integers, 0 for the background")
+    return _on_grid(img, found, name, as_bool=False)
+
+
+def _labelled(img: xarray.DataArray, mask: Any, name: str) -> xarray.DataArray:
+    if isinstance(mask, xarray.DataArray):
+        return mask
+    if not hasattr(mask, "shape"):
+        return open_image(mask)
+    space = [axis for axis in img.dims if axis in ("z", "y", "x")]
+    names = img.dims if mask.ndim == img.ndim else space
+    if mask.ndim != len(names):
+        raise UsageError(f"{name} has shape {mask.shape}, the image {img.shape}: give one value a pixel")
+    return xarray.DataArray(mask, dims=names)
+
+
+def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_bool: bool) -> OnGrid:
+    for axis in mask.dims:
+        if axis not in img.dims:
+            raise UsageError(
+                f"{name} has the axis {axis}, the image has {' '.join(map(str, img.dims))}: give one value a pixel"
+            )
+    mask = mask.transpose(*(axis for axis in img.dims if axis in mask.dims))
+    axes = tuple(mask.dims.index(axis) if axis in mask.dims else None for axis in img.dims)
+    index = tuple(_positions(img, mask, str(axis), name) if axis in mask.dims else None for axis in img.dims)
+    return OnGrid(values_of(mask), mask, axes, index, as_bool)
+
+
+def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: str) -> Array | None:
+    """Return for each pixel of ``img`` along ``axis`` the position in ``mask``; None where it is the same."""
+    sizes = mask.sizes[axis], img.sizes[axis]
+    ours, theirs = img.coords.get(axis), mask.coords.get(axis)
+    if ours is None or theirs is None or not (ours.dtype.kind in "iuf" and theirs.dtype.kind in "iuf"):
+        if sizes[0] != sizes[1]:
+            raise UsageError(
+                f"{name} is {sizes[0]} along {axis}, the image {sizes[1]}: give one value a pixel"
+            )
+        if ours is not None and theirs is not None and not bool((ours.values == theirs.values).all()):
+            raise UsageError(f"{name} lies elsewhere than the image along {axis}: their coordinates differ")
+        return None
+    if sizes[0] == sizes[1] and _same_place(ours.values, theirs.values):
+        return None
+    step, fine = spacing(mask, axis), spacing(img, axis)
+    start, stop = _edges(mask, axis, step)
+    low, high = _edges(img, axis, fine)
+    slack = (1 - PLACED) * max(abs(step), abs(fine))
+    if abs(start - low) >= slack or abs(stop - high) >= slack:
+        raise UsageError(
+            f"{name} lies elsewhere than the image along {axis}: it is {sizes[0]} pixels from {start:g} to "
+            f"{stop:g}, the image {sizes[1]} from {low:g} to {high:g}: give one value a pixel, or a level of the same"
+        )
+    at = (ours.values.astype(np.float64) - origin(mask, axis)) / step
+    # Halves down, but for what rounding adds to them: centres of levels lie on exact halves.
+    nearest = np.ceil(at - 0.5 - 1e-9).astype(np.int64)
+    found: Array = np.clip(nearest, 0, sizes[0] - 1)
+    return found
+
+
+def _edges(img: xarray.DataArray, axis: str, step: float) -> tuple[float, float]:
+    start = origin(img, axis)
+    ends = sorted((start - step / 2, start + step * (img.sizes[axis] - 0.5)))
+    return ends[0], ends[1]
+
+
+def _same_place(a: Array, b: Array) -> bool:
+    step = np.abs(np.diff(a)).min() if a.size > 1 else 1.0
+    return not a.size or bool(np.abs(a - b).max() <= PLACED * step)
+
+
+def needed_region(region: Region, chunk: Shape, chosen: Array) -> list[Region]:
+    """Return the parts of ``region``, one a ``chunk``, in which the mask ``chosen`` of it is true somewhere.
+
+    All of ``region`` in one where every part is needed.
+    """
+    start = tuple(s.start for s in region)
+    shape = shape_of(region)
+    parts, needed = 0, []
+    for _, part in pieces(region, chunk):
+        parts += 1
+        inside = tuple(
+            s if n > 1 or m == 1 else slice(0, 1)
+            for s, n, m in zip(shift(part, start), chosen.shape, shape, strict=True)
+        )
+        if chosen[inside].any():
+            needed.append(part)
+    return [region] if len(needed) == parts else needed

@@ -1,0 +1,41 @@
+"""Statistics of each label of a label image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray
+
+from bigimg.ops.reducing import count_labels
+from bigimg.ops.stats import kinds, summary_of
+from bigimg.ops.tallies import Sums
+
+
+def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
+    """Return the statistics of each label id but 0, for each channel, computed.
+
+    Ids stay integers of the label image's own type. Memory grows with the number of labels, not of pixels.
+    """
+    from bigimg.ops.aligning import labels_on
+
+    along = ["c"] if "c" in img.dims else []
+    grid = labels_on(img, labels)
+    found = count_labels(img, along, partial(Sums, img.dtype), grid, where=where)
+    ids = sorted({key[-1] for key in found})
+    shape = (*(img.sizes[name] for name in along), len(ids))
+    position = {number: i for i, number in enumerate(ids)}
+    columns = {
+        name: np.zeros(shape, kind)
+        if name in ("count", "saturated", "nan", "sum")
+        else np.full(shape, np.nan, kind)
+        for name, kind in kinds(img.dtype, np.dtype(np.float64)).items()
+    }
+    for key, tally in found.items():
+        row = summary_of(tally)
+        for name, column in columns.items():
+            column[(*key[:-1], position[key[-1]])] = getattr(row, name)
+    coords: dict[str, Any] = {name: img.coords[name].variable for name in along if name in img.coords}
+    coords["label"] = np.array(ids, grid.dtype)
+    return xarray.Dataset({name: ((*along, "label"), column) for name, column in columns.items()}, coords)

@@ -1,0 +1,103 @@
+"""What a store knows of its pixels already: who may use it, and in which form. No pixel is read, and no xarray."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.omezarr.manifest import StoredStatistics
+from bigimg.omezarr.open import Store, StoreReader
+from bigimg.opening import Source, image_of, open_source
+from bigimg.pyramid.partial import merge_floats, merge_integers
+from bigimg.pyramid.summary import Summary, rescaled, stored_partial, summarize
+from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.types import Array, DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Statistics that a store keeps of an image."""
+
+    store: Store
+    spec: ImageSpec
+    statistics: StoredStatistics
+    scaling: Scaling | None
+    """How real values follow from stored ones; None where stored values are asked for."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the channels, empty without."""
+        return [channel.name for channel in self.store.channels]
+
+    @property
+    def has_c(self) -> bool:
+        """Whether there is an axis of channels."""
+        return "c" in self.spec.dims
+
+    @property
+    def dtype(self) -> DType:
+        """Of the values asked for."""
+        return self.spec.dtype if self.scaling is None else real_dtype(self.spec)
+
+    @property
+    def counts(self) -> Array | None:
+        """How often each value of :attr:`values` occurs, (c, value); None of types that have no histogram."""
+        found = self.statistics.histogram
+        return None if found is None else np.asarray(found).astype(np.int64)
+
+    @property
+    def values(self) -> Array:
+        """The values that are counted, real ones when scaled; these may fall."""
+        assert self.statistics.histogram is not None
+        number = np.dtype(np.uint8) if self.spec.dtype.kind == "b" else self.spec.dtype
+        found: Array = (self.statistics.first + np.arange(self.statistics.histogram.shape[1])).astype(number)
+        return found if self.scaling is None else scaled(found, self.scaling, real_dtype(self.spec))
+
+    def summaries(self, *, together: bool = False) -> list[Summary]:
+        """Return the statistics of each channel, or of all of them ``together``."""
+        parts = [stored_partial(channel) for channel in self.statistics.statistics["channels"]]
+        floats = any(of_floats for _, of_floats in parts)
+        rows, saturated = [part for part, _ in parts], self._saturated()
+        if together and len(rows) > 1:
+            rows = [merge_floats(rows) if floats else merge_integers(rows)]
+            saturated = [None if None in saturated else sum(n for n in saturated if n is not None)]
+        return [
+            rescaled(summarize(part, floats=floats, saturated=n), self.scaling)
+            for part, n in zip(rows, saturated, strict=True)
+        ]
+
+    def _saturated(self) -> list[int | None]:
+        """Return how many values of each channel are the largest of an integer type; None where nobody knows."""
+        channels, dtype = self.statistics.statistics["channels"], self.spec.dtype
+        if dtype.kind not in "iu":
+            return [None] * len(channels)
+        top = int(np.iinfo(dtype).max)
+        if self.statistics.histogram is not None:
+            return [int(row[-1]) for row in np.asarray(self.statistics.histogram)]
+        return [None if channel["max"] == top else 0 for channel in channels]
+
+
+def kept_statistics(source: Source) -> Kept | None:
+    """Return the statistics that a store keeps of ``source``; None without.
+
+    A labelled array counts when it is the whole of level 0 as it was opened.
+    """
+    if isinstance(source, str | os.PathLike | Store):
+        reader = open_source(source)
+        scaling = reader.spec.scaling
+    elif isinstance(source, StoreReader):
+        reader, scaling = source, source.spec.scaling
+    else:
+        if hasattr(source, "children") and "scale0" in source.children:
+            source = image_of(source, 0)
+        if not hasattr(source, "coords") or (pixels := opened_pixels(source)) is None:
+            return None
+        reader, scaling = pixels.reader, pixels.scaling
+    if not isinstance(reader, StoreReader) or reader.level != 0:
+        return None
+    found = reader.store.statistics()
+    return None if found is None else Kept(reader.store, reader.spec, found, scaling)

@@ -1,0 +1,215 @@
+"""What is counted while pixels go by: each tally takes values piece by piece, and tallies add up in any order.
+
+Integers of 8 and 16 bits are counted into one bin a value, from which everything else follows exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.pyramid.partial import (
+    Partial,
+    dense_histogram,
+    first_value,
+    histogram_bins,
+    merge_floats,
+    merge_integers,
+    of_channel,
+    of_histogram,
+    of_wide_integers,
+)
+from bigimg.types import Array, DType
+
+type Ends = tuple[Any, Any] | None
+MANY = 512
+"""Partial statistics of floats kept apart before they are merged: each was rounded once, a merge rounds once more."""
+
+
+class Tally(Protocol):
+    """Adds up values, and other tallies of its kind."""
+
+    left_out: int
+    """Values that were no measurement, counted by who adds the others."""
+
+    def add(self, values: Array) -> None:
+        """Count values in, in any shape."""
+
+    def merge(self, other: Any) -> None:
+        """Count in what another one has counted."""
+
+
+type MakeTally = Callable[[], Tally]
+
+
+class Dense:
+    """How often each value of an 8- or 16-bit type occurs."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.left_out = 0
+        self.dtype = dtype
+        self.counts = np.zeros(histogram_bins(dtype), np.int64)
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        if values.size:
+            counts = dense_histogram(values)
+            # Counted by bit pattern: negative values are the upper half.
+            self.counts += np.roll(counts, len(counts) // 2) if self.dtype.kind == "i" else counts
+
+    def merge(self, other: Dense) -> None:
+        """Count in another one."""
+        self.counts += other.counts
+
+    @property
+    def part(self) -> Partial:
+        """The statistics of all values."""
+        return of_histogram(self.counts, first_value(self.dtype))
+
+    @property
+    def saturated(self) -> int:
+        """How many have the largest value of their type."""
+        return int(self.counts[-1])
+
+
+class Sums:
+    """Count, sums and ends alone: for types of more than 16 bits, and where many tallies are kept at once."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.left_out = 0
+        self.dtype = dtype
+        self.parts: list[Partial] = []
+        self.saturated = 0
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        if not values.size:
+            return
+        kind = self.dtype.kind
+        if kind == "f":
+            self.parts.append(of_channel(values))
+        elif (bins := histogram_bins(self.dtype)) and values.size >= bins:
+            tally = Dense(self.dtype)
+            tally.add(values)
+            self.parts.append(tally.part)
+            self.saturated += tally.saturated
+        else:
+            numbers = np.ascontiguousarray(values.view(np.uint8) if kind == "b" else values)
+            self.parts.append(of_wide_integers(numbers))
+        if kind in "iu" and not (bins and values.size >= bins):
+            top = np.iinfo(self.dtype).max
+            if self.parts[-1].high == top:
+                self.saturated += int(np.count_nonzero(values == top))
+        if len(self.parts) >= MANY:
+            self.parts = [self.part]
+
+    def merge(self, other: Sums) -> None:
+        """Count in another one."""
+        self.parts += other.parts
+        self.saturated += other.saturated
+        if len(self.parts) >= MANY:
+            self.parts = [self.part]
+
+    @property
+    def part(self) -> Partial:
+        """The statistics of all values."""
+        return merge_floats(self.parts) if self.dtype.kind == "f" else merge_integers(self.parts)
+
+
+class Binned:
+    """Counts in bins whose range is known."""
+
+    def __init__(self, bins: Any, ends: Ends, dtype: DType) -> None:
+        if ends is not None and not np.isfinite(ends).all():
+            raise UsageError(f"values reach from {ends[0]} to {ends[1]}: give a range= for the histogram")
+        self.left_out = 0
+        self.bins, self.ends = bins, ends
+        self.edges: Array = np.histogram_bin_edges(np.empty(0, number_type(dtype)), bins, ends)
+        self.counts = np.zeros(len(self.edges) - 1, np.int64)
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        self.counts += np.histogram(numbers(values), self.bins, self.ends)[0]
+
+    def merge(self, other: Binned) -> None:
+        """Count in another one."""
+        self.counts += other.counts
+
+
+class Extremes:
+    """Smallest and largest number."""
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self.ends: Ends = None
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        values = numbers(values)
+        if values.size:
+            self._widen((values.min(), values.max()))
+
+    def merge(self, other: Extremes) -> None:
+        """Count in another one."""
+        self._widen(other.ends)
+
+    def _widen(self, ends: Ends) -> None:
+        if ends is not None:
+            mine = ends if self.ends is None else self.ends
+            self.ends = (min(mine[0], ends[0]), max(mine[1], ends[1]))
+
+
+class Both:
+    """Two tallies of the same values."""
+
+    def __init__(self, first: MakeTally, second: MakeTally) -> None:
+        self.left_out = 0
+        self.first, self.second = first(), second()
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        self.first.add(values)
+        self.second.add(values)
+
+    def merge(self, other: Both) -> None:
+        """Count in another one."""
+        self.first.merge(other.first)
+        self.second.merge(other.second)
+
+
+def numbers(values: Array) -> Array:
+    """Return ``values`` in one row, without those that are no numbers."""
+    if values.dtype.kind == "b":
+        return values.reshape(-1).view(np.uint8)
+    return values[~np.isnan(values)] if values.dtype.kind == "f" else values.reshape(-1)
+
+
+def number_type(dtype: DType) -> DType:
+    """Return uint8 for booleans, which numpy counts with a warning, else ``dtype``."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+
+def dense_values(dtype: DType) -> Array:
+    """Return the values that the bins of a dense histogram count."""
+    found: Array = (first_value(dtype) + np.arange(histogram_bins(dtype))).astype(number_type(dtype))
+    return found
+
+
+def rebin(counts: Array, values: Array, bins: Any, ends: Ends) -> tuple[Array, Array]:
+    """Return counts (c, bin) and edges from counts (c, value) of ``values``, as numpy would of all pixels."""
+    seen = values[counts.any(axis=0)]
+    if ends is None and seen.size:
+        ends = (seen.min(), seen.max())
+    edges = np.histogram_bin_edges(seen, bins, ends)
+    # numpy adds weights up in float64, which is exact to 2**53; halves of 32 bits are, whatever the image.
+    rows = [
+        sum(
+            np.histogram(values, bins, ends, weights=half)[0].astype(np.int64) << shift
+            for half, shift in ((row & 0xFFFFFFFF, 0), (row >> 32, 32))
+        )
+        for row in counts.astype(np.int64)
+    ]
+    return np.stack(rows), edges
