@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.spec import Channel, ImageSpec, Scaling
-from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.errors import InputError
+from bigimg.geometry.spec import Channel
+from bigimg.readers.rawfile import RawReader
 from bigimg.readers.rawgzip import open_pixels
+from bigimg.readers.reading import reading
 from bigimg.readers.scaled import ScaledPixels, along, differ, real_dtype, same_for_all, scaled_access
 from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
-    divided,
-    one_line,
     only_image,
     sibling,
+    volume,
     world_of,
 )
 
@@ -85,20 +85,13 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
             pixels = ScaledPixels(pixels, slopes, zero, dtype)
             access = scaled_access(access, "sub-brick")
             notes.append(differ("sub-brick"))
-    meta, private = divided(header.info, PERSONAL)
     axes = axes_of(dims, shape, _steps(header), notes, start=_start(header))
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, dims),
-        channels=_channels(header, shape[0]) if "c" in dims else (),
-        world=world_of(header.get_affine(), axes, notes),
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, dims)
+    world = world_of(header.get_affine(), axes, notes)
+    channels = _channels(header, shape[0]) if "c" in dims else ()
+    return volume(
+        source, pixels, access, dims, axes, dtype, world=world, fields=header.info, personal=PERSONAL, notes=notes,
+        scaling=scaling, channels=channels,
+    )  # fmt: skip
 
 
 def _header(source: str, path: str) -> AFNIHeader:
@@ -107,7 +100,8 @@ def _header(source: str, path: str) -> AFNIHeader:
     from nibabel.spatialimages import HeaderDataError, ImageDataError
 
     who = path if path == source else f"{source}: its {os.path.basename(path)}"
-    try:
+    nonsense = (HeaderDataError, ImageDataError, ValueError, TypeError, KeyError, IndexError, OverflowError)
+    with reading(who, nonsense, "write it again with 3dcopy"):
         with open(path, encoding="latin-1") as file:
             text = file.read(MOST_HEAD)
         info = parse_AFNI_header(_Text(text))
@@ -119,24 +113,6 @@ def _header(source: str, path: str) -> AFNIHeader:
                 )
         header = AFNIHeader(info)
         header.get_affine(), header.get_data_scaling()
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
-    except (
-        HeaderDataError,
-        ImageDataError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-    ) as error:
-        raise InputError(
-            f"{who}: the header makes no sense ({one_line(error)}); write it again with 3dcopy"
-        ) from error
     return header
 
 

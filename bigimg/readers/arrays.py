@@ -21,6 +21,7 @@ from bigimg.geometry.axes import ORDER, Axis, long_unit
 from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.reader import Access
+from bigimg.readers.lazy import COMPUTED
 from bigimg.types import Array, Json, Kind, Region, Shape
 
 if TYPE_CHECKING:
@@ -92,12 +93,15 @@ class ArrayReader:
         self.array = array
         self.source = source
         chunks = _dask_chunks(source, array)
+        computed = getattr(
+            array, "read_bytes", None
+        )  # regions of itself, without a graph: see ``lazy.COMPUTED``
         self._steps = _batch(chunks, dtype.itemsize) if chunks else None
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
         self.spec = ImageSpec(
             axes=axes,
             dtype=dtype,
-            chunks=_natural_chunks(axes, self.dims, chunks),
+            chunks=_natural_chunks(axes, self.dims, chunks, None if computed is None else array.chunks),
             channels=_channels(source, self.dims, shape, channels),
             world=None if world is None else _world(source, world),
             kind=kind,
@@ -107,7 +111,13 @@ class ArrayReader:
             notes=(*guess, *notes),
             private=dict(private or {}),
         )
-        if self._steps is None:
+        if computed is not None:
+            why = "computed from its source, region by region"
+            self.access = Access(
+                "sequential" if array.order else "random", why, array.order or self.spec.dims,
+                fixed_bytes=array.fixed_bytes, read_bytes=computed,
+            )  # fmt: skip
+        elif self._steps is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
         else:
             chunk = dtype.itemsize * math.prod(self.spec.chunks)  # a batch and what it was computed from
@@ -197,7 +207,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
     scaling, window = img.attrs.get("scaling"), img.attrs.get("window")
     return ArrayReader(
-        img.variable if img.chunks is None else img.data,  # .data would load, and keep, what is still lazy
+        # .data of what has no chunks would load, and keep, what is still lazy.
+        img.variable if img.chunks is None else COMPUTED.get(img.data.name, img.data),
         dims=tuple(str(dim) for dim in img.dims),
         spacing={name: line[0] for name, line in lines.items()},
         origin={name: line[1] for name, line in lines.items()},
@@ -306,10 +317,14 @@ def _dask_chunks(source: str, array: Any) -> tuple[tuple[int, ...], ...] | None:
 
 
 def _natural_chunks(
-    axes: Sequence[Axis], dims: Sequence[str], chunks: tuple[tuple[int, ...], ...] | None
+    axes: Sequence[Axis],
+    dims: Sequence[str],
+    chunks: tuple[tuple[int, ...], ...] | None,
+    computed: Shape | None,
 ) -> Shape:
-    """Return what is had at once: a chunk of a dask array, one pixel of any other."""
-    largest = dict(zip(dims, (max(sizes) for sizes in chunks), strict=True)) if chunks else {}
+    """Return what is had at once: a chunk of a dask array, that of a computed one, one pixel of any other."""
+    at_once = tuple(max(sizes) for sizes in chunks) if chunks else computed
+    largest = dict(zip(dims, at_once, strict=True)) if at_once else {}
     return tuple(largest.get(axis.name, 1) for axis in axes)
 
 

@@ -17,6 +17,7 @@ from bigimg.readers.frames import Place, frames
 from bigimg.readers.rawfile import READ_BYTES, Pixels
 from bigimg.readers.rawgzip import STREAM_BYTES, RawGzip
 from bigimg.readers.rawtext import TextPixels
+from bigimg.readers.reading import reading
 from bigimg.readers.streams import Packing
 from bigimg.readers.volumes import in_folder
 from bigimg.types import DType, Shape
@@ -118,14 +119,47 @@ def missing(source: str, path: str) -> InputNotFoundError:
 
 
 def _size(source: str, path: str) -> int:
+    with reading(path):
+        try:
+            return os.stat(path).st_size
+        except FileNotFoundError:
+            raise missing(source, path) from None
+
+
+def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> list[str]:
+    """Return the files that a header names, in order.
+
+    Parameters
+    ----------
+    header : str
+    named : str
+        A file, ``LIST``, or a pattern with the first and last number and the step.
+    listed : sequence of str
+        Names behind ``LIST``.
+    slowest : int
+        Pixels along the slowest axis: that many files, when a pattern does not say.
+
+    Raises
+    ------
+    InputError
+        A name leads out of the folder, or a list or pattern gives none.
+    """
+    words = named.split()
+    if words[:1] == ["LIST"]:
+        if not listed:
+            raise InputError(f"{header}: lists no data files behind LIST; name one a line")
+        return [in_folder(header, name) for name in listed]
+    if "%" not in named or not words:
+        return [in_folder(header, named)]
     try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        raise missing(source, path) from None
-    except OSError as error:
+        numbers = [int(word) for word in words[1:4]]
+    except ValueError:
         raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
+            f"{header}: {named!r} is no pattern with a first, last and step; correct it"
+        ) from None
+    first = numbers[0] if numbers else 1
+    last = numbers[1] if len(numbers) > 1 else first + slowest - 1
+    return numbered(header, words[0], first, last, numbers[2] if len(numbers) > 2 else 1)
 
 
 def numbered(header: str, pattern: str, first: int, last: int, step: int) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.readers.rawfile import RawFile
+from bigimg.readers.reading import reading
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -304,7 +305,5 @@ def file_size(path: str) -> int:
     InputNotFoundError
         There is no such file.
     """
-    try:
+    with reading(path):
         return os.stat(path).st_size
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None

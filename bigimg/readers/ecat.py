@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError
 from bigimg.geometry.region import pieces, shape_of, shift
-from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
-from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader, natural_chunks
+from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader
+from bigimg.readers.reading import reading
 from bigimg.readers.scaled import (
     ScaledPixels,
     along,
@@ -31,10 +31,9 @@ from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
-    divided,
     heard,
-    one_line,
     only_image,
+    volume,
     world_of,
 )
 from bigimg.types import Array, DType, Region, Shape
@@ -119,21 +118,15 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         pixels = ScaledPixels(pixels, along(slopes, dims, "t"), np.zeros((1,) * 4), dtype)
         access = scaled_access(access, "frame")
         notes.append(differ("frame"))
-    meta, private = divided({name: header[name] for name in header.keys() if name != "fill"}, PERSONAL)  # noqa: SIM118
     with np.errstate(all="ignore"):  # of headers full of noise
         affine = sub.get_frame_affine()
     axes = axes_of(dims, shape, _steps(sub, order, notes), notes)
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, dims),
-        world=world_of(affine, axes, notes),
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, dims)
+    fields = {name: header[name] for name in header.keys() if name != "fill"}  # noqa: SIM118
+    world = world_of(affine, axes, notes)
+    return volume(
+        source, pixels, access, dims, axes, dtype,
+        world=world, fields=fields, personal=PERSONAL, notes=notes, scaling=scaling,
+    )  # fmt: skip
 
 
 def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
@@ -142,25 +135,15 @@ def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
     from nibabel.wrapstruct import WrapStructError
 
     notes: list[str] = []
-    try:
-        with open(path, "rb") as file, heard(notes):
-            header = EcatHeader.from_fileobj(file)
-            found = _matrix_list(file, header)
-            sub = EcatSubHeader(header, found, file)
-            if not len(found) or not sub.get_nframes() or len(sub.subheaders) < sub.get_nframes():
-                raise ValueError("it lists no frames")
-            sub._check_affines(), sub.get_frame_affine()
-            [sub._get_data_dtype(frame) for frame in range(sub.get_nframes())]
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
-    except (WrapStructError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise InputError(
-            f"{path}: a header is cut or makes no sense ({one_line(error)}); fetch the file again"
-        ) from error
+    nonsense = (WrapStructError, ValueError, TypeError, KeyError, IndexError, OverflowError)
+    with reading(path, nonsense, "fetch the file again"), open(path, "rb") as file, heard(notes):
+        header = EcatHeader.from_fileobj(file)
+        found = _matrix_list(file, header)
+        sub = EcatSubHeader(header, found, file)
+        if not len(found) or not sub.get_nframes() or len(sub.subheaders) < sub.get_nframes():
+            raise ValueError("it lists no frames")
+        sub._check_affines(), sub.get_frame_affine()
+        [sub._get_data_dtype(frame) for frame in range(sub.get_nframes())]
     sub.fileobj = None  # closed by now: pixels are read by us
     return header, sub, notes
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError
 from bigimg.readers.rawfile import CHUNK, READ_BYTES, as_native
-from bigimg.readers.volumes import one_line
+from bigimg.readers.reading import one_line
 from bigimg.types import Array, DType, Region, Shape
 
 HDF5_BYTES = 8 << 20

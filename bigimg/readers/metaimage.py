@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.spec import ImageSpec, Scaling
-from bigimg.readers.detached import Encoding, Lie, numbered, open_lie
-from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.errors import InputError
+from bigimg.geometry.spec import Scaling
+from bigimg.readers.detached import Encoding, Lie, data_files, open_lie
+from bigimg.readers.rawfile import RawReader
+from bigimg.readers.reading import reading
 from bigimg.readers.volumes import (
     LPS_TO_RAS,
     axes_of,
     checked_shape,
-    divided,
-    in_folder,
     only_image,
+    volume,
     world_of,
 )
 from bigimg.types import Array
@@ -85,14 +85,15 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
         raise InputError(
             f"{source}: is a MetaIO {fields['ObjectType']}, not an image grid; bigimg reads images alone"
         )
-    try:
+    with reading(source, (ValueError, OverflowError)):
         lie = _lie(source, header)
         affine, unit = _affine(fields, len(lie.dims) - ("c" in lie.dims))
         slope = float(fields.get("ElementToIntensityFunctionSlope", 1))
         scaling = Scaling(slope, float(fields.get("ElementToIntensityFunctionOffset", 0)))
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
-    pixels, access = open_lie(source, _files(source, header, lie), lie)
+    named = fields["ElementDataFile"]
+    local = named.upper() == "LOCAL"
+    files = [source] if local else data_files(source, named, header.listed, lie.shape[0])
+    pixels, access = open_lie(source, files, lie)
     notes: list[str] = []
     given = [name for name in ("Offset", "Position", "Origin") if name in fields]
     if len({fields[name] for name in given}) > 1:
@@ -102,44 +103,31 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
         name: (spacing, None if name == "t" else unit)
         for name, spacing in zip("xyzt", spacings, strict=False)
     }
-    meta, private = divided({name: fields[name] for name in fields if name not in LAYOUT}, PERSONAL)
     axes = axes_of(lie.dims, lie.shape, steps, notes)
-    spec = ImageSpec(
-        axes=axes,
-        dtype=lie.dtype,
-        chunks=natural_chunks(axes, lie.dims),
-        world=world_of(affine, axes, notes),
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, lie.dims)
+    world = world_of(affine, axes, notes)
+    kept = {name: fields[name] for name in fields if name not in LAYOUT}
+    return volume(
+        source, pixels, access, lie.dims, axes, lie.dtype,
+        world=world, fields=kept, personal=PERSONAL, notes=notes, scaling=scaling,
+    )  # fmt: skip
 
 
 def _read_header(path: str) -> _Header:
     fields: dict[str, str] = {}
-    try:
-        with open(path, "rb") as file:
-            while "ElementDataFile" not in fields:
-                line = file.readline(4096)
-                name, equals, value = line.decode("latin-1").partition("=")
-                if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
-                    raise InputError(
-                        f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and none so far names "
-                        "ElementDataFile; check that it is a MetaImage"
-                    )
-                if equals:
-                    fields[name.strip()] = value.strip()
-            end = file.tell()
-            words = fields["ElementDataFile"].split()
-            text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
+    with reading(path), open(path, "rb") as file:
+        while "ElementDataFile" not in fields:
+            line = file.readline(4096)
+            name, equals, value = line.decode("latin-1").partition("=")
+            if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
+                raise InputError(
+                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and none so far names "
+                    "ElementDataFile; check that it is a MetaImage"
+                )
+            if equals:
+                fields[name.strip()] = value.strip()
+        end = file.tell()
+        words = fields["ElementDataFile"].split()
+        text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
     return _Header(
         fields, [name.strip() for name in text.decode("latin-1").splitlines() if name.strip()], end
     )
@@ -184,30 +172,6 @@ def _lie(source: str, header: _Header) -> Lie:
         offset=-1 if skip == -1 else 0,
         start=start,
     )
-
-
-def _files(source: str, header: _Header, lie: Lie) -> list[str]:
-    """Return the files that hold the pixels, in order."""
-    named = header.fields["ElementDataFile"]
-    words = named.split()
-    if named.upper() == "LOCAL":
-        return [source]
-    if words[:1] == ["LIST"]:
-        if not header.listed:
-            raise InputError(f"{source}: lists no data files behind LIST; name one a line")
-        return [in_folder(source, name) for name in header.listed]
-    if "%" in named and words:
-        slowest = lie.shape[0]
-        try:
-            numbers = [int(word) for word in words[1:4]]
-        except ValueError:
-            raise InputError(
-                f"{source}: {named!r} is no pattern with a first, last and step; correct it"
-            ) from None
-        first = numbers[0] if numbers else 1
-        last = numbers[1] if len(numbers) > 1 else first + slowest - 1
-        return numbered(source, words[0], first, last, numbers[2] if len(numbers) > 2 else 1)
-    return [in_folder(source, named)]
 
 
 def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:

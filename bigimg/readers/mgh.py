@@ -12,11 +12,10 @@ import os
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.spec import ImageSpec
-from bigimg.readers.rawfile import RawReader, natural_chunks
+from bigimg.readers.rawfile import RawReader
 from bigimg.readers.rawgzip import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
 from bigimg.readers.streams import stream_errors
-from bigimg.readers.volumes import axes_of, checked_shape, json_safe, only_image, world_of
+from bigimg.readers.volumes import axes_of, checked_shape, only_image, volume, world_of
 
 LAYOUT = {"version", "dims", "type"}
 """Header fields that say how the file lies and nothing of the image."""
@@ -70,15 +69,11 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
         affine = header.get_affine()
     axes = axes_of(dims, shape, {**steps, "t": (float(header["tr"]), "millisecond")}, notes)
     known = header_dtype.names if behind is None else header.template_dtype.names
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, dims),
-        world=world_of(affine, axes, notes),
-        meta={name: json_safe(header[name]) for name in known if name not in LAYOUT},
-        notes=tuple(notes),
+    world = world_of(affine, axes, notes)
+    kept = {name: header[name] for name in known if name not in LAYOUT}
+    return volume(
+        source, pixels, access, dims, axes, dtype, world=world, fields=kept, personal="", notes=notes
     )
-    return RawReader(spec, access, source, pixels, dims)
 
 
 def _behind(path: str, offset: int, *, frames: int) -> bytes | None:

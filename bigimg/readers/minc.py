@@ -22,6 +22,7 @@ from bigimg.readers.frames import Place, frames
 from bigimg.readers.hdf5 import HDF5_BYTES, Hdf5Pixels, import_h5py
 from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader, natural_chunks
 from bigimg.readers.rawgzip import is_gzip
+from bigimg.readers.reading import one_line
 from bigimg.readers.scaled import ScaledPixels, differ, real_dtype, same_for_all, scaled_access
 from bigimg.readers.volumes import (
     Step,
@@ -30,7 +31,6 @@ from bigimg.readers.volumes import (
     divided,
     heard,
     json_safe,
-    one_line,
     only_image,
     world_of,
 )

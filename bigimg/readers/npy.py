@@ -10,12 +10,13 @@ from tokenize import TokenError
 
 from numpy.lib import format as npy
 
-from bigimg.errors import InputError, InputNotFoundError, UsageError
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays import colors, guess_dims, guessed
 from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
+from bigimg.readers.reading import reading
 from bigimg.types import DType, Shape
 
 
@@ -67,28 +68,13 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
     """Return shape, whether in Fortran order, dtype, and the byte of the first value."""
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     read[3, 0] = npy.read_array_header_2_0  # the same but for field names, and records are refused
-    try:
-        with open(path, "rb") as file:
-            version = npy.read_magic(file)
-            if version not in read:
-                raise ValueError(f"npy version {version} is not 1 to 3")
-            shape, fortran, dtype = read[version](file)
-            offset = file.tell()
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
-    except (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-    ) as error:  # of Python in the header
-        first = str(error).split("\n")[0]
-        raise InputError(f"{path}: the header makes no sense ({first}); save the array again") from error
+    python = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)  # of what is in the header
+    with reading(path, python, "save the array again"), open(path, "rb") as file:
+        version = npy.read_magic(file)
+        if version not in read:
+            raise ValueError(f"npy version {version} is not 1 to 3")
+        shape, fortran, dtype = read[version](file)
+        offset = file.tell()
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise InputError(f"{path}: holds {dtype}, which is not pixels; save booleans, integers or floats")
     return shape, fortran, dtype, offset

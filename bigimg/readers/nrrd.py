@@ -15,13 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis, long_unit
-from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
-from bigimg.readers.detached import Encoding, Lie, missing, numbered, open_lie
-from bigimg.readers.rawfile import RawReader, natural_chunks
-from bigimg.readers.volumes import Step, axes_of, checked_shape, divided, in_folder, only_image, world_of
+from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.readers.detached import Encoding, Lie, data_files, missing, open_lie
+from bigimg.readers.rawfile import RawReader
+from bigimg.readers.reading import reading
+from bigimg.readers.volumes import (
+    Step,
+    axes_of,
+    checked_shape,
+    only_image,
+    volume,
+    world_of,
+)
 from bigimg.types import DType
 
 TYPES = {
@@ -116,75 +124,58 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     header = _read_header(source)
     fields = header.fields
     notes: list[str] = []
-    try:
+    with reading(source, (ValueError, OverflowError)):
         sizes = checked_shape(source, [int(word) for word in _field(fields, "sizes").split()])
         if int(_field(fields, "dimension")) != len(sizes):
             raise ValueError(f"dimension is {fields['dimension']}, and there are {len(sizes)} sizes")
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
-        kept = [axis for axis, name in enumerate(names) if name]  # one without a name has one pixel
+        placed = [axis for axis, name in enumerate(names) if name]  # one without a name has one pixel
         lie = _lie(
-            fields, tuple(names[axis] for axis in reversed(kept)), tuple(sizes[a] for a in reversed(kept))
+            fields, tuple(names[axis] for axis in reversed(placed)), tuple(sizes[a] for a in reversed(placed))
         )
         steps = _steps(fields, names, directions)
         axes = axes_of(lie.dims, lie.shape, steps, notes)
         world = _world(fields, axes, names, directions, notes)
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
-    files = _files(source, header, lie)
+    named = fields.get("data file")
+    files = [source] if named is None else data_files(source, named, header.listed, lie.shape[0])
     skip = int(fields.get("line skip", 0))
     start = header.end if files == [source] else 0
     lie = replace(lie, start=_after_lines(source, files[0], start, skip) if skip else start)
     pixels, access = open_lie(source, files, lie)
     pairs = {name: value for name, value in header.pairs.items() if name not in fields}
-    meta, private = divided({**{n: fields[n] for n in fields if n not in LAYOUT}, **pairs}, PERSONAL)
-    spec = ImageSpec(
-        axes=axes,
-        dtype=lie.dtype,
-        chunks=natural_chunks(axes, lie.dims),
-        channels=_channels(fields, names, sizes),
-        world=world,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, lie.dims)
+    kept = {name: fields[name] for name in fields if name not in LAYOUT}
+    return volume(
+        source, pixels, access, lie.dims, axes, lie.dtype, world=world, fields=kept | pairs, personal=PERSONAL,
+        notes=notes, channels=_channels(fields, names, sizes),
+    )  # fmt: skip
 
 
 def _read_header(path: str) -> _Header:
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     listed: list[str] = []
-    try:
-        with open(path, "rb") as file:
-            file.readline(64)
-            while line := file.readline(1 << 20):
-                text = line.decode("utf-8", "replace").rstrip("\r\n")
-                if not text.strip() or file.tell() > MOST_HEADER:
-                    break
-                if fields.get("data file", "").startswith("LIST"):
-                    listed.append(text.strip())
-                elif not text.startswith("#"):
-                    colon = re.match(r"([^:]*):(=| )?(.*)", text)
-                    if colon is None:
-                        raise InputError(
-                            f"{path}: a line of the header is no 'field: value' ({text[:40]!r}); correct it"
-                        )
-                    name, sign, value = colon.groups()
-                    if sign == "=":
-                        pairs[name] = value
-                    else:
-                        lower = name.strip().lower()
-                        fields[ALIASES.get(lower, lower)] = value.strip()
-            return _Header(fields, pairs, listed, file.tell())
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
+    with reading(path), open(path, "rb") as file:
+        file.readline(64)
+        while line := file.readline(1 << 20):
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if not text.strip() or file.tell() > MOST_HEADER:
+                break
+            if fields.get("data file", "").split()[:1] == ["LIST"]:
+                listed.append(text.strip())
+            elif not text.startswith("#"):
+                colon = re.match(r"([^:]*):(=| )?(.*)", text)
+                if colon is None:
+                    raise InputError(
+                        f"{path}: a line of the header is no 'field: value' ({text[:40]!r}); correct it"
+                    )
+                name, sign, value = colon.groups()
+                if sign == "=":
+                    pairs[name] = value
+                else:
+                    lower = name.strip().lower()
+                    fields[ALIASES.get(lower, lower)] = value.strip()
+        return _Header(fields, pairs, listed, file.tell())
 
 
 def _field(fields: dict[str, str], name: str) -> str:
@@ -212,27 +203,6 @@ def _lie(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) 
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
     return Lie(dims, shape, dtype, encoding, offset=skip)
-
-
-def _files(source: str, header: _Header, lie: Lie) -> list[str]:
-    """Return the files that hold the pixels, in order."""
-    named = header.fields.get("data file")
-    if named is None:
-        return [source]
-    if named.startswith("LIST"):
-        if not header.listed:
-            raise InputError(f"{source}: lists no data files behind LIST; name one a line")
-        return [in_folder(source, name) for name in header.listed]
-    words = named.split()
-    if "%" in named and len(words) >= 4:
-        try:
-            first, last, step = (int(word) for word in words[1:4])
-        except ValueError:
-            raise InputError(
-                f"{source}: {named!r} is no pattern with a first, last and step; correct it"
-            ) from None
-        return numbered(source, words[0], first, last, step)
-    return [in_folder(source, named)]
 
 
 def _after_lines(source: str, path: str, start: int, lines: int) -> int:

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
-from bigimg.readers.rawfile import READ_BYTES, RawReader, natural_chunks
+from bigimg.readers.rawfile import READ_BYTES, RawReader
+from bigimg.readers.reading import reading
 from bigimg.readers.scaled import ScaledPixels, differ, real_dtype, same_for_all, scaled_access
 from bigimg.readers.volumes import (
     Step,
     axes_of,
     checked_shape,
-    divided,
     heard,
-    one_line,
     only_image,
     sibling,
+    volume,
     world_of,
 )
 from bigimg.types import Array
@@ -77,19 +75,12 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
         pixels = ScaledPixels(pixels, slopes, intercepts, dtype)
         access = scaled_access(access, "slice")
         notes.append(differ("slice"))
-    meta, private = divided(header.general_info, PERSONAL)
     axes = axes_of(dims, shape, _steps(header), notes)
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, dims),
-        world=world_of(affine, axes, notes),
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, dims)
+    world = world_of(affine, axes, notes)
+    return volume(
+        source, pixels, access, dims, axes, dtype,
+        world=world, fields=header.general_info, personal=PERSONAL, notes=notes, scaling=scaling,
+    )  # fmt: skip
 
 
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
@@ -99,30 +90,17 @@ def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
 
     notes: list[str] = []
     who = path if path == source else f"{source}: its {os.path.basename(path)}"
-    try:
-        with open(path, encoding="latin-1") as file, heard(notes):
-            header = PARRECHeader.from_fileobj(file)
-            affine = header.get_affine()
-            header.get_data_scaling()
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{who}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
-    except (
-        PARRECError,
-        HeaderDataError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        raise InputError(
-            f"{who}: the header is incomplete or makes no sense ({one_line(error)}); export the scan again"
-        ) from error
+    nonsense = (
+        PARRECError, HeaderDataError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
+    )  # fmt: skip
+    with (
+        reading(who, nonsense, "export the scan again"),
+        open(path, encoding="latin-1") as file,
+        heard(notes),
+    ):
+        header = PARRECHeader.from_fileobj(file)
+        affine = header.get_affine()
+        header.get_data_scaling()
     return header, affine, notes
 
 

@@ -20,11 +20,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.reading import reading
 from bigimg.types import Array, DType, Region, Shape
 
 READ_BYTES = 1 << 20
@@ -91,15 +92,9 @@ class RawFile:
 
     def _open(self) -> _Descriptor:
         end = self.offset + math.prod(self.shape) * self.dtype.itemsize
-        try:
+        with reading(self.path):
             descriptor = _Descriptor(self.path)
             size = os.fstat(descriptor.number).st_size
-        except FileNotFoundError:
-            raise InputNotFoundError(f"{self.path}: there is no such file; check the path") from None
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be opened ({error.strerror}); check its type and permissions"
-            ) from error
         if self.offset < 0 or size < end:
             raise InputError(
                 f"{self.path}: pixels should take bytes {self.offset} to {end} "

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError
 from bigimg.geometry.region import shape_of
 from bigimg.reader import Access
 from bigimg.readers.rawfile import READ_BYTES, Pixels, RawFile, as_native, gather, is_wide
+from bigimg.readers.reading import reading
 from bigimg.readers.streams import Packing, UnpackedStream, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
 
@@ -215,15 +216,8 @@ def is_gzip(path: str) -> bool:
     InputNotFoundError, InputError
         It cannot be opened.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(2) == b"\x1f\x8b"
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
+    with reading(path), open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def read_start(path: str, size: int) -> bytes:
@@ -272,15 +266,8 @@ def open_pixels(
 
 
 def _size(path: str) -> int:
-    try:
-        with open(path, "rb") as file:
-            return file.seek(0, os.SEEK_END)
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check its type and permissions"
-        ) from error
+    with reading(path), open(path, "rb") as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def _open_gzip(path: str, offset: int, shape: Shape, dtype: DType, start: int, packing: Packing) -> RawGzip:

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, UsageError
+from bigimg.errors import BigimgError, InputError, UsageError
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.rawfile import CHUNK, READ_BYTES, is_wide
+from bigimg.readers.reading import reading
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
@@ -204,15 +205,10 @@ class _Image:
 def _blaming(path: str) -> Iterator[None]:
     """Turn what tifffile raises on missing or broken files into errors that name ``path``."""
     try:
-        yield
-    except (InputError, UsageError):
+        with reading(path):
+            yield
+    except BigimgError:
         raise
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path}: there is no such file; check the path") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); check its type and permissions"
-        ) from error
     except PARSE_ERRORS as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(

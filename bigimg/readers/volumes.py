@@ -16,7 +16,11 @@ import numpy as np
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.types import Array, Json, Shape
+from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.reader import Access
+from bigimg.readers.rawfile import Pixels, RawReader, natural_chunks
+from bigimg.readers.reading import one_line
+from bigimg.types import Array, DType, Json, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, ours)."""
@@ -113,6 +117,45 @@ def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | 
     return None
 
 
+def volume(
+    source: str,
+    pixels: Pixels,
+    access: Access,
+    dims: tuple[str, ...],
+    axes: tuple[Axis, ...],
+    dtype: DType,
+    *,
+    world: Affine | None,
+    fields: Mapping[str, Any],
+    personal: str,
+    notes: Sequence[str],
+    scaling: Scaling | None = None,
+    channels: tuple[Channel, ...] = (),
+) -> RawReader:
+    """Return the reader of what a header says of ``pixels``.
+
+    Parameters
+    ----------
+    fields : mapping
+        Of the header, under its own names; see :func:`divided` for ``personal``.
+    scaling : Scaling, optional
+        Nothing is scaled by 1 and 0.
+    """
+    meta, private = divided(fields, personal)
+    spec = ImageSpec(
+        axes=axes,
+        dtype=dtype,
+        chunks=natural_chunks(axes, dims),
+        channels=channels,
+        world=world,
+        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+        meta=meta,
+        private=private,
+        notes=tuple(notes),
+    )
+    return RawReader(spec, access, source, pixels, dims)
+
+
 def json_safe(value: Any) -> Json:
     """Return a header field as JSON has it: text without its zeros, None for what is not finite."""
     if isinstance(value, Mapping):
@@ -160,9 +203,3 @@ def heard(notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     notes += dict.fromkeys(one_line(warning.message) for warning in seen)
-
-
-def one_line(error: object) -> str:
-    """Return what ``error`` says, on one line of bearable length."""
-    said = " ".join(str(error).split())
-    return (said if len(said) <= 160 else said[:157] + "...") or type(error).__name__

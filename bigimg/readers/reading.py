@@ -1,0 +1,48 @@
+"""What the system and the libraries say of a file that cannot be read, in words of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bigimg.errors import BigimgError, InputError, InputNotFoundError
+
+
+@contextmanager
+def reading(
+    who: str, nonsense: tuple[type[Exception], ...] = (), remedy: str = "write the file again"
+) -> Iterator[None]:
+    """Have errors of the code within name ``who`` and say what to do.
+
+    Parameters
+    ----------
+    who : str
+        The file, as a message calls it.
+    nonsense : tuple of exceptions
+        What a library raises for a header that makes no sense.
+    remedy : str
+        What to do then.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is no such file; it cannot be read; its header makes no sense.
+    """
+    try:
+        yield
+    except BigimgError:  # some kinds are ValueErrors or OSErrors too
+        raise
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{who}: cannot be read ({error.strerror or error}); check its type and permissions"
+        ) from error
+    except nonsense as error:
+        raise InputError(f"{who}: the header makes no sense ({one_line(error)}); {remedy}") from error
+
+
+def one_line(error: object) -> str:
+    """Return what ``error`` says, on one line of bearable length."""
+    said = " ".join(str(error).split())
+    return (said if len(said) <= 160 else said[:157] + "...") or type(error).__name__
