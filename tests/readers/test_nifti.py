@@ -225,7 +225,7 @@ def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
         open_nifti(tmp_path / "b.nii")
     with pytest.raises(InputNotFoundError, match=r"none\.nii"):
         open_nifti(tmp_path / "none.nii")
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="cannot be read"):
         open_nifti(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_other_refusals(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with pytest.raises(InputNotFoundError, match=r"a\.npy"):
         open_npy(path)
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="cannot be read"):
         open_npy(tmp_path)
     np.save(path, np.zeros((4, 5), "u1"))
     with pytest.raises(UsageError, match="series 2"):
