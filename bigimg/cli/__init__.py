@@ -25,6 +25,7 @@ VERBS = {
     "convert": "converting",
     "demo": "converting",
     "stats": "statistics",
+    "downsample": "shrinking",
     "export": "exporting",
     "verify": "keeping",
     "clean": "keeping",
@@ -48,6 +49,10 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
+        for (
+            number
+        ) in STOPPED:  # all is done: Ctrl-C while the interpreter clears up would make a failure of it
+            signal.signal(number, signal.SIG_IGN)
     except _Stopped as stopped:
         word, code = STOPPED[stopped.args[0]]
         rest = [*stopped.args[1:], *getattr(stopped, "__notes__", ()), "nothing is left behind"]

@@ -158,24 +158,36 @@ def staged(
     folder = staging_folder(target)
     staging: Staging | None = None
     finished, lock = False, -1
+    made: os.stat_result | None = None
     with explained(target):
         try:
             with _undisturbed():
                 lock = _locked(folder)
                 staging = _entered(target, folder, identity, resume=resume)
             yield staging
-            finished = True
+            finished, made = True, os.stat(staging.store)
             _commit(staging, overwrite=overwrite, sync=sync, source=source)
             discard(folder)
         except BaseException as error:
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
                 discard(folder)
+            elif made is not None and _is_there(target, made):
+                error.add_note(
+                    f"the store {target} is whole, and has its name; bigimg clean removes what is beside it"
+                )
             elif staging is not None and folder.exists():
                 error.add_note(f"what was done is kept in {folder}; run the same command again to go on")
             raise
         finally:
             if lock >= 0:
                 os.close(lock)
+
+
+def _is_there(target: Path, made: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(target), made)
+    except OSError:
+        return False
 
 
 @contextmanager

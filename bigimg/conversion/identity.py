@@ -7,6 +7,8 @@ from pathlib import Path
 
 import google_crc32c
 
+from bigimg.errors import InputError
+from bigimg.omezarr.manifest import raise_it
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
@@ -21,8 +23,18 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
 
     None when the source is nothing that could be known again: an array, a stream. A reader whose pixels are made
     from those of its source says how in its ``identity``, or None when it cannot tell.
+
+    Raises
+    ------
+    InputError
+        The system does not let us read the source.
     """
-    source = fingerprint(plan.source)
+    try:
+        source = fingerprint(plan.source)
+    except OSError as error:
+        raise InputError(
+            f"{plan.source}: cannot be read ({error.strerror}); check the disk and permissions"
+        ) from error
     if hasattr(reader, "identity"):
         source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:
@@ -54,7 +66,7 @@ def fingerprint(source: str) -> Json:
         return [os.path.abspath(path), status.st_size, status.st_mtime_ns, digest]
     if path.is_dir():
         digest = count = 0
-        for where, folders, files in os.walk(path):
+        for where, folders, files in os.walk(path, onerror=raise_it):
             folders.sort()
             for name in sorted(files):
                 status = os.stat(os.path.join(where, name))

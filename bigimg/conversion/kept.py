@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from bigimg.conversion.block import BlockResult, StoredArray
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.journal import Entry, read_journal
 from bigimg.errors import InputError, IntegrityError
+from bigimg.omezarr.manifest import files_below
 from bigimg.omezarr.shard import read_record
 
 AHEAD = 64
@@ -57,8 +57,8 @@ def _is_whole(entry: Entry, arrays: Mapping[int, StoredArray]) -> bool:
             try:
                 if read_record(array.folder, record.index, array.layout) != record:
                     return False
-            except (IntegrityError, InputError):
-                return False
+            except (IntegrityError, InputError, OSError):
+                return False  # what cannot be read is written again, elsewhere on the disk
     return True
 
 
@@ -70,8 +70,6 @@ def _files(entry: Entry, arrays: Mapping[int, StoredArray]) -> Iterator[str]:
 
 def _remove_others(store: Path, kept: set[str]) -> None:
     """Remove objects of blocks that were under way, and metadata, which is written anew."""
-    for where, _, files in os.walk(store):
-        for name in files:
-            path = os.path.join(where, name)
-            if path not in kept:
-                os.unlink(path)
+    for path in files_below(store):
+        if str(path) not in kept:
+            path.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import OutputError, UsageError
+from bigimg.omezarr.manifest import raise_it
 
 METADATA = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
 OME_XML = {"METADATA.ome.xml"}
@@ -99,7 +100,7 @@ def _grid(folder: Path) -> tuple[int, ...] | None:
 
 
 def _alien_in_array(folder: Path, grid: tuple[int, ...]) -> Path | None:
-    for where, folders, files in os.walk(folder):
+    for where, folders, files in os.walk(folder, onerror=raise_it):
         here = Path(where)
         for name in sorted(folders):
             parts = (here / name).relative_to(folder).parts

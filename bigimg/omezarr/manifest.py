@@ -17,9 +17,10 @@ their own crc32c, for the same reason.
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,17 @@ class StoredStatistics:
     """Counts of shape (channels, bins); None when the pixels have more than 16 bits or are floats."""
     first: int
     """The pixel value that bin 0 counts."""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files in and below ``folder``; one that cannot be listed is an OSError, and not empty as in rglob."""
+    for where, _, names in os.walk(folder, onerror=raise_it):
+        yield from (Path(where, name) for name in names)
+
+
+def raise_it(error: OSError) -> None:
+    """Have ``os.walk`` say what it would pass over."""
+    raise error
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -201,7 +213,7 @@ def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     found += [root / GROUP / name for name in (".zgroup", *ATTRIBUTES.values())]
     found += [root / PROVENANCE / ".zgroup"]
     for folder in (root / HISTOGRAM, root / MANIFEST):
-        found += sorted(folder.rglob("*"))
+        found += sorted(files_below(folder)) if folder.exists() else ()
     return [path for path in found if path.is_file()]
 
 

@@ -66,6 +66,11 @@ def make_sample(name: str, folder: Path, nursery: Nursery) -> Sample:
         pixels[abs(rows - columns) < 70] = 7  # along the diagonal, where samples are taken
         np.save(source, pixels)
         asked += ("--chunks", "32", "--shards", "64")
+    elif name == "large":  # blocks of the default size
+        source = folder / "in.npy"
+        texture = rng.integers(0, 60, (2500, 2500), np.uint8)
+        pixels = np.tile(texture, (3, 4))[:7000, :9000]
+        np.save(source, pixels)
     elif name == "3-D":
         source, pixels = folder / "in.npy", rng.normal(100, 10, (60, 50, 70)).astype(np.float32)
         np.save(source, pixels)

@@ -105,7 +105,7 @@ def test_files_that_may_not_grow(n: int, place: Path, nursery: Nursery, hollow: 
         longest = max(longest, ended.seconds)
         assert not os.path.lexists(target)
         kept += resumed(target, hollow, nursery)[0]
-    tell(f"RLIMIT_FSIZE: {n} sizes up to the largest object, seed {SEED}; 0 successes, one line within {longest:.2f} s, "
+    tell(f"RLIMIT_FSIZE: {n} sizes up to the largest object, seed {SEED}; 0 successes, one line in {longest:.2f} s, "
          f"all resumed without it, {kept} blocks kept in all")  # fmt: skip
 
 

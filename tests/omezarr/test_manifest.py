@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,20 @@ def test_manifest_that_lists_nothing(ours: tuple[Path, Array], text: str) -> Non
     (root / "bigimg/manifest/zarr.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"bigimg/manifest/zarr\.json: "):
         read_manifest(root)
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest that lists less than there is would call a sound store damaged."""
+    write_array(tmp_path / "bigimg/histogram", np.zeros((1, 4), np.uint64))
+    scandir = os.scandir
+
+    def failing(path: Path) -> Iterator[os.DirEntry[str]]:
+        if os.fspath(path).endswith("histogram/c"):
+            raise OSError(5, "Input/output error")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        write_manifest(tmp_path, {0: np.zeros((2, 2, 2), np.uint64)}, {"zarr.json": b"{}"})
