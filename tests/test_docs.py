@@ -214,6 +214,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "info": of("info", source) | of("info", store),
         "stats": of("stats", source) | of("stats", store),
         "formats": of("formats"),
+        "downsample": of("downsample", source, folder / "small.tif", "--factor", 2),
         "verify": verified(store, folder / "damaged.ome.zarr"),
     }
 
@@ -227,7 +228,9 @@ def verified(store: Path, damaged: Path) -> set[str]:
     return set(keys(json.loads(done.stdout)))
 
 
-@pytest.mark.parametrize("verb", ["info", "plan", "convert", "clean", "stats", "formats", "verify"])
+@pytest.mark.parametrize(
+    "verb", ["info", "plan", "convert", "clean", "stats", "formats", "verify", "downsample"]
+)
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:
     page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))
     assert set(re.findall(r"^\| `([^`]+)` \|", page[verb], re.MULTILINE)) == printed[verb]

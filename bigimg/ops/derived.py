@@ -23,6 +23,7 @@ from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.gathering import gathered
+from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, explicit, resolve
 from bigimg.types import Array, DType, Region, Shape
@@ -46,6 +47,10 @@ class Operation(Protocol):
     def dtype(self) -> DType:
         """Of the result."""
 
+    @property
+    def beside(self) -> int:
+        """Bytes a value of the source that making a region takes at most, beside source and result."""
+
     def source(self, region: Region) -> Region:
         """Return the region that ``region`` of the result is made of."""
 
@@ -56,7 +61,7 @@ class Operation(Protocol):
 class Derived:
     """The result of an operation as an array: shape, dtype, and ``[...]`` that computes that region and no more."""
 
-    def __init__(self, pixels: Any, operation: Operation, piece: Shape) -> None:
+    def __init__(self, pixels: Any, operation: Operation, piece: Shape, order: tuple[str, ...] = ()) -> None:
         self.pixels = pixels
         self.operation = operation
         self.shape = operation.shape
@@ -64,17 +69,24 @@ class Derived:
         self.dtype = np.dtype(operation.dtype)
         self.piece = piece
         """Of the result, made at once."""
+        self.order = order
+        """Axes from slowest to fastest, where the source is read in one order alone; empty otherwise."""
 
     @property
     def chunks(self) -> Shape:
-        """What is had at once."""
-        return self.piece
+        """What the source decodes at once, as far as it makes a part of the result."""
+        theirs = chunks_of(self.pixels)
+        if len(theirs) != self.ndim:
+            return self.piece
+        scaled = (max(1, c * n // m) for c, n, m in zip(theirs, self.shape, self.pixels.shape, strict=True))
+        return tuple(scaled)
 
     @property
     def read_bytes(self) -> int:
-        """Memory one call uses beside its result: a region of the source, and as much again for sums."""
+        """Memory one call uses beside its result: a region of the source, and what its sums take."""
         source = shape_of(self.operation.source(full(tuple(map(min, self.piece, self.shape)))))
-        return 3 * math.prod(source) * np.dtype(self.pixels.dtype).itemsize + read_bytes(self.pixels)
+        value = np.dtype(self.pixels.dtype).itemsize + self.operation.beside
+        return int(math.prod(source) * value) + SCRATCH_BYTES + read_bytes(self.pixels)
 
     @property
     def fixed_bytes(self) -> int:
@@ -97,6 +109,12 @@ class Derived:
     def _made(self, region: Region) -> Array:
         source = self.operation.source(region)
         return self.operation.make(self.pixels[source], source, region)
+
+
+def chunks_of(pixels: Any) -> Shape:
+    """Return what ``pixels`` have at once."""
+    found: Shape = pixels.reader.spec.chunks if isinstance(pixels, LazyPixels) else pixels.chunks
+    return found
 
 
 def read_bytes(pixels: Any) -> int:
@@ -138,51 +156,37 @@ def pixels_of(img: xarray.DataArray) -> Any:
     Of a source that is read in one order alone there is none: its blocks wait for one another in dask's graph.
     """
     if img.chunks is None:
-        return LazyPixels(_Plain(img), raw=True)
+        return _Plain(img)
     found: Any = opened_pixels(img)
     if found is not None:
         return found if found.reader.access.kind == "random" else None
-    return COMPUTED.get(img.data.name)
+    found = COMPUTED.get(img.data.name)
+    return None if found is None or found.order else found
 
 
 class _Plain:
-    """Pixels in memory, or of another lazy backend of xarray, as a reader without meaning."""
+    """Pixels in memory, or of another lazy backend of xarray, as an array-like."""
+
+    read_bytes = fixed_bytes = 0
 
     def __init__(self, img: xarray.DataArray) -> None:
-        from bigimg.reader import Access
-
         self.variable = img.variable  # .data would load, and keep, what is still lazy
-        self.spec = _Bare(img.shape, img.dtype)
-        self.access = Access("random", "array in memory", tuple(map(str, img.dims)))
-        self.source = "array"
+        self.shape = img.shape
+        self.dtype = img.dtype
+        self.chunks = (1,) * img.ndim
 
-    def read(self, region: Region) -> Array:
+    def __getitem__(self, region: Region) -> Array:
+        """Return the pixels of ``region``, as a view where they are in memory."""
         return np.asarray(self.variable[region].values)
-
-
-class _Bare:
-    """Shape and type, where nothing else is asked for."""
-
-    scaling = None
-
-    def __init__(self, shape: Shape, dtype: DType) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.chunks = (1,) * len(shape)
 
 
 def source_block(img: xarray.DataArray) -> tuple[Shape, Shape]:
     """Return how many pixels of ``img`` may be behind a block of the result, and what is decoded at once."""
     pixels, most = pixels_of(img), PIECE_BYTES // img.dtype.itemsize
-    if img.chunks is None:
-        chunk: Shape = (1,) * img.ndim
-    elif isinstance(pixels, LazyPixels):
-        chunk = pixels.reader.spec.chunks
-        most = min(most, math.prod(max(sizes) for sizes in img.chunks))
-    elif pixels is not None:
-        chunk = pixels.chunks
-    else:
-        chunk = tuple(max(sizes) for sizes in img.chunks)
+    sizes = tuple(map(max, img.chunks or ()))
+    chunk = sizes if pixels is None else chunks_of(pixels)
+    if sizes and isinstance(pixels, LazyPixels):
+        most = min(most, math.prod(sizes))  # what opening it found that memory has room for
     chunk = tuple(map(min, chunk, img.shape))
     return grown(chunk, img.shape, most, img.dims), chunk
 
@@ -225,6 +229,8 @@ def derive(
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
     if pixels is None:
         data = gathered(img.data, operation, chunks)
+        if (ordered := _in_order(img, operation)) is not None:
+            COMPUTED[data.name] = ordered
     else:
         import dask.array
 
@@ -236,6 +242,30 @@ def derive(
         )  # fmt: skip
         COMPUTED[called] = derived
     return DataArray(data, like.coords, like.dims, like.name, like.attrs)
+
+
+def _in_order(img: xarray.DataArray, operation: Operation) -> Derived | None:
+    """Return what a pass may read of a source that has one order: full bands, none of them twice.
+
+    None when the operation would go back, or the source has no such order. dask has its own way, in which bands
+    wait for one another; a pass that asks dask for region after region would begin anew each time.
+    """
+    found = opened_pixels(img)
+    if found is None or not getattr(operation, "disjoint", False) or len(operation.shape) != img.ndim:
+        return None
+    order = found.reader.access.order
+    row = max(i for i, name in enumerate(order) if name != "c")  # what is within a row is never cut
+    piece = [1] * img.ndim
+    for name in order[row:]:
+        piece[img.dims.index(name)] = operation.shape[img.dims.index(name)]
+    for name in reversed(order[:row]):
+        axis = img.dims.index(name)
+        piece[axis] = operation.shape[axis]
+        much = math.prod(shape_of(operation.source(full(tuple(piece))))) * img.dtype.itemsize
+        if much > PIECE_BYTES:
+            piece[axis] = max(1, piece[axis] * PIECE_BYTES // much)
+            break
+    return Derived(found, operation, tuple(piece), order)
 
 
 def _token(img: xarray.DataArray, operation: Operation, chunks: Any) -> str:

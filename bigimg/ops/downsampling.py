@@ -42,9 +42,19 @@ class Windows:
     method: Method
 
     @property
+    def disjoint(self) -> bool:
+        """Whether no pixel of the source is needed by two of the result."""
+        return self.method != "gaussian"
+
+    @property
     def shape(self) -> Shape:
         """By ceil: the windows at the far edges have the pixels that are there."""
         return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
+
+    @property
+    def beside(self) -> int:
+        """Sums, of a Gaussian in float64 with a term of them."""
+        return 20 if self.method == "gaussian" else 8
 
     @property
     def _weights(self) -> list[Weights | None]:

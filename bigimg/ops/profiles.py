@@ -46,6 +46,11 @@ class Line:
         """The axes that stay, then the samples."""
         return (*(n for i, n in enumerate(self.size) if i not in self.across), self.samples)
 
+    @property
+    def beside(self) -> int:
+        """Samples are few."""
+        return 0
+
     def places(self, first: int, last: int) -> Array:
         """Return pixels, not whole ones, of some samples: shape (axis, sample)."""
         parts = np.arange(first, last) / max(1, self.samples - 1)

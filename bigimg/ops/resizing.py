@@ -31,6 +31,11 @@ class Areas:
     shape: Shape
 
     @property
+    def beside(self) -> int:
+        """Sums in float64, and a term of them."""
+        return 20
+
+    @property
     def _weights(self) -> list[Weights | None]:
         return [Area(n, m) if n != m else None for n, m in zip(self.size, self.shape, strict=True)]
 
@@ -50,6 +55,11 @@ class Nearest:
     size: Shape
     dtype: DType
     shape: Shape
+
+    @property
+    def beside(self) -> int:
+        """Only copies."""
+        return 0
 
     def source(self, region: Region) -> Region:
         """Return from the first to the last pixel that is taken."""

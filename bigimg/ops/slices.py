@@ -38,6 +38,11 @@ class Plane:
     axis: int
     index: int
 
+    @property
+    def beside(self) -> int:
+        """Only copies."""
+        return 0
+
     def source(self, region: Region) -> Region:
         """Return ``region`` of the plane."""
         return (*region[: self.axis], slice(self.index, self.index + 1), *region[self.axis :])

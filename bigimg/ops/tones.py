@@ -35,6 +35,11 @@ class Grey:
     channels: tuple[int, ...]
     weights: tuple[int, ...]
 
+    @property
+    def beside(self) -> int:
+        """Sums and a term of them."""
+        return 16
+
     def source(self, region: Region) -> Region:
         """Return ``region`` of the channels from the first to the last."""
         span = slice(min(self.channels), max(self.channels) + 1)

@@ -13,6 +13,9 @@ import numpy as np
 from bigimg.pyramid.kernels import divided, downsample, parts, slabs
 from bigimg.types import Array, DType, Method, Region, Shape
 
+AT_ONCE = 1 << 18
+"""Pixels sorted at once: runs are counted beside them, in three times their bytes and more."""
+
 
 def reduce_windows(block: Array, step: Shape, method: Method) -> Array:
     """Return ``block`` with each window of ``step`` pixels made into one, shape by ceil, same dtype.
@@ -83,10 +86,19 @@ def _modes(block: Array, window: Shape) -> Array:
     inner = range(1, len(split), 2)
     rows = np.moveaxis(block.reshape(split), inner, range(block.ndim, 2 * block.ndim))
     shape, count = rows.shape[: block.ndim], math.prod(window)
-    rows = np.sort(rows.reshape(-1, count), axis=1)
+    rows = rows.reshape(-1, count)
+    modes = np.empty(len(rows), block.dtype)
+    for start in range(0, len(rows), many := max(1, AT_ONCE // count)):
+        modes[start : start + many] = _modes_of_rows(rows[start : start + many])
+    return modes.reshape(shape)
+
+
+def _modes_of_rows(rows: Array) -> Array:
+    count = rows.shape[1]
+    rows = np.sort(rows, axis=1)
     begins = np.zeros(rows.shape, np.int32)
     np.multiply(rows[:, 1:] != rows[:, :-1], np.arange(1, count, dtype=np.int32), out=begins[:, 1:])
     lengths = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begins, axis=1)
     # argmax takes the first of equals, and the run of the smallest value comes first.
     modes: Array = np.take_along_axis(rows, lengths.argmax(axis=1)[:, None], axis=1)
-    return modes.reshape(shape)
+    return modes[:, 0]
