@@ -99,5 +99,5 @@ def test_stopped_at_random_moments(
             assert ("nothing is left behind" in said) != staging_folder(target).exists()
             resumed(target, sample, nursery)
     tell(f"{number.name}: {n} runs, seed {SEED}; {ended_before} had ended, {len(took)} left with {CODES[number]}, "
-         f"median {statistics.median(took or [0]):.2f} s, worst {max(took or [0]):.2f} s, no orphan; {left} left blocks,"
-         " all resumed to the same bytes")  # fmt: skip
+         f"median {statistics.median(took or [0]):.2f} s, worst {max(took or [0]):.2f} s, no orphan; {left} left blocks"
+         ", all resumed to the same bytes")  # fmt: skip

@@ -1,0 +1,131 @@
+"""Bits flipped, objects lost, swapped, cut, chunks dropped: never other pixels, and ``verify`` finds each one."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+
+import bigimg
+from bigimg.errors import BigimgError
+from tests.conversion.faults import Harm, drop_chunk, flip, harmed, lose, swap, truncate
+from tests.conversion.test_verify import STORES, made
+from tests.faults.conftest import Tell
+from tests.faults.times import SEED, times
+
+LEFT_OUT = "bigimg/manifest/zarr.json"
+"""The list of objects accuses others when it is itself wrong."""
+
+
+def seen(root: Path) -> list[Any]:
+    """Return everything that a user gets of a store: of each level pixels, type, names, places, spacing, and so on."""
+    found: list[Any] = []
+    levels = len(bigimg.open_pyramid(root).children)
+    for level in range(levels):
+        image = bigimg.open(root, level=level)
+        found += [image.dims, image.dtype.str, image.to_numpy().tobytes()]
+        found += [(name, values.to_numpy().tolist()) for name, values in sorted(image.coords.items())]
+        found += [image.bigimg.spacing, image.bigimg.units, image.bigimg.channels, sorted(image.attrs)]
+        found.append(np.asarray(image.bigimg.affine).tolist())
+    return [levels, *found]
+
+
+def told_or_same(root: Path, whole: list[Any]) -> str:
+    """Return the kind of error that reading all of a store ends with, or "same"; anything else is a lie."""
+    try:
+        got = seen(root)
+    except BigimgError as error:
+        return type(error).__name__
+    assert got == whole
+    return "same"
+
+
+@pytest.fixture(scope="module")
+def stores(room: Path) -> list[tuple[Path, Path, list[Any]]]:
+    """Each a store to be harmed, a copy of it, and what it says."""
+    found = []
+    for i, name in enumerate(STORES):
+        (room / f"damage{i}").mkdir()
+        root, _ = made(room / f"damage{i}" / "a.ome.zarr", name)
+        shutil.copytree(root, room / f"damage{i}" / "whole")
+        found.append((root, room / f"damage{i}" / "whole", seen(root)))
+    return found
+
+
+def attack(
+    harm: Harm, n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Callable[[str], None]
+) -> None:
+    results: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    done, seed = 0, SEED * 1_000_000
+    with dask.config.set(scheduler="synchronous"):
+        while done < n:
+            root, whole, said = stores[seed % len(stores)]
+            with harmed(root, whole, harm, seed) as concerned:
+                seed += 1
+                if concerned is None:  # two equal files were to be swapped
+                    continue
+                done += 1
+                results[told_or_same(root, said)] += 1
+                names = {path.relative_to(root).as_posix() for path in concerned}
+                files["metadata" if any("zarr.json" in name for name in names) else "data"] += 1
+                report = bigimg.verify(root)
+                assert not report.ok, (seed, names)
+                if LEFT_OUT not in names:
+                    assert names <= {finding.file for finding in report.findings}, (seed, report)
+        for root, _, said in stores:
+            assert bigimg.verify(root).findings == ()
+            assert told_or_same(root, said) == "same"
+    tell(f"{harm.__name__}: {done} in {len(stores)} stores (metadata {files['metadata']}), seed {SEED}; 0 silent "
+         f"differences, open {dict(results.most_common())}; verify found all, and nothing in intact ones")  # fmt: skip
+
+
+@times(40, 3000)
+def test_flipped_bits(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    attack(flip, n, stores, tell)
+
+
+@times(20, 500)
+def test_lost_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    attack(lose, n, stores, tell)
+
+
+@times(20, 300)
+def test_swapped_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    attack(swap, n, stores, tell)
+
+
+@times(12, 100)
+def test_chunks_dropped_from_an_index(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    attack(drop_chunk, n, stores, tell)
+
+
+@times(20, 200)
+def test_cut_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    attack(truncate, n, stores, tell)
+
+
+@times(60, 2000)
+def test_every_bit_of_small_metadata(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
+    """The root and the metadata of level 0, bit for bit: what spacing, type and shape hang on."""
+    root, whole, said = stores[0]
+    results: Counter[str] = Counter()
+    with dask.config.set(scheduler="synchronous"):
+        for name in ("zarr.json", "0/zarr.json"):
+            data = (whole / name).read_bytes()
+            bits = 8 * len(data)
+            for bit in range(SEED % 7, bits, max(1, math.ceil(2 * bits / n))):
+                changed = bytearray(data)
+                changed[bit // 8] ^= 1 << bit % 8
+                (root / name).write_bytes(changed)
+                results[told_or_same(root, said)] += 1
+            (root / name).write_bytes(data)
+    assert "same" not in results
+    tell(f"bits of zarr.json and 0/zarr.json: {sum(results.values())} flipped; open {dict(results)}")
