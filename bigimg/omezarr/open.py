@@ -28,7 +28,7 @@ from bigimg.omezarr.store import Store, StoredLevel, StoreReader
 from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.types import Shape
 
-__all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_store"]
+__all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "open_store"]
 
 GUESSED = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of a bare array that names none."""
@@ -83,6 +83,21 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         if node is None:
             raise InputError(f"{tree.where(group)}: the group of this series is missing; restore the store")
     return _open_array(tree, group, node, found) if _is_array(node) else _open_image(tree, group, node, found)
+
+
+def open_inside(store: Store, key: str) -> Store:
+    """Return the image at ``key`` beside the one that is open, as a label image is; in a zip file and behind a URL too.
+
+    Raises
+    ------
+    InputError, IntegrityError
+        As :func:`open_store`.
+    """
+    group = join(store.group, key)
+    node = store.tree.node(group)
+    if node is None:
+        raise InputError(f"{store.tree.where(group)}: this group is missing; restore the store")
+    return _open_image(store.tree, group, node, (group,))
 
 
 def _is_array(node: Node) -> bool:

@@ -1,0 +1,141 @@
+"""The widget of napari that converts a file to OME-Zarr: plan, progress, cancel, and a look at what was made.
+
+Made of magicgui, so it knows no binding of Qt; the work runs in a thread, and napari's worker brings what it
+says back into the thread that draws.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FileEdit,
+    LineEdit,
+    ProgressBar,
+    PushButton,
+    TextEdit,
+)
+
+from bigimg.errors import BigimgError
+from bigimg.viewing.converting_job import Job
+
+if TYPE_CHECKING:
+    from bigimg.conversion.progress import Progress
+
+AS_FILE = "as the file says"
+
+
+class ConvertWidget(Container):  # type: ignore[misc]
+    """Source, target and the options that people change; everything else as ``bigimg.convert`` has it."""
+
+    def __init__(self) -> None:
+        self.source = FileEdit(label="image", mode="r")
+        self.folder = CheckBox(label="is a folder (DICOM, planes)")
+        self.target = FileEdit(label="store", mode="w", filter="*.ome.zarr")
+        self.memory = LineEdit(label="memory", tooltip="As in 2GB; half of what is free when empty.")
+        self.kind = ComboBox(label="kind", choices=[AS_FILE, "image", "labels", "mask"])
+        self.version = ComboBox(label="OME-Zarr", choices=["0.4", "0.5", "0.6"], value="0.5")
+        self.overwrite = CheckBox(label="replace a store that is there")
+        self.show = CheckBox(label="show it when it is done", value=True)
+        self.plan_button = PushButton(text="Plan")
+        self.convert_button = PushButton(text="Convert")
+        self.cancel_button = PushButton(text="Cancel", enabled=False)
+        self.bar = ProgressBar(max=1000)
+        self.said = TextEdit(value="Choose an image. Plan says what converting it takes; nothing is written.")
+        self.said.read_only = True
+        buttons = Container(
+            layout="horizontal",
+            labels=False,
+            widgets=[self.plan_button, self.convert_button, self.cancel_button],
+        )
+        super().__init__(
+            widgets=[
+                *(self.source, self.folder, self.target, self.memory, self.kind, self.version),
+                *(self.overwrite, self.show, buttons, self.bar, self.said),
+            ]
+        )
+        self.job: Job | None = None
+        self.source.changed.connect(self._named)
+        self.folder.changed.connect(lambda folder: setattr(self.source, "mode", "d" if folder else "r"))
+        self.plan_button.changed.connect(self.plan)
+        self.convert_button.changed.connect(self.convert)
+        self.cancel_button.changed.connect(self.cancel)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options, as ``bigimg.convert`` takes them."""
+        kind = None if self.kind.value == AS_FILE else self.kind.value
+        return {"memory": self.memory.value.strip() or None, "kind": kind, "ome_version": self.version.value}
+
+    def plan(self) -> None:
+        """Show what the conversion would do."""
+        from bigimg.converting import plan
+
+        try:
+            self._say(str(plan(str(self.source.value), str(self.target.value), **self.asked)))
+        except BigimgError as error:
+            self._say(str(error))
+
+    def convert(self) -> Any:
+        """Start the conversion; the worker that is returned is napari's."""
+        from napari.qt.threading import create_worker
+
+        job = Job(
+            str(self.source.value), str(self.target.value), overwrite=self.overwrite.value, **self.asked
+        )
+        self.job = job
+        self._busy(True)
+        self.bar.value = 0
+        self._say(f"converting {job.source} …")
+        return create_worker(
+            job.watch,
+            _start_thread=True,
+            _connect={"yielded": self._tell, "finished": self._ended},
+        )
+
+    def cancel(self) -> None:
+        """Stop what is under way; what was done is kept, and converting again goes on from there."""
+        if self.job is not None:
+            self.job.cancel()
+            self._say("stopping …")
+
+    def _tell(self, progress: Progress) -> None:
+        self.bar.value = int(1000 * progress.done / max(1, progress.total))
+        self._say(
+            f"{progress.stage}: {progress.done / max(1, progress.total):.0%}, {progress.rate / 1e6:.0f} MB/s, "
+            f"{progress.left:.0f} s left"
+        )
+
+    def _ended(self) -> None:
+        self._busy(False)
+        if self.job is None:
+            return
+        self._say(self.job.outcome)
+        if self.job.result is not None:
+            self.bar.value = 1000
+            if self.show.value:
+                self._open(self.job.target)
+
+    def _open(self, target: str) -> None:
+        import napari
+
+        viewer = napari.current_viewer()
+        if viewer is not None:
+            viewer.open(target, plugin="bigimg")
+
+    def _busy(self, busy: bool) -> None:
+        self.convert_button.enabled = self.plan_button.enabled = not busy
+        self.cancel_button.enabled = busy
+
+    def _say(self, text: str) -> None:
+        self.said.value = text
+
+    def _named(self, path: Any) -> None:
+        """Propose a store beside the image."""
+        source = Path(path)
+        if source.name and not str(self.target.value).endswith(".zarr"):
+            self.target.value = source.with_name(f"{source.name.split('.')[0]}.ome.zarr")

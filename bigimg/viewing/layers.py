@@ -1,0 +1,253 @@
+"""What opens, as napari's layers: data, options and type of each, from metadata alone; no pixel is read.
+
+Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image" or "labels")``.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import BudgetError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
+from bigimg.opening import Source, open_source
+from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.pyramid.summary import stored_summary
+from bigimg.reader import Reader
+from bigimg.readers.labelled import opened_pixels
+from bigimg.types import Array
+from bigimg.viewing.colours import lights_of
+from bigimg.viewing.shown import Kept, Shown
+
+type Layer = tuple[Any, dict[str, Any], str]
+"""Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
+
+MOST_PLANE_BYTES = 64 << 20
+"""Of a plane that a viewer without levels reads for each frame; 0.1 s to decode, 8192 x 8192 of 8 bits."""
+MOST_SIDE = 16_384
+"""Pixels a side that a graphics card takes as one picture."""
+MOST_KEPT_BYTES = 1 << 30
+"""Of a source that must be decoded in one go, to be kept in memory."""
+COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
+MILLIMETERS = {
+    "meter": 1e3, "decimeter": 1e2, "centimeter": 10.0, "millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6,
+    "picometer": 1e-9, "angstrom": 1e-7, "inch": 25.4,
+}  # fmt: skip
+TIMES = {"day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"}
+
+
+def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]:
+    """Return the layers of an image: one a channel, colours together, and the label images beside it.
+
+    Parameters
+    ----------
+    source : path, array, DataArray, DataTree, Store or Reader
+    series : int or str, optional
+        Which image, where the source holds several; all of them by default, the first one visible.
+
+    Raises
+    ------
+    BudgetError
+        A file too large to be looked at without levels; the message has the command that makes them.
+    InputError, IntegrityError
+        It cannot be read, or is not what was written.
+    """
+    reader = _reader(source, series)
+    if not isinstance(reader, StoreReader):
+        return list(_of_file(reader))
+    store = reader.store
+    layers = list(_of_store(store, _name(store.path)))
+    if series is None:
+        for other in store.series if len(store.series) > 1 else ():
+            if other != store.group:
+                more = open_store(store.path, series=other)
+                layers += [
+                    (data, {**options, "visible": False}, kind)
+                    for data, options, kind in _of_store(more, f"{_name(store.path)} {other}")
+                ]
+    return layers
+
+
+def _reader(source: Source, series: int | str | None) -> Reader:
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(source, xarray.DataTree):
+        source = source["scale0"].dataset["image"]
+    if xarray is not None and isinstance(source, xarray.DataArray):
+        pixels = opened_pixels(source)  # as it was opened: its store has the other levels
+        if pixels is not None and isinstance(pixels.reader, StoreReader) and not pixels.reader.level:
+            return pixels.reader
+    return open_source(source, series=series)
+
+
+def _of_store(store: Store, name: str) -> Iterator[Layer]:
+    levels: list[Reader] = [StoreReader(store, i) for i in range(len(store.levels))]
+    windows, active = _windows(store), [shown.active for shown in store.image.shown]
+    about = {"version": store.version, "levels": len(levels)}
+    yield from _of_levels(levels, name, windows, active, about)
+    for label in store.labels:
+        for data, options, _ in _of_store(open_inside(store, f"labels/{label}"), f"{name} {label}"):
+            yield data, _as_labels(options), "labels"
+
+
+def _of_file(reader: Reader) -> Iterator[Layer]:
+    spec, access = reader.spec, reader.access
+    shown = Shown(reader, 0 if "c" in spec.dims and not _is_color(spec) else None)
+    plane = math.prod(shown.shape[-3:] if _is_color(spec) else shown.shape[-2:]) * shown.dtype.itemsize
+    side = max(spec.shape[-2:])
+    convert = f"make levels first: bigimg convert {reader.source} {_target(reader.source)}"
+    if access.kind != "random":
+        allowed = min(MOST_KEPT_BYTES, budget_bytes(None) // 2)
+        if spec.nbytes > allowed:
+            raise BudgetError(
+                f"{reader.source}: {human_bytes(spec.nbytes)} that can only be decoded in one go ({access.why}), "
+                f"allowed {human_bytes(allowed)}: {convert}",
+                needed=spec.nbytes, allowed=allowed,
+            )  # fmt: skip
+        reader = Kept(reader)
+    elif plane > MOST_PLANE_BYTES or side > MOST_SIDE:
+        raise BudgetError(
+            f"{reader.source}: a plane has {human_bytes(plane)} and {side} pixels a side, and without levels all of "
+            f"it is read for each view (allowed {human_bytes(MOST_PLANE_BYTES)}, {MOST_SIDE} pixels): {convert}",
+            needed=plane, allowed=MOST_PLANE_BYTES,
+        )  # fmt: skip
+    window = spec.window
+    count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
+    limits = None if window is None else (float(window[0]), float(window[1]))
+    yield from _of_levels([reader], _name(reader.source), [limits] * count, [], {"levels": 1})
+
+
+def _of_levels(
+    levels: Sequence[Reader], name: str, windows: Sequence[Any], active: Sequence[bool], about: dict[str, Any]
+) -> Iterator[Layer]:
+    """Yield one layer a channel, or one of all colours together."""
+    spec = levels[0].spec
+    axes = [axis for axis in spec.axes if axis.name != "c"]
+    options: dict[str, Any] = {
+        "name": name,
+        "multiscale": len(levels) > 1,
+        "scale": tuple(axis.spacing for axis in axes),
+        "translate": tuple(axis.origin for axis in axes),
+        "units": _units(axes),
+        "axis_labels": tuple(axis.name for axis in axes),
+        "metadata": {"bigimg": about | {"source": levels[0].source, "kind": spec.kind, "meta": dict(spec.meta)}},
+    }  # fmt: skip
+    affine = _affine(spec, axes)
+    if affine is not None:
+        options["affine"] = affine
+    color = _is_color(spec)
+    channels = [None] if color or "c" not in spec.dims else list(range(spec.shape[spec.axis("c")]))
+    lights = lights_of(spec.channels, len(channels))
+    for i, channel in enumerate(channels):
+        data = [Shown(level, channel) for level in levels]
+        given = {**options, "name": _channel_name(name, spec.channels, channel)}
+        shown = data if len(data) > 1 else data[0]
+        if spec.kind != "image" and data[0].dtype.kind in "iu":
+            yield shown, _as_labels(given), "labels"
+            continue
+        given["blending"] = "translucent_no_depth" if color or len(channels) == 1 else "additive"
+        if i < len(active) and not color:
+            given["visible"] = active[i]
+        if color:
+            given["rgb"] = True
+        else:
+            given["colormap"] = "gray" if lights[i] == "FFFFFF" else f"#{lights[i].lower()}"
+            limits = windows[i] if i < len(windows) else None
+            limits = limits or _full_range(data[0].dtype)
+            if limits is not None:
+                given["contrast_limits"] = limits
+        yield shown, given, "image"
+
+
+def _is_color(spec: ImageSpec) -> bool:
+    """Return whether the channels are one picture that napari shows as it is: 8 bits, red, green, blue."""
+    return spec.dtype == np.uint8 and spec.scaling is None and {c.name for c in spec.channels} in COLORS
+
+
+def _channel_name(name: str, channels: Sequence[Channel], channel: int | None) -> str:
+    if channel is None:
+        return name
+    return f"{name} {channels[channel].name if channels else channel}"
+
+
+def _as_labels(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a label layer takes."""
+    images_only = ("contrast_limits", "colormap", "blending", "rgb")
+    return {key: value for key, value in options.items() if key not in images_only}
+
+
+# ---------------------------------------------------------------------------------------------------- how to show
+
+
+def _windows(store: Store) -> list[tuple[float, float] | None]:
+    """Return what becomes black and white in each channel, in real values: the file's own, else the stored."""
+    spec = store.spec()
+    count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
+    own = store.image.own
+    if own is not None and own.window is not None:
+        return [own.window] * count
+    shown = [each.window for each in store.image.shown]
+    if len(shown) == count and all(shown):
+        return [_real(window, spec.scaling) for window in shown if window is not None]
+    stored = store.statistics()
+    if stored is None:
+        return [None] * count
+    found = (stored_summary(entry, spec.scaling) for entry in stored.statistics["channels"])
+    return [(one.min, one.max) if one.min < one.max else None for one in found]
+
+
+def _real(window: tuple[float, float], scaling: Scaling | None) -> tuple[float, float]:
+    if scaling is None:
+        return window
+    low, high = sorted(value * scaling.slope + scaling.intercept for value in window)
+    return low, high
+
+
+def _full_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """Return the limits of 8 bits, which are what most pictures use; of other types nothing is known."""
+    return (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.itemsize == 1 else None
+
+
+def _units(axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return units that napari knows; all axes of space in pixels when one of them says nothing."""
+    known = all(axis.unit in MILLIMETERS for axis in axes if axis.type == "space")
+    return tuple(
+        str(axis.unit) if (known if axis.type == "space" else axis.unit in TIMES) else "pixel"
+        for axis in axes
+    )
+
+
+def _affine(spec: ImageSpec, axes: Sequence[Axis]) -> Array | None:
+    """Return the matrix from physical coordinates to the world, in the order and the units of the axes."""
+    if spec.world is None or not {"x", "y", "z"} <= {axis.name for axis in axes}:
+        return None
+    units = {axis.unit for axis in axes if axis.type == "space"}
+    if len(units) > 1:
+        return None  # a layer in several units has no single world
+    millimeters = MILLIMETERS.get(str(units.pop()), 1.0)
+    world = np.asarray(spec.world)[:3] / millimeters
+    matrix = np.eye(len(axes) + 1)
+    where = [next(i for i, axis in enumerate(axes) if axis.name == name) for name in "xyz"]
+    matrix[np.ix_(where, [*where, len(axes)])] = world
+    return None if np.array_equal(matrix, np.eye(len(axes) + 1)) else matrix
+
+
+def _name(path: str) -> str:
+    name = Path(path.rstrip("/").split("::")[-1]).name
+    for ending in (".gz", ".zip", ".ozx"):
+        name = name.removesuffix(ending)
+    if name.endswith((".zarr", ".ome")):
+        return name.removesuffix(".zarr").removesuffix(".ome") or "image"
+    return (Path(name).stem if Path(path).is_file() else name) or "image"
+
+
+def _target(source: str) -> str:
+    """Return the name of a store for what is in ``source``, beside it or here."""
+    path = Path(source.split("::")[-1])
+    return f"{path.with_name(path.name.split('.')[0])}.ome.zarr"

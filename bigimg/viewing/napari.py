@@ -1,0 +1,101 @@
+"""bigimg in napari: what ``bigimg/napari.yaml`` names. A reader, a writer, a widget that converts, samples.
+
+napari finds these functions by the manifest, and asks the cheap ones of every file that is dropped on it: this
+module imports neither napari nor Qt, and no array library before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigimg.viewing.converting_widget import ConvertWidget
+    from bigimg.viewing.layers import Layer
+
+type Paths = str | os.PathLike[str] | list[str]
+
+
+def napari_get_reader(path: Paths) -> Callable[[Paths], list[Layer]] | None:
+    """Return the function that reads ``path``, or None when it is no image that bigimg knows.
+
+    Parameters
+    ----------
+    path : str or list of str
+        Of a list, as napari gives a stack, the files are the planes of one image.
+    """
+    from bigimg.errors import BigimgError
+    from bigimg.omezarr.open import is_store
+    from bigimg.readers.registry import find_format
+
+    first = os.fspath(path[0] if isinstance(path, list) else path)
+    try:
+        if not is_store(first) and not os.path.isdir(first):
+            find_format(first)
+    except BigimgError:
+        return None
+    return read_layers
+
+
+def read_layers(path: Paths) -> list[Layer]:
+    """Return the layers of the image at ``path``; no pixel is read.
+
+    Raises
+    ------
+    BigimgError
+        It cannot be read, or is so large that it should be converted: the message has the command.
+    """
+    from bigimg.viewing.layers import layers_of
+    from bigimg.viewing.window import follow_current
+
+    source: Any = path[0] if isinstance(path, list) and len(path) == 1 else path
+    layers = layers_of(source)
+    follow_current()
+    return layers
+
+
+def write_layers(path: str, layers: list[Layer]) -> list[str]:
+    """Write image and label layers to the OME-Zarr store ``path``, and return the paths that were written.
+
+    Raises
+    ------
+    UsageError
+        The layers are no channels of one image.
+    OutputError
+        The target exists, or cannot be written.
+    """
+    from bigimg.viewing.saving import save
+
+    return save(path, layers)
+
+
+def convert_widget() -> ConvertWidget:
+    """Return the widget that converts a file to OME-Zarr."""
+    from bigimg.viewing.converting_widget import ConvertWidget
+
+    return ConvertWidget()
+
+
+def rat_brain() -> list[Layer]:
+    """Return the slice of a rat's brain, a picture in colour."""
+    return _sample("rat_brain_low_res.jpg")
+
+
+def chelsea() -> list[Layer]:
+    """Return Chelsea the cat, a picture in colour."""
+    return _sample("chelsea.png")
+
+
+def _sample(name: str) -> list[Layer]:
+    from bigimg.viewing.layers import layers_of
+
+    package = Path(__file__).parents[1]
+    # In a checkout the images of the examples are beside the package; a wheel carries them inside.
+    found = next(
+        folder / name
+        for folder in (package / "samples", package.parent / "examples" / "data")
+        if (folder / name).is_file()
+    )
+    return layers_of(found)
