@@ -39,8 +39,13 @@ if TYPE_CHECKING:
     from bigimg.ops.geometry import stack as stack
     from bigimg.ops.geometry import with_geometry as with_geometry
     from bigimg.ops.histograms import histogram as histogram
+    from bigimg.ops.masks import apply_mask as apply_mask
+    from bigimg.ops.masks import mask as mask
+    from bigimg.ops.measuring import area as area
+    from bigimg.ops.measuring import fraction as fraction
     from bigimg.ops.multiscale import thumbnail as thumbnail
     from bigimg.ops.patches import patches as patches
+    from bigimg.ops.percentiles import percentile as percentile
     from bigimg.ops.profiles import profile as profile
     from bigimg.ops.reassembling import reassemble as reassemble
     from bigimg.ops.resizing import resize as resize
@@ -48,20 +53,28 @@ if TYPE_CHECKING:
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.slices import region as region
     from bigimg.ops.stats import stats as stats
+    from bigimg.ops.thresholds import otsu as otsu
+    from bigimg.ops.thresholds import sweep as sweep
     from bigimg.ops.tones import gray as gray
     from bigimg.ops.tones import map as map
     from bigimg.patching import map_patches as map_patches
     from bigimg.verifying import verify as verify
+    from bigimg.viewing.window import view as view
 
 _MODULES = {
     "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
     "converting": ("plan", "convert", "write"),
     "verifying": ("verify",),
+    "viewing.window": ("view",),
     "exporters.run": ("export",),
     "listing": ("formats",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),
+    "ops.masks": ("mask", "apply_mask"),
+    "ops.measuring": ("fraction", "area"),
+    "ops.percentiles": ("percentile",),
+    "ops.thresholds": ("otsu", "sweep"),
     "ops.patches": ("patches",),
     "ops.reassembling": ("reassemble",),
     "patching": ("map_patches",),
@@ -79,6 +92,8 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _GIVE_ARRAYS = {
+    "mask",
+    "apply_mask",
     "open",
     "open_pyramid",
     "from_array",

@@ -158,6 +158,48 @@ class ImageAccessor:
 
         return histogram(self._img, **options)
 
+    def mask(self, **options: Any) -> Any:
+        """See :func:`bigimg.mask`."""
+        from bigimg.ops.masks import mask
+
+        return mask(self._img, **options)
+
+    def apply_mask(self, mask: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.apply_mask`."""
+        from bigimg.ops.masks import apply_mask
+
+        return apply_mask(self._img, mask, **options)
+
+    def fraction(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.fraction`."""
+        from bigimg.ops.measuring import fraction
+
+        return fraction(self._img, **options)
+
+    def area(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.area`."""
+        from bigimg.ops.measuring import area
+
+        return area(self._img, **options)
+
+    def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.percentile`."""
+        from bigimg.ops.percentiles import percentile
+
+        return percentile(self._img, q, **options)
+
+    def otsu(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.otsu`."""
+        from bigimg.ops.thresholds import otsu
+
+        return otsu(self._img, **options)
+
+    def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.sweep`."""
+        from bigimg.ops.thresholds import sweep
+
+        return sweep(self._img, thresholds, **options)
+
     def plane(self, axis: str, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.plane`."""
         from bigimg.ops.slices import plane
@@ -230,6 +272,12 @@ class ImageAccessor:
 
         return thumbnail(self._img, max_size)
 
+    def view(self, **options: Any) -> Any:
+        """See :func:`bigimg.view`."""
+        from bigimg.viewing.window import view
+
+        return view(self._img, **options)
+
     def export(self, target: str | os.PathLike[str], **options: Any) -> Exported:
         """See :func:`bigimg.export`."""
         from bigimg.exporters.run import export
@@ -270,6 +318,42 @@ class PyramidAccessor:
 
         return histogram(self._tree, **options)
 
+    def mask(self, **options: Any) -> Any:
+        """See :func:`bigimg.mask`."""
+        from bigimg.ops.masks import mask
+
+        return mask(self._tree, **options)
+
+    def fraction(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.fraction`."""
+        from bigimg.ops.measuring import fraction
+
+        return fraction(self._tree, **options)
+
+    def area(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.area`."""
+        from bigimg.ops.measuring import area
+
+        return area(self._tree, **options)
+
+    def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.percentile`."""
+        from bigimg.ops.percentiles import percentile
+
+        return percentile(self._tree, q, **options)
+
+    def otsu(self, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.otsu`."""
+        from bigimg.ops.thresholds import otsu
+
+        return otsu(self._tree, **options)
+
+    def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.sweep`."""
+        from bigimg.ops.thresholds import sweep
+
+        return sweep(self._tree, thresholds, **options)
+
     def plane(self, axis: str, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.plane`."""
         from bigimg.ops.slices import plane
@@ -305,6 +389,12 @@ class PyramidAccessor:
         from bigimg.ops.resizing import resize
 
         return resize(self._tree, shape, **options)
+
+    def view(self, **options: Any) -> Any:
+        """See :func:`bigimg.view`."""
+        from bigimg.viewing.window import view
+
+        return view(self._tree, **options)
 
     def thumbnail(self, max_size: int = 512) -> Array:
         """See :func:`bigimg.thumbnail`."""

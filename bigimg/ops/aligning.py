@@ -172,7 +172,8 @@ def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_boo
 def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: str) -> Array | None:
     """Return for each pixel of ``img`` along ``axis`` the position in ``mask``; None where it is the same."""
     sizes = mask.sizes[axis], img.sizes[axis]
-    ours, theirs = img.coords.get(axis), mask.coords.get(axis)
+    # Not coords.get, which makes a coordinate up where there is none.
+    ours, theirs = (a.coords[axis] if axis in a.coords else None for a in (img, mask))
     if ours is None or theirs is None or not (ours.dtype.kind in "iuf" and theirs.dtype.kind in "iuf"):
         if sizes[0] != sizes[1]:
             raise UsageError(

@@ -407,3 +407,17 @@ def padding_of(img: xarray.DataArray) -> tuple[Any, Any] | None:
         return padding
     ends = sorted(scaled(np.array(padding), pixels.scaling, img.dtype).tolist())
     return ends[0], ends[1]
+
+
+def one_object(function: Callable[..., Any], *arrays: Any) -> Any:
+    """Return a dask array of no axes whose value is ``function`` of dask arrays of one block each."""
+    name = f"bigimg-one-{uuid.uuid4().hex}"
+    keys = [(array.name, *(0,) * array.ndim) for array in arrays]
+    graph = HighLevelGraph.from_collections(name, {(name,): (partial(_boxed, function), *keys)}, arrays)
+    return da.Array(graph, name, (), meta=np.empty((), object))
+
+
+def _boxed(function: Callable[..., Any], *values: Any) -> Array:
+    box = np.empty((), object)
+    box[()] = function(*values)
+    return box

@@ -91,7 +91,7 @@ def stats(
             return found
     image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
     if not labelled:
-        return _lazy(image, _axes(image, by), where, asked)
+        return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
     from bigimg.ops.labelled import stats_of_labels
@@ -115,7 +115,14 @@ def stored_statistics(source: Source) -> tuple[Store, StoredStatistics, Scaling 
     return None if kept is None else (kept.store, kept.statistics, kept.scaling)
 
 
-def _axes(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:
+def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:
+    """Return the axes that ``by`` names, in the order of the image; no c where there is none.
+
+    Raises
+    ------
+    UsageError
+        One of them is not there.
+    """
     if by is None or (by == "c" and "c" not in img.dims):
         return []
     wanted = [by] if isinstance(by, str) else list(by)

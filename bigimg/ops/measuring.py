@@ -1,0 +1,149 @@
+"""How much of an image a mask covers: as a share, and in physical units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Source, image_of
+from bigimg.opening import open as open_image
+from bigimg.ops.stored import kept_statistics
+from bigimg.ops.tallies import Dense, Sums
+from bigimg.types import Array, DType
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+    """Return the share of true pixels, for each channel; lazy.
+
+    Of a mask of 8 bits or of booleans in a store no pixel is read.
+
+    Parameters
+    ----------
+    mask : DataArray, DataTree, Store or path
+        Booleans, or what was saved as a mask. Of a pyramid, all levels: the result has an axis ``level``.
+    by : str or sequence of str, optional
+        Axes to keep; None takes all pixels together.
+    where : mask, optional
+        Of which pixels; all by default.
+
+    Returns
+    -------
+    DataArray of shape (c), (level, c) for a pyramid
+        float64 from 0 to 1; NaN where there is no pixel.
+
+    Raises
+    ------
+    UsageError
+        The image holds no true and false, an axis is not there, or ``where`` does not fit.
+    """
+    return _measured(mask, by, where, "fraction")
+
+
+def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+    """Return the area of true pixels (volume with z), for each channel; lazy.
+
+    Pixels times the spacing along z, y and x; attrs ``units`` says in what. The parameters are those of
+    :func:`fraction`.
+
+    Raises
+    ------
+    UsageError
+        As :func:`fraction`; or the pixels are not evenly spaced.
+    """
+    return _measured(mask, by, where, "area")
+
+
+def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
+    import xarray
+
+    if isinstance(mask, xarray.DataTree):
+        levels = [image_of(mask, i) for i in range(sum(name.startswith("scale") for name in mask.children))]
+        rows = [_of_level(level, by, where, what) for level in levels]
+        found = xarray.concat(
+            rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override"
+        )
+        return found.assign_coords(level=range(len(levels)))
+    return _of_level(mask, by, where, what)
+
+
+def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
+    import xarray
+
+    from bigimg.ops.stats import axes_kept
+
+    image = open_image(mask)
+    if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
+        raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125")
+    kept = None if where is not None or by != "c" else kept_statistics(mask)
+    axes = axes_kept(image, by)
+    if kept is not None and (counts := kept.counts) is not None:
+        zero = int(np.flatnonzero(kept.values == 0)[0])
+        total = counts.sum(axis=1)
+        pairs: Any = np.stack([total - counts[:, zero], total], axis=-1)
+        pairs = pairs if kept.has_c else pairs[0]
+    else:
+        pairs = _lazy(image, axes, where)
+    scale, units = pixel_size(image)
+    data = _shares(pairs) if what == "fraction" else pairs[..., 0] * scale
+    coords = {name: image.coords[name].variable for name in axes if name in image.coords}
+    attrs = {} if what == "fraction" else {"units": units}
+    return xarray.DataArray(data, coords, axes, what, attrs)
+
+
+def _shares(pairs: Any) -> Any:
+    if not isinstance(pairs, np.ndarray):
+        return pairs.map_blocks(_shares, drop_axis=pairs.ndim - 1, meta=np.empty((0,) * (pairs.ndim - 1)))
+    with np.errstate(invalid="ignore"):
+        return pairs[..., 0] / pairs[..., 1]
+
+
+def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
+    """Return how many pixels are true and how many there are, as a dask array (…, 2)."""
+    from bigimg.ops.reducing import reduce_image
+
+    make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
+    tallies = reduce_image(img, by, make, where=where)
+    chunks = (*((n,) for n in tallies.shape), (2,))
+    meta = np.empty((0,) * (tallies.ndim + 1), np.int64)
+    return tallies.map_blocks(_pairs, new_axis=tallies.ndim, chunks=chunks, meta=meta)
+
+
+class _Trues(Sums):
+    """Counts what is not 0 as 1."""
+
+    def __init__(self, dtype: DType) -> None:
+        super().__init__(np.dtype(np.int8))
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        super().add((values != 0).view(np.int8))
+
+
+def _pairs(tallies: Array) -> Array:
+    out = np.empty((*tallies.shape, 2), np.int64)
+    for index in np.ndindex(tallies.shape):
+        tally: Any = tallies[index]
+        if isinstance(tally, Dense):
+            zero = len(tally.counts) // 2 if tally.dtype.kind == "i" else 0
+            out[index] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
+        else:
+            out[index] = tally.part.total, tally.part.count
+    return out
+
+
+def pixel_size(img: xarray.DataArray) -> tuple[float, str]:
+    """Return area or volume of a pixel, and its unit: ``micrometer^2``, ``pixel^3`` where none is known."""
+    from bigimg.readers.coordinates import spacing, units
+
+    names = [name for name in ("z", "y", "x") if name in img.dims]
+    found = [units(img, name) or "pixel" for name in names]
+    text = f"{found[0]}^{len(found)}" if len(set(found)) == 1 else " ".join(found)
+    return math.prod(abs(spacing(img, name)) for name in names), text if len(found) != 1 else found[0]

@@ -1,0 +1,269 @@
+"""Percentiles as ``numpy.percentile`` has them (linear), exactly, without sorting the image.
+
+Of 8- and 16-bit integers they follow from how often each value occurs, which a store keeps. For other types the
+ranks asked for are found digit by digit: numbers are turned into unsigned integers that sort as they do, a first
+pass counts their leading 16 bits, and each further one the next bits of those that share the digits found so far.
+Two passes for 32 bits of one channel, four for 64; memory does not grow with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Source, image_of
+from bigimg.opening import open as open_image
+from bigimg.ops.stored import kept_statistics
+from bigimg.ops.tallies import Dense, dense_values, numbers
+from bigimg.pyramid.partial import histogram_bins
+from bigimg.types import Array, DType
+
+if TYPE_CHECKING:
+    import xarray
+
+FIRST_BITS = 16
+COUNTED_BYTES = 64 << 20
+"""What all parts of a pass may hold of counts together."""
+
+
+def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) -> xarray.DataArray:
+    """Return percentiles of each channel, exact and as ``numpy.percentile`` interpolates them; lazy.
+
+    Of 8- and 16-bit images in a store no pixel is read. NaN and padding are left out.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    q : float or sequence of float
+        From 0 to 100.
+    where : mask, optional
+        Count only where it is true.
+
+    Returns
+    -------
+    DataArray of shape (percentile, c), without ``percentile`` for a single number and without c where there is none
+        float64; NaN where there is no value.
+
+    Raises
+    ------
+    UsageError
+        A percentile is not from 0 to 100, or the mask does not fit.
+    """
+    import xarray
+
+    asked = np.atleast_1d(np.asarray(q, np.float64))
+    if asked.ndim != 1 or not asked.size or not ((asked >= 0) & (asked <= 100)).all():
+        wrong = next((float(v) for v in asked.flat if not 0 <= v <= 100), q)
+        raise UsageError(f"percentile {wrong}: give numbers from 0 to 100")
+    kept = None if where is not None else kept_statistics(img)
+    if kept is not None and (counts := kept.counts) is not None:
+        found: Any = np.stack([of_counts(row, kept.values, asked) for row in counts], axis=1)
+        names, has_c = kept.names, kept.has_c
+    else:
+        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        has_c = "c" in image.dims
+        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
+        found = _lazy(image, ["c"] if has_c else [], asked, where)
+    coords: dict[str, Any] = {"percentile": asked} | ({"c": names} if has_c and names else {})
+    array = xarray.DataArray(
+        found if has_c else found[:, 0],
+        coords,
+        ("percentile", "c") if has_c else ("percentile",),
+        "percentile",
+    )
+    return array if np.ndim(q) else array[0]
+
+
+def of_counts(counts: Array, values: Array, q: Array) -> Array:
+    """Return the percentiles of ``values`` that occur ``counts`` times each."""
+    order = np.argsort(values, kind="stable")  # a negative slope turns them round
+    below = np.cumsum(counts[order])
+    n = int(below[-1]) if below.size else 0
+    if not n:
+        return np.full(len(q), np.nan)
+    ranks, share = _ranks(n, q)
+    at = np.searchsorted(below, ranks, side="right")
+    low, high = values[order][at].astype(np.float64)
+    return _between(low, high, share)
+
+
+def _ranks(n: int, q: Array) -> tuple[Array, Array]:
+    """Return the ranks (2, q) between which each percentile lies, and how far on the way it does."""
+    place = (n - 1) * (q / 100)
+    low = np.floor(place).astype(np.int64)
+    return np.stack([low, np.minimum(low + 1, n - 1)]), place - low
+
+
+def _between(low: Array, high: Array, share: Array) -> Array:
+    """Interpolate as numpy does, from the nearer end; equal infinities stay what they are."""
+    with np.errstate(invalid="ignore"):
+        step = high - low
+        found = np.where(share >= 0.5, high - step * (1 - share), low + step * share)
+    found = np.where(share == 0, low, found)
+    result: Array = np.where(low == high, low, found)
+    return result
+
+
+def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
+    """Return a dask array (percentile, c), with one column without c."""
+    import dask.array as da
+
+    from bigimg.ops.reducing import one_object, reduce_image
+
+    channels = img.sizes["c"] if by else 1
+    if histogram_bins(img.dtype):
+        tallies = reduce_image(img, by, partial(Dense, img.dtype), where=where)
+        state = one_object(partial(_of_dense, q=q), tallies)
+    else:
+        state = None
+        for shift, bits in _digits(img.dtype, channels, len(q)):
+            make = _Next(img.dtype, shift, bits)
+            tallies = reduce_image(img, by, make, where=where, shared=state)
+            narrow = partial(_narrowed, q=q, bits=bits)
+            state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
+        state = one_object(partial(_of_digits, dtype=img.dtype), state)
+    meta = np.empty((0, 0), np.float64)
+    return da.map_blocks(_opened, state, chunks=((len(q),), (channels,)), new_axis=[0, 1], meta=meta)
+
+
+def _opened(box: Array) -> Array:
+    found: Array = box.item()
+    return found
+
+
+def _of_dense(tallies: Array, *, q: Array) -> Array:
+    rows = [of_counts(t.counts, dense_values(t.dtype), q) for t in np.atleast_1d(np.asarray(tallies)).flat]
+    return np.stack(rows, axis=1)
+
+
+# ---------------------------------------------------------------------------------------------- digit by digit
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is known of the ranks asked for, after some digits."""
+
+    share: Array
+    """(c, q): how far each percentile lies between its two ranks."""
+    prefix: Array
+    """(c, 2, q): the digits so far, uint64."""
+    rank: Array
+    """(c, 2, q): the rank among those with the same digits; -1 of channels without values."""
+
+
+class Digits:
+    """Counts one digit of the numbers that begin with each of some prefixes."""
+
+    def __init__(self, dtype: DType, shift: int, bits: int, prefixes: Array) -> None:
+        self.left_out = 0
+        self.dtype, self.shift, self.bits, self.prefixes = dtype, shift, bits, prefixes
+        self.counts = np.zeros((len(prefixes), 1 << bits), np.int64)
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        keys = sortable(numbers(values))
+        above = self.shift + self.bits
+        whole = above >= 8 * keys.dtype.itemsize
+        for row, prefix in zip(self.counts, self.prefixes, strict=True):
+            chosen = keys if whole else keys[(keys >> keys.dtype.type(above)) == keys.dtype.type(prefix)]
+            digits = (chosen >> keys.dtype.type(self.shift)) & keys.dtype.type((1 << self.bits) - 1)
+            row += np.bincount(digits.astype(np.intp, copy=False), minlength=len(row))
+
+    def merge(self, other: Digits) -> None:
+        """Count in another one."""
+        self.counts += other.counts
+
+
+class _Next:
+    """Makes the tallies of a pass from what the one before it found."""
+
+    def __init__(self, dtype: DType, shift: int, bits: int) -> None:
+        self.dtype, self.shift, self.bits = dtype, shift, bits
+
+    def __call__(self, state: State | None = None) -> Digits:
+        prefixes = np.zeros(1, np.uint64) if state is None else np.unique(state.prefix)
+        return Digits(self.dtype, self.shift, self.bits, prefixes)
+
+
+def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
+    """Return shift and number of bits of each digit, as many bits at once as memory allows.
+
+    >>> _digits(np.dtype("f4"), 1, 2), _digits(np.dtype("f4"), 3, 2)
+    ([(16, 16), (0, 16)], [(16, 16), (6, 10), (0, 6)])
+    """
+    from bigimg.ops.reducing import PARTS
+
+    counters = channels * channels * 2 * count  # each channel counts the prefixes of all
+    room = COUNTED_BYTES // (8 * PARTS * counters)
+    most = min(16, max(4, room.bit_length() - 1))
+    left = 8 * dtype.itemsize
+    found, bits = [], min(FIRST_BITS, left)
+    while left:
+        bits = min(bits, left)
+        left -= bits
+        found.append((left, bits))
+        bits = most
+    return found
+
+
+def sortable(values: Array) -> Array:
+    """Return unsigned integers of the same size that sort as ``values`` do."""
+    dtype = values.dtype
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    keys = np.ascontiguousarray(values).view(unsigned)
+    top = unsigned.type(1 << (8 * dtype.itemsize - 1))
+    if dtype.kind == "i":
+        keys = keys ^ top
+    elif dtype.kind == "f":
+        keys = np.where(keys & top, ~keys, keys | top)
+    return keys
+
+
+def _from_sortable(keys: Array, dtype: DType) -> Array:
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    keys, top = keys.astype(unsigned), unsigned.type(1 << (8 * dtype.itemsize - 1))
+    if dtype.kind == "i":
+        keys = keys ^ top
+    elif dtype.kind == "f":
+        keys = np.where(keys & top, keys ^ top, ~keys)
+    found: Array = keys.view(dtype)
+    return found
+
+
+def _narrowed(tallies: Array, box: Any = None, *, q: Array, bits: int) -> State:
+    """Return the state with one more digit known."""
+    rows: list[Digits] = list(np.atleast_1d(np.asarray(tallies)).flat)
+    state = _first_state(rows, q) if box is None else box.item()
+    prefix, rank = state.prefix.copy(), state.rank.copy()
+    for c, tally in enumerate(rows):
+        for at in np.ndindex(prefix.shape[1:]):
+            if rank[c][at] < 0:
+                continue
+            row = int(np.searchsorted(tally.prefixes, state.prefix[c][at]))
+            below = np.cumsum(tally.counts[row])
+            digit = int(np.searchsorted(below, rank[c][at], side="right"))
+            rank[c][at] -= below[digit - 1] if digit else 0
+            prefix[c][at] = (int(prefix[c][at]) << bits) | digit
+    return State(state.share, prefix, rank)
+
+
+def _first_state(rows: list[Digits], q: Array) -> State:
+    share, rank = np.zeros((len(rows), len(q))), np.full((len(rows), 2, len(q)), -1, np.int64)
+    for c, tally in enumerate(rows):
+        if n := int(tally.counts.sum()):
+            rank[c], share[c] = _ranks(n, q)
+    return State(share, np.zeros(rank.shape, np.uint64), rank)
+
+
+def _of_digits(box: Array, *, dtype: DType) -> Array:
+    state: State = box.item()
+    columns = []
+    for share, prefix, rank in zip(state.share, state.prefix, state.rank, strict=True):
+        low, high = _from_sortable(prefix, dtype).astype(np.float64)
+        columns.append(np.where(rank[0] < 0, np.nan, _between(low, high, share)))
+    return np.stack(columns, axis=1)

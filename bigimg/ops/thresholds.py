@@ -1,0 +1,207 @@
+"""Thresholds found from how often values occur: Otsu's, and what share of the pixels each of many would choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening import Source, image_of
+from bigimg.opening import open as open_image
+from bigimg.ops.histograms import counted, counts_and_edges
+from bigimg.ops.stored import kept_statistics
+from bigimg.ops.tallies import Binned, Dense, dense_values, rebin
+from bigimg.pyramid.partial import histogram_bins
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+BINS = 256
+"""Of types without a histogram of each value, as in scikit-image."""
+
+
+def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
+    """Return Otsu's threshold of each channel: pixels above it are one class, all others the other; lazy.
+
+    As ``skimage.filters.threshold_otsu`` has it: over each value of 8- and 16-bit integers, otherwise over 256
+    bins from the smallest value to the largest. Sums are in float64, where scikit-image uses float32. Of 8- and
+    16-bit images in a store no pixel is read.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    where : mask, optional
+        Count only where it is true.
+
+    Returns
+    -------
+    DataArray of shape (c), or of no axes without c
+        float64; the value itself where there is but one, NaN where there is none.
+
+    Raises
+    ------
+    UsageError
+        The mask does not fit.
+    """
+    import xarray
+
+    kept = None if where is not None else kept_statistics(img)
+    found: Any
+    if kept is not None and (counts := kept.counts) is not None:
+        found, names, has_c = _of_stored(counts, kept), kept.names, kept.has_c
+    else:
+        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        has_c = "c" in image.dims
+        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
+        found = _lazy(image, ["c"] if has_c else [], where)
+    coords = {"c": names} if has_c and names else None
+    return xarray.DataArray(found if has_c else found[0], coords, ("c",) if has_c else (), "otsu")
+
+
+def of_counts(counts: Array, values: Array) -> float:
+    """Return the threshold over ``values`` in rising order that occur ``counts`` times each."""
+    (seen,) = np.nonzero(counts)
+    if not seen.size:
+        return float("nan")
+    counts, values = counts[seen[0] : seen[-1] + 1].astype(np.float64), values[seen[0] : seen[-1] + 1]
+    centers = values.astype(np.float64)
+    if len(counts) == 1:
+        return float(centers[0])
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
+    total = counts * centers
+    mean_below, mean_above = np.cumsum(total) / below, np.cumsum(total[::-1])[::-1] / above
+    between = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
+    return float(centers[int(np.argmax(between))])
+
+
+def _of_stored(counts: Array, kept: Any) -> Array:
+    if kept.scaling is None:
+        return np.array([of_counts(row, kept.values) for row in counts])
+    # Real numbers, which scikit-image sorts into bins.
+    found = [rebin(row[None], kept.values, BINS, None) for row in counts]
+    return np.array([of_bins(rows[0], edges) for rows, edges in found])
+
+
+def of_bins(counts: Array, edges: Array) -> float:
+    """Return the threshold over bins from the smallest value to the largest."""
+    if (
+        np.count_nonzero(counts) == 1
+    ):  # smallest and largest are one, and numpy put half a unit on either side
+        return float((edges[0] + edges[-1]) / 2)
+    return of_counts(counts, (edges[:-1] + edges[1:]) / 2)
+
+
+def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
+    """Return a dask array (c), of one value without c."""
+    import dask.array as da
+
+    from bigimg.ops.reducing import one_object, reduce_image
+
+    channels, meta = img.sizes["c"] if by else 1, np.empty(0, np.float64)
+    if histogram_bins(img.dtype):
+        box = one_object(_of_dense, reduce_image(img, by, partial(Dense, img.dtype), where=where))
+        return da.map_blocks(_opened, box, chunks=((channels,),), new_axis=0, meta=meta)
+    rows = []
+    for channel in range(channels):  # each has ends of its own, and so bins
+        one = img.isel(c=channel) if by else img
+        mask = where.isel(c=channel) if by and hasattr(where, "isel") and "c" in where.dims else where
+        counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
+        box = one_object(_of_bins, counts, edges)
+        rows.append(da.map_blocks(_opened, box, chunks=((1,),), new_axis=0, meta=meta))
+    return da.concatenate(rows).rechunk(-1)
+
+
+def _of_dense(tallies: Array) -> Array:
+    rows = np.atleast_1d(np.asarray(tallies)).flat
+    return np.array([of_counts(t.counts, dense_values(t.dtype)) for t in rows])
+
+
+def _of_bins(counts: Array, edges: Array) -> Array:
+    return np.array([of_bins(counts, edges)])
+
+
+def _opened(box: Array) -> Array:
+    found: Array = box.item()
+    return found
+
+
+def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
+    """Return which share of each channel's pixels lies below each threshold; lazy, in one pass for all.
+
+    Of 8- and 16-bit images in a store no pixel is read. Below is ``<``; the share at or above is 1 minus it.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    thresholds : sequence of float
+        In any order.
+    where : mask, optional
+        Count only where it is true.
+
+    Returns
+    -------
+    DataArray of shape (c, threshold), or (threshold) without c
+        float64; NaN where there is no value.
+
+    Raises
+    ------
+    UsageError
+        A threshold is not a number, or the mask does not fit.
+    """
+    import xarray
+
+    asked = np.asarray(thresholds, np.float64)
+    if asked.ndim != 1 or not asked.size or np.isnan(asked).any():
+        raise UsageError(f"thresholds {thresholds}: give one or more numbers in a list")
+    kept = None if where is not None else kept_statistics(img)
+    found: Any
+    if kept is not None and (counts := kept.counts) is not None:
+        found, names, has_c = _shares(counts, kept.values, asked), kept.names, kept.has_c
+    else:
+        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        has_c = "c" in image.dims
+        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
+        found = _lazy_shares(image, ["c"] if has_c else [], asked, where)
+    coords: dict[str, Any] = {"threshold": asked} | ({"c": names} if has_c and names else {})
+    return xarray.DataArray(
+        found if has_c else found[0], coords, ("c", "threshold") if has_c else ("threshold",), "below"
+    )
+
+
+def _shares(counts: Array, values: Array, thresholds: Array) -> Array:
+    chosen = values[None, :].astype(np.float64) < thresholds[:, None]
+    below = np.stack([counts[:, row].sum(axis=1) for row in chosen], axis=1)
+    return _share(below, counts.sum(axis=1)[:, None])
+
+
+def _share(part: Array, whole: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        found: Array = part / whole
+    return found
+
+
+def _lazy_shares(img: xarray.DataArray, by: list[str], thresholds: Array, where: Any) -> Any:
+    import dask.array as da
+
+    from bigimg.ops.reducing import one_object, reduce_image
+
+    if histogram_bins(img.dtype):
+        make: Any = partial(Dense, img.dtype)
+    else:
+        make = partial(Binned, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
+    box = one_object(partial(_shares_of, thresholds=thresholds), reduce_image(img, by, make, where=where))
+    chunks = ((img.sizes["c"] if by else 1,), (len(thresholds),))
+    return da.map_blocks(_opened, box, chunks=chunks, new_axis=[0, 1], meta=np.empty((0, 0), np.float64))
+
+
+def _shares_of(tallies: Array, *, thresholds: Array) -> Array:
+    rows = list(np.atleast_1d(np.asarray(tallies)).flat)
+    if isinstance(rows[0], Dense):
+        return _shares(np.stack([t.counts for t in rows]), dense_values(rows[0].dtype), thresholds)
+    at = np.searchsorted(np.unique(thresholds), thresholds)
+    below = np.stack([np.cumsum(t.counts)[at] for t in rows])
+    return _share(below, np.array([[t.counts.sum()] for t in rows]))
