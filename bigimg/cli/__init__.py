@@ -29,6 +29,7 @@ VERBS = {
     "export": "exporting",
     "verify": "keeping",
     "clean": "keeping",
+    "view": "viewing",
 }
 """The file in this folder that holds each verb."""
 STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
