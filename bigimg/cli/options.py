@@ -97,9 +97,19 @@ CONVERSION = (
 
 def print_value(value: Any, as_json: bool) -> None:
     """Print a value of ours: as JSON, or for a person."""
-    if not as_json:
-        click.echo(str(value))
-        return
-    from bigimg.omezarr.metadata import strict
+    if as_json:
+        from bigimg.omezarr.metadata import strict
 
-    click.echo(json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
+    else:
+        text = str(value)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from bigimg.errors import OutputError
+
+        raise OutputError(
+            f"standard output: cannot write ({error.strerror}); make room, or send it elsewhere"
+        ) from error

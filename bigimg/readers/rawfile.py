@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -143,7 +144,8 @@ class _Descriptor:
 
     def __del__(self) -> None:
         if hasattr(self, "number"):  # not when os.open failed
-            os.close(self.number)
+            with suppress(OSError):  # of reading nothing is lost by it, and nobody could catch it here
+                os.close(self.number)
 
 
 class Pixels(Protocol):

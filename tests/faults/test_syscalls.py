@@ -20,10 +20,9 @@ NAMES = (
 """Whatever changes a disk or promises something of it."""
 COMMIT = ("fdatasync", "fsync", "syncfs", "rename", "renameat2", "rmdir", "flock")
 """Few, and where a store comes to be: each of them also in the ordinary tests."""
-SURE = ("write", "writev", "rename", "fsync", "fdatasync", "syncfs", "mkdir")
+SURE = ("write", "writev", "rename", "fsync", "fdatasync", "syncfs")
 """When one of these failed a run never succeeds: what it wrote may not be there."""
 SAID = {"EIO": "Input/output error", "ENOSPC": "No space left on device"}
-HINTS = ("sync_file_range", "utimensat", "flock")
 
 both = pytest.mark.parametrize("names", [
     pytest.param(COMMIT, id="short"), pytest.param(NAMES, id="full", marks=pytest.mark.faults),
@@ -87,11 +86,13 @@ def test_failing_at_each_call(
             ended = traced(
                 nursery, sample.command(target), log, f"trace={name}", f"inject={name}:error={error}:when={k}"
             )
-            hit = "(INJECTED)" in log.read_text()
+            hit = any("(INJECTED)" in line and '(1, "",' not in line for line in log.read_text().splitlines())
             longest = max(longest, ended.seconds)
             whole = whole_or_absent(target, sample)
             if ended.code == 0 and whole and not (hit and name in SURE):
                 survived[name] = survived.get(name, 0) + hit
+            elif "psutil/" in ended.err and not ended.steps:
+                pass  # /proc that cannot be read, before anything was begun
             elif (
                 ended.code not in (3, 4)
                 or not hit
