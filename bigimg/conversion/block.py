@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bigimg.conversion.disk import start_writing_back
 from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
 from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
 from bigimg.pyramid import kernels
@@ -148,8 +147,6 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
             write_shard(target.folder, index, data[shift(part, start)], target.layout)
             for index, part in pieces(region, target.layout.shard)
         ]
-        for record in written[level]:
-            start_writing_back(target.folder / target.layout.key(record.index))
     return written
 
 

@@ -35,21 +35,6 @@ def sync_volume(folder: Path) -> None:
         os.close(descriptor)
 
 
-def start_writing_back(file: Path) -> None:
-    """Let the system begin to put ``file`` on the disk, and do not wait for it.
-
-    The one sync at the end then finds most of its work done, while other blocks were computed. Only a hint:
-    what it cannot do is left to the sync.
-    """
-    if sys.platform != "linux":
-        return
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        _libc().sync_file_range(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), 2)  # SYNC_FILE_RANGE_WRITE
-    finally:
-        os.close(descriptor)
-
-
 def sync_folder(folder: Path) -> None:
     """Have the names in ``folder`` on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)

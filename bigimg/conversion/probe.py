@@ -42,7 +42,7 @@ def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
         between = time.perf_counter()
         for _, part in pieces(region, chunk):
             piece = np.ascontiguousarray(data[shift(part, tuple(s.start for s in region))])
-            stored += len(codec.encode(piece))
+            stored += codec.encode(piece, np.empty(codec.most(piece.nbytes), np.uint8))
         decoded += data.nbytes
         reading += between - before
         encoding += time.perf_counter() - between

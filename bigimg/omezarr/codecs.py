@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,10 +26,21 @@ class Codec:
     shuffle: Literal[0, 1, 2] = 0
     """None, of bytes, or of bits."""
 
-    def encode(self, chunk: Array) -> bytes:
-        """Return the compressed bytes of a C-contiguous ``chunk``."""
+    def most(self, nbytes: int) -> int:
+        """Return how many bytes a chunk of ``nbytes`` has at most when compressed."""
+        return nbytes if self.name == "none" else nbytes + 16
+
+    def encode(self, chunk: Array, out: Array) -> int:
+        """Put the compressed bytes of a C-contiguous ``chunk`` into ``out`` and return how many there are.
+
+        Parameters
+        ----------
+        out : ndarray of uint8
+            Of exactly the size that :meth:`most` gives: blosc decides by it when to give up.
+        """
         if self.name == "none":
-            return chunk.tobytes()
+            out[:] = chunk.reshape(-1).view(np.uint8)
+            return out.size
         encoded = _imagecodecs().blosc_encode(
             chunk,
             level=self.level,
@@ -37,8 +48,9 @@ class Codec:
             shuffle=self.shuffle,
             typesize=chunk.itemsize,
             numthreads=1,
+            out=out,
         )
-        return cast(bytes, encoded)
+        return len(encoded)
 
     def decode(self, data: bytes, out: Array) -> None:
         """Decompress ``data`` into the C-contiguous array ``out``.

@@ -18,7 +18,6 @@ its bytes is in the manifest alone. So it is checked each time that it is read.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.omezarr.appending import Appending
 from bigimg.omezarr.codecs import Codec
 from bigimg.omezarr.objects import Place, opened
 from bigimg.types import Array, DType, Region, Shape, ZarrFormat
@@ -103,24 +103,32 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     buffer = np.empty(layout.chunk, layout.dtype)
     path = array / layout.key(index)
     path.parent.mkdir(parents=True, exist_ok=True)
+    most = layout.codec.most(buffer.nbytes)
     if layout.zarr == 2:
-        bare = layout.codec.encode(_whole_chunk(data, buffer))
-        with open(path, "xb", buffering=0) as file:
-            _write_all(file.fileno(), bare)
-        return ObjectRecord(index, len(bare), google_crc32c.value(bare))
+        with Appending(path, most) as file:
+            bare = _append_chunk(file, _whole_chunk(data, buffer), layout.codec)
+            return ObjectRecord(index, file.length, google_crc32c.value(bare))
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
-    length = checksum = 0
-    with open(path, "xb", buffering=0) as file:
+    checksum = 0
+    with Appending(path, offsets[..., 0].size * most) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
-            encoded = layout.codec.encode(_whole_chunk(data[region], buffer))
+            start = file.length
+            encoded = _append_chunk(file, _whole_chunk(data[region], buffer), layout.codec)
             trailer = struct.pack("<I", google_crc32c.value(encoded))
-            _write_all(file.fileno(), encoded, trailer)
-            offsets[position] = length, len(encoded) + 4
-            length += len(encoded) + 4
+            file.append(trailer)
+            offsets[position] = start, file.length - start
             checksum = google_crc32c.extend(checksum, trailer)
         table = offsets.tobytes()
-        _write_all(file.fileno(), table, struct.pack("<I", google_crc32c.value(table)))
-    return ObjectRecord(index, length + len(table) + 4, google_crc32c.extend(checksum, table))
+        file.append(table + struct.pack("<I", google_crc32c.value(table)))
+        return ObjectRecord(index, file.length, google_crc32c.extend(checksum, table))
+
+
+def _append_chunk(file: Appending, chunk: Array, codec: Codec) -> Array:
+    """Append ``chunk`` compressed, and return its bytes where they wait to be written."""
+    room = file.room(codec.most(chunk.nbytes))
+    size = codec.encode(chunk, room)
+    file.fill(size)
+    return room[:size]
 
 
 def _whole_chunk(data: Array, buffer: Array) -> Array:
@@ -132,17 +140,6 @@ def _whole_chunk(data: Array, buffer: Array) -> Array:
     # "equiv" swaps bytes where needed and refuses any other change of type.
     np.copyto(buffer[tuple(slice(n) for n in data.shape)], data, casting="equiv")
     return buffer
-
-
-def _write_all(fd: int, *parts: bytes) -> None:
-    """Write every byte of ``parts``: a short write is legal, on a nearly full disk even likely."""
-    written = os.writev(fd, parts)
-    for part in parts:
-        if written < len(part):
-            rest = memoryview(part)[max(written, 0) :]
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-        written -= len(part)
 
 
 class ShardFile:

@@ -11,6 +11,7 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal
 from bigimg.planning.memory import human_bytes, resident_bytes, usable_cpus
 from bigimg.planning.options import METHODS, CodecName, Options, described, lengths
@@ -256,7 +257,9 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
     lines += [
         MemoryLine("blocks", n * held, f"{n} of {human_bytes(held)}"),
-        MemoryLine("encode", n * 3 * chunk, f"{n} compressing a chunk of {human_bytes(chunk)}"),
+        MemoryLine(
+            "encode", n * (3 * chunk + BUFFER_BYTES), f"{n} compressing a chunk of {human_bytes(chunk)}"
+        ),
         MemoryLine("kernels", n * SCRATCH_BYTES, f"{n} summing in pieces"),
     ]
     channels = plan.spec.shape[plan.spec.axis("c")] if "c" in plan.spec.dims else 1

@@ -1,0 +1,115 @@
+"""A file filled through a buffer holds what was appended, whatever the system does with its writes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigimg.omezarr import appending
+from bigimg.omezarr.appending import BUFFER_BYTES, LEAST_DIRECT, PAGE, Appending
+
+SIZES = st.integers(0, 3 * PAGE) | st.sampled_from(
+    [BUFFER_BYTES // 2 - 1, BUFFER_BYTES, BUFFER_BYTES + PAGE + 3]
+)
+
+
+def noise(size, seed=0):
+    return np.random.default_rng(seed).bytes(size)
+
+
+def written(path, parts, most=LEAST_DIRECT):
+    with Appending(path, most) as file:
+        for part in parts:
+            file.append(part)
+    assert file.length == sum(map(len, parts))
+    return path.read_bytes()
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes=st.lists(SIZES, max_size=12), most=st.sampled_from([0, LEAST_DIRECT]))
+def test_holds_what_was_appended(tmp_path_factory, sizes, most):
+    parts = [noise(size, i) for i, size in enumerate(sizes)]
+    assert written(tmp_path_factory.mktemp("appended") / "file", parts, most) == b"".join(parts)
+
+
+def test_only_what_was_filled_counts(tmp_path):
+    with Appending(tmp_path / "file", LEAST_DIRECT) as file:
+        for i in range(40):
+            room = file.room(300_000)
+            room[:] = i
+            file.fill(200_001)
+    assert (tmp_path / "file").read_bytes() == b"".join(bytes([i]) * 200_001 for i in range(40))
+
+
+@pytest.mark.parametrize("lengths", [1, 511, PAGE, 3 * PAGE + 1])
+def test_short_writes(tmp_path, monkeypatch, lengths):
+    write = os.write
+    monkeypatch.setattr(
+        appending.os, "write", lambda file, data: write(file, data[: max(lengths, len(data) // 9)])
+    )
+    data = noise(3 * PAGE + 77 if lengths == 1 else BUFFER_BYTES + 12_345)
+    assert written(tmp_path / "file", [data]) == data
+
+
+def test_a_disk_with_larger_pages(tmp_path, monkeypatch):
+    """Some answer only the first write with EINVAL."""
+    write = os.write
+    refused = []
+
+    def refusing(file, data):
+        if not refused:
+            refused.append(file)
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(file, data)
+
+    monkeypatch.setattr(appending.os, "write", refusing)
+    data = noise(BUFFER_BYTES + 5)
+    assert written(tmp_path / "file", [data]) == data
+
+
+def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
+    def refusing(file, command, *value):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(
+        appending.fcntl, "fcntl", lambda file, command, *v: refusing(file, command) if v else 0
+    )
+    data = noise(BUFFER_BYTES + 5)
+    assert written(tmp_path / "file", [data]) == data
+
+
+def test_an_existing_file_is_left_alone(tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        Appending(tmp_path / "file", 0)
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(appending.os, "write", full)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="No space"):
+        written(tmp_path / "file", [noise(PAGE)])
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def append_own(path, value):
+    written(path, [bytes([value]) * 300_000] * 20)
+
+
+def test_forked_workers_do_not_share_a_buffer(tmp_path):
+    written(tmp_path / "before", [b"x"])  # so that this process has one to hand on
+    with ProcessPoolExecutor(2, get_context("fork")) as pool:
+        list(pool.map(append_own, [tmp_path / str(i) for i in range(6)], range(6)))
+    for i in range(6):
+        assert (tmp_path / str(i)).read_bytes() == bytes([i]) * 6_000_000
