@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,13 +96,18 @@ def ecat(
     return path
 
 
-def par(folder: Path, name: str, *, seed: int = 0, varied: bool = False) -> Path:
-    """Copy a PAR of nibabel's into ``folder``, and write a REC of noise that it describes."""
+def par(folder: Path, name: str, *, seed: int = 0, side: int | None = None) -> Path:
+    """Copy a PAR of nibabel's into ``folder``, and write a REC of noise that it describes.
+
+    ``side`` are the rows and columns of a slice, in place of those in the PAR.
+    """
     from nibabel.parrec import PARRECHeader
 
     text = (BUNDLED / name).read_text(encoding="latin-1")
+    if side is not None:  # the tenth and eleventh word of the line of each slice
+        text = re.sub(r"(?m)^( *\d+(?: +\S+){8}) +\d+ +\d+ ", rf"\1 {side} {side} ", text)
     (folder / name).write_text(text, encoding="latin-1")
-    with (BUNDLED / name).open(encoding="latin-1") as file:
+    with (folder / name).open(encoding="latin-1") as file:
         header = PARRECHeader.from_fileobj(file)
     dtype = header.get_data_dtype()
     noise = np.random.default_rng(seed).integers(0, 4000, header.get_rec_shape(), np.uint16).astype(dtype)
@@ -135,4 +141,30 @@ def minc1(path: Path, array: Array, names: Sequence[str], *, varied: bool) -> Pa
         )
         image.signtype = b"unsigned" if array.dtype.kind == "u" else b"signed__"
         image[...] = array.view("i1") if array.dtype == "u1" else array
+    return path
+
+
+def minc2(
+    path: Path, array: Array, names: Sequence[str], *, varied: bool, chunks: tuple[int, ...] | None = None
+) -> Path:
+    """Write ``array`` with axes ``names`` as MINC 2, deflated in ``chunks``; ranges as in :func:`minc1`."""
+    import h5py
+
+    ends = np.iinfo(array.dtype)
+    with h5py.File(path, "w") as file:
+        file.create_group("minc-2.0/info")
+        for number, (name, size) in enumerate(zip(names, array.shape, strict=True)):
+            axis = file.create_dataset(f"minc-2.0/dimensions/{name}", (), "i4")
+            axis.attrs["spacing"], axis.attrs["length"] = np.bytes_("regular__"), size
+            axis.attrs["step"], axis.attrs["start"] = (-1.0) ** number * (number + 1.5), 4.0 * number
+            axis.attrs["units"] = np.bytes_("s" if name == "time" else "mm")
+        image = file.create_dataset(
+            "minc-2.0/image/0/image", data=array, chunks=chunks, compression="gzip", compression_opts=1
+        )
+        image.attrs["dimorder"] = np.bytes_(",".join(names))
+        image.attrs["valid_range"] = np.array([ends.min, ends.max], np.float64)
+        for name, end, sign in (("image-min", ends.min, -1), ("image-max", ends.max, 1)):
+            values = sign * (np.arange(array.shape[0]) + 10.0) if varied else float(end)
+            ranges = file.create_dataset(f"minc-2.0/image/0/{name}", data=values, dtype="f8")
+            ranges.attrs["dimorder"] = np.bytes_(names[0] if varied else "")
     return path
