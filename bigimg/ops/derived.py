@@ -67,7 +67,8 @@ class Derived:
         self.shape = operation.shape
         self.ndim = len(operation.shape)
         self.dtype = np.dtype(operation.dtype)
-        self.piece = piece
+        self.copies = getattr(operation, "copies", False)
+        self.piece = self.shape if self.copies else piece
         """Of the result, made at once."""
         self.order = order
         """Axes from slowest to fastest, where the source is read in one order alone; empty otherwise."""
@@ -84,6 +85,8 @@ class Derived:
     @property
     def read_bytes(self) -> int:
         """Memory one call uses beside its result: a region of the source, and what its sums take."""
+        if self.copies:
+            return read_bytes(self.pixels)
         source = shape_of(self.operation.source(full(tuple(map(min, self.piece, self.shape)))))
         value = np.dtype(self.pixels.dtype).itemsize + self.operation.beside
         return int(math.prod(source) * value) + SCRATCH_BYTES + read_bytes(self.pixels)

@@ -7,10 +7,12 @@ only that part.
 
 from __future__ import annotations
 
+import abc
 import bisect
 import itertools
+import math
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import dask.array
@@ -40,16 +42,18 @@ def gathered(data: Any, operation: Any, chunks: Chunks) -> Any:
     return dask.array.Array(graph, called, chunks, meta=meta)
 
 
-class GatheredLayer(Layer):  # type: ignore[misc]  # dask has no types
-    """One task a block of the result; its arguments are the chunks that the block is made of."""
+class OnDemandLayer(Layer, abc.ABC):  # type: ignore[misc]  # dask has no types
+    """Blocks of one array, each a task that is made when it is asked for."""
 
-    def __init__(self, name: str, operation: Any, chunks: Chunks, source: str, source_chunks: Chunks) -> None:
+    def __init__(self, name: str, counts: Sequence[int]) -> None:
         super().__init__()
         self.name = name
-        self.operation = operation
-        self.source = source
-        self.edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
-        self.source_edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in source_chunks]
+        self.counts = tuple(counts)
+        """Blocks along each axis."""
+
+    @abc.abstractmethod
+    def task(self, index: Sequence[int]) -> tuple[Any, list[Any]]:
+        """Return the task of block ``index``, and the keys that it needs."""
 
     def is_materialized(self) -> bool:
         """Return False: tasks are made when they are asked for."""
@@ -60,46 +64,81 @@ class GatheredLayer(Layer):  # type: ignore[misc]  # dask has no types
         return set(self)
 
     def __iter__(self) -> Iterator[Any]:
-        ranges = (range(len(edges) - 1) for edges in self.edges)
-        return ((self.name, *index) for index in itertools.product(*ranges))
+        return ((self.name, *index) for index in itertools.product(*map(range, self.counts)))
 
     def __len__(self) -> int:
-        return int(np.prod([len(edges) - 1 for edges in self.edges]))
+        return math.prod(self.counts)
 
     def __contains__(self, key: Any) -> bool:
         return (
             isinstance(key, tuple)
-            and len(key) == len(self.edges) + 1
+            and len(key) == len(self.counts) + 1
             and key[0] == self.name
-            and all(0 <= i < len(edges) - 1 for i, edges in zip(key[1:], self.edges, strict=True))
+            and all(0 <= i < count for i, count in zip(key[1:], self.counts, strict=True))
         )
 
     def __getitem__(self, key: Any) -> Any:
         if key not in self:
             raise KeyError(key)
-        return self._task(key)[0]
+        return self.task(key[1:])[0]
 
     def cull(self, keys: set[Any], all_hlg_keys: Collection[Any]) -> tuple[Layer, dict[Any, set[Any]]]:
         """Return the layer of ``keys`` alone, and which chunks each needs."""
-        tasks = {key: self._task(key) for key in keys if key in self}
+        tasks = {key: self.task(key[1:]) for key in keys if key in self}
         layer = MaterializedLayer(
             {key: task for key, (task, _) in tasks.items()}, annotations=self.annotations
         )
         return layer, {key: set(needs) for key, (_, needs) in tasks.items()}
 
-    def _task(self, key: Any) -> tuple[Any, list[Any]]:
-        region = tuple(slice(edges[i], edges[i + 1]) for i, edges in zip(key[1:], self.edges, strict=True))
+
+class GatheredLayer(OnDemandLayer):
+    """One task a block of the result; its arguments are the chunks that the block is made of."""
+
+    def __init__(self, name: str, operation: Any, chunks: Chunks, source: str, source_chunks: Chunks) -> None:
+        super().__init__(name, list(map(len, chunks)))
+        self.operation = operation
+        self.source = source
+        self.edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
+        self.source_edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in source_chunks]
+
+    def task(self, index: Sequence[int]) -> tuple[Any, list[Any]]:
+        """Return the task of block ``index``, and the keys that it needs."""
+        region = tuple(slice(edges[i], edges[i + 1]) for i, edges in zip(index, self.edges, strict=True))
         source = self.operation.source(region)
         ranges = [
             range(bisect.bisect_right(edges, part.start) - 1, bisect.bisect_left(edges, part.stop))
             for edges, part in zip(self.source_edges, source, strict=True)
         ]
         keys, places = [], []
-        for index in itertools.product(*ranges):
-            keys.append((self.source, *index))
-            places.append([edges[i] for i, edges in zip(index, self.source_edges, strict=True)])
+        for chunk in itertools.product(*ranges):
+            keys.append((self.source, *chunk))
+            places.append([edges[i] for i, edges in zip(chunk, self.source_edges, strict=True)])
         # Lists, not tuples: dask looks into tuples for tasks and keys.
         return (Made(self.operation, source, region, places), keys), keys
+
+
+def stacked(arrays: Sequence[Any], axis: int) -> Any:
+    """Return dask arrays of one shape, type and chunks side by side along a new ``axis``."""
+    called = f"bigimg-stack-{uuid.uuid4().hex}"
+    chunks = arrays[0].chunks
+    layer = StackedLayer(called, [data.name for data in arrays], axis, list(map(len, chunks)))
+    graph = HighLevelGraph.from_collections(called, layer, dependencies=list(arrays))
+    chunks = (*chunks[:axis], (1,) * len(arrays), *chunks[axis:])
+    return dask.array.Array(graph, called, chunks, meta=np.empty((0,) * len(chunks), arrays[0].dtype))
+
+
+class StackedLayer(OnDemandLayer):
+    """One task a block, which gives it its new axis."""
+
+    def __init__(self, name: str, sources: Sequence[str], axis: int, counts: Sequence[int]) -> None:
+        super().__init__(name, [*counts[:axis], len(sources), *counts[axis:]])
+        self.sources = list(sources)
+        self.axis = axis
+
+    def task(self, index: Sequence[int]) -> tuple[Any, list[Any]]:
+        """Return the task of block ``index``, and the key that it needs."""
+        key = (self.sources[index[self.axis]], *index[: self.axis], *index[self.axis + 1 :])
+        return (np.expand_dims, key, self.axis), [key]
 
 
 class Made:

@@ -6,6 +6,7 @@ are all its cost: those that suit the volume would leave all of them to one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
-from bigimg.geometry.region import grid
+from bigimg.geometry.region import grid, shift
 from bigimg.opening import Memory, Source, image_of
 from bigimg.ops.derived import PIECE_BYTES, derive, image, pixels_of, placeholder, source_block
 from bigimg.readers import coordinates
@@ -40,8 +41,13 @@ class Plane:
 
     @property
     def beside(self) -> int:
-        """Only copies."""
+        """Nothing: the pixels are the result."""
         return 0
+
+    @property
+    def copies(self) -> bool:
+        """Whether the source of a region is no more than the region."""
+        return True
 
     def source(self, region: Region) -> Region:
         """Return ``region`` of the plane."""
@@ -50,6 +56,33 @@ class Plane:
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the only plane."""
         return block.squeeze(self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of the image (:class:`bigimg.ops.derived.Operation`)."""
+
+    shape: Shape
+    dtype: DType
+    start: Shape
+
+    @property
+    def beside(self) -> int:
+        """Nothing: the pixels are the result."""
+        return 0
+
+    @property
+    def copies(self) -> bool:
+        """Whether the source of a region is no more than the region."""
+        return True
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` where it lies in the image."""
+        return shift(region, tuple(-n for n in self.start))
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the pixels."""
+        return block
 
 
 def plane(
@@ -163,7 +196,25 @@ def crop(
                 f"crop along {name!r}: the axes are {' '.join(map(str, found.dims))}; name one of them"
             )
         cut[name] = (_between if physical and name != "c" else _inside)(found, name, *ends)
-    return found.isel(cut)
+    if found.chunks is None:
+        return found.isel(cut)
+    like = placeholder(found).isel(cut)
+    starts = tuple(cut[name].start if name in cut else 0 for name in map(str, found.dims))
+    chunks = tuple(
+        _cut_chunks(sizes, start, n) for sizes, start, n in zip(found.chunks, starts, like.shape, strict=True)
+    )
+    return derive(found, Box(like.shape, found.dtype, starts), chunks, like)
+
+
+def _cut_chunks(sizes: Shape, start: int, size: int) -> Shape:
+    """Return what is left of chunks of ``sizes``.
+
+    >>> _cut_chunks((4, 4, 4), 2, 7)
+    (2, 4, 1)
+    """
+    ends = itertools.accumulate(sizes)
+    left = (min(end, start + size) - max(end - n, start) for end, n in zip(ends, sizes, strict=True))
+    return tuple(n for n in left if n > 0)
 
 
 def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
