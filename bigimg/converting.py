@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.commit import checked_target
+from bigimg.conversion.labels import adding_label, as_label, label_place
 from bigimg.conversion.probe import probe as probe_source
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
@@ -160,7 +161,9 @@ def write(img: Any, target: str | os.PathLike[str], **asked: Any) -> xr.DataTree
     img : DataArray or array
         Lazy arrays are computed block by block.
     target, **asked
-        As in :func:`convert`.
+        As in :func:`convert`. A mask or label image for ``<image store>/labels/<name>`` becomes a label of that
+        image, with a pyramid of its own: of the axes and the size of one of the image's levels, booleans as 0
+        and 1, in the OME-Zarr version of the image.
     """
     return convert(img, target, **asked)
 
@@ -184,10 +187,15 @@ def convert_to_store(
         source, series=series, insecure=insecure, max_download=max_download, progress=progress
     )
     try:
-        plan = _planned(reader, target, options(**asked), overwrite=overwrite)
-        return run(
-            plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync
-        )
+        place = label_place(target)
+        if place is not None:
+            reader, asked = as_label(reader, place, asked)
+        with adding_label(place):
+            plan = _planned(reader, target, options(**asked), overwrite=overwrite)
+            return run(
+                plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
+                sync=sync,
+            )  # fmt: skip
     finally:
         reader.close()
 

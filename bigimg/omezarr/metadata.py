@@ -206,7 +206,7 @@ def image_attributes(
     ome: Document = {"multiscales": [multiscale]}
     if (omero := _omero(spec, window)) is not None:
         ome["omero"] = omero
-    if spec.kind == "labels" and spec.dtype.kind in "iu":
+    if spec.kind in ("labels", "mask") and spec.dtype.kind in "iu":
         ome["image-label"] = {}
     if version == "0.4":
         multiscale["version"] = version

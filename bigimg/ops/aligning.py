@@ -172,8 +172,7 @@ def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_boo
 def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: str) -> Array | None:
     """Return for each pixel of ``img`` along ``axis`` the position in ``mask``; None where it is the same."""
     sizes = mask.sizes[axis], img.sizes[axis]
-    # Not coords.get, which makes a coordinate up where there is none.
-    ours, theirs = (a.coords[axis] if axis in a.coords else None for a in (img, mask))
+    ours, theirs = _coordinate(img, axis), _coordinate(mask, axis)
     if ours is None or theirs is None or not (ours.dtype.kind in "iuf" and theirs.dtype.kind in "iuf"):
         if sizes[0] != sizes[1]:
             raise UsageError(
@@ -198,6 +197,11 @@ def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: s
     nearest = np.ceil(at - 0.5 - 1e-9).astype(np.int64)
     found: Array = np.clip(nearest, 0, sizes[0] - 1)
     return found
+
+
+def _coordinate(img: xarray.DataArray, axis: str) -> xarray.DataArray | None:
+    # Not coords.get, which makes one up for an axis that has none.
+    return dict(img.coords).get(axis)
 
 
 def _edges(img: xarray.DataArray, axis: str, step: float) -> tuple[float, float]:

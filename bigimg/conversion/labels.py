@@ -1,0 +1,196 @@
+"""A mask or label image written into the store of its image, as ``<image>/labels/<name>``.
+
+It is a store of its own with manifest and pyramid, staged and renamed as any other, inside ``labels``; when it is
+there, its name is put on the list of ``labels``. The image itself is not touched: its manifest stays true. A run
+that dies between the two leaves a whole label that the next one written there puts on the list.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigimg.conversion import disk
+from bigimg.conversion.commit import explained, hook
+from bigimg.errors import OutputError, UsageError
+from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata
+from bigimg.omezarr.open import Store, is_store, open_store
+from bigimg.reader import Access, Reader
+from bigimg.types import Array, Json, Region
+
+LABELS = "labels"
+VERSIONS = ("0.4", "0.5", "0.6")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlace:
+    """Where a label image goes."""
+
+    image: Store
+    folder: Path
+    """``labels`` of the image; may not be there yet."""
+    name: str
+
+
+def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
+    """Return the place that ``target`` names when it is ``<image store>/labels/<name>``, else None.
+
+    Raises
+    ------
+    OutputError
+        The image is of a version that bigimg does not write.
+    """
+    path = Path(os.path.abspath(target))
+    if path.parent.name != LABELS or not is_store(path.parent.parent):
+        return None
+    image = open_store(path.parent.parent)
+    if image.version not in VERSIONS:
+        raise OutputError(
+            f"{target}: the image is OME-Zarr {image.version}, and labels are written into {', '.join(VERSIONS)}: "
+            "convert it first"
+        )
+    return LabelPlace(image, path.parent, path.name)
+
+
+class LabelReader:
+    """A mask as OME-Zarr wants labels: integers, so booleans are 0 and 1; any other reader as it is."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        spec = reader.spec
+        if spec.dtype.kind == "b":
+            spec = replace(spec, dtype=np.dtype(np.uint8), kind="mask")
+        elif spec.kind == "image":
+            spec = replace(spec, kind="labels")
+        self._spec = spec
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The label image."""
+        return self._spec
+
+    @property
+    def access(self) -> Access:
+        """As of what is wrapped."""
+        return self._reader.access
+
+    @property
+    def source(self) -> str:
+        """Of pixels that were computed; that they come from the image is said by where the label lies."""
+        return "array"
+
+    def read(self, region: Region) -> Array:
+        """Return the ids of ``region``."""
+        found = self._reader.read(region)
+        return found.view(np.uint8) if found.dtype.kind == "b" else found
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._reader.close()
+
+
+def as_label(reader: Reader, place: LabelPlace, asked: Mapping[str, Any]) -> tuple[Reader, dict[str, Any]]:
+    """Return what to write into ``place``, and the options, of the version of the image.
+
+    Raises
+    ------
+    UsageError
+        It holds no ids, has an axis that the image has not, or the size of none of its levels.
+    """
+    label = LabelReader(reader)
+    spec, image = label.spec, place.image
+    if spec.dtype.kind not in "iu":
+        raise UsageError(
+            f"label {place.name}: {spec.dtype} is no id; write a mask, as img < 125, or integers"
+        )
+    if unknown := [name for name in spec.dims if name not in image.dims]:
+        raise UsageError(
+            f"label {place.name}: the axis {unknown[0]}, and the image has {' '.join(image.dims)}"
+        )
+    sizes = dict(zip(spec.dims, spec.shape, strict=True))
+    levels = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
+    if not any(all(level[name] == size for name, size in sizes.items()) for level in levels):
+        name = next(name for name in sizes if levels[0][name] != sizes[name])
+        raise UsageError(
+            f"label {place.name}: {sizes[name]} pixels along {name}, and the image has "
+            f"{', '.join(str(level[name]) for level in levels)} in its levels"
+        )
+    return label, {"ome_version": image.version, **asked}
+
+
+@contextmanager
+def adding_label(place: LabelPlace | None) -> Iterator[None]:
+    """Make the folder of labels before the label is written into it, and put it on the list afterwards."""
+    if place is None:
+        yield
+        return
+    with explained(place.folder):
+        place.folder.mkdir(exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not any(place.folder.iterdir()):
+            place.folder.rmdir()
+        raise
+    hook("labelled")
+    with explained(place.folder):
+        _list(place)
+
+
+def _list(place: LabelPlace) -> None:
+    """Put the name on the list in one step, and with it whatever whole label of ours an earlier run left off it."""
+    lock = os.open(place.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ours = sorted(
+            entry.name for entry in os.scandir(place.folder)
+            if not entry.name.startswith(".") and (Path(entry.path) / MANIFEST).is_dir()
+        )  # fmt: skip
+        old = place.image.version == "0.4"
+        path = place.folder / (".zattrs" if old else "zarr.json")
+        document = _document(path) or (
+            {} if old else group_metadata({"ome": {"version": place.image.version}})
+        )
+        block: Any = document if old else document.setdefault("attributes", {})
+        if not old:
+            block = block.setdefault("ome", {"version": place.image.version})
+        listed = [str(name) for name in block.get("labels") or ()]
+        block["labels"] = [*listed, *(name for name in ours if name not in listed)]
+        if old and not (place.folder / ".zgroup").exists():
+            _replace(place.folder / ".zgroup", {"zarr_format": 2})
+        _replace(path, document)
+        disk.sync_folder(place.folder)
+    finally:
+        os.close(lock)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise OutputError(
+            f"{path}: not JSON as zarr writes it, and is left alone: restore the list of labels"
+        )
+    return found
+
+
+def _replace(path: Path, document: Mapping[str, Json]) -> None:
+    """Write a document whole or not at all."""
+    new = path.with_name(f".{path.name}.bigimg")
+    with open(new, "wb") as file:
+        file.write(dumps(document))
+        os.fsync(file.fileno())
+    os.replace(new, path)
