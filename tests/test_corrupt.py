@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "seek_too_large.tif": (INPUT, "holds no image"),
     "tiff_overflow_rows_per_strip.tif": (INPUT, "strip 0 has 8062 bytes, too few for 103972"),
     "truncated.jpg": (INPUT, "damaged or cut: rows 0 to"),
-    "truncated_image.png": (INPUT, "damaged or cut: rows 256 to 479 of 480"),
+    "truncated_image.png": (INPUT, "damaged or cut: rows 400 to 479 of 480"),
     "truncated_jpeg.jpg": (INPUT, "damaged or cut: rows 0 to 99 of 100"),
     # These convert: what is wrong lies outside the pixels, which equal those of the library that owns the format.
     "tiff_wrong_bits_per_sample.tiff": (

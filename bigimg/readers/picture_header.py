@@ -8,12 +8,19 @@ are harmless and yet make libjpeg warn.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from bigimg.errors import InputError
 from bigimg.readers.sniffing import read_head
 from bigimg.types import Array
+
+_PORTION = 64 << 10
+"""Bytes of a PNG chunk read at once."""
+
+_PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Samples a pixel of each colour type that has no palette."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,15 @@ class PngHeader:
     """There are more frames (APNG); the first one is the image."""
     dpi: tuple[float, float] | None
     """Pixels an inch along x and y, from pHYs; libvips makes 72 up where it is missing."""
+    bands: int
+    """Samples a pixel; 1 for a palette."""
+    profile: bool
+    """There is an ICC profile."""
+    data: int
+    """Byte of the file where the first IDAT chunk begins."""
+    plain: bool
+    """Rows of 8- or 16-bit samples as the standard has them, shown as they are stored: no palette, transparent colour,
+    orientation or interlacing, and nothing wrong or strange before the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +73,68 @@ def read_png_header(path: str) -> PngHeader:
     head = read_head(path)
     if len(head) < 33 or head[12:16] != b"IHDR":
         raise InputError(f"{path}: has the signature of a PNG but no header; copy or download it again")
-    width, height, bits, color, _, _, interlace = struct.unpack(">IIBBBBB", head[16:29])
+    width, height, bits, color, packing, filters, interlace = struct.unpack(">IIBBBBB", head[16:29])
     if not width or not height:
         raise InputError(f"{path}: the PNG header gives {width} x {height} pixels; copy or download it again")
-    animated, dpi = False, None
+    plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
+    plain &= bits in (8, 16) and color in _PNG_BANDS and not (packing or filters or interlace)
+    animated, profile, dpi, data = False, False, None, 0
     with open(path, "rb") as file:
         file.seek(33)
         while len(start := file.read(8)) == 8:
             length, name = struct.unpack(">I4s", start)
             if name in (b"IDAT", b"IEND"):
+                data = file.tell() - 8
+                plain &= name == b"IDAT"
                 break
+            body, right = _chunk_body(file, name, length)
+            plain &= right and name[0] >= ord("a") and name != b"tRNS"
             if name == b"acTL":
                 animated = True
-            elif name == b"pHYs" and len(body := file.read(9)) == 9:
+            elif name == b"iCCP":
+                profile = True
+            elif name == b"eXIf":
+                plain &= _exif_orientation(body) == 1
+            elif name == b"pHYs" and len(body) == 9:
                 x, y, unit = struct.unpack(">IIB", body)
                 dpi = (x * 0.0254, y * 0.0254) if unit == 1 else None
-                file.seek(-9, 1)
-            file.seek(length + 4, 1)
-    return PngHeader(width, height, bits, color == 3, interlace != 0, animated, dpi)
+    bands = _PNG_BANDS.get(color, 1)
+    return PngHeader(
+        width,
+        height,
+        bits,
+        color == 3,
+        interlace != 0,
+        animated,
+        dpi,
+        bands,
+        profile,
+        data,
+        plain and data > 0,
+    )
+
+
+def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
+    """Return the first bytes of a chunk and whether its checksum is right; the file then stands behind it."""
+    body, crc, rest = b"", zlib.crc32(name), length
+    while rest and (part := file.read(min(rest, _PORTION))):
+        body = body or part
+        crc = zlib.crc32(part, crc)
+        rest -= len(part)
+    return body, file.read(4) == crc.to_bytes(4)
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """Return tag 274 of the first directory of ``exif``; 1 where it has none, 0 where that cannot be told."""
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+    first = int.from_bytes(exif[4:8], order)
+    count = int.from_bytes(exif[first : first + 2], order)
+    if exif[:4] not in (b"II*\0", b"MM\0*") or len(exif) < first + 2 + 12 * count:
+        return 0
+    for at in range(first + 2, first + 2 + 12 * count, 12):
+        if int.from_bytes(exif[at : at + 2], order) == 274:
+            return int.from_bytes(exif[at + 8 : at + 10], order)
+    return 1
 
 
 def read_jpeg_header(path: str) -> JpegHeader:

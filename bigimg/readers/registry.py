@@ -57,10 +57,10 @@ BUILT_IN = (
     Format(
         "png",
         "PNG",
-        "bigimg.readers.vips:open_png",
+        "bigimg.readers.png:open_png",
         (".png",),
         sniffing.is_png,
-        "pyvips",
+        "isal, imagecodecs; pyvips for palettes and other kinds",
         access="sequential; whole when interlaced",
     ),
     Format(

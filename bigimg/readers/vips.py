@@ -52,19 +52,6 @@ measured 26, 27 and 29 MB for PNG and 22, 55 and 94 MB for JPEG, import included
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
-def open_png(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
-    """Return a reader of the PNG at ``path``; of an animated one, of its first frame.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
-    UsageError
-        ``series`` is not 0: a PNG holds one image.
-    """
-    return VipsReader(os.fspath(path), "png", series=series)
-
-
 def open_jpeg(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
     """Return a reader of the JPEG at ``path``.
 

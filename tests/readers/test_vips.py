@@ -26,7 +26,8 @@ from PIL import Image, ImageOps
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
-from bigimg.readers.vips import VipsReader, open_jpeg, open_png
+from bigimg.readers.png import open_png
+from bigimg.readers.vips import VipsReader, open_jpeg
 from bigimg.types import Array
 
 
