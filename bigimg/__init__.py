@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from bigimg.ops.thresholds import sweep as sweep
     from bigimg.ops.tones import gray as gray
     from bigimg.ops.tones import map as map
+    from bigimg.ops.tones import rescale as rescale
     from bigimg.patching import map_patches as map_patches
     from bigimg.verifying import verify as verify
     from bigimg.viewing.window import view as view
@@ -82,7 +83,7 @@ _MODULES = {
     "ops.profiles": ("profile",),
     "ops.downsampling": ("downsample", "build_pyramid"),
     "ops.resizing": ("resize",),
-    "ops.tones": ("gray", "map"),
+    "ops.tones": ("gray", "map", "rescale"),
     "ops.multiscale": ("thumbnail",),
     "errors": (
         *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),
@@ -111,6 +112,7 @@ _GIVE_ARRAYS = {
     "resize",
     "gray",
     "map",
+    "rescale",
 }
 """These bring the accessor; ``info``, ``imread`` and ``convert`` must not import xarray before their work."""
 

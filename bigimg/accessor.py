@@ -260,6 +260,12 @@ class ImageAccessor:
 
         return gray(self._img, **options)
 
+    def rescale(self, dtype: Any = "uint8", **options: Any) -> xarray.DataArray:
+        """See :func:`bigimg.rescale`."""
+        from bigimg.ops.tones import rescale
+
+        return rescale(self._img, dtype, **options)
+
     def map(self, func: Callable[[Array], Any], **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.map`."""
         from bigimg.ops.tones import map

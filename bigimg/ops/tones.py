@@ -176,3 +176,88 @@ def _mapped(img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *ex
     elif attrs.get("kind") == "mask":
         attrs["kind"] = "image"
     return DataArray(made, img.coords, img.dims, img.name, attrs)
+
+
+def rescale(
+    img: Source,
+    dtype: Any = "uint8",
+    *,
+    window: tuple[float, float] | None = None,
+    percentiles: tuple[float, float] | None = None,
+    by: Literal["c"] | None = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return the values stretched from a window to the whole range of ``dtype``; lazy.
+
+    Without a window the image is read twice, unless its store keeps the histogram: then once.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    dtype : dtype
+        Integers, rounded half to even; or floats, from 0 to 1.
+    window : (float, float), optional
+        Values that become the ends of the range; those beyond are cut off, and NaN is the lower end.
+    percentiles : (float, float), optional
+        In its place: ``(1, 99)``; smallest and largest value by default.
+    by : {"c"}, optional
+        Give each channel a window of its own; one for all by default, so that colours stay.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        The window is empty, both are given, or the image holds labels.
+    """
+    found, kind = opened(img, level, memory), np.dtype(dtype)
+    if found.attrs.get("kind") == "labels":
+        raise UsageError("rescale: of labels it would make other ids; it is for images")
+    if by not in (None, "c"):
+        raise UsageError(f"rescale by {by!r}: give 'c', or nothing")
+    if kind.kind not in "uif" or (kind.kind != "f" and kind.itemsize > 4):
+        raise UsageError(f"rescale to {kind}: give floats, or integers of up to 32 bits")
+    if window is not None and percentiles is not None:
+        raise UsageError(f"rescale: window {window} and percentiles {percentiles} are two; give one")
+    if window is None:
+        ends = _ends(found, percentiles or (0.0, 100.0), by)
+    elif not window[0] < window[1]:
+        raise UsageError(f"window {window[0]:g} to {window[1]:g} is empty: give the smaller value first")
+    else:
+        ends = [np.full((1,) * found.ndim, float(end)) for end in window]
+    return _mapped(found, _Stretch(kind), kind, *ends)
+
+
+def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:
+    """Return two lazy arrays that fit ``img`` along c, and are of size 1 along all other axes."""
+    from bigimg.ops.percentiles import percentile
+
+    if by is None and "c" in img.dims:
+        if "t" in img.dims:
+            raise UsageError("rescale: an image with t and c needs by='c', or a window")
+        # All channels as one: c under a name that is not kept apart.
+        img = img.drop_vars(["c", "color"], errors="ignore").rename(c="t")
+    low_high = percentile(img, q).data
+    shape = tuple(img.sizes["c"] if name == "c" else 1 for name in img.dims)
+    return [end.reshape(shape) for end in low_high]
+
+
+class _Stretch:
+    """From a window to the range of a type."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    def __call__(self, block: Array, low: Array, high: Array) -> Array:
+        """Return the stretched values; of an empty window all are the lower end."""
+        limits = None if self.dtype.kind == "f" else np.iinfo(self.dtype)
+        first, last = (0.0, 1.0) if limits is None else (float(limits.min), float(limits.max))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            share = np.subtract(block, low, dtype=np.float64)
+            share /= np.where(high > low, high - low, np.inf)
+        np.nan_to_num(share, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.clip(share, 0, 1, out=share)
+        share *= last - first
+        share += first
+        return (share if limits is None else np.rint(share, out=share)).astype(self.dtype)
