@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +62,11 @@ def is_picture(channels: Sequence[Channel], count: int) -> bool:
 def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
     """Return a colour for each of ``count`` channels: its own, else a spare one, white for a single one."""
     own = [c.color for c in channels] or [None] * count
-    spare = iter(SPARE * count if count > 1 else ("FFFFFF",))
+    spare = (
+        itertools.cycle([each for each in SPARE if each not in own] or SPARE)
+        if count > 1
+        else iter(["FFFFFF"])
+    )
     return tuple(color or next(spare) for color in own)
 
 

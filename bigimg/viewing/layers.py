@@ -143,7 +143,7 @@ def _of_levels(
         options["affine"] = affine
     color = _is_color(spec)
     channels = [None] if color or "c" not in spec.dims else list(range(spec.shape[spec.axis("c")]))
-    lights = lights_of(spec.channels, len(channels))
+    lights = () if color else lights_of(spec.channels, len(channels))
     for i, channel in enumerate(channels):
         data = [Shown(level, channel) for level in levels]
         given = {**options, "name": _channel_name(name, spec.channels, channel)}
