@@ -148,7 +148,7 @@ def _fetched(
             raise _no_store(shown)
         keep = found = _downloaded(archive, limit, insecure, progress)
         archive, doubt = str(found.path), found.doubt
-    local = archive
+    local = kept_as = archive
     if member is not None:
         from pathlib import Path
 
@@ -167,7 +167,9 @@ def _fetched(
         else:
             reader, title = _file(local, series), find_format(local).title
     again = (_again, (name, series, insecure, limit))
-    return PlacedReader(reader, source=shown, local=local, title=title, keep=keep, doubt=doubt, again=again)
+    return PlacedReader(
+        reader, source=shown, local=local, title=title, keep=keep, doubt=doubt, again=again, kept_as=kept_as
+    )
 
 
 def _no_store(shown: str) -> InputError:

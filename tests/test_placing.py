@@ -18,12 +18,21 @@ import tifffile
 from PIL import Image
 
 import bigimg
-from bigimg.errors import BigimgError, InputError, InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.converting import convert_to_store
+from bigimg.errors import (
+    BigimgError,
+    InputError,
+    InputNotFoundError,
+    ResumeError,
+    UnknownFormatError,
+    UsageError,
+)
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening import open_source
 from bigimg.places import asking, download
 from bigimg.testing import check_reader
 from bigimg.types import Array
+from tests.conversion.test_commit import ASKED, interrupted
 from tests.places.conftest import cache, server
 from tests.places.server import Fault, Loopback, changed, chunked, redirect, short, status, whole
 from tests.running import bigimg as command
@@ -265,6 +274,33 @@ def test_stores_in_zip_files_are_read_in_place(server: Loopback, tmp_path: Path)
         np.testing.assert_array_equal(bigimg.open(f"{source}::a.ome.zarr").values, VOLUME)
     with pytest.raises(InputNotFoundError, match=r"none\.zip: there is no such file"):
         bigimg.open(f"{tmp_path}/none.zip::a.ome.zarr")
+
+
+@pytest.mark.parametrize("place", ["zip", "url"])
+def test_a_conversion_goes_on(
+    place: str, server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zip file, or the copy of a download, is what the source is known again by."""
+
+    def put(pixels: Array) -> str:
+        content = io.BytesIO()
+        tifffile.imwrite(content, pixels, tile=(64, 64), compression="zlib")
+        if place == "url":
+            server.files["/rat.tif"] = content.getvalue()
+            return server.url("/rat.tif")
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as file:
+            file.writestr("rat.tif", content.getvalue())
+        return f"{tmp_path}/b.zip::rat.tif"
+
+    pixels, target = numbers(300, 400), tmp_path / "a.ome.zarr"
+    source = put(pixels)
+    interrupted(source, target, monkeypatch, 9)
+    assert convert_to_store(source, target, **ASKED).blocks_resumed == 9
+    np.testing.assert_array_equal(bigimg.imread(target), pixels)
+    interrupted(source, tmp_path / "b.ome.zarr", monkeypatch, 9)
+    put(pixels + 1)
+    with pytest.raises(ResumeError, match=r"another source.*--no-resume"):
+        convert_to_store(source, tmp_path / "b.ome.zarr", **ASKED)
 
 
 def test_limits(server: Loopback, pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:

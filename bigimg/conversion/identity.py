@@ -29,8 +29,9 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     InputError
         The system does not let us read the source.
     """
+    local = getattr(reader, "local", None)  # of a place: the zip file, or the copy of what was fetched
     try:
-        source = fingerprint(plan.source)
+        source = fingerprint(plan.source) if local is None else [plan.source, fingerprint(local)]
     except OSError as error:
         raise InputError(
             f"{plan.source}: cannot be read ({error.strerror}); check the disk and permissions"

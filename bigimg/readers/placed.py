@@ -33,6 +33,8 @@ class PlacedReader:
         Called when the copy turns out damaged.
     again : callable, optional
         Gives the same reader in another process; without one the copy itself is opened there.
+    kept_as : str, optional
+        The local file by which the source is known again when a conversion goes on: a zip file, a download.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class PlacedReader:
         keep: object,
         doubt: Callable[[], None] | None = None,
         again: tuple[Callable[..., Reader], tuple[object, ...]] | None = None,
+        kept_as: str | None = None,
     ) -> None:
         self.inner = inner
+        self.local = kept_as
         self.source = source
         self.format = title
         self._local = local

@@ -82,7 +82,7 @@ def test_killed_at_any_step_a_run_leaves_nothing_half_and_the_next_goes_on(
     assert left == [] or (step == "cleared" and left == [".out.ome.zarr.bigimg"])
 
 
-def interrupted(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+def interrupted(source: Path | str, target: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     """Leave a staging folder with ``blocks`` finished blocks, as Ctrl-C does."""
     seen: Counter[str] = Counter()
 
