@@ -67,8 +67,8 @@ class Levels:
             return Levels(1, lambda _: image)
         return self
 
-    def fitting(self, sides: tuple[str, str], pixels: tuple[float, float]) -> int:
-        """Return the smallest level that has a pixel for each on the screen.
+    def fitting(self, sides: tuple[str, str], pixels: tuple[float, float], *, enough: float = 1.0) -> int:
+        """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Levels:
             min(n, base.sizes[name]) for n, name in zip(needed(base, sides, pixels), sides, strict=True)
         ]
         for level in range(self.count - 1, 0, -1):
-            if all(self[level].sizes[name] >= n for name, n in zip(sides, wanted, strict=True)):
+            if all(self[level].sizes[name] >= enough * n for name, n in zip(sides, wanted, strict=True)):
                 return level
         return 0
 

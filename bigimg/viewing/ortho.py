@@ -15,7 +15,7 @@ from bigimg.ops.slices import nearest_index
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
-from bigimg.viewing.levels import Levels, lengths, levels_of
+from bigimg.viewing.levels import Levels, lengths, levels_of, read_at
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, drawn_plane, picture_of
 
@@ -167,7 +167,7 @@ def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> st
         value = "" if unit is None else f"{where:.5g} {short_unit(unit)}, "
         lines.append(f"{name}  {value}{point[name]} of {base.sizes[name]}")
     rest = {name: index for name, index in cut.places.items() if name in ("t", "c")}
-    values = np.atleast_1d(base.isel({**point, **rest}).to_numpy())
+    values = np.atleast_1d(read_at(base, {**point, **rest}).values)
     names = [c.name for c in coordinates.channels_of(base.isel(rest))]
     if len(names) == len(values) > 1:
         lines += [f"{name}  {value:.6g}" for name, value in zip(names, values[:8], strict=False)]

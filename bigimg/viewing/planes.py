@@ -15,6 +15,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
+from bigimg.ops.derived import placeholder
 from bigimg.ops.multiscale import shrunk
 from bigimg.ops.slices import axis_across, nearest_index
 from bigimg.readers import coordinates
@@ -170,25 +171,32 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
     """
     number = levels.fitting(cut.sides, pixels) if level is None else level
     flat = drawn_plane(levels, cut, number)
+    sides = (str(flat.dims[-2]), str(flat.dims[-1]))
+    if flat.sizes[sides[0]] * flat.sizes[sides[1]] > WHOLE_PIXELS and level is None:
+        return _pictured(
+            levels, cut, number, flat, shrunk(flat, math.ceil(2 * max(needed(flat, sides, pixels))))
+        )
+    return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
+
+
+def pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray) -> Picture:
+    """Return the picture of a plane of a level that is read, and turned as it is drawn."""
+    return _pictured(levels, cut, number, flat, flat.transpose(*flat.dims[-2:], ...).values)
+
+
+def _pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, values: Array) -> Picture:
     down, across = str(flat.dims[-2]), str(flat.dims[-1])
-    framed = drawn_plane(levels, cut, 0)
-    if flat.sizes[down] * flat.sizes[across] > WHOLE_PIXELS and level is None:
-        values = shrunk(flat, math.ceil(2 * max(needed(flat, (down, across), pixels))))
-    else:
-        values = drawn_plane(levels, cut, number, read=True).transpose(down, across, ...).values
-    if values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
     alike = coordinates.units(flat, down) == coordinates.units(flat, across)
-    unit = short_unit(coordinates.units(flat, across)) if alike else "px"
+    base = placeholder(levels.base).isel(cut.places)
     return Picture(
-        values,
+        values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values,
         flat,
         (down, across),
         edges(flat),
-        edges(framed),
+        edges(turned(base, cut)),
         number % levels.count,
         letters_of(flat),
-        unit,
+        short_unit(coordinates.units(flat, across)) if alike else "px",
     )
 
 
@@ -197,6 +205,11 @@ def drawn_plane(levels: Levels, cut: Cut, number: int, *, read: bool = False) ->
     image, base = levels[number], levels.base
     places = {name: nearest_in(image, base, name, index) for name, index in cut.places.items()}
     flat = read_at(image, places) if read else image.isel(places)
+    return turned(flat, cut)
+
+
+def turned(flat: xarray.DataArray, cut: Cut) -> xarray.DataArray:
+    """Return a plane as it is drawn."""
     return upright(flat) if cut.turned else flat
 
 

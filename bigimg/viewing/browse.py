@@ -1,0 +1,364 @@
+"""A window on the planes of a volume: wheel, keys and slider move through them.
+
+The keys are taken from this figure alone: what matplotlib itself would do with them is held back here, and
+neither other figures nor ``rcParams`` know of it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import BigimgError, UsageError
+from bigimg.geometry.axes import short_unit
+from bigimg.opening import Memory, Source
+from bigimg.readers import coordinates
+from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
+from bigimg.viewing.colours import Window, blended, is_picture, lights_of, percentiles
+from bigimg.viewing.figures import finish, windows_for
+from bigimg.viewing.levels import Levels, levels_of, nearest_in
+from bigimg.viewing.painting import Look, paint
+from bigimg.viewing.planes import Cut, Picture, cut_of, pictured, turned
+from bigimg.viewing.slabs import CACHE_BYTES, Slabs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bigimg.types import Array
+
+STEPS = {"k": 1, "right": 1, "up": 1, "j": -1, "left": -1, "down": -1, "pageup": 10, "pagedown": -10}
+KEYS = {*STEPS, "home", "end", " ", *"123456789"}
+"""What we do with a key is not also done by matplotlib, for which k is a logarithmic axis."""
+PLAY_MS = 60
+ENOUGH = 0.7
+"""Pixels of a level for each on the screen: a little blur costs less than a wait, level by level four times."""
+
+
+def browse(
+    img: Source,
+    axis: str | None = None,
+    *,
+    index: int | None = None,
+    position: float | None = None,
+    t: int | None = None,
+    channel: int | str | None = None,
+    level: int | None = None,
+    cmap: Any = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    figure: Figure | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> Figure:
+    """Open a window on the planes of an image, and return its figure.
+
+    Wheel, j and k, arrows, page up and down, home, end and the slider move; space plays; 1 to 9 and the boxes
+    switch channels. Place and value under the mouse stand in the toolbar. Of an image with levels the one that
+    fits the window is shown, which has fewer planes too: ``level=0`` shows each.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    axis : str, optional
+        ``axial``, ``coronal``, ``sagittal`` or the axis to go along: z, y, x, t. z by default, else t.
+    index, position : int or float, optional
+        Where to begin; the middle by default.
+    t, channel, level, cmap, vmin, vmax :
+        As in :func:`bigimg.show`. All planes share a window.
+    figure : matplotlib figure, optional
+        An empty one to draw in; a new window by default.
+    memory, series :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    UsageError
+        There is no such axis, or no display to show a window on.
+    """
+    need_matplotlib()
+    levels = levels_of(img, memory=memory, series=series).held()
+    base = levels.base
+    if axis is None:
+        axis = next((name for name in ("z", "t") if name in base.dims), None)
+        if axis is None:
+            raise UsageError(
+                f"browse goes along an axis beside y and x, and the image has {' '.join(map(str, base.dims))}; use show"
+            )
+    along_time = axis == "t" and "z" not in base.dims
+    cut = cut_of(
+        base,
+        None if along_time else axis,
+        index=None if along_time else index,
+        position=None if along_time else position,
+        t=index if along_time else t,
+        channel=channel,
+    )
+    if cut.axis is None and not along_time:
+        raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
+    if figure is None:
+        figure = _window()
+    Browser(levels, cut, "t" if along_time else str(cut.axis), figure, Look(cmap, vmin, vmax), level=level)
+    return figure
+
+
+def _window() -> Figure:
+    """Return a new figure on the screen.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    import matplotlib.pyplot as plt
+
+    if not is_visible():
+        raise UsageError(
+            f"browse opens a window, and matplotlib draws here with {plt.get_backend()}, which has none: on a desktop "
+            "install a GUI such as PyQt6, in a notebook write %matplotlib widget; without a display write a picture "
+            "instead, as in: bigimg slice SOURCE plane.png --plane axial --at 60"
+        )
+    figure: Figure = plt.figure(figsize=(7.5, 7.5))
+    return figure
+
+
+class Browser:
+    """What is shown in a figure, and where it stands; the figure keeps it alive."""
+
+    def __init__(
+        self,
+        levels: Levels,
+        cut: Cut,
+        axis: str,
+        figure: Figure,
+        look: Look,
+        *,
+        level: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
+        self.ax = figure.add_axes((0.11, 0.15, 0.85, 0.78))
+        self.level = (
+            levels.fitting(cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
+        )
+        image = levels[self.level]
+        self.size: int = image.sizes[axis]
+        rest = {
+            name: nearest_in(image, levels.base, name, index)
+            for name, index in cut.places.items()
+            if name != axis
+        }
+        self.slabs = Slabs(image, axis, rest, cache_bytes=cache_bytes)
+        self.at = nearest_in(image, levels.base, axis, cut.places[axis])
+        self.playing = False
+        self.timer: Any = None
+        self._connected: list[int] = []
+        self._took_keys = False
+        self.picture = self._read()
+        self.windows = windows_for(levels, cut) or _of_planes(self.picture)
+        self.on = [True] * (self.picture.pixels.shape[-1] if self.picture.pixels.ndim == 3 else 1)
+        painted = paint(self.picture, self.windows, look)
+        self.image = self.ax.imshow(self._values(), extent=self.picture.extent, **painted.options)
+        self.image.format_cursor_data = lambda data: ""  # type: ignore[method-assign]  # format_coord says it
+        self.ax.format_coord = self.under  # type: ignore[method-assign]
+        finish(self.ax, self.picture, scalebar=True)
+        self._add_controls()
+        self._connect()
+        self._say()
+
+    def move(self, index: int) -> None:
+        """Show the plane at ``index``, the nearest that there is."""
+        index = min(max(index, 0), self.size - 1)
+        if index == self.at:
+            return
+        self.at = index
+        try:
+            self.picture = self._read()
+        except BigimgError as error:  # the window stays, and the next plane may be whole
+            self.playing = False
+            self.image.set_visible(False)
+            self._say(str(error))
+        else:
+            self.image.set_visible(True)
+            self.image.set_data(self._values())
+            self._say()
+        if self.slider.val != index:
+            self.slider.eventson = False
+            self.slider.set_val(index)
+            self.slider.eventson = True
+        self.figure.canvas.draw_idle()
+
+    def switch(self, channel: int) -> None:
+        """Show a channel or hide it."""
+        if len(self.on) > 1 and channel < len(self.on):
+            self.on[channel] = not self.on[channel]
+            self.image.set_data(self._values())
+            self.figure.canvas.draw_idle()
+
+    def play(self) -> None:
+        """Start to move by itself, or stop."""
+        self.playing = not self.playing
+        if self.playing:
+            self.timer.start()
+        else:
+            self.timer.stop()
+
+    def under(self, x: float, y: float) -> str:
+        """Return place and value at a point of the axes, for the toolbar."""
+        picture = self.picture
+        left, right, bottom, top = picture.extent
+        rows, columns = picture.pixels.shape[:2]
+        row = int(np.floor((y - top) / (bottom - top) * rows))
+        column = int(np.floor((x - left) / (right - left) * columns))
+        down, across = picture.sides
+        place = f"{across} {x:.5g}, {down} {y:.5g} {picture.unit}"
+        if not (0 <= row < rows and 0 <= column < columns):
+            return place
+        values = np.atleast_1d(picture.pixels[row, column])
+        names = [c.name for c in coordinates.channels_of(picture.like)]
+        if len(values) == 1:
+            return f"{place}   value {values[0]:.6g}"
+        labels = names if len(names) == len(values) else [str(i) for i in range(len(values))]
+        return f"{place}   " + "  ".join(f"{n} {v:.6g}" for n, v in zip(labels, values, strict=True))
+
+    def close(self) -> None:
+        """Stop, let go of the pixels, and give matplotlib its keys back."""
+        self.playing = False
+        self.timer.stop()
+        self.slabs.close()
+        for number in self._connected:
+            self.figure.canvas.mpl_disconnect(number)
+        self._connected = []
+        manager = self.figure.canvas.manager
+        if manager is not None and self._took_keys:
+            from matplotlib.backend_bases import key_press_handler
+
+            manager.key_press_handler_id = self.figure.canvas.mpl_connect(
+                "key_press_event", key_press_handler
+            )
+            self._took_keys = False
+
+    # ------------------------------------------------------------------------------------------------ drawing
+
+    def _read(self) -> Picture:
+        plane = self.slabs.plane(self.at)
+        return pictured(self.levels, self.cut, self.level, turned(plane, self.cut))
+
+    def _values(self) -> Array:
+        """Return what is drawn of the present plane: all channels, or those that are on."""
+        painted = paint(self.picture, self.windows, self.look)
+        if all(self.on):
+            return painted.values
+        channels = coordinates.channels_of(self.picture.like)
+        if is_picture(channels, len(self.on)) and painted.values.shape[-1] >= len(self.on[:3]):
+            values = painted.values[..., :3].copy()
+            values[..., [i for i, on in enumerate(self.on[:3]) if not on]] = 0
+            return values
+        kept = [i for i, on in enumerate(self.on) if on]
+        if not kept:
+            return np.zeros((*self.picture.pixels.shape[:2], 3), np.uint8)
+        lights = lights_of(channels, len(self.on))
+        windows = [self.look.window(self.windows[i]) for i in kept]
+        return blended(self.picture.pixels[..., kept], [lights[i] for i in kept], windows)
+
+    def _say(self, wrong: str = "") -> None:
+        """Write where we are above the plane, or why there is none."""
+        image = self.levels[self.level]
+        unit = coordinates.units(image, self.axis)
+        place = coordinates.origin(image, self.axis) + self.at * coordinates.spacing(image, self.axis)
+        where = "" if unit is None else f" {place:.5g} {short_unit(unit)}"
+        fewer = f", level {self.picture.level}" if self.picture.level else ""
+        title = f"{self.axis}{where} ({self.at} of {self.size}{fewer})"
+        if wrong:
+            title += "\n" + wrong.replace("; ", ";\n")
+        self.ax.set_title(title, fontsize="medium", color="#C00000" if wrong else "black", wrap=True)
+
+    def _add_controls(self) -> None:
+        from matplotlib.widgets import CheckButtons, Slider
+
+        place = self.figure.add_axes((0.15, 0.03, 0.7, 0.03))
+        self.slider = Slider(
+            place, self.axis, 0, max(self.size - 1, 1), valinit=self.at, valstep=1, valfmt="%d"
+        )
+        self.slider.drawon = False  # it is drawn with the plane, once
+        self.slider.on_changed(partial(_moved, self))
+        if 1 < len(self.on) <= 9:
+            channels = coordinates.channels_of(self.picture.like)
+            names = [c.name for c in channels] or [str(i) for i in range(len(self.on))]
+            box = self.figure.add_axes((0.005, 0.5, 0.1, 0.04 * len(self.on)))
+            box.set_axis_off()
+            self.boxes = CheckButtons(box, [f"{i + 1} {n[:8]}" for i, n in enumerate(names)], self.on)
+            self.boxes.on_clicked(partial(_clicked, self))
+
+    def _connect(self) -> None:
+        canvas = self.figure.canvas
+        # partial, and not a method: matplotlib holds methods weakly, and nobody else holds this browser.
+        events: dict[str, Any] = {
+            "scroll_event": _scrolled,
+            "key_press_event": _pressed,
+            "close_event": _closed,
+        }
+        self._connected = [canvas.mpl_connect(name, partial(act, self)) for name, act in events.items()]
+        self.timer = canvas.new_timer(interval=PLAY_MS)
+        self.timer.add_callback(partial(_ticked, self))
+        manager = canvas.manager
+        number = getattr(manager, "key_press_handler_id", None)
+        self._took_keys = manager is not None and number is not None
+        if self._took_keys and number is not None:
+            canvas.mpl_disconnect(number)
+
+
+def _of_planes(picture: Picture) -> list[Window]:
+    """Return a window for each channel of the first plane that is shown, which holds for all others."""
+    pixels = picture.pixels
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    return [percentiles(planes[..., c]) for c in range(planes.shape[-1])]
+
+
+def _moved(browser: Browser, value: float) -> None:
+    browser.move(round(value))
+
+
+def _scrolled(browser: Browser, event: Any) -> None:
+    browser.move(browser.at + (1 if event.step > 0 else -1) * max(1, abs(round(event.step))))
+
+
+def _pressed(browser: Browser, event: Any) -> None:
+    key = event.key
+    if key in STEPS:
+        browser.move(browser.at + STEPS[key])
+    elif key in ("home", "end"):
+        browser.move(0 if key == "home" else browser.size - 1)
+    elif key == " ":
+        browser.play()
+    elif key in KEYS:
+        _toggled(browser, int(key) - 1)
+    elif browser._took_keys:
+        from matplotlib.backend_bases import key_press_handler
+
+        key_press_handler(event)
+
+
+def _toggled(browser: Browser, channel: int) -> None:
+    boxes = getattr(browser, "boxes", None)
+    if boxes is not None and channel < len(browser.on):
+        boxes.set_active(channel)  # which clicks it
+    else:
+        browser.switch(channel)
+
+
+def _clicked(browser: Browser, label: str | None) -> None:
+    if label is not None:
+        browser.switch(int(label.split()[0]) - 1)
+
+
+def _ticked(browser: Browser) -> None:
+    if browser.playing:
+        browser.move((browser.at + 1) % browser.size)
+
+
+def _closed(browser: Browser, event: Any) -> None:
+    browser.close()
