@@ -178,6 +178,10 @@ class Segments:
         file = RawFile(name, offset=int(self.offsets[page, number]), shape=shape, dtype=scheme.dtype)
         stored = slice(0, scheme.shape[4]) if scheme.colors is not None else samples
         wanted = slice(0, samples.stop - samples.start) if scheme.colors is None else samples
+        if scheme.colors is None and len(out) == 1 and out.flags.c_contiguous and out.dtype == scheme.dtype:
+            file.read_into(out[0, ..., None], (*box, samples))
+            file.close()
+            return
         depth, rows, columns = shape_of(box)
         band = max(1, BAND_BYTES // (columns * (stored.stop - stored.start) * scheme.dtype.itemsize))
         for _, piece in pieces(full((depth, rows)), (1, band)):
