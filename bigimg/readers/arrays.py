@@ -205,7 +205,9 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         )
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
-    scaling, window = img.attrs.get("scaling"), img.attrs.get("window")
+    # xarray keeps attrs through a comparison too, and true and false are on no scale.
+    of_values = {} if img.dtype.kind == "b" else img.attrs
+    scaling, window = of_values.get("scaling"), of_values.get("window")
     return ArrayReader(
         # .data of what has no chunks would load, and keep, what is still lazy.
         img.variable if img.chunks is None else COMPUTED.get(img.data.name, img.data),

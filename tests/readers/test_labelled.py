@@ -18,7 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.arrays import ArrayReader
+from bigimg.readers.arrays import ArrayReader, read_labelled
 from bigimg.readers.labelled import opened_pixels, to_labelled
 from bigimg.readers.lazy import LazyPixels, band_shape, block_shape
 from bigimg.readers.nifti import open_nifti
@@ -185,6 +185,8 @@ def test_scaling_is_lazy_and_in_floats(stored: str, real: str) -> None:
     assert raw.dtype == stored
     assert raw.attrs["scaling"] == [0.5, -10.0]
     np.testing.assert_array_equal(raw.values, array)
+    assert read_labelled(raw).spec.scaling == reader.spec.scaling
+    assert read_labelled(raw < 5).spec.scaling is None  # xarray keeps the attribute
 
 
 def test_coordinates_and_attrs() -> None:
