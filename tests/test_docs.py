@@ -213,6 +213,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "convert": of("convert", source, store),
         "info": of("info", source) | of("info", store),
         "stats": of("stats", source) | of("stats", store),
+        "histogram": of("histogram", store),
+        "mask": of("mask", store, folder / "mask.ome.zarr", "--below", 9),
+        "fraction": of("fraction", store, "--below", 9),
         "formats": of("formats"),
         "downsample": of("downsample", source, folder / "small.tif", "--factor", 2),
         "verify": verified(store, folder / "damaged.ome.zarr"),
@@ -229,7 +232,20 @@ def verified(store: Path, damaged: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["info", "plan", "convert", "clean", "stats", "formats", "verify", "downsample"]
+    "verb",
+    [
+        "info",
+        "plan",
+        "convert",
+        "clean",
+        "stats",
+        "histogram",
+        "mask",
+        "fraction",
+        "formats",
+        "verify",
+        "downsample",
+    ],
 )
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:
     page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))

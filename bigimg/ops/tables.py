@@ -5,6 +5,7 @@ xarray is imported only when pixels must be read: the statistics of a store are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from bigimg.opening import Memory, Source, at_level, open_source
 from bigimg.opening import open as open_image
 from bigimg.ops.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
+from bigimg.types import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ class StatisticsTable:
     def __str__(self) -> str:
         head = ("channel", "count", "nan", "min", "max", "mean", "std")
         rows = [(name or str(i), row) for i, (name, row) in enumerate(self.rows)]
-        return aligned([head, *((name, *(_short(getattr(row, key)) for key in head[1:])) for name, row in rows)])
+        return aligned(
+            [head, *((name, *(_short(getattr(row, key)) for key in head[1:])) for name, row in rows)]
+        )
 
 
 def aligned(lines: list[tuple[str, ...]]) -> str:
@@ -55,7 +59,7 @@ def statistics_table(
     *,
     memory: Memory = None,
     series: int | str | None = None,
-    level: int = 0,
+    level: int | None = None,
     where: Source = None,
 ) -> StatisticsTable:
     """Return the statistics of each channel, computed.
@@ -93,3 +97,176 @@ def statistics_table(
 
 def _short(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistogramTable:
+    """A histogram for people and as JSON."""
+
+    source: str
+    names: tuple[str | None, ...]
+    counts: Array
+    """(c, bin)"""
+    edges: Array
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        channels = [
+            {"name": name, "counts": row} for name, row in zip(self.names, self.counts.tolist(), strict=True)
+        ]
+        return {"source": self.source, "edges": self.edges.tolist(), "channels": channels}
+
+    def __str__(self) -> str:
+        heads = [name or (str(i) if len(self.names) > 1 else "count") for i, name in enumerate(self.names)]
+        return aligned([
+            ("from", "to", *heads),
+            *(
+                (_number(low), _number(high), *map(str, column))
+                for low, high, column in zip(self.edges[:-1], self.edges[1:], self.counts.T.tolist(), strict=True)
+            ),
+        ])  # fmt: skip
+
+    def sparklines(self, width: int) -> str:
+        """Return a line of bars for each channel, at most ``width`` characters wide."""
+        heads = [name or (str(i) if len(self.names) > 1 else "") for i, name in enumerate(self.names)]
+        room = max(map(len, heads)) + 1
+        columns = max(1, min(self.counts.shape[1], width - room))
+        cuts = np.linspace(0, self.counts.shape[1], columns, endpoint=False).astype(int)
+        lines = []
+        for head, row in zip(heads, self.counts, strict=True):
+            bars = np.add.reduceat(row, cuts)
+            heights = np.ceil(bars / max(1, bars.max()) * (len(BARS) - 1)).astype(int)
+            lines.append(f"{head:<{room}}{''.join(BARS[h] for h in heights)}")
+        return "\n".join(lines)
+
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def histogram_table(
+    source: Source,
+    *,
+    bins: int = 50,
+    range: tuple[float, float] | None = None,
+    where: Source = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+    level: int | None = None,
+) -> HistogramTable:
+    """Return the histogram of each channel, computed; the parameters are those of :func:`bigimg.histogram`."""
+    from bigimg.ops.histograms import histogram
+
+    image = open_image(source, memory=memory, series=series, level=level or 0)
+    found = histogram(image, bins=bins, range=range, where=where).compute()
+    rows = np.atleast_2d(found.values)
+    names = tuple(map(str, found.coords["c"].values)) if "c" in found.coords else (None,) * len(rows)
+    edges = np.array([*found.coords["bin_left"].values, found.coords["bin_right"].values[-1]])
+    return HistogramTable(str(image.attrs.get("source", source)), names, rows, edges)
+
+
+@dataclass(frozen=True, slots=True)
+class FractionTable:
+    """How much of each channel a mask covers, at one or more levels."""
+
+    source: str
+    unit: str
+    rows: tuple[tuple[int, str | None, float, float], ...]
+    """Level, channel, share and area."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        channels = [
+            {"level": level, "name": name, "fraction": None if share != share else share, "area": size}
+            for level, name, share, size in self.rows
+        ]
+        return {"source": self.source, "unit": self.unit, "channels": channels}
+
+    def __str__(self) -> str:
+        several = len({row[0] for row in self.rows}) > 1
+        head = (*(("level",) if several else ()), "channel", "fraction", f"area ({self.unit})")
+        return aligned([
+            head,
+            *(
+                (*((str(level),) if several else ()), name or "0", f"{share:.6f}", f"{size:.6g}")
+                for level, name, share, size in self.rows
+            ),
+        ])  # fmt: skip
+
+
+def fraction_table(
+    source: Source,
+    *,
+    levels: bool = False,
+    where: Source = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+    level: int | None = None,
+    **conditions: Any,
+) -> FractionTable:
+    """Return what a mask covers, computed: of a mask as it is, of an image where it fulfils ``conditions``.
+
+    Parameters
+    ----------
+    levels : bool
+        Of every level of a pyramid.
+    conditions
+        As in :func:`bigimg.mask`.
+    """
+    from bigimg.opening import open_pyramid
+    from bigimg.ops.masks import mask
+    from bigimg.ops.measuring import area, fraction
+
+    given = {name: value for name, value in conditions.items() if value is not None and value is not False}
+    image: Any = open_image(source, memory=memory, series=series, level=level or 0)
+    name = str(image.attrs.get("source", source))
+    if levels:
+        image = open_pyramid(source, memory=memory)
+    if given:
+        image = mask(image, **given)
+    shares, sizes = fraction(image, where=where).compute(), area(image, where=where).compute()
+    rows = []
+    at = range(shares.sizes["level"]) if levels else [level or 0]
+    for number in at:
+        here, there = (a.isel(level=number) if levels else a for a in (shares, sizes))
+        names = list(map(str, here.coords["c"].values)) if "c" in here.coords and "c" in here.dims else None
+        pairs = zip(np.atleast_1d(here.values), np.atleast_1d(there.values), strict=True)
+        rows += [
+            (number, names[i] if names else None, float(share), float(size))
+            for i, (share, size) in enumerate(pairs)
+        ]
+    return FractionTable(name, str(sizes.attrs["units"]), tuple(rows))
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskReport:
+    """What a mask that was written covers."""
+
+    target: str
+    stored_bytes: int
+    rows: tuple[tuple[str | None, int, int], ...]
+    """Channel, true pixels and all pixels."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        channels = [
+            {"name": name, "true": true, "count": count, "fraction": true / count if count else None}
+            for name, true, count in self.rows
+        ]
+        return {"target": self.target, "stored_bytes": self.stored_bytes, "channels": channels}
+
+    def __str__(self) -> str:
+        shares = ", ".join(
+            f"{name + ' ' if name else ''}{100 * true / max(1, count):.4g} %"
+            for name, true, count in self.rows
+        )
+        return f"{self.target}: true {shares}"
+
+
+def mask_report(target: str, statistics: Mapping[str, Any], stored_bytes: int) -> MaskReport:
+    """Return what the pass counted of a mask while it wrote it."""
+    rows = tuple((row["name"], int(row["sum"]), int(row["count"])) for row in statistics["channels"])
+    return MaskReport(target, stored_bytes, rows)
