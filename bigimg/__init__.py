@@ -60,6 +60,10 @@ if TYPE_CHECKING:
     from bigimg.ops.tones import rescale as rescale
     from bigimg.patching import map_patches as map_patches
     from bigimg.verifying import verify as verify
+    from bigimg.viewing.browse import browse as browse
+    from bigimg.viewing.figures import show as show
+    from bigimg.viewing.montage import montage as montage
+    from bigimg.viewing.ortho import ortho as ortho
     from bigimg.viewing.window import view as view
 
 _MODULES = {
@@ -69,6 +73,10 @@ _MODULES = {
     "viewing.window": ("view",),
     "exporters.run": ("export",),
     "listing": ("formats",),
+    "viewing.figures": ("show",),
+    "viewing.ortho": ("ortho",),
+    "viewing.montage": ("montage",),
+    "viewing.browse": ("browse",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.histograms": ("histogram",),
     "ops.stats": ("stats",),

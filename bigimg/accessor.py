@@ -18,23 +18,28 @@ from bigimg.opening import image_of
 from bigimg.readers import coordinates
 from bigimg.readers.dicom_tags import Tags
 from bigimg.types import Array
+from bigimg.viewing.doors import Drawn
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from bigimg.exporters.run import Exported
     from bigimg.ops.mapping import Func
     from bigimg.ops.patch_sequence import Patches
     from bigimg.ops.patches import Sizes
+    from bigimg.viewing.preview import Preview
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
-class ImageAccessor:
+class ImageAccessor(Drawn):
     """Geometry and metadata of an image, and what can be done with it."""
 
     def __init__(self, img: xarray.DataArray) -> None:
-        self._img = img
+        self._img = self._drawn = img
 
     @property
     def spacing(self) -> dict[str, float]:
@@ -302,11 +307,11 @@ class ImageAccessor:
 
 
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
-class PyramidAccessor:
+class PyramidAccessor(Drawn):
     """Levels of a pyramid, and what can be done with it."""
 
     def __init__(self, tree: xarray.DataTree) -> None:
-        self._tree = tree
+        self._tree = self._drawn = tree
 
     def level(self, number: int) -> xarray.DataArray:
         """Return the image of a level; -1 is the smallest."""

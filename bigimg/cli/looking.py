@@ -42,21 +42,27 @@ def formats(as_json: bool) -> None:
     "--at", "at", type=float, help="Index of the cut, or with --mm its position; the middle by default."
 )
 @click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
+@click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
 @shared("level", "memory", "series")
-def slice_(source: str, target: str, plane: str, at: float | None, mm: bool, **asked: Any) -> None:
+def slice_(
+    source: str, target: str, plane: str, at: float | None, mm: bool, figure: bool, **asked: Any
+) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
+    from bigimg.viewing.figure_files import slice_figure
     from bigimg.viewing.pictures import slice_picture
 
-    slice_picture(source, target, plane=plane, at=at, physical=mm, **asked)
+    (slice_figure if figure else slice_picture)(source, target, plane=plane, at=at, physical=mm, **asked)
 
 
 @click.command()
 @click.argument("source")
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
+@click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
 @shared("memory", "series")
-def thumbnail(source: str, target: str, most: int, **asked: Any) -> None:
+def thumbnail(source: str, target: str, most: int, figure: bool, **asked: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
+    from bigimg.viewing.figure_files import thumbnail_figure
     from bigimg.viewing.pictures import thumbnail_picture
 
-    thumbnail_picture(source, target, most=most, **asked)
+    (thumbnail_figure if figure else thumbnail_picture)(source, target, most=most, **asked)

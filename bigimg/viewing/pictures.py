@@ -64,7 +64,7 @@ def slice_picture(
     plane: str = "z",
     at: float | None = None,
     physical: bool = False,
-    level: int = 0,
+    level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> None:

@@ -1,0 +1,95 @@
+"""Figures written to files by the command line: no display, no pyplot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from bigimg.errors import UsageError
+from bigimg.opening import Memory, Source
+from bigimg.viewing.canvas import new_figure, save
+from bigimg.viewing.figures import show
+from bigimg.viewing.levels import levels_of
+from bigimg.viewing.montage import montage
+
+type Target = str | os.PathLike[str]
+
+DPI = 100
+"""Of a figure that is asked for in pixels."""
+
+
+def slice_figure(
+    source: Source,
+    target: Target,
+    *,
+    plane: str | None = None,
+    at: float | None = None,
+    physical: bool = False,
+    level: int | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> None:
+    """Write one plane of ``source`` with axes, scale and letters to ``target``.
+
+    The parameters are those of :func:`bigimg.viewing.pictures.slice_picture`; without ``level`` the one that
+    fits the figure is read.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    """
+    if at is not None and not physical and at != int(at):
+        raise UsageError(f"--at {at}: an index is a whole number; for a position add --mm")
+    index = None if at is None or physical else int(at)
+    levels = levels_of(source, memory=memory, series=series)
+    # A picture of an image without z is the image: "z" is what the command asks for by default.
+    wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
+    figure = new_figure(shown=False)
+    show(
+        source,
+        wanted,
+        index=index,
+        position=at if physical else None,
+        level=level,
+        ax=figure.add_subplot(),
+        memory=memory,
+        series=series,
+    )
+    save(figure, target)
+
+
+def thumbnail_figure(
+    source: Source,
+    target: Target,
+    *,
+    most: int = 512,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> None:
+    """Write a figure of ``source``, ``most`` pixels wide, to ``target``.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    """
+    if most < 1:
+        raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
+    side = max(most, 100) / DPI  # with less there is no room for a single letter
+    figure = new_figure((side, side * 0.75), shown=False)
+    show(source, ax=figure.add_subplot(), memory=memory, series=series)
+    save(figure, target, dpi=DPI)
+
+
+def montage_figure(sources: Sequence[Source], target: Target, **asked: Any) -> None:
+    """Write a montage of one source's planes, or of several sources, to ``target``.
+
+    The options are those of :func:`bigimg.montage`.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    """
+    figure = new_figure((10, 7.5), shown=False)
+    montage(sources[0] if len(sources) == 1 else list(sources), figure=figure, **asked)
+    save(figure, target, dpi=DPI)
