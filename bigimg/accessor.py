@@ -24,14 +24,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from bigimg.exporters.run import Exported
     from bigimg.ops.mapping import Func
     from bigimg.ops.patch_sequence import Patches
     from bigimg.ops.patches import Sizes
-    from bigimg.viewing.preview import Preview
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
