@@ -22,6 +22,7 @@ VERBS = {
     "slice": "looking",
     "thumbnail": "looking",
     "montage": "drawing",
+    "montage": "drawing",
     "plan": "converting",
     "convert": "converting",
     "demo": "converting",
