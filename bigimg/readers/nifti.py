@@ -20,7 +20,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.rawfile import RawReader, natural_chunks
 from bigimg.readers.rawgzip import open_pixels, read_start
 from bigimg.readers.spm import spm_affine
-from bigimg.readers.volumes import json_safe, listener, only_image, world_of
+from bigimg.readers.volumes import divided, listener, only_image, world_of
 from bigimg.types import Array, DType, Kind, Shape
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ LABELS = 1002
 LAYOUT = {"sizeof_hdr", "extents", "session_error", "regular", "dim", "datatype", "bitpix", "vox_offset",
           "scl_slope", "scl_inter", "glmax", "glmin", "magic", "unused_str", "eol_check"}  # fmt: skip
 """Header fields that say how the file lies and nothing of the image."""
-
+PERSONAL = "db_name|patient_id|exp_date|exp_time|generated|scannum"
+"""Fields that may tell who was imaged, and when: converters put a name into ``db_name``."""
 
 HEAD_BYTES = 540
 """The longest header, extensions left out."""
@@ -188,6 +189,8 @@ def _spec(header: AnalyzeHeader, layout: _Layout, affine: Array | None, notes: l
     slope, inter = header.get_slope_inter()
     scaling = None if slope is None or channels else Scaling(float(slope), float(inter or 0.0))
     low, high = float(header["cal_min"]), float(header["cal_max"])
+    fields = {name: header[name] for name in header.keys() if name not in LAYOUT}  # noqa: SIM118
+    meta, private = divided(fields, PERSONAL)
     return ImageSpec(
         axes=axes,
         dtype=layout.dtype,
@@ -197,7 +200,8 @@ def _spec(header: AnalyzeHeader, layout: _Layout, affine: Array | None, notes: l
         kind=_kind(header, layout.dtype),
         scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         window=(low, high) if -math.inf < low < high < math.inf else None,
-        meta={name: json_safe(header[name]) for name in header.keys() if name not in LAYOUT},  # noqa: SIM118
+        meta=meta,
+        private=private,
         notes=tuple(notes),
     )
 

@@ -320,3 +320,13 @@ def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, val
         return
     json.dumps(dict(reader.spec.meta), allow_nan=False)
     whole(reader)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Spm99AnalyzeImage])
+def test_who_was_imaged_is_kept_apart(kind: type, tmp_path: Path) -> None:
+    image = kind(np.zeros((3, 4, 5), np.int16), np.eye(4))
+    image.header["db_name"], image.header["descrip"] = b"Roe^Jane", b"a phantom"
+    nibabel.save(image, tmp_path / "a.img")
+    spec = open_nifti(tmp_path / "a.img").spec
+    assert (spec.private["db_name"], spec.meta["descrip"]) == ("Roe^Jane", "a phantom")
+    assert "Roe" not in str(spec.meta)
