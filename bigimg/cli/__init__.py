@@ -22,7 +22,6 @@ VERBS = {
     "slice": "looking",
     "thumbnail": "looking",
     "montage": "drawing",
-    "montage": "drawing",
     "plan": "converting",
     "convert": "converting",
     "demo": "converting",
