@@ -11,7 +11,7 @@ from bigimg.opening import Memory, Source
 from bigimg.viewing.canvas import new_figure, save
 from bigimg.viewing.figures import show
 from bigimg.viewing.levels import levels_of
-from bigimg.viewing.montage import montage
+from bigimg.viewing.montage import prepared
 
 type Target = str | os.PathLike[str]
 
@@ -90,6 +90,5 @@ def montage_figure(sources: Sequence[Source], target: Target, **asked: Any) -> N
     ------
     UsageError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    figure = new_figure((10, 7.5), shown=False)
-    montage(sources[0] if len(sources) == 1 else list(sources), figure=figure, **asked)
-    save(figure, target, dpi=DPI)
+    panels = prepared(sources[0] if len(sources) == 1 else list(sources), **asked)
+    save(panels.draw(new_figure(panels.size, shown=False)), target)

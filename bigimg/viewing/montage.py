@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,50 @@ PLANES = 9
 """Planes that are shown without a number."""
 MOST = 400
 """Panels of one figure: more are too small to see, and minutes to draw."""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Planes and how they are laid out."""
+
+    panels: Sequence[tuple[Levels, Cut]]
+    look: Look
+    titles: Sequence[str]
+    layout: tuple[int, int, float]
+    """Rows, columns, and height/width of a panel."""
+    cover: Callable[[Any, Cut], None] | None
+    shared: bool
+    """Whether they are of one image, and share its window."""
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of a figure in inches."""
+        rows, columns, ratio = self.layout
+        side = min(3.2, 12 / columns)
+        title = 0.25 if any(self.titles) else 0.05
+        return columns * side, min(40.0, rows * (side * min(max(ratio, 0.2), 5.0) + title))
+
+    def draw(self, figure: Figure) -> Figure:
+        """Draw the panels in rows."""
+        rows, columns, _ = self.layout
+        axes = list(itertools.islice(_axes(figure, rows, columns), len(self.panels)))
+        pictures = [
+            picture_of(levels, cut, pixels=axes_pixels(ax))
+            for (levels, cut), ax in zip(self.panels, axes, strict=True)
+        ]
+        pooled = _pooled(self.panels, pictures) if self.shared else None
+        parts = zip(axes, pictures, self.panels, self.titles, strict=True)
+        for number, (ax, picture, (levels, cut), title) in enumerate(parts):
+            draw(ax, picture, pooled or windows_for(levels, cut), self.look)
+            if self.cover is not None:
+                self.cover(ax, cut)
+            # One set of letters and one bar say it for all panels of one image.
+            alone = picture if number == 0 or not self.shared else replace(picture, letters=None)
+            barred = number == 0 and (self.shared or len(self.panels) <= PLANES)
+            finish(ax, alone, scalebar=barred, ticks=False)
+            if title:
+                ax.set_title(title, fontsize="small")
+        return figure
 
 
 def montage(
@@ -80,7 +124,33 @@ def montage(
     UsageError
         There is no such axis, channel or plane, or nothing to show side by side.
     """
-    look = Look(cmap, vmin, vmax)
+    found = prepared(
+        img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, overlay=overlay,
+        overlay_color=overlay_color, overlay_alpha=overlay_alpha, look=Look(cmap, vmin, vmax), titles=titles,
+        memory=memory, series=series,
+    )  # fmt: skip
+    return found.draw(new_figure(found.size) if figure is None else figure)
+
+
+def prepared(
+    img: Any,
+    plane: str | None,
+    *,
+    n: int | None = None,
+    indices: Sequence[int] | None = None,
+    columns: int | None = None,
+    t: int | None = None,
+    channel: int | str | None = None,
+    overlay: Source | None = None,
+    overlay_color: str | None = None,
+    overlay_alpha: float = 0.4,
+    look: Look | None = None,
+    titles: Sequence[str] | bool = True,
+    memory: Memory = None,
+    series: int | str | None = None,
+) -> Panels:
+    """Return what :func:`montage` will draw; no pixel is read yet."""
+    look = look or Look()
     if is_many(img):
         if plane is not None or indices is not None or overlay is not None:
             raise UsageError(
@@ -89,7 +159,8 @@ def montage(
         chosen = itertools.islice(iter(img), n if n is not None else _count(img))
         panels = [_whole(one, t, channel, memory) for one in chosen]
         _check_count(len(panels))
-        return _drawn(panels, look, columns, _named(titles, [""] * len(panels)), figure, None, shared=False)
+        names = _named(titles, [""] * len(panels))
+        return Panels(panels, look, names, _arranged(panels, columns), None, shared=False)
     levels = levels_of(img, memory=memory, series=series).held()
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
@@ -102,15 +173,8 @@ def montage(
         if over is not None:
             draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
 
-    return _drawn(
-        [(levels, cut) for cut in cuts],
-        look,
-        columns,
-        names,
-        figure,
-        cover,
-        shared=plane != "c",
-    )
+    panels = [(levels, cut) for cut in cuts]
+    return Panels(panels, look, names, _arranged(panels, columns), cover, shared=plane != "c")
 
 
 def is_many(img: object) -> bool:
@@ -186,43 +250,15 @@ def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
     return titles
 
 
-def _drawn(
-    panels: Sequence[tuple[Levels, Cut]],
-    look: Look,
-    columns: int | None,
-    titles: Sequence[str],
-    figure: Figure | None,
-    cover: Any,
-    *,
-    shared: bool,
-) -> Figure:
-    """Draw the panels in rows; those of one image share its window."""
+def _arranged(panels: Sequence[tuple[Levels, Cut]], columns: int | None) -> tuple[int, int, float]:
+    """Return rows, columns, and height/width of a panel."""
     flats = [drawn_plane(levels, cut, 0) for levels, cut in panels]
     shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in flats]
     ratio = float(np.median([down / across for down, across in shapes]))
+    if columns is not None and columns < 1:
+        raise UsageError(f"columns={columns}: give at least 1")
     columns = min(columns or _columns(len(panels), ratio), len(panels))
-    rows = math.ceil(len(panels) / columns)
-    if figure is None:
-        side = min(2.4, 12 / columns)
-        figure = new_figure((columns * side, min(40.0, rows * side * min(max(ratio, 0.2), 5.0) + 0.3)))
-    axes = list(itertools.islice(_axes(figure, rows, columns), len(panels)))
-    pictures = [
-        picture_of(levels, cut, pixels=axes_pixels(ax))
-        for (levels, cut), ax in zip(panels, axes, strict=True)
-    ]
-    pooled = _pooled(panels, pictures) if shared else None
-    for number, (ax, picture, (levels, cut), title) in enumerate(
-        zip(axes, pictures, panels, titles, strict=True)
-    ):
-        draw(ax, picture, pooled or windows_for(levels, cut), look)
-        if cover is not None:
-            cover(ax, cut)
-        # One set of letters and one bar say it for all panels of one image.
-        alone = picture if number == 0 or not shared else replace(picture, letters=None)
-        finish(ax, alone, scalebar=number == 0 and (shared or len(panels) <= PLANES), ticks=False)
-        if title:
-            ax.set_title(title, fontsize="small")
-    return figure
+    return math.ceil(len(panels) / columns), columns, ratio
 
 
 def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:

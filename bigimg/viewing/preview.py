@@ -100,7 +100,7 @@ def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
     rows = [
         (
             "image",
-            f"{' x '.join(f'{name} {n}' for name, n in base.sizes.items())}, {base.dtype}, "
+            f"{', '.join(f'{name} {n}' for name, n in base.sizes.items())}, {base.dtype}, "
             f"{human_bytes(base.nbytes)}" + ("" if kind == "image" else f", {kind}"),
         )
     ]
@@ -142,8 +142,7 @@ def _thumbnail(picture: Picture, levels: Levels) -> str:
     width, height = (SIDE, max(1, round(SIDE * ratio))) if ratio < 1 else (max(1, round(SIDE / ratio)), SIDE)
     file = io.BytesIO()
     made = Image.fromarray(np.ascontiguousarray(values))
-    if max(made.size) > 2 * SIDE:
-        made.thumbnail((2 * SIDE, 2 * SIDE))
+    made.thumbnail((SIDE, SIDE))  # never larger than it was
     made.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
