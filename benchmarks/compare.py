@@ -23,7 +23,7 @@ from typing import Any
 
 from environments import FOLDER, PACKAGES, make, python, versions
 from jobs import DATA, JOBS, OURS, SLIDES, Job, slide
-from measure import Contender, Run, files_in, fresh, run_once, take_turns, told, warm
+from measure import Contender, Run, awaken_memory, files_in, fresh, run_once, take_turns, told, warm
 
 RESULTS = DATA / "results.json"
 SHORT_RUNS = 4
@@ -37,6 +37,7 @@ type Row = dict[str, Any]
 
 def compared(job: Job, runs: int, scratch: Path) -> Row:
     """Run a job and return its figures by contender."""
+    awaken_memory()
     if job.source:
         warm(DATA / job.source)
     short = "{output}" not in "".join(job.ours.command)

@@ -19,6 +19,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FIGURES = ("wall", "cpu", "peak", "stored", "flush")
+AWAKE_BYTES = 8 << 30
+"""More than any job has in memory and page cache at once."""
 FORGOTTEN_SECONDS = 65
 """ext4 remembers for 60 seconds, and looks again when it has written."""
 _removed_at = [time.monotonic()]
@@ -134,6 +137,16 @@ def warm(*paths: Path) -> None:
             with file.open("rb", buffering=0) as stream:
                 while stream.readinto(buffer):
                     pass
+
+
+def awaken_memory(size: int = AWAKE_BYTES) -> None:
+    """Write to ``size`` bytes of memory once and free them, so that no contender is the first to use them.
+
+    A virtual machine gets its memory from the host when it first writes to it: seen here 0.3 GB/s, against 3 GB/s
+    for the second time. Whoever writes the most would pay for all. In a process of its own, for ours must stay small.
+    """
+    program = f"import mmap; m = mmap.mmap(-1, {size})\nfor i in range(0, {size}, 4096): m[i] = 1"
+    subprocess.run((sys.executable, "-c", program), check=True)
 
 
 def files_in(path: Path) -> Iterator[Path]:
