@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
 import sys
 
@@ -51,6 +52,8 @@ def main() -> None:
     """Run the command and exit with the code of what happened."""
     for number in STOPPED:
         signal.signal(number, _stop)
+    # No verb multiplies matrices, and numpy's threads for it spin 30 ms while it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
