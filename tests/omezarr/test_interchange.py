@@ -1,0 +1,108 @@
+"""Stores that a pass wrote, of each version, judged by others: the specification's models and schemas, and the
+libraries that people read OME-Zarr with."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bigimg
+from tests.conversion.sources import noise
+
+pytestmark = [pytest.mark.validators]
+
+VERSIONS = ["0.4", "0.5", "0.6"]
+
+
+@pytest.fixture(scope="module")
+def volume() -> Any:
+    world = np.diag([0.5, 0.5, 2.0, 1.0])
+    world[:3, 3] = -20, 5, 7
+    img = bigimg.from_array(noise((2, 40, 70, 90), "u2"), dims="czyx", channels=("DAPI", "GFP"))
+    return bigimg.with_geometry(img, spacing={"z": 2, "y": 0.5, "x": 0.5}, unit="um", world=world)
+
+
+@pytest.fixture(scope="module")
+def stores(volume: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("stores")
+    for version in VERSIONS:
+        bigimg.write(
+            volume, folder / f"{version}.ome.zarr", chunks=32, ome_version=version, memory="4GB", progress=False
+        )  # fmt: skip
+    return {version: folder / f"{version}.ome.zarr" for version in VERSIONS}
+
+
+def attributes_of(root: Path) -> Any:
+    if (root / ".zattrs").exists():
+        return json.loads((root / ".zattrs").read_text())
+    return json.loads((root / "zarr.json").read_text())["attributes"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_published_schemas_accept_what_is_on_the_disk(version: str, stores: dict[str, Path]) -> None:
+    ngff_zarr = pytest.importorskip(
+        "ngff_zarr", reason="needs the validators group, which carries the schemas"
+    )
+    jsonschema = pytest.importorskip("jsonschema", reason="needs the validators group")
+    referencing = pytest.importorskip("referencing", reason="needs the validators group")
+    folder = Path(ngff_zarr.__file__).parent / "spec" / version / "schemas"
+    schemas = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.schema")}
+    draft = importlib.import_module("referencing.jsonschema").DRAFT202012
+    registry = referencing.Registry().with_resources(
+        (schema["$id"], referencing.Resource.from_contents(schema, default_specification=draft))
+        for schema in schemas.values()
+        if "$id" in schema
+    )
+    for wanted in ("image", "strict_image"):
+        validator = jsonschema.Draft202012Validator(schemas[wanted], registry=registry)
+        assert [error.message for error in validator.iter_errors(attributes_of(stores[version]))] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_published_models_open_the_group(version: str, stores: dict[str, Path]) -> None:
+    """The model compares the arrays with the metadata: number of axes, shapes, dimension names."""
+    pytest.importorskip("ome_zarr_models", reason="needs the validators group")
+    zarr = pytest.importorskip("zarr")
+    model = importlib.import_module(f"ome_zarr_models.v{version.replace('.', '')}.image").Image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it thinks of zarr
+        image = model.from_zarr(zarr.open_group(stores[version], mode="r"))
+    attributes = image.attributes if version == "0.4" else image.ome_attributes
+    assert len(attributes.multiscales[0].datasets) == 4
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ome_zarr_py_reads_it(version: str, stores: dict[str, Path], volume: Any) -> None:
+    ome_zarr = pytest.importorskip("ome_zarr", reason="needs the validators group")
+    if not hasattr(ome_zarr, "OMEZarrMultiscale"):
+        pytest.skip("ome-zarr-py without its model of multiscales")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = ome_zarr.OMEZarrMultiscale.from_ome_zarr(str(stores[version]))
+    np.testing.assert_array_equal(np.asarray(read.images[0].data), volume)
+    assert list(read.images[0].scale.values())[-3:] == [2.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ngff_zarr_reads_it(version: str, stores: dict[str, Path], volume: Any) -> None:
+    ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs the validators group")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = ngff_zarr.from_ngff_zarr(str(stores[version]), version=version)
+    first = read.images[0]
+    np.testing.assert_array_equal(np.asarray(first.data), volume)
+    assert {name: first.scale[name] for name in "zyx"} == {"z": 2.0, "y": 0.5, "x": 0.5}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tensorstore_reads_it(version: str, stores: dict[str, Path], volume: Any) -> None:
+    tensorstore = pytest.importorskip("tensorstore", reason="needs tensorstore (group peers)")
+    driver = "zarr" if version == "0.4" else "zarr3"
+    store = {"driver": driver, "kvstore": {"driver": "file", "path": str(stores[version] / "0")}}
+    np.testing.assert_array_equal(tensorstore.open(store).result().read().result(), volume)

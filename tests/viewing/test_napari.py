@@ -1,0 +1,237 @@
+"""bigimg's plugin in a real napari window: what it shows, which level it takes, what it saves and converts.
+
+napari warns of its own dependencies while it loads; what is checked here is what it shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import bigimg
+from bigimg.omezarr import shard
+from tests.conversion.sources import noise
+from tests.viewing.test_viewers import gradient, is_drawn
+
+pytestmark = [pytest.mark.viewer, pytest.mark.filterwarnings("ignore")]
+
+VERSIONS = ["0.4", "0.5", "0.6"]
+ASKED: dict[str, Any] = {"memory": "4GB", "progress": False}
+
+
+@pytest.fixture
+def viewer() -> Iterator[Any]:
+    napari = pytest.importorskip("napari", reason="needs the viewer group: uv run --group viewer")
+    made = napari.Viewer(show=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every chunk that is decoded, by the file that it is in."""
+    seen: list[str] = []
+    decode = shard.ShardFile._decode
+
+    def counted(self: Any, position: Any, out: Any) -> None:
+        seen.append(str(self.path))
+        decode(self, position, out)
+
+    monkeypatch.setattr(shard.ShardFile, "_decode", counted)
+    return seen
+
+
+def levels_of(decoded: list[str]) -> list[str]:
+    return [path.split(".ome.zarr/")[1].split("/")[0] for path in decoded]
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    """Let Qt work until ``done``."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "nothing came of it"
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_pyramid_of_each_version_at_the_level_that_fits(
+    version: str, viewer: Any, tmp_path: Path, decoded: list[str]
+) -> None:
+    pixels = gradient((4000, 5000), np.uint16)
+    img = bigimg.from_array(pixels, spacing=0.5, unit="um")
+    bigimg.write(img, tmp_path / "plane.ome.zarr", chunks=256, ome_version=version, **ASKED)
+    decoded.clear()
+    (layer,) = viewer.open(str(tmp_path / "plane.ome.zarr"), plugin="bigimg")
+    viewer.reset_view()
+    assert is_drawn(viewer)
+    assert [level.shape for level in layer.data][:3] == [(4000, 5000), (2000, 2500), (1000, 1250)]
+    assert layer.data_level == 2  # the window has about 700 pixels a side
+    assert set(levels_of(decoded)) <= {"2", "5"}  # the last one for the thumbnail
+    assert len(decoded) <= 21  # 4 x 5 chunks of level 2, and one
+    viewer.camera.center, viewer.camera.zoom = (500, 600), 2  # one pixel of level 0 for each of the screen
+    assert is_drawn(viewer)
+    assert layer.data_level == 0
+    assert 0 < levels_of(decoded).count("0") <= 32  # of 320 chunks, those in the window, drawn once or twice
+    assert tuple(map(str, layer.units)) == ("micrometer", "micrometer")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_volume_of_each_version_in_two_and_three_dimensions(
+    version: str, viewer: Any, tmp_path: Path
+) -> None:
+    world = np.diag([-1.0, 1, 1, 1])
+    img = bigimg.from_array(gradient((60, 130, 140), np.uint16), dims="zyx", spacing=(2, 0.5, 0.5), unit="mm")
+    img = bigimg.with_geometry(img, world=world)
+    bigimg.write(img, tmp_path / "volume.ome.zarr", chunks=32, ome_version=version, **ASKED)
+    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg")
+    viewer.reset_view()
+    assert is_drawn(viewer)
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
+    np.testing.assert_allclose(layer.affine.linear_matrix, np.diag([1, 1, -1]))
+    assert layer.axis_labels == ("z", "y", "x")
+    viewer.dims.ndisplay = 3
+    assert is_drawn(viewer)
+    assert layer.data_level == 0  # small enough as it is: napari alone takes the coarsest
+    viewer.dims.ndisplay = 2
+    assert layer.locked_data_level is None
+    viewer.dims.set_point(0, 20)
+    assert is_drawn(viewer)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_channels_and_labels_of_each_version(version: str, viewer: Any, tmp_path: Path) -> None:
+    pixels = np.stack([gradient((300, 400), np.uint16), gradient((300, 400), np.uint16)[::-1]])
+    img = bigimg.from_array(pixels, dims="cyx", channels=("DAPI", "GFP")).assign_coords(
+        color=("c", ["0000FF", "00FF00"])
+    )
+    bigimg.write(img, tmp_path / "cells.ome.zarr", chunks=64, ome_version=version, **ASKED)
+    ids = np.kron(np.arange(12, dtype=np.uint32).reshape(3, 4), np.ones((100, 100), np.uint32))
+    bigimg.write(
+        bigimg.from_array(ids), tmp_path / "ids.ome.zarr", kind="labels", chunks=64, ome_version=version, **ASKED
+    )  # fmt: skip
+    one, two = viewer.open(str(tmp_path / "cells.ome.zarr"), plugin="bigimg")
+    assert (one.name, two.name) == ("cells DAPI", "cells GFP")
+    np.testing.assert_allclose(one.colormap.colors[-1], (0, 0, 1, 1))
+    np.testing.assert_allclose(two.colormap.colors[-1], (0, 1, 0, 1))
+    np.testing.assert_allclose(one.contrast_limits, np.percentile(pixels[0], (0.1, 99.9)), atol=100)
+    assert is_drawn(viewer)
+    (labels,) = viewer.open(str(tmp_path / "ids.ome.zarr"), plugin="bigimg")
+    assert type(labels).__name__ == "Labels"
+    assert is_drawn(viewer)
+    assert labels.get_value((150, 250), world=True)[1] == 6
+
+
+def test_a_picture_in_colour_and_a_file_that_is_no_store(viewer: Any, tmp_path: Path) -> None:
+    picture = gradient((300, 200, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "picture.tif", picture, photometric="rgb")
+    bigimg.convert(tmp_path / "picture.tif", tmp_path / "picture.ome.zarr", chunks=64, **ASKED)
+    for name in ("picture.tif", "picture.ome.zarr"):
+        (layer,) = viewer.open(str(tmp_path / name), plugin="bigimg")
+        assert layer.rgb
+        assert layer.multiscale == name.endswith("zarr")
+        first = layer.data[0] if layer.multiscale else layer.data
+        np.testing.assert_array_equal(np.asarray(first), picture)
+        assert is_drawn(viewer)
+        viewer.layers.clear()
+
+
+def test_samples_are_found_in_the_menu(viewer: Any) -> None:
+    for key in ("chelsea", "rat_brain"):
+        (layer,) = viewer.open_sample("bigimg", key)
+        assert layer.rgb
+        assert is_drawn(viewer)
+        viewer.layers.clear()
+
+
+def test_layers_saved_by_the_writer_come_back(viewer: Any, tmp_path: Path) -> None:
+    volume = noise((20, 70, 80), "u2")
+    layer = viewer.add_image(
+        volume, name="noise", scale=(2, 0.5, 0.5), translate=(1, 2, 3), units=("um",) * 3, colormap="magenta"
+    )
+    assert viewer.layers.save(str(tmp_path / "one.zarr"), plugin="bigimg") == [str(tmp_path / "one.zarr")]
+    img = bigimg.open(tmp_path / "one.zarr")
+    np.testing.assert_array_equal(img, volume)
+    assert img.bigimg.spacing == {"z": 2.0, "y": 0.5, "x": 0.5}
+    assert img.bigimg.origin == {"z": 1.0, "y": 2.0, "x": 3.0}
+    assert set(img.bigimg.units.values()) == {"micrometer"}
+    place = {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
+    other = viewer.add_image(volume[::-1], name="second", **place)
+    viewer.layers.save(str(tmp_path / "two.zarr"), plugin="bigimg")
+    img = bigimg.open(tmp_path / "two.zarr")
+    assert img.bigimg.channels == ("noise", "second")
+    assert img["color"].values[0] == "FF00FF"
+    np.testing.assert_array_equal(img[1], other.data)
+    viewer.layers.clear()
+    ids = viewer.add_labels((volume > 30000).astype(np.int32) * 7, name="cells")
+    viewer.layers.save(str(tmp_path / "labels.zarr"), plugin="bigimg")
+    assert bigimg.open(tmp_path / "labels.zarr").bigimg.kind == "labels"
+    viewer.layers.clear()
+    (back,) = viewer.open(str(tmp_path / "labels.zarr"), plugin="bigimg")
+    assert type(back).__name__ == "Labels"
+    np.testing.assert_array_equal(np.asarray(back.data[0] if back.multiscale else back.data), ids.data)
+
+
+def test_the_widget_plans_converts_and_shows(viewer: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", gradient((600, 700), np.uint16))
+    _, widget = viewer.window.add_plugin_dock_widget("bigimg", "Convert to OME-Zarr")
+    widget.source.value = tmp_path / "in.tif"
+    assert Path(widget.target.value) == tmp_path / "in.ome.zarr"
+    widget.memory.value = "8GB"
+    widget.version.value = "0.4"
+    widget.plan()
+    assert "OME-Zarr 0.4" in widget.said.value
+    assert "planned peak" in widget.said.value
+    widget.convert_button.changed.emit(True)
+    assert widget.cancel_button.enabled
+    until(lambda: len(viewer.layers) == 1)
+    assert viewer.layers[0].metadata["bigimg"]["version"] == "0.4"
+    assert widget.bar.value == 1000
+    assert is_drawn(viewer)
+    assert "levels in" in widget.said.value
+    widget.convert_button.changed.emit(True)  # the store is there now
+    until(lambda: not widget.cancel_button.enabled)
+    assert "exists already" in widget.said.value
+
+
+def test_the_widget_cancels_and_goes_on(viewer: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", noise((3000, 3000), "u2"))
+    _, widget = viewer.window.add_plugin_dock_widget("bigimg", "Convert to OME-Zarr")
+    widget.source.value, widget.memory.value = tmp_path / "in.npy", "8GB"
+    widget.version.value, widget.show.value = "0.4", False
+    widget.convert_button.changed.emit(True)
+    widget.cancel_button.changed.emit(True)
+    until(lambda: not widget.cancel_button.enabled)
+    assert "cancelled" in widget.said.value
+    assert not (tmp_path / "in.ome.zarr").exists()
+    widget.convert_button.changed.emit(True)
+    until(lambda: not widget.cancel_button.enabled)
+    assert (tmp_path / "in.ome.zarr").exists()
+    assert widget.job.result.blocks_resumed > 0
+    assert len(viewer.layers) == 0
+
+
+def test_a_file_that_is_too_large_says_how_to_convert_it(viewer: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "wide.tif", np.zeros((16, 40000), np.uint8), tile=(16, 512))
+    with pytest.raises(bigimg.BudgetError, match=r"bigimg convert .*wide\.tif .*wide\.ome\.zarr"):
+        viewer.open(str(tmp_path / "wide.tif"), plugin="bigimg")
+    assert len(viewer.layers) == 0
+
+
+def test_view_opens_a_window_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("napari", reason="needs the viewer group: uv run --group viewer")
+    img = bigimg.from_array(gradient((300, 400), np.uint16), spacing=0.5, unit="um")
+    made = bigimg.view(img, block=False)
+    try:
+        assert [layer.name for layer in made.layers] == ["array"]
+        assert is_drawn(made)
+    finally:
+        made.close()
