@@ -27,6 +27,8 @@ from bigimg.omezarr.shard import ObjectRecord
 from bigimg.pyramid.partial import Partial
 
 HEAD = struct.Struct("<II")
+WAITING = 4
+"""Records that wait for the disk, and as many that it is given at once: what a kill takes of the finished blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self.waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.waiting: queue.Queue[bytes | None] = queue.Queue(WAITING)
         self.error: OSError | None = None
         self.thread = threading.Thread(target=self._drain, name="bigimg-journal", daemon=True)
         self.thread.start()
 
     def append(self, entry: Entry) -> None:
-        """Hand ``entry`` over to be written.
+        """Hand ``entry`` over to be written; wait when the disk is too many of them behind.
 
         Raises
         ------
@@ -71,7 +73,7 @@ class Journal:
         open_ = True
         while open_:
             records = [self.waiting.get()]
-            while not self.waiting.empty():
+            while len(records) < WAITING and not self.waiting.empty():
                 records.append(self.waiting.get())
             open_ = None not in records
             if self.error is None:

@@ -99,11 +99,12 @@ class Nursery:
         """Wait for the end of ``pid``, or kill it ``delay`` seconds after its step number ``kill_after``."""
         got = self._ask(finish=pid, kill_after=kill_after, delay=delay, timeout=timeout)
         assert got["code"] is not None, f"still runs after {timeout} s, at {got['steps']}"
-        out, err = ((self.logs / f"{pid}.{name}") for name in ("out", "err"))
-        ended = Ended(got["code"], out.read_text(), err.read_text(), tuple(got["steps"]), got["seconds"])
-        out.unlink()
-        err.unlink()
-        return ended
+        said = []
+        for name in ("out", "err"):
+            log = self.logs / f"{pid}.{name}"
+            said.append(log.read_text() if log.exists() else "")  # killed before it had one
+            log.unlink(missing_ok=True)
+        return Ended(got["code"], *said, tuple(got["steps"]), got["seconds"])
 
     def wait_for(self, pid: int, step: str) -> None:
         """Return when the child ``pid`` has reached ``step``."""

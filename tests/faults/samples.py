@@ -60,16 +60,16 @@ def make_sample(name: str, folder: Path, nursery: Nursery) -> Sample:
         source, pixels = folder / "in.npy", rng.integers(0, 255, (40, 50), np.uint8)
         np.save(source, pixels)
         asked += ("--chunks", "16", "--shards", "32")
-    elif name == "hollow":
-        source, pixels = folder / "in.npy", rng.integers(0, 255, (300, 300), np.uint8)
-        rows, columns = np.indices(pixels.shape)
-        pixels[abs(rows - columns) < 70] = 7  # along the diagonal, where samples are taken
+    elif name in ("hollow", "hollow, large"):
+        side = 300 if name == "hollow" else 4500
+        source, pixels = folder / "in.npy", rng.integers(0, 255, (side, side), np.uint8)
+        rows, columns = np.arange(side)[:, None], np.arange(side)[None]
+        pixels[abs(rows - columns) < 0.24 * side] = 7  # along the diagonal, where samples are taken
         np.save(source, pixels)
-        asked += ("--chunks", "32", "--shards", "64")
+        asked += ("--chunks", "32", "--shards", "64") if side == 300 else ()
     elif name == "large":  # blocks of the default size
         source = folder / "in.npy"
-        texture = rng.integers(0, 60, (2500, 2500), np.uint8)
-        pixels = np.tile(texture, (3, 4))[:7000, :9000]
+        pixels = np.tile(rng.integers(0, 60, (2000, 2000), np.uint8), (3, 4))[:5000, :7000]
         np.save(source, pixels)
     elif name == "3-D":
         source, pixels = folder / "in.npy", rng.normal(100, 10, (60, 50, 70)).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import statistics
 from collections import Counter
 from collections.abc import Callable
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from bigimg.conversion.journal import WAITING
 from tests.conversion.test_run import tree
 from tests.faults.conftest import Tell
 from tests.faults.nursery import Nursery
-from tests.faults.samples import WORKERS, Sample, new_target, resumed, whole_or_absent
+from tests.faults.samples import Sample, new_target, resumed, whole_or_absent
 from tests.faults.times import SEED, times
 
-IN_FLIGHT = 2 * WORKERS + 2
-"""Blocks that workers have or wait for, and one record on its way to the disk with one behind it."""
+IN_FLIGHT = 2 * WAITING
+"""Finished blocks whose records are on their way to the disk, or wait for it."""
 
 
 @pytest.mark.parametrize("name", ["2-D", "3-D", "in order"])
@@ -53,6 +55,30 @@ def test_killed_at_random_moments(
         f"stores, {len(longer)} of {len(longer)} resumed to the same bytes, at most {max(redone)} blocks redone; "
         f"longer than 1.1 x {sample.seconds:.2f} s by {statistics.median(longer):.2f} s, at most {max(longer):.2f} s"
     )
+
+
+@times(1, 25)
+def test_killed_on_a_disk(
+    n: int, tmp_path: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
+) -> None:
+    """Large objects, written past the page cache, and a disk that takes its time to sync."""
+    sample, rng = sample_of("large"), random.Random(SEED)
+    redone, kept = [0], 0
+    for i in range(n):
+        target = new_target(tmp_path, i)
+        number = rng.randint(3, len(sample.steps) - 3)
+        ended = nursery.finish(
+            nursery.start(*sample.command(target)), kill_after=number, delay=rng.uniform(0, 0.1)
+        )
+        assert ended.code in (-9, 0), ended.err
+        if not whole_or_absent(target, sample):
+            here, _ = resumed(target, sample, nursery)
+            redone.append(ended.steps.count("block") - here)
+            kept += here
+        shutil.rmtree(target.parent)
+    assert max(redone) <= IN_FLIGHT
+    tell(f"SIGKILL on a disk, {sample.pixels.nbytes / sample.blocks / 1e6:.0f} MB a block: {n} runs, seed {SEED}; 0 "
+         f"half stores, all resumed to the same bytes, {kept} blocks kept, at most {max(redone)} redone")  # fmt: skip
 
 
 @times(2, 20)

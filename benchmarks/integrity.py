@@ -1,0 +1,170 @@
+"""What all that keeps a store whole costs: the default conversion against one without, in turns, as whole processes.
+
+    default   journal, checksums of chunks, indices and objects, manifest, one sync at the end
+    no-sync   the same without the sync, whose price is that of writing the bytes at all
+    off       none of it: a switch of this file alone, which no user has
+
+    python benchmarks/integrity.py [-n 5] [--scratch FOLDER]
+
+The sources are made in the scratch folder: a slide of 805 MB and a volume of 537 MB, uncompressed, so that nothing
+but the pass itself is measured. Beside the sync stands what ``sync -f`` takes for a copy of the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from measure import Contender, Run, run_once, told
+
+HERE = Path(__file__)
+GOAL = 0.05
+"""Share of CPU seconds, and of wall seconds without the sync, that integrity may cost."""
+
+
+# ------------------------------------------------------------------------------------------------ what is measured
+
+
+def switch_off() -> None:
+    """Take out of this process all that guards a store."""
+    import google_crc32c
+
+    from bigimg.conversion import disk, finish, run
+    from bigimg.omezarr import appending
+
+    class NoJournal:
+        def __init__(self, *_: object) -> None: ...
+        def append(self, *_: object) -> None: ...
+        def close(self) -> None: ...
+
+    def nothing(*_: object) -> None: ...
+
+    google_crc32c.value = lambda _: 0
+    google_crc32c.extend = lambda *_: 0
+    for module, name, instead in (
+        (run, "Journal", NoJournal), (appending, "_start_writing_back", nothing), (disk, "sync_folder", nothing),
+        (finish, "write_manifest", nothing),
+    ):  # fmt: skip
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+        setattr(module, name, instead)
+
+
+def child(kind: str, source: str, target: str) -> None:
+    """Be the command."""
+    if kind == "off":
+        switch_off()
+    from bigimg.cli import main
+
+    sys.argv = ["bigimg", "convert", source, target, "--memory", "512MB", "-q"]
+    sys.argv += [] if kind == "default" else ["--no-sync"]
+    main()
+
+
+# ---------------------------------------------------------------------------------------------------- the figures
+
+
+def make_slide(path: Path) -> None:
+    import numpy as np
+
+    from bigimg.demo import SlideReader
+
+    reader = SlideReader(16384, 16384)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=reader.spec.shape)
+    for top in range(0, 16384, 2048):
+        rows = (slice(0, 3), slice(top, top + 2048), slice(0, 16384))
+        out[rows] = reader.read(rows)
+    out.flush()
+
+
+def make_volume(path: Path) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024))
+    for z in range(0, 256, 32):
+        smooth = np.repeat(np.repeat(rng.integers(0, 3000, (32, 64, 64)), 16, 1), 16, 2)
+        out[z : z + 32] = smooth + rng.integers(0, 64, (32, 1024, 1024))
+    out.flush()
+
+
+SOURCES: dict[str, Callable[[Path], None]] = {"slide": make_slide, "volume": make_volume}
+KINDS = ("default", "no-sync", "off")
+
+
+def sync_of_a_copy(store: Path, copy: Path) -> float:
+    """Return the seconds of ``sync -f`` after the bytes of ``store`` were copied."""
+    subprocess.run(["cp", "-r", str(store), str(copy)], check=True)
+    started = time.perf_counter()
+    subprocess.run(["sync", "-f", str(copy)], check=True)
+    return time.perf_counter() - started
+
+
+def ratios(runs: Sequence[Run], others: Sequence[Run], figure: str) -> list[float]:
+    """Return by which share each run costs more than the other of its turn."""
+    return [getattr(a, figure) / getattr(b, figure) - 1 for a, b in zip(runs, others, strict=True)]
+
+
+def compare(name: str, source: Path, n: int, scratch: Path) -> None:
+    contenders = [
+        Contender(
+            kind, (sys.executable, str(HERE), "child", kind, str(source), "{output}"), f"{kind}.ome.zarr"
+        )
+        for kind in KINDS
+    ]
+    runs: dict[str, list[Run]] = {kind: [] for kind in KINDS}
+    syncs = []
+    for turn in range(-1, n):  # the first turn warms the cache, and does not count
+        order = contenders if turn % 2 else contenders[::-1]
+        for contender in order:
+            folder = scratch / f"{name}-{turn}-{contender.name}"
+            run = run_once(contender, folder, home=scratch / "home")
+            print(f"  {name} {turn + 1}/{n} {contender.name:<8} {told(run)}", flush=True)
+            if turn >= 0:
+                runs[contender.name].append(run)
+            if contender.name == "default" and turn >= 0:
+                syncs.append(sync_of_a_copy(folder / contender.writes, folder / "copy"))
+            subprocess.run(["rm", "-r", str(folder)], check=True)
+
+    def middle(kind: str, figure: str) -> float:
+        return statistics.median(getattr(run, figure) for run in runs[kind])
+
+    cpu, wall = (
+        statistics.median(ratios(runs["no-sync"], runs["off"], figure)) for figure in ("cpu", "wall")
+    )
+    everything = statistics.median(ratios(runs["default"], runs["off"], "cpu"))
+    print(
+        f"{name}, {n} turns, medians: CPU-s default {middle('default', 'cpu'):.2f}, off {middle('off', 'cpu'):.2f} "
+        f"({everything:+.1%} paired; without the sync {cpu:+.1%}, goal {GOAL:.0%}); wall without the sync "
+        f"{middle('no-sync', 'wall'):.2f} s, off {middle('off', 'wall'):.2f} s ({wall:+.1%} paired, goal {GOAL:.0%}); "
+        f"the sync {middle('default', 'wall') - middle('no-sync', 'wall'):.2f} s, "
+        f"sync -f of a copy {statistics.median(syncs):.2f} s"
+    )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["child"]:
+        child(*sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("-n", type=int, default=5)
+    parser.add_argument("--scratch", type=Path, default=HERE.parent / "data")
+    parser.add_argument("--only", choices=list(SOURCES))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.scratch, prefix="integrity-") as folder:
+        print(f"load {os.getloadavg()[0]:.1f}")
+        for name, make in SOURCES.items():
+            if asked.only in (None, name):
+                source = Path(folder, f"{name}.npy")
+                make(source)
+                compare(name, source, asked.n, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
