@@ -24,6 +24,8 @@ from bigimg.types import Array, Shape
 
 BOX_BYTES = 8 << 20
 """Of the mask, counted at once; the sums take four times as much."""
+AT_ONCE = 256
+"""Draws made together, where few patches wait."""
 DRAWS = 10_000
 """Of one random patch, before it is given up."""
 
@@ -161,14 +163,17 @@ class CoveredRandom:
         return found
 
     def _search(self, numbers: Array, out: Array) -> None:
-        waiting = np.arange(len(numbers))
-        for attempt in range(DRAWS):
-            if not len(waiting):
-                return
-            starts = self.draw.starts(numbers[waiting], attempt)
-            covered = self._enough(starts)
-            out[waiting[covered]] = starts[covered]
-            waiting = waiting[~covered]
+        waiting, attempt = np.arange(len(numbers)), 0
+        while len(waiting) and attempt < DRAWS:
+            several = min(max(1, AT_ONCE // len(waiting)), DRAWS - attempt)
+            draws = np.repeat(np.arange(attempt, attempt + several), len(waiting))
+            drawn = self.draw.starts(np.tile(numbers[waiting], several), draws)
+            left = np.arange(len(waiting))
+            for starts in drawn.reshape(several, len(waiting), -1):
+                covered = self._enough(starts[left])
+                out[waiting[left[covered]]] = starts[left[covered]]
+                left = left[~covered]
+            waiting, attempt = waiting[left], attempt + several
         if len(waiting):
             raise UsageError(
                 f"min_fraction={self.least:g}: no patch of {DRAWS} drawn is covered as much by the mask; give a "

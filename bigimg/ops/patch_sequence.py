@@ -171,18 +171,24 @@ class Patches(Sequence["xarray.DataArray"]):
         from xarray import Dataset
 
         rows = max(ROWS, -(-len(self) // 1000))
+        # Names of our own: dask would pickle the functions for its, with the mask or the image in them.
         ranks = da.arange(len(self), chunks=rows, dtype=np.int64)
         names = [name for name in self.labels.dims if name != "c"]
         starts = ranks.map_blocks(
             self.positions.starts, new_axis=1, chunks=(ranks.chunks[0], (len(names),)), dtype=np.int64,
-            meta=np.empty((0, 0), np.int64),
+            meta=np.empty((0, 0), np.int64), name=_name(),
         )  # fmt: skip
-        found: dict[str, Any] = {
-            "number": ("patch", ranks.map_blocks(self._numbers, dtype=np.int64, meta=np.empty(0, np.int64)))
-        }
+        numbers = ranks
+        if isinstance(self.positions, Subset):
+            numbers = ranks.map_blocks(
+                self.positions.numbers, dtype=np.int64, meta=np.empty(0, np.int64), name=_name()
+            )
+        found: dict[str, Any] = {"number": ("patch", numbers)}
         for i, name in enumerate(names):
             line = starts[:, i]
-            place = line.map_blocks(_Place(self.labels, name), dtype=np.float64, meta=np.empty(0, np.float64))
+            place = line.map_blocks(
+                _Place(self.labels, name), dtype=np.float64, meta=np.empty(0, np.float64), name=_name()
+            )
             attrs = {k: v for k, v in self.labels.lines[name][1].items() if k == "units"}
             found[f"{name}_index"] = ("patch", line)
             found[f"{name}_position"] = ("patch", place, attrs)
@@ -199,7 +205,7 @@ class Patches(Sequence["xarray.DataArray"]):
         several = max(1, BLOCK_BYTES // max(1, self.windows.nbytes), -(-len(self) // MOST_BLOCKS))
         stack = _LazyStack(self)
         cut = explicit((several, *stack.shape[1:]), stack.shape)
-        data = da.from_array(stack, cut, name=f"patches-{uuid.uuid4().hex}", asarray=False, fancy=False)
+        data = da.from_array(stack, cut, name=_name(), asarray=False, fancy=False)
         inner = {
             name: Variable(
                 (name,), np.arange(size) * self.labels.spacing(name), dict(self.labels.lines[name][1])
@@ -305,6 +311,11 @@ class _Place:
 
     def __call__(self, index: Array) -> Array:
         return self.labels.place(self.name, index).astype(np.float64)
+
+
+def _name() -> str:
+    """Return the name of a dask array."""
+    return f"patches-{uuid.uuid4().hex}"
 
 
 def _check_channels(channels: str) -> None:

@@ -42,7 +42,8 @@ def read_from(img: Source, level: int, memory: Memory) -> tuple[Reader, Labels, 
         for name in ("c", "color")
         if name in image.coords and image.coords[name].dims == ("c",)
     }
-    return reader, Labels(tuple(map(str, image.dims)), lines, channels, dict(image.attrs), ()), dtype
+    dims = tuple(map(str, image.dims))
+    return reader, Labels(dims, lines, image.sizes.get("c", 1), channels, dict(image.attrs), ()), dtype
 
 
 def mask_windows(
@@ -51,10 +52,11 @@ def mask_windows(
     """Return windows of the mask ``where``, of the same places as those of the image."""
     names = tuple(patch)
     if not isinstance(where, xarray.DataArray) and hasattr(where, "shape"):
-        sizes = [n for n in (spec.shape, tuple(spec.shape[spec.axis(k)] for k in names)) if n == where.shape]
-        if not sizes:
+        forms = [spec.dims, names, (*names, "c")] if "c" in spec.dims else [spec.dims]
+        fitting = [dims for dims in forms if tuple(spec.shape[spec.axis(k)] for k in dims) == where.shape]
+        if not fitting:
             raise UsageError(f"where has shape {where.shape}, the image {spec.shape}: give one value a pixel")
-        where = xarray.DataArray(where, dims=spec.dims if len(where.shape) == len(spec.dims) else names)
+        where = xarray.DataArray(where, dims=fitting[0])
     elif not isinstance(where, xarray.DataArray):
         where = (
             image_of(where, level) if isinstance(where, xarray.DataTree) else open_image(where, level=level)

@@ -53,7 +53,10 @@ class Line:
         rest = self.size - self.patch
         if rest <= 0:
             return 1 if rest == 0 or self.edge == "pad" else 0
-        return rest // self.stride + 1 + (self.edge != "drop" and rest % self.stride > 0)
+        fit = rest // self.stride + 1
+        # One more for the rest; with wide gaps it might lie beyond the image, and is none.
+        more = rest % self.stride > 0 and self.edge != "drop"
+        return fit + (more and (self.edge == "shift" or fit * self.stride < self.size))
 
     @property
     def last(self) -> int:
@@ -73,8 +76,9 @@ class Line:
         """
         first = max(0, (part.start - self.patch) // self.stride + 1)
         stop = min(-(-part.stop // self.stride), self.count)
-        # The last one may have been shifted back: it reaches further forward than its number says.
-        return range(min(first, self.count - 1), self.count if self.last < part.stop else stop)
+        if self.edge == "shift" and self.last < part.stop:  # moved back: it begins before its turn
+            return range(min(first, self.count - 1), self.count)
+        return range(first, max(first, stop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,10 @@ class Grid:
 
 def _tiles(line: Line, side: int) -> Iterator[range]:
     """Yield ranges of patches of ``line`` that begin in the same tile of ``side`` pixels."""
-    least = max(1, side // line.stride)
     number = 0
     while number < line.count:
         end = (number * line.stride // side + 1) * side
         after = min(line.count, max(number + 1, -(-end // line.stride)))
-        if line.count - after < least // 2:  # no tile for a last few
-            after = line.count
         yield range(number, after)
         number = after
 
@@ -141,8 +142,8 @@ class Random:
     key: tuple[int, int]
     """From the seed, as numpy spreads it."""
 
-    def starts(self, numbers: Array, attempt: int = 0) -> Array:
-        """Return the first pixels of patches; ``attempt`` counts draws for the same patch."""
+    def starts(self, numbers: Array, attempt: int | Array = 0) -> Array:
+        """Return the first pixels of patches; ``attempt``, one or one each, counts draws for the same patch."""
         counters = np.zeros((len(numbers), 4), np.uint64)
         counters[:, 0] = np.asarray(numbers, np.int64).astype(np.uint64)
         counters[:, 1] = attempt

@@ -6,6 +6,7 @@ walks along tiles needs few of them at once. Windows may reach beyond the image:
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.ops.positions import Grid, Positions
 from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
@@ -111,6 +112,8 @@ class Windows:
     def tile(self) -> list[int]:
         """Return the sides, in pixels, of tiles to walk in: along the first axis nothing is decoded twice."""
         axes = self.axes[1:]
+        if math.prod(self.unit) == 1:  # nothing is decoded
+            return [self.shape[a] for a in axes]
         across = [
             -(-(self.patch[a] - 1) // self.unit[a]) for a in self.axes
         ]  # pieces beyond the one it begins in
@@ -184,11 +187,11 @@ class Windows:
             return np.array(
                 self.reader.read(region), order="C"
             )  # an own copy: it may be a view of the source
+        cuts = [_cuts(part, n) for part, n in zip(region, self.unit, strict=True)]
         out = np.empty(shape_of(region), self.reader.spec.dtype)
-        origin = tuple(s.start for s in region)
-        for index, part in pieces(region, self.unit):
-            corner = tuple(i * n for i, n in zip(index, self.unit, strict=True))
-            out[shift(part, origin)] = kept.get(index)[shift(part, corner)]
+        for cut in itertools.product(*cuts):
+            index, source, target = zip(*cut, strict=True)
+            out[target] = kept.get(index)[source]
         return out
 
     def _piece_bytes(self) -> int:
@@ -247,6 +250,20 @@ class Pieces:
                 future.set_exception(error)
                 raise
         return future.result()
+
+
+def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:
+    """Return the pieces of ``unit`` that ``part`` meets: number, what of the piece, and where in ``part``.
+
+    >>> _cuts(slice(5, 9), 8)
+    [(0, slice(5, 8, None), slice(0, 3, None)), (1, slice(0, 1, None), slice(3, 4, None))]
+    """
+    start, stop = part.start, part.stop
+    return [
+        (i, slice(max(0, start - i * unit), min(unit, stop - i * unit)),
+         slice(max(0, i * unit - start), min(stop, (i + 1) * unit) - start))
+        for i in range(start // unit, (stop - 1) // unit + 1)
+    ]  # fmt: skip
 
 
 def piece_shape(spec: ImageSpec, access: Access) -> Shape:
