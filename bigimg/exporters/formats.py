@@ -51,6 +51,12 @@ EXPORTERS = (
         "bigimg",
     ),
     Exporter(
+        "nrrd", "NRRD", (".nrrd", ".nhdr"), "bigimg.exporters.nrrd:lay_out",
+        "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; spacing, origin, direction, "
+        "in millimetres",
+        "bigimg",
+    ),
+    Exporter(
         "npy", "numpy array", (".npy",), "bigimg.exporters.npy:lay_out",
         "t c z y x; every type; pixels alone, colour last",
         "numpy",

@@ -1,29 +1,25 @@
 """MetaImage: a header of text, and plain pixels behind it (``.mha``) or in a ``.raw`` beside it (``.mhd``).
 
-What only this module knows: the world of ITK is LPS in millimetres, row *i* of ``TransformMatrix`` is the
-direction of axis *i*, and numbers are written with all digits of a float64. An image that does not say where it
-lies has its coordinates taken as RAS+, as ``img.bigimg.affine`` gives them and as NIfTI files get them.
+What only this module knows: row *i* of ``TransformMatrix`` is the direction of axis *i*. The world is that of
+:mod:`~bigimg.exporters.itk`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.exporters.itk import axis_count, digits, geometry
 from bigimg.exporters.layout import Asked, Layout, refuse_options
-from bigimg.exporters.units import MILLIMETERS
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.spec import ImageSpec
-from bigimg.types import Array
 
 TYPES = {
     "b1": "MET_UCHAR", "i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i4": "MET_INT",
     "u4": "MET_UINT", "i8": "MET_LONG_LONG", "u8": "MET_ULONG_LONG", "f4": "MET_FLOAT", "f8": "MET_DOUBLE",
 }  # fmt: skip
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
@@ -59,50 +55,21 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
 def _header(spec: ImageSpec, kind: str, data_file: str) -> bytes:
     """Return the text of the header."""
     sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    # A plane of a volume keeps its place in it only as a volume of one plane.
-    deep = "z" in sizes or "t" in sizes or spec.world is not None
-    count = 4 if "t" in sizes else 3 if deep else 2
-    spacing, turned, origin = _geometry(spec, count)
+    count = axis_count(spec)
+    spacing, turned, origin = geometry(spec, count)
     fields = {
         "ObjectType": "Image",
         "NDims": str(count),
         "BinaryData": "True",
         "BinaryDataByteOrderMSB": "False",
         "CompressedData": "False",
-        "TransformMatrix": _text(turned.T.reshape(-1)),
-        "Offset": _text(origin),
-        "CenterOfRotation": _text([0.0] * count),
-        "ElementSpacing": _text(spacing),
+        "TransformMatrix": digits(turned.T.reshape(-1)),
+        "Offset": digits(origin),
+        "CenterOfRotation": digits([0.0] * count),
+        "ElementSpacing": digits(spacing),
         "DimSize": " ".join(str(sizes.get(name, 1)) for name in "xyzt"[:count]),
     }
     if "c" in sizes:
         fields["ElementNumberOfChannels"] = str(sizes["c"])
     fields |= {"ElementType": kind, "ElementDataFile": data_file}
     return "".join(f"{name} = {value}\n" for name, value in fields.items()).encode()
-
-
-def _geometry(spec: ImageSpec, count: int) -> tuple[Array, Array, Array]:
-    """Return spacing, directions (a column an axis) and origin of ``count`` axes, x first, in LPS millimetres."""
-    axes = {axis.name: axis for axis in spec.axes}
-    affine = index_to_world(spec.axes, spec.world)
-    if spec.world is None:
-        scale = [MILLIMETERS.get(axes[n].unit or "", 1.0) if n in axes else 1.0 for n in "xyz"]
-        affine = np.diag([*scale, 1.0]) @ affine
-    affine = RAS_TO_LPS @ affine
-    spacing, turned, origin = np.ones(count), np.eye(count), np.zeros(count)
-    space = min(count, 3)
-    spacing[:space] = np.linalg.norm(affine[:3, :space], axis=0)
-    for i, name in enumerate("xyz"[:space]):
-        if name in axes:  # the spacing as it is, where the length of the column is it but for the last digits
-            said = abs(axes[name].spacing) * MILLIMETERS.get(axes[name].unit or "", 1.0)
-            spacing[i] = said if abs(said - spacing[i]) <= 1e-14 * said else spacing[i]
-    turned[:space, :space] = affine[:space, :space] / spacing[:space]
-    origin[:space] = affine[:space, 3]
-    if "t" in axes:
-        spacing[3], origin[3] = axes["t"].spacing, axes["t"].origin
-    return spacing, turned, origin
-
-
-def _text(numbers: Iterable[float]) -> str:
-    """Return numbers with all their digits; no minus before a zero."""
-    return " ".join(repr(float(number) + 0.0) for number in numbers)

@@ -33,7 +33,7 @@ class Exported:
     plan: ExportPlan = field(repr=False)
     target: str
     files: tuple[str, ...]
-    """Paths of all that were made: the target, and a ``.raw`` beside a ``.mhd``."""
+    """Paths of all that were made: the target, and a ``.raw`` beside a ``.mhd`` or ``.nhdr``."""
     stored_bytes: int
     seconds: float
 
@@ -99,7 +99,7 @@ def export(
     ----------
     img : path, URL, DataArray, DataTree, array, Store or Reader
     target : path
-        Ending in ``.nii .nii.gz .mha .mhd .npy .tif .ome.tif .png .jpg``; must not exist.
+        Ending in ``.nii .nii.gz .mha .mhd .nrrd .nhdr .npy .tif .ome.tif .png .jpg``; must not exist.
     memory : int or str, optional
         Budget of resident memory for this whole process, as bytes or ``"512MB"``.
     level : int

@@ -73,7 +73,7 @@ def test_a_sequential_source_is_read_forwards(ending: str, tmp_path: Path, small
     assert len(set(rows)) == len(rows) > 5
     np.testing.assert_array_equal(bigimg.open(tmp_path / f"a{ending}").values.squeeze(), array)
     assert done.to_dict()["scratch_bytes"] == (
-        0 if ending in (".nii", ".mha", ".mhd", ".npy") else array.nbytes
+        0 if ending in (".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".npy") else array.nbytes
     )
 
 

@@ -16,7 +16,7 @@ import bigimg
 from bigimg.types import Array, Shape
 from tests.exporters.samples import PICTURE, TILTED, VOLUME, WORLD, labelled, pixels
 
-VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".npy", ".tif", ".ome.tif")
+VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npy", ".tif", ".ome.tif")
 EXACT = 1e-12
 SINGLE = 1e-6
 """Of float32, the numbers of NIfTI-1."""
@@ -33,6 +33,8 @@ def owned(path: Path) -> Array:
         return tifffile.imread(path)
     if name.endswith((".mha", ".mhd")):
         return metaimage(path)
+    if name.endswith((".nrrd", ".nhdr")):
+        return nrrd(path)
     with Image.open(path) as image:
         return np.asarray(image)
 
@@ -58,6 +60,19 @@ def metaimage(path: Path) -> Array:
     return np.frombuffer(data, dtypes[fields["ElementType"]]).reshape(shape)
 
 
+def nrrd(path: Path) -> Array:
+    """Read a NRRD by its header, line by line."""
+    head, _, data = path.read_bytes().partition(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().splitlines()[1:])
+    if "data file" in fields:
+        data = (path.parent / fields["data file"]).read_bytes()
+    assert (fields["endian"], fields["encoding"]) == ("little", "raw")
+    dtype = np.dtype({"float": "f4", "double": "f8"}.get(fields["type"], fields["type"])).newbyteorder("<")
+    sizes = [int(n) for n in fields["sizes"].split()]
+    assert len(sizes) == int(fields["dimension"]) == len(fields["kinds"].split())
+    return np.frombuffer(data, dtype).reshape(sizes[::-1])
+
+
 @pytest.mark.parametrize("lazy", [False, True], ids=["numpy", "dask"])
 @pytest.mark.parametrize("ending", VOLUMES)
 def test_the_asymmetric_volume(ending: str, lazy: bool, tmp_path: Path) -> None:
@@ -76,7 +91,14 @@ def test_the_asymmetric_volume(ending: str, lazy: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("world", [None, WORLD, TILTED], ids=["none", "turned", "tilted"])
 @pytest.mark.parametrize(
     ("ending", "options", "exact"),
-    [(".nii", {}, SINGLE), (".nii.gz", {"version": 2}, EXACT), (".mha", {}, EXACT), (".mhd", {}, EXACT)],
+    [
+        (".nii", {}, SINGLE),
+        (".nii.gz", {"version": 2}, EXACT),
+        (".mha", {}, EXACT),
+        (".mhd", {}, EXACT),
+        (".nrrd", {}, EXACT),
+        (".nhdr", {}, EXACT),
+    ],
 )
 def test_where_it_lies(
     ending: str, options: dict[str, int], exact: float, world: object, tmp_path: Path
@@ -137,7 +159,9 @@ def test_time_and_its_unit(tmp_path: Path) -> None:
     assert (said["PhysicalSizeZUnit"], said["TimeIncrement"], said["TimeIncrementUnit"]) == ("mm", 2.5, "s")
     bigimg.export(img, tmp_path / "a.mha")
     np.testing.assert_array_equal(metaimage(tmp_path / "a.mha"), array)
-    for name in ("a.nii", "a.ome.tif", "a.mha"):
+    bigimg.export(img, tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(nrrd(tmp_path / "a.nrrd"), array)
+    for name in ("a.nii", "a.ome.tif", "a.mha", "a.nrrd"):
         back = bigimg.open(tmp_path / name)
         np.testing.assert_array_equal(back.values, array)
         assert back.bigimg.spacing["t"] == 2.5
@@ -190,7 +214,7 @@ def test_colour(ending: str, dtype: str, count: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(owned(path), array)
 
 
-def test_colour_in_nifti_and_metaimage(tmp_path: Path) -> None:
+def test_colour_in_nifti_metaimage_and_nrrd(tmp_path: Path) -> None:
     img = labelled(PICTURE, "yxc", world=None)
     bigimg.export(img, tmp_path / "a.nii")
     owner = np.asarray(nibabel.load(tmp_path / "a.nii").dataobj)
@@ -199,6 +223,11 @@ def test_colour_in_nifti_and_metaimage(tmp_path: Path) -> None:
     np.testing.assert_array_equal(bigimg.open(tmp_path / "a.nii").bigimg.to_numpy(), PICTURE)
     bigimg.export(img, tmp_path / "a.mha")
     np.testing.assert_array_equal(metaimage(tmp_path / "a.mha"), PICTURE)
+    bigimg.export(img, tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(nrrd(tmp_path / "a.nrrd"), PICTURE)
+    back = bigimg.open(tmp_path / "a.nrrd")
+    assert back.bigimg.channels == ("R", "G", "B")
+    np.testing.assert_array_equal(back.bigimg.to_numpy(), PICTURE)
 
 
 def test_channels_of_a_stain(tmp_path: Path) -> None:
@@ -282,7 +311,7 @@ def test_real_values_where_there_is_no_slope(tmp_path: Path) -> None:
     ("dtype", "endings"),
     [
         ("i1", VOLUMES), ("u4", VOLUMES), ("f8", VOLUMES), ("b1", VOLUMES),
-        ("i8", (".nii", ".mha", ".npy", ".tif")), ("u8", (".nii.gz", ".mhd", ".npy", ".tif")),
+        ("i8", (".nii", ".mha", ".nrrd", ".npy", ".tif")), ("u8", (".nii.gz", ".mhd", ".nrrd", ".npy", ".tif")),
         ("f2", (".npy", ".tif")),
     ],
 )  # fmt: skip
@@ -290,10 +319,11 @@ def test_every_type(dtype: str, endings: tuple[str, ...], tmp_path: Path) -> Non
     array = pixels(3, 20, 17, dtype=dtype)
     if np.dtype(dtype).itemsize == 8 and dtype != "f8":
         array[0, 0, 0] = np.iinfo(dtype).max
-    for ending in endings:
-        bigimg.export(labelled(array, "zyx"), tmp_path / f"a{ending}")
-        np.testing.assert_array_equal(owned(tmp_path / f"a{ending}"), array)
-        np.testing.assert_array_equal(bigimg.open(tmp_path / f"a{ending}").values, array)
+    for number, ending in enumerate(endings):  # .mhd and .nhdr both have a .raw
+        path = tmp_path / f"a{number}{ending}"
+        bigimg.export(labelled(array, "zyx"), path)
+        np.testing.assert_array_equal(owned(path), array)
+        np.testing.assert_array_equal(bigimg.open(path).values, array)
 
 
 def test_nifti_2_for_a_long_axis(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""NRRD: a header of text, and plain pixels behind it (``.nrrd``) or in a ``.raw`` beside it (``.nhdr``).
+
+What only this module knows: the first axis is the fastest, an axis of space has its direction times its spacing,
+and channels and time have none. The world is that of :mod:`~bigimg.exporters.itk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.exporters.itk import axis_count, digits, geometry
+from bigimg.exporters.layout import Asked, Layout, refuse_options
+from bigimg.geometry.spec import RGB, RGBA, ImageSpec
+
+TYPES = {
+    "b1": "uint8", "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
+    "i8": "int64", "u8": "uint64", "f4": "float", "f8": "double",
+}  # fmt: skip
+
+
+def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
+    """Return how a ``.nrrd``, or a ``.nhdr`` and its ``.raw``, hold the image; channels are the fastest axis.
+
+    Raises
+    ------
+    UsageError
+        float16 pixels.
+    """
+    refuse_options(asked, "NRRD")
+    spec = levels[0]
+    kind = TYPES.get(f"{spec.dtype.kind}{spec.dtype.itemsize}")
+    if kind is None:
+        raise UsageError(
+            f"{target}: NRRD has no {spec.dtype}: write .npy or .tif, or convert to float32 first"
+        )
+    order = tuple(name for name in ("t", "z", "y", "x", "c") if name in spec.dims)
+    pixels = target.with_suffix(".raw") if target.suffix.lower() == ".nhdr" else None
+    head = _header(spec, kind, pixels)
+    notes = (
+        ["NRRD keeps no origin of time, and ITK reads no NRRD with time: write .mha for it"]
+        if "t" in order
+        else []
+    )
+    if spec.channels and spec.channels not in (RGB, RGBA):
+        notes.append("NRRD keeps no names of channels")
+    if spec.dtype == bool:
+        notes.append("NRRD has no booleans: they are written as 0 and 1 of 8 bits")
+    dtype = np.dtype(np.uint8) if spec.dtype == bool else spec.dtype.newbyteorder("<")
+    if pixels is not None:
+        return Layout(order, dtype, header_file=(target, head), pixels_file=pixels, notes=tuple(notes))
+    return Layout(order, dtype, head, notes=tuple(notes))
+
+
+def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
+    """Return the text of the header, with the empty line before attached pixels."""
+    sizes = dict(zip(spec.dims, spec.shape, strict=True))
+    count = axis_count(spec)
+    space = min(count, 3)
+    names = [*(["c"] if "c" in sizes else []), *"xyzt"[:count]]
+    spacing, turned, origin = geometry(spec, count)
+    vectors = {name: _vector(turned[:space, i] * spacing[i]) for i, name in enumerate("xyz"[:space])}
+    colour = {RGB: "RGB-color", RGBA: "RGBA-color"}.get(spec.channels, "vector")
+    kinds = {"c": colour, "t": "time"}
+    fields = {
+        "type": kind,
+        "dimension": str(len(names)),
+        **({"space": "left-posterior-superior"} if space == 3 else {"space dimension": "2"}),
+        "sizes": " ".join(str(sizes.get(name, 1)) for name in names),
+        "space directions": " ".join(vectors.get(name, "none") for name in names),
+        "kinds": " ".join(kinds.get(name, "domain") for name in names),
+        "endian": "little",
+        "encoding": "raw",
+        "space units": " ".join(['"mm"'] * space),
+        "space origin": _vector(origin[:space]),
+    }
+    if "t" in sizes:
+        step = next(axis for axis in spec.axes if axis.name == "t")
+        fields["spacings"] = " ".join(digits([step.spacing]) if name == "t" else "nan" for name in names)
+        fields["units"] = " ".join(f'"{(step.unit or "") if name == "t" else ""}"' for name in names)
+    if pixels is not None:
+        fields["data file"] = pixels.name
+    text = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    return ("NRRD0005\n" + text + ("" if pixels else "\n")).encode()
+
+
+def _vector(numbers: Iterable[float]) -> str:
+    return "(" + digits(numbers).replace(" ", ",") + ")"
