@@ -86,6 +86,13 @@ def resample(block: Array, weights: Sequence[Weights | None], source: Region, re
 
     Integers are rounded half to even, booleans true from one half.
     """
+    if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
+        return _resample_wide(block, weights, source, region)
+    return _typed(_means(block, weights, source, region), block.dtype)
+
+
+def _means(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
+    """Return the results in float64."""
     total, divisor = block, np.ones((1,) * block.ndim)
     for axis, along in enumerate(weights):
         if along is not None:
@@ -94,7 +101,18 @@ def resample(block: Array, weights: Sequence[Weights | None], source: Region, re
             line = table.sum(axis=1)
             divisor = divisor * line.reshape(-1, *[1] * (block.ndim - axis - 1))
     with np.errstate(invalid="ignore", over="ignore"):
-        return _typed(np.divide(total, divisor, dtype=np.float64), block.dtype)
+        mean: Array = np.divide(total, divisor, dtype=np.float64)
+    return mean
+
+
+def _resample_wide(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
+    """Return results of 64-bit integers by their halves: a float64 would lose the last digits."""
+    high = _means(block >> 32, weights, source, region)
+    low = _means(block & 0xFFFFFFFF, weights, source, region)
+    whole = np.floor(high)
+    rest = np.rint((high - whole) * 2.0**32 + low).astype(block.dtype)
+    wide: Array = (whole.astype(block.dtype) << 32) + rest
+    return wide
 
 
 def _weighted(block: Array, axis: int, first: Array, table: Array) -> Array:

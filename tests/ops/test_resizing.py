@@ -1,0 +1,133 @@
+"""Any shape against matrices of weights and scikit-image; which level is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.transform import downscale_local_mean
+
+import bigimg
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.types import Array
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (301, 203, 3)).astype(np.uint8)
+
+
+def shares(n: int, m: int) -> Array:
+    """Return the matrix that averages ``n`` pixels to ``m``: the share that each result has of each pixel."""
+    low = np.arange(m)[:, None] * n / m
+    inside = np.minimum(low + n / m, np.arange(1, n + 1)) - np.maximum(low, np.arange(n))
+    return np.clip(inside, 0, None) * m / n
+
+
+def means(pixels: Array, h: int, w: int) -> Array:
+    rows = np.tensordot(shares(pixels.shape[0], h), pixels.astype(float), (1, 0))
+    return np.tensordot(shares(pixels.shape[1], w), rows, (1, 1)).transpose(2, 1, 0)
+
+
+@pytest.mark.parametrize("size", [(174, 187), (1, 1), (301, 7), (150, 203), (299, 200), (100, 101)])
+def test_means_of_what_is_covered(size: tuple[int, int]) -> None:
+    expected = means(PIXELS, *size)
+    real = bigimg.from_array(PIXELS.astype(np.float64))
+    np.testing.assert_allclose(bigimg.resize(real, size).values, expected, rtol=1e-12)
+    for blocks in ({}, {"y": 40, "x": 31}):
+        small = bigimg.resize(bigimg.from_array(PIXELS).chunk(blocks) + np.uint8(0), size)
+        assert small.dtype == np.uint8
+        away = (
+            np.abs(expected - np.floor(expected) - 0.5) > 1e-9
+        )  # not a tie, which floats of the oracle may miss
+        np.testing.assert_array_equal(small.values[away], np.rint(expected)[away])
+
+
+def test_whole_factors_are_local_means() -> None:
+    pixels = PIXELS[:300, :200, 0].astype(float)
+    small = bigimg.resize(pixels, (100, 50))
+    np.testing.assert_allclose(small.values, downscale_local_mean(pixels, (3, 4)), rtol=1e-12)
+    np.testing.assert_array_equal(
+        bigimg.resize(PIXELS[:300, :200], (100, 50)).values,
+        bigimg.downsample(PIXELS[:300, :200], {"y": 3, "x": 4}).values,
+    )
+
+
+def test_the_field_of_view_stays() -> None:
+    img = bigimg.from_array(PIXELS, spacing=(2.0, 0.5), unit="mm")
+    small = bigimg.resize(img, (100, 50))
+    assert small.bigimg.fov == pytest.approx(img.bigimg.fov)
+    np.testing.assert_allclose(small.bigimg.extent, img.bigimg.extent)
+    assert small.bigimg.channels == ("R", "G", "B")
+    ramp = bigimg.from_array(np.add.outer(np.arange(301) * 3.0, np.arange(203)), spacing=(2.0, 0.5))
+    small = bigimg.resize(ramp, (100, 50))  # the mean of a ramp is its value at the middle
+    np.testing.assert_allclose(
+        small.values, np.add.outer(small.y.values / 2 * 3, small.x.values / 0.5), atol=0.1
+    )
+
+
+def test_labels_and_masks() -> None:
+    ids = np.random.default_rng(0).choice([0, 7, 2**53 + 1], (31, 40))
+    img = bigimg.from_array(ids)
+    img.attrs["kind"] = "labels"
+    small = bigimg.resize(img, (13, 17))
+    middles = [np.floor((np.arange(m) + 0.5) * n / m).astype(int) for n, m in ((31, 13), (40, 17))]
+    np.testing.assert_array_equal(small.values, ids[np.ix_(*middles)])
+    with pytest.raises(UsageError, match="ids that are none"):
+        bigimg.resize(img, (3, 3), method="mean")
+    mask = np.random.default_rng(0).random((31, 40)) < 0.5
+    share = shares(31, 13) @ mask @ shares(40, 17).T
+    np.testing.assert_array_equal(bigimg.resize(mask, (13, 17)).values, share >= 0.5)
+
+
+def test_a_flat_image_stays_flat_up_to_the_ends_of_its_type() -> None:
+    for value, dtype in ((65535, "u2"), (-(2**31), "i4"), (2**63 - 1, "i8"), (2**64 - 1, "u8"), (0.1, "f4")):
+        pixels = np.full((61, 59), value, dtype)
+        assert (bigimg.resize(pixels, (7, 11)).values == pixels[0, 0]).all()
+
+
+@pytest.fixture
+def levels_read(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    seen: set[int] = set()
+    real = StoreReader.read
+
+    def logged(self: StoreReader, region: Any) -> Array:
+        seen.add(self.level)
+        return real(self, region)
+
+    monkeypatch.setattr(StoreReader, "read", logged)
+    return seen
+
+
+def test_the_smallest_level_that_suffices(tmp_path: Path, levels_read: set[int]) -> None:
+    path = tmp_path / "a.ome.zarr"
+    tree = bigimg.convert(PIXELS, path, memory="1GB", chunks=32, progress=False)
+    for source in (path, tree):
+        for size, level in (((151, 102), 1), ((152, 90), 0), ((40, 40), 2)):
+            levels_read.clear()
+            small = bigimg.resize(source, size)
+            assert not levels_read
+            small.compute()
+            assert levels_read == ({level} if size != (151, 102) else {1})
+        np.testing.assert_allclose(
+            bigimg.resize(source, (40, 40), level=0).values, means(PIXELS, 40, 40), atol=0.501
+        )
+    assert bigimg.resize(bigimg.open(path), {"y": 40}).shape == (3, 40, 203)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((302, 3), "302 pixels along y: give 1 to 301"),
+        ((0, 3), "0 pixels along y"),
+        ((1, 2, 3), "give one number each"),
+        ({"c": 2}, "along 'c': the axes are y x"),
+    ],
+)
+def test_refused(shape: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        bigimg.resize(PIXELS, shape)
+    with pytest.raises(UsageError, match="give mean or nearest"):
+        bigimg.resize(PIXELS, (3, 3), method="cubic")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="level 3 of an array"):
+        bigimg.resize(bigimg.from_array(PIXELS), (3, 3), level=3)
