@@ -14,6 +14,7 @@ import numpy as np
 
 from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
 from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
+from bigimg.planning.blocks import reduced_piece
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
 from bigimg.reader import Reader
@@ -101,14 +102,14 @@ def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
 def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
     """Make ``block`` of the first level of a later sweep from the level below as stored, and go on from there.
 
-    The level below is read in pieces no larger than a block, so memory does not grow with the step.
+    The level below is read a few chunks at a time, so that later sweeps need no more memory than the first.
     """
     assert job.source is not None
     target = next(iter(job.targets.values()))
     data = np.empty(shape_of(block), target.layout.dtype)
     below = scale_up(block, target.step, job.source.layout.shape)
     start = first_pixel(block)
-    for _, part in pieces(block, tuple(max(1, n // s) for n, s in zip(job.block, target.step, strict=True))):
+    for _, part in pieces(block, reduced_piece(job.block, target.layout.chunk, target.step, job.method)):
         source = scale_up(part, target.step, job.source.layout.shape)
         _reduce(job, source, target.step, data[shift(part, start)])
     records = _write_levels(job, data, block)

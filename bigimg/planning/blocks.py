@@ -207,3 +207,14 @@ def walk(shape: Shape, step: Shape, dims: tuple[str, ...], order: tuple[str, ...
         for axis, i in zip(axes, position, strict=True):
             index[axis] = i
         yield piece(tuple(index), step, shape)
+
+
+def reduced_piece(block: Shape, chunk: Shape, step: Shape, method: Method) -> Shape:
+    """Return how much of ``block`` a later sweep makes at once from the level below.
+
+    What a chunk is made of along the halved axes; the Gaussian, which reads a pixel beyond and with it whole
+    chunks, makes pieces from what is as large as a block.
+    """
+    if method == "gaussian":
+        return tuple(max(1, n // f) for n, f in zip(block, step, strict=True))
+    return tuple(min(n, c) if f > 1 else n for n, c, f in zip(block, chunk, step, strict=True))

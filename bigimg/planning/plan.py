@@ -12,7 +12,7 @@ from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.appending import BUFFER_BYTES
-from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal
+from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes, resident_bytes, usable_cpus
 from bigimg.planning.options import METHODS, CodecName, Options, described, lengths
 from bigimg.pyramid.kernels import SCRATCH_BYTES
@@ -251,7 +251,8 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         each = 1 << 20 if plan.traversal.kind == "scratch" else access.read_bytes
         lines.append(MemoryLine("read", readers * each, f"{readers} decoding at once"))
     else:
-        piece = min(block * math.prod(first.level.step), block)
+        windows = reduced_piece(sweep.block, first.chunk, first.level.step, plan.method)
+        piece = min(_bytes(windows, itemsize) * math.prod(first.level.step), block)
         wide = 32 // itemsize if plan.method == "gaussian" else 1
         held = block + piece * wide
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
