@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from bigimg.errors import MissingExtraError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
-from bigimg.omezarr.open import Store, StoreReader
 from bigimg.planning.memory import human_bytes
-from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
+
+if TYPE_CHECKING:
+    from bigimg.omezarr.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class Info:
 def describe(reader: Reader) -> Info:
     """Return the :class:`Info` of what ``reader`` reads."""
     spec, access = reader.spec, reader.access
-    store = reader.store if isinstance(reader, StoreReader) else None
+    # Who has a store has imported what reads it, which takes as long as numpy: files do without.
+    stores = sys.modules.get("bigimg.omezarr.store")
+    store = reader.store if stores is not None and isinstance(reader, stores.StoreReader) else None
     levels: tuple[LevelInfo, ...] = (LevelInfo(spec.shape, tuple(axis.spacing for axis in spec.axes)),)
     if store is not None:
         levels = tuple(LevelInfo(level.shape, level.spacing) for level in store.levels)
@@ -122,6 +126,8 @@ def _format(reader: Reader, store: Store | None) -> str:
 
 
 def _statistics(store: Store) -> tuple[dict[str, Any], ...] | None:
+    from bigimg.pyramid.summary import stored_summary
+
     stored = store.statistics()
     if stored is None:
         return None

@@ -18,7 +18,6 @@ from bigimg.describing import Info, describe
 from bigimg.errors import BudgetError, UsageError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
-from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
 from bigimg.places.address import is_store_url, is_url, split_member
 from bigimg.placing import is_place, open_place, zipped_store
 from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
@@ -72,12 +71,17 @@ def open_source(
     if is_place(source):
         if isinstance(source, str | os.PathLike):
             store = zipped_store(source, insecure=insecure, max_download=max_download, progress=progress)
-            if store is not None or (_may_be_store(source) and is_store(source)):
-                return StoreReader(open_store(store or source, series=series))
+            if store is not None or _may_be_store(source):
+                from bigimg.omezarr.open import StoreReader, is_store, open_store
+
+                if store is not None or is_store(source):
+                    return StoreReader(open_store(store or source, series=series))
         return open_place(
             source, series=series, insecure=insecure, max_download=max_download, progress=progress
         )
-    if isinstance(source, Store):
+    if _is_opened_store(source):
+        from bigimg.omezarr.store import StoreReader
+
         return StoreReader(source)
     if (xarray := _loaded_xarray()) is not None:
         if isinstance(source, xarray.DataTree):
@@ -140,7 +144,7 @@ def open(
 
     if isinstance(source, xarray.DataTree):
         source = image_of(source, level)
-    elif isinstance(source, Store | Reader) or is_place(source):
+    elif _is_opened_store(source) or isinstance(source, Reader) or is_place(source):
         reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
         # A reader that is given may be of a level already: 0 leaves it so.
         return _labelled(at_level(reader, level) if level else reader, memory, raw=raw, chunks=chunks)
@@ -166,6 +170,8 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     if isinstance(source, xarray.DataTree):
         return source
     reader = open_source(source)
+    from bigimg.omezarr.store import StoreReader
+
     count = len(reader.store.levels) if isinstance(reader, StoreReader) else 1
     levels = [_labelled(at_level(reader, level), memory) for level in range(count)]
     nodes: dict[str, xarray.Dataset] = {
@@ -278,6 +284,8 @@ def at_level(reader: Reader, level: int) -> Reader:
     UsageError
         There is no such level.
     """
+    from bigimg.omezarr.store import StoreReader
+
     if isinstance(reader, StoreReader):
         return StoreReader(reader.store, level)
     if level:
@@ -367,7 +375,15 @@ def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
 def _may_be_store(source: str | os.PathLike[str]) -> bool:
     """Return whether to look for a store at a path or address: any other address is one of a file."""
     name = os.fspath(source)
+    if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
+        return False  # spares the import of what reads stores
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+
+
+def _is_opened_store(source: Source) -> bool:
+    """Return whether ``source`` is a Store, whose module then is there."""
+    stores = sys.modules.get("bigimg.omezarr.store")
+    return stores is not None and isinstance(source, stores.Store)
 
 
 def _loaded_xarray() -> Any:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
-from bigimg.omezarr.tree import NAMED_ZIPS, Tree, zipped_tree
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
@@ -19,6 +18,7 @@ from bigimg.readers.placed import PlacedReader, named
 from bigimg.readers.registry import find_format, open_file
 
 if TYPE_CHECKING:
+    from bigimg.omezarr.tree import Tree
     from bigimg.places.download import Downloaded
 
 MOST_DOWNLOADED = 10_000_000_000
@@ -94,6 +94,8 @@ def zipped_store(
     name = os.fspath(source)
     if os.path.lexists(name):
         return None
+    from bigimg.omezarr.tree import NAMED_ZIPS, zipped_tree  # a local file does without
+
     inside = split_member(name)
     if inside is not None and is_store_url(inside[1]):
         archive, prefix = inside[0], inside[1] + "/"

@@ -25,12 +25,12 @@ try:
     cli.main()
 finally:
     with open({out!r}, "w") as file:
-        json.dump(sorted(name for name in sys.modules if "." not in name), file)
+        json.dump(sorted(sys.modules), file)
 """
 
 
 def imported(*args: object, folder: Path) -> set[str]:
-    """Return the top-level modules that a verb brought in."""
+    """Return the modules that a verb brought in."""
     out = folder / "modules.json"
     child = subprocess.run(
         [sys.executable, "-c", CHILD.format(out=str(out)), *map(str, args)],
@@ -58,7 +58,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 DECODERS = {"tifffile", "pyvips", "nibabel"}
 NEEDED = {
-    "png": {"pyvips"},
+    "png": set(),  # plain; others want it
     "jpg": {"pyvips"},
     "bmp": set(),
     "tif": {"tifffile"},
@@ -84,6 +84,8 @@ def test_info_plan_and_convert(name: str, sources: dict[str, Path], tmp_path: Pa
         (("convert", "-q", sources[name], target), {"pyvips"}),  # its histogram of 16-bit pixels
     ):
         forbidden = LABELLED | PLOTTING | STORES | of_other_formats - allowed
+        if verb[0] == "info":  # a tenth of its time each
+            forbidden |= {"bigimg.omezarr", "bigimg.pyramid", "bigimg.conversion", "psutil"}
         assert imported(*verb, folder=tmp_path) & forbidden == set(), verb
 
 

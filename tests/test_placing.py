@@ -256,7 +256,7 @@ def test_stores_behind_urls_need_the_extra(server: Loopback, monkeypatch: pytest
     url = server.url("/a.ome.zarr").replace("://", f"://me:{SECRET}@")
     for there, message in ((None, r"pip install 'bigimg\[remote\]'"), ("spec", r"no zarr\.json")):
         monkeypatch.setattr("importlib.util.find_spec", lambda name, there=there: there)
-        monkeypatch.setattr("bigimg.opening.is_store", lambda source: False)
+        monkeypatch.setattr("bigimg.omezarr.open.is_store", lambda source: False)
         with pytest.raises(InputError, match=message) as caught:
             bigimg.open(url)
         assert str(caught.value).startswith(server.url("/a.ome.zarr"))
