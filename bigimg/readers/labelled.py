@@ -75,6 +75,9 @@ def to_labelled(
     else:
         block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
     called = f"bigimg-{_token(reader, raw, block)}"
+    if wanted is None or not ordered:
+        # Opened twice, the same pixels serve both: the entry must last as long as either of them.
+        pixels = _OPENED.setdefault(called, pixels)
     meta = np.empty((0,) * len(spec.shape), pixels.dtype)
     if ordered:
         from bigimg.readers.bands import ordered_array
@@ -84,8 +87,6 @@ def to_labelled(
     else:
         cut = explicit(block, spec.shape)
         data = dask.array.from_array(pixels, cut, name=called, asarray=False, fancy=False, meta=meta)
-    if wanted is None or not ordered:
-        _OPENED[called] = pixels
     return label(data, spec, raw=raw, source=reader.source)
 
 
