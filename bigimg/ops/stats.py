@@ -183,7 +183,8 @@ def _typed(values: Sequence[Any], kind: DType) -> Array:
 def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
     import xarray
 
-    from bigimg.ops.reducing import padding_of, reduce_image
+    from bigimg.ops.passes import padding_of
+    from bigimg.ops.reducing import reduce_image
 
     rows = 1
     for name in by:

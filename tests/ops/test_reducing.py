@@ -1,0 +1,288 @@
+"""The pass behind every count: what it reads, how often, for whom, and that nothing depends on how it was cut."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bigimg
+from bigimg.ops.values import are_independent
+from bigimg.readers.labelled import to_labelled
+from bigimg.types import Array
+from tests.ops.test_stats import volume
+from tests.virtual import Virtual
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def opened(reader: Virtual, block_bytes: int = 1 << 16) -> xarray.DataArray:
+    return to_labelled(reader, block_bytes=block_bytes)
+
+
+# ------------------------------------------------------------------------------------------------ what is read
+
+
+def test_each_chunk_is_read_once_for_everything() -> None:
+    reader = Virtual((3, 301, 513), "u2", "cyx", (1, 64, 64))
+    found = bigimg.stats(opened(reader), bins=100, range=(0, 300)).compute()
+    assert found["histogram"].sum() == 3 * 301 * 513
+    pixels = Counter(
+        (c, y // 64, x // 64)
+        for region in reader.log
+        for c in range(region[0].start, region[0].stop)
+        for y in range(region[1].start, region[1].stop, 64)
+        for x in range(region[2].start, region[2].stop, 64)
+    )
+    assert set(pixels.values()) == {1}
+    assert sum(math.prod(s.stop - s.start for s in region) for region in reader.log) == 3 * 301 * 513
+
+
+def test_chunks_that_the_mask_leaves_empty_are_not_read() -> None:
+    """One true pixel a chunk is enough to read it, and none is not: no level of the mask is asked."""
+    mask = np.zeros((300, 500), bool)
+    mask[0, 0] = mask[299, 499] = mask[130, 200] = True
+    reader = Virtual((3, 300, 500), "u1", "cyx", (1, 32, 32))
+    found = bigimg.stats(opened(reader), where=mask).compute()
+    assert list(found["count"]) == [3, 3, 3]
+    assert reader.chunks_read() == {
+        (c, y // 32, x // 32) for c in range(3) for y, x in ((0, 0), (299, 499), (130, 200))
+    }
+    np.testing.assert_array_equal(found["max"], [max(0, 499 % 251, 200)] * 3)
+
+
+def test_a_mask_of_one_channel_spares_the_others() -> None:
+    mask = np.zeros((3, 96, 96), bool)
+    mask[1, 40, 40] = True
+    reader = Virtual((3, 96, 96), "u1", "cyx", (1, 32, 32))
+    assert list(bigimg.histogram(opened(reader), where=mask).sum("bin").compute()) == [0, 1, 0]
+    assert reader.chunks_read() == {(1, 1, 1)}
+
+
+def test_an_empty_mask_reads_nothing() -> None:
+    reader = Virtual((100, 100), "f4", "yx", (10, 10))
+    found = bigimg.stats(opened(reader), where=np.zeros((100, 100), bool)).compute()
+    assert int(found["count"]) == 0
+    assert not reader.log
+    assert np.isnan(bigimg.percentile(opened(reader), [5, 95], where=np.zeros((100, 100), bool)).values).all()
+    assert not reader.log
+
+
+@pytest.mark.parametrize("lazy", ["image", "mask", "both", "shared"])
+def test_masks_and_images_that_are_computed(lazy: str) -> None:
+    reader = Virtual((64, 640), "u1", "yx", (64, 64))
+    mask = np.zeros((64, 640), bool)
+    mask[10, 100] = mask[63, 639] = True
+    img = opened(reader, 64 * 64)
+    where: Any = xarray.DataArray(mask, dims=("y", "x")).chunk(y=64, x=64)
+    if lazy in ("image", "both"):
+        img = img + 1
+    if lazy in ("mask", "both"):
+        where = where & True
+    if lazy == "shared":  # its blocks are cut from one: dask's own graph computes them
+        where = xarray.DataArray(mask, dims=("y", "x")).chunk().chunk(x=60)
+        assert not are_independent(where.data)
+    found = bigimg.stats(img, where=where).compute()
+    assert (int(found["count"]), int(found["max"])) == (2, (137 if lazy in ("mask", "shared") else 138))
+    assert reader.chunks_read() == {(0, 1), (0, 9)}
+
+
+def test_a_label_image_reads_only_where_there_are_labels() -> None:
+    labels = np.zeros((100, 100), np.int32)
+    labels[5, 5], labels[95, 95] = 7, 3
+    reader = Virtual((100, 100), "u1", "yx", (10, 10))
+    found = bigimg.stats(opened(reader, 100), by=labels)
+    assert list(found.label.values) == [3, 7]
+    assert list(found["max"].values) == [95, 5]
+    assert reader.chunks_read() == {(0, 0), (9, 9)}
+
+
+def test_an_ordered_source_is_read_in_its_order() -> None:
+    reader = Virtual((3, 90, 40), "u1", "cyx", (3, 1, 40), order="yxc")
+    bigimg.stats(opened(reader, 3 * 40 * 8)).compute()
+    starts = [region[1].start for region in reader.log]
+    assert starts == sorted(starts)
+    assert len(starts) > 5
+
+
+def test_building_costs_neither_reads_nor_time_that_grows() -> None:
+    """10^5 blocks: operations are some tasks, whatever the image."""
+    reader = Virtual((1 << 17, 1 << 17), "u1", "yx", (512, 512))
+    img = to_labelled(reader, block_bytes=1 << 18, chunks={"y": 512, "x": 256})
+    assert img.data.npartitions > 10**5
+    tracemalloc.start()
+    made = [
+        bigimg.stats(img), bigimg.histogram(img), bigimg.percentile(img, 50), bigimg.otsu(img),
+        bigimg.sweep(img, [3]), bigimg.fraction(bigimg.mask(img, below=9)), bigimg.stats(img, where=img > 5),
+    ]  # fmt: skip
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    tasks = [sum(len(layer) for layer in made[i].__dask_graph__().layers.values()) for i in range(5)]
+    assert max(tasks) < 1000
+    assert not reader.log
+
+
+# ---------------------------------------------------------------------------------------- the same whatever the cut
+
+
+CUTS = st.integers(1, 23)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    CUTS,
+    CUTS,
+    st.sampled_from(["u1", "i2", "u8", "f4", "f8"]),
+    st.sampled_from(["as is", "native", "masked"]),
+)
+def test_no_digit_depends_on_the_cut(rows: int, columns: int, dtype: str, how: str) -> None:
+    pixels = volume(dtype, 2, 23, 19)
+    mask = volume("?", 23, 19, seed=2)
+    with dask.config.set(scheduler="synchronous"):
+        img = bigimg.from_array(pixels, dims="cyx").chunk(y=rows, x=columns)
+        if how == "native":  # blocks that share what they come from
+            img = img.copy(data=img.data.rechunk((1, 7, 19)))
+            assert not are_independent(img.data) or rows == 7
+        where = mask if how == "masked" else None
+        found = bigimg.stats(img, where=where).compute()
+        whole = bigimg.stats(bigimg.from_array(pixels, dims="cyx"), where=where).compute()
+        middle = bigimg.percentile(img, 30.0, where=where).values
+    for name in found.data_vars:
+        a, b = found[name].values, whole[name].values
+        if dtype.startswith("f") and name in ("mean", "std", "sum"):
+            np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=1e-12)
+        else:
+            assert a.tolist() == b.tolist(), name
+    chosen = [channel[mask] if how == "masked" else channel.ravel() for channel in pixels]
+    np.testing.assert_array_equal(middle, [np.percentile(c.astype(np.float64), 30.0) for c in chosen])
+
+
+def test_the_same_on_every_scheduler(tmp_path: Path) -> None:
+    pixels = volume("u2", 200, 300, 3)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", progress=False, chunks=64)
+    img = bigimg.open(tmp_path / "a.ome.zarr", chunks=64)
+
+    def answers() -> list[Any]:
+        found = bigimg.stats(img * 2, where=img > 1000)
+        return [
+            found.compute().to_dict(), bigimg.histogram(img.astype("f4"), bins=9).values.tolist(),
+            bigimg.percentile(img.astype("i4"), [3, 50]).values.tolist(), bigimg.fraction(img < 500).values.tolist(),
+            bigimg.stats((img - img.mean()), by=None).compute()["std"].round(9).item(),
+        ]  # fmt: skip
+
+    serial = answers()
+    with dask.config.set(scheduler="threads"):
+        assert answers() == serial
+    from distributed import Client
+
+    with (
+        Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as client,
+        dask.config.set(scheduler=client.get),
+    ):
+        assert answers() == serial
+
+
+# ------------------------------------------------------------------------------------------- which blocks stand alone
+
+
+@pytest.mark.parametrize(
+    ("make", "alone"),
+    [
+        (lambda a: a, True),
+        (lambda a: a < 5, True),
+        (lambda a: da.where(a > 3, a, 0)[5:, ::2], True),
+        (lambda a: a.T, True),
+        (lambda a: da.stack([a, a + 1]), True),
+        (lambda a: da.concatenate([a, a]), True),
+        (lambda a: a - a.mean(), False),
+        (lambda a: a - a.mean(axis=0), False),
+        (lambda a: a.rechunk((3, 20)), False),
+        (lambda a: da.dot(a, a.T), False),
+        (lambda a: a + a[:1].rechunk((1, 4)), False),
+        (lambda a: dask.optimize(a - a.mean())[0], False),
+        (lambda a: a.persist(), True),
+    ],
+)
+def test_blocks_that_share_nothing(make: Any, alone: bool) -> None:
+    array = da.from_array(np.arange(400.0).reshape(20, 20), chunks=4)
+    with dask.config.set(scheduler="synchronous"):
+        made = make(array)
+        assert are_independent(made) is alone
+        img = xarray.DataArray(made, dims=("z", "y", "x")[-made.ndim :])
+        assert float(bigimg.stats(img)["sum"]) == pytest.approx(float(np.asarray(made).sum()), abs=1e-9)
+
+
+def test_shared_blocks_are_computed_once() -> None:
+    """The mean of the image is no part of each block's work."""
+    reads: list[int] = []
+
+    def counted(block: Array) -> Array:
+        reads.append(block.size)
+        return block
+
+    data = da.ones((40, 40), chunks=4).map_blocks(counted, meta=np.empty((0, 0)))
+    img = xarray.DataArray(data - data.mean(), dims=("y", "x"))
+    reads.clear()
+    assert float(bigimg.stats(img)["max"]) == 0
+    assert len(reads) <= 3 * 100
+
+
+# ------------------------------------------------------------------------------------------ numbers of closed form
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f4"])
+def test_a_constant_of_many_pixels(dtype: str) -> None:
+    shape = (1 << 3, 1 << 12, 1 << 12)
+    made = np.full((1, 1 << 12, 1 << 9), 7, dtype)
+    reader = Virtual(shape, dtype, "zyx", (1, 1 << 12, 1 << 9), lambda region: _same(made, region))
+    found = bigimg.stats(to_labelled(reader, block_bytes=1 << 26)).compute()
+    n = math.prod(shape)
+    assert [int(found[name]) for name in ("count", "min", "max", "sum")] == [n, 7, 7, 7 * n]
+    assert (float(found["mean"]), float(found["std"])) == (7.0, 0.0)
+
+
+def _same(made: Array, region: Any) -> Array:
+    return made[tuple(slice(0, s.stop - s.start) for s in region)]
+
+
+def test_sums_that_would_wrap() -> None:
+    for dtype in ("u8", "i8"):
+        pixels = np.full((1000, 11), np.iinfo(dtype).max, dtype)
+        found = bigimg.stats(bigimg.from_array(pixels).chunk(y=100)).compute()
+        assert found["sum"].item() == 11000 * int(np.iinfo(dtype).max)
+        assert int(found["saturated"]) == 11000
+        assert float(found["std"]) == 0
+    low = np.full((10, 10), np.iinfo("i8").min)
+    assert bigimg.stats(bigimg.from_array(low)).compute()["sum"].item() == 100 * int(np.iinfo("i8").min)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["constant", "ramp"])
+def test_a_hundred_billion_pixels(kind: str) -> None:
+    """10^11 pixels against the closed form."""
+    shape, chunk = (10**5, 10**6), (500, 10**4)
+    ramp = np.broadcast_to((np.arange(10**4) % 250).astype(np.uint8), chunk).copy()
+    made = ramp if kind == "ramp" else np.full(chunk, 200, np.uint8)
+    reader = Virtual(shape, "u1", "yx", chunk, lambda region: _same(made, region))
+    with dask.config.set(scheduler="threads"):
+        found = bigimg.stats(to_labelled(reader, block_bytes=1 << 26)).compute()
+    values = range(250) if kind == "ramp" else [200]
+    each = 10**11 // len(values)
+    assert int(found["count"]) == 10**11
+    assert found["sum"].item() == each * sum(values)
+    squares = each * sum(v * v for v in values)
+    assert float(found["std"]) == math.sqrt(10**11 * squares - (each * sum(values)) ** 2) / 10**11
