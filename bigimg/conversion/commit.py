@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion import disk
-from bigimg.conversion.overwrite import check_replaceable
+from bigimg.conversion.overwrite import check_all_zarr, check_replaceable
 from bigimg.errors import (
     BigimgError,
     BudgetError,
@@ -285,7 +285,11 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
         return None
     except ValueError:
         owner = None
-    if not isinstance(owner, dict) or owner.get("bigimg") != FORMAT or "identity" not in owner:
+    if (
+        not isinstance(owner, dict)
+        or owner.get("bigimg") != FORMAT
+        or not isinstance(owner.get("identity", ""), dict | None)
+    ):
         raise OutputError(
             f"{folder}: was left by another version of bigimg: finish with that one, or remove it"
         )
@@ -301,6 +305,12 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool, source: str | None
     if overwrite and os.path.lexists(staging.target):
         check_replaceable(staging.target, source)
         disk.exchange(staging.store, staging.target)
+        try:
+            check_all_zarr(staging.store)  # once more, where nobody reaches it by its old name
+        except BaseException:
+            disk.exchange(staging.store, staging.target)
+            check_replaceable(staging.target, source)  # names what came in between, where it is now
+            raise
     else:
         try:
             disk.rename_without_replacing(staging.store, staging.target)

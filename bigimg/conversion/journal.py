@@ -144,6 +144,10 @@ def read_journal(path: Path) -> Iterator[Entry]:
             body = file.read(length)
             if len(body) < length or google_crc32c.value(body) != checksum:
                 break
+            try:
+                entry = decode(body)
+            except (KeyError, TypeError, ValueError):
+                break  # whole, and not ours
             whole = file.tell()
-            yield decode(body)
+            yield entry
         file.truncate(whole)

@@ -45,6 +45,17 @@ def check_replaceable(path: Path, source: str | None = None) -> None:
         raise OutputError(f"{path}: is not a folder: only a zarr store is overwritten; remove it by hand")
     if not _is_root(path):
         raise OutputError(f"{path}: is no zarr store (no group or array at its root): remove it by hand")
+    check_all_zarr(path)
+
+
+def check_all_zarr(path: Path) -> None:
+    """Return when everything in the folder ``path`` belongs to one zarr tree.
+
+    Raises
+    ------
+    OutputError
+        Something does not; the message names it.
+    """
     alien = _alien(path)
     if alien is not None:
         raise OutputError(

@@ -11,11 +11,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import tifffile
 
 from bigimg.conversion import commit, disk, overwrite
+from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
 from bigimg.converting import convert_to_store
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
@@ -124,6 +126,16 @@ def test_a_journal_cut_in_a_record_is_taken_up_to_it(tmp_path, source, unbroken,
     assert tree(target) == unbroken
 
 
+def test_a_record_of_somebody_else_is_not_guessed_at(tmp_path, source, unbroken, monkeypatch):
+    target = tmp_path / "out.ome.zarr"
+    interrupted(source, target, monkeypatch, 9)
+    body = b'{"sweep": 0, "of another version": true}'
+    with (commit.staging_folder(target) / "journal").open("ab") as file:
+        file.write(HEAD.pack(len(body), google_crc32c.value(body)) + body)
+    assert convert_to_store(source, target, **ASKED).blocks_resumed == 9
+    assert tree(target) == unbroken
+
+
 def test_another_source_or_other_options_are_never_mixed_in(tmp_path, source, unbroken, monkeypatch):
     target, copy = tmp_path / "out.ome.zarr", tmp_path / "in.tif"
     shutil.copy2(source, copy)
@@ -185,7 +197,13 @@ def test_what_somebody_else_put_there_meanwhile_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [{"mine.txt": "x"}, {"owner.json": "{"}, {"owner.json": '{"bigimg": 99, "identity": 1}'}]
+    "content",
+    [
+        {"mine.txt": "x"},
+        {"owner.json": "{"},
+        {"owner.json": '{"bigimg": 99, "identity": 1}'},
+        {"owner.json": '{"bigimg": 1, "identity": [1]}'},
+    ],
 )
 def test_a_folder_in_the_way_that_is_not_ours_is_refused_and_kept(tmp_path, source, content):
     folder = commit.staging_folder(tmp_path / "out.ome.zarr")
@@ -285,6 +303,24 @@ class TestOverwrite:
         with pytest.raises(OutputError, match="is no part of the zarr store"):
             convert_to_store(source, target, overwrite=True, **ASKED)
         assert (target / alien).read_text() == "mine"
+
+    def test_what_comes_into_the_old_store_at_the_last_moment_is_kept(self, tmp_path, source, monkeypatch):
+        target = tmp_path / "out.ome.zarr"
+        convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
+        exchange = disk.exchange
+
+        def late(new: Path, old: Path) -> None:
+            (old / "notes.txt").write_text("mine")
+            monkeypatch.setattr(disk, "exchange", exchange)
+            exchange(new, old)
+
+        monkeypatch.setattr(disk, "exchange", late)
+        before = tree(target)
+        with pytest.raises(OutputError, match=r"out\.ome\.zarr/notes\.txt: is no part"):
+            convert_to_store(source, target, overwrite=True, **ASKED)
+        assert (target / "notes.txt").read_text() == "mine"
+        (target / "notes.txt").unlink()
+        assert tree(target) == before
 
     def test_places_that_are_never_replaced(self, tmp_path, source, monkeypatch):
         store = tmp_path / "out.ome.zarr"
