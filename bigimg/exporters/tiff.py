@@ -131,16 +131,21 @@ def _encode(
         options["compressionargs"] = {"level": LEVELS[compression]}
     if color and first.channels[-1].name == "A":
         options["extrasamples"] = ["unassalpha"]
+    # Where tifffile describes the shape it takes a last axis of 1 for no axis, and z for rows; of a sample it does not.
+    narrow = first.shape[first.axis("x")] == 1 and not color and not ome
+    if narrow:
+        options["planarconfig"] = "contig"
     with tifffile.TiffWriter(file, bigtiff=big, ome=ome, byteorder="<") as tif:
         for i, level in enumerate(levels):
             spec = level.spec
+            shape = tuple(spec.shape[spec.axis(name)] for name in order)
             with closing(
                 tiles(level, order, tile)
             ) as made:  # tifffile counts them and does not ask for the end
                 tif.write(
                     made,
-                    shape=tuple(spec.shape[spec.axis(name)] for name in order),
-                    metadata=_metadata(spec, order, ome=ome) if i == 0 else None,
+                    shape=(*shape, 1) if narrow else shape,
+                    metadata=_metadata(spec, order, ome=ome, sample=color or narrow) if i == 0 else None,
                     subifds=len(levels) - 1 if i == 0 else None,
                     subfiletype=1 if i else 0,
                     **_resolution(spec),
@@ -171,11 +176,11 @@ def _photometric(spec: ImageSpec) -> str:
     return "rgb" if names >= set("RGB") else "separated" if names >= set("CMYK") else "minisblack"
 
 
-def _metadata(spec: ImageSpec, order: tuple[str, ...], *, ome: bool) -> dict[str, Any]:
+def _metadata(spec: ImageSpec, order: tuple[str, ...], *, ome: bool, sample: bool) -> dict[str, Any]:
     """Return what tifffile writes into the description: the axes, and for OME all that it has words for."""
     color = order[-1] == "c"
     metadata: dict[str, Any] = {
-        "axes": "".join(order[:-1] if color else order).upper() + ("S" if color else "")
+        "axes": "".join(order[:-1] if color else order).upper() + ("S" if sample else "")
     }
     if not ome:
         return metadata

@@ -359,6 +359,21 @@ def test_any_shape(
     np.testing.assert_array_equal(np.squeeze(owned(path)), np.squeeze(array))
 
 
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif"])
+@pytest.mark.parametrize(
+    ("shape", "dims"),
+    [((1, 2, 1), "zyx"), ((3, 2, 1), "zyx"), ((2, 3, 2, 1), "tzyx"), ((3, 1, 1), "zyx"), ((5, 1), "yx")],
+)
+def test_images_of_one_column(shape: Shape, dims: str, ending: str, tmp_path: Path) -> None:
+    """tifffile takes a last axis of one pixel for none, and the planes for rows: other pixels were written."""
+    array = np.arange(1, 1 + np.prod(shape), dtype="u1").reshape(shape)
+    bigimg.export(bigimg.from_array(array, dims=dims), tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(np.squeeze(tifffile.imread(tmp_path / f"a{ending}")), np.squeeze(array))
+    back = bigimg.open(tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(np.squeeze(back.values), np.squeeze(array))
+    assert back.dims[-2:] == ("y", "x")
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     height=st.integers(1, 50), width=st.integers(1, 70), kind=st.sampled_from(["b", "g", "g16", "rgb", "rgba"]),
