@@ -179,10 +179,7 @@ def prepared(
 
 def is_many(img: object) -> bool:
     """Return whether ``img`` is a sequence of images rather than one: a list, a tuple, patches."""
-    if isinstance(img, list | tuple):
-        return True
-    one = isinstance(img, str | bytes | bytearray | memoryview) or hasattr(img, "dtype")
-    return not one and hasattr(img, "__getitem__") and hasattr(img, "__len__") and not hasattr(img, "dims")
+    return isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
 
 
 def _count(img: Any) -> int:

@@ -1,0 +1,203 @@
+"""The browser of slices, driven by the events that a window would send; what is read is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backend_bases import CloseEvent, FigureManagerBase, KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import bigimg
+from bigimg.errors import UsageError
+from bigimg.viewing.browse import Browser
+from bigimg.viewing.levels import levels_of
+from bigimg.viewing.painting import Look
+from bigimg.viewing.planes import cut_of
+from bigimg.viewing.slabs import Slabs
+from tests.viewing.drawn import numbers, reads, store_of
+
+
+def window() -> Figure:
+    """A figure with a manager, as on a screen: matplotlib listens to its keys."""
+    figure = Figure(figsize=(5, 5), dpi=100)
+    FigureManagerBase(FigureCanvasAgg(figure), 1)
+    return figure
+
+
+def press(figure: Figure, *keys: str) -> None:
+    for key in keys:
+        KeyEvent("key_press_event", figure.canvas, key)._process()  # type: ignore[attr-defined]
+
+
+def scroll(figure: Figure, step: int) -> None:
+    MouseEvent("scroll_event", figure.canvas, 250, 250, step=step)._process()  # type: ignore[attr-defined]
+
+
+def shown(figure: Figure) -> Any:
+    return figure.axes[0].images[0].get_array()
+
+
+def test_keys_wheel_and_slider_move() -> None:
+    pixels = numbers(30, 20, 25)
+    figure = bigimg.browse(pixels, "z", figure=window())
+    at = 15
+    np.testing.assert_array_equal(shown(figure), pixels[at])
+    for key, step in {
+        "k": 1,
+        "right": 1,
+        "up": 1,
+        "j": -1,
+        "left": -1,
+        "down": -1,
+        "pageup": 10,
+        "pagedown": -10,
+    }.items():
+        press(figure, key)
+        at += step
+        np.testing.assert_array_equal(shown(figure), pixels[at])
+    scroll(figure, 1)
+    np.testing.assert_array_equal(shown(figure), pixels[at + 1])
+    scroll(figure, -3)
+    np.testing.assert_array_equal(shown(figure), pixels[at - 2])
+    press(figure, "home", "j")
+    np.testing.assert_array_equal(shown(figure), pixels[0])
+    press(figure, "end", "k")
+    np.testing.assert_array_equal(shown(figure), pixels[29])
+    assert figure.axes[0].get_title() == "z (29 of 30)"
+    x, y = figure.axes[1].transData.transform((7, 0.5))
+    MouseEvent("button_press_event", figure.canvas, x, y, button=1)._process()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(shown(figure), pixels[7])
+
+
+def test_keys_of_matplotlib_are_held_back_here_alone() -> None:
+    before = dict(mpl.rcParams)
+    figure, other = bigimg.browse(numbers(5, 6, 7), figure=window()), window()
+    axes = other.add_subplot()
+    MouseEvent("motion_notify_event", figure.canvas, 250, 250)._process()  # type: ignore[attr-defined]
+    press(figure, "k", "l", "home")  # k: logarithmic x axis; l: logarithmic y axis, which is not ours
+    assert figure.axes[0].get_xscale() == "linear"
+    assert dict(mpl.rcParams) == before
+    event = KeyEvent("key_press_event", other.canvas, "k", *axes.transAxes.transform((0.5, 0.5)))
+    event._process()  # type: ignore[attr-defined]
+    assert axes.get_xscale() == "log"
+    CloseEvent("close_event", figure.canvas)._process()  # type: ignore[attr-defined]
+    x, y = figure.axes[0].transAxes.transform((0.5, 0.5))
+    KeyEvent("key_press_event", figure.canvas, "k", x, y)._process()  # type: ignore[attr-defined]
+    assert figure.axes[0].get_xscale() == "log"  # matplotlib has its keys back
+
+
+def browser(source: Any, axis: str = "z", **options: Any) -> Browser:
+    levels = levels_of(source)
+    return Browser(levels, cut_of(levels.base, axis), axis, window(), Look(), **options)
+
+
+def test_play() -> None:
+    pixels = numbers(3, 20, 25)
+    made = browser(pixels)
+    press(made.figure, " ")
+    for want in (2, 0, 1):
+        made.timer._on_timer()
+        np.testing.assert_array_equal(made.picture.pixels, pixels[want])
+    press(made.figure, " ")
+    made.timer._on_timer()
+    assert made.at == 1
+
+
+def test_value_under_the_mouse() -> None:
+    pixels = numbers(4, 20, 25)
+    img = bigimg.from_array(pixels, spacing=(5, 0.5, 0.5), unit="um")
+    axes = bigimg.browse(img, figure=window()).axes[0]
+    assert axes.format_coord(3.6, 1.1) == f"x 3.6, y 1.1 µm   value {pixels[2, 2, 7]}"
+    assert axes.format_coord(-99, 0) == "x -99, y 0 µm"
+    assert axes.get_title() == "z 10 µm (2 of 4)"
+
+
+def test_channels_are_switched() -> None:
+    pixels = numbers(4, 20, 25, 3)
+    figure = bigimg.browse(bigimg.from_array(pixels, dims="zyxc"), figure=window())
+    np.testing.assert_array_equal(shown(figure), pixels[2])
+    press(figure, "2", "k")
+    want = pixels[3].copy()
+    want[..., 1] = 0
+    np.testing.assert_array_equal(shown(figure), want)
+    press(figure, "2")
+    np.testing.assert_array_equal(shown(figure), pixels[3])
+    press(figure, "9")
+    lights = bigimg.from_array(numbers(2, 4, 20, 25), dims="czyx")
+    figure = bigimg.browse(lights, figure=window())
+    press(figure, "1")
+    assert not shown(figure)[..., 1].any()  # the first spare colour is green
+    press(figure, "2")
+    assert not shown(figure).any()
+
+
+def test_the_level_that_fits_and_every_plane_of_level_0(tmp_path: Path) -> None:
+    pixels = np.repeat(numbers(128), 1)[:, None, None] + np.zeros((128, 128, 128), np.uint8)
+    path = store_of(pixels, tmp_path, chunks=16)
+    for source in (path, bigimg.open(path), bigimg.open_pyramid(path)):
+        figure = Figure(figsize=(0.8, 0.8), dpi=100)
+        FigureCanvasAgg(figure)
+        bigimg.browse(source, figure=figure)
+        assert shown(figure).shape == (64, 64)
+        assert figure.axes[0].get_title() == "z (32 of 64, level 1)"
+    figure = bigimg.browse(path, level=0, figure=window())
+    press(figure, "k")
+    np.testing.assert_array_equal(shown(figure), pixels[65])
+
+
+def test_a_move_reads_one_slab_and_the_next_ahead(tmp_path: Path) -> None:
+    path = store_of(numbers(128, 64, 64), tmp_path, chunks=16)
+    image = bigimg.open(path)
+    with reads() as seen:
+        slabs = Slabs(image, "z", {}, cache_bytes=1 << 20)
+        assert slabs.thickness == 16
+        for index in range(128):
+            np.testing.assert_array_equal(slabs.plane(index).values, image.isel(z=index).values)
+        slabs.close()
+    own = [region for _, region in seen if region[0].stop - region[0].start == 16]
+    starts = [region[0].start for region in own]
+    assert sorted(starts) == list(range(0, 128, 16))  # each once
+    assert len(slabs._slabs) == 0
+    with reads() as seen:
+        slabs = Slabs(image, "z", {}, cache_bytes=64 * 64 * 4 * 5)
+        for index in np.random.default_rng(0).integers(0, 128, 20):
+            slabs.plane(int(index))
+            assert len(slabs._slabs) <= 3
+        assert slabs.thickness == 4  # bounded: a quarter of the cache
+        slabs.close()
+
+
+def test_a_lost_shard_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+    pixels = numbers(128, 32, 32)
+    path = store_of(pixels, tmp_path, chunks=16, shards=16)
+    (path / "0" / "c" / "2" / "0" / "0").unlink()
+    made = browser(path, level=0)
+    made.move(20)
+    np.testing.assert_array_equal(made.picture.pixels, pixels[20])
+    made.move(40)
+    assert "the object is gone" in made.ax.get_title()
+    assert not made.image.get_visible()
+    made.move(100)
+    assert made.image.get_visible()
+    np.testing.assert_array_equal(made.picture.pixels, pixels[100])
+
+
+def test_along_time_and_what_cannot_be() -> None:
+    times = bigimg.from_array(numbers(5, 20, 25), dims="tyx")
+    figure = bigimg.browse(times, figure=window())
+    press(figure, "home")
+    np.testing.assert_array_equal(shown(figure), times.values[0])
+    with pytest.raises(UsageError, match="the image has y x; use show"):
+        bigimg.browse(numbers(8, 9))
+    with pytest.raises(UsageError, match="the axes are y x"):
+        bigimg.browse(numbers(8, 9), "axial")
+
+
+def test_no_display_says_how_to_write_a_picture() -> None:
+    with pytest.raises(UsageError, match=r"draws here with agg.* bigimg slice SOURCE plane\.png"):
+        bigimg.browse(numbers(4, 8, 9))

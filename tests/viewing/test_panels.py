@@ -1,0 +1,155 @@
+"""Orthogonal planes and montages: which pixels stand where, on which scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import bigimg
+from bigimg.errors import UsageError
+from tests.running import bigimg as run
+from tests.viewing.drawn import canvas, numbers, reads, store_of
+
+
+def body(tmp_path: Path) -> Path:
+    """A volume that is different in every direction, turned, with thick slices, origin off the centre."""
+    affine = np.array([[-2.0, 0, 0, 9], [0, 0, 3, -4], [0, -1, 0, 7], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(numbers(10, 12, 14, dtype=np.int16), affine), tmp_path / "a.nii")
+    return tmp_path / "a.nii"
+
+
+def test_three_planes_meet_in_one_point(tmp_path: Path) -> None:
+    path = body(tmp_path)
+    img = nibabel.load(path)
+    world = (3.0, 8.0, 2.0)
+    i, j, k = np.rint(np.linalg.solve(img.affine, [*world, 1])[:3]).astype(int)
+    stored = np.asarray(img.dataobj)
+    figure = bigimg.ortho(path, at=world, figure=Figure(figsize=(6, 6)))
+    coronal, sagittal, axial, words = figure.axes
+    # x runs to the left, y down, z to the front: so turned, up is superior and right is the body's right.
+    np.testing.assert_array_equal(coronal.images[0].get_array(), stored[::-1, :, k].T)
+    np.testing.assert_array_equal(sagittal.images[0].get_array(), stored[i])
+    np.testing.assert_array_equal(axial.images[0].get_array(), stored[::-1, j, ::-1].T)
+    letters = ["".join(t.get_text() for t in ax.texts) for ax in (coronal, sagittal, axial)]
+    assert letters == ["LRIS", "PAIS", "LRPA"]
+    for ax in (coronal, sagittal, axial):
+        across, down = (float(line.get_data()[n][0]) for line, n in zip(ax.lines, (0, 1), strict=True))
+        left, right, bottom, top = ax.images[0].get_extent()
+        shape = ax.images[0].get_array().shape
+        row, column = (
+            int((down - top) / (bottom - top) * shape[0]),
+            int((across - left) / (right - left) * shape[1]),
+        )
+        assert ax.images[0].get_array()[row, column] == stored[i, j, k]
+    text = words.texts[0].get_text()
+    assert f"value  {stored[i, j, k]}" in text
+    assert "3.0  8.0  2.0 mm" in text
+    # One scale: a millimetre is as long in each panel.
+    canvas(figure)
+    scales = [
+        ax.get_window_extent().width / abs(np.diff(ax.get_xlim())[0]) for ax in (coronal, sagittal, axial)
+    ]
+    assert max(scales) / min(scales) < 1.1
+
+
+def test_a_volume_of_no_body_is_shown_as_stored(tmp_path: Path) -> None:
+    pixels = numbers(6, 8, 10)
+    img = bigimg.from_array(pixels, spacing=(3, 1, 1), unit="um")
+    figure = img.bigimg.ortho({"z": 6.2}, figure=Figure())
+    shown = [ax.images[0].get_array() for ax in figure.axes[:3]]
+    for got, want in zip(shown, (pixels[:, 4], pixels[:, :, 5], pixels[2]), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert figure.axes[0].get_ylim() == (16.5, -1.5)
+    with pytest.raises(UsageError, match="position 99 along z is outside"):
+        bigimg.ortho(img, {"z": 99}, figure=Figure())
+    with pytest.raises(UsageError, match="give x, y and z"):
+        bigimg.ortho(img, (1, 2), figure=Figure())
+    with pytest.raises(UsageError, match="a place is along z, y and x"):
+        bigimg.ortho(img, {"t": 1}, figure=Figure())
+    with pytest.raises(UsageError, match="only a volume has them; use show"):
+        bigimg.ortho(pixels[0], figure=Figure())
+
+
+def test_planes_evenly_spaced_share_a_window(tmp_path: Path) -> None:
+    pixels = numbers(30, 20, 25) // 2
+    pixels[10:] += 100
+    path = store_of(pixels, tmp_path)
+    figure = bigimg.montage(path, "z", n=5, figure=Figure(figsize=(6, 4)))
+    assert len(figure.axes) == 5
+    low, high = np.percentile(pixels, (0.1, 99.9))
+    for ax, index in zip(figure.axes, (3, 9, 15, 21, 27), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), pixels[index])
+        assert ax.images[0].get_clim() == pytest.approx((low, high))
+        assert ax.get_title() == f"z {index} of 30"
+    chosen = bigimg.montage(pixels, "x", indices=[0, -1], titles=["first", "last"], figure=Figure())
+    np.testing.assert_array_equal(chosen.axes[1].images[0].get_array(), pixels[:, :, -1])
+    assert [ax.get_title() for ax in chosen.axes] == ["first", "last"]
+
+
+def test_images_patches_channels_times() -> None:
+    a, b, c = numbers(20, 30), numbers(40, 20, 3), bigimg.from_array(numbers(3, 9, 9))
+    figure = bigimg.montage([a, b, c.isel(z=0)], figure=Figure())
+    assert [ax.images[0].get_array().shape for ax in figure.axes] == [(20, 30), (40, 20, 3), (9, 9)]
+    patches = bigimg.patches(b, (8, 9), n=6, seed=0)
+    figure = bigimg.montage(patches, n=4, figure=Figure())
+    for ax, patch in zip(figure.axes, patches, strict=False):
+        np.testing.assert_array_equal(ax.images[0].get_array(), patch.bigimg.to_numpy())
+    colours = bigimg.montage(b, figure=Figure())
+    assert [ax.get_title() for ax in colours.axes] == ["R", "G", "B"]
+    assert [ax.images[0].get_cmap()(1.0)[:3] for ax in colours.axes] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    times = bigimg.from_array(numbers(4, 2, 9, 9), dims="tzyx")
+    assert len(times.bigimg.montage("t", figure=Figure()).axes) == 4
+    with pytest.raises(UsageError, match="use show, or give several images"):
+        bigimg.montage(a)
+    with pytest.raises(UsageError, match="a montage along t"):
+        bigimg.montage(a, "t")
+    with pytest.raises(UsageError, match="a montage of 0"):
+        bigimg.montage([])
+    with pytest.raises(UsageError, match="2 titles for 3 panels"):
+        bigimg.montage([a, a, a], titles=["x", "y"])
+    with pytest.raises(UsageError, match="index 9 along z"):
+        bigimg.montage(c, "z", indices=[9])
+    with pytest.raises(UsageError, match="of one image"):
+        bigimg.montage([a, b], "z")
+
+
+def test_a_gz_is_inflated_once_for_all_panels(tmp_path: Path) -> None:
+    """A second pass would warn, and warnings are errors here."""
+    pixels = numbers(12, 13, 14)
+    nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), tmp_path / "a.nii.gz")
+    bigimg.montage(tmp_path / "a.nii.gz", "sagittal", n=4, figure=Figure())
+    bigimg.ortho(tmp_path / "a.nii.gz", figure=Figure())
+
+
+def test_panels_of_a_large_store_read_small_levels(tmp_path: Path) -> None:
+    path = store_of(numbers(256, 256, 256), tmp_path, chunks=32)
+    with reads() as seen:
+        bigimg.montage(path, "z", n=4, figure=Figure(figsize=(2, 2), dpi=50))
+    assert {level for level, _ in seen} == {2}  # 64 pixels for some 45
+    with reads() as seen:
+        bigimg.ortho(path, figure=Figure(figsize=(4, 4), dpi=50))
+    planes = [region for level, region in seen if level]
+    assert {level for level, _ in seen} == {0, 1}  # level 0 for the one pixel whose value is told
+    assert len(planes) >= 3
+
+
+def test_from_the_command_line_without_a_display(tmp_path: Path) -> None:
+    path = store_of(numbers(20, 30, 40), tmp_path, spacing=2.0, unit="um")
+    env = {"DISPLAY": "", "MPLBACKEND": "qtagg"}  # of which there is none: it is not asked
+    for words in (
+        ("slice", path, tmp_path / "slice.png", "--plane", "y", "--at", 3, "--figure"),
+        ("thumbnail", path, tmp_path / "thumb.png", "--figure", "--max", 300),
+        ("montage", path, tmp_path / "montage.pdf", "--n", 4),
+    ):
+        done = run(*words, scratch=tmp_path, env=env)
+        assert (done.code, done.err) == (0, ""), done.err
+    with Image.open(tmp_path / "thumb.png") as image:
+        assert image.size == (300, 225)
+    assert (tmp_path / "montage.pdf").read_bytes()[:4] == b"%PDF"
+    done = run("slice", path, tmp_path / "no.png", "--at", 99, "--figure", scratch=tmp_path)
+    assert (done.code, done.line) == (2, "bigimg: index 99 along z of 20 pixels; give 0 to 19")
