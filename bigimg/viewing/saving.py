@@ -1,4 +1,4 @@
-"""napari's layers as an OME-Zarr store: the channels of one image, or one label image, by the usual pass.
+"""Layers of napari as an OME-Zarr store: channels of one image with its labels, or one label image, by the usual pass.
 
 The data of a layer that bigimg opened are read again from where they came, chunk by chunk; those of others are
 taken as they are, numpy or dask. Of several levels the first is written, and the others are made anew.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
     ----------
     path : str
     layers : sequence of (data, options, type)
-        Image layers of one shape, place and type are channels of one image; a label layer is saved alone.
+        Image layers of one shape, place and type are channels of one image; label layers of its size are saved
+        with it, and without an image one label layer is saved alone.
     **asked
         As in :func:`bigimg.convert`.
 
@@ -46,12 +48,28 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
     kinds = {kind for _, _, kind in layers}
     if not layers or kinds - {"image", "labels"}:
         raise UsageError(f"{path}: OME-Zarr holds images and labels; {_listed(kinds)} cannot be saved to it")
-    if kinds == {"image", "labels"} or (len(layers) > 1 and "labels" in kinds):
-        names = ", ".join(str(options.get("name")) for _, options, _ in layers)
-        raise UsageError(f"{path}: {names}: save the images, and each label layer, to a store of its own")
-    images = [to_image(*layer) for layer in layers]
-    write(images[0] if len(images) == 1 else as_channels(images, path), path, progress=False, **asked)
-    return [os.fspath(path)]
+    images = [to_image(*layer) for layer in layers if layer[2] == "image"]
+    labels = [to_image(*layer) for layer in layers if layer[2] == "labels"]
+    if not images and len(labels) > 1:
+        names = ", ".join(str(label.name) for label in labels)
+        raise UsageError(f"{path}: {names}: save their image with them, or each to a store of its own")
+    whole = (as_channels(images, path) if len(images) > 1 else images[0]) if images else labels.pop()
+    for label in labels:
+        if {**whole.sizes, **label.sizes} != whole.sizes:
+            raise UsageError(
+                f"{path}: {label.name} is no label image of {whole.name} ({_described(label)}, {_described(whole)}): "
+                "save it to a store of its own"
+            )
+    write(whole, path, progress=False, **asked)
+    inside = [f"{path}/labels/{name}" for name in _told_apart([_key(str(label.name)) for label in labels])]
+    for label, place in zip(labels, inside, strict=True):
+        write(label, place, progress=False, **asked)
+    return [os.fspath(path), *inside]
+
+
+def _key(name: str) -> str:
+    """Return a name that a folder may have."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "labels"
 
 
 def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArray:

@@ -88,6 +88,25 @@ def test_samples_are_pictures_in_colour_and_are_saved_so(name: str, tmp_path: Pa
     np.testing.assert_array_equal(np.moveaxis(img.to_numpy(), 0, -1), data)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_labels_are_saved_with_their_image_and_come_back(version: str, tmp_path: Path) -> None:
+    ids = noise((30, 40, 50)).astype("i4")
+    mask = noise((30, 40, 50), "b1").view("u1")
+    layers = [image_layer("brain a"), image_layer("brain b")]
+    layers += [
+        (data, {**layers[0][1], "name": name}, "labels") for data, name in ((ids, "brain ids/1"), (mask, "m"))
+    ]
+    written = save(str(tmp_path / "a.zarr"), layers, **ASKED, ome_version=version)
+    assert [Path(path).name for path in written] == ["a.zarr", "brain_ids_1", "m"]
+    assert all(bigimg.verify(path).ok for path in written)
+    found = layers_of(tmp_path / "a.zarr")
+    assert [(options["name"], kind) for _, options, kind in found] == [
+        ("a a", "image"), ("a b", "image"), ("a brain_ids_1", "labels"), ("a m", "labels")]  # fmt: skip
+    for (data, options, _), (wanted, about, _) in zip(found, layers, strict=True):
+        np.testing.assert_array_equal(data[0], wanted)
+        assert options["scale"] == about["scale"]
+
+
 def test_labels_stay_ids(tmp_path: Path) -> None:
     ids = noise((60, 70)).astype("u4") * 1000
     layer = ([ids, ids[::2, ::2]], {"name": "nuclei", "multiscale": True}, "labels")
@@ -106,7 +125,8 @@ def test_labels_stay_ids(tmp_path: Path) -> None:
         ([image_layer("a"), image_layer("b", translate=(0.0, 0.0, 0.0))], "a and b are no channels of one image"),
         ([image_layer("a", rotate=np.diag([1, -1, -1.0]))], "layer a: is turned or sheared"),
         ([(np.zeros((2, 2, 2, 2, 2)), {"name": "five"}, "image")], "layer five: 5 axes"),
-        ([image_layer("a"), (np.zeros((2, 2), int), {"name": "l"}, "labels")], "save the images, and each label"),
+        ([image_layer("a"), (np.zeros((2, 2), int), {"name": "l"}, "labels")], "l is no label image of a"),
+        ([(np.zeros((2, 2), int), {"name": n}, "labels") for n in "lm"], "l, m: save their image with them"),
     ],
 )  # fmt: skip
 def test_what_has_no_place_in_a_store_is_refused(layers: Any, said: str, tmp_path: Path) -> None:
