@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,13 @@ from bigimg.conversion.probe import probe as probe_source
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
 from bigimg.opening import open_source
-from bigimg.planning.options import CodecName, Lengths, options
+from bigimg.planning.options import CodecName, Lengths, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader
 from bigimg.types import Kind, Method, Version
 
 if TYPE_CHECKING:
     import xarray as xr
-
-type Spacing = str | Mapping[str, float | tuple[float, str | None]]
 
 
 def plan(
@@ -41,7 +39,7 @@ def plan(
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
-    series: int | None = None,
+    series: int | str | None = None,
     probe: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
@@ -75,8 +73,8 @@ def plan(
         Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     ome_version : {"0.4", "0.5", "0.6"}
         Of the store. 0.4, one file a chunk, is for QuPath and older tools; 0.6 says the affine in OME-Zarr's own way.
-    series : int, optional
-        Which image of a file that holds several.
+    series : int or str, optional
+        Which image, where the source holds several.
     probe : bool
         Read and compress samples for a second, to estimate size and time.
     insecure : bool
@@ -107,7 +105,7 @@ def convert(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    series: int | None = None,
+    series: int | str | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
@@ -172,7 +170,7 @@ def convert_to_store(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    series: int | None = None,
+    series: int | str | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,

@@ -22,6 +22,10 @@ METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"
 """How levels are made when nothing is asked for: ids are never averaged."""
 
 
+type Spacing = str | Mapping[str, float | tuple[float, str | None]]
+"""``z=2,y=0.5,x=0.5um``, or numbers by axis, with a unit or without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options of one conversion."""
@@ -56,7 +60,7 @@ def options(
     levels: int | None = None,
     method: Method | None = None,
     kind: Kind | None = None,
-    spacing: str | Mapping[str, float | tuple[float, str | None]] | None = None,
+    spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
