@@ -231,8 +231,9 @@ def derive(
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
     if pixels is None:
-        data = gathered(img.data, operation, chunks)
-        if (ordered := _in_order(img, operation)) is not None:
+        ordered = _in_order(img, operation)
+        data = gathered(img.data, operation, chunks, ordered)
+        if ordered is not None:
             COMPUTED[data.name] = ordered
     else:
         import dask.array

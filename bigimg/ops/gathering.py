@@ -25,7 +25,7 @@ from bigimg.types import Array, Region
 type Chunks = tuple[tuple[int, ...], ...]
 
 
-def gathered(data: Any, operation: Any, chunks: Chunks) -> Any:
+def gathered(data: Any, operation: Any, chunks: Chunks, held: Any = None) -> Any:
     """Return the result of ``operation`` on the dask array ``data``, in blocks of ``chunks``.
 
     Parameters
@@ -34,9 +34,12 @@ def gathered(data: Any, operation: Any, chunks: Chunks) -> Any:
     operation : bigimg.ops.derived.Operation
     chunks : tuple of tuple of int
         Of the result, along each axis.
+    held : object, optional
+        What lives as long as the graph.
     """
     called = f"bigimg-{type(operation).__name__.lower()}-{uuid.uuid4().hex}"
     layer = GatheredLayer(called, operation, chunks, data.name, data.chunks)
+    layer.held = held
     graph = HighLevelGraph.from_collections(called, layer, dependencies=[data])
     meta = np.empty((0,) * len(chunks), operation.dtype)
     return dask.array.Array(graph, called, chunks, meta=meta)
@@ -96,6 +99,7 @@ class GatheredLayer(OnDemandLayer):
 
     def __init__(self, name: str, operation: Any, chunks: Chunks, source: str, source_chunks: Chunks) -> None:
         super().__init__(name, list(map(len, chunks)))
+        self.held: Any = None
         self.operation = operation
         self.source = source
         self.edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]

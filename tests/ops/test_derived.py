@@ -1,0 +1,112 @@
+"""Images made region by region: what building costs, what is pickled, what a pass is told."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray
+from PIL import Image
+
+import bigimg
+from bigimg.opening import open_source
+from bigimg.ops.gathering import GatheredLayer
+from tests.oracles import fast_mean
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (70, 90)).astype(np.uint8)
+COUNTING = """
+import dask.array as da, numpy as np, psutil, xarray, bigimg, bigimg.accessor
+import bigimg.ops.profiles, bigimg.ops.tones, bigimg.ops.resizing, bigimg.ops.geometry, bigimg.ops.downsampling
+pixels = da.zeros((3, 183 * 512, 183 * 512), chunks=(1, 512, 512), dtype="u1")
+img = xarray.DataArray(pixels, dims=("c", "y", "x"), coords={"c": ["R", "G", "B"]})
+assert img.data.npartitions > 100_000
+tasks = []
+real = bigimg.ops.gathering.GatheredLayer.task
+bigimg.ops.gathering.GatheredLayer.task = lambda self, index: (tasks.append(1), real(self, index))[1]
+before = psutil.Process().memory_info().rss
+made = [
+    bigimg.downsample(img, 3), bigimg.downsample(img, 4, method="gaussian"), bigimg.resize(img, (1740, 1870)),
+    bigimg.build_pyramid(img), bigimg.gray(img), bigimg.crop(img, {"y": (10, 90_000)}), bigimg.map(img, np.sqrt),
+    bigimg.region(img, (5, 5), (900, 900)), bigimg.profile(img, (0, 0), (50_000, 50_000)),
+    bigimg.stack([img, img], "z"), bigimg.plane(img, "y", index=5), bigimg.with_geometry(img, spacing=2),
+    bigimg.rescale(img, window=(0, 9)),
+]
+assert not tasks
+corner = made[0].isel(y=slice(0, 9), x=slice(0, 9)).values
+print(psutil.Process().memory_info().rss - before, len(tasks))
+"""
+
+
+def test_building_does_not_grow_with_the_chunks() -> None:
+    """No task is written for any of 10**5 chunks, and a corner of the result writes its own alone."""
+    done = subprocess.run([sys.executable, "-c", COUNTING], capture_output=True, text=True, check=True)
+    grown, tasks = map(int, done.stdout.split())
+    assert grown < 200e6  # all of them together
+    assert (
+        tasks <= 6
+    )  # the block of the corner, for each channel, asked for by dask's optimisation and by its scheduler
+
+
+def test_graphs_go_to_other_processes() -> None:
+    computed = bigimg.from_array(PIXELS).chunk(y=20, x=30) + np.uint8(0)
+    for img in (bigimg.from_array(PIXELS), computed):
+        for found in (
+            bigimg.downsample(img, 3),
+            bigimg.stack([bigimg.downsample(img, 3)] * 2, "z").isel(z=1),
+        ):
+            again = pickle.loads(pickle.dumps(found.data))
+            np.testing.assert_array_equal(again.compute(scheduler="synchronous"), fast_mean(PIXELS, (3, 3)))
+
+
+def test_operations_on_operations() -> None:
+    img = bigimg.from_array(PIXELS).chunk(y=20, x=30)
+    small = bigimg.downsample(bigimg.crop(bigimg.downsample(img, 2), {"y": (3, 30)}), 3)
+    np.testing.assert_array_equal(small.values, fast_mean(fast_mean(PIXELS, (2, 2))[3:30], (3, 3)))
+    assert (
+        not any(isinstance(layer, GatheredLayer) for layer in small.data.dask.layers.values()) or img.chunks
+    )
+
+
+def test_equal_files_have_equal_names(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", PIXELS)
+    first, second = (bigimg.downsample(tmp_path / "a.npy", 2).data.name for _ in range(2))
+    assert first == second
+    assert bigimg.downsample(tmp_path / "a.npy", 3).data.name != first
+
+
+def test_a_source_with_one_order_is_read_in_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (900, 700, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    img = bigimg.open(tmp_path / "a.png", chunks={"y": 100})
+    expected = np.moveaxis(fast_mean(pixels, (4, 4, 1)), -1, 0)
+    small = bigimg.downsample(tmp_path / "a.png", 4)
+    reader = open_source(small)
+    assert reader.access.kind == "sequential"
+    np.testing.assert_array_equal(small.values, expected)
+    np.testing.assert_array_equal(bigimg.downsample(img, 4).values, expected)
+    small = bigimg.downsample(
+        tmp_path / "a.png", 4
+    )  # opened anew: to go back is warned of, and warnings are errors
+    bigimg.write(small, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr").values, expected)
+    smooth = bigimg.downsample(tmp_path / "a.png", 4, method="gaussian")
+    np.testing.assert_array_equal(smooth.values, bigimg.downsample(pixels, 4, method="gaussian").values)
+
+
+def test_a_pass_is_told_what_regions_take(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5000, 4000), np.uint16))
+    access = open_source(bigimg.downsample(tmp_path / "a.npy", 3)).access
+    assert access.kind == "random"
+    assert access.read_bytes > 8 << 20
+    assert open_source(bigimg.crop(tmp_path / "a.npy", {"y": (1, 9)})).access.read_bytes <= 1 << 20
+
+
+def test_names_that_are_not_ours() -> None:
+    img = xarray.DataArray(da.zeros((9, 9)), dims=("row", "x"))
+    with pytest.raises(bigimg.UsageError, match="dim 'row' is not one of t c z y x"):
+        bigimg.downsample(img, 2)
