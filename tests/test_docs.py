@@ -217,6 +217,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "mask": of("mask", store, folder / "mask.ome.zarr", "--below", 9),
         "fraction": of("fraction", store, "--below", 9),
         "formats": of("formats"),
+        "patches": of("patches", source, folder / "patches", "--size", "300,300"),
         "downsample": of("downsample", source, folder / "small.tif", "--factor", 2),
         "verify": verified(store, folder / "damaged.ome.zarr"),
     }
@@ -245,6 +246,7 @@ def verified(store: Path, damaged: Path) -> set[str]:
         "formats",
         "verify",
         "downsample",
+        "patches",
     ],
 )
 def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -> None:

@@ -31,6 +31,7 @@ VERBS = {
     "fraction": "statistics",
     "mask": "statistics",
     "downsample": "shrinking",
+    "patches": "patching",
     "export": "exporting",
     "verify": "keeping",
     "clean": "keeping",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import json
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ def shared(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return add
 
 
-def _lengths(
+def lengths(
     _: click.Context, option: click.Parameter, text: str | None
 ) -> dict[str, int] | tuple[int, ...] | int | None:
     """Return ``512``, ``64,64,64`` or ``y=512,x=512`` as pixels."""
@@ -45,15 +46,22 @@ def _insecure(_: click.Context, __: click.Parameter, asked: bool) -> bool:
     return asked
 
 
+def series(context: click.Context, option: click.Parameter, text: str | None) -> int | str | None:
+    """Return a number as one, a name (of a TIFF's series, a UID of DICOM) as it is."""
+    return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
+
+
 OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
     "level": click.option("--level", type=int, help="Level of a pyramid: 0 is full resolution, -1 the smallest."),
-    "series": click.option("--series", type=int, help="Which image of a file that holds several."),
+    "series": click.option(
+        "--series", metavar="NUMBER|NAME", callback=series, help="Which image, where the source holds several."
+    ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),
-    "chunks": click.option("--chunks", callback=_lengths, help="Pixels of the unit of reading: 512, or y=512,x=512."),
-    "shards": click.option("--shards", callback=_lengths, help="Pixels of the unit of writing; multiples of chunks."),
+    "chunks": click.option("--chunks", callback=lengths, help="Pixels of the unit of reading: 512, or y=512,x=512."),
+    "shards": click.option("--shards", callback=lengths, help="Pixels of the unit of writing; multiples of chunks."),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
     "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
     "method": click.option(

@@ -1,0 +1,248 @@
+"""Patches to files: a folder of pictures, one array, or a zarr group, with a table of where each one lies.
+
+They are written in the order that reads well and numbered in their own. What is begun has a hidden name beside the
+target, and gets the target's at the end: whole or absent.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.conversion.commit import checked_target, explained
+from bigimg.conversion.disk import rename_without_replacing
+from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.errors import OutputError, TargetExistsError, UsageError
+from bigimg.exporters.staging import part_of, staged
+from bigimg.ops.windows import portions
+from bigimg.planning.memory import human_bytes
+from bigimg.types import Array, Json
+
+if TYPE_CHECKING:
+    import xarray
+
+    from bigimg.ops.patch_sequence import Patches
+
+TABLE = "coordinates.csv"
+PICTURES = ("png", "tif", "npy")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What was written."""
+
+    target: str
+    format: str
+    """``png``, ``tif`` or ``npy`` for a folder of files, ``array`` for one ``.npy``, ``zarr``."""
+    patches: int
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Of one patch, as :attr:`dims`."""
+    dtype: str
+    seed: int | None
+    coordinates: str
+    """Path of the table."""
+    decoded_bytes: int
+    """Of all patches."""
+    seconds: float
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return {
+            "target": self.target, "format": self.format, "patches": self.patches, "dims": list(self.dims),
+            "shape": list(self.shape), "dtype": self.dtype, "seed": self.seed, "coordinates": self.coordinates,
+            "decoded_bytes": self.decoded_bytes, "seconds": round(self.seconds, 3),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        size = " ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True))
+        drawn = "" if self.seed is None else f", drawn with seed {self.seed}"
+        return (
+            f"{self.target}: {self.patches} patches of {size}, {self.dtype}{drawn} "
+            f"({human_bytes(self.decoded_bytes)} decoded), places in {self.coordinates}\n"
+            f"{self.seconds:.1f} s, {human_bytes(self.decoded_bytes / max(self.seconds, 1e-3))}/s"
+        )
+
+
+def save_patches(
+    patches: Patches,
+    target: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    progress: bool | Report | None = None,
+) -> Saved:
+    """Write all ``patches`` to ``target`` and where each one lies to a table of comma-separated values.
+
+    Parameters
+    ----------
+    patches : Patches
+    target : path
+        Ending in ``.npy``: one array (n, y, x, c), as ``patches.stack()``, and a ``.csv`` beside it. In ``.zarr``: a
+        group that ``xarray.open_zarr`` reads, and the ``.csv``. Any other name: a folder with a file for each.
+    format : {"png", "tif", "npy"}, optional
+        Of the files in a folder; ``png`` where it can hold the pixels, else ``tif``.
+    progress : bool or callable, optional
+        As in :func:`bigimg.convert`.
+
+    Raises
+    ------
+    UsageError
+        The format cannot hold such patches.
+    TargetExistsError, OutputError
+        Nothing is left behind, nothing was changed.
+    """
+    path = checked_target(target, patches.source)
+    kind = {".npy": "array", ".zarr": "zarr"}.get(path.suffix.lower()) or format or _fitting(patches)
+    if kind in ("array", "zarr") and format is not None:
+        raise UsageError(
+            f"format={format!r} is of the files in a folder, and {path.name} is none: leave it out"
+        )
+    if kind not in (*PICTURES, "array", "zarr"):
+        raise UsageError(f"format={kind!r}: give one of {', '.join(PICTURES)}")
+    if kind == "png" and (why := _no_png(patches)):
+        raise UsageError(f"{target}: {why}: give format='tif' or 'npy', or a target ending in .npy or .zarr")
+    free = shutil.disk_usage(path.parent).free
+    if kind in ("array", "npy", "tif") and patches.nbytes > free:
+        raise OutputError(
+            f"{target}: takes {human_bytes(patches.nbytes)}, and {human_bytes(free)} are free there: make room or "
+            "choose another disk"
+        )
+    started = time.monotonic()
+    with reporting(progress) as report:
+        meter = Meter(patches.nbytes, report)
+        meter.stage = "patches"
+        if kind in PICTURES:
+            _folder(patches, path, kind, meter)
+        else:
+            beside = checked_target(path.with_suffix(".csv"))
+            with staged([beside]) as (table,):
+                with open(table, "w", newline="", encoding="utf-8") as text:
+                    _write_table(patches, text, None)
+                write = _array if kind == "array" else _folder
+                write(patches, path, kind, meter)
+    given = Path(target)
+    place = given / TABLE if kind in PICTURES else given.with_suffix(".csv")
+    return Saved(
+        os.fspath(target), kind, len(patches), patches.dims, patches.shape[1:], str(patches.dtype), patches.seed,
+        str(place), patches.nbytes, time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _array(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
+    """Write one ``.npy``."""
+    with staged([path]) as (part,):
+        shape = (len(patches), *patches.labels.shape(patches.windows.patch, "last"))
+        header = {
+            "descr": np.lib.format.dtype_to_descr(patches.dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        with open(part, "r+b") as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            first = file.tell()
+            for rank, pixels in patches.items():
+                file.seek(first + rank * patches.windows.nbytes)
+                file.write(np.ascontiguousarray(pixels).data)
+                meter.advance(pixels.nbytes)
+
+
+def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
+    """Write a folder of files with their table, or a zarr group."""
+    part = part_of(path)
+    with explained(path):
+        part.mkdir()
+        try:
+            if kind == "zarr":
+                _dataset(patches).to_zarr(part, mode="w", zarr_format=3, consolidated=False)
+            else:
+                digits = len(str(max(0, len(patches) - 1)))
+                names = lambda rank: f"{rank:0{digits}}.{kind}"  # noqa: E731
+                write = {"png": _png, "tif": _tif, "npy": _npy}[kind]
+                for rank, pixels in patches.items("last"):
+                    write(part / names(rank), pixels, patches)  # type: ignore[no-untyped-call]
+                    meter.advance(pixels.nbytes)
+                with open(part / TABLE, "x", newline="", encoding="utf-8") as text:
+                    _write_table(patches, text, names)
+            rename_without_replacing(part, path)
+        except FileExistsError:
+            raise TargetExistsError(
+                f"{path}: was made by somebody else just now; nothing was changed"
+            ) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _dataset(patches: Patches) -> xarray.Dataset:
+    """Return all patches for a zarr group: names of channels as an attribute, for zarr 3 settled no type of text."""
+    found = patches.to_dataset().drop_encoding()
+    names = [str(name) for name in found["c"].values] if "c" in found.coords else []
+    found = found.drop_vars([name for name in ("c", "color") if name in found.coords])
+    found["image"].attrs = {"source": patches.source, **({"channels": names} if names else {})}
+    return found
+
+
+def _write_table(patches: Patches, text: IO[str], names: Callable[[int], str] | None) -> None:
+    """Write number, file, first pixels and their coordinates, a row a patch."""
+    axes = [name for name in patches.labels.dims if name != "c"]
+    writer = csv.writer(text, lineterminator="\n")
+    file = ["file"] if names is not None else []
+    writer.writerow(
+        ["patch", *file, *(f"{name}_index" for name in axes), *(f"{name}_position" for name in axes)]
+    )
+    for ranks in portions(len(patches)):
+        starts = patches.positions.starts(ranks)
+        places = [patches.labels.place(name, starts[:, i]).tolist() for i, name in enumerate(axes)]
+        for rank, start, *place in zip(ranks.tolist(), starts.tolist(), *places, strict=True):
+            writer.writerow([rank, *([names(rank)] if names is not None else []), *start, *place])
+
+
+def _fitting(patches: Patches) -> str:
+    return "tif" if _no_png(patches) else "png"
+
+
+def _no_png(patches: Patches) -> str | None:
+    """Return why PNG cannot hold the patches, None when it can."""
+    shape = patches.labels.shape(patches.windows.patch, "last")
+    channels = shape[-1] if "c" in patches.dims else 1
+    if len(shape) - ("c" in patches.dims) != 2:
+        return "a PNG has two axes beside the channels"
+    allowed = {1: ("uint8", "uint16", "bool"), 3: ("uint8",), 4: ("uint8",)}
+    if str(patches.dtype) not in allowed.get(channels, ()):
+        return f"no PNG is written of {channels} channels of {patches.dtype}"
+    return None
+
+
+def _png(path: Path, pixels: Array, patches: Patches) -> None:
+    from PIL import Image
+
+    flat = pixels[..., 0] if "c" in patches.dims and pixels.shape[-1] == 1 else pixels
+    Image.fromarray(np.ascontiguousarray(flat)).save(path, "PNG")
+
+
+def _tif(path: Path, pixels: Array, patches: Patches) -> None:
+    import tifffile
+
+    color = "c" in patches.dims and pixels.shape[-1] in (3, 4) and patches.dtype.name in ("uint8", "uint16")
+    planar = patches.labels.kept
+    if "c" in planar and not color:
+        pixels = np.moveaxis(pixels, -1, planar.index("c"))
+    values = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    axes = "".join(name for name in planar if name != "c") + "S" if color else "".join(planar)
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(values),
+        photometric="rgb" if color else "minisblack",
+        metadata={"axes": axes.upper()},
+    )
+
+
+def _npy(path: Path, pixels: Array, patches: Patches) -> None:
+    np.save(path, np.ascontiguousarray(pixels))
