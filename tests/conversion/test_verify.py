@@ -175,21 +175,12 @@ def check_harm(pair: tuple[Path, Path, CountingReader], harm: Harm, seeds: range
 
 
 HARMS = {flip: 14, lose: 8, swap: 8, truncate: 6, drop_chunk: 6}
-"""Times for each store; the full numbers, over all stores, under the marker ``faults``."""
-MANY = {flip: 3000, lose: 500, swap: 300, truncate: 200, drop_chunk: 100}
+"""Times for each store; the full numbers, over all stores, are in ``tests/faults/test_damage.py``."""
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 def test_every_harm_is_found(pair: tuple[Path, Path, CountingReader], harm: Harm) -> None:
     assert check_harm(pair, harm, range(HARMS[harm])) > 0
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("harm", MANY, ids=lambda harm: harm.__name__)
-def test_every_one_of_many_harms_is_found(pair: tuple[Path, Path, CountingReader], harm: Harm) -> None:
-    each = -(-MANY[harm] // len(STORES)) * 5 // 4  # some swaps exchange equal files
-    done = check_harm(pair, harm, range(1000, 1000 + each))
-    print(f"{harm.__name__}: {done} of {done} found")
 
 
 def test_every_byte_of_every_document(colour: tuple[Path, CountingReader]) -> None:

@@ -87,27 +87,27 @@ def attack(
          f"differences, open {dict(results.most_common())}; verify found all, and nothing in intact ones")  # fmt: skip
 
 
-@times(40, 3000)
+@times(24, 3000)
 def test_flipped_bits(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
     attack(flip, n, stores, tell)
 
 
-@times(20, 500)
+@times(12, 500)
 def test_lost_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
     attack(lose, n, stores, tell)
 
 
-@times(20, 300)
+@times(12, 300)
 def test_swapped_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
     attack(swap, n, stores, tell)
 
 
-@times(12, 100)
+@times(6, 100)
 def test_chunks_dropped_from_an_index(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
     attack(drop_chunk, n, stores, tell)
 
 
-@times(20, 200)
+@times(12, 200)
 def test_cut_objects(n: int, stores: list[tuple[Path, Path, list[Any]]], tell: Tell) -> None:
     attack(truncate, n, stores, tell)
 

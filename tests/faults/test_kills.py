@@ -23,7 +23,7 @@ IN_FLIGHT = 2 * WAITING
 
 
 @pytest.mark.parametrize("name", ["2-D", "3-D", "in order"])
-@times(8, 67)
+@times(6, 67)
 def test_killed_at_random_moments(
     name: str, n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
 ) -> None:

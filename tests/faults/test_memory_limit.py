@@ -118,7 +118,8 @@ def test_a_hard_limit_of_memory(n: int, tmp_path: Path, tell: Tell) -> None:
             assert ended.returncode == 0, ended.stderr
             resumed += json.loads(ended.stdout)["blocks_resumed"]
             assert tree(target) == unbroken
-    assert kills >= killed > 0
+    assert kills >= killed
+    assert killed or n == 1
     tell(f"memory limit of {BUDGET * 1.1 / 1e6:.0f} MB, budget {BUDGET / 1e6:.0f} MB, image of {gib} GiB: {n} runs, 0 "
          f"killed, up to {max(peaks) / 1e6:.0f} MB held beside files, {max(seconds):.1f} s; at 65 to 95 % of that "
          f"{killed} of {n} killed, each then ended to the same bytes, {resumed} blocks kept in all")  # fmt: skip

@@ -122,7 +122,7 @@ def is_a_chunk(root: Path, path: Path) -> bool:
     return False
 
 
-@times(40, 1000)
+@times(25, 1000)
 def test_alien_files(n: int, place: Path, tell: Tell) -> None:
     outside = place / "outside"
     outside.mkdir()
