@@ -254,12 +254,12 @@ def histogram(
     counts = count(img, bins=bins, range=range, where=where).compute()
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
     ax = new_axes(ax)
-    for name, color, row in _channel_rows(img, counts):
+    for name, color, row in _channel_rows(img, counts, "bin"):
         ax.stairs(row, edges, **{"label": name, "color": color, "linewidth": 1.4, **stairs})
     ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
     if log:
         ax.set_yscale("log")
-    if "c" in counts.dims and counts.sizes["c"] > 1:
+    if counts.sizes.get("c", 1) > 1:
         ax.legend(frameon=False)
     return ax
 
@@ -275,7 +275,7 @@ def sweep(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     thresholds : sequence of float or int
-        Where to count, growing; or at how many places, evenly from the smallest value to the largest.
+        Where to count; or at how many places, evenly from the smallest value to the largest.
     ax : matplotlib axes, optional
     **plot :
         Passed on to ``Axes.plot``.
@@ -285,27 +285,24 @@ def sweep(
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        There are fewer than two thresholds, or they do not grow.
+        There are fewer than two thresholds.
     """
     need_matplotlib()
-    from bigimg.ops.histograms import histogram as count
+    from bigimg.ops.thresholds import sweep as share_below
 
     if isinstance(thresholds, int):
         low, high = _ends(img)
         places = np.linspace(low, high, thresholds)
     else:
-        places = np.asarray(thresholds, np.float64)
-    if places.size < 2 or (np.diff(places) < 0).any():
-        raise UsageError(f"{places.size} thresholds: give at least two, and let them grow")
-    # An infinite bin on either side counts the rest; numpy's last bin holds its right edge, which "below" does not.
-    limits = np.concatenate([[-np.inf], places, [np.inf]])
-    counts = count(img, bins=limits.tolist()).compute()
+        places = np.sort(np.asarray(thresholds, np.float64))
+    if places.size < 2:
+        raise UsageError(f"{places.size} thresholds make no line: give at least two")
+    shares = share_below(img, places.tolist()).compute()
     ax = new_axes(ax)
-    for name, color, row in _channel_rows(img, counts):
-        share = np.cumsum(row)[:-1] / max(1, row.sum())
-        ax.plot(places, share, **{"label": name, "color": color, **plot})
+    for name, color, row in _channel_rows(img, shares, "threshold"):
+        ax.plot(places, row, **{"label": name, "color": color, **plot})
     ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(places[0], places[-1]), ylim=(0, 1))
-    if "c" in counts.dims and counts.sizes["c"] > 1:
+    if shares.sizes.get("c", 1) > 1:
         ax.legend(frameon=False)
     return ax
 
@@ -317,9 +314,9 @@ def _ends(img: Source) -> tuple[float, float]:
     return float(found["min"].min()), float(found["max"].max())
 
 
-def _channel_rows(img: Source, counts: xarray.DataArray) -> list[tuple[str | None, str, Array]]:
-    """Return name, colour and counts of each channel; white lines would not be seen, so these are grey."""
-    rows = counts.transpose("c", "bin").values if "c" in counts.dims else counts.values[None]
+def _channel_rows(img: Source, counts: xarray.DataArray, along: str) -> list[tuple[str | None, str, Array]]:
+    """Return name, colour and numbers of each channel; white lines would not be seen, so these are grey."""
+    rows = counts.transpose("c", along).values if "c" in counts.dims else counts.values[None]
     channels = channels_of(levels_of(img).base)
     spare = iter(SPARE * len(rows))
     found: list[tuple[str | None, str, Array]] = []

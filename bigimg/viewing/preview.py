@@ -19,7 +19,7 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.opening import Source
 from bigimg.ops.histograms import histogram
-from bigimg.ops.stats import stored_statistics
+from bigimg.ops.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.readers import coordinates
 from bigimg.types import Array
@@ -80,7 +80,7 @@ def preview(img: Source) -> Preview:
     else:
         shown = picture_of(levels, cut_of(base, None), pixels=(SIDE, SIDE), level=small)
         picture = _thumbnail(shown, levels)
-        graph = _graph(_stored(base) if stored_statistics(base) else _counts(shown, base), base)
+        graph = _graph(_stored(base) or _counts(shown), base)
     table = "".join(
         f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
@@ -166,15 +166,15 @@ def _swatches(base: xarray.DataArray) -> str:
 
 def _stored(base: xarray.DataArray) -> tuple[Array, float, float] | None:
     """Return counts (c, bin) and their ends as the store keeps them; None when it keeps none."""
-    found = stored_statistics(base)
-    if found is None or found[1].histogram is None:
+    kept = kept_statistics(base)
+    if kept is None or kept.counts is None:
         return None
     counts = histogram(base, bins=BINS)
     rows = counts.transpose("c", "bin").values if "c" in counts.dims else counts.values[None]
     return rows, float(counts["bin_left"][0]), float(counts["bin_right"][-1])
 
 
-def _counts(picture: Picture, base: xarray.DataArray) -> tuple[Array, float, float] | None:
+def _counts(picture: Picture) -> tuple[Array, float, float] | None:
     """Return the same of the plane that is shown."""
     pixels = picture.pixels
     planes: Any = (pixels[..., None] if pixels.ndim == 2 else pixels).astype(

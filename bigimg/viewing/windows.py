@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.ops.stats import stored_statistics
-from bigimg.types import Array
+from bigimg.ops.percentiles import of_counts
+from bigimg.ops.stored import kept_statistics
 from bigimg.viewing.colours import HIGH, LOW, Window
 
 if TYPE_CHECKING:
     import xarray
-
-    from bigimg.geometry.spec import Scaling
 
 
 def stored_windows(base: xarray.DataArray) -> list[Window] | None:
@@ -23,25 +20,10 @@ def stored_windows(base: xarray.DataArray) -> list[Window] | None:
     if base.attrs.get("window") and not base.attrs.get("scaling"):
         low, high = base.attrs["window"]
         return [(float(low), float(high))] * count
-    found = stored_statistics(base)
-    if found is None or found[1].histogram is None:
+    kept = kept_statistics(base)
+    if kept is None or (counts := kept.counts) is None:
         return None
-    _, kept, scaling = found
-    return [dense_window(np.asarray(row), kept.first, scaling) for row in found[1].histogram]
-
-
-def dense_window(counts: Array, first: int, scaling: Scaling | None) -> Window:
-    """Return the percentiles 0.1 and 99.9, as numpy's, of pixels counted one bin a value."""
-    below = np.cumsum(counts, dtype=np.int64)
-    if not below.size or not below[-1]:
-        return 0.0, 1.0
-    ends = []
-    for percent in (LOW, HIGH):
-        rank = percent / 100 * (int(below[-1]) - 1)
-        low, high = (
-            int(np.searchsorted(below, n, side="right")) for n in (math.floor(rank), math.ceil(rank))
-        )
-        ends.append(first + low + (high - low) * (rank - math.floor(rank)))
-    if scaling is not None:
-        ends = sorted(end * scaling.slope + scaling.intercept for end in ends)
-    return ends[0], ends[1]
+    ends = [of_counts(row, kept.values, np.array([LOW, HIGH])) for row in counts]
+    if not np.isfinite(ends).all():  # a channel without a value
+        return None
+    return [(float(low), float(high)) for low, high in ends]

@@ -218,8 +218,8 @@ def test_sweep_is_the_share_below(kind: Any) -> None:
     places = [-30.0, 0.0, 7.0, 7.5, 99.0, 300.0]
     ax = figures.sweep(pixels, thresholds=places, ax=blank())
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [(pixels < t).mean() for t in places])
-    with pytest.raises(UsageError, match="let them grow"):
-        figures.sweep(pixels, thresholds=[2, 1], ax=blank())
+    with pytest.raises(UsageError, match="give at least two"):
+        figures.sweep(pixels, thresholds=[2], ax=blank())
 
 
 def test_no_such_plane_or_place() -> None:
