@@ -38,11 +38,12 @@ def is_drawn(viewer: Any) -> bool:
     return bool(shot.shape[0] > 100 and shot[..., :3].std() > 1)
 
 
-def test_a_volume_keeps_levels_and_scale(viewer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_a_volume_keeps_levels_and_scale(version: str, viewer: Any, tmp_path: Path) -> None:
     volume = bigimg.from_array(
         gradient((40, 96, 130), np.uint16), dims="zyx", spacing=(2.0, 0.5, 0.5), unit="um"
     )
-    bigimg.write(volume, tmp_path / "volume.ome.zarr", chunks=32)
+    bigimg.write(volume, tmp_path / "volume.ome.zarr", chunks=32, ome_version=version)
     (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="napari-ome-zarr")
     assert layer.multiscale
     assert [tuple(level.shape) for level in layer.data][:2] == [(40, 96, 130), (40, 48, 65)]
