@@ -1,0 +1,150 @@
+"""Masks and label images inside the store of their image: listed, linked, verified, whole or absent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import bigimg
+from bigimg.errors import OutputError, TargetExistsError, UsageError
+from tests.oracles import coarser
+
+CHILD = """\
+import os, sys
+import numpy as np
+from bigimg.conversion import commit, labels
+from bigimg.converting import convert_to_store
+commit.hook = labels.hook = lambda at: os._exit(9) if at == sys.argv[1] else None
+convert_to_store(np.ones((150, 170), bool), sys.argv[2], progress=False, workers=1)
+"""
+"""Ends at a step, as if killed."""
+VERSIONS = ["0.4", "0.5", "0.6"]
+
+
+def image(folder: Path, version: str = "0.5") -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 150, 170), np.uint8)
+    img = bigimg.from_array(pixels, dims="cyx", spacing=0.5, unit="um")
+    bigimg.write(img, folder / "a.ome.zarr", progress=False, chunks=64, shards=64, ome_version=version)
+    return folder / "a.ome.zarr"
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_mask_becomes_a_label(version: str, tmp_path: Path) -> None:
+    store = image(tmp_path, version)
+    before = tree(store)
+    img = bigimg.open(store)
+    mask = bigimg.mask(img.isel(c=1, drop=True), below=90)
+    bigimg.write(mask, store / "labels" / "dark", progress=False, chunks=64, shards=64)
+    assert {name: data for name, data in tree(store).items() if not name.startswith("labels/")} == before
+    assert bigimg.info(store).labels == ("dark",)
+    group = zarr.open_group(store / "labels", mode="r")
+    assert int(group.metadata.zarr_format) == (2 if version == "0.4" else 3)
+    block = group.attrs if version == "0.4" else group.attrs["ome"]
+    assert block["labels"] == ["dark"]
+    label = zarr.open_group(store / "labels" / "dark", mode="r")
+    about: Any = label.attrs if version == "0.4" else label.attrs["ome"]
+    assert "image-label" in about  # its source is ../../ unless it says otherwise
+    want = mask.values.astype(np.uint8)
+    np.testing.assert_array_equal(label["0"][...], want)
+    np.testing.assert_array_equal(label["1"][...], coarser(want, (2, 2), "mode"))
+    assert about["multiscales"][0]["type"] == "mode"
+    for path in (store, store / "labels" / "dark"):
+        report = bigimg.verify(path)
+        assert report.ok, report.findings
+    found = bigimg.open(store / "labels" / "dark")
+    assert (found.bigimg.kind, found.bigimg.spacing) == ("mask", img.bigimg.spacing)
+    assert int(bigimg.stats(img, where=store / "labels" / "dark")["count"].sum()) == 3 * int(want.sum())
+    assert float(bigimg.fraction(found)) == want.mean()
+
+
+def test_more_labels_and_ids(tmp_path: Path) -> None:
+    store = image(tmp_path)
+    ids = np.arange(150 * 170, dtype=np.uint32).reshape(150, 170) // 500
+    for name in ("b", "a"):
+        bigimg.write(bigimg.from_array(ids, dims="yx"), store / "labels" / name, progress=False)
+    assert bigimg.info(store).labels == ("b", "a")
+    assert bigimg.open(store / "labels" / "a").bigimg.kind == "labels"
+    with pytest.raises(TargetExistsError):
+        bigimg.write(bigimg.from_array(ids, dims="yx"), store / "labels" / "a", progress=False)
+    bigimg.write(
+        bigimg.from_array(ids + 1, dims="yx"), store / "labels" / "a", progress=False, overwrite=True
+    )
+    assert int(bigimg.stats(store / "labels" / "a")["min"]) == 1
+    assert bigimg.info(store).labels == ("b", "a")
+
+
+def test_the_list_of_others_stays(tmp_path: Path) -> None:
+    store = image(tmp_path)
+    (store / "labels").mkdir()
+    theirs = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"ome": {"version": "0.5", "labels": ["old"]}, "x": 1},
+    }
+    (store / "labels" / "zarr.json").write_text(json.dumps(theirs))
+    bigimg.write(np.zeros((150, 170), np.uint8), store / "labels" / "new", progress=False)
+    found = json.loads((store / "labels" / "zarr.json").read_text())
+    assert found["attributes"] == {"ome": {"version": "0.5", "labels": ["old", "new"]}, "x": 1}
+
+
+@pytest.mark.parametrize("step", ["made", "begun", "swept", "written", "renamed", "labelled"])
+def test_killed_anywhere(step: str, tmp_path: Path) -> None:
+    """No label and an intact image, or a whole label; the next one written puts it on the list."""
+    store = image(tmp_path)
+    mask = np.ones((150, 170), bool)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, step, str(store / "labels" / "one")], timeout=60, check=False
+    )
+    assert child.returncode == 9
+    assert bigimg.verify(store).ok
+    assert bigimg.info(store).labels == ()
+    there = (store / "labels" / "one").exists()
+    assert there == (step in ("renamed", "labelled"))
+    if there:
+        assert bigimg.verify(store / "labels" / "one").ok
+    bigimg.write(mask, store / "labels" / "two", progress=False)
+    assert bigimg.info(store).labels == (("two", "one")[::-1] if there else ("two",))
+    if not there:
+        bigimg.write(mask, store / "labels" / "one", progress=False)
+        assert [p.name for p in (store / "labels").iterdir() if p.name.startswith(".")] == []
+
+
+def test_what_is_no_label_of_the_image(tmp_path: Path) -> None:
+    store = image(tmp_path)
+    for wrong, says in (
+        (np.zeros((150, 170), np.float32), "float32 is no id"),
+        (np.zeros((150, 169), bool), "169 pixels along x, and the image has 170, 85"),
+        (np.zeros((4, 150, 170), bool), "the axis z, and the image has c y x"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            bigimg.write(wrong, store / "labels" / "x", progress=False)
+    assert not (store / "labels").exists()
+    bigimg.write(np.zeros((75, 85), bool), store / "labels" / "coarse", progress=False)  # a level's size
+    assert bigimg.info(store).labels == ("coarse",)
+
+
+def test_a_folder_called_labels_elsewhere_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    bigimg.write(np.zeros((15, 17), bool), tmp_path / "labels" / "a.ome.zarr", progress=False)
+    assert bigimg.open(tmp_path / "labels" / "a.ome.zarr").dtype == bool
+    assert not (tmp_path / "labels" / "zarr.json").exists()
+
+
+def test_a_list_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+    store = image(tmp_path)
+    (store / "labels").mkdir()
+    (store / "labels" / "zarr.json").write_text("[")
+    with pytest.raises((OutputError, bigimg.BigimgError), match=r"not JSON"):
+        bigimg.write(np.zeros((150, 170), bool), store / "labels" / "x", progress=False)
+    assert (store / "labels" / "zarr.json").read_text() == "["

@@ -1,0 +1,275 @@
+"""Masks by numpy's comparisons, on their own and on other grids, and what they cover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
+
+import bigimg
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.types import Array
+from tests.ops.test_stats import volume
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def rgb(*shape: int) -> xarray.DataArray:
+    return bigimg.from_array(volume("u1", *shape, 3), dims="yxc", spacing=0.5, unit="um")
+
+
+# --------------------------------------------------------------------------------------------------------- making
+
+
+def test_conditions_hold_together() -> None:
+    img = rgb(31, 37)
+    pixels = img.values
+    for given_, want in (
+        ({"below": 125}, pixels < 125),
+        ({"above": 125}, pixels > 125),
+        ({"between": (50, 60)}, (pixels >= 50) & (pixels <= 60)),
+        ({"equals": 7}, pixels == 7),
+        ({"above": 20, "below": 30.5}, (pixels > 20) & (pixels < 30.5)),
+        ({"below": [10, 20, 30]}, pixels < np.array([10, 20, 30])[:, None, None]),
+        ({"below": {"B": 30, "R": 10, "G": 20}}, pixels < np.array([10, 20, 30])[:, None, None]),
+        ({"otsu": True}, pixels > np.array([threshold_otsu(c) for c in pixels])[:, None, None]),
+    ):
+        found = bigimg.mask(img.chunk(y=8, c=2), **given_)
+        assert found.dtype == bool
+        assert found.chunks is not None
+        np.testing.assert_array_equal(found.values, want)
+        assert found.bigimg.spacing == img.bigimg.spacing
+        assert found.bigimg.channels == ("R", "G", "B")
+        assert found.bigimg.kind == "mask"
+
+
+@given(st.sampled_from(["u1", "i2", "u8", "i8"]), st.integers(-(2**65), 2**65) | st.floats(-1e20, 1e20))
+def test_integers_are_compared_exactly(dtype: str, threshold: float) -> None:
+    pixels = volume(dtype, 5, 6)
+    odd = 2**53 + 1 if dtype[1] == "8" else 9
+    pixels[0, :3] = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max, odd], dtype)
+    if dtype[1] == "8":
+        pixels[1, :2] = [2**53, 2**53 + 2]
+    with dask.config.set(scheduler="synchronous"):
+        img = bigimg.from_array(pixels, dims="yx")
+        found = [bigimg.mask(img, **{name: threshold}).values for name in ("below", "above", "equals")]
+    numbers = [[int(v) for v in row] for row in pixels]
+    assert found[0].tolist() == [[v < threshold for v in row] for row in numbers]
+    assert found[1].tolist() == [[v > threshold for v in row] for row in numbers]
+    assert found[2].tolist() == [[v == threshold for v in row] for row in numbers]
+
+
+def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bigimg.convert(volume("u1", 90, 80), tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(StoreReader, "read", None)
+        found = bigimg.mask(bigimg.open(tmp_path / "a.ome.zarr"), otsu=True)
+    pixels = volume("u1", 90, 80)
+    np.testing.assert_array_equal(found.values, pixels > threshold_otsu(pixels))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({}, "give below="),
+        ({"below": {"R": 1, "G": 2, "Q": 3}}, "no channel 'Q'; there are R, G, B"),
+        ({"below": {"R": 1, "G": 2}}, "no threshold for channel 'B'"),
+        ({"below": [1, 2]}, "2 thresholds for 3 channels"),
+        ({"above": float("nan")}, "a threshold is a number"),
+        ({"between": 5}, "give two numbers"),
+    ],
+)
+def test_conditions_that_mean_nothing(asked: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        bigimg.mask(rgb(5, 6), **asked)
+
+
+# ------------------------------------------------------------------------------------------------------- applying
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"), [("?", True), ("u1", 255), ("i2", -32768), ("u8", 2**64 - 1), ("f4", np.nan)]
+)
+def test_the_type_is_kept(dtype: str, fill: Any) -> None:
+    pixels, mask = volume(dtype, 21, 34), volume("?", 21, 34, seed=1)
+    found = bigimg.apply_mask(bigimg.from_array(pixels, dims="yx").chunk(y=5), mask, fill=fill)
+    assert found.dtype == np.dtype(dtype)
+    want = pixels.copy()
+    want[~mask] = fill
+    np.testing.assert_array_equal(found.values, want)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "says"),
+    [
+        ("u1", 256, "uint8 holds integers from 0 to 255"),
+        ("u1", -1, "uint8 holds integers from 0 to 255"),
+        ("i2", 1.5, "int16 holds integers from -32768 to 32767"),
+        ("i4", np.nan, "int32 holds integers"),
+        ("?", 2, "bool holds True and False"),
+        ("f2", 1e6, "float16 holds numbers up to 65504"),
+    ],
+)
+def test_a_fill_that_the_type_cannot_hold(dtype: str, fill: float, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        bigimg.apply_mask(bigimg.from_array(volume(dtype, 5, 6), dims="yx"), np.ones((5, 6), bool), fill=fill)
+
+
+# ---------------------------------------------------------------------------------------------------- other grids
+
+
+def nearest(centres: Array, of: Array) -> Array:
+    """The place of the nearest of ``of`` for each of ``centres``, the first of two: slow and obvious."""
+    return np.abs(centres[:, None] - of[None, :]).argmin(axis=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 29),
+    st.integers(1, 29),
+    st.integers(1, 3),
+    st.booleans(),
+    st.sampled_from(["chunks", "whole"]),
+)
+def test_a_mask_of_another_level(height: int, width: int, level: int, finer: bool, cut: str) -> None:
+    """Of windows of 2**level pixels, as a pyramid has them; and a fine mask on a coarse image."""
+    step = 2**level
+    fine = {"y": np.arange(height) * 0.5, "x": np.arange(width) * 0.5}
+    coarse = {
+        name: (np.arange(-(-len(at) // step)) * step + (step - 1) / 2) * 0.5 for name, at in fine.items()
+    }
+    image, mask = (coarse, fine) if finer else (fine, coarse)
+    rng = np.random.default_rng(height * width)
+    pixels = rng.integers(0, 255, (len(image["y"]), len(image["x"])), np.uint8)
+    chosen = rng.random((len(mask["y"]), len(mask["x"]))) < 0.5
+    attrs = {"spacing": 0.5 if finer else 0.5 * step}
+    where = xarray.DataArray(chosen, {n: ((n,), at, attrs) for n, at in mask.items()}, ("y", "x"))
+    attrs = {"spacing": 0.5 * step if finer else 0.5}
+    img = xarray.DataArray(pixels, {n: ((n,), at, attrs) for n, at in image.items()}, ("y", "x"))
+    if cut == "chunks":
+        where, img = where.chunk(y=3), img.chunk(x=5)
+    want = chosen[np.ix_(nearest(image["y"], mask["y"]), nearest(image["x"], mask["x"]))]
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(bigimg.apply_mask(img, where).values, np.where(want, pixels, 0))
+        found = bigimg.stats(img, where=where).compute()
+    assert int(found["count"]) == want.sum()
+    assert found["sum"].item() == int(pixels[want].sum())
+
+
+def test_masks_that_do_not_fit() -> None:
+    img = rgb(20, 30)
+    mask = img < 9
+    for wrong, says in (
+        (np.zeros((20, 31), bool), "31 along x, the image 30"),
+        (mask.isel(x=slice(0, 20)), "20 pixels from -0.25 to 9.75, the image 30 from -0.25 to 14.75"),
+        (bigimg.with_geometry(mask, origin={"x": 90.0}), "lies elsewhere than the image along x"),
+        (mask.astype("u1"), "not true and false"),
+        (mask.rename(y="z"), "the axis z, the image has c y x"),
+    ):
+        for call in (bigimg.apply_mask, lambda i, m: bigimg.stats(i, where=m)):
+            with pytest.raises(UsageError, match=says):
+                call(img, wrong)
+
+
+# ------------------------------------------------------------------------------------------------------ measuring
+
+
+def test_fraction_and_area(tmp_path: Path) -> None:
+    img = rgb(50, 60)
+    mask = bigimg.mask(img, below=40)
+    want = (img.values < 40).mean((1, 2))
+    np.testing.assert_array_equal(bigimg.fraction(mask).values, want)
+    np.testing.assert_array_equal(bigimg.fraction(mask, by=None).values, (img.values < 40).mean())
+    inner = volume("?", 50, 60, seed=4)
+    np.testing.assert_array_equal(
+        bigimg.fraction(mask, where=inner).values, [c[inner].mean() for c in img.values < 40]
+    )
+    found = bigimg.area(mask)
+    np.testing.assert_allclose(found.values, (img.values < 40).sum((1, 2)) * 0.25)
+    assert found.attrs["units"] == "micrometer^2"
+    assert list(found.c.values) == ["R", "G", "B"]
+    with pytest.raises(UsageError, match="not true and false"):
+        bigimg.fraction(img)
+
+
+def test_volume_has_its_unit() -> None:
+    mask = bigimg.from_array(np.ones((2, 3, 4), bool), dims="zyx", spacing=(3, 2, 1), unit="mm")
+    assert float(bigimg.area(mask)) == 2 * 3 * 4 * 6
+    assert bigimg.area(mask).attrs["units"] == "millimeter^3"
+
+
+def test_of_a_store_no_pixel_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = bigimg.mask(rgb(50, 60), below=40)
+    want = mask.values.mean((1, 2))
+    bigimg.write(mask, tmp_path / "m.ome.zarr", progress=False)
+    monkeypatch.setattr(StoreReader, "read", None)
+    np.testing.assert_array_equal(bigimg.fraction(tmp_path / "m.ome.zarr").values, want)
+    np.testing.assert_allclose(bigimg.area(bigimg.open(tmp_path / "m.ome.zarr")).values, want * 3000 * 0.25)
+
+
+def test_each_level_of_a_pyramid(tmp_path: Path) -> None:
+    tree = bigimg.write(rgb(150, 160), tmp_path / "a.ome.zarr", progress=False, chunks=64)
+    masks = bigimg.mask(tree, below=100)
+    shares = bigimg.fraction(masks)
+    assert shares.dims == ("level", "c")
+    assert shares.sizes["level"] == len(tree.children) > 1
+    for level, name in enumerate(tree.children):
+        pixels = tree[name]["image"].values
+        np.testing.assert_array_equal(masks[name]["image"].values, pixels < 100)
+        np.testing.assert_array_equal(shares.isel(level=level).values, (pixels < 100).mean((1, 2)))
+    by_otsu = bigimg.mask(tree, otsu=True)
+    threshold = bigimg.otsu(tree).values[:, None, None]
+    np.testing.assert_array_equal(by_otsu["scale1/image"].values, tree["scale1/image"].values > threshold)
+
+
+# ---------------------------------------------------------------------------------------------------- each label
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(1, 17),
+    st.integers(1, 17),
+    st.sampled_from(["u1", "i4", "f4"]),
+    st.sampled_from(["u1", "i8", "u8"]),
+)
+def test_statistics_of_each_label(height: int, width: int, dtype: str, of: str) -> None:
+    rng = np.random.default_rng(height + 31 * width)
+    names = np.array([0, 1, 200, 7] if of == "u1" else [0, 2**53, 2**53 + 1, 2**62]).astype(of)
+    labels = rng.choice(names, (height, width))
+    pixels = volume(dtype, 2, height, width)
+    with dask.config.set(scheduler="synchronous"):
+        found = bigimg.stats(bigimg.from_array(pixels, dims="cyx").chunk(y=5), by=labels)
+    assert found.label.dtype == np.dtype(of)
+    assert found.label.values.tolist() == sorted(set(labels[labels != 0].tolist()))
+    for number in found.label.values:
+        for c, channel in enumerate(pixels):
+            chosen, row = channel[labels == number], found.isel(c=c).sel(label=number)
+            assert int(row["count"]) == chosen.size
+            assert float(row["max"]) == chosen.max()
+            assert float(row["sum"]) == pytest.approx(float(chosen.sum(dtype=np.float64)), rel=1e-6)
+            assert float(row["std"]) == pytest.approx(float(chosen.std(dtype=np.float64)), rel=1e-6, abs=1e-5)
+
+
+def test_labels_within_a_mask_and_labels_that_are_none() -> None:
+    labels = np.array([[1, 1, 2], [0, 2, 2]])
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    img = bigimg.from_array(pixels, dims="yx")
+    found = bigimg.stats(img, by=labels, where=pixels > 0)
+    assert found["count"].values.tolist() == [1, 3]
+    assert found["sum"].values.tolist() == [1, 11]
+    with pytest.raises(UsageError, match="not ids"):
+        bigimg.stats(img, by=labels.astype(float))
+    with pytest.raises(UsageError, match="2 along x, the image 3"):
+        bigimg.stats(img, by=labels[:, :2])

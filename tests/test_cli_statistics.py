@@ -1,0 +1,103 @@
+"""The verbs that answer with numbers, against numpy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import bigimg
+from bigimg.cli import cli
+from bigimg.errors import UsageError
+
+
+def run(*args: object) -> str:
+    done = CliRunner().invoke(cli, [str(arg) for arg in args], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 200, (70, 90, 3), np.uint8)
+
+
+@pytest.fixture
+def store(pixels: np.ndarray, tmp_path: Path) -> Path:
+    np.save(tmp_path / "a.npy", pixels)
+    run("convert", "-q", tmp_path / "a.npy", tmp_path / "a.ome.zarr")
+    return tmp_path / "a.ome.zarr"
+
+
+def test_histogram(store: Path, pixels: np.ndarray) -> None:
+    found = json.loads(run("histogram", store, "--bins", 5, "--range", "0,250", "--json"))
+    assert found["edges"] == [0, 50, 100, 150, 200, 250]
+    for i, channel in enumerate(found["channels"]):
+        assert channel["name"] == "RGB"[i]
+        assert channel["counts"] == np.histogram(pixels[..., i], 5, (0, 250))[0].tolist()
+    lines = run("histogram", store, "--bins", 4).splitlines()  # no bars in a pipe
+    assert lines[0].split() == ["from", "to", "R", "G", "B"]
+    assert len(lines) == 5
+
+
+def test_bars_for_a_terminal(store: Path) -> None:
+    from bigimg.ops.tables import histogram_table
+
+    lines = histogram_table(store, bins=40).sparklines(22).splitlines()
+    assert [line[0] for line in lines] == ["R", "G", "B"]
+    assert all(len(line) == 22 for line in lines)
+
+
+def test_a_plot(store: Path, tmp_path: Path) -> None:
+    run("histogram", store, "--plot", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mask_fraction_and_stats(store: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    said = json.loads(run("mask", store, tmp_path / "m.ome.zarr", "--below", "R=50,G=60,B=70.5", "--json"))
+    want = pixels < np.array([50, 60, 71])
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "m.ome.zarr").values, want.transpose(2, 0, 1))
+    assert [c["true"] for c in said["channels"]] == want.sum((0, 1)).tolist()
+    found = json.loads(run("fraction", tmp_path / "m.ome.zarr", "--json"))
+    assert [c["fraction"] for c in found["channels"]] == want.mean((0, 1)).tolist()
+    again = json.loads(run("fraction", store, "--below", "50,60,70.5", "--json"))
+    assert again["channels"] == found["channels"]
+    chosen = json.loads(run("stats", store, "--where", tmp_path / "m.ome.zarr", "--json"))
+    assert [c["sum"] for c in chosen["channels"]] == (pixels * want).sum((0, 1), dtype=int).tolist()
+    assert [c["saturated"] for c in chosen["channels"]] == [0, 0, 0]
+
+
+def test_a_label_in_its_store(store: Path) -> None:
+    run("mask", store, store / "labels" / "bright", "--otsu", "-q")
+    assert bigimg.info(store).labels == ("bright",)
+    assert bigimg.verify(store).ok
+    assert "intact" in str(bigimg.verify(store / "labels" / "bright"))
+
+
+def test_each_level(store: Path) -> None:
+    found = json.loads(run("fraction", store, "--above", 100, "--levels", "--json"))
+    assert [c["level"] for c in found["channels"]] == [0, 0, 0]
+    lines = run("fraction", store, "--above", 100).splitlines()
+    assert lines[0].split() == ["channel", "fraction", "area", "(pixel^2)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--below", "Q=1"], "no channel 'Q'"),
+        ([], "not true and false"),
+        (["--below", "1,2"], "2 thresholds"),
+    ],
+)
+def test_conditions_that_do_not_fit(store: Path, words: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        run("fraction", store, *words)
+
+
+def test_words_that_are_no_numbers(store: Path) -> None:
+    for words in (["--below", "many"], ["--between", "1"]):
+        done = CliRunner().invoke(cli, ["fraction", str(store), *words])
+        assert done.exit_code == 2
