@@ -239,12 +239,12 @@ def derive(
         import dask.array
 
         called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, chunks)}"
-        derived = Derived(pixels, operation, tuple(map(max, chunks)))
+        # Made twice, the same object serves both: the entry must last as long as either of them.
+        derived = COMPUTED.setdefault(called, Derived(pixels, operation, tuple(map(max, chunks))))
         data = dask.array.from_array(
             derived, chunks, name=called, asarray=False, fancy=False,
             meta=np.empty((0,) * derived.ndim, derived.dtype),
         )  # fmt: skip
-        COMPUTED[called] = derived
     return DataArray(data, like.coords, like.dims, like.name, like.attrs)
 
 
