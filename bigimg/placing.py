@@ -129,7 +129,7 @@ def most_bytes(asked: int | str | None) -> int:
 
 
 def _file(path: str, series: Series) -> Reader:
-    return open_file(path, series=series)  # type: ignore[arg-type]  # which formats know names differs
+    return open_file(path, series=series)
 
 
 def _fetched(

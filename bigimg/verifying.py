@@ -19,7 +19,7 @@ def verify(
     *,
     quick: bool = False,
     memory: int | float | str | None = None,
-    series: int | None = None,
+    series: int | str | None = None,
     progress: bool | Tell | None = None,
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +56,7 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
     "level": click.option("--level", type=int, help="Level of a pyramid: 0 is full resolution, -1 the smallest."),
     "series": click.option(
-        "--series", metavar="NUMBER|NAME", callback=series, help="Which image, where the source holds several."
+        "--series", metavar="WHICH", callback=series, help="Number or name, where the source holds several images."
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),

@@ -209,7 +209,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | None = None) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters

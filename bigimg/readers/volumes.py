@@ -29,7 +29,7 @@ type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
 
-def only_image(source: str, series: int | None) -> None:
+def only_image(source: str, series: int | str | None) -> None:
     """Refuse any ``series`` but 0 of a file that holds one image."""
     if series not in (None, 0):
         raise UsageError(f"{source}: series {series} was asked, but the file holds one image; leave it out")
