@@ -16,7 +16,7 @@ ADDS = {
     "hdf5": "MINC 2",
     "remote": "OME-Zarr stores behind http(s), s3 and other addresses (files behind http(s) need no extra)",
     "distributed": "a dask cluster that runs a conversion",
-    "napari": "napari itself, to look at stores",
+    "napari": "bigimg view; its Qt comes by napari[pyqt6]",
     "wsi": "nothing yet",
     "plot": "nothing yet",
     "bio": "nothing yet",
@@ -88,7 +88,7 @@ class Formats:
 
 STORE = Writable(
     "ome-zarr",
-    "OME-Zarr 0.5 (bigimg convert)",
+    "OME-Zarr 0.5, 0.4, 0.6 (bigimg convert)",
     (".ome.zarr",),
     "bigimg",
     "t c z y x; every type; levels, spacing, units, channels, affine, slope, statistics",

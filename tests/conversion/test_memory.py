@@ -254,6 +254,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] =
     ),
     "dask": ("dask", None, {"memory": "512MB"}),
     "virtual slide": ("slide16384x16384", None, {"memory": "256MB"}),
+    "virtual slide, a file a chunk": ("slide8192x8192", None, {"memory": "256MB", "ome_version": "0.4"}),
 }  # fmt: skip
 
 NIGHTLY: dict[str, tuple[str, Callable[[Path], None] | None, dict[str, object]]] = {
