@@ -59,7 +59,9 @@ class ShardPixels:
         self.records = read_records(root, level)
         if self.records.shape != (*object_grid(layout), 2):
             raise IntegrityError(f"{self.folder}: the manifest is of another array; restore the store")
-        self.known = KnownIndices(max(1, KNOWN_BYTES // max(1, layout.index_bytes)))
+        # A bare chunk has no index to be known.
+        few = 0 if layout.zarr == 2 else max(1, KNOWN_BYTES // layout.index_bytes)
+        self.known = KnownIndices(few) if few else None
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, every byte of them checked."""
