@@ -56,6 +56,10 @@ def make_sample(name: str, folder: Path, nursery: Nursery) -> Sample:
         source, pixels = folder / "in.tif", rng.integers(0, 4000, (300, 500), np.uint16)
         tifffile.imwrite(source, pixels, tile=(64, 64), compression="zlib")
         asked += ("--chunks", "32", "--shards", "64")
+    elif name == "0.4":  # a file a chunk
+        source, pixels = folder / "in.npy", rng.integers(0, 4000, (70, 90), np.uint16)
+        np.save(source, pixels)
+        asked += ("--chunks", "16", "--ome-version", "0.4")
     elif name == "tiny":  # so few system calls that each can have its turn
         source, pixels = folder / "in.npy", rng.integers(0, 255, (40, 50), np.uint8)
         np.save(source, pixels)

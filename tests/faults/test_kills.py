@@ -22,7 +22,7 @@ IN_FLIGHT = 2 * WAITING
 """Finished blocks whose records are on their way to the disk, or wait for it."""
 
 
-@pytest.mark.parametrize("name", ["2-D", "3-D", "in order"])
+@pytest.mark.parametrize("name", ["2-D", "3-D", "in order", "0.4"])
 @times(6, 67)
 def test_killed_at_random_moments(
     name: str, n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell

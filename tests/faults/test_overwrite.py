@@ -32,6 +32,10 @@ def ours(root: Path, rng: random.Random) -> None:
     bigimg.convert(noise(shape), root, chunks=8, shards=16, progress=False)
 
 
+def ours_v2(root: Path, rng: random.Random) -> None:
+    bigimg.convert(noise((rng.randint(5, 40), 30)), root, chunks=8, ome_version="0.4", progress=False)
+
+
 def others_v2(root: Path, rng: random.Random) -> None:
     separator = rng.choice("./")
     group = zarr.create_group(root, zarr_format=2)
@@ -128,7 +132,7 @@ def test_alien_files(n: int, place: Path, tell: Tell) -> None:
     outside.mkdir()
     (outside / "precious").write_bytes(b"not to be followed")
     makers: tuple[Callable[[Path, random.Random], None], ...] = (
-        ours, others_v2, others_v3, bare_array, plain_folder,
+        ours, ours_v2, others_v2, others_v3, bare_array, plain_folder,
     )  # fmt: skip
     seen: Counter[str] = Counter()
     done, seed = 0, SEED * 1_000_000
