@@ -140,7 +140,8 @@ class Browser:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
-        self.ax = figure.add_axes((0.11, 0.15, 0.85, 0.78))
+        figure.set_layout_engine("none")  # the places are given, and a layout would cost each move its time
+        self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
         self.level = (
             levels.fitting(cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
         )
@@ -279,7 +280,7 @@ class Browser:
     def _add_controls(self) -> None:
         from matplotlib.widgets import CheckButtons, Slider
 
-        place = self.figure.add_axes((0.15, 0.03, 0.7, 0.03))
+        place = self.figure.add_axes((0.15, 0.02, 0.7, 0.03))
         self.slider = Slider(
             place, self.axis, 0, max(self.size - 1, 1), valinit=self.at, valstep=1, valfmt="%d"
         )
