@@ -291,10 +291,9 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     """
     root = tree.place(group)
     objects = read_objects(root)
-    for key in ATTRIBUTES.values() if objects is not None else ():
+    for key in set(ATTRIBUTES.values()) & set(objects or ()):
         # Before anything the root says is believed, and also when it no longer says that there is a manifest.
-        if key in objects:
-            check_small(root, key, objects[key])
+        check_small(root, key, (objects or {})[key])
     if image.own is None or image.own.manifest is None:
         return False
     if objects is None:
