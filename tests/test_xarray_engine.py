@@ -56,3 +56,25 @@ def test_guessing_looks_at_the_name_alone() -> None:
         assert backend.guess_can_open(name)
     for name in ("a.nc", "b.zarr", "c.h5", 3, None):
         assert not backend.guess_can_open(name)
+
+
+def test_chunks_as_xarray_has_them(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 999, (40, 300, 500)).astype(np.uint16)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", chunks=32, progress=False)
+    for chunks in ({}, "auto", -1, None):
+        with xarray.open_dataset(tmp_path / "a.ome.zarr", engine="bigimg", chunks=chunks) as found:
+            assert (found.image.chunks is None) == (chunks is None)
+            assert found.image.encoding["preferred_chunks"]["x"]
+            np.testing.assert_array_equal(found.image.values, pixels)
+        with xarray.open_datatree(tmp_path / "a.ome.zarr", engine="bigimg", chunks=chunks) as tree:
+            assert (tree["scale1/image"].chunks is None) == (chunks is None)
+            np.testing.assert_array_equal(tree["scale0/image"].values, pixels)
+            assert float(bigimg.downsample(tree, 4).mean()) == float(bigimg.downsample(pixels, 4).mean())
+
+
+def test_one_dataset_for_each_level(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 999, (300, 500)).astype(np.uint16)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", chunks=64, progress=False)
+    found = xarray.open_dataset(tmp_path / "a.ome.zarr", engine="bigimg", level=1, chunks={})
+    np.testing.assert_array_equal(found.image.values, bigimg.open(tmp_path / "a.ome.zarr", level=1).values)
+    assert float(found.y[1] - found.y[0]) == 2.0
