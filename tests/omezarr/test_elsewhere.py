@@ -17,6 +17,7 @@ from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import full
 from bigimg.omezarr.open import StoreReader, is_store, open_store
 from bigimg.types import Array
+from tests.conversion import test_memory as pass_memory
 from tests.omezarr.test_open import drop_from_index, others
 from tests.places.server import serving, status
 
@@ -170,6 +171,19 @@ def test_a_store_in_one_file_behind_a_url(
         img = bigimg.open(server.url(f"/{name}"))
         np.testing.assert_array_equal(img.values, ours[1])
         assert img.attrs["source"] == server.url(f"/{name}")
+
+
+@pass_memory.pytestmark
+def test_peak_within_plan_within_budget(tmp_path: Path) -> None:
+    """Of a store whose members are deflated: each shard that is opened is unpacked whole."""
+
+    def make(path: Path) -> None:
+        root = tmp_path / "s.ome.zarr"
+        pixels = pass_memory.picture((256, 320, 320), "u2")
+        bigimg.convert(pixels, root, progress=False, sync=False)
+        zipped(path, objects(root), zipfile.ZIP_DEFLATED)
+
+    pass_memory.check(("a.ozx", make, {"memory": "512MB"}), "a store in a zip file", tmp_path)
 
 
 def test_a_damaged_zip_file(ours: tuple[Path, Array], tmp_path: Path) -> None:

@@ -202,13 +202,19 @@ def changed(path: str, content: bytes, then: Fault) -> Fault:
     return answer
 
 
+class Patient(ThreadingHTTPServer):
+    """A server that lets many knock at once, as real ones do: one turned away comes back after a second."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[Loopback]:
     """Run a server for the length of a test, behind TLS when a context is given."""
     loopback = Loopback()
     handler = type("Handling", (Handler,), {"loopback": loopback})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = Patient(("127.0.0.1", 0), handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     loopback.port = server.server_address[1]
