@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -92,7 +93,8 @@ def _stop_now(number: int, frame: object) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"bigimg: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # nobody can be told where not even that can be written; the code says it
+        click.echo(f"bigimg: {' '.join(message.split())}", err=True)
     return code
 
 

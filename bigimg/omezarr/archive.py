@@ -80,6 +80,9 @@ class _Bytes:
     def size(self, likely: int | None) -> int:
         return len(self.data)
 
+    def state(self) -> object:
+        return None
+
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         pass
 
@@ -102,6 +105,9 @@ class _Member:
 
     def size(self, likely: int | None) -> int:
         return self.length
+
+    def state(self) -> object:
+        return None
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         pass

@@ -31,6 +31,9 @@ class OpenObject(Protocol):
     def size(self, likely: int | None) -> int:
         """Return its length, or one that is not ``likely`` when it is not that."""
 
+    def state(self) -> object:
+        """Return what is another thing when the object is another; None where that is not known without asking."""
+
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Say which (offset, length) will be read next, in their order."""
 
@@ -98,6 +101,10 @@ class _File:
 
     def size(self, likely: int | None) -> int:
         return os.fstat(self.fd).st_size
+
+    def state(self) -> object:
+        status = os.fstat(self.fd)
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         pass

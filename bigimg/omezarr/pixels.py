@@ -20,7 +20,7 @@ from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import read_records
 from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import ArrayMeta
-from bigimg.omezarr.shard import ShardLayout, object_grid, read_region
+from bigimg.omezarr.shard import KnownIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
 from bigimg.omezarr.web import Web
 from bigimg.types import Array, Region, Shape
@@ -35,7 +35,7 @@ BROKEN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, EOFError, z
 """What zarr, zarrs and the codecs raise for bytes that do not decode."""
 
 
-class KnownIndices(dict[Shape, Array]):
+class KnownIndices(dict[Shape, KnownIndex]):
     """Checked shard indices, the oldest dropped for the newest; safe from many threads."""
 
     def __init__(self, limit: int) -> None:
@@ -43,7 +43,7 @@ class KnownIndices(dict[Shape, Array]):
         self.limit = limit
         self.lock = threading.Lock()
 
-    def __setitem__(self, key: Shape, value: Array) -> None:
+    def __setitem__(self, key: Shape, value: KnownIndex) -> None:
         with self.lock:
             if len(self) >= self.limit:
                 del self[next(iter(self))]

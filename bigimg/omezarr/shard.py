@@ -22,6 +22,7 @@ import struct
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -142,6 +143,15 @@ def _whole_chunk(data: Array, buffer: Array) -> Array:
     return buffer
 
 
+class KnownIndex(NamedTuple):
+    """The index of a shard that was read and checked."""
+
+    offsets: Array
+    """Offset and length of each chunk, of shape (*chunks_per_shard, 2)."""
+    state: object
+    """Of the object at that time: see :meth:`~bigimg.omezarr.objects.OpenObject.state`."""
+
+
 class ShardFile:
     """One object opened for reading, with its index checked."""
 
@@ -151,7 +161,7 @@ class ShardFile:
         index: Shape,
         layout: ShardLayout,
         record: tuple[int, int] | None = None,
-        offsets: Array | None = None,
+        known: KnownIndex | None = None,
     ) -> None:
         """Open shard ``index`` of the folder ``array``.
 
@@ -159,8 +169,8 @@ class ShardFile:
         ----------
         record : (length, crc32c), optional
             What the manifest says of the object.
-        offsets : ndarray of shape (*chunks_per_shard, 2), optional
-            The index, when it was read and checked before.
+        known : KnownIndex, optional
+            The index, when it was read and checked before; of an object that has changed since it is read again.
 
         Raises
         ------
@@ -177,11 +187,12 @@ class ShardFile:
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
         try:
-            if offsets is None or record is None:
+            self.state = self.file.state()
+            if known is None or record is None or known.state != self.state:
                 self.length = self._checked_length(record)
-                self.offsets = self._checked_index(record) if offsets is None else offsets
-            else:  # seen before; each chunk is checked by itself
-                self.length, self.offsets = record[0], offsets
+                self.offsets = self._checked_index(record)
+            else:  # each chunk is checked by itself
+                self.length, self.offsets = record[0], known.offsets
         except FileNotFoundError:
             raise self._gone() from None
         except BaseException:
@@ -303,7 +314,7 @@ class BareFile(ShardFile):
         index: Shape,
         layout: ShardLayout,
         record: tuple[int, int] | None = None,
-        offsets: Array | None = None,  # that it was right before says nothing of the bytes of now
+        known: KnownIndex | None = None,  # that it was right before says nothing of the bytes of now
     ) -> None:
         super().__init__(array, index, layout, record)
 
@@ -326,10 +337,10 @@ def open_object(
     index: Shape,
     layout: ShardLayout,
     record: tuple[int, int] | None = None,
-    offsets: Array | None = None,
+    known: KnownIndex | None = None,
 ) -> ShardFile:
     """Open one object for reading, as :class:`ShardFile` says."""
-    return (BareFile if layout.zarr == 2 else ShardFile)(array, index, layout, record, offsets)
+    return (BareFile if layout.zarr == 2 else ShardFile)(array, index, layout, record, known)
 
 
 def read_region(
@@ -338,7 +349,7 @@ def read_region(
     layout: ShardLayout,
     records: Array | None = None,
     *,
-    known: MutableMapping[Shape, Array] | None = None,
+    known: MutableMapping[Shape, KnownIndex] | None = None,
     out: Array | None = None,
 ) -> Array:
     """Return the pixels of ``region`` from the array folder ``array``.
@@ -364,11 +375,11 @@ def read_region(
     origin = tuple(s.start for s in region)
     for index, part in pieces(region, layout.shard):
         record = None if records is None else (int(records[index][0]), int(records[index][1]))
-        offsets = None if known is None else known.get(index)
+        before = None if known is None else known.get(index)
         try:
-            with open_object(array, index, layout, record, offsets) as shard:
-                if known is not None and offsets is None:
-                    known[index] = shard.offsets
+            with open_object(array, index, layout, record, before) as shard:
+                if known is not None and (before is None or before.offsets is not shard.offsets):
+                    known[index] = KnownIndex(shard.offsets, shard.state)
                 shard.read_into(out[shift(part, origin)], part)
         except OSError as error:
             path = array / layout.key(index)

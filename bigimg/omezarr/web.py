@@ -114,6 +114,9 @@ class _Ranges:
         self.tail = start, data
         return start + len(data)
 
+    def state(self) -> object:
+        return None
+
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         self.pending = list(ranges)
 

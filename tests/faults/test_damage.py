@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import bigimg
-from bigimg.errors import BigimgError
+from bigimg.errors import BigimgError, CorruptChunk
 from bigimg.readers import labelled
 from tests.conversion.faults import Harm, drop_chunk, flip, harmed, lose, shards, swap, truncate
 from tests.conversion.sources import CountingReader, noise
@@ -153,3 +153,21 @@ def test_every_bit_of_small_metadata(n: int, stores: list[tuple[Path, Path, list
     tell(
         f"bits of the root and level 0 in 0.5, 0.4 and 0.6: {sum(results.values())} flipped; open {dict(results)}"
     )
+
+
+def test_objects_swapped_under_an_open_image(tmp_path: Path) -> None:
+    """Without compression two shards differ in their pixels alone, and each chunk is whole: the first touch knew."""
+    root = tmp_path / "a.ome.zarr"
+    bigimg.convert(noise((64, 64)), root, chunks=8, shards=32, codec="none", progress=False)
+    image = bigimg.open(root)
+    whole = image.to_numpy()
+    one, other = root / "0/c/0/0", root / "0/c/1/1"
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    for opened in (image, bigimg.open(root)):
+        with pytest.raises(CorruptChunk, match="holds other pixels"):
+            opened.to_numpy()
+    one.write_bytes(first)
+    other.write_bytes(second)
+    np.testing.assert_array_equal(image.to_numpy(), whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ def test_failing_at_each_call(
             hit = any("(INJECTED)" in line and '(1, "",' not in line for line in log.read_text().splitlines())
             longest = max(longest, ended.seconds)
             whole = whole_or_absent(target, sample)
+            if any("write(2," in line and "(INJECTED)" in line for line in log.read_text().splitlines()):
+                assert (ended.code, ended.err) == (4, "")  # by its code alone
+                ended = replace(ended, err=SAID[error])
             if ended.code == 0 and whole and not (hit and name in SURE):
                 survived[name] = survived.get(name, 0) + hit
             elif "psutil/" in ended.err and not ended.steps:
