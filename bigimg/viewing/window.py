@@ -76,14 +76,13 @@ def new_viewer() -> napari.Viewer:
         raise MissingExtraError(
             "images are viewed by napari, which is not installed: pip install 'bigimg[napari]' 'napari[pyqt6]'"
         )
-    import napari
-
     try:
-        return napari.Viewer(title="bigimg")
+        import napari.qt  # without Qt a Viewer is made all the same, and nothing is seen of it
     except ImportError as error:
         raise MissingExtraError(
-            f"napari has no Qt to draw with ({error}): pip install 'napari[pyqt6]'"
+            "napari has no Qt here to draw with: pip install 'napari[pyqt6]', or another of its choices"
         ) from error
+    return napari.Viewer(title="bigimg")
 
 
 def show_units(viewer: Any) -> None:

@@ -5,6 +5,7 @@ napari warns of its own dependencies while it loads; what is checked here is wha
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,19 +116,26 @@ def test_channels_and_labels_of_each_version(version: str, viewer: Any, tmp_path
     )
     bigimg.write(img, tmp_path / "cells.ome.zarr", chunks=64, ome_version=version, **ASKED)
     ids = np.kron(np.arange(12, dtype=np.uint32).reshape(3, 4), np.ones((100, 100), np.uint32))
-    bigimg.write(
-        bigimg.from_array(ids), tmp_path / "ids.ome.zarr", kind="labels", chunks=64, ome_version=version, **ASKED
-    )  # fmt: skip
-    one, two = viewer.open(str(tmp_path / "cells.ome.zarr"), plugin="bigimg")
+    bigimg.write(bigimg.from_array(ids), tmp_path / "cells.ome.zarr/labels/ids", chunks=64, **ASKED)
+    one, two, labels = viewer.open(str(tmp_path / "cells.ome.zarr"), plugin="bigimg")
     assert (one.name, two.name) == ("cells DAPI", "cells GFP")
     np.testing.assert_allclose(one.colormap.colors[-1], (0, 0, 1, 1))
     np.testing.assert_allclose(two.colormap.colors[-1], (0, 1, 0, 1))
     np.testing.assert_allclose(one.contrast_limits, np.percentile(pixels[0], (0.1, 99.9)), atol=100)
-    assert is_drawn(viewer)
-    (labels,) = viewer.open(str(tmp_path / "ids.ome.zarr"), plugin="bigimg")
-    assert type(labels).__name__ == "Labels"
+    assert (type(labels).__name__, labels.name) == ("Labels", "cells ids")
     assert is_drawn(viewer)
     assert labels.get_value((150, 250), world=True)[1] == 6
+
+
+def test_a_zipped_store(viewer: Any, tmp_path: Path) -> None:
+    img = bigimg.from_array(gradient((300, 400), np.uint16), spacing=0.5, unit="um")
+    bigimg.write(img, tmp_path / "a.ome.zarr", chunks=64, **ASKED)
+    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a.ome.zarr")
+    (tmp_path / "a.zip").rename(tmp_path / "a.ozx")
+    (layer,) = viewer.open(str(tmp_path / "a.ozx"), plugin="bigimg")
+    assert layer.multiscale
+    assert is_drawn(viewer)
+    np.testing.assert_array_equal(np.asarray(layer.data[0]), img)
 
 
 def test_a_picture_in_colour_and_a_file_that_is_no_store(viewer: Any, tmp_path: Path) -> None:
