@@ -21,6 +21,8 @@ import zarr
 from PIL import Image
 
 import bigimg
+from bigimg.omezarr.open import StoreReader
+from bigimg.omezarr.shard import ShardFile
 from bigimg.types import Array, Shape
 from tests.conftest import find_data
 from tests.oracles import coarser, fast_mean
@@ -158,6 +160,84 @@ def test_statistics_of_the_lesson_are_those_of_numpy(data: Path, tmp_path: Path)
         assert (row["min"], row["max"]) == (pixels[..., c].min(), pixels[..., c].max())
         assert row["mean"] == pytest.approx(pixels[..., c].mean(), rel=1e-12)
         assert row["std"] == pytest.approx(pixels[..., c].std(), rel=1e-12)
+
+
+# Lesson A, masks and histograms: rows 4 to 7
+
+
+@pytest.fixture(scope="module")
+def brain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Array]:
+    """The rat brain of the lesson as a store, and its pixels c y x by Pillow."""
+    source = data / "lessons" / "rat_brain_low_res.jpg"
+    store = convert(source, tmp_path_factory.mktemp("brain"), "--spacing", "y=20,x=20um")
+    return store, np.asarray(Image.open(source)).transpose(2, 0, 1)
+
+
+def test_row_4_histograms_of_all_and_of_chosen_pixels(brain: tuple[Path, Array]):
+    store, pixels = brain
+    img = bigimg.open(store)
+    found = bigimg.histogram(img, bins=50)
+    ends = (pixels.min(), pixels.max())
+    for channel, row in zip(pixels, found.values, strict=True):
+        np.testing.assert_array_equal(row, np.histogram(channel, 50, ends)[0])
+    mask = img < 125
+    chosen = bigimg.histogram(img, bins=25, where=mask & (img != 0)).compute()
+    each = [channel[(channel < 125) & (channel != 0)] for channel in pixels]
+    ends = (min(c.min() for c in each), max(c.max() for c in each))
+    for values, row in zip(each, chosen.values, strict=True):
+        np.testing.assert_array_equal(row, np.histogram(values, 25, ends)[0])
+
+
+def test_row_5_a_mask_keeps_the_type_and_is_saved_as_a_label(brain: tuple[Path, Array]):
+    store, pixels = brain
+    img = bigimg.open(store)
+    mask = bigimg.mask(img, below=125)
+    masked = bigimg.apply_mask(img, mask)
+    assert masked.dtype == np.uint8
+    np.testing.assert_array_equal(masked.values, pixels * (pixels < 125))
+    bigimg.write(mask, store / "labels" / "dark", progress=False)
+    assert bigimg.info(store).labels == ("dark",)
+    np.testing.assert_array_equal(bigimg.open(store / "labels" / "dark").values, pixels < 125)
+    assert bigimg.verify(store).ok
+    assert bigimg.verify(store / "labels" / "dark").ok
+
+
+def test_row_6_every_channel_in_one_pass(brain: tuple[Path, Array], monkeypatch: pytest.MonkeyPatch):
+    store, pixels = brain
+    img = bigimg.open(store)
+    assert img.bigimg.channels == ("R", "G", "B")
+    np.testing.assert_array_equal(img.bigimg.channel("R").values, pixels[0])
+    decoded: list[object] = []
+    whole = ShardFile.encoded
+    monkeypatch.setattr(
+        ShardFile, "encoded", lambda self, at: decoded.append((self.path, at)) or whole(self, at)
+    )
+    found = bigimg.stats(img, bins=256, range=(0, 256), where=np.ones(pixels.shape[1:], bool)).compute()
+    assert len(decoded) == len(set(decoded)) > 0
+    assert found["sum"].values.tolist() == pixels.sum((1, 2), dtype=int).tolist()
+    np.testing.assert_allclose(
+        found["std"], pixels.astype(np.longdouble).std((1, 2)).astype(float), rtol=1e-12
+    )
+    for channel, row in zip(pixels, found["histogram"].values, strict=True):
+        np.testing.assert_array_equal(row, np.bincount(channel.ravel(), minlength=256))
+
+
+def test_row_7_relative_amounts_by_threshold_and_by_resolution(
+    brain: tuple[Path, Array], monkeypatch: pytest.MonkeyPatch
+):
+    store, pixels = brain
+    limits = {"R": 40, "G": 60, "B": 50}
+    below = np.array(list(limits.values()))[:, None, None]
+    tree = bigimg.open_pyramid(store)
+    shares = bigimg.fraction(bigimg.mask(tree, below=limits)).compute()
+    np.testing.assert_array_equal(shares.sel(level=0), (pixels < below).mean((1, 2)))
+    for level in shares.level.values:
+        np.testing.assert_array_equal(
+            shares.sel(level=level), (tree[f"scale{level}/image"].values < below).mean((1, 2))
+        )
+    monkeypatch.setattr(StoreReader, "read", None)  # thresholds are changed without reading again
+    found = bigimg.sweep(store, [30, 60, 125])
+    np.testing.assert_array_equal(found, np.stack([(pixels < t).mean((1, 2)) for t in (30, 60, 125)], 1))
 
 
 # NIfTI
