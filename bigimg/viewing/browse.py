@@ -282,7 +282,14 @@ class Browser:
 
         place = self.figure.add_axes((0.15, 0.02, 0.7, 0.03))
         self.slider = Slider(
-            place, self.axis, 0, max(self.size - 1, 1), valinit=self.at, valstep=1, valfmt="%d"
+            place,
+            self.axis,
+            0,
+            max(self.size - 1, 1),
+            valinit=self.at,
+            valstep=1,
+            valfmt="%d",
+            initcolor="none",
         )
         self.slider.drawon = False  # it is drawn with the plane, once
         self.slider.on_changed(partial(_moved, self))
