@@ -20,7 +20,7 @@ from bigimg.viewing.colours import Window, blended, is_picture, lights_of, perce
 from bigimg.viewing.figures import finish, windows_for
 from bigimg.viewing.levels import Levels, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
-from bigimg.viewing.planes import Cut, Picture, cut_of, pictured, turned
+from bigimg.viewing.planes import Cut, Picture, cut_of, pictured, place_along, turned
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ def browse(
             raise UsageError(
                 f"browse goes along an axis beside y and x, and the image has {' '.join(map(str, base.dims))}; use show"
             )
-    along_time = axis == "t" and "z" not in base.dims
+    along_time = axis == "t" and "t" in base.dims
     cut = cut_of(
         base,
         None if along_time else axis,
         index=None if along_time else index,
         position=None if along_time else position,
-        t=index if along_time else t,
+        t=place_along(base, "t", index, position) if along_time else t,
         channel=channel,
     )
     if cut.axis is None and not along_time:

@@ -192,6 +192,10 @@ def test_along_time_and_what_cannot_be() -> None:
     figure = bigimg.browse(times, figure=window())
     press(figure, "home")
     np.testing.assert_array_equal(shown(figure), times.values[0])
+    volumes = bigimg.from_array(numbers(5, 4, 20, 25), dims="tzyx")
+    figure = bigimg.browse(volumes, "t", index=1, figure=window())
+    press(figure, "k")
+    np.testing.assert_array_equal(shown(figure), volumes.values[2, 2])
     with pytest.raises(UsageError, match="the image has y x; use show"):
         bigimg.browse(numbers(8, 9))
     with pytest.raises(UsageError, match="the axes are y x"):
