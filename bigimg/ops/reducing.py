@@ -25,11 +25,14 @@ from dask.highlevelgraph import HighLevelGraph
 from bigimg.ops.aligning import OnGrid, mask_on
 from bigimg.ops.by_blocks import by_dask
 from bigimg.ops.passes import Found, Make, Pass, cells_of, padding_of, put
+from bigimg.ops.tallies import held_bytes
 from bigimg.ops.values import values_of
 from bigimg.types import Array, Shape
 
 PARTS = 32
 """Tasks of a reduction: several for each core of a workstation, so that a slow one does not keep all waiting."""
+HELD_BYTES = 64 << 20
+"""What the tallies of all tasks may hold together; with many histograms of 16 bits there are fewer tasks."""
 
 
 def reduce_image(
@@ -88,7 +91,9 @@ def _reduced(
         return {}, [(whole.name,)], [whole, *below], shared_key
     assert values is not None
     task = Pass(values, mask, ids, keep, make, padding_of(img), lengths)
-    parts = max(1, min(PARTS, math.prod(map(len, lengths)))) if not task.order else 1
+    each = held_bytes(make) * math.prod(img.sizes[name] for name in img.dims if name in by)
+    most = min(PARTS, max(2, HELD_BYTES // max(1, each)), math.prod(map(len, lengths)))
+    parts = 1 if task.order else max(1, most)
     name = f"bigimg-pass-{uuid.uuid4().hex}"
     keys = [(name, number) for number in range(parts)]
     graph: dict[Any, Any] = {f"{name}-source": task}

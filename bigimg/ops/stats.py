@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from bigimg.geometry.spec import Scaling
     from bigimg.ops.histograms import Bins, Ends
 
-FEW = 64
-"""Dense histograms that a task may keep at once, half a megabyte each of 16 bits; more rows are summed alone."""
+DENSE_BYTES = 2 << 20
+"""Dense histograms that a task may keep for statistics alone, half a megabyte each of 16 bits; more rows are summed."""
 
 
 def stats(
@@ -220,8 +220,8 @@ def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> 
     UsageError
         A histogram needs the range of the values.
     """
-    dense = bool(histogram_bins(dtype))
-    if dense and (rows <= FEW or asked is not None):
+    bins = histogram_bins(dtype)
+    if bins and (8 * bins * rows <= DENSE_BYTES or asked is not None):
         return partial(Dense, dtype)
     if asked is None:
         return partial(Sums, dtype)

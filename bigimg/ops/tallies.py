@@ -6,6 +6,7 @@ Integers of 8 and 16 bits are counted into one bin a value, from which everythin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from bigimg.pyramid.partial import (
     merge_integers,
     of_channel,
     of_histogram,
+    of_small_integers,
     of_wide_integers,
 )
 from bigimg.types import Array, DType
@@ -75,6 +77,13 @@ class Dense:
         return int(self.counts[-1])
 
 
+def held_bytes(make: MakeTally) -> int:
+    """Return what a tally holds, as far as that matters: half a megabyte for 16 bits."""
+    if isinstance(make, partial) and make.func is Dense:
+        return 8 * histogram_bins(*make.args)
+    return 0
+
+
 class Sums:
     """Count, sums and ends alone: for types of more than 16 bits, and where many tallies are kept at once."""
 
@@ -91,18 +100,13 @@ class Sums:
         kind = self.dtype.kind
         if kind == "f":
             self.parts.append(of_channel(values))
-        elif (bins := histogram_bins(self.dtype)) and values.size >= bins:
-            tally = Dense(self.dtype)
-            tally.add(values)
-            self.parts.append(tally.part)
-            self.saturated += tally.saturated
         else:
             numbers = np.ascontiguousarray(values.view(np.uint8) if kind == "b" else values)
-            self.parts.append(of_wide_integers(numbers))
-        if kind in "iu" and not (bins and values.size >= bins):
-            top = np.iinfo(self.dtype).max
-            if self.parts[-1].high == top:
-                self.saturated += int(np.count_nonzero(values == top))
+            self.parts.append(
+                (of_small_integers if numbers.dtype.itemsize <= 2 else of_wide_integers)(numbers)
+            )
+        if kind in "iu" and self.parts[-1].high == (top := np.iinfo(self.dtype).max):
+            self.saturated += int(np.count_nonzero(values == top))
         if len(self.parts) >= MANY:
             self.parts = [self.part]
 

@@ -7,6 +7,7 @@ the layers of the graph, without building its tasks (:func:`are_independent`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,12 +43,11 @@ class Opened:
         spec, access = pixels.reader.spec, pixels.reader.access
         self.in_order = access.kind == "sequential"
         largest = tuple(max(lengths) for lengths in blocks)
-        block_bytes = int(np.prod(largest)) * self.dtype.itemsize
-        self.piece: Shape = (
-            largest
-            if self.in_order
-            else block_shape(spec, min(PIECE_BYTES, block_bytes), itemsize=self.dtype.itemsize)
-        )
+        itemsize = self.dtype.itemsize
+        chunk_bytes = itemsize * math.prod(min(c, n) for c, n in zip(spec.chunks, spec.shape, strict=True))
+        # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
+        most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
+        self.piece: Shape = largest if self.in_order else block_shape(spec, most, itemsize=itemsize)
         self.chunk: Shape = tuple(min(c, p) for c, p in zip(spec.chunks, self.piece, strict=True))
         """What is decoded at once, and so what a mask can spare."""
         self.order = tuple(spec.axis(name) for name in access.order) if self.in_order else ()

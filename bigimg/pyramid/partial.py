@@ -151,6 +151,17 @@ def of_wide_integers(values: Array) -> Partial:
     return Partial(flat.size, 0, int(flat.min()), int(flat.max()), total, squares)
 
 
+def of_small_integers(values: Array) -> Partial:
+    """Return the statistics of integers of up to 16 bits, from sums alone."""
+    total = squares = 0
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, 1 << 16):  # 2**16 squares of 32 bits stay far below 2**63
+        piece = flat[start : start + (1 << 16)].astype(np.int64)
+        total += int(piece.sum())
+        squares += int(np.dot(piece, piece))
+    return Partial(flat.size, 0, int(flat.min()), int(flat.max()), total, squares)
+
+
 class Accumulator:
     """Adds up the partial statistics of every channel, in memory that does not grow with the image."""
 

@@ -52,6 +52,24 @@ def test_each_chunk_is_read_once_for_everything() -> None:
     assert sum(math.prod(s.stop - s.start for s in region) for region in reader.log) == 3 * 301 * 513
 
 
+def test_a_large_chunk_is_decoded_once() -> None:
+    reader = Virtual((3, 2500, 4096), "u2", "cyx", (1, 2048, 2048))
+    bigimg.stats(opened(reader, 64 << 20)).compute()
+    assert len(reader.log) == len(reader.chunks_read()) == 3 * 2 * 2
+
+
+def test_many_channels_of_16_bits_share_the_memory() -> None:
+    """A histogram a channel in each of 32 tasks would be a gigabyte."""
+    reader = Virtual((64, 100, 200), "u2", "cyx", (1, 50, 50))
+    graph = bigimg.histogram(opened(reader, 20000)).__dask_graph__()
+    assert sum(isinstance(key, tuple) and key[0].startswith("bigimg-pass") for key in graph) <= 2
+    pixels = volume("u2", 64, 100, 200)
+    found = bigimg.stats(bigimg.from_array(pixels, dims="cyx")).compute()
+    assert found["sum"].values.tolist() == pixels.sum((1, 2), dtype=int).tolist()
+    np.testing.assert_allclose(found["std"], pixels.std((1, 2)), rtol=1e-9)
+    assert found["saturated"].values.tolist() == (pixels == 65535).sum((1, 2)).tolist()
+
+
 def test_chunks_that_the_mask_leaves_empty_are_not_read() -> None:
     """One true pixel a chunk is enough to read it, and none is not: no level of the mask is asked."""
     mask = np.zeros((300, 500), bool)
