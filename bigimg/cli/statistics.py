@@ -90,14 +90,9 @@ def histogram(source: str, plot: str | None, as_json: bool, **asked: Any) -> Non
 
     found = histogram_table(source, **asked)
     if plot is not None:
-        from bigimg.opening import open as open_image
-        from bigimg.viewing import figures
+        from bigimg.viewing.figure_files import histogram_figure
 
-        image = open_image(source, memory=asked["memory"], series=asked["series"], level=asked["level"] or 0)
-        figure: Any = figures.histogram(
-            image, **{name: asked[name] for name in ("bins", "range", "where")}
-        ).figure
-        figure.savefig(plot)
+        histogram_figure(source, plot, **asked)
     print_value(found, as_json)
     if not as_json and sys.stdout.isatty():
         click.echo(found.sparklines(shutil.get_terminal_size().columns))

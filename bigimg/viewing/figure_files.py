@@ -8,8 +8,9 @@ from typing import Any
 
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
+from bigimg.opening import open as open_image
 from bigimg.viewing.canvas import new_figure, save
-from bigimg.viewing.figures import show
+from bigimg.viewing.figures import histogram, show
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import prepared
 
@@ -92,3 +93,26 @@ def montage_figure(sources: Sequence[Source], target: Target, **asked: Any) -> N
     """
     panels = prepared(sources[0] if len(sources) == 1 else list(sources), **asked)
     save(panels.draw(new_figure(panels.size, shown=False)), target)
+
+
+def histogram_figure(
+    source: Source,
+    target: Target,
+    *,
+    level: int | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+    **asked: Any,
+) -> None:
+    """Write the histogram of ``source`` as a graph to ``target``.
+
+    The options are those of :func:`bigimg.viewing.figures.histogram`.
+
+    Raises
+    ------
+    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    """
+    image = open_image(source, level=level or 0, memory=memory, series=series)
+    figure = new_figure(shown=False)
+    histogram(image, ax=figure.add_subplot(), **asked)
+    save(figure, target)

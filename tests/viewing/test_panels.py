@@ -145,9 +145,14 @@ def test_from_the_command_line_without_a_display(tmp_path: Path) -> None:
         ("slice", path, tmp_path / "slice.png", "--plane", "y", "--at", 3, "--figure"),
         ("thumbnail", path, tmp_path / "thumb.png", "--figure", "--max", 300),
         ("montage", path, tmp_path / "montage.pdf", "--n", 4),
+        ("histogram", path, "--plot", tmp_path / "counts.svg", "--json"),
     ):
         done = run(*words, scratch=tmp_path, env=env)
         assert (done.code, done.err) == (0, ""), done.err
+    assert b"<svg" in (tmp_path / "counts.svg").read_bytes()
+    done = run("histogram", path, "--plot", tmp_path / "counts.xyz", scratch=tmp_path)
+    assert done.code == 2
+    assert "no figure format ends in .xyz" in done.line
     with Image.open(tmp_path / "thumb.png") as image:
         assert image.size == (300, 225)
     assert (tmp_path / "montage.pdf").read_bytes()[:4] == b"%PDF"
