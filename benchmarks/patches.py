@@ -2,11 +2,11 @@
 
     python benchmarks/patches.py JOB WHO STORE [OUTPUT]
 
-``random``: 10,000 windows of 174 x 187 of an RGB store as numpy, by ``bigimg``, ``tensorstore`` (in the order asked
-for, a cache of 100 MB), ``tensorstore-sorted`` (the same, sorted by chunk by hand) or ``sklearn`` (the image in memory).
-``grid``: each 256 x 256 patch made float32 and normalised, written to OUTPUT by ``bigimg`` (a pyramid with statistics
-and checksums) or ``dask`` (``map_blocks`` and ``to_zarr``, one level). Prints seconds and CPU seconds of the work without
-imports, peak memory in MB, and the sum of a pixel of every patch.
+``random``: 10,000 windows of 174 x 187 of an RGB store as numpy, by ``bigimg``, ``tensorstore`` (in the order
+asked for, a cache of 100 MB), ``tensorstore-sorted`` (the same, sorted by chunk by hand) or ``sklearn`` (the image in
+memory). ``grid``: each 256 x 256 patch made float32 and normalised, written to OUTPUT by ``bigimg`` (a pyramid with
+statistics and checksums) or ``dask`` (``map_blocks`` and ``to_zarr``, one level). Prints seconds and CPU seconds of the
+work without imports, peak memory in MB, and the sum of a pixel of every patch.
 """
 
 from __future__ import annotations
