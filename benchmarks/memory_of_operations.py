@@ -139,6 +139,75 @@ def _apply_mask(img: Any) -> None:
     bigimg.stats(bigimg.apply_mask(img, bigimg.mask(img, below=125))).compute()
 
 
+def _consumed(make: Callable[[Any, Any], Any]) -> Callable[[Any], None]:
+    """Return what goes through all pixels of an image that ``make(bigimg, img)`` gives, keeping none."""
+
+    def consume(img: Any) -> None:
+        import bigimg
+
+        bigimg.stats(make(bigimg, img)).compute()
+
+    return consume
+
+
+def _small_shape(bigimg: Any, img: Any) -> Any:
+    return bigimg.resize(img, {name: n // 37 + 1 for name, n in img.sizes.items() if name in "zyx"})
+
+
+def _top_of_pyramid(bigimg: Any, img: Any) -> Any:
+    return bigimg.build_pyramid(img, levels=6)["scale5"]["image"]
+
+
+def _grey(bigimg: Any, img: Any) -> Any:
+    return bigimg.gray(img) if "c" in img.dims else bigimg.map(img, abs)
+
+
+def _half(bigimg: Any, img: Any) -> Any:
+    return bigimg.crop(img, {name: (n // 4, n // 4 * 3) for name, n in img.sizes.items() if name in "yx"})
+
+
+def _plane(img: Any) -> None:
+    import bigimg
+
+    bigimg.plane(img, "x", index=1000).compute()
+    bigimg.plane(img, "y").compute()
+
+
+def _profile(img: Any) -> None:
+    import bigimg
+
+    ends = [dict.fromkeys("yx", 0), {name: img.sizes[name] - 1 for name in "yx"}]
+    few = {name: 0 for name in img.dims if name in "cz"}
+    bigimg.profile(img.isel(few), *ends).compute()
+
+
+def _random_patches(img: Any) -> None:
+    import bigimg
+
+    for _ in bigimg.patches(img, (174, 187), n=1_000_000, seed=0).items():
+        pass
+
+
+def _grid_of_patches(img: Any) -> None:
+    import bigimg
+
+    for _ in bigimg.patches(img, 96, overlap=32):
+        pass
+
+
+def _covered_patches(img: Any) -> None:
+    import bigimg
+
+    for _ in bigimg.patches(img, (256, 256), where=img > 100 if "c" not in img.dims else (img > 100).any("c")).items():
+        pass
+
+
+def _mapped_patches(img: Any) -> None:
+    import bigimg
+
+    bigimg.stats(bigimg.map_patches(abs, img, (256, 256), overlap=32, dtype=img.dtype)).compute()
+
+
 OPERATIONS: dict[str, Callable[[Any], None]] = {
     "stats": _stats,
     "stats with a histogram": _stats_with_histogram,
@@ -151,6 +220,20 @@ OPERATIONS: dict[str, Callable[[Any], None]] = {
     "sweep": _sweep,
     "fraction of a mask": _fraction,
     "apply_mask, then stats": _apply_mask,
+    "downsample by 3": _consumed(lambda bigimg, img: bigimg.downsample(img, 3)),
+    "downsample by 4, gaussian": _consumed(lambda bigimg, img: bigimg.downsample(img, 4, method="gaussian")),
+    "downsample by 8, mode": _consumed(lambda bigimg, img: bigimg.downsample(img, 8, method="mode")),
+    "resize to a 37th": _consumed(_small_shape),
+    "build_pyramid, level 5": _consumed(_top_of_pyramid),
+    "gray, or map": _consumed(_grey),
+    "rescale by percentiles": _consumed(lambda bigimg, img: bigimg.rescale(img, percentiles=(1, 99), by="c")),
+    "crop": _consumed(_half),
+    "plane": _plane,
+    "profile": _profile,
+    "patches, random": _random_patches,
+    "patches, grid": _grid_of_patches,
+    "patches where": _covered_patches,
+    "map_patches, then stats": _mapped_patches,
 }
 
 

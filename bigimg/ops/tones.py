@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
-from bigimg.ops.derived import derive, placeholder, source_block
+from bigimg.ops.derived import PIECE_BYTES, derive, grown, placeholder, source_block
 from bigimg.ops.slices import opened
 from bigimg.pyramid.kernels import divided
 from bigimg.readers import coordinates
@@ -104,8 +105,10 @@ def gray(
     axis = found.dims.index("c")
     like = placeholder(found, dtype=kind).isel(c=0, drop=True)
     operation = Grey(like.shape, kind, axis, channels, weights)
-    block, _ = source_block(found)
-    return derive(found, operation, (*block[:axis], *block[axis + 1 :]), like)
+    block, chunk = source_block(found)
+    values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.beside)
+    unit, most = (*chunk[:axis], *chunk[axis + 1 :]), min(math.prod(block), values)
+    return derive(found, operation, grown(unit, like.shape, most, like.dims), like)
 
 
 def map(
