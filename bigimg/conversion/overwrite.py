@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _alien(folder: Path) -> Path | None:
     """Return the first entry in or below the node ``folder`` that is not zarr's, or None."""
-    if (grid := _grid(folder)) is not None:
-        return _alien_in_array(folder, grid)
+    if (keys := _keys(folder)) is not None:
+        return _alien_in_array(folder, keys)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = Path(entry.path)
         if entry.is_symlink():
@@ -98,19 +99,49 @@ def _alien(folder: Path) -> Path | None:
     return None
 
 
-def _grid(folder: Path) -> tuple[int, ...] | None:
-    """Return how many chunks the array in ``folder`` has along each axis; None for a group."""
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """How the chunks of one array are called; exactly, for what only looks like one is somebody's file."""
+
+    grid: tuple[int, ...] | None
+    """Chunks along each axis; None when the metadata does not say, and then nothing is a chunk."""
+    prefix: str = ""
+    separator: str = "/"
+
+    def has(self, key: str) -> bool:
+        """Return whether ``key`` is that of a chunk that the array has."""
+        if self.grid is None:
+            return False
+        if not self.grid:
+            return key == (self.prefix or "0")
+        start = self.prefix + self.separator if self.prefix else ""
+        index = key.removeprefix(start).split(self.separator)
+        return key.startswith(start) and len(index) == len(self.grid) and all(
+            part.isascii() and part.isdecimal() and part == str(int(part)) and int(part) < n
+            for part, n in zip(index, self.grid, strict=True)
+        )  # fmt: skip
+
+
+def _keys(folder: Path) -> _Keys | None:
+    """Return how the chunks of the array in ``folder`` are called; None for a group."""
     for document in map(_document, _metadata(folder)):
-        if "shape" in document:
-            try:
-                chunks = document.get("chunks") or document["chunk_grid"]["configuration"]["chunk_shape"]
-                return tuple(max(1, -(-n // c)) for n, c in zip(document["shape"], chunks, strict=True))
-            except (KeyError, TypeError, ValueError, ZeroDivisionError):
-                return ()  # no chunk fits such an array: whatever lies there is not ours to remove
+        if "shape" not in document:
+            continue
+        try:
+            new = document["zarr_format"] == 3
+            encoding: Any = document["chunk_key_encoding"] if new else {"name": "v2"}
+            options = encoding.get("configuration", {}) if new else document
+            first = encoding["name"] == "default"
+            separator = options.get("separator" if new else "dimension_separator", "/" if first else ".")
+            chunks = document["chunk_grid"]["configuration"]["chunk_shape"] if new else document["chunks"]
+            grid = tuple(max(1, -(-n // c)) for n, c in zip(document["shape"], chunks, strict=True))
+            return _Keys(grid, "c" if first else "", separator if separator in ("/", ".") else "/")
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+            return _Keys(None)
     return None
 
 
-def _alien_in_array(folder: Path, grid: tuple[int, ...]) -> Path | None:
+def _alien_in_array(folder: Path, keys: _Keys) -> Path | None:
     for where, folders, files in os.walk(folder, onerror=raise_it):
         here = Path(where)
         for name in sorted(folders):
@@ -120,7 +151,7 @@ def _alien_in_array(folder: Path, grid: tuple[int, ...]) -> Path | None:
         for name in sorted(files):
             path = here / name
             if not (here == folder and name in METADATA) and (
-                path.is_symlink() or not _is_chunk(path, folder, grid)
+                path.is_symlink() or not keys.has(path.relative_to(folder).as_posix())
             ):
                 return path
     return None
@@ -128,12 +159,3 @@ def _alien_in_array(folder: Path, grid: tuple[int, ...]) -> Path | None:
 
 def _is_part(position: int, part: str) -> bool:
     return part.isdecimal() or (position == 0 and part == "c")
-
-
-def _is_chunk(path: Path, folder: Path, grid: tuple[int, ...]) -> bool:
-    """Return whether the name of ``path`` is the key of a chunk that the array has."""
-    key = "/".join(path.relative_to(folder).parts).replace(".", "/").split("/")
-    index = key[1:] if key[0] == "c" else key
-    if not all(part.isdecimal() for part in index):
-        return False
-    return len(index) == len(grid) and all(int(i) < n for i, n in zip(index, grid, strict=True))

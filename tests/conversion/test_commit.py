@@ -293,7 +293,20 @@ class TestOverwrite:
         assert tree(target) == before
 
     @pytest.mark.parametrize(
-        "alien", ["notes.txt", "0/c/0/notes.txt", "0/c/99/0", "photos/cat.jpg", "0/c.txt", "bigimg/x"]
+        "alien",
+        [
+            "notes.txt",
+            "0/c/0/notes.txt",
+            "0/c/99/0",
+            "photos/cat.jpg",
+            "0/c.txt",
+            "bigimg/x",
+            "0/c/00/0",
+            "0/0/0",
+            "0/c/0.0",
+            "0/c/\u0661/0",
+            "0/c.0.0",
+        ],
     )
     def test_a_store_with_anything_else_in_it_is_not_replaced(self, tmp_path, source, alien):
         target = tmp_path / "out.ome.zarr"
