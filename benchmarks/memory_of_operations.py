@@ -1,7 +1,7 @@
 """Peak memory of every operation on an image far larger than memory: operation x type of pixels x layout.
 
     python benchmarks/memory_of_operations.py                       # the table, 64 GiB, all of each image
-    python benchmarks/memory_of_operations.py --seconds 5           # each cell for so long; the peak comes early
+    python benchmarks/memory_of_operations.py --mib 500             # so much of each; the peak comes early
     python benchmarks/memory_of_operations.py --only stats --gib 4
 
 The image is made while it is read, so a cell's memory is that of the operation alone. Each cell is a process of its
@@ -198,7 +198,9 @@ def _grid_of_patches(img: Any) -> None:
 def _covered_patches(img: Any) -> None:
     import bigimg
 
-    for _ in bigimg.patches(img, (256, 256), where=img > 100 if "c" not in img.dims else (img > 100).any("c")).items():
+    for _ in bigimg.patches(
+        img, (256, 256), where=img > 100 if "c" not in img.dims else (img > 100).any("c")
+    ).items():
         pass
 
 
@@ -278,8 +280,8 @@ class Endless:
         """Nothing is open."""
 
 
-def measured(operation: str, dtype: str, layout: str, size: int, memory: str, seconds: float | None) -> Cell:
-    """Return one cell, measured in this process, which it may end."""
+def measured(operation: str, dtype: str, layout: str, size: int, memory: str, most: int | None) -> Cell:
+    """Return one cell, measured in this process, which ends when ``most`` bytes were read."""
     import dask.array  # noqa: F401  # 1 s, which is not to count as time at work
 
     import bigimg
@@ -300,7 +302,8 @@ def measured(operation: str, dtype: str, layout: str, size: int, memory: str, se
     started = time.monotonic()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(seconds)
+    while thread.is_alive() and (most is None or reader.given < most):
+        thread.join(0.02)
     with open("/proc/self/status") as status:
         peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
     return Cell(
@@ -310,13 +313,13 @@ def measured(operation: str, dtype: str, layout: str, size: int, memory: str, se
 
 
 def cells(
-    names: list[str], types: list[str], layouts: list[str], size: int, memory: str, seconds: float | None
+    names: list[str], types: list[str], layouts: list[str], size: int, memory: str, most: int | None
 ) -> Iterator[Cell]:
     """Yield every cell, each measured in a process of its own."""
     for operation in names:
         for dtype in types:
             for layout in layouts:
-                asked = json.dumps([operation, dtype, layout, size, memory, seconds])
+                asked = json.dumps([operation, dtype, layout, size, memory, most])
                 done = subprocess.run(
                     [sys.executable, str(Path(__file__).resolve()), "--cell", asked],
                     capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -332,7 +335,7 @@ def main() -> None:
     parser.add_argument("--only", help="operations whose names begin so")
     parser.add_argument("--gib", type=float, default=64)
     parser.add_argument("--memory", default="512MB")
-    parser.add_argument("--seconds", type=float, help="end each cell after so long")
+    parser.add_argument("--mib", type=int, help="end each cell when so much was read")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.cell:
@@ -340,10 +343,11 @@ def main() -> None:
         os._exit(0)  # whatever is still at work
     names = [name for name in OPERATIONS if name.startswith(asked.only or "")]
     found: list[Cell] = []
+    most = None if asked.mib is None else asked.mib << 20
     print("| operation | pixels | layout | read, GiB | peak, MB | |\n| --- | --- | --- | ---: | ---: | --- |")
-    for cell in cells(names, list(TYPES), list(LAYOUTS), int(asked.gib * GIB), asked.memory, asked.seconds):
+    for cell in cells(names, list(TYPES), list(LAYOUTS), int(asked.gib * GIB), asked.memory, most):
         found.append(cell)
-        said = cell.error or ("all of it" if cell.finished else f"{cell.seconds:.0f} s of it")
+        said = cell.error or ("all of it" if cell.finished else "some of it")
         mark = "" if cell.inside else "**over** "
         print(
             f"| {cell.operation} | {cell.dtype} | {cell.layout} | {cell.read_bytes / GIB:.1f} "
