@@ -77,7 +77,9 @@ def plant(root: Path, rng: random.Random, outside: Path) -> list[Path]:
         if rng.random() < 0.3:
             folder = folder / (rng.choice(NAMES) or "sub")
         path = folder / (rng.choice(NAMES) or "x")
-        if any(parent.is_file() or parent.is_symlink() for parent in (path, *path.parents)) or path.exists():
+        if os.path.lexists(path) or any(
+            p.is_symlink() or (p.exists() and not p.is_dir()) for p in path.parents
+        ):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         kind = rng.random()
