@@ -12,6 +12,8 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
 from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.opening import Source
+from bigimg.ops.derived import image
 from bigimg.ops.gathering import stacked
 from bigimg.readers import coordinates
 
@@ -23,7 +25,7 @@ type Numbers = float | Sequence[float] | Mapping[str, float]
 
 
 def with_geometry(
-    img: xarray.DataArray,
+    img: Source,
     *,
     spacing: Numbers | None = None,
     origin: Numbers | None = None,
@@ -34,7 +36,7 @@ def with_geometry(
 
     Parameters
     ----------
-    img : DataArray
+    img : DataArray, path or anything that opens
     spacing, origin : float, sequence or mapping, optional
         Distance of pixel centres and coordinate of the first, in ``unit``.
     unit : str or mapping, optional
@@ -47,6 +49,7 @@ def with_geometry(
     UsageError
         A spacing is 0 or not finite, a matrix is no affine, or an axis is not there.
     """
+    img = image(img)
     steps, starts = _by_name(img, "spacing", spacing), _by_name(img, "origin", origin)
     units = _units(img, unit)
     for name, step in steps.items():

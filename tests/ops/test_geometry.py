@@ -22,6 +22,7 @@ def test_what_is_given_replaces_and_the_rest_stays() -> None:
     assert bigimg.with_geometry(img, unit="mm", spacing=(1, 1, 2)).bigimg.units["x"] == "millimeter"
     assert bigimg.with_geometry(img[:, 1:3], spacing=4).bigimg.origin["y"] == 2.0
     assert bigimg.with_geometry(img, world=np.diag([-1, 1, 1, 1.0])).bigimg.orientation == ("L", "A", "S")
+    assert bigimg.with_geometry(PIXELS, spacing=2).bigimg.spacing == {"z": 2.0, "y": 2.0, "x": 2.0}
 
 
 @pytest.mark.parametrize(
