@@ -141,14 +141,19 @@ def of_wide_integers(values: Array) -> Partial:
         piece = flat[start : start + (1 << 18)]
         if max(abs(int(piece.min())), abs(int(piece.max()))) < 1 << 32:
             total += int(piece.sum(dtype=np.int64))
-            # Squares of 32 bits fill 64: halves are summed apart, 2**18 of them stay far below 2**64.
-            square = np.square(np.abs(piece.astype(np.int64)).astype(np.uint64))
-            squares += (int((square >> 32).sum()) << 32) + int((square & 0xFFFFFFFF).sum())
-        else:
-            numbers = piece.astype(object)
-            total += int(numbers.sum())
-            squares += int((numbers * numbers).sum())
+            squares += _exact_sum(np.square(np.abs(piece.astype(np.int64)).astype(np.uint64)))
+        else:  # high * 2**32 + low
+            high, low = piece >> piece.dtype.type(32), piece & piece.dtype.type(0xFFFFFFFF)
+            total += (int(high.sum()) << 32) + int(low.sum())
+            squares += _exact_sum(np.square(np.abs(high.astype(np.int64)).astype(np.uint64))) << 64
+            squares += _exact_sum(np.square(low.astype(np.uint64))) + (_exact_sum(high * low) << 33)
     return Partial(flat.size, 0, int(flat.min()), int(flat.max()), total, squares)
+
+
+def _exact_sum(numbers: Array) -> int:
+    """Return the sum of at most 2**18 integers of 64 bits: halves are summed apart, and stay far below 2**64."""
+    half = numbers.dtype.type(32)
+    return (int((numbers >> half).sum()) << 32) + int((numbers & numbers.dtype.type(0xFFFFFFFF)).sum())
 
 
 def of_small_integers(values: Array) -> Partial:

@@ -55,6 +55,7 @@ def test_conditions_hold_together() -> None:
         assert found.bigimg.kind == "mask"
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["u1", "i2", "u8", "i8"]), st.integers(-(2**65), 2**65) | st.floats(-1e20, 1e20))
 def test_integers_are_compared_exactly(dtype: str, threshold: float) -> None:
     pixels = volume(dtype, 5, 6)
