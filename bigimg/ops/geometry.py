@@ -57,7 +57,7 @@ def with_geometry(
             raise UsageError(
                 f"spacing {step} along {name}: pixel centres need a distance; give another number"
             )
-    found = img.copy(deep=False)
+    found: xarray.DataArray = img.copy(deep=False)
     for name in {*steps, *starts, *units}:
         found.coords[name] = coordinates.coordinate(
             name,
