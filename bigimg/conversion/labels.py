@@ -64,6 +64,9 @@ def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
 class LabelReader:
     """A mask as OME-Zarr wants labels: integers, so booleans are 0 and 1; any other reader as it is."""
 
+    identity = None
+    """Of computed pixels, which cannot be known again."""
+
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         spec = reader.spec

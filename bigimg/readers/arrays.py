@@ -64,6 +64,9 @@ class ArrayReader:
         Names, spacing or channels do not fit the array.
     """
 
+    identity = None
+    """Nothing tells one array from another made of the same source: a half store of one is never gone on with."""
+
     def __init__(
         self,
         array: Any,

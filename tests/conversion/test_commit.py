@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 
+import bigimg
 from bigimg.conversion import commit, disk, overwrite
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
@@ -175,6 +176,24 @@ def test_an_array_is_no_source_to_go_on_from(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         convert_to_store(np.zeros((200, 200), np.uint8), tmp_path / "a.ome.zarr", **ASKED)
     assert os.listdir(tmp_path) == []
+
+
+def test_an_image_made_from_a_file_is_not_gone_on_with_as_another(tmp_path, source, monkeypatch):
+    """``img < 100`` and ``img < 200`` say the same of where they come from."""
+    img, target = bigimg.open(source), tmp_path / "a.ome.zarr"
+    seen: Counter[str] = Counter()
+
+    def stop(step: str) -> None:
+        seen[step] += 1
+        if step == "block" and seen[step] == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commit, "hook", stop)
+        with pytest.raises(KeyboardInterrupt):
+            convert_to_store(img < 100, target, **ASKED)
+    assert convert_to_store(img < 200, target, **ASKED).blocks_resumed == 0
+    assert np.array_equal(bigimg.open(target), np.asarray(img) < 200)
 
 
 def test_a_second_run_on_the_same_target_is_refused(tmp_path, source):
