@@ -17,8 +17,6 @@ from bigimg.types import Array
 type Affine = tuple[tuple[float, float, float, float], ...]
 """Four rows of four numbers, acting on column vectors (x, y, z, 1)."""
 
-IDENTITY: Affine = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-
 
 def as_affine(matrix: Array | Sequence[Sequence[float]]) -> Affine:
     """Return ``matrix`` of shape (4, 4) as nested tuples of Python floats."""

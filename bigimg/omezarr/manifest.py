@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,16 +46,6 @@ HISTOGRAM = "bigimg/histogram"
 PROVENANCE = "bigimg/provenance"
 SMALL_TYPES = ("uint64", "int64")
 """Types of the arrays kept here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What every object of a store must be."""
-
-    objects: Mapping[str, tuple[int, int]]
-    """Length and crc32c of metadata files and of the objects of small arrays, by path in the store."""
-    levels: Mapping[int, Array]
-    """For each level the length and checksum of every shard, uint64 of shape (*grid, 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,22 +204,6 @@ def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     for folder in (root / HISTOGRAM, root / MANIFEST):
         found += sorted(files_below(folder)) if folder.exists() else ()
     return [path for path in found if path.is_file()]
-
-
-def read_manifest(root: Place) -> Manifest | None:
-    """Return the manifest of the store ``root`` with its own objects checked, or None when there is none.
-
-    Raises
-    ------
-    MissingChunk, CorruptChunk
-        There is one, but part of it is gone or changed.
-    """
-    objects = read_objects(root)
-    if objects is None:
-        return None
-    pattern = re.compile(rf"{MANIFEST}/(\d+)/(?:zarr\.json|\.zarray)")
-    levels = sorted(int(match[1]) for match in map(pattern.fullmatch, objects) if match)
-    return Manifest(objects, {level: read_records(root, str(level)) for level in levels})
 
 
 def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:

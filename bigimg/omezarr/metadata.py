@@ -64,11 +64,6 @@ def strict(value: Json) -> Json:
 # ---------------------------------------------------------------------------------------------- zarr, written
 
 
-def zarr_format(version: Version) -> ZarrFormat:
-    """Return which zarr a version of OME-Zarr is made of."""
-    return 2 if version == "0.4" else 3
-
-
 def group_documents(attributes: Mapping[str, Json], zarr: ZarrFormat) -> dict[str, bytes]:
     """Return the files of a group by name, the one with the attributes last: it makes the group what it is."""
     if zarr == 3:

@@ -30,12 +30,6 @@ class Web:
     def __reduce__(self) -> tuple[object, ...]:
         return Web, (self.address,)
 
-    def _root(self) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
-
-        fs, root = url_to_fs(self.address)
-        return fs, root.rstrip("/")
-
     @contextmanager
     def _asking(self, key: str) -> Iterator[tuple[Any, str]]:
         """Give file system and path of an object, and say what is wrong in words of ours."""

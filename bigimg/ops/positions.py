@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Array, Shape
 
 type Edge = Literal["shift", "pad", "drop"]
 """What becomes of the last patch along an axis where it would reach beyond the image."""
@@ -217,8 +217,3 @@ def _high(a: Array, b: Array) -> Array:
     other = (a & LOW) * (b >> HALF) + (middle & LOW)
     found: Array = (a >> HALF) * (b >> HALF) + (middle >> HALF) + (other >> HALF)
     return found
-
-
-def region_of(start: Sequence[int], patch: Shape) -> Region:
-    """Return the region of a patch that begins at ``start``; it may reach beyond the image."""
-    return tuple(slice(int(s), int(s) + n) for s, n in zip(start, patch, strict=True))

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.omezarr.manifest import StoredStatistics
-from bigimg.omezarr.open import Store
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
 from bigimg.ops.stored import Kept, kept_statistics
@@ -29,7 +27,6 @@ from bigimg.types import Array, DType
 if TYPE_CHECKING:
     import xarray
 
-    from bigimg.geometry.spec import Scaling
     from bigimg.ops.histograms import Bins, Ends
 
 DENSE_BYTES = 2 << 20
@@ -104,15 +101,6 @@ def _is_label_image(by: Any) -> bool:
     if by is None or (isinstance(by, list | tuple) and all(isinstance(name, str) for name in by)):
         return False
     return not isinstance(by, str) or os.path.exists(by) or is_url(by)
-
-
-def stored_statistics(source: Source) -> tuple[Store, StoredStatistics, Scaling | None] | None:
-    """Return the statistics that a store keeps of ``source``, and how its real values follow; None without.
-
-    A labelled array counts when it is the whole of level 0 as it was opened.
-    """
-    kept = kept_statistics(source)
-    return None if kept is None else (kept.store, kept.statistics, kept.scaling)
 
 
 def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:

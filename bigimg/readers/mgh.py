@@ -20,9 +20,6 @@ from bigimg.readers.volumes import axes_of, checked_shape, only_image, volume, w
 LAYOUT = {"version", "dims", "type"}
 """Header fields that say how the file lies and nothing of the image."""
 
-DEFAULT = ("delta", "Mdc", "Pxyz_c")
-"""What nibabel makes up where ``goodRASFlag`` is 0."""
-
 
 def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
     """Return a reader of the FreeSurfer volume at ``path``.

@@ -20,9 +20,9 @@ from bigimg.omezarr.manifest import (
     write_manifest,
     write_statistics,
 )
-from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes, zarr_format
+from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
 from bigimg.omezarr.shard import ShardLayout, write_shard
-from bigimg.types import Array, Shape, Version
+from bigimg.types import Array, Shape, Version, ZarrFormat
 
 type MakeStore = Callable[..., Array]
 
@@ -45,7 +45,7 @@ def make_store(
     """Write a pyramid of seeded noise, every other pixel kept from level to level; return level 0."""
     image = np.random.default_rng(1).integers(0, 200, spec.shape).astype(spec.dtype)
     levels = plan_levels(spec.axes, chunk, method="nearest")
-    zarr = zarr_format(version)
+    zarr: ZarrFormat = 2 if version == "0.4" else 3
     shard = chunk if zarr == 2 else shard
     records = {}
     for level in levels:

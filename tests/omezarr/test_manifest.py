@@ -20,7 +20,8 @@ from bigimg.omezarr.manifest import (
     check_provenance,
     provenance_documents,
     read_array,
-    read_manifest,
+    read_objects,
+    read_records,
     read_statistics,
     write_array,
     write_documents,
@@ -100,15 +101,15 @@ def test_manifest_lists_what_must_not_change_and_not_the_provenance(tmp_path: Pa
     write_file(tmp_path / "bigimg/provenance/zarr.json", dumps(group_metadata({"host": "here"})))
     rows = np.arange(8, dtype=np.uint64).reshape(2, 2, 2)
     write_manifest(tmp_path, {0: rows}, {"zarr.json": b"{}"})
-    manifest = read_manifest(tmp_path)
-    assert manifest is not None
-    assert sorted(manifest.objects) == [
+    objects = read_objects(tmp_path)
+    assert objects is not None
+    assert sorted(objects) == [
         "0/zarr.json", "bigimg/histogram/c/0/0", "bigimg/histogram/zarr.json",
         "bigimg/manifest/0/c/0/0/0", "bigimg/manifest/0/zarr.json", "bigimg/zarr.json", "zarr.json",
     ]  # fmt: skip
-    assert manifest.objects["0/zarr.json"][0] == 2
-    np.testing.assert_array_equal(manifest.levels[0], rows)
-    assert read_manifest(tmp_path / "0") is None
+    assert objects["0/zarr.json"][0] == 2
+    np.testing.assert_array_equal(read_records(tmp_path, "0"), rows)
+    assert read_objects(tmp_path / "0") is None
 
 
 def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
     second.rename(first)
     (tmp_path / "spare").rename(second)
     with pytest.raises(CorruptChunk, match=r"manifest/0/c/0/0/0: the checksum is not that of the manifest"):
-        read_manifest(tmp_path)
+        read_records(tmp_path, "0")
 
 
 @pytest.mark.parametrize("zarr", [2, 3])
@@ -141,7 +142,7 @@ def test_manifest_that_lists_nothing(ours: tuple[Path, Array], text: str) -> Non
     root, _ = ours
     (root / "bigimg/manifest/zarr.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"bigimg/manifest/zarr\.json: "):
-        read_manifest(root)
+        read_objects(root)
 
 
 def test_a_folder_that_cannot_be_listed_is_no_empty_one(
