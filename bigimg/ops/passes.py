@@ -15,7 +15,7 @@ import xarray
 from bigimg.geometry.region import pieces, shift
 from bigimg.ops.aligning import OnGrid, needed_region
 from bigimg.ops.tallies import Tally
-from bigimg.ops.values import PIECE_BYTES, Computed, Opened, Reads, Values
+from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import explicit, scaled
 from bigimg.types import Array, Region, Shape
@@ -39,6 +39,12 @@ class Pass:
     padding: tuple[Any, Any] | None
     lengths: Lengths
     """Of the cells along each axis."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the cells are to be gone through one after another, by one task."""
+        grids = [grid.values for grid in (self.mask, self.labels) if grid is not None]
+        return any(isinstance(v, Opened | Computed) and v.in_order for v in (self.values, *grids))
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -179,6 +185,9 @@ def _index_of(grid: OnGrid | None, index: Shape) -> Shape:
 
 def cells_of(values: Values, others: Sequence[OnGrid]) -> Lengths | None:
     """Return the cells of a pass, the blocks of whatever is computed; None when these do not agree."""
+    sources = [values, *(grid.values for grid in others)]
+    if sum(not isinstance(s, InMemory) and s is not None and s.in_order for s in sources) > 1:
+        return None  # two readings of one ordered source would take turns in going back
     found: list[tuple[int, ...] | None] = [None] * len(values.shape)
     if isinstance(values, Computed):
         found = list(values.chunks)

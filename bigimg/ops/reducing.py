@@ -93,7 +93,7 @@ def _reduced(
     task = Pass(values, mask, ids, keep, make, padding_of(img), lengths)
     each = held_bytes(make) * math.prod(img.sizes[name] for name in img.dims if name in by)
     most = min(PARTS, max(2, HELD_BYTES // max(1, each)), math.prod(map(len, lengths)))
-    parts = 1 if task.order else max(1, most)
+    parts = 1 if task.in_order else max(1, most)
     name = f"bigimg-pass-{uuid.uuid4().hex}"
     keys = [(name, number) for number in range(parts)]
     graph: dict[Any, Any] = {f"{name}-source": task}

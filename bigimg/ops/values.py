@@ -19,6 +19,7 @@ from dask.core import get_dependencies
 from dask.highlevelgraph import MaterializedLayer
 from dask.optimization import cull
 
+from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import LazyPixels, block_shape
 from bigimg.types import Array, DType, Region, Shape
@@ -79,14 +80,21 @@ class Computed:
         self.shape: Shape = array.shape
         self.dtype: DType = array.dtype
         self.chunks: tuple[tuple[int, ...], ...] = array.chunks
+        layers = array.__dask_graph__().layers.values()
+        self.in_order = any(isinstance(layer, OrderedLayer) for layer in layers)
+        """Whether the source below has an order of its own."""
 
     def blocks(self, indices: Sequence[Shape]) -> Reads:
         """Return what computes each of the blocks ``indices``, in this thread; the graph of these alone is built."""
         keys = [(self.array.name, *index) for index in dict.fromkeys(indices)]
-        tasks = dict(self.array.__dask_optimize__(self.array.__dask_graph__(), keys))
+        graph = self.array.__dask_graph__()
+        # In the graph of many blocks an ordered one waits for all before it; in one of its own it does not.
+        tasks = {} if self.in_order else dict(self.array.__dask_optimize__(graph, keys))
 
         def compute(index: Shape) -> Array:
             key = (self.array.name, *index)
+            if self.in_order:
+                return np.asarray(dask.get(dict(self.array.__dask_optimize__(graph, [key])), key))
             needed, _ = cull(tasks, [key])
             return np.asarray(dask.get(needed, key))
 
@@ -128,6 +136,8 @@ def _is_independent(name: str, layer: Any, layers: Any, below: Any) -> bool:
                 return False  # a contraction
             if source in layers and below[source] and _is_spread(layer, source, indices):
                 return False
+        return True
+    if isinstance(layer, OrderedLayer):
         return True
     if type(layer) is not MaterializedLayer:
         return False

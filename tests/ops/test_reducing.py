@@ -137,6 +137,19 @@ def test_an_ordered_source_is_read_in_its_order() -> None:
     assert len(starts) > 5
 
 
+def test_what_is_computed_from_an_ordered_source_is_read_in_its_order() -> None:
+    """And a band at a time: dask's own scheduler would read ahead of the counting without end."""
+    reader = Virtual((90, 40), "u1", "yx", (1, 40), order="yx")
+    found = bigimg.stats(opened(reader, 40 * 8) * 2).compute(scheduler="threads")
+    starts = [region[0].start for region in reader.log]
+    assert starts == sorted(set(starts))
+    assert int(found["count"]) == 90 * 40
+    img = opened(reader, 40 * 8)
+    reader.log.clear()
+    assert int(bigimg.stats(img, where=img > 20)["min"]) == 21
+    assert len(reader.log) == len({region[0].start for region in reader.log})
+
+
 def test_building_costs_neither_reads_nor_time_that_grows() -> None:
     """10^5 blocks: operations are some tasks, whatever the image."""
     reader = Virtual((1 << 17, 1 << 17), "u1", "yx", (512, 512))
