@@ -43,6 +43,10 @@ STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 1
 """Word and exit code for each signal that ends a run in order."""
 
 
+_arrived: list[int] = []
+"""Signals that arrived, for a library may catch what is raised for them."""
+
+
 class _Stopped(BaseException):
     """A signal arrived: unwind, so that what was begun is cleared away.
 
@@ -64,9 +68,7 @@ def main() -> None:
         ) in STOPPED:  # all is done: Ctrl-C while the interpreter clears up would make a failure of it
             signal.signal(number, signal.SIG_IGN)
     except _Stopped as stopped:
-        word, code = STOPPED[stopped.args[0]]
-        rest = [*stopped.args[1:], *getattr(stopped, "__notes__", ()), "nothing is left behind"]
-        _say(f"{word}; {rest[0]}", code)
+        code = _say_stopped(stopped.args[0], stopped, *stopped.args[1:])
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -76,14 +78,24 @@ def main() -> None:
     except Exception as error:
         from bigimg.errors import BigimgError
 
+        if _arrived:  # a library made an error of its own of ours, as numpy does while it is loaded
+            sys.exit(_say_stopped(_arrived[0], error))
         if not isinstance(error, BigimgError):
             raise
         code = _say(str(error), error.exit_code)
     sys.exit(code)
 
 
+def _say_stopped(number: int, error: BaseException, *said: str) -> int:
+    """Say that a signal ended the command, and what of it is left; return the exit code."""
+    word, code = STOPPED[number]
+    rest = [*said, *getattr(error, "__notes__", ()), "nothing is left behind"]
+    return _say(f"{word}; {rest[0]}", code)
+
+
 def _stop(number: int, frame: object) -> None:
     signal.signal(number, _stop_now)
+    _arrived.append(number)
     raise _Stopped(number)
 
 
