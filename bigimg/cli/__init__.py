@@ -88,7 +88,7 @@ def main() -> None:
 
 def _say_stopped(number: int, error: BaseException, *said: str) -> int:
     """Say that a signal ended the command, and what of it is left; return the exit code."""
-    word, code = STOPPED[number]
+    word, code = STOPPED[signal.Signals(number)]
     rest = [*said, *getattr(error, "__notes__", ()), "nothing is left behind"]
     return _say(f"{word}; {rest[0]}", code)
 
