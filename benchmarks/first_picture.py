@@ -86,7 +86,7 @@ def show(root: Path, plugin: str) -> None:
     import napari
 
     names = {
-        "bigimg": ["bigimg.viewing.layers", "bigimg.viewing.window", "imagecodecs"],
+        "bigimg": ["bigimg.viewing.napari.layers", "bigimg.viewing.napari.window", "imagecodecs"],
         "napari-ome-zarr": ["napari_ome_zarr._reader"],
     }
     for name in names[plugin]:

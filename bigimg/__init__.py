@@ -63,14 +63,14 @@ if TYPE_CHECKING:
     from bigimg.viewing.browse import browse as browse
     from bigimg.viewing.figures import show as show
     from bigimg.viewing.montage import montage as montage
+    from bigimg.viewing.napari.window import view as view
     from bigimg.viewing.ortho import ortho as ortho
-    from bigimg.viewing.window import view as view
 
 _MODULES = {
     "opening": ("open", "open_pyramid", "imread", "from_array", "info"),
     "converting": ("plan", "convert", "write"),
     "verifying": ("verify",),
-    "viewing.window": ("view",),
+    "viewing.napari.window": ("view",),
     "exporters.run": ("export",),
     "listing": ("formats",),
     "viewing.figures": ("show",),

@@ -281,7 +281,7 @@ class ImageAccessor(Drawn):
 
     def view(self, **options: Any) -> Any:
         """See :func:`bigimg.view`."""
-        from bigimg.viewing.window import view
+        from bigimg.viewing.napari.window import view
 
         return view(self._img, **options)
 
@@ -399,7 +399,7 @@ class PyramidAccessor(Drawn):
 
     def view(self, **options: Any) -> Any:
         """See :func:`bigimg.view`."""
-        from bigimg.viewing.window import view
+        from bigimg.viewing.napari.window import view
 
         return view(self._tree, **options)
 

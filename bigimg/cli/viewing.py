@@ -12,6 +12,6 @@ from bigimg.cli.options import shared
 @shared("series")
 def view(source: str, series: int | None) -> None:
     """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
-    from bigimg.viewing.window import view as show
+    from bigimg.viewing.napari.window import view as show
 
     show(source, series=series, block=True)

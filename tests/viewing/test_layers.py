@@ -18,9 +18,9 @@ import bigimg
 from bigimg.errors import BudgetError, MissingChunk
 from bigimg.omezarr import shard
 from bigimg.readers.arrays import ArrayReader
-from bigimg.viewing import layers as layers_module
-from bigimg.viewing.layers import layers_of
-from bigimg.viewing.shown import Kept, Shown
+from bigimg.viewing.napari import layers as layers_module
+from bigimg.viewing.napari.layers import layers_of
+from bigimg.viewing.napari.shown import Kept, Shown
 from tests.conversion.sources import CountingReader, noise
 
 ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}

@@ -14,11 +14,10 @@ import yaml
 import bigimg
 from bigimg.errors import MissingExtraError, TargetExistsError, UsageError
 from bigimg.listing import formats
-from bigimg.viewing import window
-from bigimg.viewing.converting_job import Job
-from bigimg.viewing.layers import layers_of
-from bigimg.viewing.napari import chelsea, napari_get_reader, rat_brain, write_layers
-from bigimg.viewing.saving import save
+from bigimg.viewing.napari import chelsea, napari_get_reader, rat_brain, window, write_layers
+from bigimg.viewing.napari.job import Job
+from bigimg.viewing.napari.layers import layers_of
+from bigimg.viewing.napari.saving import save
 from tests.conversion.sources import noise
 
 MANIFEST = Path(bigimg.__file__).parent / "napari.yaml"

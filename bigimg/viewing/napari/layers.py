@@ -24,7 +24,7 @@ from bigimg.reader import Reader
 from bigimg.readers.labelled import opened_pixels
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
-from bigimg.viewing.shown import Kept, Shown
+from bigimg.viewing.napari.shown import Kept, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
 """Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""

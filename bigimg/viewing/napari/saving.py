@@ -17,7 +17,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.types import Array
-from bigimg.viewing.layers import MILLIMETERS, TIMES, Layer
+from bigimg.viewing.napari.layers import MILLIMETERS, TIMES, Layer
 
 if TYPE_CHECKING:
     import xarray

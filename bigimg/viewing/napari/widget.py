@@ -21,7 +21,7 @@ from magicgui.widgets import (
 )
 
 from bigimg.errors import BigimgError
-from bigimg.viewing.converting_job import Job
+from bigimg.viewing.napari.job import Job
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Progress

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bigimg.viewing.converting_widget import ConvertWidget
-    from bigimg.viewing.layers import Layer
+    from bigimg.viewing.napari.layers import Layer
+    from bigimg.viewing.napari.widget import ConvertWidget
 
 type Paths = str | os.PathLike[str] | list[str]
 
@@ -47,8 +47,8 @@ def read_layers(path: Paths) -> list[Layer]:
     BigimgError
         It cannot be read, or is so large that it should be converted: the message has the command.
     """
-    from bigimg.viewing.layers import layers_of
-    from bigimg.viewing.window import follow_current
+    from bigimg.viewing.napari.layers import layers_of
+    from bigimg.viewing.napari.window import follow_current
 
     source: Any = path[0] if isinstance(path, list) and len(path) == 1 else path
     layers = layers_of(source)
@@ -66,14 +66,14 @@ def write_layers(path: str, layers: list[Layer]) -> list[str]:
     OutputError
         The target exists, or cannot be written.
     """
-    from bigimg.viewing.saving import save
+    from bigimg.viewing.napari.saving import save
 
     return save(path, layers)
 
 
 def convert_widget() -> ConvertWidget:
     """Return the widget that converts a file to OME-Zarr."""
-    from bigimg.viewing.converting_widget import ConvertWidget
+    from bigimg.viewing.napari.widget import ConvertWidget
 
     return ConvertWidget()
 
@@ -89,9 +89,9 @@ def chelsea() -> list[Layer]:
 
 
 def _sample(name: str) -> list[Layer]:
-    from bigimg.viewing.layers import layers_of
+    from bigimg.viewing.napari.layers import layers_of
 
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     # In a checkout the images of the examples are beside the package; a wheel carries them inside.
     found = next(
         folder / name

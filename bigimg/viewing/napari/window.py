@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening import Source
-from bigimg.viewing.layers import layers_of
+from bigimg.viewing.napari.layers import layers_of
 
 if TYPE_CHECKING:
     import napari
