@@ -16,8 +16,9 @@ from bigimg.geometry.axes import short_unit
 from bigimg.opening import Memory, Source
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
-from bigimg.viewing.colours import Window, blended, is_picture, lights_of, percentiles
-from bigimg.viewing.figures import finish, windows_for
+from bigimg.viewing.colours import blended, is_picture, lights_of
+from bigimg.viewing.contrast import windows_for, windows_of
+from bigimg.viewing.figures import finish
 from bigimg.viewing.levels import Levels, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, pictured, place_along, turned
@@ -159,7 +160,9 @@ class Browser:
         self._connected: list[int] = []
         self._took_keys = False
         self.picture = self._read()
-        self.windows = windows_for(levels, cut) or _of_planes(self.picture)
+        self.windows = windows_for(levels, cut) or windows_of(
+            [self.picture]
+        )  # the first plane speaks for all others
         self.on = [True] * (self.picture.pixels.shape[-1] if self.picture.pixels.ndim == 3 else 1)
         painted = paint(self.picture, self.windows, look)
         self.image = self.ax.imshow(self._values(), extent=self.picture.extent, **painted.options)
@@ -317,13 +320,6 @@ class Browser:
         self._took_keys = manager is not None and number is not None
         if self._took_keys and number is not None:
             canvas.mpl_disconnect(number)
-
-
-def _of_planes(picture: Picture) -> list[Window]:
-    """Return a window for each channel of the first plane that is shown, which holds for all others."""
-    pixels = picture.pixels
-    planes = pixels[..., None] if pixels.ndim == 2 else pixels
-    return [percentiles(planes[..., c]) for c in range(planes.shape[-1])]
 
 
 def _moved(browser: Browser, value: float) -> None:

@@ -12,10 +12,10 @@ from bigimg.opening import Memory, Source
 from bigimg.readers.coordinates import channels_of
 from bigimg.viewing.canvas import add_letters, add_scale_bar, axes_pixels, need_matplotlib, new_axes
 from bigimg.viewing.colours import SPARE, Window, id_colours
+from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.painting import GREYS, Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, where_text
-from bigimg.viewing.windows import stored_windows
 
 if TYPE_CHECKING:
     import xarray
@@ -116,12 +116,6 @@ def show(
     if colorbar and scalar:
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
     return ax
-
-
-def windows_for(levels: Levels, cut: Cut) -> list[Window] | None:
-    """Return the stored window of each channel that ``cut`` leaves; None when there are none."""
-    windows = stored_windows(levels.base)
-    return windows if windows is None or "c" not in cut.places else [windows[cut.places["c"]]]
 
 
 def draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,11 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
 from bigimg.viewing.canvas import axes_pixels, new_figure
-from bigimg.viewing.colours import Window, percentiles
-from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
+from bigimg.viewing.contrast import windows_for, windows_of
+from bigimg.viewing.figures import draw, draw_overlay, finish
 from bigimg.viewing.levels import Levels, lengths, levels_of
 from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import Cut, Picture, cut_of, drawn_plane, moved, picture_of, where_text
-from bigimg.viewing.windows import stored_windows
+from bigimg.viewing.planes import Cut, cut_of, drawn_plane, moved, picture_of, where_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +57,7 @@ class Panels:
             picture_of(levels, cut, pixels=axes_pixels(ax))
             for (levels, cut), ax in zip(self.panels, axes, strict=True)
         ]
-        pooled = _pooled(self.panels, pictures) if self.shared else None
+        pooled = windows_for(*self.panels[0]) or windows_of(pictures) if self.shared else None
         parts = zip(axes, pictures, self.panels, self.titles, strict=True)
         for number, (ax, picture, (levels, cut), title) in enumerate(parts):
             draw(ax, picture, pooled or windows_for(levels, cut), self.look)
@@ -267,13 +266,3 @@ def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
 def _columns(count: int, ratio: float) -> int:
     """Return how many panels of height/width ``ratio`` in a row make the figure about four by three."""
     return count if count <= 3 else max(1, min(count, round(math.sqrt(count * ratio * 4 / 3))))
-
-
-def _pooled(panels: Sequence[tuple[Levels, Cut]], pictures: Sequence[Picture]) -> list[Window] | None:
-    """Return one window a channel for all panels: the stored one, or percentiles of them together."""
-    levels, cut = panels[0]
-    if (stored := stored_windows(levels.base)) is not None:
-        return stored if "c" not in cut.places else [stored[cut.places["c"]]]
-    planes: Iterable[Any] = [p.pixels[..., None] if p.pixels.ndim == 2 else p.pixels for p in pictures]
-    kept = [plane.reshape(-1, plane.shape[-1]) for plane in planes]
-    return [percentiles(np.concatenate([plane[:, c] for plane in kept])) for c in range(kept[0].shape[-1])]

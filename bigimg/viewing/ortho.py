@@ -14,7 +14,8 @@ from bigimg.opening import Memory, Source
 from bigimg.ops.slices import nearest_index
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
-from bigimg.viewing.figures import draw, draw_overlay, finish, windows_for
+from bigimg.viewing.contrast import windows_for
+from bigimg.viewing.figures import draw, draw_overlay, finish
 from bigimg.viewing.levels import Levels, lengths, levels_of, read_at
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, drawn_plane, picture_of

@@ -24,10 +24,10 @@ from bigimg.planning.memory import human_bytes
 from bigimg.readers import coordinates
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of, stretched
+from bigimg.viewing.contrast import stored_windows
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.painting import GREYS, paint
 from bigimg.viewing.planes import Picture, cut_of, picture_of
-from bigimg.viewing.windows import stored_windows
 
 if TYPE_CHECKING:
     import xarray
