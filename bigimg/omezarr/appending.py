@@ -2,8 +2,8 @@
 
 The pixels of a large image are written once and not read again soon. Through the page cache each byte is copied
 once more, and pushes out what the machine has better use for; in a memory group the dirty pages count as ours. So
-large objects go from a small aligned buffer straight to the disk (``O_DIRECT``), all but the bytes that fill no page.
-Codecs write into that same buffer: no compressed chunk is an object of its own.
+large objects go from an aligned buffer straight to the disk (``O_DIRECT``), all but the bytes that fill no page, while
+a second buffer is filled. Codecs write into the buffers: no compressed chunk is an object of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import fcntl
 import os
 import sys
 import threading
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -23,8 +24,8 @@ from bigimg.types import Array
 
 PAGE = 4096
 """Of addresses, offsets and lengths, in bytes: what every disk of today takes."""
-BUFFER_BYTES = 2 << 20
-"""A thread keeps so much; disks are near their full speed with writes of this size."""
+BUFFER_BYTES = 1 << 20
+"""Of each of the two buffers that a thread keeps; disks are near their full speed with writes of this size."""
 LEAST_DIRECT = 1 << 20
 """Objects that cannot be larger go through the page cache: to wait for the disk would cost more than the copy."""
 
@@ -32,22 +33,29 @@ _kept = threading.local()
 
 
 class Appending:
-    """A file that did not exist before, filled from front to end through a buffer that others may fill."""
+    """A file that did not exist before, filled from front to end through buffers that others may fill.
 
-    def __init__(self, path: Path, most: int) -> None:
-        """Create the file ``path``, which will hold about ``most`` bytes at most.
+    Parameters
+    ----------
+    path : Path
+    most : int
+        Bytes that the file will have, at most; about.
+    room : int
+        Bytes that will be asked for at once, at most.
 
-        Raises
-        ------
-        FileExistsError
-            It is there already.
-        """
+    Raises
+    ------
+    FileExistsError
+        It is there already.
+    """
+
+    def __init__(self, path: Path, most: int, room: int) -> None:
         self.length = 0
         """Bytes appended so far."""
-        self._start = 0
-        """First byte of the buffer that is not in the file."""
-        self._end = 0
-        self._buffer = _buffer(BUFFER_BYTES)
+        self._filled = 0
+        """Bytes of the buffer that wait to be written; those before them are written, or under way."""
+        self._buffer, self._other = _buffers(room + PAGE)
+        self._under_way: Future[None] | None = None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o666)
         self._direct = most >= LEAST_DIRECT and _set_direct(self._file, True)
@@ -57,53 +65,62 @@ class Appending:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
+            if error is None and self._direct:
+                self._begin_writing()
+            self._wait()
             if error is None:
-                self._write_whole_pages()
-                self._write_through_cache()
+                self._direct = _set_direct(self._file, False)
+                self._write(self._buffer[: self._filled])
                 _start_writing_back(self._file)
         finally:
             os.close(self._file)
 
     def room(self, size: int) -> Array:
         """Return the next ``size`` bytes to be filled, uint8; :meth:`fill` says how many were."""
-        if self._end + size > self._buffer.size:
-            self._write_whole_pages()
-            rest = self._buffer[self._start : self._end]
-            self._buffer = _buffer(rest.size + size)
-            self._buffer[: rest.size] = rest
-            self._start, self._end = 0, rest.size
-        return self._buffer[self._end : self._end + size]
+        if self._filled + size > self._buffer.size:
+            self._begin_writing()
+        return self._buffer[self._filled : self._filled + size]
 
     def fill(self, size: int) -> None:
         """Count the first ``size`` bytes of the last :meth:`room` as appended."""
-        self._end += size
+        self._filled += size
         self.length += size
 
     def append(self, data: bytes) -> None:
-        """Append ``data``."""
-        self.room(len(data))[:] = np.frombuffer(data, np.uint8)
-        self.fill(len(data))
+        """Append ``data``, however long."""
+        values = np.frombuffer(data, np.uint8)
+        for start in range(0, values.size, BUFFER_BYTES - PAGE):
+            part = values[start : start + BUFFER_BYTES - PAGE]
+            self.room(part.size)[:] = part
+            self.fill(part.size)
 
-    def _write_whole_pages(self) -> None:
-        """Write what fills pages; the rest of the last one stays in the buffer."""
-        last = self._end // PAGE * PAGE
-        while self._direct and self._start < last:
+    def _begin_writing(self) -> None:
+        """Begin to write the buffer as far as it fills pages, and go on in the other one with the rest."""
+        self._wait()
+        whole = self._filled // PAGE * PAGE if self._direct else self._filled
+        rest = self._buffer[whole : self._filled]
+        self._other[: rest.size] = rest
+        self._under_way = _writer().submit(self._write, self._buffer[:whole])
+        self._buffer, self._other = self._other, self._buffer
+        self._filled = rest.size
+
+    def _wait(self) -> None:
+        """Wait until the other buffer is free again, and raise what went wrong with it."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def _write(self, data: Array) -> None:
+        while data.size:
             try:
-                self._start += os.write(self._file, self._buffer[self._start : last].data)
+                written = os.write(self._file, data.data)
             except OSError as error:
-                if error.errno != errno.EINVAL:
+                if error.errno != errno.EINVAL or not self._direct:
                     raise
-                self._direct = _set_direct(self._file, False)  # larger pages than ours
-            if self._start % PAGE:  # a short write is legal, on a nearly full disk even likely
+                written = 0  # the disk wants larger pages than ours
+            if not written or written % PAGE:  # a short write is legal, on a nearly full disk even likely
                 self._direct = _set_direct(self._file, False)
-        if not self._direct:
-            self._write_through_cache()
-
-    def _write_through_cache(self) -> None:
-        if self._direct:
-            self._direct = _set_direct(self._file, False)
-        while self._start < self._end:
-            self._start += os.write(self._file, self._buffer[self._start : self._end].data)
+            data = data[written:]
 
 
 def _set_direct(file: int, wanted: bool) -> bool:
@@ -129,13 +146,28 @@ def _start_writing_back(file: int) -> None:
         libc.sync_file_range(file, ctypes.c_int64(0), ctypes.c_int64(0), 2)  # SYNC_FILE_RANGE_WRITE
 
 
-def _buffer(size: int) -> Array:
-    """Return this thread's buffer, of at least ``size`` bytes, on a page of its own."""
-    kept: Array | None = getattr(_kept, "buffer", None)
-    if kept is None or kept.size < size:
-        rounded = -(-max(size, BUFFER_BYTES) // PAGE) * PAGE
-        # Not an anonymous mmap: Python's are shared, so forked workers would write into one another's.
-        memory = np.empty(rounded + PAGE, np.uint8)
-        first = -memory.ctypes.data % PAGE
-        kept = _kept.buffer = memory[first : first + rounded]
+def _buffers(size: int) -> tuple[Array, Array]:
+    """Return this thread's buffers, of at least ``size`` bytes each, on pages of their own."""
+    kept: tuple[Array, Array] | None = getattr(_kept, "buffers", None)
+    if kept is None or kept[0].size < size:
+        kept = _kept.buffers = _aligned(max(size, BUFFER_BYTES)), _aligned(max(size, BUFFER_BYTES))
     return kept
+
+
+def _aligned(size: int) -> Array:
+    # Not an anonymous mmap: Python's are shared, so forked workers would write into one another's.
+    memory = np.empty(size + 2 * PAGE, np.uint8)
+    first = -memory.ctypes.data % PAGE
+    return memory[first : first + -(-size // PAGE) * PAGE]
+
+
+def _writer() -> Executor:
+    """Return the thread that writes for this one; a forked process starts one of its own."""
+    kept: Executor | None = getattr(_kept, "writer", None)
+    if kept is None:
+        kept = _kept.writer = ThreadPoolExecutor(1, "bigimg-write")
+    return kept
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _kept.__dict__.clear())

@@ -106,12 +106,12 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     most = layout.codec.most(buffer.nbytes)
     if layout.zarr == 2:
-        with Appending(path, most) as file:
+        with Appending(path, most, most) as file:
             bare = _append_chunk(file, _whole_chunk(data, buffer), layout.codec)
             return ObjectRecord(index, file.length, google_crc32c.value(bare))
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     checksum = 0
-    with Appending(path, offsets[..., 0].size * most) as file:
+    with Appending(path, offsets[..., 0].size * most, most) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
             start = file.length
             encoded = _append_chunk(file, _whole_chunk(data[region], buffer), layout.codec)

@@ -259,7 +259,7 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     lines += [
         MemoryLine("blocks", n * held, f"{n} of {human_bytes(held)}"),
         MemoryLine(
-            "encode", n * (3 * chunk + BUFFER_BYTES), f"{n} compressing a chunk of {human_bytes(chunk)}"
+            "encode", n * (3 * chunk + 2 * BUFFER_BYTES), f"{n} compressing a chunk of {human_bytes(chunk)}"
         ),
         MemoryLine("kernels", n * SCRATCH_BYTES, f"{n} summing in pieces"),
     ]

@@ -25,7 +25,7 @@ def noise(size, seed=0):
 
 
 def written(path, parts, most=LEAST_DIRECT):
-    with Appending(path, most) as file:
+    with Appending(path, most, 300_000) as file:
         for part in parts:
             file.append(part)
     assert file.length == sum(map(len, parts))
@@ -40,7 +40,7 @@ def test_holds_what_was_appended(tmp_path_factory, sizes, most):
 
 
 def test_only_what_was_filled_counts(tmp_path):
-    with Appending(tmp_path / "file", LEAST_DIRECT) as file:
+    with Appending(tmp_path / "file", LEAST_DIRECT, 300_000) as file:
         for i in range(40):
             room = file.room(300_000)
             room[:] = i
@@ -88,7 +88,7 @@ def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
 def test_an_existing_file_is_left_alone(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
-        Appending(tmp_path / "file", 0)
+        Appending(tmp_path / "file", 0, 0)
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
