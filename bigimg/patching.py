@@ -105,7 +105,7 @@ def _lazy(made: Blended) -> xarray.DataArray:
 
 def _token(func: Func, name: str | None, grid: Patches) -> Json:
     """Return what makes ``func`` of these pixels the same another time, or None when nothing tells."""
-    reader = grid.windows.reader
+    reader = grid.cutter.reader
     level = reader.level if isinstance(reader, StoreReader) else 0
     if name is not None:
         return {"name": name, "level": level}

@@ -22,7 +22,7 @@ from bigimg.conversion.disk import rename_without_replacing
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.errors import OutputError, TargetExistsError, UsageError
 from bigimg.exporters.staging import part_of, staged
-from bigimg.ops.windows import portions
+from bigimg.ops.cutting import portions
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Json
 
@@ -139,7 +139,7 @@ def save_patches(
 def _array(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
     """Write one ``.npy``."""
     with staged([path]) as (part,):
-        shape = (len(patches), *patches.labels.shape(patches.windows.patch, "last"))
+        shape = (len(patches), *patches.labels.shape(patches.cutter.patch, "last"))
         header = {
             "descr": np.lib.format.dtype_to_descr(patches.dtype),
             "fortran_order": False,
@@ -149,7 +149,7 @@ def _array(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
             np.lib.format.write_array_header_2_0(file, header)
             first = file.tell()
             for rank, pixels in patches.items():
-                file.seek(first + rank * patches.windows.nbytes)
+                file.seek(first + rank * patches.cutter.nbytes)
                 file.write(np.ascontiguousarray(pixels).data)
                 meter.advance(pixels.nbytes)
 
@@ -210,7 +210,7 @@ def _fitting(patches: Patches) -> str:
 
 def _no_png(patches: Patches) -> str | None:
     """Return why PNG cannot hold the patches, None when it can."""
-    shape = patches.labels.shape(patches.windows.patch, "last")
+    shape = patches.labels.shape(patches.cutter.patch, "last")
     channels = shape[-1] if "c" in patches.dims else 1
     if len(shape) - ("c" in patches.dims) != 2:
         return "a PNG has two axes beside the channels"

@@ -93,7 +93,7 @@ def test_nothing_is_replaced_and_nothing_is_left(name: str, tmp_path: Path) -> N
         save_patches(patches, tmp_path / name, progress=False)
     (tmp_path / name).rmdir()
     broken = bigimg.patches(noise(50, 60), 20)
-    broken.windows.reader = Broken(broken.windows.reader)
+    broken.cutter.reader = Broken(broken.cutter.reader)
     with pytest.raises(bigimg.InputError, match="the disk is gone"):
         save_patches(broken, tmp_path / name, progress=False)
     assert not [*tmp_path.iterdir()]

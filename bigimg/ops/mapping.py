@@ -17,10 +17,10 @@ from bigimg.geometry.chunks import default_chunks, default_shards
 from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.ops.blending import Blend, Blended, gapless, held_bytes
+from bigimg.ops.cutting import Cutter
 from bigimg.ops.patch_labels import Labels
 from bigimg.ops.patch_sequence import Patches
 from bigimg.ops.positions import Grid
-from bigimg.ops.windows import Windows
 from bigimg.planning.blocks import plan_traversal
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.lazy import scaled
@@ -41,7 +41,7 @@ class Mapped:
     ----------
     func : callable
         From a patch to one of the same size along its axes of space and time.
-    windows : Windows
+    cutter : Cutter
         Of the source.
     grid : Grid
     labels : Labels
@@ -59,7 +59,7 @@ class Mapped:
     def __init__(
         self,
         func: Func,
-        windows: Windows,
+        cutter: Cutter,
         grid: Grid,
         labels: Labels,
         channels: str,
@@ -67,12 +67,12 @@ class Mapped:
         dtype: DType,
         identity: Json,
     ) -> None:
-        self.func, self.windows, self.grid, self.labels, self.channels = func, windows, grid, labels, channels
+        self.func, self.cutter, self.grid, self.labels, self.channels = func, cutter, grid, labels, channels
         self.made, self.dtype, self.identity = made, dtype, identity
 
     def make(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         """Yield index and result of the patches in a box of the grid, in C order."""
-        if math.prod(shape_of(self._around(cells))) * self.windows.reader.spec.dtype.itemsize <= SLAB_BYTES:
+        if math.prod(shape_of(self._around(cells))) * self.cutter.reader.spec.dtype.itemsize <= SLAB_BYTES:
             yield from self._from_slab(cells)
             return
         for axis, numbers in enumerate(cells):
@@ -84,34 +84,34 @@ class Mapped:
 
     def _from_slab(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         slab = self._around(cells)
-        stored = self.windows.reader.read(slab)
+        stored = self.cutter.reader.read(slab)
         origin = tuple(s.start for s in slab)
         for index in itertools.product(*cells):
             region = self._region([range(i, i + 1) for i in index])
             inside = tuple(
-                slice(s.start, min(s.stop, n)) for s, n in zip(region, self.windows.shape, strict=True)
+                slice(s.start, min(s.stop, n)) for s, n in zip(region, self.cutter.shape, strict=True)
             )
             yield index, self._called(stored[shift(inside, origin)])
 
     def _around(self, cells: Sequence[range]) -> Region:
         """Return what of the source lies under a box of patches."""
         region = self._region(cells)
-        return tuple(slice(s.start, min(s.stop, n)) for s, n in zip(region, self.windows.shape, strict=True))
+        return tuple(slice(s.start, min(s.stop, n)) for s, n in zip(region, self.cutter.shape, strict=True))
 
     def _region(self, cells: Sequence[range]) -> Region:
-        whole = [slice(0, n) for n in self.windows.patch]
-        for line, numbers, axis in zip(self.grid.lines, cells, self.windows.axes, strict=True):
+        whole = [slice(0, n) for n in self.cutter.patch]
+        for line, numbers, axis in zip(self.grid.lines, cells, self.cutter.axes, strict=True):
             low, high = line.starts(np.array([numbers.start, numbers.stop - 1])).tolist()
             whole[axis] = slice(low, high + line.patch)
         return tuple(whole)
 
     def _called(self, stored: Array) -> Array:
         """Return the result for one patch of the source, with all axes of the result."""
-        windows, found = self.windows, stored
-        if windows.scaling is not None:
-            found = scaled(stored, windows.scaling, windows.dtype)
-        if found.shape != windows.patch:
-            padded = np.full(windows.patch, windows.fill, windows.dtype)
+        cutter, found = self.cutter, stored
+        if cutter.scaling is not None:
+            found = scaled(stored, cutter.scaling, cutter.dtype)
+        if found.shape != cutter.patch:
+            padded = np.full(cutter.patch, cutter.fill, cutter.dtype)
             padded[tuple(slice(0, n) for n in found.shape)] = found
             found = padded
         result = self.called(found)
@@ -151,7 +151,7 @@ class Mapped:
         return result
 
     def _sides(self) -> Shape:
-        named = zip(self.windows.patch, self.labels.dims, strict=True)
+        named = zip(self.cutter.patch, self.labels.dims, strict=True)
         return tuple(n for n, name in named if name in self.labels.kept and name != "c")
 
     def _channel_axis(self) -> int:
@@ -191,27 +191,27 @@ def mapped(
     dtype, made : optional
         Type and channels of the result; where one is not given, the first patch is read and tried.
     """
-    grid, windows, labels = patches.positions, patches.windows, patches.labels
+    grid, cutter, labels = patches.positions, patches.cutter, patches.labels
     assert isinstance(grid, Grid)
     names = [name for name in labels.dims if name != "c"]
     gapless(grid, names)
-    maker = Mapped(func, windows, grid, labels, channels, made, np.dtype(dtype or np.uint8), token)
+    maker = Mapped(func, cutter, grid, labels, channels, made, np.dtype(dtype or np.uint8), token)
     if dtype is None or made is None:
-        tried = maker.called(windows.read([0] * len(names)))
+        tried = maker.called(cutter.read([0] * len(names)))
         maker.dtype = np.dtype(dtype or tried.dtype)
         maker.made = tried.shape[maker._channel_axis()] if tried.ndim > len(maker._sides()) else None
     if maker.dtype.kind not in "buif" or maker.dtype.itemsize > 8:
         raise InputError(f"the function gives {maker.dtype}: an image holds booleans, integers or floats")
     spec = _spec(patches, maker)
-    access = windows.reader.access
+    access = cutter.reader.access
     band = plan_traversal(spec, access, default_shards(spec, default_chunks(spec.axes))).band
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]
     count = 1 if maker.made is None else maker.made
-    patch = windows.nbytes + math.prod(line.patch for line in grid.lines) * count * maker.dtype.itemsize
+    patch = cutter.nbytes + math.prod(line.patch for line in grid.lines) * count * maker.dtype.itemsize
     under = math.prod(min(n, b + 2 * line.patch) for n, b, line in zip(
         (spec.shape[i] for i in axes), (band[i] for i in axes), grid.lines, strict=True
-    )) * (windows.nbytes // math.prod(line.patch for line in grid.lines))  # fmt: skip
-    slab = min(under, max(SLAB_BYTES, windows.nbytes))
+    )) * (cutter.nbytes // math.prod(line.patch for line in grid.lines))  # fmt: skip
+    slab = min(under, max(SLAB_BYTES, cutter.nbytes))
     read_bytes = slab + access.read_bytes + FUNC_COPIES * patch + held_bytes(grid, axes, band, count)
     sizes = " x ".join(str(line.patch) for line in grid.lines if line.patch > 1)
     why = f"patches of {sizes or '1'} after a function"
@@ -221,7 +221,7 @@ def mapped(
 
 def _spec(patches: Patches, maker: Mapped) -> ImageSpec:
     """Return what the result is: the axes of the image, and the channels that the function makes."""
-    nothing = np.broadcast_to(np.zeros((), patches.dtype), maker.windows.shape)
+    nothing = np.broadcast_to(np.zeros((), patches.dtype), maker.cutter.shape)
     own = read_labelled(patches.labels.whole(nothing)).spec
     axes = {axis.name: axis for axis in own.axes if axis.name != "c"}
     channels: tuple[Channel, ...] = ()

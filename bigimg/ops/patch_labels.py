@@ -1,4 +1,4 @@
-"""What the windows of an image are called: axes, coordinates and attributes, without a pixel."""
+"""What the patches of an image are called: axes, coordinates and attributes, without a pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labels:
-    """Names, coordinates and attributes of an image, for its windows."""
+    """Names, coordinates and attributes of an image, for its patches."""
 
     dims: tuple[str, ...]
     lines: Mapping[str, tuple[Array, Mapping[str, Any]]]
@@ -64,7 +64,7 @@ class Labels:
         return {name: value for name, value in self.__dict__.items() if name != "_empty"}
 
     def image(self, pixels: Array, start: Sequence[int], number: int) -> xarray.DataArray:
-        """Return a window with its coordinates."""
+        """Return a patch with its coordinates."""
         from xarray import DataArray, Variable
 
         axes = [name for name in self.dims if name != "c"]
@@ -100,11 +100,11 @@ class Labels:
         return DataArray(pixels, {**coords, **self.channels}, self.dims, "image", dict(self.attrs))
 
     def squeezed(self, pixels: Array) -> Array:
-        """Return a window without the axes that a patch has not."""
+        """Return a patch without the axes that a patch has not."""
         return pixels.squeeze(tuple(i for i, name in enumerate(self.dims) if name in self.dropped))
 
     def plain(self, pixels: Array, channels: str) -> Array:
-        """Return a window as numpy, the axis c where ``channels`` says."""
+        """Return a patch as numpy, the axis c where ``channels`` says."""
         found = self.squeezed(pixels)
         if channels == "last" and "c" in self.kept:
             return np.moveaxis(found, self.kept.index("c"), -1)

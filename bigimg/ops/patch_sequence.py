@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
-from bigimg.ops.masked import CoveredGrid, CoveredRandom
+from bigimg.opening import Memory
+from bigimg.ops.covered import CoveredGrid, CoveredRandom
+from bigimg.ops.cutting import Cutter, portions, room
 from bigimg.ops.patch_labels import Labels
 from bigimg.ops.positions import Grid, Positions, Random, Subset
-from bigimg.ops.windows import Memory, Windows, portions, room
 from bigimg.planning.memory import human_bytes
 from bigimg.readers.lazy import explicit
 from bigimg.types import Array, Shape
@@ -38,9 +39,9 @@ class Patches(Sequence["xarray.DataArray"]):
     """
 
     def __init__(
-        self, windows: Windows, positions: Positions, labels: Labels, source: str, *, seed: int | None = None
+        self, cutter: Cutter, positions: Positions, labels: Labels, source: str, *, seed: int | None = None
     ) -> None:
-        self.windows, self.positions, self.labels, self.source = windows, positions, labels, source
+        self.cutter, self.positions, self.labels, self.source = cutter, positions, labels, source
         self.seed = seed
         """Of random patches; the same seed gives the same patches again."""
 
@@ -54,17 +55,17 @@ class Patches(Sequence["xarray.DataArray"]):
     @property
     def shape(self) -> Shape:
         """How many patches, and pixels of one; with ``where=`` the mask is read for it."""
-        return (len(self), *self.labels.shape(self.windows.patch))
+        return (len(self), *self.labels.shape(self.cutter.patch))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the pixels."""
-        return self.windows.dtype
+        return self.cutter.dtype
 
     @property
     def nbytes(self) -> int:
         """Bytes of all patches together."""
-        return len(self) * self.windows.nbytes
+        return len(self) * self.cutter.nbytes
 
     def __len__(self) -> int:
         return self.positions.count
@@ -75,7 +76,7 @@ class Patches(Sequence["xarray.DataArray"]):
                CoveredRandom: "random, where the mask covers them"}[type(positions)]  # fmt: skip
         counted = getattr(self.positions, "counted", True)
         many = f"{len(self):,}" if counted else "not yet counted:"
-        size = zip(self.dims, self.labels.shape(self.windows.patch), strict=True)
+        size = zip(self.dims, self.labels.shape(self.cutter.patch), strict=True)
         seed = f", seed={self.seed}" if self.seed is not None else ""
         return f"<Patches {many} of {' '.join(f'{n} {s}' for n, s in size)}, {self.dtype}; {how}{seed}; {self.source}>"
 
@@ -92,12 +93,12 @@ class Patches(Sequence["xarray.DataArray"]):
             return self._some(self._checked(np.asarray(key)))
         rank = self._rank(key)
         start, number = self._start(rank), int(self._numbers(np.array([rank]))[0])
-        return self.labels.image(self.windows.read(start), start, number)
+        return self.labels.image(self.cutter.read(start), start, number)
 
     def __iter__(self) -> Iterator[xarray.DataArray]:
-        for ranks, windows in self._read():
+        for ranks, cuts in self._read():
             starts = self.positions.starts(ranks).tolist()
-            for number, start, pixels in zip(self._numbers(ranks).tolist(), starts, windows, strict=True):
+            for number, start, pixels in zip(self._numbers(ranks).tolist(), starts, cuts, strict=True):
                 yield self.labels.image(pixels, start, number)
 
     def items(self, channels: str = "last") -> Iterator[tuple[int, Array]]:
@@ -109,8 +110,8 @@ class Patches(Sequence["xarray.DataArray"]):
             Where the axis c is.
         """
         _check_channels(channels)
-        for ranks, windows in self._read():
-            for rank, pixels in zip(ranks.tolist(), windows, strict=True):
+        for ranks, cuts in self._read():
+            for rank, pixels in zip(ranks.tolist(), cuts, strict=True):
                 yield rank, self.labels.plain(pixels, channels)
 
     def arrays(self, channels: str = "last") -> PatchArrays:
@@ -156,7 +157,7 @@ class Patches(Sequence["xarray.DataArray"]):
                 needed=needed + held,
                 allowed=free,
             )
-        out = np.empty((len(self), *self.labels.shape(self.windows.patch, channels)), self.dtype)
+        out = np.empty((len(self), *self.labels.shape(self.cutter.patch, channels)), self.dtype)
         for rank, pixels in self.items(channels):
             out[rank] = pixels
         return out
@@ -202,7 +203,7 @@ class Patches(Sequence["xarray.DataArray"]):
         import dask.array as da
         from xarray import Variable
 
-        several = max(1, BLOCK_BYTES // max(1, self.windows.nbytes), -(-len(self) // MOST_BLOCKS))
+        several = max(1, BLOCK_BYTES // max(1, self.cutter.nbytes), -(-len(self) // MOST_BLOCKS))
         stack = _LazyStack(self)
         cut = explicit((several, *stack.shape[1:]), stack.shape)
         data = da.from_array(stack, cut, name=_name(), asarray=False, fancy=False)
@@ -222,7 +223,7 @@ class Patches(Sequence["xarray.DataArray"]):
     def _read(self) -> Iterator[tuple[Array, list[Array]]]:
         walked = isinstance(self.positions, Grid)
         numbers = None if walked else portions(len(self))
-        return self.windows.read_all(self.positions, self.windows.order(self.positions, numbers))
+        return self.cutter.read_all(self.positions, self.cutter.order(self.positions, numbers))
 
     def _start(self, rank: int) -> list[int]:
         found: list[int] = self.positions.starts(np.array([rank]))[0].tolist()
@@ -253,7 +254,7 @@ class Patches(Sequence["xarray.DataArray"]):
     def _some(self, chosen: range | Array) -> Patches:
         of = self.positions
         some = Subset(of.positions, of.within(chosen)) if isinstance(of, Subset) else Subset(of, chosen)
-        return Patches(self.windows, some, self.labels, self.source, seed=self.seed)
+        return Patches(self.cutter, some, self.labels, self.source, seed=self.seed)
 
 
 class PatchArrays(Sequence[Array]):
@@ -273,7 +274,7 @@ class PatchArrays(Sequence[Array]):
         if isinstance(key, slice | list | np.ndarray):
             return PatchArrays(self.patches[key], self.channels)
         start = self.patches._start(self.patches._rank(key))
-        return self._plain(self.patches.windows.read(start))
+        return self._plain(self.patches.cutter.read(start))
 
     def __getitems__(self, keys: Sequence[int]) -> list[Array]:
         """Return the arrays of a batch: torch asks for all of them at once, and they are read in a good order."""
@@ -281,7 +282,7 @@ class PatchArrays(Sequence[Array]):
         starts = self.patches.positions.starts(np.array(ranks, np.int64)).tolist()
         found: list[Array | None] = [None] * len(ranks)
         for i in sorted(range(len(ranks)), key=starts.__getitem__):
-            found[i] = self._plain(self.patches.windows.read(starts[i]))
+            found[i] = self._plain(self.patches.cutter.read(starts[i]))
         return found  # type: ignore[return-value]  # all are filled in
 
     def _plain(self, pixels: Array) -> Array:

@@ -12,8 +12,8 @@ from bigimg.errors import UsageError
 from bigimg.geometry.spec import ImageSpec
 from bigimg.opening import Memory, Source, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.cutting import Cutter
 from bigimg.ops.patch_labels import Labels
-from bigimg.ops.windows import Windows
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.labelled import opened_pixels
@@ -21,7 +21,7 @@ from bigimg.types import Array, Region
 
 
 def read_from(img: Source, level: int, memory: Memory) -> tuple[Reader, Labels, np.dtype[Any]]:
-    """Return a reader of ``img``, what its windows are called, and the type of its real values."""
+    """Return a reader of ``img``, what its patches are called, and the type of its real values."""
     source = image_of(img, level) if isinstance(img, xarray.DataTree) else img
     at = {} if source is not img else {"level": level}
     image = open_image(source, memory=memory, **at)  # type: ignore[arg-type]
@@ -46,10 +46,8 @@ def read_from(img: Source, level: int, memory: Memory) -> tuple[Reader, Labels, 
     return reader, Labels(dims, lines, image.sizes.get("c", 1), channels, dict(image.attrs), ()), dtype
 
 
-def mask_windows(
-    where: Any, spec: ImageSpec, labels: Labels, patch: Mapping[str, int], level: int
-) -> Windows:
-    """Return windows of the mask ``where``, of the same places as those of the image."""
+def mask_cutter(where: Any, spec: ImageSpec, labels: Labels, patch: Mapping[str, int], level: int) -> Cutter:
+    """Return what cuts patches out of the mask ``where``, at the same places as out of the image."""
     names = tuple(patch)
     if not isinstance(where, xarray.DataArray) and hasattr(where, "shape"):
         forms = [spec.dims, names, (*names, "c")] if "c" in spec.dims else [spec.dims]
@@ -80,7 +78,7 @@ def mask_windows(
         reader = _Everywhere(reader, spec, missing)
     dims = reader.spec.dims
     window = tuple(patch.get(name, n) for name, n in zip(dims, reader.spec.shape, strict=True))
-    return Windows(reader, window, scaling=None, dtype=np.dtype(bool), fill=False)
+    return Cutter(reader, window, scaling=None, dtype=np.dtype(bool), fill=False)
 
 
 class _Everywhere:

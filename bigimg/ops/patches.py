@@ -9,11 +9,11 @@ import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
 from bigimg.opening import Memory, Source
-from bigimg.ops.masked import CoveredGrid, CoveredRandom
+from bigimg.ops.covered import CoveredGrid, CoveredRandom
+from bigimg.ops.cutting import Cutter, room
 from bigimg.ops.patch_sequence import Patches
-from bigimg.ops.patch_sources import mask_windows, read_from
+from bigimg.ops.patch_sources import mask_cutter, read_from
 from bigimg.ops.positions import Edge, Grid, Line, Positions, Random, key_of
-from bigimg.ops.windows import Windows, room
 from bigimg.planning.memory import human_bytes
 
 type Sizes = int | Sequence[int] | Mapping[str, int]
@@ -35,7 +35,7 @@ def patches(
     level: int = 0,
     memory: Memory = None,
 ) -> Patches:
-    """Return windows of ``img`` as a lazy sequence: a grid, or ``n`` at random places.
+    """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random places.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def patches(
         Line(shape[name], patch[name], step, edge)
         for name, step in strides(patch, asked, stride, overlap).items()
     )
-    windows = Windows(
+    cutter = Cutter(
         reader,
         tuple(shape[name] if name == "c" else patch[name] for name in spec.dims),
         scaling=spec.scaling if dtype != spec.dtype else None,
         dtype=dtype,
         fill=_checked_fill(fill, dtype),
     )
-    _check_room(windows, memory)
+    _check_room(cutter, memory)
     positions: Positions
     if n is None:
         if seed is not None:
@@ -114,11 +114,11 @@ def patches(
     if where is not None:
         if not 0 <= min_fraction <= 1:
             raise UsageError(f"min_fraction={min_fraction}: give a number from 0 to 1")
-        mask = mask_windows(where, spec, labels, patch, level)
+        mask = mask_cutter(where, spec, labels, patch, level)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
     labels = labels.dropping(tuple(name for name in names if name not in asked))
-    return Patches(windows, positions, labels, reader.source, seed=seed)
+    return Patches(cutter, positions, labels, reader.source, seed=seed)
 
 
 def by_name(what: str, given: Sizes, names: Sequence[str]) -> dict[str, int]:
@@ -198,16 +198,16 @@ def _checked_fill(fill: float, dtype: np.dtype[Any]) -> Any:
     return dtype.type(fill)
 
 
-def _check_room(windows: Windows, memory: Memory) -> None:
+def _check_room(cutter: Cutter, memory: Memory) -> None:
     """Refuse patches of which not even a few fit the budget."""
     allowed, held = room(memory)
-    needed = held + 2 * windows.nbytes + windows.least_bytes
+    needed = held + 2 * cutter.nbytes + cutter.least_bytes
     if needed > allowed:
         raise BudgetError(
-            f"{windows.reader.source}: one patch and what is decoded for it need {human_bytes(needed)} of memory "
+            f"{cutter.reader.source}: one patch and what is decoded for it need {human_bytes(needed)} of memory "
             f"({human_bytes(held)} in use already), allowed {human_bytes(allowed)}: give a smaller size, or "
             f"memory='{-(-needed // 10**6)}MB'",
             needed=needed,
             allowed=allowed,
         )
-    windows.kept_bytes = min(windows.kept_bytes, max(windows.least_bytes, (allowed - held) // 2))
+    cutter.kept_bytes = min(cutter.kept_bytes, max(cutter.least_bytes, (allowed - held) // 2))

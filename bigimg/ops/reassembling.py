@@ -64,7 +64,7 @@ def reassemble(
     labels, names = patches.labels, [name for name in patches.labels.dims if name != "c"]
     gapless(grid, names)
     given = PatchArrays(patches, channels) if values is None else values
-    named = zip(labels.shape(patches.windows.patch), patches.dims, strict=True)
+    named = zip(labels.shape(patches.cutter.patch), patches.dims, strict=True)
     sides = tuple(n for n, name in named if name != "c")
     at = _channel_axis(channels, patches)
     first = _first(given, len(patches), sides, at)
@@ -74,7 +74,7 @@ def reassemble(
     )
     shape = dict(zip(names, (line.size for line in covered), strict=True))
     own = read_labelled(
-        labels.whole(np.broadcast_to(np.zeros((), first.dtype), patches.windows.shape)).isel(
+        labels.whole(np.broadcast_to(np.zeros((), first.dtype), patches.cutter.shape)).isel(
             {name: slice(0, n) for name, n in shape.items()}
         )
     ).spec

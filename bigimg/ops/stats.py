@@ -91,7 +91,7 @@ def stats(
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
-    from bigimg.ops.labelled import stats_of_labels
+    from bigimg.ops.label_stats import stats_of_labels
 
     return stats_of_labels(image, by, where)
 

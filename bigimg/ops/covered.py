@@ -18,8 +18,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import shape_of
+from bigimg.ops.cutting import Cutter
 from bigimg.ops.positions import Grid, Random
-from bigimg.ops.windows import Windows
 from bigimg.types import Array, Shape
 
 BOX_BYTES = 8 << 20
@@ -36,13 +36,13 @@ class CoveredGrid:
     Parameters
     ----------
     grid : Grid
-    mask : Windows
-        Of booleans, with the patches of the grid as windows.
+    mask : Cutter
+        Of booleans, which cuts out the patches of the grid.
     least : float
         Between 0 and 1.
     """
 
-    def __init__(self, grid: Grid, mask: Windows, least: float) -> None:
+    def __init__(self, grid: Grid, mask: Cutter, least: float) -> None:
         self.grid, self.mask, self.least = grid, mask, least
         self._lock = threading.Lock()
         self._boxes: list[tuple[int, int, bytes]] | None = None
@@ -144,7 +144,7 @@ class CoveredRandom:
 
     counted = True
 
-    def __init__(self, draw: Random, mask: Windows, least: float) -> None:
+    def __init__(self, draw: Random, mask: Cutter, least: float) -> None:
         self.draw, self.mask, self.least = draw, mask, least
         self.count = draw.count
 

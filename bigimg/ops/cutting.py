@@ -1,7 +1,7 @@
-"""Windows of an image, each piece of the source decoded about once while they come in a good order.
+"""Patches cut out of an image, each piece of the source decoded about once while they come in a good order.
 
-Overlapping windows share source chunks, so decoded pieces are kept: those used last, up to a limit. An order that
-walks along tiles needs few of them at once. Windows may reach beyond the image: there they hold the fill value.
+Overlapping patches share source chunks, so decoded pieces are kept: those used last, up to a limit. An order that
+walks along tiles needs few of them at once. Patches may reach beyond the image: there they hold the fill value.
 """
 
 from __future__ import annotations
@@ -19,42 +19,41 @@ import numpy as np
 
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.opening import Memory
 from bigimg.ops.positions import Grid, Positions
 from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import band_shape, scaled
 from bigimg.types import Array, DType, Region, Shape
 
-type Memory = int | float | str | None
-
 KEPT_BYTES = 96_000_000
-"""Decoded pieces kept while windows are read one after another."""
+"""Decoded pieces kept while patches are read one after another."""
 PIECE_BYTES = 1 << 18
 """A piece has at least this many bytes, where the image has: small source chunks are taken together."""
 MOST_PIECE_BYTES = 4 << 20
 """All channels make one piece, unless that is larger."""
 GROUP_BYTES = 4 << 20
-"""Windows that one thread cuts out before it hands them over."""
+"""Patches that one thread cuts out before it hands them over."""
 GROUP = 256
 SORTED_AT_ONCE = 1 << 16
-"""Windows in no good order that are sorted together: 3 MB of numbers."""
+"""Patches in no good order that are sorted together: 3 MB of numbers."""
 THREADS = 2
 
 
-class Windows:
-    """Cuts windows of one size out of what ``reader`` reads; picklable when the reader is.
+class Cutter:
+    """Cuts patches of one size out of what ``reader`` reads; picklable when the reader is.
 
     Parameters
     ----------
     reader : Reader
     patch : tuple of int
-        Pixels of a window, one number an axis of the reader; along ``c`` as many as the image has.
+        Pixels of a patch, one number an axis of the reader; along ``c`` as many as the image has.
     scaling : Scaling, optional
-        Applied to each window.
+        Applied to each patch.
     dtype : numpy dtype
-        Of the windows.
+        Of the patches.
     fill : number
-        Where a window reaches beyond the image.
+        Where a patch reaches beyond the image.
     """
 
     def __init__(
@@ -67,12 +66,12 @@ class Windows:
         """Axes that positions count; the others are taken whole."""
         self.unit = piece_shape(spec, reader.access)
         self.kept_bytes = KEPT_BYTES
-        """Decoded pieces kept while windows are read one after another."""
+        """Decoded pieces kept while patches are read one after another."""
         self._kept: tuple[int, Pieces] | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one window."""
+        """Bytes of one patch."""
         return math.prod(self.patch) * self.dtype.itemsize
 
     @property
@@ -81,13 +80,13 @@ class Windows:
         return self.reader.access.kind == "sequential"
 
     def read(self, start: Sequence[int]) -> Array:
-        """Return the window that begins at ``start``, one number for each of :attr:`axes`."""
+        """Return the patch that begins at ``start``, one number for each of :attr:`axes`."""
         if self._kept is None or self._kept[0] != os.getpid():  # a lock does not survive a fork
             self._kept = os.getpid(), Pieces(self.reader, self.unit, self._limit())
         return self._cut(start, self._kept[1])
 
     def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
-        """Yield numbers of patches and their windows, group by group, in the order of ``numbers``.
+        """Yield numbers of patches and their pixels, group by group, in the order of ``numbers``.
 
         The next groups are read by other threads meanwhile.
         """
@@ -150,7 +149,7 @@ class Windows:
             yield portion[np.lexsort((starts[:, -1], *reversed(units), *reversed(tiles)))]
 
     def _groups(self, numbers: Iterable[Array]) -> Iterator[Array]:
-        """Yield ``numbers`` in groups of a few megabytes of windows."""
+        """Yield ``numbers`` in groups of a few megabytes of patches."""
         most = int(max(1, min(GROUP, GROUP_BYTES // max(1, self.nbytes))))
         held: list[Array] = []
         count = 0
@@ -169,7 +168,7 @@ class Windows:
         return [self._cut(start, kept) for start in starts.tolist()]
 
     def _cut(self, start: Sequence[int], kept: Pieces) -> Array:
-        """Return one window, put together from pieces."""
+        """Return one patch, put together from pieces."""
         whole = [slice(0, n) for n in self.patch]
         for axis, begin in zip(self.axes, start, strict=True):
             whole[axis] = slice(begin, begin + self.patch[axis])
@@ -199,12 +198,12 @@ class Windows:
 
     @property
     def least_bytes(self) -> int:
-        """Bytes of the pieces that one window may touch."""
+        """Bytes of the pieces that one patch may touch."""
         met = (-(-(n - 1) // u) + 1 for n, u in zip(self.patch, self.unit, strict=True))
         return math.prod(met) * self._piece_bytes()
 
     def _limit(self) -> int:
-        """Return what to keep between windows that are asked for one by one."""
+        """Return what to keep between patches that are asked for one by one."""
         return max(self.kept_bytes // 4, min(self.kept_bytes, 2 * self.least_bytes))
 
     def __getstate__(self) -> dict[str, Any]:
