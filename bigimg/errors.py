@@ -12,6 +12,11 @@ class BigimgError(Exception):
 
     exit_code = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # As builtin errors do, but told by us: tblib, which a dask cluster pickles errors with, takes the builtin
+        # way for one it knows, and cannot make again what is a ValueError and an OSError at once.
+        return type(self), self.args, self.__dict__ or None
+
 
 class UsageError(BigimgError, ValueError):
     """An argument cannot mean anything: an unknown axis, a negative size, options that contradict."""

@@ -345,12 +345,16 @@ def test_progress_reaches_the_total(tmp_path):
 
 
 def test_errors_of_ours_survive_a_process_boundary():
+    """Also as dask pickles them, once it is imported."""
     import pickle
+
+    import distributed  # noqa: F401
 
     from bigimg import errors
 
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, BigimgError)]
     for kind in kinds:
         error = kind("a b", needed=2, allowed=1) if kind is errors.BudgetError else kind("a b")
+        error.add_note("a note")
         again = pickle.loads(pickle.dumps(error))
-        assert (type(again), str(again)) == (kind, "a b")
+        assert (type(again), str(again), again.__notes__) == (kind, "a b", ["a note"])
