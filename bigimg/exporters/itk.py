@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bigimg.exporters.units import MILLIMETERS
 from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.exporters.layout import Asked, Layout, refuse_options
-from bigimg.exporters.units import MILLIMETERS, SECONDS
 from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.axes import MILLIMETERS, SECONDS
 from bigimg.geometry.spec import RGB, RGBA, ImageSpec
 from bigimg.types import Array, DType, Json
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.exporters.layout import Asked, Layout, Slabs, refuse_options
-from bigimg.exporters.units import MILLIMETERS
+from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 

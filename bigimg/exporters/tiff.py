@@ -16,8 +16,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.exporters.layout import Asked, Encode, Layout, Slabs, refuse_options
-from bigimg.exporters.units import MILLIMETERS, SECONDS
-from bigimg.geometry.axes import short_unit
+from bigimg.geometry.axes import MILLIMETERS, SECONDS, short_unit
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.memory import usable_cpus

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import BudgetError
-from bigimg.geometry.axes import Axis
+from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
 from bigimg.opening import Source, open_source
@@ -36,11 +36,6 @@ MOST_SIDE = 16_384
 MOST_KEPT_BYTES = 1 << 30
 """Of a source that must be decoded in one go, to be kept in memory."""
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
-MILLIMETERS = {
-    "meter": 1e3, "decimeter": 1e2, "centimeter": 10.0, "millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6,
-    "picometer": 1e-9, "angstrom": 1e-7, "inch": 25.4,
-}  # fmt: skip
-TIMES = {"day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"}
 
 
 def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]:
@@ -218,7 +213,7 @@ def _units(axes: Sequence[Axis]) -> tuple[str, ...]:
     """Return units that napari knows; all axes of space in pixels when one of them says nothing."""
     known = all(axis.unit in MILLIMETERS for axis in axes if axis.type == "space")
     return tuple(
-        str(axis.unit) if (known if axis.type == "space" else axis.unit in TIMES) else "pixel"
+        str(axis.unit) if (known if axis.type == "space" else axis.unit in SECONDS) else "pixel"
         for axis in axes
     )
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.axes import MILLIMETERS, ORDER, SECONDS, long_unit
 from bigimg.types import Array
-from bigimg.viewing.napari.layers import MILLIMETERS, TIMES, Layer
+from bigimg.viewing.napari.layers import Layer
 
 if TYPE_CHECKING:
     import xarray
@@ -156,7 +156,7 @@ def _known_units(units: Any, dims: str) -> dict[str, str]:
     """Return the units that OME-Zarr knows; pixels are none."""
     names = {dim: long_unit(str(unit)) for dim, unit in zip(dims, units or (), strict=False)}
     return {
-        dim: unit for dim, unit in names.items() if unit and unit in (TIMES if dim == "t" else MILLIMETERS)
+        dim: unit for dim, unit in names.items() if unit and unit in (SECONDS if dim == "t" else MILLIMETERS)
     }
 
 
