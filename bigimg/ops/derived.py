@@ -97,10 +97,10 @@ class Derived:
         return fixed_bytes(self.pixels)
 
     def __getitem__(self, key: Any) -> Array:
-        """Return what ``key`` selects: integers, and slices with any step, as numpy counts them."""
-        region, index, shape = resolve(key, self.shape)
-        if 0 in shape:
-            return np.empty(shape, self.dtype)
+        """Return what ``key`` selects, as numpy counts: integers, slices with any step, new axes, and lists."""
+        region, index = resolve(key, self.shape)
+        if not math.prod(shape_of(region)):
+            return np.empty(shape_of(region), self.dtype)[index]
         if all(n <= m for n, m in zip(shape_of(region), self.piece, strict=True)):
             return self._made(region)[index]
         out = np.empty(shape_of(region), self.dtype)
@@ -242,7 +242,7 @@ def derive(
         # Made twice, the same object serves both: the entry must last as long as either of them.
         derived = COMPUTED.setdefault(called, Derived(pixels, operation, tuple(map(max, chunks))))
         data = dask.array.from_array(
-            derived, chunks, name=called, asarray=False, fancy=False,
+            derived, chunks, name=called, asarray=False,
             meta=np.empty((0,) * derived.ndim, derived.dtype),
         )  # fmt: skip
     return DataArray(data, like.coords, like.dims, like.name, like.attrs)

@@ -86,7 +86,8 @@ def to_labelled(
         data = data if wanted is None else data.rechunk(wanted)
     else:
         cut = explicit(block, spec.shape)
-        data = dask.array.from_array(pixels, cut, name=called, asarray=False, fancy=False, meta=meta)
+        # Not fancy=False: dask 2026.8 merges a slice into the read of a block only without it.
+        data = dask.array.from_array(pixels, cut, name=called, asarray=False, meta=meta)
     return label(data, spec, raw=raw, source=reader.source)
 
 

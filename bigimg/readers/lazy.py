@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, SupportsIndex
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from bigimg.geometry.region import grid
+from bigimg.geometry.region import grid, shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Reader
 from bigimg.types import Array, DType, Region, Shape
@@ -56,10 +56,10 @@ class LazyPixels:
         self.dtype = spec.dtype if raw else real_dtype(spec)
 
     def __getitem__(self, key: Any) -> Array:
-        """Return what ``key`` selects: integers, and slices with any step, as numpy counts them."""
-        region, index, shape = resolve(key, self.shape)
-        if 0 in shape:
-            return np.empty(shape, self.dtype)
+        """Return what ``key`` selects, as numpy counts: integers, slices with any step, new axes, and lists."""
+        region, index = resolve(key, self.shape)
+        if not math.prod(shape_of(region)):
+            return np.empty(shape_of(region), self.dtype)[index]
         stored = self.reader.read(region)[index]
         if self.scaling is not None:
             return scaled(stored, self.scaling, self.dtype)
@@ -69,34 +69,48 @@ class LazyPixels:
         )
 
 
-def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[int | slice, ...], Shape]:
-    """Return the region that covers ``key``, how to cut it out of that, and the shape of the outcome."""
-    items = key if isinstance(key, tuple) else (key,)
-    if any(item is Ellipsis for item in items):
-        at = next(i for i, item in enumerate(items) if item is Ellipsis)
-        rest = (slice(None),) * (len(shape) - len(items) + 1)
-        items = items[:at] + rest + items[at + 1 :]
-    items += (slice(None),) * (len(shape) - len(items))
-    cuts = [resolve_axis(item, size) for item, size in zip(items, shape, strict=True)]
-    return tuple(c[0] for c in cuts), tuple(c[1] for c in cuts), tuple(c[2] for c in cuts if c[2] is not None)
+def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Any, ...]]:
+    """Return the region that covers ``key``, and what cuts it out of that.
+
+    >>> resolve((None, -1, slice(8, 1, -3), [2, 7]), (10, 10, 10))[0]
+    (slice(9, 10, None), slice(2, 9, None), slice(2, 8, None))
+    """
+    items = list(key) if isinstance(key, tuple) else [key]
+    wanted = len(shape) - sum(item is not None and item is not Ellipsis for item in items)
+    at = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
+    items[at : at + 1] = [slice(None)] * wanted
+    sizes = iter(shape)
+    region, index = [], []
+    for item in items:
+        if item is None:
+            index.append(None)
+            continue
+        cover, cut = resolve_axis(item, next(sizes))
+        region.append(cover)
+        index.append(cut)
+    return tuple(region), tuple(index)
 
 
-def resolve_axis(item: slice | SupportsIndex, size: int) -> tuple[slice, int | slice, int | None]:
-    """Return the covering slice, the index within it, and the length (None for an integer).
+def resolve_axis(item: Any, size: int) -> tuple[slice, Any]:
+    """Return the covering slice of one axis and the index within it.
 
     >>> resolve_axis(slice(8, 1, -3), 10), resolve_axis(-1, 10)
-    ((slice(2, 9, None), slice(None, None, -3), 3), (slice(9, 10, None), 0, None))
+    ((slice(2, 9, None), slice(None, None, -3)), (slice(9, 10, None), 0))
     """
     if isinstance(item, slice):
         chosen = range(size)[item]
         if not chosen:
-            return slice(0, 0), slice(None), 0
+            return slice(0, 0), slice(None)
         low, high = sorted((chosen[0], chosen[-1]))
-        return slice(low, high + 1), slice(None, None, chosen.step), len(chosen)
+        return slice(low, high + 1), slice(None, None, chosen.step)
+    if isinstance(item, list | np.ndarray) and np.ndim(item):
+        numbers = np.arange(size)[np.asarray(item) if len(item) else []]
+        low, high = (numbers.min(), numbers.max() + 1) if numbers.size else (0, 0)
+        return slice(int(low), int(high)), numbers - low
     number = operator.index(item)
     if not -size <= number < size:
         raise IndexError(f"index {number} is out of bounds for an axis of {size} pixels")
-    return slice(number % size, number % size + 1), 0, None
+    return slice(number % size, number % size + 1), 0
 
 
 def block_shape(spec: ImageSpec, block_bytes: int, *, itemsize: int) -> Shape:

@@ -70,6 +70,19 @@ def test_a_plane_reads_its_chunks_once(
     assert sum(fetched) < 1.2 * stored * wanted / whole
 
 
+def test_plain_slices_read_only_the_chunks_they_cross(store: Path, decoded: list[Any]) -> None:
+    """Lesson A: ``img[:50, :70]``, before any function of ours."""
+    img = bigimg.open(store)
+    assert not decoded
+    found = img[3:5, CHUNK - 1 : CHUNK + 1, :3]
+    np.testing.assert_array_equal(found, VOLUME[3:5, CHUNK - 1 : CHUNK + 1, :3])
+    assert len(decoded) == 2
+    decoded.clear()
+    assert img.isel(z=7, y=5, x=9).values == VOLUME[7, 5, 9]
+    np.testing.assert_array_equal(img[::2, 3, ::3], VOLUME[::2, 3, ::3])
+    assert len(decoded) == 1 + crossed(range(0, VOLUME.shape[0], 2), range(3, 4), range(VOLUME.shape[2]))
+
+
 def test_planes_of_levels(store: Path) -> None:
     tree = bigimg.open_pyramid(store)
     level = bigimg.open(store, level=1)

@@ -57,6 +57,15 @@ def test_any_slice_is_numpys(data: st.DataObject) -> None:
     key = key[: data.draw(st.integers(0, 3))]
     if data.draw(st.booleans()) and len(key) < 3:
         key = (*key, ...)
+    if data.draw(st.booleans()) and len(key) < 3:
+        key = (
+            (*key, data.draw(st.lists(st.integers(-shape[-1], shape[-1] - 1))))
+            if ... in key
+            else ([0], *key[1:])
+        )
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(key)))
+        key = (*key[:at], None, *key[at:])
     np.testing.assert_array_equal(LazyPixels(ArrayReader(array, dims="zyx"), raw=True)[key], array[key])
 
 
