@@ -69,7 +69,10 @@ class LazyPixels:
         )
 
 
-def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Any, ...]]:
+type Index = int | slice | Array | None
+
+
+def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Index, ...]]:
     """Return the region that covers ``key``, and what cuts it out of that.
 
     >>> resolve((None, -1, slice(8, 1, -3), [2, 7]), (10, 10, 10))[0]
@@ -80,7 +83,8 @@ def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Any, ...]]:
     at = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
     items[at : at + 1] = [slice(None)] * wanted
     sizes = iter(shape)
-    region, index = [], []
+    region: list[slice] = []
+    index: list[Index] = []
     for item in items:
         if item is None:
             index.append(None)
@@ -91,7 +95,7 @@ def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Any, ...]]:
     return tuple(region), tuple(index)
 
 
-def resolve_axis(item: Any, size: int) -> tuple[slice, Any]:
+def resolve_axis(item: Any, size: int) -> tuple[slice, Index]:
     """Return the covering slice of one axis and the index within it.
 
     >>> resolve_axis(slice(8, 1, -3), 10), resolve_axis(-1, 10)
@@ -105,8 +109,8 @@ def resolve_axis(item: Any, size: int) -> tuple[slice, Any]:
         return slice(low, high + 1), slice(None, None, chosen.step)
     if isinstance(item, list | np.ndarray) and np.ndim(item):
         numbers = np.arange(size)[np.asarray(item) if len(item) else []]
-        low, high = (numbers.min(), numbers.max() + 1) if numbers.size else (0, 0)
-        return slice(int(low), int(high)), numbers - low
+        low, high = (int(numbers.min()), int(numbers.max()) + 1) if numbers.size else (0, 0)
+        return slice(low, high), numbers - low
     number = operator.index(item)
     if not -size <= number < size:
         raise IndexError(f"index {number} is out of bounds for an axis of {size} pixels")
