@@ -279,6 +279,8 @@ def test_a_grid_decodes_each_chunk_about_once(
     stride: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bigimg.ops.cutting.PIECE_BYTES", 1)
+    # Two may be at different places when the machine is busy, and then drop what the other wants from a small cache.
+    monkeypatch.setattr("bigimg.ops.cutting.THREADS", 1)
     reader = Counted(noise(160, 400), "yx", (16, 16))
     found = bigimg.patches(reader, 10, stride=stride)
     found.cutter.kept_bytes = max(kept, found.cutter.least_bytes)
