@@ -465,8 +465,9 @@ def test_an_interrupted_file_is_gone_on_with(out: Path):
 
 def test_series_by_name(data: Path, tmp_path: Path) -> None:
     slide = data / "wsi/CMU-1-Small-Region.svs"
-    assert bigimg("info", "--json", slide, "--series", "Label", scratch=tmp_path).json["shape"] == bigimg(
-        "info", "--json", slide, "--series", "2", scratch=tmp_path
-    ).json["shape"]
+    assert (
+        bigimg("info", "--json", slide, "--series", "Label", scratch=tmp_path).json["shape"]
+        == bigimg("info", "--json", slide, "--series", "2", scratch=tmp_path).json["shape"]
+    )
     done = bigimg("info", slide, "--series", "none of these", scratch=tmp_path)
     assert (done.code, "Label" in done.line) == (2, True)
