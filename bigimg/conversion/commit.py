@@ -96,9 +96,14 @@ def staging_folder(target: Path) -> Path:
 
 
 def checked_target(
-    target: str | os.PathLike[str], source: str | None = None, *, overwrite: bool = False
+    target: str | os.PathLike[str], source: str | None = None, *, overwrite: bool | None = None
 ) -> Path:
     """Return the path to write to, which does not exist, or may be replaced, and can be made.
+
+    Parameters
+    ----------
+    overwrite : bool, optional
+        Whether a store may be replaced; None where nobody can ask for it.
 
     Raises
     ------
@@ -114,9 +119,8 @@ def checked_target(
         raise UsageError(f"{target}: the target lies inside the source {source}: write it elsewhere")
     if os.path.lexists(path):
         if not overwrite:
-            raise TargetExistsError(
-                f"{target}: exists already, and nothing was changed: remove it, choose another name, or --overwrite"
-            )
+            way = " or choose another name" if overwrite is None else ", choose another name, or --overwrite"
+            raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         check_replaceable(path, source)
     if not path.parent.is_dir():
         raise OutputError(f"{target}: the folder {path.parent} does not exist: make it first")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +73,9 @@ def paint(picture: Picture, windows: Sequence[Window] | None, look: Look | None 
     look = look or Look()
     pixels, kind = picture.pixels, picture.like.attrs.get("kind", "image")
     channels = channels_of(picture.like)
+    if kind == "mask":  # also one that is stored as 0 and 1, as OME-Zarr wants its labels
+        pixels = pixels != 0
+        picture = replace(picture, pixels=pixels)
     if pixels.ndim == 3:
         return Paint(_coloured(picture, windows, look), {}, False)
     if kind == "labels" and look.cmap is None:
@@ -102,7 +105,7 @@ def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) ->
     asked = look.vmin is not None or look.vmax is not None
     names = [c.name for c in channels]
     if is_picture(channels, count) or names == ["C", "M", "Y", "K"]:
-        if pixels.dtype == np.uint8 and not asked:
+        if pixels.dtype in (np.uint8, np.bool_) and not asked:
             return to_display(pixels, like=picture.like)
         shown = pixels[..., :3]
         found = (

@@ -146,7 +146,9 @@ def to_display(
     channels = () if like is None else coordinates.channels_of(like)
     if window is None and like is not None and like.attrs.get("window") and not like.attrs.get("scaling"):
         window = tuple(like.attrs["window"])
-    pixels = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+    pixels: Array = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+    if like is not None and like.attrs.get("kind") == "mask":  # a label stores true and false as 1 and 0
+        pixels = pixels != 0
     if pixels.ndim == 2:
         return stretched(pixels, window)
     count = pixels.shape[-1]

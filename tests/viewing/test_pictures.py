@@ -127,3 +127,15 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         write_png(numbers(9, 9), target)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mask_stored_as_a_label_is_black_and_white(tmp_path: Path, channels: int) -> None:
+    """OME-Zarr wants labels to be integers: 0 and 1 are not two shades of black."""
+    pixels = numbers(channels, 40, 50)
+    img = bigimg.from_array(pixels if channels > 1 else pixels[0], dims="cyx" if channels > 1 else "yx")
+    bigimg.write(img, tmp_path / "a.ome.zarr", chunks={"y": 16, "x": 16}, progress=False)
+    bigimg.write(img > 99, tmp_path / "a.ome.zarr/labels/bright", progress=False)
+    slice_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
+    expected = np.moveaxis(np.where(pixels > 99, 255, 0), 0, -1)
+    np.testing.assert_array_equal(shown(tmp_path / "a.png"), expected if channels > 1 else expected[..., 0])
