@@ -149,8 +149,8 @@ def test_the_plan_counts_the_files_of_the_store(photo: Path, store: Path, out: P
 
 
 def test_plan_for_people_names_every_part(photo: Path, out: Path):
-    said = called("plan", photo, out / "a.ome.zarr", "--memory", "1GB").stdout
-    for part in ("image", "read", "write", "level 0", "memory", "process", "disk", "1.00 GB allowed"):
+    said = called("plan", photo, out / "a.ome.zarr", "--memory", "4GB").stdout
+    for part in ("image", "read", "write", "level 0", "memory", "process", "disk", "4.00 GB allowed"):
         assert part in said
 
 

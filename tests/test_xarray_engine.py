@@ -27,8 +27,8 @@ def test_a_file_by_name_alone(tmp_path: Path) -> None:
 
 def test_chunks_of_the_source_are_preferred(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3000, 2000), np.uint16), tile=(256, 256))
-    found = xarray.open_dataset(tmp_path / "a.tif", engine="bigimg", chunks={}, memory="1GB")
-    opened = bigimg.open(tmp_path / "a.tif", memory="1GB")
+    found = xarray.open_dataset(tmp_path / "a.tif", engine="bigimg", chunks={}, memory="4GB")
+    opened = bigimg.open(tmp_path / "a.tif", memory="4GB")
     assert found.image.encoding["preferred_chunks"]["y"] == opened.chunksizes["y"]
     assert found.image.chunks == opened.chunks
 
@@ -60,7 +60,7 @@ def test_guessing_looks_at_the_name_alone() -> None:
 
 def test_chunks_as_xarray_has_them(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 999, (40, 300, 500)).astype(np.uint16)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", chunks=32, progress=False)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", chunks=32, progress=False)
     for chunks in ({}, "auto", -1, None):
         with xarray.open_dataset(tmp_path / "a.ome.zarr", engine="bigimg", chunks=chunks) as found:
             assert (found.image.chunks is None) == (chunks is None)
@@ -74,7 +74,7 @@ def test_chunks_as_xarray_has_them(tmp_path: Path) -> None:
 
 def test_one_dataset_for_each_level(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 999, (300, 500)).astype(np.uint16)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", chunks=64, progress=False)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", chunks=64, progress=False)
     found = xarray.open_dataset(tmp_path / "a.ome.zarr", engine="bigimg", level=1, chunks={})
     np.testing.assert_array_equal(found.image.values, bigimg.open(tmp_path / "a.ome.zarr", level=1).values)
     assert float(found.y[1] - found.y[0]) == 2.0

@@ -108,7 +108,7 @@ def test_default_layouts_equal_the_oracle(tmp_path, dims, shape, dtype):
     image = np.round(noise(shape, dtype))
     if dtype == "f4":
         image = image * 4096  # so that means keep whole numbers and do not depend on rounding
-    result = converted(CountingReader(image, dims), tmp_path / "a.ome.zarr", memory="1GB")
+    result = converted(CountingReader(image, dims), tmp_path / "a.ome.zarr", memory="4GB")
     check_levels(tmp_path / "a.ome.zarr", image, result, "mean")
 
 
@@ -221,7 +221,7 @@ def test_a_source_through_scratch_gives_the_same_tree(tmp_path):
     reader = CountingReader(image, "cyx", access=PNG)
     tight = {"chunks": 64, "shards": 256, "workers": 1}
     needed = make_plan(
-        "a", "b", reader.spec, PNG, options(memory="1GB", **tight), resident=RESIDENT
+        "a", "b", reader.spec, PNG, options(memory="4GB", **tight), resident=RESIDENT
     ).peak_bytes
     result = converted(
         reader, tmp_path / "scratch" / "x.ome.zarr", memory=needed - 256 * 36_000 - 1_000_000, **tight

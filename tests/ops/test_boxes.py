@@ -27,7 +27,7 @@ CHUNK = 16
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("boxes") / "a.ome.zarr"
     img = bigimg.from_array(VOLUME, dims="zyx", spacing=(3, 2, 0.5), unit="um")
-    bigimg.write(img, path, memory="1GB", chunks=CHUNK, progress=False)
+    bigimg.write(img, path, memory="4GB", chunks=CHUNK, progress=False)
     return path
 
 

@@ -91,7 +91,7 @@ def test_a_source_with_one_order_is_read_in_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(smooth.values, bigimg.downsample(pixels, 4, method="gaussian").values)
     small = bigimg.downsample(tmp_path / "d.png", 4)
     assert open_source(small).access.kind == "sequential"
-    bigimg.write(small, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.write(small, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr").values, expected)
 
 

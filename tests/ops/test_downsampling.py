@@ -133,7 +133,7 @@ def test_time_only_by_name() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    bigimg.convert(PIXELS, tmp_path / "a.ome.zarr", memory="1GB", chunks=16, progress=False)
+    bigimg.convert(PIXELS, tmp_path / "a.ome.zarr", memory="4GB", chunks=16, progress=False)
     return tmp_path / "a.ome.zarr"
 
 
@@ -175,7 +175,7 @@ def test_a_level_where_it_has_the_same_numbers(
     assert bigimg.downsample(moved, 2).bigimg.spacing["x"] == 18.0
     for method in ("max", "nearest"):
         path = tmp_path / f"{method}.ome.zarr"
-        bigimg.convert(PIXELS, path, memory="1GB", chunks=16, method=method, progress=False)
+        bigimg.convert(PIXELS, path, memory="4GB", chunks=16, method=method, progress=False)
         read.clear()
         for factor, level in ((4, 2), (12, 2), (3, 0), (2, 1)):
             read.clear()
@@ -202,7 +202,7 @@ def test_a_pyramid_is_what_convert_writes(store: Path) -> None:
 def test_what_is_written_is_not_computed_through_dask(
     store: Path, tmp_path: Path, read: list[tuple[int, int]]
 ) -> None:
-    bigimg.write(bigimg.downsample(store, 3), tmp_path / "b.ome.zarr", memory="1GB", progress=False)
+    bigimg.write(bigimg.downsample(store, 3), tmp_path / "b.ome.zarr", memory="4GB", progress=False)
     np.testing.assert_array_equal(bigimg.open(tmp_path / "b.ome.zarr").values, fast_mean(PIXELS, (3, 3, 3)))
     assert bigimg.open(tmp_path / "b.ome.zarr").bigimg.spacing == {"z": 3, "y": 3, "x": 3}
     assert sum(count for level, count in read if level == 0) < 1.1 * PIXELS.size

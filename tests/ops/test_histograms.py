@@ -120,7 +120,7 @@ def test_bins_that_mean_nothing(asked: Any) -> None:
 def test_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = {"u": volume("u1", 90, 80, 3), "i": volume("i2", 90, 80), "b": volume("?", 90, 80)}
     for name, pixels in cases.items():
-        bigimg.convert(pixels, tmp_path / f"{name}.ome.zarr", memory="1GB", progress=False)
+        bigimg.convert(pixels, tmp_path / f"{name}.ome.zarr", memory="4GB", progress=False)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a pixel was read")
@@ -136,6 +136,6 @@ def test_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_stored_counts_of_scaled_images_are_of_real_values(tmp_path: Path) -> None:
     reader = ArrayReader(volume("i2", 60, 50), scaling=Scaling(-0.5, 3.0))
-    bigimg.convert(reader, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(reader, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     img = bigimg.open(tmp_path / "a.ome.zarr")
     assert_numpys(bigimg.histogram(img), img.values, 50)

@@ -73,7 +73,7 @@ def test_integers_are_compared_exactly(dtype: str, threshold: float) -> None:
 
 
 def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bigimg.convert(volume("u1", 90, 80), tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(volume("u1", 90, 80), tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     with monkeypatch.context() as patched:
         patched.setattr(StoreReader, "read", None)
         found = bigimg.mask(bigimg.open(tmp_path / "a.ome.zarr"), otsu=True)

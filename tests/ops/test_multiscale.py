@@ -88,7 +88,7 @@ def test_the_middle_of_a_volume() -> None:
 
 def test_the_smallest_level_that_suffices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.ome.zarr"
-    tree = bigimg.convert(PIXELS, path, memory="1GB", chunks=128, progress=False)
+    tree = bigimg.convert(PIXELS, path, memory="4GB", chunks=128, progress=False)
     read = []
     real = StoreReader.read
 

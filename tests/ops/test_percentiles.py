@@ -110,9 +110,9 @@ def test_numbers_sort_as_their_keys() -> None:
 
 def test_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = volume("i2", 90, 80)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     reader = ArrayReader(pixels, scaling=Scaling(-0.5, 3.0))
-    bigimg.convert(reader, tmp_path / "b.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(reader, tmp_path / "b.ome.zarr", memory="4GB", progress=False)
     monkeypatch.setattr(StoreReader, "read", None)
     for source in (tmp_path / "a.ome.zarr", bigimg.open_pyramid(tmp_path / "a.ome.zarr")):
         np.testing.assert_array_equal(bigimg.percentile(source, Q).values, numpys(pixels, Q))

@@ -66,7 +66,7 @@ def test_an_infinite_neighbour_without_weight() -> None:
 
 def test_only_the_chunks_on_the_way_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 999, (1024, 1024)).astype(np.uint16)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", chunks=64, progress=False)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", chunks=64, progress=False)
     img, decoded = bigimg.open(tmp_path / "a.ome.zarr"), []
     real = ShardFile._decode
 

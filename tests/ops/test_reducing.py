@@ -204,7 +204,7 @@ def test_no_digit_depends_on_the_cut(rows: int, columns: int, dtype: str, how: s
 
 def test_the_same_on_every_scheduler(tmp_path: Path) -> None:
     pixels = volume("u2", 200, 300, 3)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", progress=False, chunks=64)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False, chunks=64)
     img = bigimg.open(tmp_path / "a.ome.zarr", chunks=64)
 
     def answers() -> list[Any]:

@@ -101,7 +101,7 @@ def levels_read(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 def test_the_smallest_level_that_suffices(tmp_path: Path, levels_read: set[int]) -> None:
     path = tmp_path / "a.ome.zarr"
-    tree = bigimg.convert(PIXELS, path, memory="1GB", chunks=32, progress=False)
+    tree = bigimg.convert(PIXELS, path, memory="4GB", chunks=32, progress=False)
     for source in (path, tree):
         for size, level in (((151, 102), 1), ((152, 90), 0), ((40, 40), 2)):
             levels_read.clear()

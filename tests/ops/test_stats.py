@@ -186,7 +186,7 @@ def test_of_real_values() -> None:
 def test_from_the_store(tmp_path: Path) -> None:
     pixels = volume("u1", 700, 600, 3)
     path = tmp_path / "a.ome.zarr"
-    tree = bigimg.convert(pixels, path, memory="1GB", progress=False)
+    tree = bigimg.convert(pixels, path, memory="4GB", progress=False)
     for source in (path, str(path), tree, bigimg.open(path), tree["scale0/image"]):
         found = bigimg.stats(source)
         assert list(found.c.values) == ["R", "G", "B"]
@@ -207,7 +207,7 @@ def test_from_the_store_as_from_its_pixels(tmp_path: Path) -> None:
         "b": volume("?", 90, 80),
     }.items():
         path = tmp_path / f"{name}.ome.zarr"
-        bigimg.convert(pixels, path, memory="1GB", progress=False)
+        bigimg.convert(pixels, path, memory="4GB", progress=False)
         kept, made = bigimg.stats(path), bigimg.stats(bigimg.open(path)[:, :80]).compute()
         made = bigimg.stats(
             bigimg.open(path).copy() | False if name == "b" else bigimg.open(path) + 0
@@ -220,7 +220,7 @@ def test_from_the_store_as_from_its_pixels(tmp_path: Path) -> None:
 
 def test_stored_statistics_of_scaled_images_are_of_real_values(tmp_path: Path) -> None:
     reader = ArrayReader(volume("i2", 60, 50), scaling=Scaling(-0.5, 3.0))
-    bigimg.convert(reader, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(reader, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     img = bigimg.open(tmp_path / "a.ome.zarr")
     kept, real = bigimg.stats(img), img.values.astype(np.float64)
     for name, want in (("min", real.min()), ("max", real.max()), ("mean", real.mean()), ("std", real.std())):

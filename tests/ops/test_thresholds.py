@@ -65,7 +65,7 @@ def test_one_value_and_none() -> None:
 
 def test_from_the_store_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = two_hills("u1", 90, 80)
-    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     monkeypatch.setattr(StoreReader, "read", None)
     assert float(bigimg.otsu(tmp_path / "a.ome.zarr")) == threshold_otsu(pixels)
     found = bigimg.sweep(tmp_path / "a.ome.zarr", [70, 50.5])

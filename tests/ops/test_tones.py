@@ -105,7 +105,7 @@ def test_windows_and_odd_values() -> None:
 
 
 def test_the_window_comes_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bigimg.convert(RGB[..., 0], tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    bigimg.convert(RGB[..., 0], tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     read = []
     real = StoreReader.read
     monkeypatch.setattr(StoreReader, "read", lambda self, region: (read.append(1), real(self, region))[1])
