@@ -131,7 +131,7 @@ def test_convert_json(photo: Path, out: Path):
 
 def test_plan_and_dry_run_say_the_same_and_write_nothing(photo: Path, out: Path):
     # The default budget is half of what is free at that moment.
-    asked = (photo, out / "a.ome.zarr", "--memory", "512MB")
+    asked = (photo, out / "a.ome.zarr", "--memory", "4GB")
     plan = called("plan", "--json", *asked)
     dry = called("convert", "--dry-run", "--json", *asked)
     assert not list(out.iterdir())

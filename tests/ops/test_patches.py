@@ -335,7 +335,7 @@ def test_a_stack_over_the_budget_is_refused_by_number() -> None:
     with pytest.raises(
         BudgetError, match=r"patches are .* GB together .* allowed 1.00 GB: iterate"
     ) as caught:
-        bigimg.patches(image, 512).stack(memory="4GB")
+        bigimg.patches(image, 512).stack(memory="1GB")
     assert caught.value.needed > 1_600_000_000
     with pytest.raises(BudgetError, match="one patch and what is decoded for it need"):
         bigimg.patches(image, 30_000, memory="500MB")
