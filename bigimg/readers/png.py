@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access, Reader
 from bigimg.readers.picture_header import PngHeader, read_png_header
 from bigimg.readers.png_rows import MOST_WIDTH, Damage, PngRows
+from bigimg.readers.reading import warn_of_return
 from bigimg.types import Array, Json, Region
 
 STRIP_BYTES = 1 << 20
@@ -144,7 +144,9 @@ class PngReader:
         """Decode strip ``index`` into ``out[1:]``, and whatever lies before it."""
         top = index * self._strip
         if self._rows is not None and top < self._rows.row:
-            self._warn_of_return(top)
+            if not self._warned:
+                self._warned = True
+                warn_of_return(self.source, top)
             self._forget()
         self._last = None
         rows = self._rows = self._rows or self._open()
@@ -170,16 +172,6 @@ class PngReader:
         if self._rows is not None:
             self._rows.close()
         self._rows = self._last = None
-
-    def _warn_of_return(self, row: int) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{self.source}: rows from {row} on are read again, so decoding starts anew at the top;"
-                " for repeated access convert it first (bigimg convert)",
-                UserWarning,
-                stacklevel=6,
-            )
 
     def _describe(self) -> ImageSpec:
         header = self._header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,3 +47,13 @@ def one_line(error: object) -> str:
     """Return what ``error`` says, on one line of bearable length."""
     said = " ".join(str(error).split())
     return (said if len(said) <= 160 else said[:157] + "...") or type(error).__name__
+
+
+def warn_of_return(source: str, row: int) -> None:
+    """Warn, in the name of whoever asked for the pixels, that an ordered source begins anew for ``row``."""
+    warnings.warn(
+        f"{source}: rows from {row} on are read again, so decoding starts anew at the top;"
+        " for repeated access convert it first (bigimg convert)",
+        UserWarning,
+        stacklevel=6,
+    )

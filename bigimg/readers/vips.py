@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -36,6 +35,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.picture_header import JpegHeader, PngHeader, orient, read_jpeg_header, read_png_header
+from bigimg.readers.reading import warn_of_return
 from bigimg.types import Array, Json, Region
 
 STRIP_BYTES = 1 << 20
@@ -173,7 +173,9 @@ class VipsReader:
         if self._last is not None and self._last[0] == index:
             return self._last[1]
         if self._image is not None and self._last is not None and index < self._last[0]:
-            self._warn_of_return(index * self._strip)
+            if not self._warned:
+                self._warned = True
+                warn_of_return(self.source, index * self._strip)
             self._image = None
         if self._image is None:
             self._image, self._stream = self._open()
@@ -198,16 +200,6 @@ class VipsReader:
         self._image = None
         self._stream = None
         self._last = None
-
-    def _warn_of_return(self, row: int) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{self.source}: rows from {row} on are read again, so decoding starts anew at the top;"
-                " for repeated access convert it first (bigimg convert)",
-                UserWarning,
-                stacklevel=6,
-            )
 
     def _open(self) -> tuple[Any, _Stream | None]:
         """Return a fresh libvips image, of which no pixel is read, and what must live as long."""
