@@ -286,7 +286,7 @@ def measured(operation: str, dtype: str, layout: str, size: int, memory: str, mo
 
     import bigimg
     import bigimg.accessor
-    import bigimg.ops.reducing
+    import bigimg.ops.statistics.reducing
     from bigimg.opening import open_source
     from bigimg.planning.memory import budget_bytes
 

@@ -30,7 +30,7 @@ def normalise(patch: Any) -> Any:
 
 def places(store: str) -> Any:
     """Return the same places for everybody."""
-    from bigimg.ops.patches import patches
+    from bigimg.ops.patches.asking import patches
 
     return patches(store, SIZE, n=COUNT, seed=0)
 

@@ -27,7 +27,7 @@ print(json.dumps([time.perf_counter() - started, time.process_time() - cpu, mean
 OURS = """\
 import dataclasses
 import dask.array
-import bigimg, bigimg.accessor, bigimg.ops.reducing, bigimg.ops.histograms
+import bigimg, bigimg.accessor, bigimg.ops.statistics.reducing, bigimg.ops.statistics.histograms
 from bigimg.omezarr.open import open_store
 """
 WAYS = {

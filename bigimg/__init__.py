@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from bigimg.ops.downsampling import downsample as downsample
     from bigimg.ops.geometry import stack as stack
     from bigimg.ops.geometry import with_geometry as with_geometry
-    from bigimg.ops.histograms import histogram as histogram
     from bigimg.ops.masks import apply_mask as apply_mask
     from bigimg.ops.masks import mask as mask
-    from bigimg.ops.measuring import area as area
-    from bigimg.ops.measuring import fraction as fraction
     from bigimg.ops.multiscale import thumbnail as thumbnail
-    from bigimg.ops.patches import patches as patches
-    from bigimg.ops.percentiles import percentile as percentile
+    from bigimg.ops.patches.asking import patches as patches
+    from bigimg.ops.patches.reassembling import reassemble as reassemble
     from bigimg.ops.profiles import profile as profile
-    from bigimg.ops.reassembling import reassemble as reassemble
     from bigimg.ops.resizing import resize as resize
     from bigimg.ops.slices import crop as crop
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.slices import region as region
-    from bigimg.ops.stats import stats as stats
-    from bigimg.ops.thresholds import otsu as otsu
-    from bigimg.ops.thresholds import sweep as sweep
+    from bigimg.ops.statistics.histograms import histogram as histogram
+    from bigimg.ops.statistics.measuring import area as area
+    from bigimg.ops.statistics.measuring import fraction as fraction
+    from bigimg.ops.statistics.percentiles import percentile as percentile
+    from bigimg.ops.statistics.stats import stats as stats
+    from bigimg.ops.statistics.thresholds import otsu as otsu
+    from bigimg.ops.statistics.thresholds import sweep as sweep
     from bigimg.ops.tones import gray as gray
     from bigimg.ops.tones import map as map
     from bigimg.ops.tones import rescale as rescale
@@ -78,14 +78,14 @@ _MODULES = {
     "viewing.montage": ("montage",),
     "viewing.browse": ("browse",),
     "ops.geometry": ("with_geometry", "stack"),
-    "ops.histograms": ("histogram",),
-    "ops.stats": ("stats",),
+    "ops.statistics.histograms": ("histogram",),
+    "ops.statistics.stats": ("stats",),
     "ops.masks": ("mask", "apply_mask"),
-    "ops.measuring": ("fraction", "area"),
-    "ops.percentiles": ("percentile",),
-    "ops.thresholds": ("otsu", "sweep"),
-    "ops.patches": ("patches",),
-    "ops.reassembling": ("reassemble",),
+    "ops.statistics.measuring": ("fraction", "area"),
+    "ops.statistics.percentiles": ("percentile",),
+    "ops.statistics.thresholds": ("otsu", "sweep"),
+    "ops.patches.asking": ("patches",),
+    "ops.patches.reassembling": ("reassemble",),
     "patching": ("map_patches",),
     "ops.slices": ("plane", "crop", "region"),
     "ops.profiles": ("profile",),

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bigimg.exporters.run import Exported
-    from bigimg.ops.mapping import Func
-    from bigimg.ops.patch_sequence import Patches
-    from bigimg.ops.patches import Sizes
+    from bigimg.ops.patches.asking import Sizes
+    from bigimg.ops.patches.mapping import Func
+    from bigimg.ops.patches.sequence import Patches
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
@@ -149,13 +149,13 @@ class ImageAccessor(Drawn):
 
     def stats(self, **options: Any) -> xarray.Dataset:
         """See :func:`bigimg.stats`."""
-        from bigimg.ops.stats import stats
+        from bigimg.ops.statistics.stats import stats
 
         return stats(self._img, **options)
 
     def histogram(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.histogram`."""
-        from bigimg.ops.histograms import histogram
+        from bigimg.ops.statistics.histograms import histogram
 
         return histogram(self._img, **options)
 
@@ -173,31 +173,31 @@ class ImageAccessor(Drawn):
 
     def fraction(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.fraction`."""
-        from bigimg.ops.measuring import fraction
+        from bigimg.ops.statistics.measuring import fraction
 
         return fraction(self._img, **options)
 
     def area(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.area`."""
-        from bigimg.ops.measuring import area
+        from bigimg.ops.statistics.measuring import area
 
         return area(self._img, **options)
 
     def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.percentile`."""
-        from bigimg.ops.percentiles import percentile
+        from bigimg.ops.statistics.percentiles import percentile
 
         return percentile(self._img, q, **options)
 
     def otsu(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.otsu`."""
-        from bigimg.ops.thresholds import otsu
+        from bigimg.ops.statistics.thresholds import otsu
 
         return otsu(self._img, **options)
 
     def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.sweep`."""
-        from bigimg.ops.thresholds import sweep
+        from bigimg.ops.statistics.thresholds import sweep
 
         return sweep(self._img, thresholds, **options)
 
@@ -209,7 +209,7 @@ class ImageAccessor(Drawn):
 
     def patches(self, size: Sizes, **options: Any) -> Patches:
         """See :func:`bigimg.patches`."""
-        from bigimg.ops.patches import patches
+        from bigimg.ops.patches.asking import patches
 
         return patches(self._img, size, **options)
 
@@ -315,13 +315,13 @@ class PyramidAccessor(Drawn):
 
     def stats(self, **options: Any) -> xarray.Dataset:
         """See :func:`bigimg.stats`."""
-        from bigimg.ops.stats import stats
+        from bigimg.ops.statistics.stats import stats
 
         return stats(self._tree, **options)
 
     def histogram(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.histogram`."""
-        from bigimg.ops.histograms import histogram
+        from bigimg.ops.statistics.histograms import histogram
 
         return histogram(self._tree, **options)
 
@@ -333,31 +333,31 @@ class PyramidAccessor(Drawn):
 
     def fraction(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.fraction`."""
-        from bigimg.ops.measuring import fraction
+        from bigimg.ops.statistics.measuring import fraction
 
         return fraction(self._tree, **options)
 
     def area(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.area`."""
-        from bigimg.ops.measuring import area
+        from bigimg.ops.statistics.measuring import area
 
         return area(self._tree, **options)
 
     def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.percentile`."""
-        from bigimg.ops.percentiles import percentile
+        from bigimg.ops.statistics.percentiles import percentile
 
         return percentile(self._tree, q, **options)
 
     def otsu(self, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.otsu`."""
-        from bigimg.ops.thresholds import otsu
+        from bigimg.ops.statistics.thresholds import otsu
 
         return otsu(self._tree, **options)
 
     def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
         """See :func:`bigimg.sweep`."""
-        from bigimg.ops.thresholds import sweep
+        from bigimg.ops.statistics.thresholds import sweep
 
         return sweep(self._tree, thresholds, **options)
 

@@ -10,11 +10,11 @@ from bigimg.converting import convert
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import BLOCK_BYTES, Memory, Source
-from bigimg.ops.blending import Blended, checked_blend
-from bigimg.ops.mapping import Func, digest_of, mapped
-from bigimg.ops.patch_sequence import Patches
-from bigimg.ops.patches import Sizes, patches
-from bigimg.ops.positions import Edge
+from bigimg.ops.patches.asking import Sizes, patches
+from bigimg.ops.patches.blending import Blended, checked_blend
+from bigimg.ops.patches.mapping import Func, digest_of, mapped
+from bigimg.ops.patches.positions import Edge
+from bigimg.ops.patches.sequence import Patches
 from bigimg.readers.arrays import ArrayReader
 from bigimg.readers.labelled import to_labelled
 from bigimg.types import Json

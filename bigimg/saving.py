@@ -22,14 +22,14 @@ from bigimg.conversion.disk import rename_without_replacing
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.errors import OutputError, TargetExistsError, UsageError
 from bigimg.exporters.staging import part_of, staged
-from bigimg.ops.cutting import portions
+from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Json
 
 if TYPE_CHECKING:
     import xarray
 
-    from bigimg.ops.patch_sequence import Patches
+    from bigimg.ops.patches.sequence import Patches
 
 TABLE = "coordinates.csv"
 PICTURES = ("png", "tif", "npy")

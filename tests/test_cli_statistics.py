@@ -44,7 +44,7 @@ def test_histogram(store: Path, pixels: np.ndarray) -> None:
 
 
 def test_bars_for_a_terminal(store: Path) -> None:
-    from bigimg.ops.tables import histogram_table
+    from bigimg.ops.statistics.tables import histogram_table
 
     lines = histogram_table(store, bins=40).sparklines(22).splitlines()
     assert [line[0] for line in lines] == ["R", "G", "B"]

@@ -71,7 +71,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     from bigimg.conversion.progress import describe  # noqa: F401  (loaded before the plan measures memory)
     from bigimg.converting import convert_to_store
     from bigimg.demo import SlideReader, parse_size
-    from bigimg.ops.tables import statistics_table
+    from bigimg.ops.statistics.tables import statistics_table
     from bigimg.viewing.pictures import thumbnail_picture
 
     reader = SlideReader(*parse_size(size))

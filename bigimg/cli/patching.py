@@ -47,7 +47,7 @@ from bigimg.cli.options import lengths, print_value, shared
 @shared("level", "memory", "json", "quiet")
 def patches(source: str, target: str, format: str | None, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Cut SOURCE into patches: files in the folder TARGET, one .npy, or a .zarr, with a table of places."""
-    from bigimg.ops.patches import patches as cut
+    from bigimg.ops.patches.asking import patches as cut
     from bigimg.saving import save_patches
 
     asked["level"] = asked["level"] or 0

@@ -70,7 +70,7 @@ def _conditions(function: Callable[..., None]) -> Callable[..., None]:
 @shared("level", "memory", "series", "json")
 def stats(source: str, as_json: bool, **asked: Any) -> None:
     """Print count, min, max, mean and std of each channel; from the store where it holds them."""
-    from bigimg.ops.tables import statistics_table
+    from bigimg.ops.statistics.tables import statistics_table
 
     print_value(statistics_table(source, **asked), as_json)
 
@@ -86,7 +86,7 @@ def stats(source: str, as_json: bool, **asked: Any) -> None:
 @shared("level", "memory", "series", "json")
 def histogram(source: str, plot: str | None, as_json: bool, **asked: Any) -> None:
     """Print how many pixels of each channel lie in each bin; from the store where it holds counts."""
-    from bigimg.ops.tables import histogram_table
+    from bigimg.ops.statistics.tables import histogram_table
 
     found = histogram_table(source, **asked)
     if plot is not None:
@@ -106,7 +106,7 @@ def histogram(source: str, plot: str | None, as_json: bool, **asked: Any) -> Non
 @shared("level", "memory", "series", "json")
 def fraction(source: str, as_json: bool, **asked: Any) -> None:
     """Print what share and area of each channel is true: of a mask, or of an image by conditions."""
-    from bigimg.ops.tables import fraction_table
+    from bigimg.ops.statistics.tables import fraction_table
 
     print_value(fraction_table(source, **asked), as_json)
 
@@ -126,7 +126,7 @@ def mask(
     from bigimg.converting import convert_to_store
     from bigimg.opening import open as open_image
     from bigimg.ops.masks import mask as make
-    from bigimg.ops.tables import mask_report
+    from bigimg.ops.statistics.tables import mask_report
 
     found = make(open_image(source, level=level or 0, memory=memory, series=series), **conditions)
     result = convert_to_store(

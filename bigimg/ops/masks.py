@@ -78,7 +78,7 @@ def mask(
     given = _conditions(below, above, between, equals)
     found = _compared(image, _tests(image, given)) if given else None
     if otsu:
-        from bigimg.ops.thresholds import otsu as otsu_of
+        from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
         threshold = otsu_of(img)
         if threshold.chunks is None:  # the store knew
@@ -99,7 +99,7 @@ def _of_pyramid(
     nodes: dict[str, Any] = {"/": xarray.Dataset(attrs={**tree.attrs, "kind": "mask"})}
     threshold = None
     if otsu:
-        from bigimg.ops.thresholds import otsu as otsu_of
+        from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
         threshold = otsu_of(tree).compute()
     for name in tree.children:

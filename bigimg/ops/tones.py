@@ -234,7 +234,7 @@ def rescale(
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:
     """Return two lazy arrays that fit ``img`` along c, and are of size 1 along all other axes."""
-    from bigimg.ops.percentiles import percentile
+    from bigimg.ops.statistics.percentiles import percentile
 
     if by is None and "c" in img.dims:
         if "t" in img.dims:

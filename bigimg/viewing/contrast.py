@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.ops.percentiles import of_counts
-from bigimg.ops.stored import kept_statistics
+from bigimg.ops.statistics.percentiles import of_counts
+from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.viewing.colours import HIGH, LOW, Window, percentiles
 from bigimg.viewing.levels import Levels
 from bigimg.viewing.planes import Cut, Picture

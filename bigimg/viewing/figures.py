@@ -243,7 +243,7 @@ def histogram(
         Bins or range mean nothing, or the mask does not fit.
     """
     need_matplotlib()
-    from bigimg.ops.histograms import histogram as count
+    from bigimg.ops.statistics.histograms import histogram as count
 
     counts = count(img, bins=bins, range=range, where=where).compute()
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
@@ -282,7 +282,7 @@ def sweep(
         There are fewer than two thresholds.
     """
     need_matplotlib()
-    from bigimg.ops.thresholds import sweep as share_below
+    from bigimg.ops.statistics.thresholds import sweep as share_below
 
     if isinstance(thresholds, int):
         low, high = _ends(img)
@@ -302,7 +302,7 @@ def sweep(
 
 
 def _ends(img: Source) -> tuple[float, float]:
-    from bigimg.ops.stats import stats
+    from bigimg.ops.statistics.stats import stats
 
     found = stats(img).compute()
     return float(found["min"].min()), float(found["max"].max())

@@ -18,8 +18,8 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.opening import Source
-from bigimg.ops.histograms import histogram
-from bigimg.ops.stored import kept_statistics
+from bigimg.ops.statistics.histograms import histogram
+from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.readers import coordinates
 from bigimg.types import Array

@@ -17,7 +17,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.types import Array
-from tests.ops.test_stats import volume
+from tests.ops.statistics.test_stats import volume
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
-from bigimg.ops.percentiles import Digits, sortable
+from bigimg.ops.statistics.percentiles import Digits, sortable
 from bigimg.readers.arrays import ArrayReader
 from bigimg.types import Array
-from tests.ops.test_stats import DTYPES, volume
+from tests.ops.statistics.test_stats import DTYPES, volume
 
 Q = [0, 1, 33.3, 50, 99.9, 100]
 

@@ -23,9 +23,9 @@ import xarray
 from dask.highlevelgraph import HighLevelGraph
 
 from bigimg.ops.aligning import OnGrid, mask_on
-from bigimg.ops.by_blocks import by_dask
-from bigimg.ops.passes import Found, Make, Pass, cells_of, padding_of, put
-from bigimg.ops.tallies import held_bytes
+from bigimg.ops.statistics.by_blocks import by_dask
+from bigimg.ops.statistics.passes import Found, Make, Pass, cells_of, padding_of, put
+from bigimg.ops.statistics.tallies import held_bytes
 from bigimg.ops.values import values_of
 from bigimg.types import Array, Shape
 

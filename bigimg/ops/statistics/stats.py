@@ -17,8 +17,8 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.stored import Kept, kept_statistics
-from bigimg.ops.tallies import Binned, Both, Dense, Sums, rebin
+from bigimg.ops.statistics.stored import Kept, kept_statistics
+from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, rebin
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.pyramid.summary import Summary, summarize
@@ -27,7 +27,7 @@ from bigimg.types import Array, DType
 if TYPE_CHECKING:
     import xarray
 
-    from bigimg.ops.histograms import Bins, Ends
+    from bigimg.ops.statistics.histograms import Bins, Ends
 
 DENSE_BYTES = 2 << 20
 """Dense histograms that a task may keep for statistics alone, half a megabyte each of 16 bits; more rows are summed."""
@@ -77,7 +77,7 @@ def stats(
     """
     import xarray
 
-    from bigimg.ops.histograms import checked_bins
+    from bigimg.ops.statistics.histograms import checked_bins
 
     asked = None if bins is None else checked_bins(bins, range)
     labelled = _is_label_image(by)
@@ -91,7 +91,7 @@ def stats(
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
-    from bigimg.ops.label_stats import stats_of_labels
+    from bigimg.ops.statistics.label_stats import stats_of_labels
 
     return stats_of_labels(image, by, where)
 
@@ -171,8 +171,8 @@ def _typed(values: Sequence[Any], kind: DType) -> Array:
 def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
     import xarray
 
-    from bigimg.ops.passes import padding_of
-    from bigimg.ops.reducing import reduce_image
+    from bigimg.ops.statistics.passes import padding_of
+    from bigimg.ops.statistics.reducing import reduce_image
 
     rows = 1
     for name in by:
@@ -191,7 +191,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
     }
     coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
     if asked is not None:
-        from bigimg.ops.histograms import counts_and_edges
+        from bigimg.ops.statistics.histograms import counts_and_edges
 
         counts, edges = counts_and_edges(tallies, asked, img.dtype)
         variables["histogram"] = ([*by, "bin"], counts)

@@ -14,7 +14,7 @@ import xarray
 
 from bigimg.geometry.region import pieces, shift
 from bigimg.ops.aligning import OnGrid, needed_region
-from bigimg.ops.tallies import Tally
+from bigimg.ops.statistics.tallies import Tally
 from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import explicit, scaled

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigimg.ops.positions import Grid, Line, Random, Subset, key_of, philox
+from bigimg.ops.patches.positions import Grid, Line, Random, Subset, key_of, philox
 
 
 def loop(size: int, patch: int, stride: int, edge: str) -> list[int]:

@@ -18,8 +18,8 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.stored import kept_statistics
-from bigimg.ops.tallies import Dense, dense_values, numbers
+from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.tallies import Dense, dense_values, numbers
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array, DType
 
@@ -113,7 +113,7 @@ def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
     """Return a dask array (percentile, c), with one column without c."""
     import dask.array as da
 
-    from bigimg.ops.reducing import one_object, reduce_image
+    from bigimg.ops.statistics.reducing import one_object, reduce_image
 
     channels = img.sizes["c"] if by else 1
     if histogram_bins(img.dtype):
@@ -196,7 +196,7 @@ def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
     >>> _digits(np.dtype("f4"), 1, 2), _digits(np.dtype("f4"), 3, 2)
     ([(16, 16), (0, 16)], [(16, 16), (6, 10), (0, 6)])
     """
-    from bigimg.ops.reducing import PARTS
+    from bigimg.ops.statistics.reducing import PARTS
 
     counters = channels * channels * 2 * count  # each channel counts the prefixes of all
     room = COUNTED_BYTES // (8 * PARTS * counters)

@@ -12,10 +12,10 @@ import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
 from bigimg.opening import Memory
-from bigimg.ops.covered import CoveredGrid, CoveredRandom
-from bigimg.ops.cutting import Cutter, portions, room
-from bigimg.ops.patch_labels import Labels
-from bigimg.ops.positions import Grid, Positions, Random, Subset
+from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
+from bigimg.ops.patches.cutting import Cutter, portions, room
+from bigimg.ops.patches.labels import Labels
+from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
 from bigimg.planning.memory import human_bytes
 from bigimg.readers.lazy import explicit
 from bigimg.types import Array, Shape

@@ -12,8 +12,8 @@ from bigimg.errors import UsageError
 from bigimg.geometry.spec import ImageSpec
 from bigimg.opening import Memory, Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.cutting import Cutter
-from bigimg.ops.patch_labels import Labels
+from bigimg.ops.patches.cutting import Cutter
+from bigimg.ops.patches.labels import Labels
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.labelled import opened_pixels

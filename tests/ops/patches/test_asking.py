@@ -211,7 +211,7 @@ def test_a_mask_keeps_the_patches_that_it_covers(number: int, edge: Any, least: 
 
 
 def test_masks_of_volumes_of_planes_and_of_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.ops.covered.BOX_BYTES", 200)  # many boxes, cut along both axes
+    monkeypatch.setattr("bigimg.ops.patches.covered.BOX_BYTES", 200)  # many boxes, cut along both axes
     volume = noise(7, 31, 44)
     mask = noise(7, 31, 44) < 90
     of_volume = bigimg.patches(volume, (3, 8, 9), stride=(2, 5, 4), where=mask, min_fraction=0.45)
@@ -237,13 +237,13 @@ def test_random_patches_under_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(found[25:30].stack(), found.stack()[25:30])
     more = bigimg.patches(image, (9, 12), n=400, seed=2, where=mask, min_fraction=0.6)
     np.testing.assert_array_equal(more[:40].stack(), found.stack())
-    monkeypatch.setattr("bigimg.ops.covered.DRAWS", 300)
+    monkeypatch.setattr("bigimg.ops.patches.covered.DRAWS", 300)
     with pytest.raises(UsageError, match="min_fraction=1: no patch of 300 drawn"):
         bigimg.patches(image, (9, 12), n=4, where=mask, min_fraction=1.0, seed=0).stack()
 
 
 def test_the_mask_decides_before_the_image_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.ops.cutting.PIECE_BYTES", 1)
+    monkeypatch.setattr("bigimg.ops.patches.cutting.PIECE_BYTES", 1)
     reader = Counted(noise(64, 96), "yx", (16, 16))
     mask = np.zeros((64, 96), bool)
     mask[32:48, 16:32] = True
@@ -278,9 +278,9 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
 def test_a_grid_decodes_each_chunk_about_once(
     stride: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigimg.ops.cutting.PIECE_BYTES", 1)
+    monkeypatch.setattr("bigimg.ops.patches.cutting.PIECE_BYTES", 1)
     # Two may be at different places when the machine is busy, and then drop what the other wants from a small cache.
-    monkeypatch.setattr("bigimg.ops.cutting.THREADS", 1)
+    monkeypatch.setattr("bigimg.ops.patches.cutting.THREADS", 1)
     reader = Counted(noise(160, 400), "yx", (16, 16))
     found = bigimg.patches(reader, 10, stride=stride)
     found.cutter.kept_bytes = max(kept, found.cutter.least_bytes)
@@ -292,7 +292,7 @@ def test_a_grid_decodes_each_chunk_about_once(
 
 
 def test_random_patches_decode_each_chunk_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.ops.cutting.PIECE_BYTES", 1)
+    monkeypatch.setattr("bigimg.ops.patches.cutting.PIECE_BYTES", 1)
     reader = Counted(noise(3, 160, 400), "cyx", (1, 16, 16))
     found = bigimg.patches(reader, 10, n=2000, seed=0)
     expected = found.stack()
@@ -305,7 +305,7 @@ def test_random_patches_decode_each_chunk_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_ordered_source_is_read_once_and_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.ops.cutting.MOST_PIECE_BYTES", 4_000)
+    monkeypatch.setattr("bigimg.ops.patches.cutting.MOST_PIECE_BYTES", 4_000)
     reader = Counted(noise(160, 400), "yx", (1, 400), "sequential")
     found = bigimg.patches(reader, (12, 30), n=500, seed=0)
     assert sum(1 for _ in found) == 500
@@ -316,7 +316,9 @@ def test_an_ordered_source_is_read_once_and_forwards(monkeypatch: pytest.MonkeyP
 def test_damage_is_told_and_nothing_is_made_up(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigimg.ops.cutting.PIECE_BYTES", 1)  # else chunks this small are read together
+    monkeypatch.setattr(
+        "bigimg.ops.patches.cutting.PIECE_BYTES", 1
+    )  # else chunks this small are read together
     broken = tmp_path / "b.ome.zarr"
     shutil.copytree(store, broken)
     found = bigimg.patches(broken, 40)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import xarray
 
-from bigimg.ops.reducing import count_labels
-from bigimg.ops.stats import kinds, summary_of
-from bigimg.ops.tallies import Sums
+from bigimg.ops.statistics.reducing import count_labels
+from bigimg.ops.statistics.stats import kinds, summary_of
+from bigimg.ops.statistics.tallies import Sums
 
 
 def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:

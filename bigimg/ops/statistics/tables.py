@@ -13,7 +13,7 @@ import numpy as np
 
 from bigimg.opening import Memory, Source, at_level, open_source
 from bigimg.opening import open as open_image
-from bigimg.ops.stored import kept_statistics
+from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array
 
@@ -82,8 +82,8 @@ def statistics_table(
         names: list[str] = kept.names
         rows = kept.summaries()
     else:
-        from bigimg.ops.reducing import reduce_image
-        from bigimg.ops.stats import summary_of, tally_of
+        from bigimg.ops.statistics.reducing import reduce_image
+        from bigimg.ops.statistics.stats import summary_of, tally_of
 
         image = open_image(source, memory=memory, series=series, level=level or 0)
         names = [channel.name for channel in reader.spec.channels]
@@ -154,7 +154,7 @@ def histogram_table(
     level: int | None = None,
 ) -> HistogramTable:
     """Return the histogram of each channel, computed; the parameters are those of :func:`bigimg.histogram`."""
-    from bigimg.ops.histograms import histogram
+    from bigimg.ops.statistics.histograms import histogram
 
     image = open_image(source, memory=memory, series=series, level=level or 0)
     found = histogram(image, bins=bins, range=range, where=where).compute()
@@ -214,7 +214,7 @@ def fraction_table(
     """
     from bigimg.opening import open_pyramid
     from bigimg.ops.masks import mask
-    from bigimg.ops.measuring import area, fraction
+    from bigimg.ops.statistics.measuring import area, fraction
 
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)

@@ -15,7 +15,7 @@ import xarray
 
 from bigimg.geometry.region import shift
 from bigimg.ops.aligning import OnGrid
-from bigimg.ops.passes import Counting, Found, Make, cut_of, needed, padding_of, put
+from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
 from bigimg.ops.values import Opened, Values
 from bigimg.types import Array, Shape
 

@@ -20,7 +20,7 @@ import bigimg
 from bigimg.ops.values import are_independent
 from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array
-from tests.ops.test_stats import volume
+from tests.ops.statistics.test_stats import volume
 from tests.virtual import Virtual
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.stored import kept_statistics
-from bigimg.ops.tallies import Dense, Sums
+from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.tallies import Dense, Sums
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
 def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     import xarray
 
-    from bigimg.ops.stats import axes_kept
+    from bigimg.ops.statistics.stats import axes_kept
 
     image = open_image(mask)
     if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
@@ -107,7 +107,7 @@ def _shares(pairs: Any) -> Any:
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return how many pixels are true and how many there are, as a dask array (…, 2)."""
-    from bigimg.ops.reducing import reduce_image
+    from bigimg.ops.statistics.reducing import reduce_image
 
     make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
     tallies = reduce_image(img, by, make, where=where)

@@ -11,9 +11,9 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.histograms import counted, counts_and_edges
-from bigimg.ops.stored import kept_statistics
-from bigimg.ops.tallies import Binned, Dense, dense_values, rebin
+from bigimg.ops.statistics.histograms import counted, counts_and_edges
+from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.tallies import Binned, Dense, dense_values, rebin
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array
 
@@ -99,7 +99,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return a dask array (c), of one value without c."""
     import dask.array as da
 
-    from bigimg.ops.reducing import one_object, reduce_image
+    from bigimg.ops.statistics.reducing import one_object, reduce_image
 
     channels, meta = img.sizes["c"] if by else 1, np.empty(0, np.float64)
     if histogram_bins(img.dtype):
@@ -187,7 +187,7 @@ def _share(part: Array, whole: Array) -> Array:
 def _lazy_shares(img: xarray.DataArray, by: list[str], thresholds: Array, where: Any) -> Any:
     import dask.array as da
 
-    from bigimg.ops.reducing import one_object, reduce_image
+    from bigimg.ops.statistics.reducing import one_object, reduce_image
 
     if histogram_bins(img.dtype):
         make: Any = partial(Dense, img.dtype)

@@ -18,7 +18,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.ops.positions import Grid, Line
+from bigimg.ops.patches.positions import Grid, Line
 from bigimg.reader import Access
 from bigimg.types import Array, Json, Region, Shape
 

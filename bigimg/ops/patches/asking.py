@@ -1,4 +1,4 @@
-"""Patches asked of an image: sizes, strides and masks checked at the door; ``patch_sequence`` does the rest."""
+"""Patches asked of an image: sizes, strides and masks checked at the door; ``sequence`` does the rest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
 from bigimg.opening import Memory, Source
-from bigimg.ops.covered import CoveredGrid, CoveredRandom
-from bigimg.ops.cutting import Cutter, room
-from bigimg.ops.patch_sequence import Patches
-from bigimg.ops.patch_sources import mask_cutter, read_from
-from bigimg.ops.positions import Edge, Grid, Line, Positions, Random, key_of
+from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
+from bigimg.ops.patches.cutting import Cutter, room
+from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
+from bigimg.ops.patches.sequence import Patches
+from bigimg.ops.patches.sources import mask_cutter, read_from
 from bigimg.planning.memory import human_bytes
 
 type Sizes = int | Sequence[int] | Mapping[str, int]

@@ -15,8 +15,8 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
-from bigimg.ops.stored import kept_statistics
-from bigimg.ops.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
+from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array, DType
 
@@ -86,7 +86,7 @@ def checked_bins(bins: Bins, ends: Ends) -> tuple[Any, Ends]:
 
 def counted(img: xarray.DataArray, by: Sequence[str], asked: tuple[Any, Ends], where: Any) -> Any:
     """Return a dask array of tallies over ``by`` from which the histogram follows."""
-    from bigimg.ops.reducing import reduce_image
+    from bigimg.ops.statistics.reducing import reduce_image
 
     if histogram_bins(img.dtype):
         return reduce_image(img, by, partial(Dense, img.dtype), where=where)

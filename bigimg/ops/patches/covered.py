@@ -18,8 +18,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import shape_of
-from bigimg.ops.cutting import Cutter
-from bigimg.ops.positions import Grid, Random
+from bigimg.ops.patches.cutting import Cutter
+from bigimg.ops.patches.positions import Grid, Random
 from bigimg.types import Array, Shape
 
 BOX_BYTES = 8 << 20

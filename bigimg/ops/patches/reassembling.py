@@ -12,9 +12,9 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
-from bigimg.ops.blending import Blended, checked_blend, gapless, held_bytes
-from bigimg.ops.patch_sequence import PatchArrays, Patches
-from bigimg.ops.positions import Grid, Line
+from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
+from bigimg.ops.patches.positions import Grid, Line
+from bigimg.ops.patches.sequence import PatchArrays, Patches
 from bigimg.reader import Access
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.labelled import to_labelled
@@ -128,7 +128,7 @@ def _first(values: Any, count: int, sides: Shape, at: int) -> Array:
 
 
 class _Given:
-    """Patches that are there already; a :class:`~bigimg.ops.blending.Maker`."""
+    """Patches that are there already; a :class:`~bigimg.ops.patches.blending.Maker`."""
 
     identity: Json = None
 

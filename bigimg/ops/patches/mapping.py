@@ -16,11 +16,11 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks, default_shards
 from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import Channel, ImageSpec
-from bigimg.ops.blending import Blend, Blended, gapless, held_bytes
-from bigimg.ops.cutting import Cutter
-from bigimg.ops.patch_labels import Labels
-from bigimg.ops.patch_sequence import Patches
-from bigimg.ops.positions import Grid
+from bigimg.ops.patches.blending import Blend, Blended, gapless, held_bytes
+from bigimg.ops.patches.cutting import Cutter
+from bigimg.ops.patches.labels import Labels
+from bigimg.ops.patches.positions import Grid
+from bigimg.ops.patches.sequence import Patches
 from bigimg.planning.blocks import plan_traversal
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.lazy import scaled
@@ -35,7 +35,7 @@ FUNC_COPIES = 4
 
 
 class Mapped:
-    """Patches of a source after ``func``; a :class:`~bigimg.ops.blending.Maker`.
+    """Patches of a source after ``func``; a :class:`~bigimg.ops.patches.blending.Maker`.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Mapped:
     dtype : numpy dtype
         Of the result.
     identity : Json
-        See :class:`~bigimg.ops.blending.Maker`.
+        See :class:`~bigimg.ops.patches.blending.Maker`.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ import numpy as np
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.opening import Memory
-from bigimg.ops.positions import Grid, Positions
+from bigimg.ops.patches.positions import Grid, Positions
 from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import band_shape, scaled

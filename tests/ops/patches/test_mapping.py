@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.errors import BudgetError, InputError, ResumeError, UsageError
-from bigimg.ops.blending import weights
-from bigimg.ops.positions import Line
+from bigimg.ops.patches.blending import weights
+from bigimg.ops.patches.positions import Line
 from bigimg.types import Array
 
 BLENDS = ["hann", "linear", "crop"]

@@ -19,7 +19,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
-from bigimg.ops.tables import statistics_table
+from bigimg.ops.statistics.tables import statistics_table
 from bigimg.readers.arrays import ArrayReader
 from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array

@@ -18,7 +18,7 @@ from bigimg.omezarr.open import StoreReader
 from bigimg.readers.arrays import ArrayReader
 from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array
-from tests.ops.test_stats import volume
+from tests.ops.statistics.test_stats import volume
 
 
 @pytest.fixture(autouse=True)

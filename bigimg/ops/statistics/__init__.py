@@ -1,0 +1,1 @@
+"""Numbers of an image: counted in one pass, or answered by what its store knows already."""
