@@ -27,6 +27,9 @@ from bigimg.types import Array, DType, Region, Shape
 PIECE_BYTES = 1 << 20
 """What a pass reads at once of an opened source, unless a chunk has more: small enough for the cache of a core,
 large enough that finding the piece costs a tenth of reading it."""
+PAGE_BYTES = 1 << 12
+"""The least that a mask spares, unless a chunk has more: no disk reads less, and to look at the mask of each run of 64
+plain pixels would cost a hundred times what reading them does."""
 CUTS = ("getitem-", "stack-", "concatenate-")
 """Names of dask's layers that are no Blockwise ones and still make each block from blocks of its own."""
 
@@ -49,8 +52,9 @@ class Opened:
         # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
         most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
         self.piece: Shape = largest if self.in_order else block_shape(spec, most, itemsize=itemsize)
-        self.chunk: Shape = tuple(min(c, p) for c, p in zip(spec.chunks, self.piece, strict=True))
-        """What is decoded at once, and so what a mask can spare."""
+        spared = block_shape(spec, max(PAGE_BYTES, chunk_bytes), itemsize=itemsize)
+        self.chunk: Shape = tuple(min(c, p) for c, p in zip(spared, self.piece, strict=True))
+        """What a mask can spare: what is decoded at once, or a page of what is not."""
         self.order = tuple(spec.axis(name) for name in access.order) if self.in_order else ()
 
     def read(self, region: Region) -> Array:
