@@ -13,7 +13,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.orientation import axis_codes
+from bigimg.geometry.orientation import axis_codes, obliquity
 from bigimg.opening import image_of
 from bigimg.readers import coordinates
 from bigimg.readers.dicom_tags import Tags
@@ -81,6 +81,11 @@ class ImageAccessor(Drawn):
     def orientation(self) -> tuple[str, str, str] | None:
         """Letters that x, y and z point to, as in ``("R", "A", "S")``; None when the image does not say."""
         return None if coordinates.world_of(self._img) is None else axis_codes(self.affine)
+
+    @property
+    def obliquity(self) -> tuple[float, float, float] | None:
+        """Degrees by which x, y and z of the world lie off the nearest axis of the image; None when it does not say."""
+        return None if coordinates.world_of(self._img) is None else obliquity(self.affine)
 
     @property
     def channels(self) -> tuple[str, ...]:

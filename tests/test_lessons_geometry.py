@@ -12,11 +12,13 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from skimage.transform import downscale_local_mean
 
 import bigimg
 from bigimg.errors import UsageError
+from bigimg.omezarr.shard import ShardFile
 from bigimg.opening import open_source
 
 
@@ -43,6 +45,10 @@ def test_20_arrays_of_others_are_taken_as_they_are() -> None:
         small = bigimg.downsample(pixels, 2)
         assert small.bigimg.to_numpy().shape[:2] == tuple(-(-n // 2) for n in pixels.shape[:2])
         assert small.dtype == pixels.dtype
+    three = [samples.astronaut(), samples.camera(), samples.cat()]
+    panels = bigimg.montage(three, columns=3, figure=Figure(figsize=(9, 3))).axes
+    for pixels, ax in zip(three, panels, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), pixels)
 
 
 def test_21_grey_is_the_mean_of_channels(data: Path) -> None:
@@ -67,6 +73,17 @@ def test_27_a_voxel_by_its_place_in_millimetres(pair: tuple[Any, Any]) -> None:
         assert float(small.bigimg.at(mm=tuple(mm))) == pytest.approx(float(values[even]))
     with pytest.raises(UsageError, match="outside the image"):
         img.bigimg.at(mm=(1e4, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "name", ["anatomical.nii", "example4d.nii.gz", "DCM2NIIX_regression_test_4.nii", "ch2.nii.gz"]
+)
+def test_27_how_far_the_axes_lie_off_the_world(name: str, data: Path) -> None:
+    img = bigimg.open(data / "nifti" / name)
+    theirs: Any = nibabel.load(data / "nifti" / name)
+    degrees = np.degrees(nibabel.affines.obliquity(theirs.affine))
+    np.testing.assert_allclose(img.bigimg.obliquity, degrees, atol=1e-5)
+    assert bigimg.from_array(np.zeros((4, 5))).bigimg.obliquity is None
 
 
 def test_28_cuts_and_strides_keep_the_affine(pair: tuple[Any, Any]) -> None:
@@ -109,6 +126,28 @@ def test_29_one_volume_of_a_series_costs_one_volume(data: Path, monkeypatch: pyt
     first = bigimg.crop(img, {"t": (0, 5)})
     np.testing.assert_allclose(first.bigimg.affine, theirs.slicer[..., :5].affine, atol=1e-6)
     np.testing.assert_allclose(first.values.T, theirs.slicer[..., :5].get_fdata(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("along", "volume", "series"), [(1, 1, 20), (20, 1, 1), (5, 1, 4)])
+def test_29_chunks_of_a_store_for_volumes_and_for_series(
+    along: int, volume: int, series: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default a chunk holds a box of one time; ``chunks`` makes it as long in time as one wants."""
+    values = nibabel.load(data / "nifti" / "functional.nii").get_fdata(dtype=np.float32).T  # type: ignore[attr-defined]
+    chunks = None if along == 1 else {"t": along, "z": 3, "y": 21, "x": 17}
+    store = tmp_path / "a.ome.zarr"
+    bigimg.convert(data / "nifti" / "functional.nii", store, chunks=chunks, memory="4GB", progress=False)
+    img = bigimg.open(store)
+    decoded: list[object] = []
+    whole = ShardFile.encoded
+    monkeypatch.setattr(
+        ShardFile, "encoded", lambda self, at: decoded.append((self.path, at)) or whole(self, at)
+    )
+    np.testing.assert_allclose(img[7].values, values[7], rtol=1e-5)
+    assert len(decoded) == volume
+    decoded.clear()
+    np.testing.assert_allclose(img[:, 1, 10, 8].values, values[:, 1, 10, 8], rtol=1e-5)
+    assert len(decoded) == series
 
 
 def test_32_other_values_in_the_same_place(pair: tuple[Any, Any]) -> None:

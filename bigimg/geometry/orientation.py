@@ -48,3 +48,22 @@ def nearest_axes(affine: Array) -> tuple[int, int, int]:
         found[column] = int(world)
         turned[world, :] = turned[:, column] = -1
     return found[0], found[1], found[2]
+
+
+def obliquity(affine: Array) -> tuple[float, float, float]:
+    """Return the degrees between each axis of the world and the image axis nearest to it; 0 for a straight image.
+
+    nibabel's function of this name gives the same in radians.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        Pixel index (x, y, z) to RAS+ millimetres.
+
+    >>> obliquity(np.diag([-2.0, 2.0, 3.0, 1.0]))
+    (0.0, 0.0, 0.0)
+    """
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    cosines = np.abs(matrix / np.sqrt((matrix**2).sum(axis=0))).max(axis=1)
+    x, y, z = np.degrees(np.arccos(np.minimum(cosines, 1.0))).tolist()
+    return x, y, z

@@ -15,6 +15,7 @@ from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
+from bigimg.ops.derived import image as labelled
 from bigimg.readers import coordinates
 from bigimg.types import Array, DType, Shape
 
@@ -60,7 +61,7 @@ def flat_level(
     import xarray
 
     if isinstance(img, xarray.DataArray):
-        image = open_image(img)
+        image = labelled(img)
     elif isinstance(img, xarray.DataTree):
         levels = [image_of(img, i) for i in range(sum(name.startswith("scale") for name in img.children))]
         image = next(
@@ -75,7 +76,10 @@ def flat_level(
                 if _suffices(coarse, image, max_size):
                     image = coarse
                     break
-    return image.isel({name: image.sizes[name] // 2 for name in ("t", "z") if name in image.dims})
+    beside = [name for name in ("t", "z", "y", "x") if name in image.dims][
+        :-2
+    ]  # z of a coronal plane is a side
+    return image.isel({name: image.sizes[name] // 2 for name in beside})
 
 
 def _suffices(level: xarray.DataArray, base: xarray.DataArray, max_size: int) -> bool:
