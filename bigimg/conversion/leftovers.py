@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion.commit import discard, explained, read_owner
-from bigimg.errors import InputNotFoundError, OutputError
+from bigimg.conversion.labels import LABELS
+from bigimg.errors import InputError, InputNotFoundError, OutputError
+from bigimg.omezarr.manifest import GROUP
+from bigimg.omezarr.tree import tree_of
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Json
 
@@ -55,7 +59,8 @@ class Leftovers:
 def clean(folder: str | os.PathLike[str], *, remove: bool = False) -> Leftovers:
     """Return what interrupted runs left in ``folder``, and remove it when ``remove`` says so.
 
-    Only folders with our owner file that no run has locked; nothing else is looked at, nothing below.
+    Only folders with our owner file that no run has locked. Below ``folder`` only the ``labels`` of stores are looked
+    at, for runs that wrote a label image; no other folder is entered.
 
     Raises
     ------
@@ -68,11 +73,32 @@ def clean(folder: str | os.PathLike[str], *, remove: bool = False) -> Leftovers:
     if not where.is_dir():
         raise InputNotFoundError(f"{folder}: is no folder: name the one that holds the targets")
     found = []
-    for path in sorted(where.glob(".*.bigimg")):
-        left = _held(path, remove=remove)
-        if left is not None:
-            found.append(left)
+    for place in (where, *_labels_below(where)):
+        for path in sorted(place.glob(".*.bigimg")):
+            left = _held(path, remove=remove)
+            if left is not None:
+                found.append(left)
     return Leftovers(os.fspath(folder), tuple(found), remove)
+
+
+def _labels_below(folder: Path) -> Iterator[Path]:
+    """Yield ``labels`` of the store that ``folder`` is, and of those in it; only zarr groups are entered."""
+    if _is_group(folder) and (folder / LABELS).is_dir():
+        yield folder / LABELS
+    for name in tree_of(folder).children(""):
+        if name not in (LABELS, GROUP) and _is_group(folder / name):
+            yield from _labels_below(folder / name)
+
+
+def _is_group(path: Path) -> bool:
+    """Return whether a folder is a zarr group; an array may hold a million folders, and no labels."""
+    try:
+        if path.is_symlink() or not path.is_dir():
+            return False
+        node = tree_of(path).node("")
+    except (InputError, OSError):  # not what zarr writes, or not for us to read
+        return False
+    return node is not None and node.get("node_type") == "group"
 
 
 def _held(path: Path, *, remove: bool) -> Leftover | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import zarr
 
 import bigimg
+from bigimg.conversion.leftovers import clean
 from bigimg.errors import OutputError, TargetExistsError, UsageError
 from tests.oracles import coarser
 
@@ -118,6 +120,31 @@ def test_killed_anywhere(step: str, tmp_path: Path) -> None:
     if not there:
         bigimg.write(mask, store / "labels" / "one", progress=False)
         assert [p.name for p in (store / "labels").iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_killed_label_left_is_cleaned_with_its_folder(version: str, tmp_path: Path) -> None:
+    """From the folder of the stores, from the store, and from an image of several; no array is entered."""
+    store = image(tmp_path, version)
+    several = tmp_path / "several.zarr"
+    several.mkdir()
+    zarr.create_group(several, zarr_format=2 if version == "0.4" else 3)
+    left = [place / "labels" / ".one.bigimg" for place in (store, several / "1")]
+    shutil.copytree(store, several / "1")
+    for path in left:
+        step = [sys.executable, "-c", CHILD, "swept", str(path.with_name("one"))]
+        assert subprocess.run(step, timeout=60, check=False).returncode == 9
+        assert path.is_dir()
+    (tmp_path / "plain").mkdir()
+    shutil.copytree(left[0], tmp_path / "plain" / "labels" / ".one.bigimg")  # of no store
+    shutil.copytree(left[0], store / "0" / "labels" / ".one.bigimg")
+    (tmp_path / "linked").symlink_to(store)
+    assert [found.folder for found in clean(tmp_path).found] == [str(path) for path in left]
+    assert [found.folder for found in clean(store).found] == [str(left[0])]
+    assert len(clean(tmp_path, remove=True).found) == 2
+    assert not any(path.exists() for path in left)
+    assert (tmp_path / "plain" / "labels" / ".one.bigimg").is_dir()
+    assert (store / "0" / "labels" / ".one.bigimg").is_dir()
 
 
 def test_what_is_no_label_of_the_image(tmp_path: Path) -> None:
