@@ -34,6 +34,8 @@ class Ended:
     err: str
     steps: tuple[str, ...]
     """Steps of the commit that it told of."""
+    moments: tuple[float, ...]
+    """When it told of each, in seconds after its start."""
     seconds: float
 
     @property
@@ -104,7 +106,8 @@ class Nursery:
             log = self.logs / f"{pid}.{name}"
             said.append(log.read_text() if log.exists() else "")  # killed before it had one
             log.unlink(missing_ok=True)
-        return Ended(got["code"], *said, tuple(got["steps"]), got["seconds"])
+        out, err = said
+        return Ended(got["code"], out, err, tuple(got["steps"]), tuple(got["moments"]), got["seconds"])
 
     def wait_for(self, pid: int, step: str) -> None:
         """Return when the child ``pid`` has reached ``step``."""
@@ -134,14 +137,16 @@ class Child:
     pipe: int
     started: float
     steps: list[str]
+    moments: list[float]
 
     def read(self, deadline: float) -> bool:
         """Take in what the child told; return False at its end, or raise TimeoutError."""
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([self.pipe], [], [], left)[0]:
             raise TimeoutError
-        told = os.read(self.pipe, 1 << 16).decode()
-        self.steps += told.split()
+        told = os.read(self.pipe, 1 << 16).decode().split()
+        self.steps += told[::2]
+        self.moments += [float(moment) - self.started for moment in told[1::2]]
         return bool(told)
 
 
@@ -198,7 +203,7 @@ def fork(request: dict[str, Any], logs: Path, others: dict[int, Child]) -> Child
             os.close(other.pipe)
         run(request, theirs, logs)
     os.close(theirs)
-    return Child(pid, ours, started, [])
+    return Child(pid, ours, started, [], [])
 
 
 def run(request: dict[str, Any], pipe: int, logs: Path) -> NoReturn:
@@ -230,7 +235,7 @@ def command(request: dict[str, Any], pipe: int) -> int:
     from bigimg.conversion import commit
 
     def tell(step: str) -> None:
-        os.write(pipe, f"{step}\n".encode())
+        os.write(pipe, f"{step} {time.monotonic()}\n".encode())  # all at once: it is short
         while step == request["hold"]:
             signal.pause()
 
@@ -267,7 +272,8 @@ def finish(child: Child, request: dict[str, Any]) -> dict[str, object]:
         os.kill(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
     os.close(child.pipe)
-    return {"code": code, "steps": child.steps, "seconds": time.monotonic() - child.started}
+    seconds = time.monotonic() - child.started
+    return {"code": code, "steps": child.steps, "moments": child.moments, "seconds": seconds}
 
 
 if __name__ == "__main__":

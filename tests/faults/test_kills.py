@@ -20,6 +20,12 @@ from tests.faults.times import SEED, times
 
 IN_FLIGHT = 2 * WAITING
 """Finished blocks whose records are on their way to the disk, or wait for it."""
+LONGER = 3.0
+"""Seconds that a killed run and the one that ends it may take beyond 1.1 times an unbroken one."""
+FULL = 50
+"""So many kills meet each phase."""
+START = "start"
+"""Before the first step: the source is opened and planned."""
 
 
 @pytest.mark.parametrize("name", ["2-D", "3-D", "in order", "0.4"])
@@ -27,34 +33,54 @@ IN_FLIGHT = 2 * WAITING
 def test_killed_at_random_moments(
     name: str, n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
 ) -> None:
-    """Every other one at any time of the run; the rest at a moment after a step, so that each phase is met."""
+    """``n`` kills that come before the store has its name, of each phase some; those that come too late are extra."""
     sample, rng = sample_of(name), random.Random(f"{SEED} {name}")
-    names = sorted(set(sample.steps))
-    pause = sample.seconds / len(sample.steps)
-    seen: Counter[str] = Counter()
-    redone, longer = [0], []
-    for i in range(n):
-        target = new_target(place, i)
-        number, delay = 0, rng.uniform(0, 1.05 * sample.seconds)
-        if i % 2:
-            step = names[i // 2 % len(names)]  # in turn, for some phases have one step and others a hundred
-            number = rng.choice([k for k, other in enumerate(sample.steps, 1) if other == step])
-            delay = rng.uniform(0, 2 * pause)
+    landed, late = Counter[str](dict.fromkeys(phases(sample), 0)), Counter[str]()
+    redone: list[int] = []
+    longer: list[float] = []
+    while len(redone) < n:
+        assert late.total() < 20 * n, f"no moment is left to be killed at: {landed}"
+        target = new_target(place, landed.total() + late.total())
+        number, delay = drawn(sample, landed, rng)
         ended = nursery.finish(nursery.start(*sample.command(target)), kill_after=number, delay=delay)
         assert ended.code in (-9, 0), ended.err
-        seen["ended before" if ended.code == 0 else ended.steps[-1] if ended.steps else "start"] += 1
         if whole_or_absent(target, sample):
-            continue
-        kept, seconds = resumed(target, sample, nursery)
-        redone.append(ended.steps.count("block") - kept)
-        longer.append(ended.seconds + seconds - 1.1 * sample.seconds)
-    assert sum(seen.values()) == n
+            late["ended" if ended.code == 0 else ended.steps[-1]] += 1
+        else:
+            landed[ended.steps[-1] if ended.steps else START] += 1
+            kept, seconds = resumed(target, sample, nursery)
+            redone.append(ended.steps.count("block") - kept)
+            longer.append(ended.seconds + seconds - 1.1 * sample.seconds)
+        shutil.rmtree(target.parent)
     assert max(redone) <= IN_FLIGHT
+    assert n < FULL or min(landed.values()) > 0, landed
+    assert n < FULL or max(longer) <= LONGER, "a time, so not in the ordinary tests"
     tell(
-        f"SIGKILL at random moments, {name}: {n} runs, seed {SEED}, last step {dict(sorted(seen.items()))}; 0 half "
-        f"stores, {len(longer)} of {len(longer)} resumed to the same bytes, at most {max(redone)} blocks redone; "
-        f"longer than 1.1 x {sample.seconds:.2f} s by {statistics.median(longer):.2f} s, at most {max(longer):.2f} s"
+        f"SIGKILL at random moments before the rename, {name}: {n} runs, seed {SEED}, last step {dict(landed)}; 0 "
+        f"half stores, {n} of {n} resumed to the same bytes, at most {max(redone)} blocks redone; longer than 1.1 x "
+        f"{sample.seconds:.2f} s by {statistics.median(longer):.2f} s, at most {max(longer):.2f} s; {late.total()} "
+        f"more came after it, {dict(late)}: each store whole"
     )
+
+
+def phases(sample: Sample) -> dict[str, list[tuple[int, float]]]:
+    """Return of each phase before the store has its name, known by the step before it: their numbers and lengths."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    named = sample.steps.index("renamed")
+    begins = (0.0, *sample.moments[:named])
+    names = (START, *sample.steps[:named])
+    for number, (step, begin, end) in enumerate(zip(names, begins, sample.moments, strict=False)):
+        found.setdefault(step, []).append((number, end - begin))
+    return found
+
+
+def drawn(sample: Sample, landed: Counter[str], rng: random.Random) -> tuple[int, float]:
+    """Return a step and the seconds after it: of the whole time, or of the phase that had the fewest kills."""
+    if landed.total() % 2:
+        return 0, rng.uniform(0, sample.moments[sample.steps.index("renamed")])
+    fewest = min(landed, key=lambda step: landed[step])
+    number, length = rng.choice(phases(sample)[fewest])
+    return number, rng.uniform(0, length)
 
 
 @times(1, 25)
