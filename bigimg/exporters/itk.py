@@ -1,4 +1,4 @@
-"""Where an image lies as ITK's formats say it: LPS in millimetres, every number with all digits of a float64.
+"""What ITK's two formats of text and plain pixels share: LPS in millimetres, every number with all its digits of a float64.
 
 An image that does not say where it lies has its coordinates taken as RAS+, as ``img.bigimg.affine`` gives them and
 as NIfTI files get them.
@@ -6,16 +6,51 @@ as NIfTI files get them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
+from bigimg.errors import UsageError
+from bigimg.exporters.layout import Asked, Layout, refuse_options
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+type Header = Callable[[ImageSpec, str, Path | None], bytes]
+"""From the image, the format's name of its type, and the file of the pixels where they have one of their own."""
+
+
+def behind_text(
+    title: str, kinds: Mapping[str, str], header: Header, spec: ImageSpec, target: Path, asked: Asked, *,
+    detached: str, notes: Iterable[str],
+) -> Layout:  # fmt: skip
+    """Return how plain pixels lie behind a header of text, or in a ``.raw`` where ``target`` ends in ``detached``.
+
+    Raises
+    ------
+    UsageError
+        The format has no such pixels, ``kinds`` being those it has.
+    """
+    refuse_options(asked, title)
+    kind = kinds.get(f"{spec.dtype.kind}{spec.dtype.itemsize}")
+    if kind is None:
+        raise UsageError(
+            f"{target}: {title} has no {spec.dtype}: write .npy or .tif, or convert to float32 first"
+        )
+    order = tuple(name for name in ("t", "z", "y", "x", "c") if name in spec.dims)
+    pixels = target.with_suffix(".raw") if target.suffix.lower() == detached else None
+    head = header(spec, kind, pixels)
+    said = list(notes)
+    if spec.dtype == bool:
+        said.append(f"{title} has no booleans: they are written as 0 and 1 of 8 bits")
+    dtype = np.dtype(np.uint8) if spec.dtype == bool else spec.dtype.newbyteorder("<")
+    if pixels is not None:
+        return Layout(order, dtype, header_file=(target, head), pixels_file=pixels, notes=tuple(said))
+    return Layout(order, dtype, head, notes=tuple(said))
 
 
 def axis_count(spec: ImageSpec) -> int:

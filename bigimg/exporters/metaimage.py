@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from bigimg.errors import UsageError
-from bigimg.exporters.itk import axis_count, digits, geometry
-from bigimg.exporters.layout import Asked, Layout, refuse_options
+from bigimg.exporters.itk import axis_count, behind_text, digits, geometry
+from bigimg.exporters.layout import Asked, Layout
 from bigimg.geometry.spec import ImageSpec
 
 TYPES = {
@@ -30,29 +27,14 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
     UsageError
         float16 pixels.
     """
-    refuse_options(asked, "MetaImage")
     spec = levels[0]
-    kind = TYPES.get(f"{spec.dtype.kind}{spec.dtype.itemsize}")
-    if kind is None:
-        raise UsageError(
-            f"{target}: MetaImage has no {spec.dtype}: write .npy or .tif, or convert to float32 first"
-        )
-    order = tuple(name for name in ("t", "z", "y", "x", "c") if name in spec.dims)
-    detached = target.suffix.lower() == ".mhd"
-    pixels = target.with_suffix(".raw") if detached else None
-    head = _header(spec, kind, pixels.name if pixels else "LOCAL")
-    notes = ["MetaImage keeps no unit of time"] if "t" in order else []
+    notes = ["MetaImage keeps no unit of time"] if "t" in spec.dims else []
     if spec.channels:
         notes.append("MetaImage keeps no names of channels")
-    if spec.dtype == bool:
-        notes.append("MetaImage has no booleans: they are written as 0 and 1 of 8 bits")
-    dtype = np.dtype(np.uint8) if spec.dtype == bool else spec.dtype.newbyteorder("<")
-    if pixels is not None:
-        return Layout(order, dtype, header_file=(target, head), pixels_file=pixels, notes=tuple(notes))
-    return Layout(order, dtype, head, notes=tuple(notes))
+    return behind_text("MetaImage", TYPES, _header, spec, target, asked, detached=".mhd", notes=notes)
 
 
-def _header(spec: ImageSpec, kind: str, data_file: str) -> bytes:
+def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
     """Return the text of the header."""
     sizes = dict(zip(spec.dims, spec.shape, strict=True))
     count = axis_count(spec)
@@ -71,5 +53,5 @@ def _header(spec: ImageSpec, kind: str, data_file: str) -> bytes:
     }
     if "c" in sizes:
         fields["ElementNumberOfChannels"] = str(sizes["c"])
-    fields |= {"ElementType": kind, "ElementDataFile": data_file}
+    fields |= {"ElementType": kind, "ElementDataFile": pixels.name if pixels else "LOCAL"}
     return "".join(f"{name} = {value}\n" for name, value in fields.items()).encode()

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from bigimg.errors import UsageError
-from bigimg.exporters.itk import axis_count, digits, geometry
-from bigimg.exporters.layout import Asked, Layout, refuse_options
+from bigimg.exporters.itk import axis_count, behind_text, digits, geometry
+from bigimg.exporters.layout import Asked, Layout
 from bigimg.geometry.spec import RGB, RGBA, ImageSpec
 
 TYPES = {
@@ -30,29 +27,13 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
     UsageError
         float16 pixels.
     """
-    refuse_options(asked, "NRRD")
     spec = levels[0]
-    kind = TYPES.get(f"{spec.dtype.kind}{spec.dtype.itemsize}")
-    if kind is None:
-        raise UsageError(
-            f"{target}: NRRD has no {spec.dtype}: write .npy or .tif, or convert to float32 first"
-        )
-    order = tuple(name for name in ("t", "z", "y", "x", "c") if name in spec.dims)
-    pixels = target.with_suffix(".raw") if target.suffix.lower() == ".nhdr" else None
-    head = _header(spec, kind, pixels)
-    notes = (
-        ["NRRD keeps no origin of time, and ITK reads no NRRD with time: write .mha for it"]
-        if "t" in order
-        else []
-    )
+    notes = []
+    if "t" in spec.dims:
+        notes.append("NRRD keeps no origin of time, and ITK reads no NRRD with time: write .mha for it")
     if spec.channels and spec.channels not in (RGB, RGBA):
         notes.append("NRRD keeps no names of channels")
-    if spec.dtype == bool:
-        notes.append("NRRD has no booleans: they are written as 0 and 1 of 8 bits")
-    dtype = np.dtype(np.uint8) if spec.dtype == bool else spec.dtype.newbyteorder("<")
-    if pixels is not None:
-        return Layout(order, dtype, header_file=(target, head), pixels_file=pixels, notes=tuple(notes))
-    return Layout(order, dtype, head, notes=tuple(notes))
+    return behind_text("NRRD", TYPES, _header, spec, target, asked, detached=".nhdr", notes=notes)
 
 
 def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
