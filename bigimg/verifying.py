@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.verify import verify_store
 from bigimg.opening import open_source
+from bigimg.placing import zipped_store
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Report as Tell
@@ -27,7 +28,8 @@ def verify(
     Parameters
     ----------
     store : path or URL
-        Of an OME-Zarr image. One of ours is checked against its manifest; of others as much as can be known.
+        Of an OME-Zarr image, in a zip file too (``slides.zip::a.ome.zarr``). One of ours is checked against its
+        manifest; of others as much as can be known.
     source : path, array or DataArray, optional
         What the store was made from: level 0 is compared with its pixels.
     quick : bool
@@ -54,11 +56,12 @@ def verify(
     UsageError
         ``quick`` and a source exclude each other.
     """
+    place = zipped_store(store, insecure=False, max_download=None, progress=progress) or store
     if source is None:
-        return verify_store(store, quick=quick, memory=memory, progress=progress)
+        return verify_store(place, quick=quick, memory=memory, progress=progress)
     reader = open_source(source, series=series)
     try:
-        return verify_store(store, reader, quick=quick, memory=memory, progress=progress)
+        return verify_store(place, reader, quick=quick, memory=memory, progress=progress)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()

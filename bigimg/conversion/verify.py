@@ -14,7 +14,6 @@ import os
 import time
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as Tell
@@ -43,8 +42,8 @@ from bigimg.conversion.verify_source import (
 from bigimg.conversion.verify_statistics import compare_statistics
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
 from bigimg.omezarr.open import StoreReader, is_store, open_store
-from bigimg.omezarr.store import Store
-from bigimg.omezarr.tree import tree_of
+from bigimg.omezarr.store import Store, held_beside
+from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
 from bigimg.planning.checks import CheckPlan, Cut, Sources, make_check_plan
 from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
@@ -56,7 +55,7 @@ type Memory = int | float | str | None
 
 
 def verify_store(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Tree,
     source: Reader | None = None,
     *,
     quick: bool = False,
@@ -69,13 +68,14 @@ def verify_store(
         raise UsageError(
             "a quick check reads no pixel, so nothing can be compared: leave out quick, or the source"
         )
-    name, started = os.fspath(path), time.monotonic()
-    root = tree_of(path).folder
+    started = time.monotonic()
+    tree = path if isinstance(path, Tree) else tree_of(path)
+    name = tree.path
     with reporting(progress) as tell:
-        check = _Check(name, source, budget_bytes(memory), workers or usable_cpus(), tell)
+        check = _Check(tree, source, budget_bytes(memory), workers or usable_cpus(), tell)
         try:
-            if root is not None and is_ours(root):
-                check.ours(root, quick=quick)
+            if is_ours(tree.place("")):
+                check.ours(tree, quick=quick)
             else:
                 check.others(quick=quick)
         except OSError as error:
@@ -98,19 +98,21 @@ class _Check:
     """One check under way: what was asked, what was found, how far it is."""
 
     def __init__(
-        self, name: str, source: Reader | None, budget: int, workers: int, tell: Tell | None
+        self, tree: Tree, source: Reader | None, budget: int, workers: int, tell: Tell | None
     ) -> None:
-        self.name, self.source, self.budget, self.workers, self.tell = name, source, budget, workers, tell
+        self.tree, self.name = tree, tree.path
+        self.source, self.budget, self.workers, self.tell = source, budget, workers, tell
         self.found = Findings()
         self.plan: CheckPlan | None = None
         self.meter = Meter(0, tell)
 
     # ------------------------------------------------------------------------------------------ stores of ours
 
-    def ours(self, root: Path, *, quick: bool) -> None:
-        """Check a store of ours in the folder ``root``."""
-        known = check_objects(root, self.found)
-        stored = check_metadata(root, known, self.found)
+    def ours(self, tree: Tree, *, quick: bool) -> None:
+        """Check a store of ours, which ``tree`` is."""
+        tree = tree if tree.folder is None else tree_of(tree.folder)  # places in messages are then absolute
+        known = check_objects(tree, self.found)
+        stored = check_metadata(tree, known, self.found)
         if quick or not known.levels:
             return
         steps, method = _steps(known), method_of(known.root)
@@ -120,7 +122,9 @@ class _Check:
         finest = next(iter(known.levels.values()))
         dims = tuple(map(str, names_of(finest.meta)))
         cuts = [Cut(i, v.meta.shape, v.meta.chunk, v.meta.shard, steps[i]) for i, v in known.levels.items()]
-        plan = self._plan(cuts, finest.layout.dtype, dims, method, 0 in known.levels, None, 0)
+        plan = self._plan(
+            cuts, finest.layout.dtype, dims, method, 0 in known.levels, _reading(tree, known), 0
+        )
         axis = dims.index("c") if "c" in dims else None
         low_high = None if stored is None else stored.statistics.get("padding")
         padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
@@ -148,14 +152,14 @@ class _Check:
         elif not whole:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         if self.source is not None and known.root is not None and not self.found.damaged:
-            compare_geometry(self.source.spec, open_store(root).spec().axes, self.found)
+            compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
 
     # ---------------------------------------------------------------------------------------- stores of others
 
     def others(self, *, quick: bool) -> None:
         """Check a store without a manifest of ours, or one that is not in a folder."""
         try:
-            store = open_store(self.name)
+            store = open_store(self.tree)
         except InputNotFoundError:
             raise
         except (InputError, IntegrityError) as error:
@@ -166,7 +170,7 @@ class _Check:
             self.found.add(Finding(kind, place.removeprefix(self.name.rstrip("/") + "/"), said or str(error)))
             return
         if store.tree.folder is not None and is_ours(store.tree.folder / store.group):
-            self.ours(store.tree.folder / store.group, quick=quick)
+            self.ours(tree_of(store.tree.folder / store.group), quick=quick)
             return
         check_foreign(store, self.found)
         if not quick:
@@ -242,6 +246,17 @@ class _Check:
         ):
             self.found.add(*findings)
             self.meter.advance(count)
+
+
+def _reading(tree: Tree, known: Known) -> Access | None:
+    """Return what reading by hand holds beside blocks where objects are no files."""
+    if tree.folder is not None:
+        return None
+    largest = max(
+        math.prod(level.meta.shard) * level.layout.dtype.itemsize for level in known.levels.values()
+    )
+    beside, more = held_beside(tree, largest)
+    return Access("random", "objects that are no files", fixed_bytes=more, read_bytes=beside)
 
 
 def _steps(known: Known) -> dict[int, Shape] | None:

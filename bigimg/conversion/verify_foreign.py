@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ MOST_IDS = 1_000_000
 def check_foreign(store: Store, found: Findings) -> None:
     """Check metadata and presence in a store without a manifest of ours."""
     if store.has_manifest:
-        found.note("the manifest was not compared: the store is not a folder on this machine")
+        found.note(f"the manifest was not compared: give the address of {store.group} itself, or unzip it")
     else:
         found.note("no manifest: lost, swapped or exchanged chunks cannot be told from what was written")
     found.objects += 1 + len(store.levels)
@@ -105,7 +105,8 @@ def _find_absent(store: Store, index: int, found: Findings) -> None:
         return
     found.objects += math.prod(shape)
     absent = 0
-    parent, names = None, {}
+    parent: str | None = None
+    names: Collection[str] = ()
     name_of = _naming(node)
     for where in itertools.product(*map(range, shape)):
         key = name_of(where)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from bigimg.conversion.report import Finding, Findings
@@ -18,9 +17,11 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level, plan_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
+from bigimg.omezarr.objects import Place
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.store import Store
+from bigimg.omezarr.tree import Tree
 from bigimg.pyramid.partial import Partial, first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
 
@@ -36,21 +37,21 @@ def method_of(root: Mapping[str, Any] | None) -> Method | None:
     return known
 
 
-def check_metadata(root: Path, known: Known, found: Findings) -> StoredStatistics | None:
+def check_metadata(tree: Tree, known: Known, found: Findings) -> StoredStatistics | None:
     """Check what documents say of each other; return the statistics when they can be believed."""
     if known.root is None:
         found.note("the metadata of the image is damaged: levels and geometry were not compared with it")
     elif known.documents:  # or opening says once more what was said
-        found.add(*_of_levels(root, known))
-    return _statistics(root, known, found)
+        found.add(*_of_levels(tree, known))
+    return _statistics(tree.place(""), known, found)
 
 
-def _of_levels(root: Path, known: Known) -> Iterator[Finding]:
+def _of_levels(tree: Tree, known: Known) -> Iterator[Finding]:
     file = ATTRIBUTES[known.zarr]
     try:
-        store = open_store(root)
+        store = open_store(tree)
     except BigimgError as error:
-        yield _wrong(file, str(error).removeprefix(f"{root}: "))
+        yield _wrong(file, str(error).removeprefix(f"{tree.path}: "))
         return
     method = method_of(known.root)
     if method is None:
@@ -116,7 +117,7 @@ def _wrong(file: str, said: str, level: int | None = None) -> Finding:
 # ------------------------------------------------------------------------------------------------- statistics
 
 
-def _statistics(root: Path, known: Known, found: Findings) -> StoredStatistics | None:
+def _statistics(root: Place, known: Known, found: Findings) -> StoredStatistics | None:
     if not known.statistics:
         found.note("the stored statistics are damaged: nothing was compared with them")
         return None

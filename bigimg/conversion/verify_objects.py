@@ -1,8 +1,8 @@
 """Which objects of a store of ours are lost, cut, changed or not ours: small ones are read, shards measured.
 
-Works on files and on nothing that the store says of itself without a checksum, so that one damage does not hide
+Works on objects and on nothing that the store says of itself without a checksum, so that one damage does not hide
 the next. Lengths come from one walk with ``scandir``, a folder at a time: no object is opened, and memory does not
-grow with the store.
+grow with the store. In a zip file they come from its directory, behind a URL from listings where there are any.
 """
 
 from __future__ import annotations
@@ -29,11 +29,17 @@ from bigimg.omezarr.manifest import (
     zarr_at,
 )
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, group_documents
+from bigimg.omezarr.objects import Listed, ObjectPath, Place
 from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import ShardLayout, object_grid, object_key
-from bigimg.omezarr.tree import tree_of
+from bigimg.omezarr.tree import Tree
 from bigimg.types import Array, Json, Shape, ZarrFormat
 
+type Entries = Mapping[str, os.DirEntry[str] | Listed]
+"""What lies in a folder, by name."""
+
+UNTOLD = -1
+"""Length of an object where the place does not tell."""
 LABELS = "labels"
 """Label images beside the image: stores of their own, with manifests of their own."""
 
@@ -43,7 +49,7 @@ class CheckedLevel:
     """One level whose metadata can be believed."""
 
     index: int
-    folder: Path
+    folder: Place
     meta: ArrayMeta
     layout: ShardLayout
     records: Array | None
@@ -64,13 +70,26 @@ class Known:
     zarr: ZarrFormat = 3
 
 
-def is_ours(root: Path) -> bool:
-    """Return whether there is a manifest of ours, or what is left of one, in the folder ``root``."""
-    return (root / MANIFEST).is_dir()
+def is_ours(root: Place) -> bool:
+    """Return whether there is a manifest of ours, or what is left of one, in the store ``root``."""
+    if isinstance(root, Path):
+        return (root / MANIFEST).is_dir()
+    return any((root / MANIFEST / name).exists() for name in ATTRIBUTES.values()) or (
+        can_be_listed(root) and bool(entries(root / MANIFEST))
+    )
 
 
-def check_objects(root: Path, found: Findings) -> Known:
+def can_be_listed(root: Place) -> bool:
+    """Return whether the place says what lies in a store of ours: web servers need not."""
+    try:
+        return isinstance(root, Path) or GROUP in entries(root)
+    except (OSError, InputError, NotImplementedError):  # each refuses in its own way
+        return False
+
+
+def check_objects(tree: Tree, found: Findings) -> Known:
     """Check presence and length of every object and the bytes of the small ones; return what can be believed."""
+    root = tree.place("")
     zarr = zarr_at(root)
     objects = _objects(root, zarr, found)
     damaged = set()
@@ -89,19 +108,23 @@ def check_objects(root: Path, found: Findings) -> Known:
     about_statistics = (f"{GROUP}/{ATTRIBUTES[zarr]}", HISTOGRAM)
     known = Known(statistics=not any(key.startswith(about_statistics) for key in damaged), zarr=zarr)
     if ATTRIBUTES[zarr] in objects and ATTRIBUTES[zarr] not in damaged:
-        node = tree_of(root).node("")
+        node = tree.node("")
         known.root = None if node is None else node["attributes"]
+    listed = can_be_listed(root)
+    if not listed:
+        found.note("objects were not looked for: they cannot be listed there, so their lengths are not known")
     for index in _level_numbers(root, zarr, objects):
-        level = _level(root, index, zarr, damaged, found)
+        level = _level(tree, index, zarr, damaged, found, listed=listed)
         if level is not None:
             known.levels[index] = level
         known.documents &= level is not None and level.records is not None
     known.documents &= bool(objects) and not damaged
-    _find_strangers(root, zarr, objects, found)
+    if listed:
+        _find_strangers(root, zarr, objects, found)
     return known
 
 
-def _objects(root: Path, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[int, int]]:
+def _objects(root: Place, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[int, int]]:
     """Return what the manifest says of the small objects; its document must be as we would write it from that."""
     found.objects += 1
     listing = f"{MANIFEST}/{ATTRIBUTES[zarr]}"
@@ -122,32 +145,35 @@ def _objects(root: Path, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[i
     return objects
 
 
-def _listed_levels(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any]) -> Iterator[str]:
+def _listed_levels(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any]) -> Iterator[str]:
     for index in _level_numbers(root, zarr, objects):
         yield f"{index}/{ARRAY[zarr]}"
         yield f"{index}/{ATTRIBUTES[zarr]}"
         yield f"{MANIFEST}/{index}/{ARRAY[zarr]}"
 
 
-def _level_numbers(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any]) -> list[int]:
+def _level_numbers(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any]) -> list[int]:
     """Return the levels that the manifest or the folder knows of."""
     listed = {
         key.split("/")[-2] for key in objects if key.startswith(f"{MANIFEST}/") and key.endswith(f"/{ARRAY[zarr]}")
     }  # fmt: skip
-    names = listed | {name for folder in (root, root / MANIFEST) for name in entries(folder)}
+    folders = (root, root / MANIFEST) if can_be_listed(root) else ()
+    names = listed | {name for folder in folders for name in entries(folder)}
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _level(
-    root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings
+    tree: Tree, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings, *, listed: bool
 ) -> CheckedLevel | None:
-    """Check the files of one level; return None when its metadata cannot be believed."""
+    """Check the objects of one level; return None when its metadata cannot be believed."""
+    root = tree.place("")
     records = _records(root, index, zarr, damaged, found)
-    meta = _metadata(root, index, zarr, damaged, found)
+    meta = _metadata(tree, index, zarr, damaged, found)
     lengths = None if records is None else records[..., 0]
     if meta is None or meta.layout is None:
         found.note(f"level {index}: its metadata is damaged, so its pixels were not checked")
-        _measure(root, index, zarr, lengths, found, measured=True)
+        if listed:
+            _measure(root, index, zarr, lengths, found, measured=True)
         return None
     wanted = object_grid(meta.layout)
     if records is not None and records.shape != (*wanted, 2):
@@ -158,18 +184,20 @@ def _level(
         own = "have no checksums" if zarr == 2 else "have their own checksums alone"
         found.note(f"level {index}: its part of the manifest is damaged: chunks {own}")
     expected = np.zeros(wanted) if lengths is None else lengths
-    _measure(root, index, zarr, expected, found, measured=lengths is not None)
+    if listed:
+        _measure(root, index, zarr, expected, found, measured=lengths is not None)
     return CheckedLevel(index, root / str(index), meta, meta.layout, records)
 
 
 def _metadata(
-    root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings
+    tree: Tree, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings
 ) -> ArrayMeta | None:
+    root = tree.place("")
     key = f"{index}/{ARRAY[zarr]}"
     if key in damaged or f"{index}/{ATTRIBUTES[zarr]}" in damaged:
         return None
     try:
-        node = tree_of(root).node(str(index))
+        node = tree.node(str(index))
         if node is None:
             raise MissingChunk(f"{root / key}: the object is gone; restore it, or convert the source again")
         meta = parse_array(node, source=str(root / str(index)))
@@ -181,7 +209,7 @@ def _metadata(
     return meta
 
 
-def _records(root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings) -> Array | None:
+def _records(root: Place, index: int, zarr: ZarrFormat, damaged: set[str], found: Findings) -> Array | None:
     """Return length and checksum of every shard of a level, or None when these are damaged."""
     folder = f"{MANIFEST}/{index}"
     if any(name.startswith(f"{folder}/") for name in damaged):
@@ -197,9 +225,12 @@ def _records(root: Path, index: int, zarr: ZarrFormat, damaged: set[str], found:
 # ------------------------------------------------------------------------------------------------ the folders
 
 
-def entries(folder: str | Path) -> dict[str, os.DirEntry[str]]:
+def entries(folder: Place) -> Entries:
     """Return what lies in ``folder`` by name; nothing when it is not there or not a folder."""
     try:
+        if isinstance(folder, ObjectPath):
+            return folder.objects.listed(f"{folder.key}/".lstrip("/"))
+        assert isinstance(folder, Path)
         with os.scandir(folder) as listing:
             return {entry.name: entry for entry in listing}
     except (FileNotFoundError, NotADirectoryError):
@@ -207,13 +238,12 @@ def entries(folder: str | Path) -> dict[str, os.DirEntry[str]]:
 
 
 def _measure(
-    root: Path, index: int, zarr: ZarrFormat, lengths: Array | None, found: Findings, *, measured: bool
+    root: Place, index: int, zarr: ZarrFormat, lengths: Array | None, found: Findings, *, measured: bool
 ) -> None:
     """Compare the files of one level with what should be there, and with their ``lengths`` where these are known."""
     documents = {ARRAY[zarr], ATTRIBUTES[zarr]}
     if zarr == 3:
-        for name in sorted(set(entries(root / str(index))) - {*documents, "c"}):
-            _add_strangers(root, f"{index}/{name}", found)
+        _find_others(root, str(index), entries(root / str(index)), {*documents, "c"}, found)
     if lengths is not None:
         found.objects += lengths.size
         chunks, beside = (f"{index}/c", set()) if zarr == 3 else (str(index), documents)
@@ -221,33 +251,33 @@ def _measure(
 
 
 def _compare(
-    root: Path, key: str, level: int, zarr: ZarrFormat, index: Shape, lengths: Array, measured: bool,
+    root: Place, key: str, level: int, zarr: ZarrFormat, index: Shape, lengths: Array, measured: bool,
     found: Findings, beside: Set[str] = frozenset(),
 ) -> None:  # fmt: skip
     """Compare the folder ``key`` with ``lengths`` of what should be in it, of shape grid[len(index):].
 
     ``beside`` names what else belongs there.
     """
-    inside = {name: entry for name, entry in entries(f"{root}/{key}").items() if name not in beside}
+    inside = entries(root / key)
+    known = {*beside, *map(str, range(len(lengths)))}
     for i in range(len(lengths)) if lengths.ndim > 1 else ():
-        name = str(i)
-        _compare(root, f"{key}/{name}", level, zarr, (*index, i), lengths[i], measured, found)
-        inside.pop(name, None)
+        _compare(root, f"{key}/{i}", level, zarr, (*index, i), lengths[i], measured, found)
     for i, length in enumerate(lengths.tolist()) if lengths.ndim == 1 else ():
-        entry = inside.pop(str(i), None)
+        entry = inside.get(str(i))
         size = None if entry is None else _length(entry)
         if size is None:
             said = "the object is gone; its pixels are lost, restore it"
             found.add(of_object("missing", level, (*index, i), said, zarr))
-        elif measured and size != length:
+        elif measured and size not in (length, UNTOLD):
             said = f"{size} bytes instead of {length}; restore the object"
             found.add(of_object("corrupt", level, (*index, i), said, zarr))
-    for name in sorted(inside):
-        _add_strangers(root, f"{key}/{name}", found)
+    _find_others(root, key, inside, known, found)
 
 
-def _length(entry: os.DirEntry[str]) -> int | None:
-    """Return the length of a file in bytes; None when it is a link that leads nowhere."""
+def _length(entry: os.DirEntry[str] | Listed) -> int | None:
+    """Return the length of an object in bytes; None when it is a link that leads nowhere."""
+    if isinstance(entry, Listed):
+        return UNTOLD if entry.length is None else entry.length
     try:
         return entry.stat().st_size
     except FileNotFoundError:
@@ -260,39 +290,40 @@ def of_object(kind: Problem, level: int, shard: Shape, said: str, zarr: ZarrForm
     return Finding(kind, key, f"level {level}, {said}", str(level), level, shard)
 
 
-def _find_strangers(root: Path, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings) -> None:
-    """Find files at the root and in our own group that the manifest does not know."""
-    for name in sorted(entries(root)):
-        if name == LABELS:
-            found.note("labels: an image of its own each, verify them one by one")
-        elif not name.isdecimal() and name not in (ATTRIBUTES[zarr], GROUP, *objects):
-            _add_strangers(root, name, found)
+def _find_strangers(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings) -> None:
+    """Find objects at the root and in our own group that the manifest does not know."""
+    at_root = entries(root)
+    if LABELS in at_root:
+        found.note("labels: an image of its own each, verify them one by one")
+    levels = (name for name in at_root if name.isdecimal())
+    _find_others(root, "", at_root, {LABELS, ATTRIBUTES[zarr], GROUP, *objects, *levels}, found)
     known = {*objects, *(f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE))}
-    for key in _files(root, GROUP):
+    for key in _files(root, GROUP, entries(root / GROUP)):
         if key not in known and objects:
             found.add(_stranger(key))
 
 
-def _add_strangers(root: Path, key: str, found: Findings) -> None:
-    for inside in _files(root, key):
-        found.add(_stranger(inside))
+def _find_others(root: Place, key: str, inside: Entries, known: Set[str], found: Findings) -> None:
+    """Report every object ``inside`` the folder ``key`` but what has ``known`` names."""
+    others = {name: entry for name, entry in inside.items() if name not in known}
+    found.add(*map(_stranger, _files(root, key, others)))
 
 
 def _stranger(key: str) -> Finding:
     return Finding("extra", key, "is not in the manifest; remove it, bigimg did not write it")
 
 
-def _files(root: Path, key: str) -> Iterator[str]:
-    """Yield the paths of all files under ``key``, itself when it is one; a linked folder is not entered."""
-    path = root / key
-    if path.is_dir() and not path.is_symlink():
-        for name in sorted(entries(path)):
-            yield from _files(root, f"{key}/{name}")
-    else:
-        yield key
+def _files(root: Place, key: str, inside: Entries) -> Iterator[str]:
+    """Yield the paths of all objects ``inside`` the folder ``key``; a linked folder is not entered."""
+    for name, entry in sorted(inside.items()):
+        path = f"{key}/{name}".lstrip("/")
+        if entry.folder if isinstance(entry, Listed) else entry.is_dir(follow_symlinks=False):
+            yield from _files(root, path, entries(root / path))
+        else:
+            yield path
 
 
-def _of_small(root: Path, key: str, error: BigimgError) -> Finding:
+def _of_small(root: Place, key: str, error: BigimgError) -> Finding:
     """Return the finding on a small object from the error that reading it raised."""
     said = str(error).removeprefix(f"{root / key}: ").removeprefix(f"{root}/")
     array = re.sub(r"/(zarr\.json|\.zarray|\.zattrs|c/[0-9/]+)$", "", key)

@@ -7,7 +7,6 @@ chunk by chunk, to name every chunk that is damaged; what is lost takes no part 
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -205,7 +204,7 @@ def _damage(level: CheckedLevel, shard: Shape) -> list[Finding]:
                 pass
     except (IntegrityError, InputError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) else None
-        path = os.fspath(folder / layout.key(shard))
+        path = str(folder / layout.key(shard))
         text = f"cannot be read ({said}); check the disk" if said else str(error).removeprefix(f"{path}: ")
         kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
         return [of_object(kind, level.index, shard, text, layout.zarr)]

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import weakref
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.errors import InputError
-from bigimg.omezarr.objects import OpenObject
+from bigimg.omezarr.objects import Listed, OpenObject
 
 
 class Archive:
@@ -24,6 +24,7 @@ class Archive:
         self._keep = keep
         self.prefix = prefix
         self._zip = zipfile.ZipFile(path)
+        self._folders: dict[str, dict[str, Listed]] = {}
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
 
@@ -61,14 +62,25 @@ class Archive:
         )
         return _Member(self._fd, start, info.file_size, self)
 
-    def names(self, prefix: str) -> set[str]:
+    def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
-        prefix = self.prefix + prefix
-        return {
-            name.removeprefix(prefix).split("/")[0]
-            for name in self._zip.namelist()
-            if name.startswith(prefix)
-        } - {""}
+        if not self._folders:
+            self._folders = self._all_folders()
+        return self._folders.get(prefix, {})
+
+    def _all_folders(self) -> dict[str, dict[str, Listed]]:
+        """Return what is in each folder, from one look at the directory of the file."""
+        found: dict[str, dict[str, Listed]] = {"": {}}
+        for info in self._zip.infolist():
+            if info.filename.startswith(self.prefix):
+                *folders, name = info.filename.removeprefix(self.prefix).split("/")
+                above = ""
+                for folder in folders:
+                    found.setdefault(above, {}).setdefault(folder, Listed(True))
+                    above += f"{folder}/"
+                if name:
+                    found.setdefault(above, {})[name] = Listed(False, info.file_size)
+        return found
 
 
 class _Bytes:

@@ -7,7 +7,7 @@ file (:mod:`~bigimg.omezarr.archive`) or behind a URL (:mod:`~bigimg.omezarr.web
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +44,15 @@ class OpenObject(Protocol):
         """Let go of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing says of an object or a folder."""
+
+    folder: bool
+    length: int | None = None
+    """Of an object, in bytes; None where the place does not tell."""
+
+
 class Objects(Protocol):
     """Objects by their keys."""
 
@@ -53,8 +62,8 @@ class Objects(Protocol):
     def open(self, key: str) -> OpenObject:
         """Open one object."""
 
-    def names(self, prefix: str) -> set[str]:
-        """Return what is directly under ``prefix``, which is empty or ends in a slash."""
+    def listed(self, prefix: str) -> Mapping[str, Listed]:
+        """Return what is directly under ``prefix``, which is empty or ends in a slash, by name."""
 
 
 @dataclass(frozen=True, slots=True)

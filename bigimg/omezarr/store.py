@@ -28,8 +28,8 @@ ZARR_BYTES = 56 << 20
 """zarr and zarrs once loaded: 19 MB were measured, and their threads and pieces under way come on top."""
 
 
-def _beside(tree: Tree, shard_bytes: int) -> tuple[int, int]:
-    """Return what reading by hand holds of objects that are no files, a read and in all."""
+def held_beside(tree: Tree, shard_bytes: int) -> tuple[int, int]:
+    """Return what reading by hand holds of objects that are no files, in bytes: a read, and in all."""
     if isinstance(tree.objects, Web):
         return AHEAD_BYTES, ZARR_BYTES  # zarr is not used, and aiohttp weighs about as much
     return (shard_bytes if isinstance(tree.objects, Archive) else 0), 0  # a member may be deflated
@@ -164,7 +164,7 @@ class StoreReader:
         if self._by_hand:
             rows_bytes = 16 * int(np.prod(grid(stored.shape, stored.shard)))
             why, held = f"chunks of {size}, checked by the manifest", KNOWN_BYTES + rows_bytes
-            beside, more = _beside(self.store.tree, int(np.prod(stored.shard)) * stored.dtype.itemsize)
+            beside, more = held_beside(self.store.tree, int(np.prod(stored.shard)) * stored.dtype.itemsize)
             return Access("random", why, fixed_bytes=held + more, read_bytes=2 * chunk_bytes + beside)
         beside = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
         return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=beside)

@@ -74,7 +74,7 @@ class Tree:
         """Return the names directly under ``key``, sorted as people count; empty where they cannot be listed."""
         try:
             if self.objects is not None:
-                names = self.objects.names(f"{key}/".lstrip("/"))
+                names = set(self.objects.listed(f"{key}/".lstrip("/")))
             else:
                 assert self.folder is not None
                 names = set(os.listdir(self.folder / key))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError
-from bigimg.omezarr.objects import OpenObject
+from bigimg.omezarr.objects import Listed, OpenObject
 from bigimg.places.address import redacted
 
 TAIL_BYTES = 1 << 16
@@ -65,10 +65,14 @@ class Web:
         """Open one object."""
         return _Ranges(self, key)
 
-    def names(self, prefix: str) -> set[str]:
+    def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
         with self._asking(prefix) as (fs, path):
-            return {Path(name).name for name in fs.ls(path, detail=False)}
+            found = fs.ls(path, detail=True)
+        return {
+            Path(about["name"]).name: Listed(about.get("type") == "directory", about.get("size"))
+            for about in found
+        }
 
     def fetch(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of each (offset, length), all at once where the protocol can; fewer at the end."""

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -664,18 +663,6 @@ def test_labels_beside_the_image_are_images_of_their_own(colour: tuple[Path, Cou
     (root / "zarr.json").write_bytes(dumps(document))
     list_again(root)
     assert [finding.kind for finding in bigimg.verify(root, quick=True).findings] == ["metadata"]
-
-
-def test_a_store_of_ours_in_a_zip_file(colour: tuple[Path, CountingReader], tmp_path: Path) -> None:
-    """Read through zarr, and what is absent is an error, for all was written."""
-    root, _ = colour
-    with zipfile.ZipFile(tmp_path / "a.zarr.zip", "w") as archive:
-        for path in files(root):
-            if path != root / "0/c/0/1/1":
-                archive.write(path, path.relative_to(root).as_posix())
-    report = bigimg.verify(tmp_path / "a.zarr.zip")
-    assert {(f.kind, f.file) for f in report.findings} == {("missing", "0/c/0/1/1")}
-    assert "the manifest was not compared" in report.notes[0]
 
 
 def test_a_linked_level_is_followed(colour: tuple[Path, CountingReader], tmp_path: Path) -> None:
