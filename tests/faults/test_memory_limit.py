@@ -1,13 +1,14 @@
 """A hard limit of memory: at the budget and a tenth the kernel kills nothing; below it kills, and the run goes on.
 
 The image is a file of holes, of any size: ``BIGIMG_FAULTS_GIB`` GiB (4 by default) under the marker ``faults``.
-The kernel kills at any time of the run: from a moment that is drawn on, the limit is what the run holds just then.
+The kernel kills at any time of the run: from a block that is drawn on, the limit is what the run holds just then.
+Every tenth image lies on the disk, where each page that is read fills the cache of the group; the others in memory,
+where holes take no page, at half the time.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import statistics
@@ -22,12 +23,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigimg.conversion.commit import STORE, staging_folder
 from tests.conversion.test_run import tree
 from tests.faults.conftest import Tell
 from tests.faults.times import SEED, times
 
 CONTROLLER = Path("/sys/fs/cgroup/memory")
 BUDGET = 512_000_000
+LIMIT = BUDGET * 11 // 10
+BLOCK, WIDTH = 4096, 32768
+"""Pixels along a block, and along a row of blocks."""
 GIB = float(os.environ.get("BIGIMG_FAULTS_GIB", "4"))
 JOIN = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
 """Before anything is loaded: what a process has when it joins is not counted."""
@@ -83,7 +88,6 @@ class Converted:
     code: int
     out: str
     err: str
-    seconds: float
     peak: int
     """The most memory that it was seen to hold beside files; 0 without a group."""
 
@@ -92,55 +96,50 @@ class Converted:
         return int(json.loads(self.out)["blocks_resumed"])
 
 
-def convert(
-    source: Path, target: Path, group: Group | None, *, squeezed_after: float = math.inf
-) -> Converted:
-    """Run the command, in ``group``, whose limit goes down ``squeezed_after`` seconds from the start."""
+def convert(source: Path, target: Path, group: Group | None, *, squeezed_at: int | None = None) -> Converted:
+    """Run the command, in ``group``, whose limit goes down once there are ``squeezed_at`` rows of blocks."""
     command = [sys.executable, "-c", "from bigimg.cli import main; main()", "convert", str(source), str(target),
-               "--memory", str(BUDGET), "--shards", "4096", "--json", "-q", "--overwrite"]  # fmt: skip
+               "--memory", str(BUDGET), "--shards", str(BLOCK), "--json", "-q", "--overwrite"]  # fmt: skip
     if group is not None:
         command = ["sh", "-c", JOIN, str(group.folder), *command]
-    started, peak = time.monotonic(), 0
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rows, peak = staging_folder(target) / STORE / "0" / "c", 0
     while child.poll() is None:
         if group is not None:
             peak = max(peak, group.anonymous)
-            if time.monotonic() - started > squeezed_after:
+            if squeezed_at is not None and (len(os.listdir(rows)) if rows.is_dir() else -1) >= squeezed_at:
                 group.squeeze()
         time.sleep(0.02)
     out, err = child.communicate()
-    return Converted(child.returncode, out, err, time.monotonic() - started, peak)
+    return Converted(child.returncode, out, err, peak)
 
 
-def holes(path: Path, gib: float) -> Path:
-    """Write the header of an array of ``gib`` GiB and nothing else: it reads as zeros and takes no room."""
-    rows = max(1, round(gib * 2**30 / 32768))
-    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(rows, 32768)).flush()
+def holes(path: Path, rows: int) -> Path:
+    """Write the header of an array of so many rows of blocks and nothing else: it reads as zeros and takes no room."""
+    shape = (rows * BLOCK, WIDTH)
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
     return path
 
 
 @times(1, 20)
-def test_a_hard_limit_of_memory(n: int, tmp_path: Path, tell: Tell) -> None:
-    """Files count into the group as well, so it is the kernel that makes room in its cache while we convert."""
+def test_a_hard_limit_of_memory(n: int, tmp_path: Path, room: Path, tell: Tell) -> None:
+    """Killed below the budget, at any block, and then ended inside it: nothing is killed there, all is exact."""
     if not CONTROLLER.is_dir():
         pytest.skip("needs the memory controller of cgroup v1")
     gib, rng = GIB if n > 1 else 0.25, random.Random(SEED)
-    source, target = holes(tmp_path / "holes.npy", gib), tmp_path / "out.ome.zarr"
-    whole = convert(source, target, None)
-    assert whole.code == 0, whole.err
+    rows = round(gib * 2**30 / (BLOCK * WIDTH))
+    on_disk, in_memory = holes(tmp_path / "holes.npy", rows), holes(room / "holes.npy", rows)
+    target = tmp_path / "out.ome.zarr"
+    with limited(LIMIT) as group:
+        first = convert(on_disk, target, group)
+        assert (first.code, group.kills) == (0, 0), first.err
     unbroken = tree(target)
-    within: list[Converted] = []
     kept: list[int] = []
-    late = 0
+    peaks, late = [first.peak], 0
     while len(kept) < n:
-        if len(within) < n:
-            with limited(BUDGET * 11 // 10) as group:
-                within.append(convert(source, target, group))
-                assert (within[-1].code, group.kills) == (0, 0), within[-1].err
-            assert tree(target) == unbroken
-        with limited(BUDGET * 11 // 10) as group:
-            after = rng.uniform(0, statistics.median(run.seconds for run in within))
-            ended = convert(source, target, group, squeezed_after=after)
+        source = in_memory if len(kept) % 10 else on_disk
+        with limited(LIMIT) as group:
+            ended = convert(source, target, group, squeezed_at=rng.randrange(-1, rows) if n > 1 else -1)
             assert ended.code in (0, -9, 137), ended
             assert bool(ended.code) == bool(group.kills)
         assert tree(target) == unbroken, "the old store is there until the new one is whole"
@@ -148,14 +147,15 @@ def test_a_hard_limit_of_memory(n: int, tmp_path: Path, tell: Tell) -> None:
             late += 1
             assert late < 5 * n, "it is never killed"
             continue
-        ended = convert(source, target, None)
-        assert ended.code == 0, ended.err
-        kept.append(ended.resumed)
+        with limited(LIMIT) as group:
+            resumed = convert(source, target, group)
+            assert (resumed.code, group.kills) == (0, 0), resumed.err
         assert tree(target) == unbroken
+        kept.append(resumed.resumed)
+        peaks.append(resumed.peak)
     assert n == 1 or any(kept), "all came before the first block"
-    tell(f"memory limit of {BUDGET * 1.1 / 1e6:.0f} MB, budget {BUDGET / 1e6:.0f} MB, image of {gib} GiB: "
-         f"{len(within)} runs, 0 killed, up to {max(run.peak for run in within) / 1e6:.0f} MB held beside files, "
-         f"{statistics.median(run.seconds for run in within):.1f} s; limit lowered to what is held, at random moments, "
-         f"seed {SEED}: {n} killed ({late} more ended before), each then ended to the same bytes, "
-         f"{sum(map(bool, kept))} with blocks kept, {min(kept)} to {max(kept)}, median {statistics.median(kept):.0f}"
-         )  # fmt: skip
+    tell(f"memory limit of {LIMIT / 1e6:.0f} MB, budget {BUDGET / 1e6:.0f} MB, image of {gib} GiB: {n} runs, seed "
+         f"{SEED}, killed by a limit lowered to what they held, and {late} ended before; each then ended under the "
+         f"first limit to the same bytes, 0 killed, {sum(map(bool, kept))} with blocks kept, {min(kept)} to {max(kept)}"
+         f" of {rows * WIDTH // BLOCK}, median {statistics.median(kept):.0f}; at most {max(peaks) / 1e6:.0f} MB held "
+         "beside files")  # fmt: skip
