@@ -1,4 +1,4 @@
-"""What ITK's two formats of text and plain pixels share: LPS in millimetres, every number with all its digits of a float64.
+"""What ITK's two formats of text and plain pixels share: LPS in millimetres, every number with all its digits.
 
 An image that does not say where it lies has its coordinates taken as RAS+, as ``img.bigimg.affine`` gives them and
 as NIfTI files get them.
