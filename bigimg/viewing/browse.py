@@ -6,13 +6,13 @@ neither other figures nor ``rcParams`` know of it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import BigimgError, UsageError
-from bigimg.geometry.axes import short_unit
 from bigimg.opening import Memory, Source
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
@@ -21,10 +21,11 @@ from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
 from bigimg.viewing.levels import Levels, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
-from bigimg.viewing.planes import Cut, Picture, cut_of, pictured, place_along, turned
+from bigimg.viewing.planes import Cut, cut_of, pictured, place_along, place_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
     from bigimg.types import Array
@@ -140,6 +141,8 @@ class Browser:
         level: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
+        from bigimg.viewing.redraw import Over, quick_image
+
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
         figure.set_layout_engine("none")  # the places are given, and a layout would cost each move its time
         self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
@@ -159,19 +162,19 @@ class Browser:
         self.timer: Any = None
         self._connected: list[int] = []
         self._took_keys = False
-        self.picture = self._read()
-        self.windows = windows_for(levels, cut) or windows_of(
-            [self.picture]
-        )  # the first plane speaks for all others
+        self.picture = pictured(levels, cut, self.level, self._plane())
+        # The first plane speaks for all others.
+        self.windows = windows_for(levels, cut) or windows_of([self.picture])
         self.on = [True] * (self.picture.pixels.shape[-1] if self.picture.pixels.ndim == 3 else 1)
         painted = paint(self.picture, self.windows, look)
-        self.image = self.ax.imshow(self._values(), extent=self.picture.extent, **painted.options)
+        self.image = quick_image(self.ax, self._values(), self.picture.extent, **painted.options)
         self.image.format_cursor_data = lambda data: ""  # type: ignore[method-assign]  # format_coord says it
         self.ax.format_coord = self.under  # type: ignore[method-assign]
         finish(self.ax, self.picture, scalebar=True)
         self._add_controls()
         self._connect()
         self._say()
+        self.over = Over(figure, [self.ax, self.slider.ax])
 
     def move(self, index: int) -> None:
         """Show the plane at ``index``, the nearest that there is."""
@@ -180,7 +183,7 @@ class Browser:
             return
         self.at = index
         try:
-            self.picture = self._read()
+            self.picture = replace(self.picture, pixels=values_of(self._plane()))  # all else is alike
         except BigimgError as error:  # the window stays, and the next plane may be whole
             self.playing = False
             self.image.set_visible(False)
@@ -193,7 +196,7 @@ class Browser:
             self.slider.eventson = False
             self.slider.set_val(index)
             self.slider.eventson = True
-        self.figure.canvas.draw_idle()
+        self.over.draw()
 
     def switch(self, channel: int) -> None:
         """Show a channel or hide it."""
@@ -233,6 +236,7 @@ class Browser:
         self.playing = False
         self.timer.stop()
         self.slabs.close()
+        self.over.close()
         for number in self._connected:
             self.figure.canvas.mpl_disconnect(number)
         self._connected = []
@@ -247,9 +251,8 @@ class Browser:
 
     # ------------------------------------------------------------------------------------------------ drawing
 
-    def _read(self) -> Picture:
-        plane = self.slabs.plane(self.at)
-        return pictured(self.levels, self.cut, self.level, turned(plane, self.cut))
+    def _plane(self) -> xarray.DataArray:
+        return turned(self.slabs.plane(self.at), self.cut)
 
     def _values(self) -> Array:
         """Return what is drawn of the present plane: all channels, or those that are on."""
@@ -270,12 +273,8 @@ class Browser:
 
     def _say(self, wrong: str = "") -> None:
         """Write where we are above the plane, or why there is none."""
-        image = self.levels[self.level]
-        unit = coordinates.units(image, self.axis)
-        place = coordinates.origin(image, self.axis) + self.at * coordinates.spacing(image, self.axis)
-        where = "" if unit is None else f" {place:.5g} {short_unit(unit)}"
         fewer = f", level {self.picture.level}" if self.picture.level else ""
-        title = f"{self.axis}{where} ({self.at} of {self.size}{fewer})"
+        title = place_text(self.levels[self.level], self.axis, self.at, fewer)
         if wrong:
             title += "\n" + wrong.replace("; ", ";\n")
         self.ax.set_title(title, fontsize="medium", color="#C00000" if wrong else "black", wrap=True)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 STEPS = (1, 2, 5)
 """A scale bar is one of these times a power of ten long."""
+LONG = 5.0
+"""Inches of the longer side of a picture in a figure of its own."""
+AROUND = (0.85, 0.95)
+"""Inches left of and below a picture, with its title: ticks and names of the axes."""
+BAR = 1.2
+"""Inches of a colour bar and its ticks."""
 LARGER = {"nm": ("µm", 1e3), "µm": ("mm", 1e3), "mm": ("m", 1e3)}
 """The unit that a length of a thousand is better told in."""
 
@@ -58,6 +64,27 @@ def new_figure(size: tuple[float, float] | None = None, *, shown: bool = True) -
 def new_axes(ax: Axes | None) -> Axes:
     """Return ``ax``, or the axes of a new figure."""
     return new_figure().add_subplot() if ax is None else ax
+
+
+def figure_size(ratio: float, *, bar: bool, most: float | None = None) -> tuple[float, float]:
+    """Return width and height in inches of a figure that a picture of height/width ``ratio`` fills.
+
+    Parameters
+    ----------
+    ratio : float
+        Beyond 1:5 and 5:1 the figure stays at that, and the picture leaves room.
+    bar : bool
+        Whether there may be a colour bar beside it.
+    most : float, optional
+        Inches of the longer side of the whole; by default the picture's is 5 inches long.
+    """
+    ratio = min(max(ratio, 0.2), 5.0)
+    right, below = AROUND[0] + (BAR if bar else 0.1), AROUND[1]
+    width, height = (LONG, LONG * ratio) if ratio < 1 else (LONG / ratio, LONG)
+    if most is not None:
+        scale = max(0.1, min((most - right) / width, (most - below) / height))
+        return min(most, width * scale + right), min(most, height * scale + below)
+    return max(3.0, width + right), max(2.5, height + below)
 
 
 def axes_pixels(ax: Axes) -> tuple[float, float]:

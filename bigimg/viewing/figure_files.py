@@ -10,9 +10,10 @@ from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.viewing.canvas import new_figure, save
-from bigimg.viewing.figures import histogram, show
+from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import prepared
+from bigimg.viewing.planes import cut_of
 
 type Target = str | os.PathLike[str]
 
@@ -46,12 +47,12 @@ def slice_figure(
     levels = levels_of(source, memory=memory, series=series)
     # A picture of an image without z is the image: "z" is what the command asks for by default.
     wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
-    figure = new_figure(shown=False)
+    place: dict[str, Any] = {"index": index, "position": at if physical else None}
+    figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **place)), shown=False)
     show(
         source,
         wanted,
-        index=index,
-        position=at if physical else None,
+        **place,
         level=level,
         ax=figure.add_subplot(),
         memory=memory,
@@ -68,7 +69,7 @@ def thumbnail_figure(
     memory: Memory = None,
     series: int | str | None = None,
 ) -> None:
-    """Write a figure of ``source``, ``most`` pixels wide, to ``target``.
+    """Write a figure of ``source``, its longer side ``most`` pixels, to ``target``.
 
     Raises
     ------
@@ -77,7 +78,8 @@ def thumbnail_figure(
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     side = max(most, 100) / DPI  # with less there is no room for a single letter
-    figure = new_figure((side, side * 0.75), shown=False)
+    levels = levels_of(source, memory=memory, series=series)
+    figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
     show(source, ax=figure.add_subplot(), memory=memory, series=series)
     save(figure, target, dpi=DPI)
 

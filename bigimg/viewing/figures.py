@@ -10,12 +10,21 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
 from bigimg.readers.coordinates import channels_of
-from bigimg.viewing.canvas import add_letters, add_scale_bar, axes_pixels, need_matplotlib, new_axes
-from bigimg.viewing.colours import SPARE, Window, id_colours
+from bigimg.viewing.canvas import (
+    add_letters,
+    add_scale_bar,
+    axes_pixels,
+    figure_size,
+    need_matplotlib,
+    new_axes,
+    new_figure,
+)
+from bigimg.viewing.colours import SPARE, Window
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import GREYS, Look, paint
-from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, where_text
+from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, shape_of, where_text
 
 if TYPE_CHECKING:
     import xarray
@@ -23,9 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from bigimg.types import Array
-
-OVERLAY = "FF3030"
-"""Colour of a mask over an image."""
 
 
 def show(
@@ -79,7 +85,7 @@ def show(
         As in ``imshow``. The window is the one that the file declares; else the percentiles 0.1 and 99.9, as
         stored with the image or of what is drawn. Colour pictures of 8 bits are shown as they are.
     ax : matplotlib axes, optional
-        Where to draw; a new figure by default.
+        Where to draw; a new figure of the picture's shape by default.
     colorbar, scalebar : bool
         Whether to draw them where they mean something.
     title : str, optional
@@ -104,18 +110,25 @@ def show(
     need_matplotlib()
     levels = levels_of(img, memory=memory, series=series)
     cut = cut_of(levels.base, plane, index=index, position=position, t=t, channel=channel)
-    over = None if overlay is None else levels_of(overlay, memory=memory)
-    ax = new_axes(ax)
+    over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
+    if ax is None:
+        ax = new_figure(size_for(levels, cut)).add_subplot()
     picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
     look = Look(cmap, vmin, vmax, imshow.pop("norm", None))
     drawn, scalar = draw(ax, picture, windows_for(levels, cut), look, **imshow)
-    if over is not None:
-        draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
+    over.draw(ax, levels, cut)
     finish(ax, picture, scalebar=scalebar)
     ax.set_title(where_text(levels.base, cut) if title is None else title, fontsize="medium")
     if colorbar and scalar:
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
     return ax
+
+
+def size_for(levels: Levels, cut: Cut, *, most: float | None = None) -> tuple[float, float]:
+    """Return width and height in inches of a figure that a plane fills, in true aspect."""
+    down, across = shape_of(levels, cut)
+    one = "c" in cut.places or levels.base.sizes.get("c", 1) == 1
+    return figure_size(down / across, bar=one and levels.base.attrs.get("kind") != "labels", most=most)
 
 
 def draw(
@@ -141,76 +154,6 @@ def finish(ax: Axes, picture: Picture, *, scalebar: bool, ticks: bool = True) ->
         add_letters(ax, picture.letters)
     if scalebar and known:
         add_scale_bar(ax, picture.frame, picture.unit)
-
-
-def draw_overlay(
-    ax: Axes,
-    levels: Levels,
-    over: Levels,
-    cut: Cut,
-    *,
-    color: str | Sequence[str] | None = None,
-    alpha: float = 0.4,
-) -> None:
-    """Draw the plane ``cut`` of a mask or label image over the picture that is there.
-
-    Raises
-    ------
-    UsageError
-        It has other axes or another size, or is neither mask nor labels.
-    """
-    base, image = over.base, levels.base
-    if any(
-        abs(over_n - n) > 1 and not _covers(image, base, name)
-        for name in cut.sides
-        if name in base.dims
-        for over_n, n in ((base.sizes[name], image.sizes[name]),)
-    ) or not set(cut.sides) <= set(base.dims):
-        raise UsageError(
-            f"an overlay of {dict(base.sizes)} on an image of {dict(image.sizes)}: give one on the same grid"
-        )
-    kind = base.attrs.get("kind", "image")
-    if base.dtype.kind not in "bui" or (base.dtype.kind != "b" and kind == "image"):
-        raise UsageError(
-            f"an overlay of {base.dtype} that is an {kind}: give booleans, or labels with attrs['kind']='labels'"
-        )
-    places = {name: index for name, index in cut.places.items() if name in base.dims}
-    same = Cut(cut.axis, places, cut.turned, cut.sides)
-    picture = picture_of(over, same, pixels=axes_pixels(ax))
-    ax.imshow(
-        overlay_colours(picture, color, alpha), extent=picture.extent, interpolation="nearest", zorder=1
-    )
-
-
-def _covers(image: xarray.DataArray, over: xarray.DataArray, name: str) -> bool:
-    """Return whether two images reach equally far along an axis, within a pixel of the coarser."""
-    from bigimg.readers import coordinates
-
-    steps = [abs(coordinates.spacing(img, name)) for img in (image, over)]
-    spans = [img.sizes[name] * step for img, step in zip((image, over), steps, strict=True)]
-    return abs(spans[0] - spans[1]) <= max(steps)
-
-
-def overlay_colours(picture: Picture, color: str | Sequence[str] | None, alpha: float) -> Array:
-    """Return a mask or ids as RGBA, clear where there is nothing."""
-    pixels = picture.pixels
-    out = np.zeros((*pixels.shape[:2], 4), np.uint8)
-    if pixels.dtype.kind != "b":
-        out[..., :3] = id_colours(pixels)
-        out[..., 3] = np.where(pixels != 0, round(255 * alpha), 0)
-        return out
-    planes = pixels[..., None] if pixels.ndim == 2 else pixels
-    own = [c.color for c in channels_of(picture.like)]
-    given = [color] if isinstance(color, str) else list(color or ())
-    for number in range(planes.shape[-1]):
-        light = (
-            given[number % len(given)]
-            if given
-            else ((own[number] if number < len(own) and planes.shape[-1] > 1 else None) or OVERLAY)
-        )
-        out[planes[..., number], :3] = [int(light.removeprefix("#")[i : i + 2], 16) for i in (0, 2, 4)]
-        out[planes[..., number], 3] = round(255 * alpha)
-    return out
 
 
 def histogram(

@@ -171,8 +171,10 @@ def nearest_in(level: xarray.DataArray, base: xarray.DataArray, name: str, index
     return min(max(found, 0), level.sizes[name] - 1)
 
 
-def read_at(image: xarray.DataArray, places: Mapping[str, int | slice]) -> xarray.DataArray:
-    """Return what lies at ``places`` with its pixels, read on all processors and no more than that.
+def read_at(
+    image: xarray.DataArray, places: Mapping[str, int | slice], *, workers: int | None = None
+) -> xarray.DataArray:
+    """Return what lies at ``places`` with its pixels, read on all processors or ``workers``, and no more than that.
 
     Slicing in dask's graph would read whole blocks, 64 MB each.
     """
@@ -195,7 +197,7 @@ def read_at(image: xarray.DataArray, places: Mapping[str, int | slice]) -> xarra
         first = region[lines].start
         out[(*(slice(None),) * lines, slice(start - first, stop - first))] = pixels[inside]
 
-    parts = _shares(region[lines], chunk, usable_cpus() if out.nbytes > SHARED_BYTES else 1)
+    parts = _shares(region[lines], chunk, (workers or usable_cpus()) if out.nbytes > SHARED_BYTES else 1)
     if len(parts) == 1:
         fill(*parts[0])
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,19 @@ from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for, windows_of
-from bigimg.viewing.figures import draw, draw_overlay, finish
-from bigimg.viewing.levels import Levels, lengths, levels_of
+from bigimg.viewing.figures import draw, finish
+from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.overlay import Overlay, overlay_of
 from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import Cut, cut_of, drawn_plane, moved, picture_of, where_text
+from bigimg.viewing.planes import Cut, cut_of, moved, picture_of, shape_of, where_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLANES = 9
 """Planes that are shown without a number."""
+SHAPE = 0.75
+"""Height/width of a figure that may choose."""
 MOST = 400
 """Panels of one figure: more are too small to see, and minutes to draw."""
 
@@ -37,7 +40,7 @@ class Panels:
     titles: Sequence[str]
     layout: tuple[int, int, float]
     """Rows, columns, and height/width of a panel."""
-    cover: Callable[[Any, Cut], None] | None
+    over: Overlay
     shared: bool
     """Whether they are of one image, and share its window."""
 
@@ -61,8 +64,7 @@ class Panels:
         parts = zip(axes, pictures, self.panels, self.titles, strict=True)
         for number, (ax, picture, (levels, cut), title) in enumerate(parts):
             draw(ax, picture, pooled or windows_for(levels, cut), self.look)
-            if self.cover is not None:
-                self.cover(ax, cut)
+            self.over.draw(ax, levels, cut)
             # One set of letters and one bar say it for all panels of one image.
             alone = picture if number == 0 or not self.shared else replace(picture, letters=None)
             barred = number == 0 and (self.shared or len(self.panels) <= PLANES)
@@ -106,7 +108,7 @@ def montage(
     indices : sequence of int, optional
         Which, instead of ``n``.
     columns : int, optional
-        Panels in a row.
+        Panels in a row; by default as many as fill the figure best.
     t, channel, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
         As in :func:`bigimg.show`. The planes of one image share a window.
     titles : sequence of str, or bool
@@ -126,6 +128,7 @@ def montage(
     found = prepared(
         img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, overlay=overlay,
         overlay_color=overlay_color, overlay_alpha=overlay_alpha, look=Look(cmap, vmin, vmax), titles=titles,
+        shape=SHAPE if figure is None else figure.get_figheight() / figure.get_figwidth(),
         memory=memory, series=series,
     )  # fmt: skip
     return found.draw(new_figure(found.size) if figure is None else figure)
@@ -145,10 +148,11 @@ def prepared(
     overlay_alpha: float = 0.4,
     look: Look | None = None,
     titles: Sequence[str] | bool = True,
+    shape: float = SHAPE,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Panels:
-    """Return what :func:`montage` will draw; no pixel is read yet."""
+    """Return what :func:`montage` will draw, in a figure of height/width ``shape``; no pixel is read yet."""
     look = look or Look()
     if is_many(img):
         if plane is not None or indices is not None or overlay is not None:
@@ -159,21 +163,17 @@ def prepared(
         panels = [_whole(one, t, channel, memory) for one in chosen]
         _check_count(len(panels))
         names = _named(titles, [""] * len(panels))
-        return Panels(panels, look, names, _arranged(panels, columns), None, shared=False)
+        nothing = overlay_of(None, None, 0)
+        return Panels(panels, look, names, _arranged(panels, columns, shape), nothing, shared=False)
     levels = levels_of(img, memory=memory, series=series).held()
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
         plane = "c"
     cuts = _cuts(levels, plane, n, indices, t, channel)
-    over = None if overlay is None else levels_of(overlay, memory=memory)
+    over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     names = _named(titles, [where_text(base, _only(cut, plane)) for cut in cuts])
-
-    def cover(ax: Any, cut: Cut) -> None:
-        if over is not None:
-            draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
-
     panels = [(levels, cut) for cut in cuts]
-    return Panels(panels, look, names, _arranged(panels, columns), cover, shared=plane != "c")
+    return Panels(panels, look, names, _arranged(panels, columns, shape), over, shared=plane != "c")
 
 
 def is_many(img: object) -> bool:
@@ -246,14 +246,15 @@ def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
     return titles
 
 
-def _arranged(panels: Sequence[tuple[Levels, Cut]], columns: int | None) -> tuple[int, int, float]:
-    """Return rows, columns, and height/width of a panel."""
-    flats = [drawn_plane(levels, cut, 0) for levels, cut in panels]
-    shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in flats]
+def _arranged(
+    panels: Sequence[tuple[Levels, Cut]], columns: int | None, shape: float
+) -> tuple[int, int, float]:
+    """Return rows, columns, and height/width of a panel, for a figure of height/width ``shape``."""
+    shapes = [shape_of(levels, cut) for levels, cut in panels]
     ratio = float(np.median([down / across for down, across in shapes]))
     if columns is not None and columns < 1:
         raise UsageError(f"columns={columns}: give at least 1")
-    columns = min(columns or _columns(len(panels), ratio), len(panels))
+    columns = min(columns or columns_for(len(panels), ratio, shape), len(panels))
     return math.ceil(len(panels) / columns), columns, ratio
 
 
@@ -263,6 +264,17 @@ def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
         yield figure.add_subplot(grid[row, column])
 
 
-def _columns(count: int, ratio: float) -> int:
-    """Return how many panels of height/width ``ratio`` in a row make the figure about four by three."""
-    return count if count <= 3 else max(1, min(count, round(math.sqrt(count * ratio * 4 / 3))))
+def columns_for(count: int, ratio: float, shape: float) -> int:
+    """Return how many panels of height/width ``ratio`` in a row fill a figure of height/width ``shape`` best.
+
+    The panels as a whole should have the figure's shape, and few places be empty.
+
+    >>> [columns_for(count, 1.0, 0.75) for count in (2, 3, 4, 5, 6, 8, 9, 10, 12)]
+    [2, 3, 2, 3, 3, 4, 3, 4, 4]
+    """
+
+    def misfit(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return abs(math.log(rows * ratio / columns / shape)) + 2.5 * (1 - count / (rows * columns))
+
+    return min(range(1, count + 1), key=misfit)

@@ -9,16 +9,16 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.axes import short_unit
 from bigimg.opening import Memory, Source
 from bigimg.ops.slices import nearest_index
 from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for
-from bigimg.viewing.figures import draw, draw_overlay, finish
-from bigimg.viewing.levels import Levels, lengths, levels_of, read_at
+from bigimg.viewing.figures import draw, finish
+from bigimg.viewing.levels import levels_of, read_at
+from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import Cut, cut_of, drawn_plane, picture_of
+from bigimg.viewing.planes import Cut, cut_of, picture_of, place_text, shape_of
 
 if TYPE_CHECKING:
     import xarray
@@ -82,7 +82,7 @@ def ortho(
         raise UsageError(
             f"three planes of an image with axes {' '.join(map(str, base.dims))}: only a volume has them; use show"
         )
-    over = None if overlay is None else levels_of(overlay, memory=memory)
+    over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     point = point_of(base, at)
     cuts = [
         cut_of(base, name, t=t, channel=channel)
@@ -92,7 +92,7 @@ def ortho(
         Cut(cut.axis, {**cut.places, str(cut.axis): point[str(cut.axis)]}, cut.turned, cut.sides)
         for cut in cuts
     ]
-    shapes = [lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1]))) for flat in _drawn(levels, cuts)]
+    shapes = [shape_of(levels, cut) for cut in cuts]
     widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])
     if figure is None:
         scale = SIZE / max(sum(widths), sum(heights))
@@ -103,8 +103,7 @@ def ortho(
         ax = figure.add_subplot(grid[place])
         picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
         draw(ax, picture, windows_for(levels, cut), look)
-        if over is not None:
-            draw_overlay(ax, levels, over, cut, color=overlay_color, alpha=overlay_alpha)
+        over.draw(ax, levels, cut)
         finish(ax, picture, scalebar=place == (1, 0), ticks=False)
         if crosshair:
             _mark(ax, base, point, picture.sides, picture.unit)
@@ -112,10 +111,6 @@ def ortho(
     words.set_axis_off()
     words.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")
     return figure
-
-
-def _drawn(levels: Levels, cuts: Sequence[Cut]) -> list[xarray.DataArray]:
-    return [drawn_plane(levels, cut, 0) for cut in cuts]
 
 
 def point_of(base: xarray.DataArray, at: Place) -> dict[str, int]:
@@ -162,11 +157,7 @@ def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> st
         affine = world @ index_to_world(coordinates.axes_of(base), None)
         place = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
         lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in place) + " mm (RAS+)")
-    for name in "zyx":
-        unit = coordinates.units(base, name)
-        where = coordinates.origin(base, name) + point[name] * coordinates.spacing(base, name)
-        value = "" if unit is None else f"{where:.5g} {short_unit(unit)}, "
-        lines.append(f"{name}  {value}{point[name]} of {base.sizes[name]}")
+    lines += [place_text(base, name, point[name]) for name in "zyx"]
     rest = {name: index for name, index in cut.places.items() if name in ("t", "c")}
     values = np.atleast_1d(read_at(base, {**point, **rest}).values)
     names = [c.name for c in coordinates.channels_of(base.isel(rest))]

@@ -20,7 +20,7 @@ from bigimg.ops.multiscale import shrunk
 from bigimg.ops.slices import axis_across, nearest_index
 from bigimg.readers import coordinates
 from bigimg.types import Array
-from bigimg.viewing.levels import Levels, nearest_in, needed, read_at
+from bigimg.viewing.levels import Levels, lengths, nearest_in, needed, read_at
 from bigimg.viewing.pictures import upright
 
 if TYPE_CHECKING:
@@ -181,7 +181,17 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
 
 def pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray) -> Picture:
     """Return the picture of a plane of a level that is read, and turned as it is drawn."""
-    return _pictured(levels, cut, number, flat, flat.transpose(*flat.dims[-2:], ...).values)
+    return _pictured(levels, cut, number, flat, values_of(flat))
+
+
+def values_of(flat: xarray.DataArray) -> Array:
+    """Return the pixels of a plane that is read: (h, w), or (h, w, c) of several channels."""
+    return _single(flat.transpose(*flat.dims[-2:], ...).values)
+
+
+def _single(values: Array) -> Array:
+    """Return one channel without its axis."""
+    return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
 
 
 def _pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, values: Array) -> Picture:
@@ -189,7 +199,7 @@ def _pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, val
     alike = coordinates.units(flat, down) == coordinates.units(flat, across)
     base = placeholder(levels.base).isel(cut.places)
     return Picture(
-        values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values,
+        _single(values),
         flat,
         (down, across),
         edges(flat),
@@ -240,19 +250,32 @@ def moved(cut: Cut, axis: str, index: int) -> Cut:
     return replace(cut, places={**cut.places, axis: index})
 
 
+def shape_of(levels: Levels, cut: Cut) -> tuple[float, float]:
+    """Return the physical height and width of a plane as it is drawn; no pixel is read."""
+    flat = drawn_plane(levels, cut, 0)
+    return lengths(flat, (str(flat.dims[-2]), str(flat.dims[-1])))
+
+
+def place_text(image: xarray.DataArray, name: str, index: int, also: str = "") -> str:
+    """Return a place along an axis for a person, counted as ``index=`` counts: from 0, with the last one told.
+
+    ``z 12.5 mm (60 of 0-123)``, or ``z 60 of 0-123`` where pixels have no unit.
+    """
+    unit = coordinates.units(image, name)
+    count = f"{index} of 0-{image.sizes[name] - 1}{also}"
+    if unit is None:
+        return f"{name} {count}"
+    place = coordinates.origin(image, name) + index * coordinates.spacing(image, name)
+    return f"{name} {place:.5g} {short_unit(unit)} ({count})"
+
+
 def where_text(base: xarray.DataArray, cut: Cut) -> str:
-    """Return the place of a plane for a person: ``z = 12.5 mm (60 of 124)``."""
+    """Return the place of a plane for a person."""
     said = []
     for name, index in cut.places.items():
         if name == "c":
             names: list[Any] = [c.name for c in coordinates.channels_of(base)]
             said.append(str(names[index]) if names else f"channel {index}")
-            continue
-        unit = coordinates.units(base, name)
-        place = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
-        if base.sizes[name] > 1:
-            count = f"{index} of {base.sizes[name]}"
-            said.append(
-                f"{name} {count}" if unit is None else f"{name} {place:.4g} {short_unit(unit)} ({count})"
-            )
+        elif base.sizes[name] > 1:
+            said.append(place_text(base, name, index))
     return ", ".join(said)

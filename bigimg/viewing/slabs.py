@@ -1,7 +1,7 @@
-"""Planes of one image, one after the other: read a chunk's thickness at a time, the next one ahead.
+"""Planes of one image, one after the other: a chunk's thickness of them is kept, and the next one read ahead.
 
-A chunk is decoded whole whichever of its planes is wanted, so all of them are kept. At most a few slabs are:
-those around the present plane, so memory stays bounded however long the volume is.
+A chunk is decoded whole whichever of its planes is wanted, so whoever goes on plane by plane gets them from memory.
+At most a few slabs are kept: those around the present plane, so memory stays bounded however long the volume is.
 """
 
 from __future__ import annotations
@@ -57,14 +57,21 @@ class Slabs:
         # Three at rest, and while the next is read the farthest is not yet gone.
         most = max(1, cache_bytes // (4 * max(1, plane_bytes)))
         self.thickness = _divided(max(chunk, LEAST_PLANES), most) if chunk else self.size
-        self._last = 0
+        # A plane is read before the slab that it is in where that costs less: not where all is decoded in order.
+        pixels = pixels_of(image)
+        cheap = isinstance(pixels, LazyPixels) and pixels.reader.access.kind == "random"
+        self._alone = cheap and self.thickness > 1
+        self._last: int | None = None
         self._closed = False
         self._lock = threading.Lock()
         self._slabs: dict[int, Future[xarray.DataArray]] = {}
         self._pool = ThreadPoolExecutor(1, "bigimg-ahead") if chunk else None
 
     def plane(self, index: int) -> xarray.DataArray:
-        """Return the plane at ``index``, computed; the slab after it in the way that was moved is read ahead.
+        """Return the plane at ``index``, computed; what comes next in the way that was moved is read ahead.
+
+        Of a slab that is not there the plane alone is read, for that is sooner done. After a step the slab is read
+        behind it, and after a jump not before the next step: whoever drags a slider passes many.
 
         Raises
         ------
@@ -74,9 +81,16 @@ class Slabs:
         if self._pool is None:
             return self.image.isel({**self.places, self.axis: index})
         number = index // self.thickness
-        slab = self._have(number)
-        self._ahead(number)
-        return slab.isel({self.axis: index - number * self.thickness})
+        last, self._last = self._last, index
+        self._forget_all_but(number)
+        slab = self._held(number) if self._alone else self._have(number)
+        if slab is not None:
+            self._start(number + (1 if last is None or index >= last else -1))
+            return slab.isel({self.axis: index - number * self.thickness})
+        plane = read_at(self.image, {**self.places, self.axis: index})
+        if last is None or abs(number - last // self.thickness) <= 1:
+            self._start(number)
+        return plane
 
     def close(self) -> None:
         """Let go of the slabs and of the thread."""
@@ -86,7 +100,16 @@ class Slabs:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _held(self, number: int) -> xarray.DataArray | None:
+        """Return a slab that is there and whole."""
+        with self._lock:
+            future = self._slabs.get(number)
+        if future is None or not future.done() or future.cancelled() or future.exception() is not None:
+            return None
+        return future.result()
+
     def _have(self, number: int) -> xarray.DataArray:
+        """Return a slab, whatever it takes."""
         with self._lock:
             future = self._slabs.get(number)
             mine = future is None or future.cancel()  # one that waits in the queue is faster read here
@@ -105,22 +128,27 @@ class Slabs:
                 self._slabs.pop(number, None)
             raise
 
-    def _ahead(self, number: int) -> None:
-        """Have the slab that comes next read, in the way that was moved, and forget all but the neighbours."""
+    def _start(self, number: int) -> None:
+        """Have a slab read by the thread, if there is one and nobody did."""
         assert self._pool is not None
-        count = -(-self.size // self.thickness)
-        onward = number + (1 if number >= self._last else -1)
-        self._last = number
+        with self._lock:
+            if (
+                0 <= number < -(-self.size // self.thickness)
+                and number not in self._slabs
+                and not self._closed
+            ):
+                self._slabs[number] = self._pool.submit(self._read, number, workers=1)
+
+    def _forget_all_but(self, number: int) -> None:
+        """Let go of what is no neighbour."""
         with self._lock:
             for far in [n for n in self._slabs if abs(n - number) > 1]:
                 self._slabs.pop(far).cancel()
-            if 0 <= onward < count and onward not in self._slabs and not self._closed:
-                self._slabs[onward] = self._pool.submit(self._read, onward)
 
-    def _read(self, number: int) -> xarray.DataArray:
+    def _read(self, number: int, workers: int | None = None) -> xarray.DataArray:
         start = number * self.thickness
         part = slice(start, min(start + self.thickness, self.size))
-        return read_at(self.image, {**self.places, self.axis: part})
+        return read_at(self.image, {**self.places, self.axis: part}, workers=workers)
 
 
 def chunk_along(image: xarray.DataArray, axis: str) -> int:

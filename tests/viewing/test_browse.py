@@ -68,7 +68,7 @@ def test_keys_wheel_and_slider_move() -> None:
     np.testing.assert_array_equal(shown(figure), pixels[0])
     press(figure, "end", "k")
     np.testing.assert_array_equal(shown(figure), pixels[29])
-    assert figure.axes[0].get_title() == "z (29 of 30)"
+    assert figure.axes[0].get_title() == "z 29 of 0-29"
     x, y = figure.axes[1].transData.transform((7, 0.5))
     MouseEvent("button_press_event", figure.canvas, x, y, button=1)._process()  # type: ignore[attr-defined]
     np.testing.assert_array_equal(shown(figure), pixels[7])
@@ -114,7 +114,7 @@ def test_value_under_the_mouse() -> None:
     axes = bigimg.browse(img, figure=window()).axes[0]
     assert axes.format_coord(3.6, 1.1) == f"x 3.6, y 1.1 µm   value {pixels[2, 2, 7]}"
     assert axes.format_coord(-99, 0) == "x -99, y 0 µm"
-    assert axes.get_title() == "z 10 µm (2 of 4)"
+    assert axes.get_title() == "z 10 µm (2 of 0-3)"
 
 
 def test_channels_are_switched() -> None:
@@ -144,13 +144,19 @@ def test_the_level_that_fits_and_every_plane_of_level_0(tmp_path: Path) -> None:
         FigureCanvasAgg(figure)
         bigimg.browse(source, figure=figure)
         assert shown(figure).shape == (64, 64)
-        assert figure.axes[0].get_title() == "z (32 of 64, level 1)"
+        assert figure.axes[0].get_title() == "z 32 of 0-63, level 1"
     figure = bigimg.browse(path, level=0, figure=window())
     press(figure, "k")
     np.testing.assert_array_equal(shown(figure), pixels[65])
 
 
-def test_a_move_reads_one_slab_and_the_next_ahead(tmp_path: Path) -> None:
+def read_ahead(slabs: Slabs) -> None:
+    """Wait for what the thread does."""
+    for future in list(slabs._slabs.values()):
+        future.exception(timeout=60)
+
+
+def test_slabs_are_read_once_and_ahead(tmp_path: Path) -> None:
     path = store_of(numbers(128, 64, 64), tmp_path, chunks=16)
     image = bigimg.open(path)
     with reads() as seen:
@@ -158,18 +164,43 @@ def test_a_move_reads_one_slab_and_the_next_ahead(tmp_path: Path) -> None:
         assert slabs.thickness == 16
         for index in range(128):
             np.testing.assert_array_equal(slabs.plane(index).values, image.isel(z=index).values)
-        slabs.close()
-    own = [region for _, region in seen if region[0].stop - region[0].start == 16]
-    starts = [region[0].start for region in own]
-    assert sorted(starts) == list(range(0, 128, 16))  # each once
-    assert len(slabs._slabs) == 0
-    with reads() as seen:
-        slabs = Slabs(image, "z", {}, cache_bytes=64 * 64 * 4 * 5)
-        for index in np.random.default_rng(0).integers(0, 128, 20):
-            slabs.plane(int(index))
+            read_ahead(slabs)
             assert len(slabs._slabs) <= 3
-        assert slabs.thickness == 4  # bounded: a quarter of the cache
         slabs.close()
+    own = [(region[0].start, region[0].stop) for _, region in seen if region[1] == slice(0, 64)]
+    alone = [ends for ends in own if ends == (0, 1)]
+    assert len(alone) == 2  # the first plane, here and by the comparison
+    assert sorted(start for start, stop in own if stop - start == 16) == list(range(0, 128, 16))
+    assert len(slabs._slabs) == 0
+    slabs = Slabs(image, "z", {}, cache_bytes=64 * 64 * 4 * 5)
+    for index in np.random.default_rng(0).integers(0, 128, 20):
+        slabs.plane(int(index))
+        assert len(slabs._slabs) <= 3
+    assert slabs.thickness == 4  # bounded: a quarter of the cache
+    slabs.close()
+
+
+def test_a_jump_reads_one_plane_and_a_step_after_it_the_slab(tmp_path: Path) -> None:
+    path = store_of(numbers(128, 64, 64), tmp_path, chunks=16)
+    slabs = Slabs(bigimg.open(path), "z", {}, cache_bytes=1 << 20)
+    slabs.plane(0)
+    read_ahead(slabs)
+
+    def reads_of(index: int) -> list[tuple[int, int]]:
+        with reads() as seen:
+            slabs.plane(index)
+            read_ahead(slabs)
+        return sorted((region[0].start, region[0].stop) for _, region in seen)
+
+    for index in (100, 20, 70):
+        assert reads_of(index) == [(index, index + 1)]
+    assert reads_of(71) == [(64, 80), (71, 72)]
+    assert reads_of(72) == [(80, 96)]  # ahead
+    assert reads_of(71) == [(48, 64)]  # and back
+    assert reads_of(63) == [(32, 48)]
+    assert reads_of(62) == []
+    assert reads_of(47) == [(16, 32)]
+    slabs.close()
 
 
 def test_a_lost_shard_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def test_keys_and_mouse_in_qt(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "z (11 of 20) linear",
-        "z (0 of 20) linear",
-        "z (0 of 20) linear",
+        "z 11 of 0-19 linear",
+        "z 0 of 0-19 linear",
+        "z 0 of 0-19 linear",
         "True",
         "True",
         "['MainThread']",

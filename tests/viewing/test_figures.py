@@ -6,10 +6,12 @@ import builtins
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
 import pytest
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 import bigimg
 from bigimg.errors import InputError, IntegrityError, MissingExtraError, OutputError, UsageError
@@ -50,6 +52,24 @@ def test_colour_true_aspect_and_place() -> None:
     plain.set(xlabel="x (µm)", ylabel="y (µm)")
     np.testing.assert_array_equal(canvas(ax), canvas(plain))
     assert ax.get_aspect() == 1
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (200, 400), (400, 150)])
+@pytest.mark.parametrize("bar", [True, False])
+def test_the_picture_fills_a_figure_of_its_own(shape: tuple[int, int], bar: bool) -> None:
+    pixels = numbers(*shape) if bar else numbers(*shape, 3)
+    ax = bigimg.show(bigimg.from_array(pixels, spacing=0.5, unit="um"))
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    width, height = figure.get_size_inches() * figure.dpi
+    box = ax.get_window_extent()
+    assert box.height / box.width == pytest.approx(shape[0] / shape[1], rel=0.01)
+    left, top = box.x0 / figure.dpi, (height - box.y1) / figure.dpi
+    assert 0.3 < left < 1.2  # inches: room for ticks, and no more
+    assert top < 0.6
+    assert box.height > 0.75 * height or box.width > 0.6 * width
+    plt.close(figure)
 
 
 def test_a_colour_bar_and_a_scale_bar() -> None:

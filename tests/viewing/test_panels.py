@@ -85,10 +85,26 @@ def test_planes_evenly_spaced_share_a_window(tmp_path: Path) -> None:
     for ax, index in zip(figure.axes, (3, 9, 15, 21, 27), strict=True):
         np.testing.assert_array_equal(ax.images[0].get_array(), pixels[index])
         assert ax.images[0].get_clim() == pytest.approx((low, high))
-        assert ax.get_title() == f"z {index} of 30"
+        assert ax.get_title() == f"z {index} of 0-29"
     chosen = bigimg.montage(pixels, "x", indices=[0, -1], titles=["first", "last"], figure=Figure())
     np.testing.assert_array_equal(chosen.axes[1].images[0].get_array(), pixels[:, :, -1])
     assert [ax.get_title() for ax in chosen.axes] == ["first", "last"]
+
+
+def test_panels_fill_the_figure() -> None:
+    volume = numbers(30, 20, 20)
+
+    def grid(figure: Figure) -> tuple[int, int]:
+        spec = figure.axes[0].get_subplotspec()
+        assert spec is not None
+        return spec.get_gridspec().get_geometry()
+
+    assert grid(bigimg.montage(volume, "z", figure=Figure(figsize=(8, 6)))) == (3, 3)
+    assert grid(bigimg.montage(volume, "z", n=8, figure=Figure(figsize=(8, 6)))) == (2, 4)
+    assert grid(bigimg.montage(volume, "z", n=8, figure=Figure(figsize=(4, 12)))) == (4, 2)
+    assert grid(bigimg.montage(volume, "z", n=3, figure=Figure(figsize=(8, 6)))) == (1, 3)
+    assert grid(bigimg.montage(volume, "z", n=8, columns=5, figure=Figure(figsize=(8, 6)))) == (2, 5)
+    assert grid(bigimg.montage(numbers(9, 20, 100), "z", figure=Figure(figsize=(8, 6)))) == (5, 2)
 
 
 def test_images_patches_channels_times() -> None:
@@ -154,7 +170,7 @@ def test_from_the_command_line_without_a_display(tmp_path: Path) -> None:
     assert done.code == 2
     assert "no figure format ends in .xyz" in done.line
     with Image.open(tmp_path / "thumb.png") as image:
-        assert image.size == (300, 225)
+        assert max(image.size) == 300
     assert (tmp_path / "montage.pdf").read_bytes()[:4] == b"%PDF"
     done = run("slice", path, tmp_path / "no.png", "--at", 99, "--figure", scratch=tmp_path)
     assert (done.code, done.line) == (2, "bigimg: index 99 along z of 20 pixels; give 0 to 19")
