@@ -1,13 +1,15 @@
 """Peak memory of every operation on an image far larger than memory: operation x type of pixels x layout.
 
-    python benchmarks/memory_of_operations.py                       # the table, 64 GiB, all of each image
-    python benchmarks/memory_of_operations.py --mib 500             # so much of each; the peak comes early
+    python benchmarks/memory_of_operations.py                              # 64 GiB, all of each image: a day
+    python benchmarks/memory_of_operations.py --seconds 8 --keep cells.jsonl --workers 2     # the peak comes early
     python benchmarks/memory_of_operations.py --only stats --gib 4
+    python benchmarks/memory_of_operations.py --make-store big.ome.zarr --gib 16; ... --layout big.ome.zarr
+    python benchmarks/memory_of_operations.py --keep cells.jsonl --table   # a row an operation of what was kept
 
 The image is made while it is read, so a cell's memory is that of the operation alone. Each cell is a process of its
 own that opens the image within ``--memory`` and reports the most it ever held (``VmHWM``), imports included. A cell
-fails when that is more than the budget. To add an operation, write a function of the lazy image into ``OPERATIONS``;
-it has to consume what it makes, a piece at a time.
+fails when that is more than the budget. With ``--keep`` a run that was stopped goes on, and cells that failed are
+measured again. What is measured stands in ``operations.py``.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from operations import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
 GIB = 1 << 30
@@ -63,180 +68,15 @@ class Cell:
     peak_bytes: int
     budget_bytes: int
     error: str = ""
+    size: int = 0
+    """Bytes that were asked for; the image has about as many."""
+    limit: float | None = None
+    """Seconds after which it was to end."""
 
     @property
     def inside(self) -> bool:
         """Whether the promise was kept."""
         return not self.error and self.peak_bytes <= self.budget_bytes
-
-
-# ------------------------------------------------------------------------------------------------- what is measured
-
-
-def _stats(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(img).compute()
-
-
-def _stats_with_histogram(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(img, bins=256, range=(0, 256)).compute()
-
-
-def _stats_along(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(img, by=img.dims[0]).compute()
-
-
-def _stats_where(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(img, where=bigimg.mask(img, above=100)).compute()
-
-
-def _stats_of_computed(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(img.astype("f4") * 2 + 1).compute()
-
-
-def _histogram(img: Any) -> None:
-    import bigimg
-
-    bigimg.histogram(img, bins=50).compute()
-
-
-def _percentile(img: Any) -> None:
-    import bigimg
-
-    bigimg.percentile(img, [1, 50, 99]).compute()
-
-
-def _otsu(img: Any) -> None:
-    import bigimg
-
-    bigimg.otsu(img).compute()
-
-
-def _sweep(img: Any) -> None:
-    import bigimg
-
-    bigimg.sweep(img, list(range(0, 250, 10))).compute()
-
-
-def _fraction(img: Any) -> None:
-    import bigimg
-
-    bigimg.fraction(bigimg.mask(img, between=(20, 90))).compute()
-
-
-def _apply_mask(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(bigimg.apply_mask(img, bigimg.mask(img, below=125))).compute()
-
-
-def _consumed(make: Callable[[Any, Any], Any]) -> Callable[[Any], None]:
-    """Return what goes through all pixels of an image that ``make(bigimg, img)`` gives, keeping none."""
-
-    def consume(img: Any) -> None:
-        import bigimg
-
-        bigimg.stats(make(bigimg, img)).compute()
-
-    return consume
-
-
-def _small_shape(bigimg: Any, img: Any) -> Any:
-    return bigimg.resize(img, {name: n // 37 + 1 for name, n in img.sizes.items() if name in "zyx"})
-
-
-def _top_of_pyramid(bigimg: Any, img: Any) -> Any:
-    return bigimg.build_pyramid(img, levels=6)["scale5"]["image"]
-
-
-def _grey(bigimg: Any, img: Any) -> Any:
-    return bigimg.gray(img) if "c" in img.dims else bigimg.map(img, abs)
-
-
-def _half(bigimg: Any, img: Any) -> Any:
-    return bigimg.crop(img, {name: (n // 4, n // 4 * 3) for name, n in img.sizes.items() if name in "yx"})
-
-
-def _plane(img: Any) -> None:
-    import bigimg
-
-    bigimg.plane(img, "x", index=1000).compute()
-    bigimg.plane(img, "y").compute()
-
-
-def _profile(img: Any) -> None:
-    import bigimg
-
-    ends = [dict.fromkeys("yx", 0), {name: img.sizes[name] - 1 for name in "yx"}]
-    few = {name: 0 for name in img.dims if name in "cz"}
-    bigimg.profile(img.isel(few), *ends).compute()
-
-
-def _random_patches(img: Any) -> None:
-    import bigimg
-
-    for _ in bigimg.patches(img, (174, 187), n=1_000_000, seed=0).items():
-        pass
-
-
-def _grid_of_patches(img: Any) -> None:
-    import bigimg
-
-    for _ in bigimg.patches(img, 96, overlap=32):
-        pass
-
-
-def _covered_patches(img: Any) -> None:
-    import bigimg
-
-    for _ in bigimg.patches(
-        img, (256, 256), where=img > 100 if "c" not in img.dims else (img > 100).any("c")
-    ).items():
-        pass
-
-
-def _mapped_patches(img: Any) -> None:
-    import bigimg
-
-    bigimg.stats(bigimg.map_patches(abs, img, (256, 256), overlap=32, dtype=img.dtype)).compute()
-
-
-OPERATIONS: dict[str, Callable[[Any], None]] = {
-    "stats": _stats,
-    "stats with a histogram": _stats_with_histogram,
-    "stats along an axis": _stats_along,
-    "stats where": _stats_where,
-    "stats of 2 a + 1": _stats_of_computed,
-    "histogram": _histogram,
-    "percentile": _percentile,
-    "otsu": _otsu,
-    "sweep": _sweep,
-    "fraction of a mask": _fraction,
-    "apply_mask, then stats": _apply_mask,
-    "downsample by 3": _consumed(lambda bigimg, img: bigimg.downsample(img, 3)),
-    "downsample by 4, gaussian": _consumed(lambda bigimg, img: bigimg.downsample(img, 4, method="gaussian")),
-    "downsample by 8, mode": _consumed(lambda bigimg, img: bigimg.downsample(img, 8, method="mode")),
-    "resize to a 37th": _consumed(_small_shape),
-    "build_pyramid, level 5": _consumed(_top_of_pyramid),
-    "gray, or map": _consumed(_grey),
-    "rescale by percentiles": _consumed(lambda bigimg, img: bigimg.rescale(img, percentiles=(1, 99), by="c")),
-    "crop": _consumed(_half),
-    "plane": _plane,
-    "profile": _profile,
-    "patches, random": _random_patches,
-    "patches, grid": _grid_of_patches,
-    "patches where": _covered_patches,
-    "map_patches, then stats": _mapped_patches,
-}
 
 
 # ------------------------------------------------------------------------------------------------ one cell, a process
@@ -280,8 +120,14 @@ class Endless:
         """Nothing is open."""
 
 
-def measured(operation: str, dtype: str, layout: str, size: int, memory: str, most: int | None) -> Cell:
-    """Return one cell, measured in this process, which ends when ``most`` bytes were read."""
+def measured(
+    operation: str, dtype: str, layout: str, size: int, memory: str, most: int | None = None,
+    seconds: float | None = None,
+) -> Cell:  # fmt: skip
+    """Return one cell, measured in this process, which ends when ``most`` bytes were read, or after ``seconds``.
+
+    A ``layout`` that is none of :data:`LAYOUTS` is the path of a store.
+    """
     import dask.array  # noqa: F401  # 1 s, which is not to count as time at work
 
     import bigimg
@@ -290,7 +136,8 @@ def measured(operation: str, dtype: str, layout: str, size: int, memory: str, mo
     from bigimg.opening import open_source
     from bigimg.planning.memory import budget_bytes
 
-    reader = Endless(LAYOUTS[layout], dtype, size)
+    virtual = Endless(LAYOUTS[layout], dtype, size) if layout in LAYOUTS else None
+    reader = virtual or open_source(layout)
     said: list[str] = []
 
     def work() -> None:
@@ -299,64 +146,133 @@ def measured(operation: str, dtype: str, layout: str, size: int, memory: str, mo
         except Exception as error:
             said.append(f"{type(error).__name__}: {error}")
 
-    started = time.monotonic()
+    spent, last = 0.0, time.monotonic()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    while thread.is_alive() and (most is None or reader.given < most):
+    while thread.is_alive() and (virtual is None or most is None or virtual.given < most):
         thread.join(0.02)
+        now = time.monotonic()
+        spent, last = spent + min(now - last, 0.5), now  # a process that was stopped for a while did not work
+        if seconds is not None and spent >= seconds:
+            break
     with open("/proc/self/status") as status:
         peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    finished = not thread.is_alive()
+    given = virtual.given if virtual else (reader.spec.nbytes if finished else 0)
     return Cell(
-        operation, dtype, layout, reader.spec.nbytes, reader.given, time.monotonic() - started,
-        not thread.is_alive(), peak, budget_bytes(memory), "".join(said),
+        operation, str(reader.spec.dtype.str[1:]), layout, reader.spec.nbytes, given, spent, finished, peak,
+        budget_bytes(memory), "".join(said), size, seconds,
     )  # fmt: skip
 
 
-def cells(
-    names: list[str], types: list[str], layouts: list[str], size: int, memory: str, most: int | None
-) -> Iterator[Cell]:
-    """Yield every cell, each measured in a process of its own."""
-    for operation in names:
-        for dtype in types:
-            for layout in layouts:
-                asked = json.dumps([operation, dtype, layout, size, memory, most])
-                done = subprocess.run(
-                    [sys.executable, str(Path(__file__).resolve()), "--cell", asked],
-                    capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-                )  # fmt: skip
-                if done.returncode:
-                    raise SystemExit(f"{asked}: {done.stderr}")
-                yield Cell(**json.loads(done.stdout.splitlines()[-1]))
+# ------------------------------------------------------------------------------------------------------ all of them
+
+
+def cell_in_a_process(asked: tuple[Any, ...]) -> Cell:
+    """Return the cell, measured in a process of its own; one that died is a cell that failed."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "--cell", json.dumps(asked)],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    if done.returncode:
+        why = f"exit {done.returncode}: {done.stderr.strip()[-200:]}"
+        return Cell(asked[0], asked[1], asked[2], asked[3], 0, 0, False, 0, 0, why, asked[3], asked[6])
+    return Cell(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def cells(asked: argparse.Namespace, kept: list[Cell]) -> Iterator[Cell]:
+    """Yield every cell that is not kept from another run."""
+    names = [name for name in OPERATIONS if name.startswith(asked.only or "")]
+    size, most = int(asked.gib * GIB), None if asked.mib is None else asked.mib << 20
+    layouts, types = [asked.layout] if asked.layout else list(LAYOUTS), asked.types.split(",")
+    done = {(c.operation, c.dtype, c.layout, c.size, c.limit) for c in kept if c.inside}
+    jobs = [
+        (operation, dtype, layout, size, asked.memory, most, asked.seconds)
+        for operation in names
+        for dtype in types
+        for layout in layouts
+        if (operation, dtype, layout, size, asked.seconds) not in done
+    ]
+    with ThreadPoolExecutor(asked.workers) as pool:
+        yield from pool.map(cell_in_a_process, jobs)
+
+
+def summary(found: list[Cell]) -> Iterator[str]:
+    """Yield a table with a row an operation: its worst cell, and the largest image that was gone through."""
+    yield "| operation | cells | inside | worst peak, MB | of | all of it: GiB in s, peak MB |"
+    yield "| --- | ---: | ---: | ---: | --- | --- |"
+    latest = {(c.operation, c.dtype, c.layout, c.size, c.limit): c for c in found}.values()
+    for operation in OPERATIONS:
+        those = [c for c in latest if c.operation == operation]
+        if not those:
+            continue
+        worst = max(those, key=lambda c: c.peak_bytes)
+        whole = [c for c in those if c.finished and not c.error and c.read_bytes >= 0.9 * c.image_bytes]
+        large = max(whole, key=lambda c: (c.image_bytes, -c.seconds), default=None)
+        full = "" if large is None else (
+            f"{large.dtype}, {large.layout}: {large.read_bytes / GIB:.0f} in {large.seconds:.0f}, "
+            f"{large.peak_bytes / 1e6:.0f}"
+        )  # fmt: skip
+        cells = {(c.dtype, c.layout) for c in those}
+        bad = {(c.dtype, c.layout) for c in those if not c.inside}
+        yield (
+            f"| {operation} | {len(cells)} | {len(cells) - len(bad)} | {worst.peak_bytes / 1e6:.0f} "
+            f"| {worst.dtype}, {worst.layout} | {full} |"
+        )
+    inside = sum(c.inside for c in latest)
+    highest = max(c.peak_bytes for c in latest) / 1e6
+    yield f"\n{inside} of {len(latest)} cells inside, highest {highest:.0f} MB"
 
 
 def main() -> None:
     """Measure what is asked for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", help="operations whose names begin so")
+    parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--layout", help="one of them, or the path of a store; of all by default")
     parser.add_argument("--gib", type=float, default=64)
     parser.add_argument("--memory", default="512MB")
     parser.add_argument("--mib", type=int, help="end each cell when so much was read")
+    parser.add_argument(
+        "--seconds", type=float, help="end each cell after so long; its peak is that of this time"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="cells at once")
+    parser.add_argument("--keep", type=Path, help="a file of JSON lines: go on from it, and add to it")
+    parser.add_argument("--table", action="store_true", help="measure nothing, show what --keep holds")
+    parser.add_argument("--make-store", type=Path, metavar="PATH", help="write a store of --gib, and end")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.cell:
         print(json.dumps(asdict(measured(*json.loads(asked.cell)))), flush=True)
         os._exit(0)  # whatever is still at work
-    names = [name for name in OPERATIONS if name.startswith(asked.only or "")]
-    found: list[Cell] = []
-    most = None if asked.mib is None else asked.mib << 20
-    print("| operation | pixels | layout | read, GiB | peak, MB | |\n| --- | --- | --- | ---: | ---: | --- |")
-    for cell in cells(names, list(TYPES), list(LAYOUTS), int(asked.gib * GIB), asked.memory, most):
-        found.append(cell)
-        said = cell.error or ("all of it" if cell.finished else "some of it")
-        mark = "" if cell.inside else "**over** "
+    if asked.make_store:
+        import bigimg
+        from bigimg.opening import open_source
+
+        reader = Endless(LAYOUTS["slide, RGB 512²"], asked.types.split(",")[0], int(asked.gib * GIB))
+        bigimg.convert(open_source(reader), asked.make_store, memory=asked.memory)
+        return
+    kept = []
+    if asked.keep and asked.keep.exists():
+        kept = [Cell(**json.loads(line)) for line in asked.keep.read_text().splitlines()]
+    if not asked.table:
         print(
-            f"| {cell.operation} | {cell.dtype} | {cell.layout} | {cell.read_bytes / GIB:.1f} "
-            f"| {cell.peak_bytes / 1e6:.0f} | {mark}{said} |",
-            flush=True,
+            "| operation | pixels | layout | read, GiB | s | peak, MB | |\n"
+            "| --- | --- | --- | ---: | ---: | ---: | --- |"
         )
-    inside = sum(cell.inside for cell in found)
-    highest = max(cell.peak_bytes for cell in found) / 1e6
-    print(f"\n{inside} of {len(found)} cells inside {asked.memory}, highest {highest:.0f} MB")
+        for cell in cells(asked, kept):
+            kept.append(cell)
+            if asked.keep:
+                with asked.keep.open("a") as file:
+                    file.write(json.dumps(asdict(cell)) + "\n")
+            said = cell.error or ("all of it" if cell.finished else "stopped")
+            mark = "" if cell.inside else "**over** "
+            print(
+                f"| {cell.operation} | {cell.dtype} | {cell.layout} | {cell.read_bytes / GIB:.1f} "
+                f"| {cell.seconds:.0f} | {cell.peak_bytes / 1e6:.0f} | {mark}{said} |",
+                flush=True,
+            )
+    print("\n".join(["", *summary(kept)]))
 
 
 if __name__ == "__main__":

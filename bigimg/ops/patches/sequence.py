@@ -95,6 +95,10 @@ class Patches(Sequence["xarray.DataArray"]):
         start, number = self._start(rank), int(self._numbers(np.array([rank]))[0])
         return self.labels.image(self.cutter.read(start), start, number)
 
+    def __getitems__(self, keys: Sequence[int]) -> list[Array]:
+        """Return a batch as numpy with the channels first: torch's loader asks so, and could not pile up DataArrays."""
+        return self.arrays("first").__getitems__(keys)
+
     def __iter__(self) -> Iterator[xarray.DataArray]:
         for ranks, cuts in self._read():
             starts = self.positions.starts(ranks).tolist()

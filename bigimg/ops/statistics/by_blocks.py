@@ -1,10 +1,14 @@
 """Counting by dask's own graph, a task a block: for blocks that are computed from what they share.
 
 Of an opened image only the mask is such; then a task gets the mask alone, and reads of the image what it needs.
+Where image and mask come from one source that is read in order, one task computes their blocks together, one after
+another: dask's scheduler would read ahead of the counting.
 """
 
 from __future__ import annotations
 
+import itertools
+import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,11 +16,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray
+from dask.highlevelgraph import HighLevelGraph
 
 from bigimg.geometry.region import shift
 from bigimg.ops.aligning import OnGrid
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
-from bigimg.ops.values import Opened, Values
+from bigimg.ops.values import Computed, Opened, Values, are_independent
 from bigimg.types import Array, Shape
 
 
@@ -29,12 +34,7 @@ def by_dask(
     source = values if isinstance(values, Opened) and not values.in_order and (mask or ids) else None
     if source is not None:  # read within the task, once the mask is known; these blocks are never touched
         data = da.empty(data.shape, dtype=data.dtype, chunks=data.chunks)
-    elif shared is not None:
-        from dask.graph_manipulation import bind
-
-        data = bind(data, shared)  # or dask would hold all blocks until the first reduction has ended
     grids = [grid.as_dask(data.chunks) for grid in (mask, ids) if grid is not None]
-    extra = [] if shared is None else [shared.reshape((1,) * data.ndim)]
     starts = [np.cumsum([0, *lengths]).tolist() for lengths in data.chunks]
     counted = partial(
         _count_block, starts=starts, keep=keep, make=make, padding=padding_of(img),
@@ -42,9 +42,57 @@ def by_dask(
     )  # fmt: skip
     ones = tuple((1,) * len(lengths) for lengths in data.chunks)
     meta = np.empty((0,) * data.ndim, object)
-    found = da.map_blocks(_Located(counted), data, *grids, *extra, chunks=ones, dtype=object, meta=meta)
+    together = Computed(da.map_blocks(_joined, data, *grids, chunks=ones, dtype=object, meta=meta))
+    if together.in_order and are_independent(together.array):
+        return _in_a_row(together, counted, make, shared)
+    if source is None and shared is not None:
+        from dask.graph_manipulation import bind
+
+        data = bind(data, shared)  # or dask would hold all blocks until the first reduction has ended
+    extra = [] if shared is None else [shared.reshape((1,) * data.ndim)]
     merge = _Merge(make)
+    found = da.map_blocks(_Located(counted), data, *grids, *extra, chunks=ones, dtype=object, meta=meta)
     return da.reduction(found, chunk=merge, aggregate=merge, dtype=object, meta=np.empty((), object))
+
+
+def _joined(*blocks: Array) -> Array:
+    """Return several blocks as the only item of an array."""
+    box = np.empty((1,) * blocks[0].ndim, object)
+    box.flat[0] = blocks
+    return box
+
+
+def _in_a_row(together: Computed, counted: Callable[..., Array], make: Make, shared: Any) -> Any:
+    """Return all tallies as a dask array of one task, which computes the blocks one after another."""
+    name = f"bigimg-row-{uuid.uuid4().hex}"
+    task = partial(_count_in_a_row, together=together, counted=counted, make=make)
+    key = None if shared is None else (shared.name, *(0,) * shared.ndim)
+    graph = HighLevelGraph.from_collections(name, {(name,): (task, key)}, [] if shared is None else [shared])
+    return da.Array(graph, name, (), meta=np.empty((), object))
+
+
+def _count_in_a_row(shared: Any, *, together: Computed, counted: Callable[..., Array], make: Make) -> Array:
+    extra = []
+    if shared is not None:
+        extra = [np.empty(1, object)]
+        extra[0][0] = shared.item() if isinstance(shared, np.ndarray) else shared
+    indices = list(itertools.product(*(range(len(lengths)) for lengths in together.chunks)))
+    compute = together.blocks(indices)
+    whole: Found = {}
+    for index in indices:
+        told, found = counted(*compute(index).flat[0], *extra, block_id=index).flat[0]
+        _put_all(whole, found, make, told)
+    out = np.empty((), object)
+    out[()] = (told, whole)
+    return out
+
+
+def _put_all(whole: Found, found: Found, make: Make, told: tuple[Any, ...]) -> None:
+    """Add tallies to those that are there."""
+    for key, tally in found.items():
+        if key not in whole:
+            whole[key] = make(*told)
+        put(whole[key], tally)
 
 
 class _Located:
@@ -91,10 +139,7 @@ class _Merge:
         told = blocks.flat[0][0]
         whole: Found = {}
         for _, found in blocks.flat:
-            for key, tally in found.items():
-                if key not in whole:
-                    whole[key] = self.make(*told)
-                put(whole[key], tally)
+            _put_all(whole, found, self.make, told)
         out = np.empty((1,) * blocks.ndim if keepdims else (), object)
         out[...] = None
         out.flat[0] = (told, whole)

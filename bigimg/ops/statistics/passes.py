@@ -129,6 +129,13 @@ class Counting:
 
     def add(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
         """Count the pixels ``values`` of ``region``, where ``mask`` is true, under each of ``labels``."""
+        whole = tuple(slice(0, n) for n in values.shape)
+        back = tuple(-s.start for s in region)
+        # Counting takes some float64 a pixel beside the block, which may be as large as the budget allows.
+        for _, cut in pieces(whole, _rows(values.shape, PIECE_BYTES)):
+            self._add_piece(values[cut], shift(cut, back), cut_of(mask, cut), cut_of(labels, cut))
+
+    def _add_piece(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
         kept = [range(n) if axis in self.keep else (None,) for axis, n in enumerate(values.shape)]
         for at in itertools.product(*kept):
             cut = tuple(slice(None) if i is None else slice(i, i + 1) for i in at)

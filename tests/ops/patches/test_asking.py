@@ -384,6 +384,8 @@ def test_a_batch_is_what_its_patches_are(store: Path) -> None:
         assert got.flags.c_contiguous
         np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(arrays[4:6][1], stack[5])
+    # What a loader of torch does with the patches themselves: DataArrays it could not pile up.
+    np.testing.assert_array_equal(np.stack(found[3:9].__getitems__([2, 0])), stack[[5, 3]])
 
 
 def test_pickled_patches_are_the_same(store: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import count
+from bigimg.ops.statistics.tallies import Sums
 from bigimg.ops.values import are_independent
 from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array
@@ -158,8 +159,27 @@ def test_what_is_computed_from_an_ordered_source_is_read_in_its_order() -> None:
     assert int(found["count"]) == 90 * 40
     img = opened(reader, 40 * 8)
     reader.log.clear()
-    assert int(bigimg.stats(img, where=img > 20)["min"]) == 21
-    assert len(reader.log) == len({region[0].start for region in reader.log})
+    found = bigimg.stats(img, where=img > 20).compute(scheduler="threads")
+    pixels = np.broadcast_to(np.arange(40), (90, 40))
+    assert (int(found["min"]), found["sum"].item()) == (21, int(pixels[pixels > 20].sum()))
+    starts = [region[0].start for region in reader.log]
+    assert starts == sorted(set(starts))  # the band of the image serves its mask too
+    middle = bigimg.percentile(img.astype("f4"), [30, 60], where=img > 20).compute(scheduler="threads")
+    np.testing.assert_allclose(middle, np.percentile(pixels[pixels > 20], [30, 60]))
+
+
+def test_large_blocks_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of float64 for all of a block there is no room in the budget that its size was taken from."""
+    most: list[int] = []
+    real = Sums.add
+    monkeypatch.setattr(Sums, "add", lambda self, values: (most.append(values.size), real(self, values))[1])
+    pixels = volume("f4", 3, 700, 1500)
+    for img in (bigimg.from_array(pixels, dims="cyx").chunk() * 2, bigimg.from_array(pixels, dims="cyx")):
+        most.clear()
+        found = bigimg.stats(img).compute()
+        assert sum(most) == pixels.size
+        assert max(most) <= 1 << 20
+    np.testing.assert_allclose(found["mean"], pixels.astype(float).mean((1, 2)), rtol=1e-12)
 
 
 def test_building_costs_neither_reads_nor_time_that_grows() -> None:
