@@ -228,6 +228,54 @@ def test_arrays_and_opened_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data, pixels)
 
 
+def drawn_by_napari(shown: Any, key: Any) -> Any:
+    """What a module of napari's layers gets, as it asks."""
+    space = {"__name__": "napari.layers.of.ours", "np": np, "shown": shown, "key": key}
+    exec("found = np.asarray(shown[key])", space)
+    return space["found"]
+
+
+def test_a_lost_object_is_told_where_napari_draws(tmp_path: Path) -> None:
+    pixels = noise((40, 70, 90), "u2") // 2 + 1
+    path = tmp_path / "a.ome.zarr"
+    bigimg.write(bigimg.from_array(pixels, dims="zyx"), path, chunks=32, shards=32, **ASKED)
+    (path / "0" / "c" / "0" / "1" / "2").unlink()
+    ((levels, _, _),) = layers_of(path)
+    told: list[str] = []
+    levels[0].tell = told.append
+    whole = pixels.copy()
+    whole[:32, 32:64, 64:] = 0
+    every = (slice(None),) * 3
+    for key in (
+        every,
+        (3,),
+        (slice(2, 39, 3), slice(69, 20, -2), 70),
+        (slice(3, 4), slice(10, 70), slice(5, 80)),
+    ):
+        np.testing.assert_array_equal(drawn_by_napari(levels[0], key), whole[key])
+    assert len(told) == 1
+    assert "c/0/1/2: the object is gone" in told[0]
+    with pytest.raises(MissingChunk):
+        levels[0][3]
+    with pytest.raises(MissingChunk):
+        np.asarray(levels[0])
+    np.testing.assert_array_equal(levels[0][35], pixels[35])
+
+
+def test_more_than_a_plane_is_read_when_it_is_cut_to_one(tmp_path: Path, decoded: list[Any]) -> None:
+    pixels = noise((2, 64, 70, 90), "u2")
+    bigimg.write(bigimg.from_array(pixels, dims="tzyx"), tmp_path / "a.ome.zarr", chunks=32, **ASKED)
+    ((levels, _, _),) = layers_of(tmp_path / "a.ome.zarr")
+    decoded.clear()
+    part = levels[0][:, :, 5:60, -40:]
+    assert (part.shape, part.ndim, part.size, len(part)) == ((2, 64, 55, 40), 4, 2 * 64 * 55 * 40, 2)
+    assert decoded == []
+    np.testing.assert_array_equal(part[1, 40], pixels[1, 40, 5:60, -40:])
+    assert len(decoded) == 2 * 2
+    np.testing.assert_array_equal(part[1:][..., ::-1][0, 3:9], pixels[1, 3:9, 5:60, :-41:-1])
+    np.testing.assert_array_equal(part, pixels[:, :, 5:60, -40:])
+
+
 def test_a_lost_object_is_an_error_and_not_black(tmp_path: Path) -> None:
     bigimg.write(bigimg.from_array(noise((70, 90))), tmp_path / "a.ome.zarr", chunks=32, **ASKED)
     next(path for path in (tmp_path / "a.ome.zarr" / "0").rglob("c/0/0")).unlink()

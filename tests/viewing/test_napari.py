@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 
@@ -243,3 +245,98 @@ def test_view_opens_a_window_of_its_own(tmp_path: Path) -> None:
         assert is_drawn(made)
     finally:
         made.close()
+
+
+def world_of(layer: Any, index: tuple[float, ...]) -> Any:
+    """Where napari draws a pixel, in the order z y x."""
+    return np.asarray(layer.data_to_world(index))[-3:]
+
+
+def test_an_oblique_nifti_lies_where_nibabel_says(data: Path, viewer: Any, tmp_path: Path) -> None:
+    source = data / "nifti" / "example4d.nii.gz"
+    affine = nibabel.load(source).affine  # type: ignore[attr-defined]
+    assert np.rad2deg(nibabel.affines.obliquity(affine)).max() > 5
+    bigimg.convert(source, tmp_path / "a.ome.zarr", chunks=32, **ASKED)
+    for path in (source, tmp_path / "a.ome.zarr"):
+        (layer,) = viewer.open(str(path), plugin="bigimg")
+        viewer.dims.ndisplay = 3
+        assert layer.ndim == 4
+        assert layer.axis_labels == ("t", "z", "y", "x")
+        assert tuple(map(str, layer.units))[1:] == ("millimeter",) * 3
+        for i, j, k in np.ndindex(2, 2, 2):
+            index = (0, k * 23, j * 95, i * 127)
+            expected = nibabel.affines.apply_affine(affine, index[:0:-1])
+            np.testing.assert_allclose(world_of(layer, index), expected[::-1], atol=1e-4)
+        assert is_drawn(viewer)
+        viewer.layers.clear()
+        viewer.dims.ndisplay = 2
+
+
+def test_an_oblique_dicom_series_lies_where_its_slices_say(data: Path, viewer: Any) -> None:
+    folder = data / "dicom" / "n2d_mprage_slab"
+    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.iterdir() if path.is_file()]
+    (layer,) = viewer.open(str(folder), plugin="bigimg")
+    viewer.dims.ndisplay = 3
+    found = []
+    for header in slices:
+        # To the right of the picture and down, in LPS+; napari's world is z y x in RAS+.
+        right, down = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
+        row, column = map(float, header.PixelSpacing)
+        first = np.asarray(header.ImagePositionPatient, float)
+        corner = first + down * row * (header.Rows - 1) + right * column * (header.Columns - 1)
+        found.append([(point * (-1, -1, 1))[::-1] for point in (first, corner)])
+    assert (
+        np.abs(np.reshape(slices[0].ImageOrientationPatient, (2, 3)).astype(float)).max(axis=1).min() < 0.9999
+    )
+    shape = layer.level_shapes[0] if layer.multiscale else layer.data.shape
+    drawn = [
+        [world_of(layer, (z, 0, 0)), world_of(layer, (z, shape[1] - 1, shape[2] - 1))]
+        for z in range(shape[0])
+    ]
+    key = lambda pair: tuple(np.round(pair[0], 2))  # noqa: E731
+    np.testing.assert_allclose(sorted(drawn, key=key), sorted(found, key=key), atol=1e-3)
+    assert is_drawn(viewer)
+
+
+def test_a_lost_object_in_the_first_view_is_told_and_the_rest_is_shown(viewer: Any, tmp_path: Path) -> None:
+    from napari.utils.notifications import notification_manager
+
+    pixels = gradient((800, 900), np.uint16) // 2 + 1
+    path = tmp_path / "a.ome.zarr"
+    bigimg.write(bigimg.from_array(pixels), path, chunks=64, shards=64, **ASKED)
+    for level in "01":
+        (path / level / "c" / "1" / "2").unlink()
+    notification_manager.records.clear()
+    (layer,) = viewer.open(str(path), plugin="bigimg")
+    viewer.reset_view()
+    assert is_drawn(viewer)
+    told = [record.message for record in notification_manager.records]
+    assert any("0/c/1/2: the object is gone" in message for message in told)
+    assert len(told) == len(set(told))
+    drawn = np.asarray(layer._slice.image.raw)
+    if layer.data_level == 0:
+        first = int(layer.corner_pixels[0, 0]), int(layer.corner_pixels[0, 1])
+        hole = drawn[64 - first[0] : 128 - first[0], 128 - first[1] : 192 - first[1]]
+        assert not hole.any()
+        assert np.count_nonzero(drawn == 0) == hole.size
+    with pytest.raises(bigimg.MissingChunk):  # who computes gets an error, and no zeros
+        np.asarray(layer.data[0])
+    with pytest.raises(bigimg.MissingChunk):
+        layer.data[0][60:70, 128:140]
+    viewer.layers.clear()
+    assert len(viewer.layers) == 0
+
+
+def test_a_step_through_a_volume_reads_one_plane(viewer: Any, tmp_path: Path, decoded: list[str]) -> None:
+    """napari cuts a volume through all its planes before it takes one."""
+    img = bigimg.from_array(noise((96, 300, 320), "u2"), dims="zyx")
+    bigimg.write(img, tmp_path / "volume.ome.zarr", chunks=32, **ASKED)
+    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg")
+    viewer.reset_view()
+    assert is_drawn(viewer)
+    decoded.clear()
+    viewer.dims.set_point(0, 40)
+    assert is_drawn(viewer)
+    assert layer.data_level == 0
+    np.testing.assert_array_equal(layer._slice.image.raw, img[40])
+    assert levels_of(decoded).count("0") == 10 * 10

@@ -48,10 +48,11 @@ def read_layers(path: Paths) -> list[Layer]:
         It cannot be read, or is so large that it should be converted: the message has the command.
     """
     from bigimg.viewing.napari.layers import layers_of
-    from bigimg.viewing.napari.window import follow_current
+    from bigimg.viewing.napari.window import follow_current, tell_damage
 
     source: Any = path[0] if isinstance(path, list) and len(path) == 1 else path
     layers = layers_of(source)
+    tell_damage(layers)
     follow_current()
     return layers
 

@@ -6,11 +6,12 @@ import importlib.util
 import math
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening import Source
-from bigimg.viewing.napari.layers import layers_of
+from bigimg.viewing.napari.layers import Layer, layers_of
 
 if TYPE_CHECKING:
     import napari
@@ -50,6 +51,7 @@ def view(source: Source, *, series: int | str | None = None, block: bool | None 
     _check_screen(source)
     layers = layers_of(source, series=series)
     viewer = new_viewer()
+    tell_damage(layers)
     for data, options, kind in layers:
         getattr(viewer, f"add_{kind}")(data, **options)
     if layers and layers[0][1].get("units"):
@@ -88,6 +90,19 @@ def new_viewer() -> napari.Viewer:
 def show_units(viewer: Any) -> None:
     """Show a scale bar, which napari draws in the units of the layers."""
     viewer.scale_bar.visible = True
+
+
+def tell_damage(layers: Sequence[Layer]) -> None:
+    """Have napari tell what cannot be read of ``layers``, each object once, and go on drawing the rest."""
+    for data, _, _ in layers:
+        for level in data if isinstance(data, list) else [data]:
+            level.tell = _tell
+
+
+def _tell(message: str) -> None:
+    from napari.utils.notifications import show_error
+
+    show_error(message)
 
 
 def _check_screen(source: Source) -> None:
