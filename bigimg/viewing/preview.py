@@ -73,7 +73,7 @@ def preview(img: Source) -> Preview:
     last = levels[small]
     if last.nbytes > READ_BYTES:
         picture = (
-            f"<p>{human_bytes(last.nbytes)} without a smaller level: make a pyramid with <code>bigimg convert</code>, "
+            f"<p style='max-width:16em;margin:0'>{human_bytes(last.nbytes)} without a smaller level: make a pyramid with <code>bigimg convert</code>, "
             "and a preview costs a moment.</p>"
         )
         graph = _graph(_stored(base), base)
@@ -82,8 +82,8 @@ def preview(img: Source) -> Preview:
         picture = _thumbnail(shown, levels)
         graph = _graph(_stored(base) or _counts(shown), base)
     table = "".join(
-        f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
-        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        f"<tr><th style='text-align:left;vertical-align:top;padding-right:1em'>{html.escape(name)}</th>"
+        f"<td style='text-align:left;max-width:26em;overflow-wrap:anywhere'>{html.escape(value)}</td></tr>"
         for name, value in rows
     )
     page = (
@@ -146,7 +146,7 @@ def _thumbnail(picture: Picture, levels: Levels) -> str:
     made.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
-        f"<img alt='thumbnail' width='{width}' height='{height}' style='image-rendering:auto' "
+        f"<img alt='thumbnail' width='{width}' height='{height}' style='border:1px solid #888' "
         f"src='data:image/png;base64,{data}'>"
     )
 
@@ -157,11 +157,11 @@ def _swatches(base: xarray.DataArray) -> str:
         return ""
     colors = lights_of(channels, len(channels))
     boxes = "".join(
-        "<span style='white-space:nowrap;margin-right:1em'><span style='display:inline-block;width:.8em;height:.8em;"
+        "<span style='overflow-wrap:anywhere;margin-right:1em'><span style='display:inline-block;width:.8em;height:.8em;"
         f"border:1px solid #888;background:#{html.escape(color)}'></span> {html.escape(channel.name)}</span>"
         for channel, color in zip(channels, colors, strict=True)
     )
-    return f"<div style='margin-top:.5em'>{boxes}</div>"
+    return f"<div style='margin-top:.5em;max-width:32em'>{boxes}</div>"
 
 
 def _stored(base: xarray.DataArray) -> tuple[Array, float, float] | None:
@@ -206,7 +206,7 @@ def _graph(counted: tuple[Array, float, float] | None, base: xarray.DataArray) -
             f"{2 + 216 * i / max(1, len(row) - 1):.1f},{98 - 92 * float(np.sqrt(n)) / top:.1f}"
             for i, n in enumerate(row)
         )
-        stroke = "666666" if color in GREYS else color
+        stroke = "888888" if color in GREYS else color
         lines.append(f"<polyline fill='none' stroke='#{html.escape(stroke)}' points='{points}'/>")
     return (
         "<svg width='220' height='118' role='img'><title>histogram, square root of the counts</title>"
