@@ -73,7 +73,8 @@ def preview(img: Source) -> Preview:
     last = levels[small]
     if last.nbytes > READ_BYTES:
         picture = (
-            f"<p style='max-width:16em;margin:0'>{human_bytes(last.nbytes)} without a smaller level: make a pyramid with <code>bigimg convert</code>, "
+            f"<p style='max-width:16em;margin:0'>{human_bytes(last.nbytes)} without a smaller level: "
+            "make a pyramid with <code>bigimg convert</code>, "
             "and a preview costs a moment.</p>"
         )
         graph = _graph(_stored(base), base)
@@ -157,7 +158,8 @@ def _swatches(base: xarray.DataArray) -> str:
         return ""
     colors = lights_of(channels, len(channels))
     boxes = "".join(
-        "<span style='overflow-wrap:anywhere;margin-right:1em'><span style='display:inline-block;width:.8em;height:.8em;"
+        "<span style='overflow-wrap:anywhere;margin-right:1em'>"
+        "<span style='display:inline-block;width:.8em;height:.8em;"
         f"border:1px solid #888;background:#{html.escape(color)}'></span> {html.escape(channel.name)}</span>"
         for channel, color in zip(channels, colors, strict=True)
     )
