@@ -128,14 +128,16 @@ def map(
         From an ndarray to one of the same shape, each value from the value in its place: blocks come in any
         order, and of any size. ``np.sqrt``, or a function of your own.
     dtype : dtype, optional
-        Of the result; asked of ``func`` with one pixel otherwise.
+        Of the result. What ``func`` gives becomes it where no value can be lost but the last digits of floats.
+        Without it ``func`` is called at once, with an array of one pixel as ``(1, 1, 1)`` whose value is 1, to
+        see what it gives.
     level, memory :
         As in :func:`bigimg.open`.
 
     Raises
     ------
     UsageError
-        ``func`` gives another shape.
+        ``func`` gives another shape, or, when it is computed, a type that does not fit ``dtype``.
     """
     found = opened(img, level, memory)
     if dtype is None:
@@ -143,19 +145,24 @@ def map(
             probe = np.asarray(func(np.ones((1,) * found.ndim, found.dtype)))
         _check(probe, (1,) * found.ndim)
         dtype = probe.dtype
-    return _mapped(found, _Checked(func), np.dtype(dtype))
+    return _mapped(found, _Checked(func, np.dtype(dtype)), np.dtype(dtype))
 
 
 class _Checked:
-    """Calls a function and sees to it that the shape stays."""
+    """Calls a function and sees to it that the shape stays, and the type is the one that was said."""
 
-    def __init__(self, func: Callable[[Array], Any]) -> None:
-        self.func = func
+    def __init__(self, func: Callable[[Array], Any], dtype: DType) -> None:
+        self.func, self.dtype = func, dtype
 
     def __call__(self, block: Array) -> Array:
         made = np.asarray(self.func(block))
         _check(made, block.shape)
-        return made
+        if not (np.can_cast(made.dtype, self.dtype) or made.dtype.kind == self.dtype.kind == "f"):
+            raise UsageError(
+                f"map: func gave {made.dtype}, and dtype {self.dtype} was asked, which cannot hold all of its "
+                f"values: end func with .astype({self.dtype.name!r}), or leave out dtype"
+            )
+        return made.astype(self.dtype, copy=False)
 
 
 def _check(made: Array, shape: Shape) -> None:

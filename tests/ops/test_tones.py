@@ -64,6 +64,18 @@ def test_any_function_keeps_the_geometry() -> None:
         bigimg.map(img, lambda v: v[..., :1], dtype="u1").compute()
 
 
+def test_a_function_gives_the_type_that_was_asked_or_says_what_it_gave() -> None:
+    halves = bigimg.map(RGB, lambda v: v / 2, dtype="f4")
+    assert halves.dtype == halves.compute().dtype == np.float32
+    np.testing.assert_array_equal(halves.values, np.moveaxis(RGB / 2, -1, 0))
+    wider = bigimg.map(RGB, lambda v: v > 9, dtype="u2")
+    assert wider.compute().dtype == np.uint16
+    with pytest.raises(UsageError, match=r"func gave float64, and dtype uint8 .* \.astype\('uint8'\)"):
+        bigimg.map(RGB, lambda v: v / 2, dtype="uint8").compute()
+    with pytest.raises(UsageError, match="func gave int64, and dtype uint8"):
+        bigimg.map(RGB, lambda v: v.astype("i8") - 300, dtype="uint8").compute()  # would wrap
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8"])
 @pytest.mark.parametrize("to", ["u1", "i2", "f4"])
 def test_ranges(dtype: str, to: str) -> None:
