@@ -241,16 +241,12 @@ def rescale(
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:
     """Return two lazy arrays that fit ``img`` along c, and are of size 1 along all other axes."""
-    from bigimg.ops.statistics.percentiles import percentile
+    from bigimg.ops.statistics.percentiles import of_all, percentile
 
-    if by is None and "c" in img.dims:
-        if "t" in img.dims:
-            raise UsageError("rescale: an image with t and c needs by='c', or a window")
-        # All channels as one: c under a name that is not kept apart.
-        img = img.drop_vars(["c", "color"], errors="ignore").rename(c="t")
-    low_high = percentile(img, q).data
+    if by is None or "c" not in img.dims:
+        return [end.reshape((1,) * img.ndim) for end in of_all(img, q)]
     shape = tuple(img.sizes["c"] if name == "c" else 1 for name in img.dims)
-    return [end.reshape(shape) for end in low_high]
+    return [end.reshape(shape) for end in percentile(img, q).data]
 
 
 class _Stretch:

@@ -94,9 +94,11 @@ def to_labelled(
 def opened_pixels(img: xarray.DataArray) -> LazyPixels | None:
     """Return the pixels that ``img`` is the whole of, just as it was opened; None when it is anything else.
 
-    Each operation of dask gives its result a new name, so an array with the name of an opened one is it.
+    Each operation of dask gives its result a new name, so an array with the name of an opened one is it, unless
+    its axes were renamed.
     """
-    return None if img.chunks is None else _OPENED.get(img.data.name)
+    found = None if img.chunks is None else _OPENED.get(img.data.name)
+    return found if found is None or found.reader.spec.dims == img.dims else None
 
 
 def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataArray:

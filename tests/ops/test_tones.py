@@ -110,21 +110,33 @@ def test_windows_and_odd_values() -> None:
         (RGB, {"percentiles": (1, 101)}, "percentile 101"),
         (RGB, {"dtype": "i8"}, "integers of up to 32 bits"),
         (RGB, {"by": "y"}, "give 'c'"),
-        (np.zeros((2, 3, 1, 4, 4)), {}, "needs by='c'"),
     ):
         with pytest.raises(UsageError, match=says):
             bigimg.rescale(img, **asked)  # type: ignore[arg-type]
 
 
-def test_the_window_comes_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bigimg.convert(RGB[..., 0], tmp_path / "a.ome.zarr", memory="4GB", progress=False)
+@pytest.mark.parametrize("asked", [None, (1, 99)])
+def test_of_times_and_channels_all_together_by_default(asked: tuple[float, float] | None) -> None:
+    pixels = np.random.default_rng(1).integers(3, 90, (2, 3, 1, 7, 9)).astype("u1")
+    low, high = np.percentile(pixels, asked or (0, 100))
+    expected = np.rint(np.clip((pixels - low) / (high - low), 0, 1) * 255)
+    img = bigimg.from_array(pixels, dims="tczyx")
+    np.testing.assert_array_equal(bigimg.rescale(img, percentiles=asked).values, expected)
+
+
+@pytest.mark.parametrize("pixels", [RGB[..., 0], RGB], ids=["grey", "colour"])
+def test_the_window_comes_from_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: np.ndarray
+) -> None:
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
     read = []
     real = StoreReader.read
     monkeypatch.setattr(StoreReader, "read", lambda self, region: (read.append(1), real(self, region))[1])
     found = bigimg.rescale(tmp_path / "a.ome.zarr", percentiles=(1, 99))
     assert not read
-    low, high = np.percentile(RGB[..., 0], (1, 99))
+    low, high = np.percentile(pixels, (1, 99))
+    expected = np.rint(np.clip((pixels - low) / (high - low), 0, 1) * 255)
     np.testing.assert_array_equal(
-        found.values, np.rint(np.clip((RGB[..., 0] - low) / (high - low), 0, 1) * 255)
+        found.values, expected if pixels.ndim == 2 else np.moveaxis(expected, -1, 0)
     )
     assert len(read) == 1  # the pixels once, and none for the window

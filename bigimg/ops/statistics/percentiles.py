@@ -56,10 +56,7 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
     """
     import xarray
 
-    asked = np.atleast_1d(np.asarray(q, np.float64))
-    if asked.ndim != 1 or not asked.size or not ((asked >= 0) & (asked <= 100)).all():
-        wrong = next((float(v) for v in asked.flat if not 0 <= v <= 100), q)
-        raise UsageError(f"percentile {wrong}: give numbers from 0 to 100")
+    asked = _checked(q)
     kept = None if where is not None else kept_statistics(img)
     if kept is not None and (counts := kept.counts) is not None:
         found: Any = np.stack([of_counts(row, kept.values, asked) for row in counts], axis=1)
@@ -77,6 +74,23 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
         "percentile",
     )
     return array if np.ndim(q) else array[0]
+
+
+def of_all(img: xarray.DataArray, q: Sequence[float]) -> Any:
+    """Return the percentiles ``q`` of all channels together, as an array that may be lazy."""
+    asked = _checked(q)
+    kept = kept_statistics(img)
+    if kept is not None and (counts := kept.counts) is not None:
+        return of_counts(counts.sum(0), kept.values, asked)
+    return _lazy(img, [], asked, None)[:, 0]
+
+
+def _checked(q: float | Sequence[float]) -> Array:
+    asked = np.atleast_1d(np.asarray(q, np.float64))
+    if asked.ndim != 1 or not asked.size or not ((asked >= 0) & (asked <= 100)).all():
+        wrong = next((float(v) for v in asked.flat if not 0 <= v <= 100), q)
+        raise UsageError(f"percentile {wrong}: give numbers from 0 to 100")
+    return asked
 
 
 def of_counts(counts: Array, values: Array, q: Array) -> Array:
