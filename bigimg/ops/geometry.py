@@ -12,7 +12,7 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
 from bigimg.geometry.axes import ORDER, long_unit
-from bigimg.opening import Source
+from bigimg.opening import Source, image_of
 from bigimg.ops.derived import image
 from bigimg.ops.gathering import stacked
 from bigimg.readers import coordinates
@@ -74,11 +74,17 @@ def with_geometry(
     return found
 
 
-def stack(images: Sequence[xarray.DataArray], dim: str) -> xarray.DataArray:
+def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     """Return ``images`` side by side along the new axis ``dim``, in the order t c z y x; lazy.
 
     Positions along ``dim`` are those the images have (as planes cut from a volume do), counted from 0
-    otherwise; along ``c`` the names they bear.
+    otherwise; along ``c`` the names and colours they bear.
+
+    Parameters
+    ----------
+    images : sequence of DataArray, path or anything that opens
+        Of one shape, type and place; of a pyramid level 0.
+    dim : {"t", "c", "z", "y", "x"}
 
     Raises
     ------
@@ -89,8 +95,9 @@ def stack(images: Sequence[xarray.DataArray], dim: str) -> xarray.DataArray:
         raise UsageError(f"stack along {dim!r}: an axis is one of {' '.join(ORDER)}")
     if not images:
         raise UsageError(f"stack along {dim}: there are no images")
-    first = images[0]
-    for number, img in enumerate(images):
+    found = [image_of(img, 0) if isinstance(img, xarray.DataTree) else image(img) for img in images]
+    first = found[0]
+    for number, img in enumerate(found):
         if dim in img.dims:
             raise UsageError(f"stack along {dim}: image {number} has it already; use xarray.concat")
         if img.sizes != first.sizes or img.dtype != first.dtype:
@@ -98,7 +105,8 @@ def stack(images: Sequence[xarray.DataArray], dim: str) -> xarray.DataArray:
                 f"stack along {dim}: image {number} is {dict(img.sizes)} {img.dtype}, the first {dict(first.sizes)} "
                 f"{first.dtype}; bring them to one shape and type"
             )
-    labels = [img.drop_vars(dim, errors="ignore").coords.to_dataset() for img in images]
+    alone = [dim, "color"] if dim == "c" else [dim]
+    labels = [img.drop_vars(alone, errors="ignore").coords.to_dataset() for img in found]
     try:
         xarray.align(*labels, join="exact")
     except ValueError as error:
@@ -107,11 +115,16 @@ def stack(images: Sequence[xarray.DataArray], dim: str) -> xarray.DataArray:
         ) from error
     dims = sorted([*map(str, first.dims), dim], key=ORDER.index)
     # Not xarray.concat, which writes three tasks a chunk: 8 s for 10**5 of them.
-    data = [img.data if img.chunks is not None else img.chunk().data for img in images]
+    data = [img.data if img.chunks is not None else img.chunk().data for img in found]
     data = [each if each.chunks == data[0].chunks else each.rechunk(data[0].chunks) for each in data]
-    known = [xarray.Dataset(attrs=img.attrs) for img in images]
+    known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
-    coords = dict(labels[0].coords) | {dim: _positions(images, dim)}
+    coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
+    if dim == "c" and any("color" in img.coords for img in found):
+        coords["color"] = (
+            "c",
+            [str(img.coords["color"].item()) if "color" in img.coords else "" for img in found],
+        )
     return xarray.DataArray(stacked(data, dims.index(dim)), coords, dims, first.name, attrs)
 
 

@@ -82,7 +82,11 @@ def channels_of(img: xarray.DataArray) -> tuple[Channel, ...]:
         return ()
     names = [str(name) for name in np.atleast_1d(coord.values)]
     color = img.coords.get("color")
-    colors = [None] * len(names) if color is None else [str(v) or None for v in np.atleast_1d(color.values)]
+    if color is None or color.size != len(
+        names
+    ):  # left over by what knows nothing of colours, as expand_dims
+        return tuple(Channel(name, None) for name in names)
+    colors = [str(v) or None for v in np.atleast_1d(color.values)]
     return tuple(Channel(name, value) for name, value in zip(names, colors, strict=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray
@@ -57,6 +59,28 @@ def test_a_new_axis_goes_where_it_belongs() -> None:
     assert list(found.c.values) == ["R", "G", "B"]
     grey = bigimg.stack([p.bigimg.channel(name) for p, name in zip(pictures, "RGB", strict=False)], "c")
     assert list(grey.c.values) == ["R", "G", "B"]
+
+
+def test_channels_cut_out_and_stacked_again_keep_name_and_colour() -> None:
+    img = bigimg.from_array(PIXELS[:3], dims="cyx", channels=["DAPI", "GFP", "B"])
+    img = img.assign_coords(color=("c", ["0000FF", "00FF00", ""]))
+    again = bigimg.stack([img.bigimg.channel(name) for name in ("DAPI", "GFP", "B")], "c")
+    xarray.testing.assert_identical(again.compute(), img.compute())
+    two = bigimg.stack([img.bigimg.channel("GFP"), bigimg.from_array(PIXELS[0])], "c")
+    assert [str(c) for c in two.color.values] == ["00FF00", ""]
+    assert two.bigimg.channels[0] == "GFP"
+    spread = img.isel(c=0).expand_dims(c=["one", "two"])
+    assert spread.bigimg.channels == ("one", "two")
+
+
+def test_whatever_opens_is_stacked(tmp_path: Path) -> None:
+    for i, plane in enumerate(PIXELS):
+        np.save(tmp_path / f"{i}.npy", plane)
+    found = bigimg.stack([tmp_path / "0.npy", str(tmp_path / "1.npy"), PIXELS[2]], "z")
+    assert found.chunks is not None
+    np.testing.assert_array_equal(found.values, PIXELS[:3])
+    tree = bigimg.build_pyramid(PIXELS[3])
+    np.testing.assert_array_equal(bigimg.stack([tree, PIXELS[0]], "t").values, PIXELS[[3, 0]])
 
 
 def test_stacks_that_do_not_fit() -> None:
