@@ -1,7 +1,7 @@
 """Planes of one image, one after the other: a chunk's thickness of them is kept, and the next one read ahead.
 
 A chunk is decoded whole whichever of its planes is wanted, so whoever goes on plane by plane gets them from memory.
-At most a few slabs are kept: those around the present plane, so memory stays bounded however long the volume is.
+Those around the present plane are, as many as the cache holds, so memory stays bounded however long the volume is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 256 << 20
 """Of all slabs together."""
+STEP = 10
+"""Planes, a page: whoever moves farther jumps."""
 LEAST_PLANES = 4
 """Planes a slab where a chunk is thinner: the cost of starting a read is shared."""
 
@@ -54,9 +56,10 @@ class Slabs:
         kept = [n for name, n in image.sizes.items() if name != axis and name not in places]
         plane_bytes = math.prod(kept) * image.dtype.itemsize
         chunk = chunk_along(image, axis)
-        # Three at rest, and while the next is read the farthest is not yet gone.
+        # At least three at rest, and while the next is read the farthest is not yet gone.
         most = max(1, cache_bytes // (4 * max(1, plane_bytes)))
         self.thickness = _divided(max(chunk, LEAST_PLANES), most) if chunk else self.size
+        self.most = max(3, cache_bytes // max(1, plane_bytes * self.thickness) - 1)
         # A plane is read before the slab that it is in where that costs less: not where all is decoded in order.
         pixels = pixels_of(image)
         cheap = isinstance(pixels, LazyPixels) and pixels.reader.access.kind == "random"
@@ -82,14 +85,15 @@ class Slabs:
             return self.image.isel({**self.places, self.axis: index})
         number = index // self.thickness
         last, self._last = self._last, index
-        self._forget_all_but(number)
         slab = self._held(number) if self._alone else self._have(number)
         if slab is not None:
             self._start(number + (1 if last is None or index >= last else -1))
+            self._forget_far_from(number)
             return slab.isel({self.axis: index - number * self.thickness})
         plane = read_at(self.image, {**self.places, self.axis: index})
-        if last is None or abs(number - last // self.thickness) <= 1:
+        if last is None or abs(index - last) <= STEP:
             self._start(number)
+        self._forget_far_from(number)
         return plane
 
     def close(self) -> None:
@@ -139,11 +143,12 @@ class Slabs:
             ):
                 self._slabs[number] = self._pool.submit(self._read, number, workers=1)
 
-    def _forget_all_but(self, number: int) -> None:
-        """Let go of what is no neighbour."""
+    def _forget_far_from(self, number: int) -> None:
+        """Let go of the farthest slabs, where there are more than may be held."""
         with self._lock:
-            for far in [n for n in self._slabs if abs(n - number) > 1]:
-                self._slabs.pop(far).cancel()
+            far = sorted(self._slabs, key=lambda n: abs(n - number))[self.most :]
+            for each in far:
+                self._slabs.pop(each).cancel()
 
     def _read(self, number: int, workers: int | None = None) -> xarray.DataArray:
         start = number * self.thickness
