@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -25,12 +26,13 @@ def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Da
     found = count_labels(img, along, partial(Sums, img.dtype), grid, where=where)
     ids = sorted({key[-1] for key in found})
     shape = (*(img.sizes[name] for name in along), len(ids))
+    pixels = img.size // math.prod(shape[:-1])
     position = {number: i for i, number in enumerate(ids)}
     columns = {
         name: np.zeros(shape, kind)
         if name in ("count", "saturated", "nan", "sum")
         else np.full(shape, np.nan, kind)
-        for name, kind in kinds(img.dtype, np.dtype(np.float64)).items()
+        for name, kind in kinds(img.dtype, np.dtype(np.float64), pixels).items()
     }
     for key, tally in found.items():
         row = summary_of(tally)

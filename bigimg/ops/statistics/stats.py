@@ -1,11 +1,12 @@
 """Count, min, max, mean, std and sum of the pixels: exact, in one pass, and from the store where it knows them.
 
-Sums of integers are Python integers, so nothing overflows and nothing is rounded before the last division.
+Sums of integers are counted as Python integers, so nothing overflows and nothing is rounded before the last division.
 Floats keep a mean and the deviations from it for each piece; NaN is counted and left out.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,9 +67,10 @@ def stats(
     Returns
     -------
     Dataset
-        std has ddof 0; sum holds Python integers for integers and booleans. Where nothing is chosen, count
-        and sum are 0 and the others NaN; so with ``where`` or labels min and max are float64, and of the
-        image's own type without.
+        std has ddof 0. The sum of integers is exact: uint64 or int64, and Python integers where pixels times
+        the largest value of the type exceed these (4 billion of 32 bits). Where nothing is chosen, count and
+        sum are 0 and the others NaN; so with ``where`` or labels min and max are float64, and of the image's
+        own type without.
 
     Raises
     ------
@@ -134,7 +136,9 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
         return None
     along = kept.has_c and not together
     variables: dict[str, Any] = {}
-    for name, kind in kinds(dtype, dtype).items():
+    shape = kept.spec.shape
+    pixels = math.prod(shape) // (shape[kept.spec.axis("c")] if along else 1)
+    for name, kind in kinds(dtype, dtype, pixels).items():
         column = _typed([getattr(row, name) for row in rows], kind)
         variables[name] = ("c", column) if along else ((), column.reshape(()))
     coords: dict[str, Any] = {"c": kept.names} if along and kept.names else {}
@@ -148,14 +152,21 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
     return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
 
 
-def kinds(dtype: DType, ends: DType) -> dict[str, DType]:
-    """Return the types of the statistics of an image of type ``dtype``, min and max in ``ends``."""
+def kinds(dtype: DType, ends: DType, pixels: int) -> dict[str, DType]:
+    """Return the types of the statistics of ``pixels`` values of type ``dtype``, min and max in ``ends``."""
     real, count = np.dtype(np.float64), np.dtype(np.int64)
     found = {"count": count, "min": ends, "max": ends, "mean": real, "std": real}
     if dtype.kind == "f":
         return {**found, "sum": real, "nan": count}
-    found["sum"] = np.dtype(object)  # integers of any size
+    found["sum"] = _sum_type(dtype, pixels)
     return found | ({"saturated": count} if dtype.kind in "iu" else {})
+
+
+def _sum_type(dtype: DType, pixels: int) -> DType:
+    """Return numpy's own type of a sum; Python integers where so many of the largest values would not fit it."""
+    wide = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    largest = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return wide if pixels * largest <= np.iinfo(wide).max else np.dtype(object)
 
 
 def _typed(values: Sequence[Any], kind: DType) -> Array:
@@ -187,7 +198,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
                 _field, key=name, kind=kind, dtype=kind, meta=np.empty((0,) * len(by), kind)
             ),
         )
-        for name, kind in kinds(img.dtype, value).items()
+        for name, kind in kinds(img.dtype, value, img.size // rows).items()
     }
     coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
     if asked is not None:

@@ -242,3 +242,30 @@ def test_the_table_for_the_command(tmp_path: Path) -> None:
     assert said["channels"][1]["mean"] == exact(pixels[..., 1])[0]
     np.save(tmp_path / "b.npy", np.full((4, 4), np.nan))
     assert json.loads(json.dumps(statistics_table(tmp_path / "b.npy").to_dict(), allow_nan=False))
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4"])
+def test_sums_are_numbers_that_numpy_and_files_know(dtype: str, tmp_path: Path) -> None:
+    pixels = volume(dtype, 2, 30, 40)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["a", "b"])
+    bigimg.write(img, tmp_path / "a.ome.zarr", progress=False)
+    ids = np.ones((30, 40), "u1")
+    for found in (
+        bigimg.stats(img), bigimg.stats(tmp_path / "a.ome.zarr"), bigimg.stats(img, where=ids == 1),
+        bigimg.stats(img, by=ids).isel(label=0, drop=True),
+    ):  # fmt: skip
+        assert found["sum"].dtype == found["sum"].compute().dtype == pixels.sum().dtype
+        np.testing.assert_array_equal(found["sum"].values, pixels.sum(axis=(1, 2)))
+        np.testing.assert_allclose(found["sum"] / found["count"], pixels.mean(axis=(1, 2)), rtol=1e-12)
+        found.compute().to_zarr(tmp_path / "s.zarr", mode="w", zarr_format=2, consolidated=False)
+        read = xarray.open_zarr(tmp_path / "s.zarr", consolidated=False)
+        xarray.testing.assert_equal(read.compute(), found.compute())
+
+
+def test_sums_beyond_64_bits_are_exact_all_the_same() -> None:
+    many = bigimg.from_array(np.broadcast_to(np.uint32(2**32 - 1), (2**17, 2**15 + 1)))
+    assert bigimg.stats(many)["sum"].dtype == object  # not computed: known from the size
+    assert bigimg.stats(many[:, :-1])["sum"].dtype == np.uint64
+    wide = bigimg.from_array(np.full((2, 3), np.iinfo("i8").min))
+    found = bigimg.stats(wide).compute()
+    assert (found["sum"].dtype, found["sum"].item()) == (np.dtype(object), -6 * 2**63)
