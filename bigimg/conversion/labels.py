@@ -62,7 +62,7 @@ def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
 
 
 class LabelReader:
-    """A mask as OME-Zarr wants labels: integers, so booleans are 0 and 1; any other reader as it is."""
+    """A mask as OME-Zarr wants labels: integers, so true and false are 1 and 0; any other reader as it is."""
 
     identity = None
     """Of computed pixels, which cannot be known again."""
@@ -70,7 +70,7 @@ class LabelReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         spec = reader.spec
-        if spec.dtype.kind == "b":
+        if spec.kind == "mask" or spec.dtype.kind == "b":
             spec = replace(spec, dtype=np.dtype(np.uint8), kind="mask")
         elif spec.kind == "image":
             spec = replace(spec, kind="labels")
@@ -94,7 +94,9 @@ class LabelReader:
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""
         found = self._reader.read(region)
-        return found.view(np.uint8) if found.dtype.kind == "b" else found
+        if self._spec.kind != "mask":
+            return found
+        return (found if found.dtype.kind == "b" else found != 0).view(np.uint8)
 
     def close(self) -> None:
         """Let go of what is open."""

@@ -90,6 +90,13 @@ class Store:
             return "labels"
         return "mask" if self.levels[0].dtype.kind == "b" else "image"
 
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the integers are a mask of ours: labels have to be integers, so true and false are 1 and 0."""
+        own = self.image.own
+        is_mask = own is not None and own.manifest is not None and own.kind == "mask" and self.image.is_label
+        return is_mask and self.levels[0].dtype == np.uint8
+
     def spec(self, level: int = 0) -> ImageSpec:
         """Return what one level is.
 
@@ -107,7 +114,7 @@ class Store:
         )
         return ImageSpec(
             axes,
-            stored.dtype,
+            np.dtype(bool) if self.is_boolean else stored.dtype,
             stored.chunk,
             channels=self.channels,
             world=None if own is None else own.world,
@@ -193,7 +200,8 @@ class StoreReader:
             stored[position] = region[canonical]
         if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
             self._pixels = self._open()
-        return self._pixels.read(tuple(stored)).transpose(self.store.order)
+        found = self._pixels.read(tuple(stored)).transpose(self.store.order)
+        return found.view(bool) if self.store.is_boolean else found
 
     def _open(self) -> ShardPixels | ZarrPixels:
         store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path

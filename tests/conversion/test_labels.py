@@ -175,3 +175,31 @@ def test_a_list_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises((OutputError, bigimg.BigimgError), match=r"not JSON"):
         bigimg.write(np.zeros((150, 170), bool), store / "labels" / "x", progress=False)
     assert (store / "labels" / "zarr.json").read_text() == "["
+
+
+def test_a_mask_comes_back_as_true_and_false(tmp_path: Path) -> None:
+    """As ids of 8 bits ``~`` made 254 and 255 of it, which all count as true."""
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 300, 200), np.uint8)
+    store = tmp_path / "a.ome.zarr"
+    bigimg.convert(bigimg.from_array(pixels, dims="cyx"), store, memory="4GB", progress=False)
+    img = bigimg.open(store)
+    bigimg.write(bigimg.mask(img, below=90), store / "labels" / "dark", memory="4GB", progress=False)
+    dark = bigimg.open(store / "labels" / "dark")
+    assert dark.dtype == bool
+    np.testing.assert_array_equal(dark.values, pixels < 90)
+    np.testing.assert_array_equal(bigimg.stats(img, where=~dark)["count"], (pixels >= 90).sum((1, 2)))
+    np.testing.assert_allclose(bigimg.fraction(~dark), (pixels >= 90).mean((1, 2)))
+    np.testing.assert_array_equal(bigimg.apply_mask(img, ~dark).values, np.where(pixels < 90, 0, pixels))
+    assert bigimg.open(store / "labels" / "dark", level=-1).dtype == bool
+    assert zarr.open_array(store / "labels" / "dark" / "0").dtype == np.uint8
+    assert bigimg.verify(store / "labels" / "dark").ok
+    chosen = bigimg.patches(img, 50, where=store / "labels" / "dark", min_fraction=0.9)
+    assert len(chosen) == len(bigimg.patches(img, 50, where=pixels < 90, min_fraction=0.9))
+
+
+def test_a_mask_of_any_numbers_is_written_as_0_and_1(tmp_path: Path) -> None:
+    pixels = np.array([[0, 255], [7, 0]], np.uint8)
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
+    bigimg.write(pixels, tmp_path / "a.ome.zarr/labels/m", kind="mask", memory="4GB", progress=False)
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr/labels/m").values, pixels != 0)
+    assert zarr.open_array(tmp_path / "a.ome.zarr/labels/m/0")[:].max() == 1
