@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion import disk
-from bigimg.conversion.overwrite import check_all_zarr, check_replaceable
+from bigimg.conversion.overwrite import check_contents, check_replaceable, is_replaceable
 from bigimg.errors import (
     BigimgError,
     BudgetError,
@@ -119,7 +119,10 @@ def checked_target(
         raise UsageError(f"{target}: the target lies inside the source {source}: write it elsewhere")
     if os.path.lexists(path):
         if not overwrite:
-            way = " or choose another name" if overwrite is None else ", choose another name, or --overwrite"
+            ask = overwrite is not None and is_replaceable(
+                path, source
+            )  # no advice that is refused when taken
+            way = ", choose another name, or overwrite=True" if ask else " or choose another name"
             raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         check_replaceable(path, source)
     if not path.parent.is_dir():
@@ -310,7 +313,7 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool, source: str | None
         check_replaceable(staging.target, source)
         disk.exchange(staging.store, staging.target)
         try:
-            check_all_zarr(staging.store)  # once more, where nobody reaches it by its old name
+            check_contents(staging.store)  # once more, where nobody reaches it by its old name
         except BaseException:
             disk.exchange(staging.store, staging.target)
             check_replaceable(staging.target, source)  # names what came in between, where it is now

@@ -1,9 +1,10 @@
-"""What may be replaced: a folder whose every entry belongs to one zarr tree with a root we recognise."""
+"""What may be replaced: a folder of which all belongs to one zarr tree with a root we recognise, and no labels."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from bigimg.errors import OutputError, UsageError
 from bigimg.omezarr.manifest import raise_it
 
 METADATA = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
+LABELS = "labels"
+NAMED = 5
+"""Label images that a message names."""
 OME_XML = {"METADATA.ome.xml"}
 """What bioformats2raw puts into the group ``OME``."""
 
@@ -24,7 +28,7 @@ def check_replaceable(path: Path, source: str | None = None) -> None:
     UsageError
         It is the source, or around it, or a place such as home that is never replaced.
     OutputError
-        It is no zarr tree, or holds something that is no part of one; the message names it.
+        It is no zarr tree, or holds something that is no part of one, or label images; the message names it.
     """
     if path.is_symlink():
         raise OutputError(
@@ -46,22 +50,63 @@ def check_replaceable(path: Path, source: str | None = None) -> None:
         raise OutputError(f"{path}: is not a folder: only a zarr store is overwritten; remove it by hand")
     if not _is_root(path):
         raise OutputError(f"{path}: is no zarr store (no group or array at its root): remove it by hand")
-    check_all_zarr(path)
+    check_contents(path)
 
 
-def check_all_zarr(path: Path) -> None:
-    """Return when everything in the folder ``path`` belongs to one zarr tree.
+def check_contents(path: Path) -> None:
+    """Return when everything in the folder ``path`` belongs to one zarr tree, and none of it is a label image.
+
+    Labels are somebody's work that no conversion makes again.
 
     Raises
     ------
     OutputError
-        Something does not; the message names it.
+        Something does not belong, or is a label; the message names it.
     """
     alien = _alien(path)
     if alien is not None:
         raise OutputError(
             f"{alien}: is no part of the zarr store {path}: move it away, or remove the store by hand"
         )
+    if labels := [label.relative_to(path).as_posix() for label in _labels(path)]:
+        named = ", ".join(labels[:NAMED]) + (
+            f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+        )
+        raise OutputError(
+            f"{path}: holds label images, which would be lost with it ({named}): move them away, or write to "
+            "another name"
+        )
+
+
+def is_replaceable(path: Path, source: str | None = None) -> bool:
+    """Return whether :func:`check_replaceable` has nothing against it."""
+    try:
+        check_replaceable(path, source)
+    except (OutputError, UsageError):
+        return False
+    return True
+
+
+def _labels(folder: Path, *, below: bool = False) -> Iterator[Path]:
+    """Yield the label images in the group ``folder`` and its groups: all that a group called ``labels`` holds."""
+    if _keys(folder) is not None:
+        return
+    holds = (below and folder.name == LABELS) or _lists_labels(folder)
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        if entry.is_dir(follow_symlinks=False):
+            if holds:
+                yield Path(entry.path)
+            else:
+                yield from _labels(Path(entry.path), below=True)
+
+
+def _lists_labels(folder: Path) -> bool:
+    """Return whether the attributes of a group have a list of labels, whatever its name."""
+    attributes = _document(folder / ".zattrs"), _document(folder / "zarr.json").get("attributes")
+    blocks = [block for block in attributes if isinstance(block, dict)]
+    return any(
+        bool(v.get("labels")) for block in blocks for v in (block, block.get("ome")) if isinstance(v, dict)
+    )
 
 
 def _is_root(path: Path) -> bool:

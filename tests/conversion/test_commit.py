@@ -15,6 +15,7 @@ import google_crc32c
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import bigimg
 from bigimg.conversion import commit, disk, overwrite
@@ -291,7 +292,7 @@ class TestOverwrite:
     def test_the_new_store_takes_the_place_of_the_old(self, tmp_path, source, unbroken):
         target = tmp_path / "out.ome.zarr"
         convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
-        with pytest.raises(TargetExistsError, match="--overwrite"):
+        with pytest.raises(TargetExistsError, match="overwrite=True"):
             convert_to_store(source, target, **ASKED)
         convert_to_store(source, target, overwrite=True, **ASKED)
         assert tree(target) == unbroken
@@ -354,6 +355,47 @@ class TestOverwrite:
         (target / "notes.txt").unlink()
         assert tree(target) == before
 
+    @pytest.mark.parametrize("version", ["0.4", "0.5"])
+    def test_label_images_are_never_lost_with_the_store_of_their_image(self, tmp_path, version):
+        target, mask = tmp_path / "out.ome.zarr", np.eye(90, dtype=bool)
+        asked = {"memory": "2GB", "chunks": 32, "progress": False}
+        convert_to_store(np.zeros((90, 90), np.uint8), target, ome_version=version, **asked)
+        for name in "abcdefg":
+            convert_to_store(mask, target / "labels" / name, **asked)
+        before = tree(target)
+        says = (
+            r"label images.* \(labels/a, labels/b, .* and 2 more\): move them away, or write to another name"
+        )
+        with pytest.raises(OutputError, match=says):
+            convert_to_store(mask, target, overwrite=True, **asked)
+        with pytest.raises(OutputError, match=r"label images"):
+            convert_to_store(mask, target / "labels", overwrite=True, **asked)
+        assert tree(target) == before
+        with pytest.raises(TargetExistsError, match=r"remove it or choose another name$"):
+            convert_to_store(mask, target, **asked)  # no advice that would be refused
+        convert_to_store(
+            ~mask, target / "labels" / "a", overwrite=True, **asked
+        )  # a label itself is replaced
+        shutil.move(target / "labels", tmp_path / "kept")
+        convert_to_store(mask, target, overwrite=True, **asked)
+        assert (tmp_path / "kept" / "g").is_dir()
+
+    def test_labels_of_others_and_labels_that_came_meanwhile(self, tmp_path, source, monkeypatch):
+        target = tmp_path / "out.zarr"
+        series = zarr.create_group(target, zarr_format=2).create_group("0")
+        series.create_array("0", shape=(9,), dtype="u1")
+        convert_to_store(source, target, overwrite=True, **ASKED)
+        group = zarr.open_group(target, mode="r+")
+
+        def label(stage: str) -> None:
+            if stage == "synced":
+                group.create_group("0_of_others/labels/cells")
+
+        monkeypatch.setattr("bigimg.conversion.commit.hook", label)
+        with pytest.raises(OutputError, match=r"label images.*\(0_of_others/labels/cells\)"):
+            convert_to_store(source, target, overwrite=True, **ASKED)
+        assert (target / "0_of_others" / "labels" / "cells" / "zarr.json").exists()
+
     def test_places_that_are_never_replaced(self, tmp_path, source, monkeypatch):
         store = tmp_path / "out.ome.zarr"
         convert_to_store(source, store, **ASKED)
@@ -375,12 +417,10 @@ class TestOverwrite:
             overwrite.check_replaceable(store)
 
     def test_stores_of_others_may_be_replaced(self, tmp_path, data):
-        for name in (
-            "ome-zarr/camera.ome.zarr",
-            "ome-zarr/mni152_axial.ome.zarr",
-            "derived/nuclei3d_v05_sharded.ome.zarr",
-        ):
+        for name in ("ome-zarr/camera.ome.zarr", "ome-zarr/mni152_axial.ome.zarr"):
             overwrite.check_replaceable(data / name)
+        with pytest.raises(OutputError, match=r"label images.*\(labels/nuclei\)"):
+            overwrite.check_replaceable(data / "derived/nuclei3d_v05_sharded.ome.zarr")
 
 
 def test_clean_lists_and_removes_what_is_ours_and_unlocked(tmp_path, source, monkeypatch):
