@@ -43,6 +43,8 @@ class PngHeader:
     """There is an ICC profile."""
     data: int
     """Byte of the file where the first IDAT chunk begins."""
+    damaged: tuple[str, ...]
+    """Names of chunks before the pixels, none of them needed for these, that are damaged and so left out."""
     plain: bool
     """Rows of 8- or 16-bit samples as the standard has them, shown as they are stored: no palette, transparent colour,
     orientation or interlacing, and nothing wrong or strange before the pixels."""
@@ -79,6 +81,7 @@ def read_png_header(path: str) -> PngHeader:
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
     plain &= bits in (8, 16) and color in _PNG_BANDS and not (packing or filters or interlace)
     animated, profile, dpi, data = False, False, None, 0
+    damaged: list[str] = []
     with open(path, "rb") as file:
         file.seek(33)
         while len(start := file.read(8)) == 8:
@@ -88,8 +91,11 @@ def read_png_header(path: str) -> PngHeader:
                 plain &= name == b"IDAT"
                 break
             body, right = _chunk_body(file, name, length)
+            right &= _is_known(name, body)
             plain &= right and name[0] >= ord("a") and name != b"tRNS"
-            if name == b"acTL":
+            if name[0] >= ord("a") and not right:
+                damaged.append(name.decode("latin-1"))
+            elif name == b"acTL":
                 animated = True
             elif name == b"iCCP":
                 profile = True
@@ -110,8 +116,14 @@ def read_png_header(path: str) -> PngHeader:
         bands,
         profile,
         data,
+        tuple(dict.fromkeys(damaged)),
         plain and data > 0,
     )
+
+
+def _is_known(name: bytes, body: bytes) -> bool:
+    """Return whether a chunk is packed as the standard has it: a profile by method 0."""
+    return name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:

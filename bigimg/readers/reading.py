@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bigimg.errors import BigimgError, InputError, InputNotFoundError
+
+MOST_DOUBTS = 100
+"""Of a library about one file."""
 
 
 @contextmanager
@@ -47,6 +52,26 @@ def one_line(error: object) -> str:
     """Return what ``error`` says, on one line of bearable length."""
     said = " ".join(str(error).split())
     return (said if len(said) <= 160 else said[:157] + "...") or type(error).__name__
+
+
+@contextmanager
+def heard(library: str) -> Iterator[list[str]]:
+    """Gather what ``library`` logs of doubts in this thread, once each, in place of what it would print."""
+    found: list[str] = []
+    me, logger = threading.get_ident(), logging.getLogger(library)
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or threading.get_ident() != me:
+            return True
+        if len(found) < MOST_DOUBTS and (said := one_line(record.getMessage())) not in found:
+            found.append(said)
+        return False
+
+    logger.addFilter(keep)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(keep)
 
 
 def warn_of_return(source: str, row: int) -> None:

@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.rawfile import CHUNK, READ_BYTES, is_wide
-from bigimg.readers.reading import reading
+from bigimg.readers.reading import heard, reading
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
@@ -106,7 +107,7 @@ class _Image:
 
         with _blaming(path):
             check_chain(path)
-        with _blaming(path), tifffile.TiffFile(path) as tif:
+        with _blaming(path), heard("tifffile") as doubts, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
@@ -122,7 +123,8 @@ class _Image:
             self.orientation = ORIENTATIONS.get(int(page.tags.valueof(274, 1)), Orientation())
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors)
-            self.spec = self._describe(tif, series, number)
+            spec = self._describe(tif, series, number)
+        self.spec = replace(spec, notes=(*spec.notes, *_summed(doubts)))
         self.access = self._cost()
 
     def read(self, region: Region) -> Array:
@@ -241,7 +243,15 @@ def _others(tif: Any, number: int) -> list[str]:
         f"{i} {series.name} ({' x '.join(map(str, series.shape))})".replace("  ", " ")
         for i, series in enumerate(every[:9])
     )
-    return [f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series="]
+    return [
+        f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series=NUMBER"
+    ]
+
+
+def _summed(doubts: list[str]) -> list[str]:
+    """Return what tifffile doubts of a file, on one line."""
+    more = f" and {len(doubts) - 1} more of the kind" if len(doubts) > 1 else ""
+    return [f"tifffile has doubts: {doubts[0]}{more}"] if doubts else []
 
 
 def _swap(values: dict[str, Any]) -> None:

@@ -286,6 +286,9 @@ class VipsReader:
             if header.quirk:
                 yield f"the JPEG header has {header.quirk}: damage in its pixels may go unnoticed"
         else:
+            if header.damaged:
+                named = ", ".join(header.damaged)
+                yield f"damaged beside the pixels, which are whole, and left out: the PNG's {named}"
             if header.animated:
                 yield "an animated PNG: only its first frame is read"
             if header.bits in (2, 4) and not header.palette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import pickle
 import struct
 from collections import Counter
@@ -18,6 +19,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bigimg
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel, Scaling
@@ -688,3 +690,24 @@ def test_corrupt_files(data: Path) -> None:
 def test_a_companion_file_is_no_tiff(data: Path) -> None:
     with pytest.raises(InputError, match="is not a TIFF"):
         open_tiff(data / "ome-tiff/companion/multifile.companion.ome")
+
+
+def test_what_tifffile_doubts_is_told_with_the_file_and_not_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.arange(12, dtype="u1").reshape(3, 4), software="abc")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        at = tif.pages[0].tags["Software"].offset
+    content[at + 2 : at + 4] = (9999).to_bytes(2, "little")  # a type that there is not
+    path.write_bytes(content)
+    img = bigimg.open(path)
+    np.testing.assert_array_equal(img.values, np.arange(12).reshape(3, 4))
+    (note,) = bigimg.info(path).notes
+    assert "tifffile has doubts: " in note
+    assert "invalid data type 9999" in note
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+    logging.getLogger("tifffile").warning("of somebody else")
+    assert [record.message for record in caplog.records] == ["of somebody else"]

@@ -21,8 +21,9 @@ import pytest
 import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
+import bigimg
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
@@ -408,3 +409,27 @@ print(status("VmHWM") - before - results, reader.access.fixed_bytes + reader.acc
     )
     used, said = map(int, done.stdout.split())
     assert used <= said
+
+
+@pytest.mark.parametrize("broken", ["checksum", "method"])
+def test_a_damaged_profile_beside_the_pixels_is_told(tmp_path: Path, broken: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(
+        tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    )
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    start = content.index(b"iCCP")
+    length = int.from_bytes(content[start - 4 : start])
+    if broken == "method":
+        content[content.index(b"\0", start + 4) + 1] = 1
+        content[start + 4 + length : start + 8 + length] = zlib.crc32(
+            content[start : start + 4 + length]
+        ).to_bytes(4)
+    else:
+        content[start + 4 + length] ^= 1
+    assert bigimg.info(tmp_path / "a.png").notes == ()
+    (tmp_path / "b.png").write_bytes(content)
+    assert bigimg.info(tmp_path / "b.png").notes == (
+        "damaged beside the pixels, which are whole, and left out: the PNG's iCCP",
+    )
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "b.png").values, np.moveaxis(pixels, -1, 0))
