@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from bigimg.conversion.labels import adding_label, as_label, label_place
 from bigimg.conversion.probe import probe as probe_source
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
+from bigimg.errors import UsageError
 from bigimg.opening import open_source
 from bigimg.planning.options import CodecName, Lengths, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
@@ -181,6 +183,9 @@ def convert_to_store(
     **asked: Any,
 ) -> Result:
     """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
+    known = list(inspect.signature(options).parameters)
+    if unknown := [name for name in asked if name not in known]:
+        raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     reader = open_source(
         source, series=series, insecure=insecure, max_download=max_download, progress=progress
     )

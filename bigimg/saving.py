@@ -85,8 +85,9 @@ def save_patches(
     ----------
     patches : Patches
     target : path
-        Ending in ``.npy``: one array (n, y, x, c), as ``patches.stack()``, and a ``.csv`` beside it. In ``.zarr``: a
-        group that ``xarray.open_zarr`` reads, and the ``.csv``. Any other name: a folder with a file for each.
+        Ending in ``.npy``: one array (n, y, x, c), as ``patches.stack()``, and beside it a table of its name and
+        ``.csv``. In ``.zarr``: a group that ``xarray.open_zarr`` reads, and the table. Any other name: a folder with
+        a file for each.
     format : {"png", "tif", "npy"}, optional
         Of the files in a folder; ``png`` where it can hold the pixels, else ``tif``.
     progress : bool or callable, optional
@@ -122,14 +123,14 @@ def save_patches(
         if kind in PICTURES:
             _folder(patches, path, kind, meter)
         else:
-            beside = checked_target(path.with_suffix(".csv"))
+            beside = checked_target(path.with_name(path.name + ".csv"))
             with staged([beside]) as (table,):
                 with open(table, "w", newline="", encoding="utf-8") as text:
                     _write_table(patches, text, None)
                 write = _array if kind == "array" else _folder
                 write(patches, path, kind, meter)
     given = Path(target)
-    place = given / TABLE if kind in PICTURES else given.with_suffix(".csv")
+    place = given / TABLE if kind in PICTURES else given.with_name(given.name + ".csv")
     return Saved(
         os.fspath(target), kind, len(patches), patches.dims, patches.shape[1:], str(patches.dtype), patches.seed,
         str(place), patches.nbytes, time.monotonic() - started,

@@ -92,15 +92,15 @@ def downsample_to(
     """
     started = time.monotonic()
     if sum(value is not None for value in (factor, to_spacing, shape)) != 1:
-        raise UsageError("downsample: give --factor, --to-spacing or --shape, one of them")
+        raise UsageError("downsample: give factor=, to_spacing= or shape=, one of them")
     store = os.fspath(target).rstrip("/").endswith(STORES)
     if not store and (overwrite or workers is not None):
-        raise UsageError(f"{target}: --overwrite and --workers are for stores; name a file that is not there")
+        raise UsageError(f"{target}: overwrite= and workers= are for stores; name a file that is not there")
     # Stored values, with slope and intercept beside them; a slope below zero would turn min into max.
     img = open_image(source, level=level or 0, memory=memory, series=series, raw=method not in ("min", "max"))
     if shape is not None:
         if method not in (None, "mean", "nearest"):
-            raise UsageError(f"--method {method}: to a shape it is mean or nearest")
+            raise UsageError(f"method={method}: to a shape it is mean or nearest")
         small = resize(img, shape, method=method)
     else:
         small = downsample(img, factor, to_spacing=to_spacing, method=method)

@@ -299,7 +299,7 @@ def test_a_conversion_goes_on(
     np.testing.assert_array_equal(bigimg.imread(target), pixels)
     interrupted(source, tmp_path / "b.ome.zarr", monkeypatch, 9)
     put(pixels + 1)
-    with pytest.raises(ResumeError, match=r"another source.*--no-resume"):
+    with pytest.raises(ResumeError, match=r"another source.*resume=False"):
         convert_to_store(source, tmp_path / "b.ome.zarr", **ASKED)
 
 

@@ -56,8 +56,8 @@ def test_one_array(tmp_path: Path) -> None:
     patches = bigimg.patches(noise(50, 60, 3), (20, 15), overlap=4)
     save_patches(patches, tmp_path / "a.npy", progress=False)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), patches.stack())
-    assert len(rows(tmp_path / "a.csv")) == len(patches)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "a.csv"}
+    assert len(rows(tmp_path / "a.npy.csv")) == len(patches)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "a.npy.csv"}
 
 
 def test_a_zarr_group(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_zarr_group(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.image.values, patches.stack("first"))
     assert found.number.values.tolist() == list(range(3, 3 + len(patches)))
     assert found.image.attrs["channels"] == ["R", "G", "B"]
-    assert len(rows(tmp_path / "a.csv")) == len(patches)
+    assert len(rows(tmp_path / "a.zarr.csv")) == len(patches)
 
 
 def test_volumes_and_floats_go_to_tiff(tmp_path: Path) -> None:

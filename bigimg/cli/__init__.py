@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -112,6 +113,20 @@ def _say(message: str, code: int) -> int:
 
 class Verbs(click.Group):
     """The verbs of :data:`VERBS`, each imported when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; what it refuses is said in the words of the command line."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from bigimg.errors import BigimgError
+
+            verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+            if isinstance(error, BigimgError) and verb is not None:
+                from bigimg.cli.wording import in_words_of
+
+                error.args = (in_words_of(verb, str(error)), *error.args[1:])
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all verbs, sorted."""

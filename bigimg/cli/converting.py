@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigimg.cli.options import CONVERSION, print_value, shared
+from bigimg.cli.options import CONVERSION, print_value, say, shared
 
 if TYPE_CHECKING:
     from bigimg.conversion.run import Result
@@ -56,7 +56,7 @@ def convert(
     if as_json:
         print_value(result, as_json)
     elif not quiet:
-        click.echo(_summary(result), err=True)
+        say(_summary(result))
 
 
 @click.command()
@@ -77,7 +77,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
-        click.echo(_summary(result), err=True)  # before the thumbnail, whose imports are no part of the peak
+        say(_summary(result))  # before the thumbnail, whose imports are no part of the peak
     picture = target.rstrip("/") + ".png"
     thumbnail_picture(target, picture, most=1024, memory=memory)
     if as_json:
@@ -100,7 +100,7 @@ def _summary(result: Result) -> str:
             f"({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
-            *(f"note: {note}" for note in plan.spec.notes),
+            *(f"note: {note}" for note in plan.notes),
             "look at it:",
             f"  bigimg thumbnail {plan.target} look.png",
             f"  bigimg stats {plan.target}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import shared
+from bigimg.cli.options import say, shared
 
 
 @click.command()
@@ -16,9 +16,11 @@ from bigimg.cli.options import shared
 @click.option("--n", "n", type=int, help="How many planes, evenly spaced; 9 by default.")
 @click.option("--columns", type=int, help="Panels in a row.")
 @click.option("--channel", help="One channel, by number or name.")
-@shared("memory", "series")
-def montage(sources: tuple[str, ...], target: str, **asked: Any) -> None:
+@shared("memory", "series", "quiet")
+def montage(sources: tuple[str, ...], target: str, quiet: bool, **asked: Any) -> None:
     """Draw planes of one image, or several images, side by side into TARGET."""
     from bigimg.viewing.figure_files import montage_figure
 
     montage_figure(sources, target, **asked)
+    if not quiet:
+        say(target)

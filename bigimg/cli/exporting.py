@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, shared
+from bigimg.cli.options import print_value, say, shared
 
 
 @click.command()
@@ -39,4 +39,4 @@ def export(
     if as_json:
         print_value(done, as_json)
     elif not quiet:
-        click.echo(str(done), err=True)
+        say(done)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, shared
+from bigimg.cli.options import print_value, say, shared
 
 
 @click.command()
@@ -26,9 +26,9 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: 
             click.echo(f"{store.rstrip('/')}/{finding}")
     if not (quiet or as_json):
         for doubt in report.doubts[:20]:  # the notes say how many there are, and --json has them
-            click.echo(f"doubt: {doubt}", err=True)
+            say(f"doubt: {doubt}")
         for note in report.notes:
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}")
     if not quiet or not report.ok:
         click.echo(report.verdict, err=True)
     if not report.ok:

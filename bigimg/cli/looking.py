@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, shared
+from bigimg.cli.options import print_value, say, shared
 
 
 @click.command()
@@ -43,15 +43,17 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
-@shared("level", "memory", "series")
+@shared("level", "memory", "series", "quiet")
 def slice_(
-    source: str, target: str, plane: str, at: float | None, mm: bool, figure: bool, **asked: Any
+    source: str, target: str, plane: str, at: float | None, mm: bool, figure: bool, quiet: bool, **asked: Any
 ) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
     from bigimg.viewing.figure_files import slice_figure
     from bigimg.viewing.pictures import slice_picture
 
     (slice_figure if figure else slice_picture)(source, target, plane=plane, at=at, physical=mm, **asked)
+    if not quiet:
+        say(target)
 
 
 @click.command()
@@ -59,10 +61,12 @@ def slice_(
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("memory", "series")
-def thumbnail(source: str, target: str, most: int, figure: bool, **asked: Any) -> None:
+@shared("memory", "series", "quiet")
+def thumbnail(source: str, target: str, most: int, figure: bool, quiet: bool, **asked: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import thumbnail_figure
     from bigimg.viewing.pictures import thumbnail_picture
 
     (thumbnail_figure if figure else thumbnail_picture)(source, target, most=most, **asked)
+    if not quiet:
+        say(target)

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from bigimg.cli.wording import in_words_of
+
 
 def shared(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds the options in ``names``, spelt the same for every verb."""
@@ -103,6 +105,17 @@ CONVERSION = (
 )
 
 
+def spoken(text: object) -> str:
+    """Return a text of the library as the command that runs would say it."""
+    conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
+    return in_words_of(click.get_current_context().command, str(text), beside=conversion)
+
+
+def say(value: object) -> None:
+    """Tell a person, on stderr, what was done."""
+    click.echo(spoken(value), err=True)
+
+
 def print_value(value: Any, as_json: bool) -> None:
     """Print a value of ours: as JSON, or for a person."""
     if as_json:
@@ -110,7 +123,7 @@ def print_value(value: Any, as_json: bool) -> None:
 
         text = json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
     else:
-        text = str(value)
+        text = spoken(value)
     try:
         click.echo(text)
     except BrokenPipeError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import lengths, print_value, shared
+from bigimg.cli.options import lengths, print_value, say, shared
 
 
 @click.command()
@@ -55,4 +55,4 @@ def patches(source: str, target: str, format: str | None, as_json: bool, quiet: 
     if as_json:
         print_value(done, as_json)
     elif not quiet:
-        click.echo(str(done), err=True)
+        say(done)

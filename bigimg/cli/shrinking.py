@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, shared
+from bigimg.cli.options import print_value, say, shared
 
 
 def _numbers(_: click.Context, option: click.Parameter, text: str | None) -> dict[str, float] | float | None:
@@ -48,4 +48,4 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **asked: An
     if as_json:
         print_value(done, as_json)
     elif not quiet:
-        click.echo(str(done), err=True)
+        say(done)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, shared
+from bigimg.cli.options import print_value, say, shared
 
 
 def _threshold(
@@ -136,4 +136,4 @@ def mask(
     if as_json:
         print_value(report, as_json)
     elif not quiet:
-        click.echo(str(report), err=True)
+        say(report)

@@ -95,7 +95,7 @@ def make_export_plan(
     raise BudgetError(
         f"{draft.source}: needs {human_bytes(needed)} of memory to become {draft.target}, allowed "
         f"{human_bytes(allowed)} (largest part: {largest.name}, {human_bytes(largest.bytes)}, {largest.why}): "
-        f"use --memory {math.ceil(needed / 1e6)}MB",
+        f"use memory='{math.ceil(needed / 1e6)}MB'",
         needed=needed,
         allowed=allowed,
     )

@@ -143,7 +143,7 @@ def _explain(reason: object, shown: str) -> None:
     if isinstance(reason, ssl.SSLCertVerificationError):
         raise InputError(
             f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust it all "
-            "the same, use --insecure or insecure=True"
+            "the same, use insecure=True"
         ) from None
     if isinstance(reason, socket.gaierror):
         raise InputError(

@@ -197,8 +197,8 @@ class _Download:
     def _fits(self, total: int) -> None:
         if total > self.most_bytes:
             raise InputError(
-                f"{self.shown}: has {total} bytes or more, allowed {self.most_bytes}; use --max-download "
-                f"{-(-total // 10**6)}MB or max_download="
+                f"{self.shown}: has {total} bytes or more, allowed {self.most_bytes}; use "
+                f"max_download='{-(-total // 10**6)}MB'"
             )
         room = shutil.disk_usage(self.folder).free + self._there()
         if total > room:

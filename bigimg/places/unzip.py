@@ -74,8 +74,8 @@ def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Unzippe
         total = sum(info.file_size for info in wanted)
         if total > most_bytes:
             raise InputError(
-                f"{shown}::{member}: unpacks to {total} bytes, allowed {most_bytes}; use --max-download "
-                f"{-(-total // 10**6)}MB or max_download="
+                f"{shown}::{member}: unpacks to {total} bytes, allowed {most_bytes}; use "
+                f"max_download='{-(-total // 10**6)}MB'"
             )
         folder = TemporaryFolder()
         if total > (room := shutil.disk_usage(folder.path).free):

@@ -135,7 +135,7 @@ def make_check_plan(
     assert smallest is not None
     raise BudgetError(
         f"{name}: checking its pixels needs {human_bytes(smallest.peak_bytes)} of memory, allowed "
-        f"{human_bytes(budget)}: use --memory {math.ceil(smallest.peak_bytes / 1e6)}MB, or --quick",
+        f"{human_bytes(budget)}: use memory='{math.ceil(smallest.peak_bytes / 1e6)}MB', or quick=True",
         needed=smallest.peak_bytes,
         allowed=budget,
     )

@@ -15,6 +15,9 @@ from bigimg.errors import UsageError
 MOST = 4_000_000_000
 """Bytes of the largest budget that is taken without being asked for."""
 
+LEAST = 100_000
+"""Bytes of a budget below which a unit was forgotten or mistaken."""
+
 _POWERS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
            "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
 
@@ -39,7 +42,17 @@ def as_bytes(memory: int | float | str) -> int:
 def budget_bytes(memory: int | float | str | None) -> int:
     """Return the budget in bytes: ``memory``, else ``BIGIMG_MEMORY``, else half of what is free, at most 4 GB."""
     asked = memory if memory is not None else os.environ.get("BIGIMG_MEMORY") or None
-    return as_bytes(asked) if asked is not None else default_budget()
+    if asked is None:
+        return default_budget()
+    found = as_bytes(asked)
+    if found < LEAST:
+        number = re.sub(r"[^\d.]", "", str(asked)).rstrip(".")
+        raise UsageError(
+            f"memory={asked!r} is {found} byte{'s' * (found > 1)}, in which nothing runs; did you mean {number}GB?"
+            if found < 1000
+            else f"memory={asked!r} is {human_bytes(found)}, in which nothing runs; did you mean {number}MB?"
+        )
+    return found
 
 
 def default_budget() -> int:

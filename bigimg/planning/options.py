@@ -18,6 +18,8 @@ CodecName = Literal["lz4", "zstd", "none"]
 type Lengths = Mapping[str, int] | Sequence[int] | int
 """Pixels by axis name, in the order of the axes, or one number for every axis of space."""
 
+LEFT_OUT = "fields that may tell who was imaged are left out"
+"""End of a note that goes with the store; the plan adds what can be done about it."""
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
 """How levels are made when nothing is asked for: ids are never averaged."""
 
@@ -180,7 +182,4 @@ def described(spec: ImageSpec, asked: Options) -> ImageSpec:
         return spec
     if asked.keep_metadata:
         return replace(spec, meta={**spec.meta, **spec.private}, private={})
-    left_out = (
-        f"{len(spec.private)} fields that may tell who was imaged are left out; --keep-metadata writes them"
-    )
-    return replace(spec, notes=(*spec.notes, left_out))
+    return replace(spec, notes=(*spec.notes, f"{len(spec.private)} {LEFT_OUT}"))

@@ -14,7 +14,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes, resident_bytes, usable_cpus
-from bigimg.planning.options import METHODS, CodecName, Options, described, lengths
+from bigimg.planning.options import LEFT_OUT, METHODS, CodecName, Options, described, lengths
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
@@ -80,13 +80,19 @@ class ConversionPlan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know of the image, and of the store that it becomes."""
+        notes = tuple(
+            f"{note}; keep_metadata=True writes them"
+            if self.spec.private and note.endswith(LEFT_OUT)
+            else note
+            for note in self.spec.notes
+        )
         if self.zarr == 3:
-            return self.spec.notes
+            return notes
         said = (
             f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "
             "0.5 puts many into one"
         )
-        return (*self.spec.notes, said)
+        return (*notes, said)
 
     @property
     def peak_bytes(self) -> int:
@@ -280,7 +286,7 @@ def _refusal(plan: ConversionPlan, asked: Options, process: int) -> BudgetError:
     largest = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, asked.memory
     # A few percent more, for what is resident differs a little from one run to the next.
-    advice = f"use --memory {math.ceil(needed * 1.03 / 1e6)}MB"
+    advice = f"use memory='{math.ceil(needed * 1.03 / 1e6)}MB'"
     smaller = _smaller(plan, asked, process)
     if smaller is not None:
         advice += " or " + smaller
@@ -308,7 +314,7 @@ def _smaller(plan: ConversionPlan, asked: Options, process: int) -> str | None:
             )  # fmt: skip
         except BudgetError:
             continue
-        return f"--chunks {','.join(map(str, chunks))} --shards {','.join(map(str, shards))}"
+        return f"chunks={chunks} shards={shards}"
     return None
 
 

@@ -72,7 +72,7 @@ def chosen(groups: list[list[Plane]], series: int | str | None, source: str) -> 
         return groups[0]
     # Files of one series that do not fit together are no choice that a person has made.
     kind = InconsistentSeries if len({group[0].series for group in groups}) == 1 else InputError
-    raise kind(f"{source}: {_listed(groups)}; choose one with --series NUMBER (series=)")
+    raise kind(f"{source}: {_listed(groups)}; choose one with series=NUMBER")
 
 
 def _listed(groups: list[list[Plane]]) -> str:

@@ -42,7 +42,7 @@ def slice_figure(
     UsageError, OutputError, InputError, BudgetError, MissingExtraError
     """
     if at is not None and not physical and at != int(at):
-        raise UsageError(f"--at {at}: an index is a whole number; for a position add --mm")
+        raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
     index = None if at is None or physical else int(at)
     levels = levels_of(source, memory=memory, series=series)
     # A picture of an image without z is the image: "z" is what the command asks for by default.

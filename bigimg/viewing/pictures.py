@@ -87,7 +87,7 @@ def slice_picture(
     """
     image = open_image(source, level=level or 0, memory=memory, series=series)
     if at is not None and not physical and at != int(at):
-        raise UsageError(f"--at {at}: an index is a whole number; for a position add --mm")
+        raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
     index = None if at is None or physical else int(at)
     # A picture of an image without z is the image: "z" is what the command asks for by default.
     cut = image if plane == "z" and at is None and "z" not in image.dims else None

@@ -588,7 +588,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_is_too_small(colour: tuple[Path, CountingReader]) -> None:
-    with pytest.raises(BudgetError, match=r"checking its pixels needs .* allowed 20.0 MB: use --memory"):
+    with pytest.raises(BudgetError, match=r"checking its pixels needs .* allowed 20.0 MB: use memory="):
         bigimg.verify(colour[0], memory="20MB")
     with pytest.raises(UsageError, match="nothing can be compared"):
         bigimg.verify(colour[0], colour[1], quick=True)

@@ -204,7 +204,7 @@ def test_channels_that_are_no_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".tif", ".png", ".jpg"])
 def test_a_budget_that_is_too_small(ending: str, tmp_path: Path) -> None:
-    with pytest.raises(BudgetError, match=r"allowed 20\.0 MB .*: use --memory \d+MB") as caught:
+    with pytest.raises(BudgetError, match=r"allowed 20\.0 MB .*: use memory='\d+MB'") as caught:
         bigimg.export(pixels(300, 400), tmp_path / f"a{ending}", memory="20MB")
     assert caught.value.needed > caught.value.allowed == 20_000_000
     assert os.listdir(tmp_path) == []

@@ -206,7 +206,7 @@ def test_a_chain_without_end(server: Loopback) -> None:
 
 
 def test_the_limit_is_kept_before_a_byte_is_fetched(server: Loopback, url: str) -> None:
-    with pytest.raises(InputError, match=r"3000000 bytes or more, allowed 1000000; use --max-download 3MB"):
+    with pytest.raises(InputError, match=r"3000000 bytes or more, allowed 1000000; use max_download='3MB'"):
         fetch(url, most_bytes=1_000_000)
     assert not list(entry_folder(url).glob("part"))
 
@@ -279,7 +279,7 @@ def test_certificates_are_checked(server: Loopback, url: str, tmp_path: Path) ->
         secure.files["/a.bin"] = CONTENT
         address = secure.url("/a.bin").replace("http:", "https:")
         with pytest.raises(
-            InputError, match=r"certificate of the server is not valid \(self.signed.*--insecure"
+            InputError, match=r"certificate of the server is not valid \(self.signed.*insecure=True"
         ):
             fetch(address)
         with pytest.warns(UserWarning, match="certificates are not checked"):

@@ -91,7 +91,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, cache: Path) ->
         file.writestr("a.img", bytes(50_000_000))
     assert (tmp_path / "a.zip").stat().st_size < 100_000
     with pytest.raises(
-        InputError, match=r"unpacks to 50000000 bytes, allowed 1000000; use --max-download 50MB"
+        InputError, match=r"unpacks to 50000000 bytes, allowed 1000000; use max_download='50MB'"
     ):
         unzip(tmp_path / "a.zip", "a.img", shown="a.zip", most_bytes=10**6)
     assert left(cache) == []

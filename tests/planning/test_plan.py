@@ -46,9 +46,9 @@ def test_a_plan_fits_or_says_what_would(height, width, memory, access):
         plan = planned(rgb(height, width), access, memory=memory)
     except BudgetError as error:
         assert error.needed > error.allowed == memory  # noqa: PT017
-        (advised,) = re.findall(r"--memory (\d+MB)", str(error))
+        (advised,) = re.findall(r"memory='(\d+MB)'", str(error))
         assert planned(rgb(height, width), access, memory=advised).peak_bytes <= int(advised[:-2]) * 10**6
-        for shards in re.findall(r"--chunks ([\d,]+) --shards ([\d,]+)", str(error)):
+        for shards in re.findall(r"chunks=\(([\d, ]+)\) shards=\(([\d, ]+)\)", str(error)):
             chunk, shard = (tuple(map(int, s.split(","))) for s in shards)
             planned(rgb(height, width), access, memory=memory, chunks=chunk, shards=shard)
     else:

@@ -357,7 +357,7 @@ def two_series(folder: Path) -> list[str]:
 def test_several_series_are_listed_and_chosen(tmp_path: Path):
     paths = two_series(tmp_path)
     listed = r"2 series or stacks \(0: CT 11 x 9, 7 images; 1: PT 5 x 9, 4 images\)"
-    with pytest.raises(InputError, match=f"{listed}; choose one with --series NUMBER") as found:
+    with pytest.raises(InputError, match=f"{listed}; choose one with series=NUMBER") as found:
         open_dicom_files(paths)
     assert not isinstance(found.value, InconsistentSeries)
     for chosen in (1, "1", uid("second")):
@@ -618,8 +618,10 @@ def test_a_store_tells_nothing_of_a_person(by: str, tmp_path: Path):
 
 def test_keeping_metadata_is_asked_for(tmp_path: Path):
     path = personal(tmp_path / "s")[0]
-    said = bigimg.plan(path, tmp_path / "a.ome.zarr").spec.notes[-1]
-    assert "may tell who was imaged are left out; --keep-metadata writes them" in said
+    said = bigimg.plan(path, tmp_path / "a.ome.zarr").notes[-1]
+    assert "may tell who was imaged are left out; keep_metadata=True writes them" in said
+    bigimg.convert(path, tmp_path / "less.ome.zarr")
+    assert said.startswith(bigimg.info(tmp_path / "less.ome.zarr").notes[-1])  # of a store they are gone: no advice
     bigimg.convert(path, tmp_path / "a.ome.zarr", keep_metadata=True)
     meta = bigimg.open(tmp_path / "a.ome.zarr").bigimg.meta
     assert (meta["PatientName"], meta["0010,0020"], meta["0009,1001"]) == (
