@@ -185,13 +185,18 @@ def cells(asked: argparse.Namespace, kept: list[Cell]) -> Iterator[Cell]:
     names = [name for name in OPERATIONS if name.startswith(asked.only or "")]
     size, most = int(asked.gib * GIB), None if asked.mib is None else asked.mib << 20
     layouts, types = [asked.layout] if asked.layout else list(LAYOUTS), asked.types.split(",")
-    done = {(c.operation, c.dtype, c.layout, c.size, c.limit) for c in kept if c.inside}
+    wanted = float("inf") if asked.seconds is None else asked.seconds
+    done = {
+        (c.operation, c.dtype, c.layout, c.size)
+        for c in kept
+        if c.inside and (c.finished or (c.limit is not None and c.limit >= wanted))
+    }
     jobs = [
         (operation, dtype, layout, size, asked.memory, most, asked.seconds)
         for operation in names
         for dtype in types
         for layout in layouts
-        if (operation, dtype, layout, size, asked.seconds) not in done
+        if (operation, dtype, layout, size) not in done
     ]
     with ThreadPoolExecutor(asked.workers) as pool:
         yield from pool.map(cell_in_a_process, jobs)
@@ -201,9 +206,12 @@ def summary(found: list[Cell]) -> Iterator[str]:
     """Yield a table with a row an operation: its worst cell, and the largest image that was gone through."""
     yield "| operation | cells | inside | worst peak, MB | of | all of it: GiB in s, peak MB |"
     yield "| --- | ---: | ---: | ---: | --- | --- |"
-    latest = {(c.operation, c.dtype, c.layout, c.size, c.limit): c for c in found}.values()
+    latest = {(c.operation, c.dtype, c.layout, c.size, c.finished): c for c in found if c.inside}
+    for c in found:  # a cell that failed stands until one of its kind was inside
+        if not c.inside and not any(key[:4] == (c.operation, c.dtype, c.layout, c.size) for key in latest):
+            latest[c.operation, c.dtype, c.layout, c.size, c.finished] = c
     for operation in OPERATIONS:
-        those = [c for c in latest if c.operation == operation]
+        those = [c for c in latest.values() if c.operation == operation]
         if not those:
             continue
         worst = max(those, key=lambda c: c.peak_bytes)
@@ -219,9 +227,9 @@ def summary(found: list[Cell]) -> Iterator[str]:
             f"| {operation} | {len(cells)} | {len(cells) - len(bad)} | {worst.peak_bytes / 1e6:.0f} "
             f"| {worst.dtype}, {worst.layout} | {full} |"
         )
-    inside = sum(c.inside for c in latest)
-    highest = max(c.peak_bytes for c in latest) / 1e6
-    yield f"\n{inside} of {len(latest)} cells inside, highest {highest:.0f} MB"
+    inside = sum(c.inside for c in latest.values())
+    highest = max(c.peak_bytes for c in latest.values()) / 1e6
+    yield f"\n{inside} of {len(latest)} measurements inside, highest {highest:.0f} MB"
 
 
 def main() -> None:

@@ -38,6 +38,8 @@ BLOCK_BYTES = 64 << 20
 """The most a block has: beyond it nothing gets faster, and the first pixel comes later."""
 BESIDE = 24
 """Bytes a value that a block's reduction holds beside it: ``std`` makes a mask, differences and squares."""
+REAL = 8
+"""Bytes of a value once somebody has computed with it: ``img * 0.5`` of 8 bits is float64."""
 LEAST = 1 << 20
 """Bytes a thread that the smallest sensible plan needs."""
 
@@ -325,7 +327,7 @@ def _labelled(
     free = budget - resident_bytes() - access.fixed_bytes
     _check(reader, least, budget, "close what else is open, or convert it first on a larger machine")
     itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
-    values = max(LEAST, free // threads - access.read_bytes) // (2 * itemsize + BESIDE)
+    values = max(LEAST, free // threads - access.read_bytes) // (2 * max(itemsize, REAL) + BESIDE)
     block_bytes = min(BLOCK_BYTES, values * itemsize)
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
 

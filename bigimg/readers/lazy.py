@@ -183,5 +183,6 @@ def explicit(block: Shape, shape: Shape) -> tuple[Shape, ...]:
     """
     counts = grid(shape, block)
     return tuple(
-        (*(n,) * (c - 1), size - n * (c - 1)) for n, c, size in zip(block, counts, shape, strict=True)
+        (*(n,) * (c - 1), size - n * (c - 1)) if c else (0,)
+        for n, c, size in zip(block, counts, shape, strict=True)
     )

@@ -228,6 +228,14 @@ def test_masks_of_volumes_of_planes_and_of_channels(monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(by_channel.stack(), bigimg.patches(color, (5, 6)).stack()[shares >= 0.5])
 
 
+def test_no_patch_is_covered() -> None:
+    found = bigimg.patches(noise(40, 50), (8, 9), where=np.zeros((40, 50), bool), min_fraction=0.5)
+    assert len(found) == 0
+    assert found.stack().shape == found.to_dataset()["image"].compute().shape == (0, 8, 9)
+    assert list(found) == list(found.items()) == []
+    assert found.coords.compute().sizes["patch"] == 0
+
+
 def test_random_patches_under_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     mask, image = next(masks()), noise(61, 83)
     found = bigimg.patches(image, (9, 12), n=40, seed=2, where=mask, min_fraction=0.6)
