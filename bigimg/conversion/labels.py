@@ -70,7 +70,7 @@ class LabelReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         spec = reader.spec
-        if spec.kind == "mask" or spec.dtype.kind == "b":
+        if spec.dtype.kind == "b":
             spec = replace(spec, dtype=np.dtype(np.uint8), kind="mask")
         elif spec.kind == "image":
             spec = replace(spec, kind="labels")
@@ -94,9 +94,7 @@ class LabelReader:
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""
         found = self._reader.read(region)
-        if self._spec.kind != "mask":
-            return found
-        return (found if found.dtype.kind == "b" else found != 0).view(np.uint8)
+        return found.view(np.uint8) if found.dtype.kind == "b" else found
 
     def close(self) -> None:
         """Let go of what is open."""

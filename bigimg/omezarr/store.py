@@ -201,7 +201,10 @@ class StoreReader:
         if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
             self._pixels = self._open()
         found = self._pixels.read(tuple(stored)).transpose(self.store.order)
-        return found.view(bool) if self.store.is_boolean else found
+        if not self.store.is_boolean:
+            return found
+        # In its place, and not a mere view: what is told to be a mask may hold 255.
+        return np.not_equal(found, 0, out=found.view(bool) if found.flags.writeable else None)
 
     def _open(self) -> ShardPixels | ZarrPixels:
         store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path

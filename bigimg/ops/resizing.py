@@ -14,6 +14,7 @@ from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
+from bigimg.readers.coordinates import spacing
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ type Target = Sequence[int] | Mapping[str, int]
 class Areas:
     """Each pixel is the mean of what it covers (:class:`bigimg.ops.derived.Operation`)."""
 
-    size: Shape
+    lengths: Shape
+    """Of the source, for pixels that are as long as ``steps``: the last ones of a level may stick out."""
+    steps: Shape
     dtype: DType
     shape: Shape
 
@@ -37,7 +40,8 @@ class Areas:
 
     @property
     def _weights(self) -> list[Weights | None]:
-        return [Area(n, m) if n != m else None for n, m in zip(self.size, self.shape, strict=True)]
+        axes = zip(self.lengths, self.shape, self.steps, strict=True)
+        return [Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes]
 
     def source(self, region: Region) -> Region:
         """Return all pixels that ``region`` covers, also in part."""
@@ -52,7 +56,8 @@ class Areas:
 class Nearest:
     """Each pixel is the one that its middle lies in (:class:`bigimg.ops.derived.Operation`)."""
 
-    size: Shape
+    lengths: Shape
+    steps: Shape
     dtype: DType
     shape: Shape
 
@@ -73,7 +78,7 @@ class Nearest:
 
     def _places(self, region: Region, axis: int) -> Array:
         middles = 2 * np.arange(region[axis].start, region[axis].stop) + 1
-        places: Array = middles * self.size[axis] // (2 * self.shape[axis])
+        places: Array = middles * self.lengths[axis] // (2 * self.shape[axis] * self.steps[axis])
         return places
 
 
@@ -113,16 +118,16 @@ def resize(
     UsageError
         A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
     """
-    found = _level_for(img, shape, level, memory, series)
+    found, whole = _level_for(img, shape, level, memory, series)
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")
     if how == "mean" and found.attrs.get("kind") == "labels":
         raise UsageError("method 'mean' of labels would make ids that are none; use nearest")
     target = sides(found, shape)
-    if all(found.sizes[name] == n for name, n in target.items()):
-        return found
-    return resized(found, target, Areas if how == "mean" else Nearest)
+    if all(whole.sizes[name] == n for name, n in target.items()):
+        return whole
+    return _resized(found, target, whole, Areas if how == "mean" else Nearest)
 
 
 def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
@@ -152,29 +157,55 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
     return {name: int(n) for name, n in given.items()}
 
 
-def resized(
-    img: xarray.DataArray, target: Mapping[str, int], kind: type[Areas | Nearest]
+def _resized(
+    img: xarray.DataArray,
+    target: Mapping[str, int],
+    whole: xarray.DataArray,
+    kind: type[Areas | Nearest],
 ) -> xarray.DataArray:
-    """Return ``img`` with other sizes along some axes."""
+    """Return ``img``, a level of ``whole``, with other sizes along some axes."""
     sizes = tuple(target.get(str(name), n) for name, n in img.sizes.items())
-    operation = kind(img.shape, img.dtype, sizes)
-    changed = {name: n for name, n in target.items() if n != img.sizes[name]}
+    extents = {
+        str(name): _extent(img, whole, str(name)) if name in target else (n, 1)
+        for name, n in img.sizes.items()
+    }
+    lengths, steps = zip(*extents.values(), strict=True)
+    operation = kind(lengths, steps, img.dtype, sizes)
+    changed = {name: n for name, n in target.items() if n * extents[name][1] != extents[name][0]}
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
-    step = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))
+    shape = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))
 
     def moved(name: str, coord: xarray.DataArray) -> Any:
-        return _stretched(coord, img.sizes[name], target[name])
+        length, step = extents[name]
+        return _stretched(coord, length / step / target[name], target[name])
 
-    return derive(img, operation, step, placeholder(img, changed, moved))
+    return derive(img, operation, shape, placeholder(img, changed, moved))
 
 
-def _stretched(coord: xarray.DataArray, size: int, target: int) -> Any:
-    """Return the coordinate of ``target`` pixels over the length of ``size``."""
+def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[int, int]:
+    """Return how long ``img`` is along an axis, and a pixel of it, in pixels of ``whole``.
+
+    A level of 451 pixels may cover 3601 of full resolution, an eighth each: its last one is not a whole one.
+    """
+    pixels, size = whole.sizes[name], img.sizes[name]
+    if size != pixels:
+        step = round(spacing(img, name) / spacing(whole, name))
+        if step > 0 and -(-pixels // step) == size:
+            return pixels, step
+    return size, 1
+
+
+def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
+    """Return the coordinate of ``target`` pixels that are ``ratio`` times as long."""
     from xarray import Variable
 
-    values, attrs, ratio = coord.values.astype(np.float64), dict(coord.attrs), size / target
-    step = float(values[-1] - values[0]) / (size - 1) if size > 1 else float(attrs.get("spacing", 1.0))
+    values, attrs = coord.values.astype(np.float64), dict(coord.attrs)
+    step = (
+        float(values[-1] - values[0]) / (values.size - 1)
+        if values.size > 1
+        else float(attrs.get("spacing", 1.0))
+    )
     if "spacing" in attrs:
         attrs["spacing"] = step * ratio
     return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)
@@ -182,31 +213,32 @@ def _stretched(coord: xarray.DataArray, size: int, target: int) -> Any:
 
 def _level_for(
     img: Source, shape: Target, level: int | None, memory: Memory, series: int | str | None
-) -> xarray.DataArray:
-    """Return the level asked for, or the smallest that has at least the pixels of ``shape``."""
+) -> tuple[xarray.DataArray, xarray.DataArray]:
+    """Return the level asked for, or the smallest that has at least the pixels of ``shape``; and the finest."""
     import xarray
 
     if isinstance(img, xarray.DataTree):
         count = sum(name.startswith("scale") for name in img.children)
-        if level is not None:
-            return image_of(img, level)
         levels = [image_of(img, number) for number in range(count)]
-        return next(
-            coarse
-            for coarse in reversed(levels)
-            if coarse is levels[0] or _suffices(coarse, levels[0], shape)
-        )
-    if isinstance(img, xarray.DataArray) or level is not None:
-        return image(img, level=level or 0, memory=memory, series=series)
+        if level is not None:
+            return image_of(img, level), levels[0]
+        found = (coarse for coarse in reversed(levels[1:]) if _suffices(coarse, levels[0], shape))
+        return next(found, levels[0]), levels[0]
+    if isinstance(img, xarray.DataArray):
+        base = image(img, level=level or 0)
+        return base, base
     reader = open_source(img, series=series)
     base = open_image(reader, memory=memory)
+    if level is not None:
+        return open_image(at_level(reader, level), memory=memory), base
     if isinstance(reader, StoreReader):
         for number in range(len(reader.store.levels) - 1, reader.level, -1):
             coarse = open_image(at_level(reader, number), memory=memory)
             if _suffices(coarse, base, shape):
-                return coarse
-    return base
+                return coarse, base
+    return base, base
 
 
 def _suffices(coarse: xarray.DataArray, base: xarray.DataArray, shape: Target) -> bool:
-    return all(coarse.sizes[name] >= n for name, n in sides(base, shape).items())
+    wanted = {**base.sizes, **sides(base, shape)}
+    return all(coarse.sizes[name] >= n for name, n in wanted.items())

@@ -17,11 +17,7 @@ from bigimg.types import Array, DType, Region
 
 
 class Weights(Protocol):
-    """Which pixels of ``size`` along one axis make the pixels of the result, and with which weights."""
-
-    @property
-    def size(self) -> int:
-        """Pixels of the source."""
+    """Which pixels along one axis make the pixels of the result, and with which weights."""
 
     def table(self, start: int, stop: int) -> tuple[Array, Array]:
         """Return first pixels (m) and weights (m, k) of the results ``start`` to ``stop``; 0 is no pixel."""
@@ -29,15 +25,20 @@ class Weights(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Each pixel of the result is the mean of what it covers: parts of pixels count as such."""
+    """Each pixel of the result is the mean of what it covers: parts of pixels count as such.
 
-    size: int
+    The source is ``length`` long and a pixel of it ``step``: the last one of a level may stick out.
+    """
+
+    length: int
     target: int
+    step: int = 1
 
     def table(self, start: int, stop: int) -> tuple[Array, Array]:
-        """In units of 1 / target of a pixel, a result is as long as ``size``, and a pixel as ``target``."""
-        common = np.gcd(self.size, self.target)
-        long, short = self.size // common, self.target // common
+        """In units of 1 / target, a result is as long as ``length``, and a pixel as ``step * target``."""
+        pixel = self.step * self.target
+        common = np.gcd(self.length, pixel)
+        long, short = self.length // common, pixel // common
         left = np.arange(start, stop, dtype=np.int64)[:, None] * long
         first = left // short
         edges = (first + np.arange(-(-long // short) + 2)) * short

@@ -112,7 +112,24 @@ def test_the_smallest_level_that_suffices(tmp_path: Path, levels_read: set[int])
         np.testing.assert_allclose(
             bigimg.resize(source, (40, 40), level=0).values, means(PIXELS, 40, 40), atol=0.501
         )
+        assert bigimg.resize(source, {"y": 40}).shape == (3, 40, 203)
     assert bigimg.resize(bigimg.open(path), {"y": 40}).shape == (3, 40, 203)
+
+
+@pytest.mark.parametrize("size", [(37, 30), (151, 102), (76, 51), (60, 51)])
+def test_from_a_level_whose_last_pixel_sticks_out(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Level 2 has 76 x 51 pixels for 75.25 x 50.75: taken as whole it was stretched, the more the further right."""
+    path = tmp_path / "a.ome.zarr"
+    y, x = np.ogrid[:301, :203]
+    pixels = (3000.0 * y + 7 * x).astype(np.float64)
+    bigimg.convert(pixels, path, memory="4GB", chunks=32, spacing="y=2,x=0.5um", progress=False)
+    found, exact = bigimg.resize(path, size), bigimg.resize(path, size, level=0)
+    np.testing.assert_allclose(found.bigimg.extent, exact.bigimg.extent, rtol=1e-12)
+    np.testing.assert_allclose(found.values[:-1, :-1], exact.values[:-1, :-1], atol=0.6 * 3007)
+    for name in "yx":
+        np.testing.assert_allclose(found[name], exact[name], rtol=1e-12)
+    # What a level has averaged is not cut anew: that is all that they differ by, the last pixel included.
+    np.testing.assert_allclose(found.mean(), exact.mean(), rtol=2e-3)
 
 
 @pytest.mark.parametrize(
