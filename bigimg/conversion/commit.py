@@ -254,7 +254,7 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
         if different:
             raise ResumeError(
                 f"{target}: an earlier run left {folder.name} with another {' and another '.join(different)}: "
-                "give what it was given to go on, or --no-resume to start over"
+                "give what it was given to go on, or resume=False to start over"
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
             return Staging(target, folder, resumed=True)

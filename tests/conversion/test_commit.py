@@ -147,7 +147,7 @@ def test_another_source_or_other_options_are_never_mixed_in(tmp_path, source, un
     pixels = tifffile.imread(copy)
     pixels[0, 0] += 1
     tifffile.imwrite(copy, pixels, tile=(64, 64), compression="zlib")
-    with pytest.raises(ResumeError, match=r"another source.*--no-resume"):
+    with pytest.raises(ResumeError, match=r"another source.*resume=False"):
         convert_to_store(copy, target, **ASKED)
     result = convert_to_store(copy, target, resume=False, **ASKED)
     assert result.blocks_resumed == 0

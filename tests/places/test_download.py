@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[list[Fault], type[BigimgError], str]] = {
     "to nowhere": ([status(302)], InputError, "redirects to nowhere"),
     "to a file": ([redirect("file:///etc/passwd")], InputError, "redirects to file"),
     "to itself": ([redirect("/a.bin")] * 3, InputError, "redirects in a loop"),
-    "endless": ([endless], InputError, "allowed 100000000.*--max-download"),
+    "endless": ([endless], InputError, "allowed 100000000.*max_download="),
 }
 
 
