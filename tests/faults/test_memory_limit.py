@@ -60,9 +60,15 @@ class Group:
         (self.folder / "memory.limit_in_bytes").write_text(str(size))
 
     def squeeze(self) -> None:
-        """Leave nothing more than what is held now, so that the next allocation is one too many."""
-        with suppress(OSError):  # it holds more already
-            self.limit(self.anonymous)
+        """Leave as little beyond what is held now as the kernel takes, so that soon an allocation is one too many.
+
+        It refuses what it cannot make room for in its cache; what it took before is not given back.
+        """
+        now = int((self.folder / "memory.limit_in_bytes").read_text())
+        for more in (0, 1, 2, 4, 8, 16, 32):
+            with suppress(OSError):
+                self.limit(min(now, self.anonymous + more * 1_000_000))
+                return
 
 
 @contextmanager
@@ -107,11 +113,19 @@ def convert(source: Path, target: Path, group: Group | None, *, squeezed_at: int
     while child.poll() is None:
         if group is not None:
             peak = max(peak, group.anonymous)
-            if squeezed_at is not None and (len(os.listdir(rows)) if rows.is_dir() else -1) >= squeezed_at:
+            if squeezed_at is not None and begun(rows) >= squeezed_at:
                 group.squeeze()
         time.sleep(0.02)
     out, err = child.communicate()
     return Converted(child.returncode, out, err, peak)
+
+
+def begun(rows: Path) -> int:
+    """Return how many rows of blocks there are, or -1 before and after there is a place for them."""
+    try:
+        return len(os.listdir(rows))
+    except FileNotFoundError:
+        return -1
 
 
 def holes(path: Path, rows: int) -> Path:
