@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 TABLE = "coordinates.csv"
 PICTURES = ("png", "tif", "npy")
+ENDING = re.compile(r"\.(?!(?:npy|zarr)$)[a-z][a-z0-9]*$", re.IGNORECASE)
+"""Of a format that patches are not written in; folders are called ``run.2`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,16 @@ def save_patches(
     Raises
     ------
     UsageError
-        The format cannot hold such patches.
+        The format cannot hold such patches, or the ending of ``target`` names another one.
     TargetExistsError, OutputError
         Nothing is left behind, nothing was changed.
     """
     path = checked_target(target, patches.source)
+    if format is None and not os.fspath(target).endswith(os.sep) and ENDING.search(path.name):
+        raise UsageError(
+            f"{target}: patches are not written as {path.suffix}: give a name ending in .npy or .zarr, or that of a "
+            f"folder, as in {path.with_suffix('')} or {target}{os.sep}"
+        )
     kind = {".npy": "array", ".zarr": "zarr"}.get(path.suffix.lower()) or format or _fitting(patches)
     if kind in ("array", "zarr") and format is not None:
         raise UsageError(
@@ -162,7 +170,8 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
         part.mkdir()
         try:
             if kind == "zarr":
-                _dataset(patches).to_zarr(part, mode="w", zarr_format=3, consolidated=False)
+                # Format 3 has settled neither text, as names of channels are, nor metadata in one place.
+                _dataset(patches).to_zarr(part, mode="w", zarr_format=2, consolidated=True)
             else:
                 digits = len(str(max(0, len(patches) - 1)))
                 names = lambda rank: f"{rank:0{digits}}.{kind}"  # noqa: E731
@@ -182,11 +191,9 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
 
 
 def _dataset(patches: Patches) -> xarray.Dataset:
-    """Return all patches for a zarr group: names of channels as an attribute, for zarr 3 settled no type of text."""
+    """Return all patches for a zarr group."""
     found = patches.to_dataset().drop_encoding()
-    names = [str(name) for name in found["c"].values] if "c" in found.coords else []
-    found = found.drop_vars([name for name in ("c", "color") if name in found.coords])
-    found["image"].attrs = {"source": patches.source, **({"channels": names} if names else {})}
+    found["image"].attrs = {"source": patches.source}
     return found
 
 

@@ -63,11 +63,26 @@ def test_one_array(tmp_path: Path) -> None:
 def test_a_zarr_group(tmp_path: Path) -> None:
     patches = bigimg.patches(noise(50, 60, 3), (20, 15), overlap=4)[3:]
     save_patches(patches, tmp_path / "a.zarr", progress=False)
-    found = xarray.open_zarr(tmp_path / "a.zarr", consolidated=False)
+    found = xarray.open_zarr(tmp_path / "a.zarr")
     np.testing.assert_array_equal(found.image.values, patches.stack("first"))
-    assert found.number.values.tolist() == list(range(3, 3 + len(patches)))
-    assert found.image.attrs["channels"] == ["R", "G", "B"]
+    assert found.patch.values.tolist() == list(range(3, 3 + len(patches)))
+    assert found.image.bigimg.channels == ("R", "G", "B")
+    xarray.testing.assert_equal(found.compute(), patches.to_dataset().compute())
     assert len(rows(tmp_path / "a.zarr.csv")) == len(patches)
+
+
+def test_endings_of_other_formats_are_no_names_of_folders(tmp_path: Path) -> None:
+    patches = bigimg.patches(noise(50, 60, 3), (20, 15))[:2]
+    for name in ("p.parquet", "p.h5", "p.PNG", "p.tiff"):
+        with pytest.raises(
+            UsageError, match=rf"not written as \{Path(name).suffix}: .* \.npy or \.zarr, or that of a"
+        ):
+            save_patches(patches, tmp_path / name, progress=False)
+    assert not list(tmp_path.iterdir())
+    save_patches(patches, f"{tmp_path}/p.parquet/", progress=False)
+    for name in ("run.2", "p", "v0.5"):
+        save_patches(patches, tmp_path / name, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "p.parquet", "run.2", "v0.5"]
 
 
 def test_volumes_and_floats_go_to_tiff(tmp_path: Path) -> None:

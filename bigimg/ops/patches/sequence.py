@@ -168,12 +168,12 @@ class Patches(Sequence["xarray.DataArray"]):
 
     @property
     def coords(self) -> xarray.Dataset:
-        """Where the patches lie, lazily: ``number``, and for each axis first pixel and its coordinate.
+        """Where the patches lie, lazily: number of each ``patch``, and for each axis first pixel and its coordinate.
 
         ``y_index`` is the first pixel along y, ``y_position`` the coordinate of its centre, in the unit of the axis.
         """
         import dask.array as da
-        from xarray import Dataset
+        from xarray import Coordinates, Dataset
 
         rows = max(ROWS, -(-len(self) // 1000))
         # Names of our own: dask would pickle the functions for its, with the mask or the image in them.
@@ -188,7 +188,7 @@ class Patches(Sequence["xarray.DataArray"]):
             numbers = ranks.map_blocks(
                 self.positions.numbers, dtype=np.int64, meta=np.empty(0, np.int64), name=_name()
             )
-        found: dict[str, Any] = {"number": ("patch", numbers)}
+        found: dict[str, Any] = {"patch": ("patch", numbers)}
         for i, name in enumerate(names):
             line = starts[:, i]
             place = line.map_blocks(
@@ -197,7 +197,7 @@ class Patches(Sequence["xarray.DataArray"]):
             attrs = {k: v for k, v in self.labels.lines[name][1].items() if k == "units"}
             found[f"{name}_index"] = ("patch", line)
             found[f"{name}_position"] = ("patch", place, attrs)
-        return Dataset(coords=found)
+        return Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
 
     def to_dataset(self) -> xarray.Dataset:
         """Return all patches as ``image`` along the new axis ``patch``, lazy, with :attr:`coords`.

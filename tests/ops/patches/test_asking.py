@@ -162,7 +162,7 @@ def test_the_dataset_is_the_stack() -> None:
     assert dataset.image.chunks is not None
     np.testing.assert_array_equal(dataset.image.values, found.stack("first"))
     np.testing.assert_array_equal(dataset.isel(patch=[3, 9]).image.values, found[[3, 9]].stack("first"))
-    assert dataset.number.values.tolist() == list(range(30))
+    assert dataset.patch.values.tolist() == list(range(30))
     assert dataset.y.values.tolist() == (np.arange(8) * 0.5).tolist()
 
 
