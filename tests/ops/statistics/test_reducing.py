@@ -322,6 +322,16 @@ def _same(made: Array, region: Any) -> Array:
     return made[tuple(slice(0, s.stop - s.start) for s in region)]
 
 
+def test_ids_beyond_the_floats() -> None:
+    """2**53 and the number after it are one float64, and two labels."""
+    names = np.array([0, 2**53, 2**53 + 1, 2**63 - 1])
+    ids = names[np.random.default_rng(0).integers(0, 4, (60, 70))]
+    pixels = volume("u8", 60, 70)
+    found = bigimg.stats(bigimg.from_array(pixels).chunk(y=11), by=bigimg.from_array(ids).chunk(y=11))
+    assert found.label.values.tolist() == names[1:].tolist()
+    assert [int(n) for n in found["sum"].values] == [sum(map(int, pixels[ids == name])) for name in names[1:]]
+
+
 def test_sums_that_would_wrap() -> None:
     for dtype in ("u8", "i8"):
         pixels = np.full((1000, 11), np.iinfo(dtype).max, dtype)
