@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_a_label_in_its_store(store: Path) -> None:
     assert "intact" in str(bigimg.verify(store / "labels" / "bright"))
 
 
+def test_one_channel_by_name(store: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    found = json.loads(run("fraction", store, "--above", "G=60", "--json"))
+    assert [(c["name"], c["fraction"]) for c in found["channels"]] == [("G", (pixels[..., 1] > 60).mean())]
+    shutil.copytree(store, tmp_path / "own.ome.zarr")
+    run("mask", store, tmp_path / "own.ome.zarr" / "labels" / "green", "--above", "G=60", "-q")
+    green = bigimg.open(tmp_path / "own.ome.zarr/labels/green")
+    np.testing.assert_array_equal(green.values != 0, pixels[..., 1] > 60)
+
+
 def test_each_level(store: Path) -> None:
     found = json.loads(run("fraction", store, "--above", 100, "--levels", "--json"))
     assert [c["level"] for c in found["channels"]] == [0, 0, 0]
@@ -88,7 +98,7 @@ def test_each_level(store: Path) -> None:
     ("words", "says"),
     [
         (["--below", "Q=1"], "no channel 'Q'"),
-        ([], "not true and false"),
+        ([], r"not true and false: say what is, by --below, --above, --between, --equals or --otsu$"),
         (["--below", "1,2"], "2 thresholds"),
     ],
 )

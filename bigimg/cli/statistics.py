@@ -50,7 +50,7 @@ def _pair(_: click.Context, option: click.Parameter, text: str | None) -> tuple[
 
 WHERE = click.option("--where", metavar="MASK", help="Count only where this mask is true.")
 CONDITIONS = (
-    click.option("--below", callback=_threshold, metavar="N", help="Pixels < N; one a channel as R=125,G=140,B=90."),
+    click.option("--below", callback=_threshold, metavar="N", help="Pixels < N; R=125,G=140 for these channels alone."),
     click.option("--above", callback=_threshold, metavar="N", help="Pixels > N."),
     click.option("--between", callback=_pair, metavar="LOW,HIGH", help="Pixels from LOW to HIGH, both included."),
     click.option("--equals", callback=_threshold, metavar="N", help="Pixels of this value or label."),
@@ -123,12 +123,15 @@ def mask(
     overwrite: bool, as_json: bool, quiet: bool, **conditions: Any,
 ) -> None:  # fmt: skip
     """Write where SOURCE fulfils all conditions to the store TARGET; STORE/labels/NAME makes a label of it."""
+    from bigimg.conversion.labels import label_place
     from bigimg.converting import convert_to_store
     from bigimg.opening import open as open_image
     from bigimg.ops.masks import mask as make
     from bigimg.ops.statistics.tables import mask_report
 
     found = make(open_image(source, level=level or 0, memory=memory, series=series), **conditions)
+    if found.sizes.get("c") == 1 and label_place(target) is not None:
+        found = found.isel(c=0, drop=True)  # a mask of one channel lies over all of the image
     result = convert_to_store(
         found, target, kind="mask", memory=memory, workers=workers, overwrite=overwrite, progress=not quiet
     )

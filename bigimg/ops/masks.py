@@ -42,7 +42,8 @@ def mask(
     """Return where the pixels fulfil all of the conditions given; lazy, booleans.
 
     Thresholds hold for all channels, or are given for each: a sequence in their order, or by name as in
-    ``below={"R": 125, "G": 140, "B": 90}``.
+    ``below={"R": 125, "G": 140, "B": 90}``. Where names are given, the mask has these channels alone, in the order
+    of the image: ``above={"DAPI": 60}`` is a mask of one channel, and a condition that names it too may join.
 
     Parameters
     ----------
@@ -61,12 +62,13 @@ def mask(
 
     Returns
     -------
-    DataArray of the shape of the image, or a DataTree of a pyramid
+    DataArray of the shape of the image, or of the channels that are named; or a DataTree of a pyramid
 
     Raises
     ------
     UsageError
-        No condition, a channel that is not there or has no threshold, or a threshold that is no number.
+        No condition, a channel that is not there or that only one of two conditions names, or a threshold that is
+        no number.
     """
     import xarray
 
@@ -74,13 +76,16 @@ def mask(
         raise UsageError("mask: give below=, above=, between=, equals= or otsu=True")
     if isinstance(img, xarray.DataTree):
         return _of_pyramid(img, below, above, between, equals, otsu)
-    image = open_image(img)
     given = _conditions(below, above, between, equals)
+    whole = open_image(img)
+    image = _named(whole, given)
     found = _compared(image, _tests(image, given)) if given else None
     if otsu:
         from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
         threshold = otsu_of(img)
+        if image is not whole:
+            threshold = threshold.sel(c=image["c"].values)
         if threshold.chunks is None:  # the store knew
             by_otsu = _compared(image, _tests(image, [("above", threshold.values.tolist())]))
         else:
@@ -103,10 +108,11 @@ def _of_pyramid(
 
         threshold = otsu_of(tree).compute()
     for name in tree.children:
-        image = tree[name].dataset["image"]
+        image = _named(tree[name].dataset["image"], _conditions(below, above, between, equals))
         found = mask(image, **given) if any(value is not None for value in given.values()) else None
         if threshold is not None:
-            by_otsu = _compared(image, _tests(image, [("above", threshold.values.tolist())]))
+            here = threshold.sel(c=image["c"].values) if _names(image) else threshold
+            by_otsu = _compared(image, _tests(image, [("above", here.values.tolist())]))
             found = by_otsu if found is None else found & by_otsu
         assert found is not None
         nodes[name] = _as_mask(image, found.data).to_dataset(name="image")
@@ -123,6 +129,26 @@ def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple
     return found
 
 
+def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> xarray.DataArray:
+    """Return the channels of ``img`` that thresholds name, all where none is named; the same ones in each."""
+    named = [(name, value) for name, value in given if isinstance(value, Mapping)]
+    if not named:
+        return img
+    names = _names(img)
+    for name, value in named:
+        if unknown := [key for key in value if key not in names]:
+            raise UsageError(f"{name}: no channel {unknown[0]!r}; there are {', '.join(names) or 'no names'}")
+        if absent := sorted(set(value) ^ set(named[0][1])):
+            raise UsageError(
+                f"{named[0][0]} and {name}: only one of them names the channel {absent[0]!r}; give both the same"
+            )
+    return img.isel(c=[i for i, name in enumerate(names) if name in named[0][1]])
+
+
+def _names(img: xarray.DataArray) -> list[str]:
+    return [str(v) for v in img.coords["c"].values] if "c" in img.coords and "c" in img.dims else []
+
+
 def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Test]]:
     """Return the tests of each channel, or of all of them in one list."""
     columns = [(name, _by_channel(img, name, value)) for name, value in given]
@@ -134,14 +160,9 @@ def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Tes
 
 
 def _by_channel(img: xarray.DataArray, name: str, value: Any) -> list[Any]:
-    names = [str(v) for v in img.coords["c"].values] if "c" in img.coords and "c" in img.dims else []
     count = img.sizes.get("c", 1)
     if isinstance(value, Mapping):
-        if unknown := [key for key in value if key not in names]:
-            raise UsageError(f"{name}: no channel {unknown[0]!r}; there are {', '.join(names) or 'no names'}")
-        if absent := [key for key in names if key not in value]:
-            raise UsageError(f"{name}: no threshold for channel {absent[0]!r}; give one for each")
-        value = [value[key] for key in names]
+        value = [value[key] for key in _names(img)]
     values = value if isinstance(value, list | tuple | np.ndarray) else [value]
     if len(values) not in (1, count):
         raise UsageError(f"{name}: {len(values)} thresholds for {count} channels; give one, or one for each")

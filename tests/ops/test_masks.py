@@ -86,7 +86,7 @@ def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.
     [
         ({}, "give below="),
         ({"below": {"R": 1, "G": 2, "Q": 3}}, "no channel 'Q'; there are R, G, B"),
-        ({"below": {"R": 1, "G": 2}}, "no threshold for channel 'B'"),
+        ({"below": {"R": 1}, "above": {"G": 2}}, "below and above: only one of them names the channel 'G'"),
         ({"below": [1, 2]}, "2 thresholds for 3 channels"),
         ({"above": float("nan")}, "a threshold is a number"),
         ({"between": 5}, "give two numbers"),
@@ -274,3 +274,24 @@ def test_labels_within_a_mask_and_labels_that_are_none() -> None:
         bigimg.stats(img, by=labels.astype(float))
     with pytest.raises(UsageError, match="2 along x, the image 3"):
         bigimg.stats(img, by=labels[:, :2])
+
+
+@pytest.mark.parametrize("named", [{"G": 60}, {"B": 9, "R": 200}])
+def test_thresholds_by_name_are_of_these_channels_alone(tmp_path: Path, named: dict[str, int]) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (3, 40, 50)).astype(np.uint8)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["R", "G", "B"])
+    bigimg.write(img, tmp_path / "a.ome.zarr", chunks=16, progress=False)
+    at = ["RGB".index(name) for name in sorted(named, key="RGB".index)]
+    limits = np.array([named["RGB"[i]] for i in at])[:, None, None]
+    expected = pixels[at] > limits
+    for image in (img, bigimg.open(tmp_path / "a.ome.zarr")):
+        found = bigimg.mask(image, above=named)
+        np.testing.assert_array_equal(found.values, expected)
+        assert found.bigimg.channels == tuple("RGB"[i] for i in at)
+    otsu = np.array([threshold_otsu(pixels[i]) for i in at])[:, None, None]
+    found = bigimg.mask(tmp_path / "a.ome.zarr", above=named, below=250, otsu=True)
+    np.testing.assert_array_equal(found.values, expected & (pixels[at] < 250) & (pixels[at] > otsu))
+    tree = bigimg.mask(bigimg.open_pyramid(tmp_path / "a.ome.zarr"), above=named, otsu=True)
+    np.testing.assert_array_equal(tree["scale0/image"].values, expected & (pixels[at] > otsu))
+    chosen = bigimg.apply_mask(img, bigimg.mask(img, above=named).any("c"))
+    np.testing.assert_array_equal(chosen.values, np.where(expected.any(0), pixels, 0))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source, at_level, open_source
 from bigimg.opening import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
@@ -219,6 +220,11 @@ def fraction_table(
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)
     name = str(image.attrs.get("source", source))
+    if not (given or image.dtype == bool or image.attrs.get("kind") == "mask"):
+        raise UsageError(
+            f"{name}: holds {image.dtype}, not true and false: say what is, by below=, above=, between=, equals= or "
+            "otsu=True"
+        )
     if levels:
         image = open_pyramid(source, memory=memory)
     if given:
