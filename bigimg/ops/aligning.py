@@ -7,6 +7,7 @@ fields of view must agree to less than one pixel of the coarser of the two, whic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,10 @@ class OnGrid:
         """Return the pixels of ``region`` of the image."""
         assert not isinstance(self.values, Computed)
         assert self.values is not None
+        return self.read_by(self.values.read, region)
+
+    def read_by(self, read: Callable[[Region], Array], region: Region) -> Array:
+        """Return the pixels of ``region`` of the image, where ``read`` gives those of a region of the mask."""
         taken: list[Array | slice] = []
         cut: list[slice] = []
         for axis, index, part in zip(self.axes, self.index, region, strict=True):
@@ -67,7 +72,7 @@ class OnGrid:
                 low, high = int(inside.min()), int(inside.max())
                 taken.append(inside - low)
                 cut.append(slice(low, high + 1))
-        found = self.values.read(tuple(cut))
+        found = read(tuple(cut))
         for axis, which in enumerate(taken):
             if not isinstance(which, slice):
                 found = np.take(found, which, axis)
@@ -150,11 +155,12 @@ def _labelled(img: xarray.DataArray, mask: Any, name: str) -> xarray.DataArray:
         return mask
     if not hasattr(mask, "shape"):
         return open_image(mask)
-    space = [axis for axis in img.dims if axis in ("z", "y", "x")]
-    names = img.dims if mask.ndim == img.ndim else space
-    if mask.ndim != len(names):
-        raise UsageError(f"{name} has shape {mask.shape}, the image {img.shape}: give one value a pixel")
-    return xarray.DataArray(mask, dims=names)
+    plain = tuple(axis for axis in img.dims if axis != "c")
+    space = tuple(axis for axis in plain if axis != "t")
+    for names in (img.dims, plain, space, (*plain, "c")):  # the last as numpy has colours
+        if set(names) <= set(img.dims) and tuple(img.sizes[axis] for axis in names) == mask.shape:
+            return xarray.DataArray(mask, dims=names)
+    raise UsageError(f"{name} has shape {mask.shape}, the image {img.shape}: give one value a pixel")
 
 
 def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_bool: bool) -> OnGrid:

@@ -240,5 +240,5 @@ def _level_for(
 
 
 def _suffices(coarse: xarray.DataArray, base: xarray.DataArray, shape: Target) -> bool:
-    wanted = {**base.sizes, **sides(base, shape)}
+    wanted = {str(name): n for name, n in base.sizes.items()} | sides(base, shape)
     return all(coarse.sizes[name] >= n for name, n in wanted.items())

@@ -13,7 +13,7 @@ from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, room
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
 from bigimg.ops.patches.sequence import Patches
-from bigimg.ops.patches.sources import mask_cutter, read_from
+from bigimg.ops.patches.sources import labelled, labels_of, mask_cutter, reader_of
 from bigimg.planning.memory import human_bytes
 
 type Sizes = int | Sequence[int] | Mapping[str, int]
@@ -54,8 +54,9 @@ def patches(
         The last patch of a grid where it would reach beyond the image: moved back to the edge, filled up with
         ``fill``, or left out.
     where : mask, optional
-        Keep the patches of which at least ``min_fraction`` is true: booleans on the same grid, with or without
-        the axis c. It is read when the patches are counted, and decides before the image is read.
+        Keep the patches of which at least ``min_fraction`` is true: booleans, with or without the axis c, of which
+        all count alike. One of another level or resolution is laid on by its coordinates. It is read when the
+        patches are counted, and decides before the image is read.
     min_fraction : float
         From 0 to 1. What lies beyond the image counts as false.
     level : int
@@ -76,7 +77,8 @@ def patches(
     BudgetError
         Not even one patch fits ``memory``.
     """
-    reader, labels, dtype = read_from(img, level, memory)
+    image = labelled(img, level, memory)
+    reader, labels = reader_of(image), labels_of(image)
     spec = reader.spec
     names = tuple(name for name in spec.dims if name != "c")
     shape = dict(zip(spec.dims, spec.shape, strict=True))
@@ -92,9 +94,9 @@ def patches(
     cutter = Cutter(
         reader,
         tuple(shape[name] if name == "c" else patch[name] for name in spec.dims),
-        scaling=spec.scaling if dtype != spec.dtype else None,
-        dtype=dtype,
-        fill=_checked_fill(fill, dtype),
+        scaling=spec.scaling if image.dtype != spec.dtype else None,
+        dtype=image.dtype,
+        fill=_checked_fill(fill, image.dtype),
     )
     _check_room(cutter, memory)
     positions: Positions
@@ -114,7 +116,7 @@ def patches(
     if where is not None:
         if not 0 <= min_fraction <= 1:
             raise UsageError(f"min_fraction={min_fraction}: give a number from 0 to 1")
-        mask = mask_cutter(where, spec, labels, patch, level)
+        mask = mask_cutter(where, image, spec, patch, level)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
     labels = labels.dropping(tuple(name for name in names if name not in asked))

@@ -441,6 +441,26 @@ def test_what_cannot_be_is_said(options: dict[str, Any], message: str) -> None:
         bigimg.patches(noise(30, 40, 3), **options)
 
 
+def test_a_mask_of_a_smaller_level(tmp_path: Path) -> None:
+    """Tissue is found where the image is small, and patches are taken where it is large."""
+    y, x = np.ogrid[:700, :900]
+    pixels = np.where((y - 300) ** 2 + (x - 500) ** 2 < 200**2, 60, 250).astype(np.uint8)
+    pixels = np.stack([pixels, pixels // 2, pixels])
+    store = tmp_path / "a.ome.zarr"
+    bigimg.convert(bigimg.from_array(pixels, dims="cyx"), store, chunks=64, memory="4GB", progress=False)
+    small = bigimg.open(store, level=2)
+    tissue = small.isel(c=0) < 200
+    assert (tissue.sizes["y"], tissue.sizes["x"]) == (175, 225)
+    whole = np.kron(tissue.values, np.ones((4, 4), bool))  # by the nearest centre
+    for where in (tissue, tissue.compute()):
+        found = bigimg.patches(store, 100, stride=50, where=where, min_fraction=0.5)
+        expected = bigimg.patches(store, 100, stride=50, where=whole, min_fraction=0.5)
+        assert len(found) > 10
+        np.testing.assert_array_equal(found.coords["y_index"], expected.coords["y_index"])
+        np.testing.assert_array_equal(found.coords["x_index"], expected.coords["x_index"])
+        assert int(bigimg.stats(bigimg.open(store), where=where)["count"][0]) == whole.sum()
+
+
 def test_a_mask_from_elsewhere_is_refused() -> None:
     image = bigimg.from_array(noise(30, 40), dims="yx", spacing=2.0)
     mask = bigimg.from_array(noise(30, 40) < 9, dims="yx", spacing=1.0)
