@@ -129,7 +129,9 @@ def test_what_is_no_percentile(q: Any) -> None:
 
 def test_what_a_store_counted_by_is_not_what_an_axis_was_renamed_to(tmp_path: Path) -> None:
     pixels = np.arange(3 * 8 * 10, dtype=np.uint8).reshape(3, 8, 10)
-    bigimg.convert(bigimg.from_array(pixels, dims="cyx"), tmp_path / "a.ome.zarr", memory="4GB", progress=False)
+    bigimg.convert(
+        bigimg.from_array(pixels, dims="cyx"), tmp_path / "a.ome.zarr", memory="4GB", progress=False
+    )
     img = bigimg.open(tmp_path / "a.ome.zarr").drop_vars(["c", "color"], errors="ignore")
     assert bigimg.percentile(img, 50).shape == (3,)
     assert float(bigimg.percentile(img.rename(c="t"), 50)) == np.percentile(pixels, 50)
