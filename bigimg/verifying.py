@@ -25,13 +25,15 @@ def verify(
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed.
 
+    Label images inside it are checked too; places in them begin with ``labels/<name>/``.
+
     Parameters
     ----------
     store : path or URL
         Of an OME-Zarr image, in a zip file too (``slides.zip::a.ome.zarr``). One of ours is checked against its
         manifest; of others as much as can be known.
     source : path, array or DataArray, optional
-        What the store was made from: level 0 is compared with its pixels.
+        What the store was made from: level 0 is compared with its pixels. Those of label images are not.
     quick : bool
         Look at presence, lengths and metadata only; no chunk is read.
     memory : int or str, optional

@@ -29,6 +29,7 @@ from bigimg.conversion.verify_foreign import (
     read_foreign,
     strange_ids,
 )
+from bigimg.conversion.verify_labels import check_labels
 from bigimg.conversion.verify_metadata import channel_count, check_metadata, method_of, names_of
 from bigimg.conversion.verify_objects import Known, check_objects, is_ours
 from bigimg.conversion.verify_pixels import ChainJob, check_block, of_chunk, read_known
@@ -72,12 +73,17 @@ def verify_store(
     tree = path if isinstance(path, Tree) else tree_of(path)
     name = tree.path
     with reporting(progress) as tell:
-        check = _Check(tree, source, budget_bytes(memory), workers or usable_cpus(), tell)
+        checks: list[_Check] = []
+
+        def check_one(each: Tree) -> Findings:
+            against = source if each is tree else None
+            checks.append(_Check(each, against, budget_bytes(memory), workers or usable_cpus(), tell))
+            checks[-1].run(quick=quick)
+            return checks[-1].found
+
         try:
-            if is_ours(tree.place("")):
-                check.ours(tree, quick=quick)
-            else:
-                check.others(quick=quick)
+            found = check_one(tree)
+            check_labels(tree, found, check_one)
         except OSError as error:
             if isinstance(error, BigimgError):
                 raise
@@ -85,8 +91,8 @@ def verify_store(
                 f"{error.filename or name}: cannot be read ({error.strerror}); check the disk and permissions"
             )
             raise InputError(said) from error
-    plan = check.plan
-    return check.found.report(
+    plan = max((c.plan for c in checks if c.plan), key=lambda plan: plan.peak_bytes, default=None)
+    return found.report(
         store=name, source=None if source is None else source.source, quick=quick,
         seconds=time.monotonic() - started,
         peak_bytes=None if plan is None else plan.peak_bytes,
@@ -105,6 +111,13 @@ class _Check:
         self.found = Findings()
         self.plan: CheckPlan | None = None
         self.meter = Meter(0, tell)
+
+    def run(self, *, quick: bool) -> None:
+        """Check whatever there is."""
+        if is_ours(self.tree.place("")):
+            self.ours(self.tree, quick=quick)
+        else:
+            self.others(quick=quick)
 
     # ------------------------------------------------------------------------------------------ stores of ours
 

@@ -293,8 +293,6 @@ def of_object(kind: Problem, level: int, shard: Shape, said: str, zarr: ZarrForm
 def _find_strangers(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings) -> None:
     """Find objects at the root and in our own group that the manifest does not know."""
     at_root = entries(root)
-    if LABELS in at_root:
-        found.note("labels: an image of its own each, verify them one by one")
     levels = (name for name in at_root if name.isdecimal())
     _find_others(root, "", at_root, {LABELS, ATTRIBUTES[zarr], GROUP, *objects, *levels}, found)
     known = {*objects, *(f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE))}

@@ -656,13 +656,41 @@ def test_labels_beside_the_image_are_images_of_their_own(colour: tuple[Path, Cou
     others(root / "labels" / "cells", [noise((30, 20), "u2")])
     report = bigimg.verify(root)
     assert report.ok
-    assert report.notes == ("labels: an image of its own each, verify them one by one",)
-    assert bigimg.verify(root / "labels" / "cells").ok
+    alone = bigimg.verify(root / "labels" / "cells")
+    assert alone.ok
+    assert report.notes == tuple(f"labels/cells: {note}" for note in alone.notes)
     document = json.loads((root / "zarr.json").read_text())
     transformations(document["attributes"]["ome"], 1)[0]["scale"][1] = 3.0
     (root / "zarr.json").write_bytes(dumps(document))
     list_again(root)
     assert [finding.kind for finding in bigimg.verify(root, quick=True).findings] == ["metadata"]
+
+
+def test_labels_are_verified_with_their_image(colour: tuple[Path, CountingReader]) -> None:
+    root, reader = colour
+    y, x = bigimg.open(root).shape[-2:]
+    before = bigimg.verify(root, reader)
+    for name in ("cells", "lost", "other"):
+        bigimg.write(noise((y, x), "u2") > 9, root / "labels" / name, chunks=16, shards=32, progress=False)
+    whole = bigimg.verify(root, reader)
+    assert whole.ok
+    assert whole.objects > before.objects
+    assert whole.decoded_bytes > before.decoded_bytes
+    shard = min(path for path in (root / "labels" / "cells" / "0" / "c").rglob("*") if path.is_file())
+    same = root / "0" / "c" / "0" / shard.relative_to(root / "labels" / "cells" / "0" / "c")
+    for path in (shard, same):  # the same level and shard of both
+        path.write_bytes(path.read_bytes()[:-9])
+    shutil.rmtree(root / "labels" / "lost")
+    found = bigimg.verify(root).findings
+    assert {f.file.removesuffix(shard.name).split("/c/")[0] for f in found} == {
+        "0",
+        "labels/cells/0",
+        "labels/lost",
+    }
+    assert {f.array for f in found if f.file.startswith("labels/cells")} == {"labels/cells/0"}
+    assert {f.file for f in bigimg.verify(root, quick=True).findings} == {f.file for f in found}
+    (root / "labels" / "zarr.json").write_text("{")
+    assert "labels" in {f.file for f in bigimg.verify(root, quick=True).findings}
 
 
 def test_a_linked_level_is_followed(colour: tuple[Path, CountingReader], tmp_path: Path) -> None:
