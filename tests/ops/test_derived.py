@@ -34,7 +34,10 @@ made = [
     bigimg.build_pyramid(img), bigimg.gray(img), bigimg.crop(img, {"y": (10, 90_000)}), bigimg.map(img, np.sqrt),
     bigimg.region(img, (5, 5), (900, 900)), bigimg.profile(img, (0, 0), (50_000, 50_000)),
     bigimg.stack([img, img], "z"), bigimg.plane(img, "y", index=5), bigimg.with_geometry(img, spacing=2),
-    bigimg.rescale(img, window=(0, 9)),
+    bigimg.rescale(img, window=(0, 9)), bigimg.apply_mask(img, bigimg.mask(img, below=9)),
+    bigimg.area(bigimg.mask(img, otsu=True)), bigimg.patches(img, 256, overlap=32),
+    bigimg.patches(img, 256, n=10**5, seed=0).to_dataset(), bigimg.map_patches(np.abs, img, 256, dtype="u1"),
+    bigimg.reassemble(bigimg.patches(img, 256, overlap=32)),
 ]
 assert not tasks
 corner = made[0].isel(y=slice(0, 9), x=slice(0, 9)).values
