@@ -76,9 +76,11 @@ def show(
     level : int, optional
         Instead of the level that fits.
     overlay : mask or label image, or path of one, optional
-        Drawn over the picture, at its place.
+        Drawn over the picture, at its place: a mask where any of its channels is true. With ``channel``, of a
+        mask with the channels of the image that one alone.
     overlay_color : str or sequence of str, optional
-        Six hexadecimal digits for a mask, or one for each of its channels.
+        Of a mask: a name of matplotlib's as ``cyan``, or six hexadecimal digits; cyan by default. Of a mask with
+        channels also one for each, the later above the earlier.
     overlay_alpha : float
         0 to 1.
     cmap, vmin, vmax :

@@ -42,7 +42,7 @@ def ortho(
     channel: int | str | None = None,
     level: int | None = None,
     overlay: Source | None = None,
-    overlay_color: str | None = None,
+    overlay_color: str | Sequence[str] | None = None,
     overlay_alpha: float = 0.4,
     cmap: Any = None,
     vmin: float | None = None,
