@@ -150,7 +150,12 @@ class ImageAccessor(Drawn):
             }
         if unknown := set(position) - set(self._measured):
             raise UsageError(f"at({unknown.pop()}=...): the axes are {' '.join(map(str, self._img.dims))}")
-        return self._img.isel({n: nearest_index(self._img, n, v) for n, v in position.items()})
+        try:
+            return self._img.isel({n: nearest_index(self._img, n, v) for n, v in position.items()})
+        except UsageError as error:
+            if mm is None:
+                raise
+            raise UsageError(f"at(mm={tuple(mm)}): in coordinates of the image, {error}") from None
 
     def stats(self, **options: Any) -> xarray.Dataset:
         """See :func:`bigimg.stats`."""

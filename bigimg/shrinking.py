@@ -95,7 +95,11 @@ def downsample_to(
         raise UsageError("downsample: give factor=, to_spacing= or shape=, one of them")
     store = os.fspath(target).rstrip("/").endswith(STORES)
     if not store and (overwrite or workers is not None):
-        raise UsageError(f"{target}: overwrite= and workers= are for stores; name a file that is not there")
+        if overwrite:
+            raise UsageError(
+                f"{target}: overwrite=True is for stores; remove the file, or choose another name"
+            )
+        raise UsageError(f"{target}: workers={workers} is for stores; leave it out for a file")
     # Stored values, with slope and intercept beside them; a slope below zero would turn min into max.
     img = open_image(source, level=level or 0, memory=memory, series=series, raw=method not in ("min", "max"))
     if shape is not None:

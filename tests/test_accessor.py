@@ -168,3 +168,12 @@ def test_doors_lead_to_the_functions(tmp_path: Path) -> None:
     assert float(tree.bigimg.stats()["mean"]) == pytest.approx(pixels.mean())
     assert int(tree.bigimg.histogram(bins=4).sum()) == pixels.size
     assert tree.bigimg.thumbnail(10).shape == (10, 7)
+
+
+def test_a_place_in_millimetres_outside_is_told_as_it_was_asked() -> None:
+    world = np.diag([2.0, 2.0, 2.0, 1.0])
+    img = bigimg.with_geometry(bigimg.from_array(np.zeros((4, 5, 6)), spacing=1, unit="mm"), world=world)
+    assert img.bigimg.at(mm=(10, 8, 6)).x.item() == 5
+    says = r"at\(mm=\(1000, 0, 0\)\): in coordinates of the image, position 500 along x .* -0.5 to 5.5 millimeter"
+    with pytest.raises(UsageError, match=says):
+        img.bigimg.at(mm=(1000, 0, 0))

@@ -87,6 +87,12 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
         click.echo(str(statistics_table(target)))
 
 
+def _resumed(result: Result) -> list[str]:
+    """Return what was kept of an interrupted run, if anything."""
+    kept = result.blocks_resumed
+    return [f"went on from an interrupted run: {kept} block{'s' * (kept != 1)} kept"] if kept else []
+
+
 def _summary(result: Result) -> str:
     """Return what was done, and how to look at it."""
     from bigimg.conversion.run import peak_bytes
@@ -100,6 +106,7 @@ def _summary(result: Result) -> str:
             f"({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
+            *_resumed(result),
             *(f"note: {note}" for note in plan.notes),
             "look at it:",
             f"  bigimg thumbnail {plan.target} look.png",

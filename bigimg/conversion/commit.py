@@ -252,8 +252,9 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
         assert isinstance(earlier, dict)
         different = [name for name in identity if earlier.get(name) != json.loads(dumps(identity))[name]]
         if different:
+            told = [f"{'other' if name.endswith('s') else 'another'} {name}" for name in different]
             raise ResumeError(
-                f"{target}: an earlier run left {folder.name} with another {' and another '.join(different)}: "
+                f"{target}: an earlier run left {folder.name} with {' and '.join(told)}: "
                 "give what it was given to go on, or resume=False to start over"
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():

@@ -163,7 +163,7 @@ def _shared(chunk: Shape, operation: Plane) -> Shape:
 
 def crop(
     img: Source,
-    box: Mapping[str, tuple[float | None, float | None]],
+    box: Mapping[str, tuple[float | None, float | None] | slice],
     *,
     physical: bool = False,
     level: int = 0,
@@ -176,8 +176,8 @@ def crop(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     box : mapping
-        From the name of an axis to (start, stop): pixels from 0, the last not included; None is the end. Axes that
-        are not named stay whole.
+        From the name of an axis to (start, stop) or ``slice(start, stop)``: pixels from 0, the last not included;
+        None is the end. Axes that are not named stay whole.
     physical : bool
         Start and stop are coordinates, in the unit of the axis: pixels whose middles lie between them, ends included.
     level, memory, series :
@@ -195,6 +195,10 @@ def crop(
             raise UsageError(
                 f"crop along {name!r}: the axes are {' '.join(map(str, found.dims))}; name one of them"
             )
+        if isinstance(ends, slice) and ends.step in (None, 1):
+            ends = (ends.start, ends.stop)
+        if not isinstance(ends, tuple | list) or len(ends) != 2:
+            raise UsageError(f"crop along {name}: {ends!r} is no start and stop; give two, as in (10, 20)")
         cut[name] = (_between if physical and name != "c" else _inside)(found, name, *ends)
     if found.chunks is None:
         return found.isel(cut)

@@ -142,7 +142,7 @@ def test_another_source_or_other_options_are_never_mixed_in(tmp_path, source, un
     target, copy = tmp_path / "out.ome.zarr", tmp_path / "in.tif"
     shutil.copy2(source, copy)
     interrupted(copy, target, monkeypatch, 9)
-    with pytest.raises(ResumeError, match="another options"):
+    with pytest.raises(ResumeError, match="other options"):
         convert_to_store(copy, target, codec="zstd", **ASKED)
     pixels = tifffile.imread(copy)
     pixels[0, 0] += 1

@@ -79,3 +79,13 @@ def test_refused(asked: dict[str, Any], says: str) -> None:
 def test_a_flat_image_has_no_axial_plane() -> None:
     with pytest.raises(UsageError, match=r"axial \(across z\): the axes are y x"):
         bigimg.plane(PIXELS[0], "axial")
+
+
+def test_a_box_of_slices_and_what_is_no_box() -> None:
+    img = bigimg.from_array(np.arange(60).reshape(3, 4, 5))
+    np.testing.assert_array_equal(
+        bigimg.crop(img, {"y": slice(1, 3), "x": slice(None, 2)}).values, img.values[:, 1:3, :2]
+    )
+    for box in (slice(0, 4, 2), 3, (1, 2, 3), "12"):
+        with pytest.raises(UsageError, match=r"crop along y: .* is no start and stop; give two"):
+            bigimg.crop(img, {"y": box})  # type: ignore[dict-item]
