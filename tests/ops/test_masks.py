@@ -295,3 +295,29 @@ def test_thresholds_by_name_are_of_these_channels_alone(tmp_path: Path, named: d
     np.testing.assert_array_equal(tree["scale0/image"].values, expected & (pixels[at] > otsu))
     chosen = bigimg.apply_mask(img, bigimg.mask(img, above=named).any("c"))
     np.testing.assert_array_equal(chosen.values, np.where(expected.any(0), pixels, 0))
+
+
+def test_area_and_share_of_each_label(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    ids, dark = rng.integers(0, 6, (30, 40)).astype(np.int32) * 7, rng.random((3, 30, 40)) < 0.3
+    labels = bigimg.from_array(ids, spacing=(0.5, 2.0), unit="um").assign_attrs(kind="labels")
+    mask = bigimg.from_array(dark, dims="cyx", spacing=(0.5, 2.0), unit="um", channels=["R", "G", "B"])
+    known = np.unique(ids[ids > 0])
+    bigimg.write(labels, tmp_path / "cells.ome.zarr", kind="labels", chunks=16, progress=False)
+    for source in (labels, tmp_path / "cells.ome.zarr"):
+        found = bigimg.area(source)
+        np.testing.assert_array_equal(found.label.values, known)
+        np.testing.assert_array_equal(found.values, [(ids == i).sum() for i in known])  # pixels of 1 um^2
+        assert found.attrs["units"] == "micrometer^2"
+    for by in (labels, tmp_path / "cells.ome.zarr"):
+        found = bigimg.area(mask, by=by)
+        np.testing.assert_array_equal(found.sel(c="G").values, [(dark[1] & (ids == i)).sum() for i in known])
+        share = bigimg.fraction(mask, by=by)
+        assert share.dims == ("c", "label")
+        np.testing.assert_allclose(
+            share.values, [[d[ids == i].mean() for i in known] for d in dark], rtol=1e-12
+        )
+    few = bigimg.area(labels, where=dark[0])
+    np.testing.assert_array_equal(few.values, [(dark[0] & (ids == i)).sum() for i in known])
+    with pytest.raises(UsageError, match="int32 is not true and false"):
+        bigimg.fraction(labels)

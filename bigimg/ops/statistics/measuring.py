@@ -12,6 +12,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, Sums
 from bigimg.types import Array, DType
@@ -30,13 +31,14 @@ def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any =
     mask : DataArray, DataTree, Store or path
         Booleans, or what was saved as a mask. Of a pyramid, all levels: the result has an axis ``level``.
     by : str or sequence of str, optional
-        Axes to keep; None takes all pixels together.
+        Axes to keep; None takes all pixels together. Or a label image, as in :func:`bigimg.stats`: the share of
+        each label id but 0 that is true, computed at once.
     where : mask, optional
         Of which pixels; all by default.
 
     Returns
     -------
-    DataArray of shape (c), (level, c) for a pyramid
+    DataArray of shape (c), (level, c) for a pyramid, (c, label) for labels
         float64 from 0 to 1; NaN where there is no pixel.
 
     Raises
@@ -51,7 +53,7 @@ def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
     """Return the area of true pixels (volume with z), for each channel; lazy.
 
     Pixels times the spacing along z, y and x; attrs ``units`` says in what. The parameters are those of
-    :func:`fraction`.
+    :func:`fraction`. Of a label image alone it is the area of each label id but 0, computed at once.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
 def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
     import xarray
 
-    if isinstance(mask, xarray.DataTree):
+    if isinstance(mask, xarray.DataTree) and not is_label_image(by):
         levels = [image_of(mask, i) for i in range(sum(name.startswith("scale") for name in mask.children))]
         rows = [_of_level(level, by, where, what) for level in levels]
         found = xarray.concat(
@@ -77,11 +79,19 @@ def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
 def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     import xarray
 
-    from bigimg.ops.statistics.stats import axes_kept
-
-    image = open_image(mask)
+    image = image_of(mask, 0) if isinstance(mask, xarray.DataTree) else open_image(mask)
+    if (
+        what == "area"
+        and isinstance(by, str)
+        and by == "c"
+        and image.attrs.get("kind") == "labels"
+        and image.dtype.kind in "iu"
+    ):
+        return _of_labels(image == image, image, where, what)
     if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
         raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125")
+    if is_label_image(by):
+        return _of_labels(image != 0 if image.dtype != bool else image, by, where, what)
     kept = None if where is not None or by != "c" else kept_statistics(mask)
     axes = axes_kept(image, by)
     if kept is not None and (counts := kept.counts) is not None:
@@ -96,6 +106,14 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     coords = {name: image.coords[name].variable for name in axes if name in image.coords}
     attrs = {} if what == "fraction" else {"units": units}
     return xarray.DataArray(data, coords, axes, what, attrs)
+
+
+def _of_labels(true: xarray.DataArray, labels: Any, where: Any, what: str) -> xarray.DataArray:
+    """Return share or area of what is true in each label id but 0."""
+    found = stats(true, by=labels, where=where)
+    scale, units = pixel_size(true)
+    data = found["mean"] if what == "fraction" else found["sum"] * scale
+    return data.rename(what).assign_attrs({} if what == "fraction" else {"units": units})
 
 
 def _shares(pairs: Any) -> Any:

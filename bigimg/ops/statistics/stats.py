@@ -82,7 +82,7 @@ def stats(
     from bigimg.ops.statistics.histograms import checked_bins
 
     asked = None if bins is None else checked_bins(bins, range)
-    labelled = _is_label_image(by)
+    labelled = is_label_image(by)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
         kept = kept_statistics(img)
         found = None if kept is None else _stored(kept, asked, together=by is None)
@@ -98,7 +98,7 @@ def stats(
     return stats_of_labels(image, by, where)
 
 
-def _is_label_image(by: Any) -> bool:
+def is_label_image(by: Any) -> bool:
     """Return whether ``by`` is an image rather than names of axes."""
     if by is None or (isinstance(by, list | tuple) and all(isinstance(name, str) for name in by)):
         return False
