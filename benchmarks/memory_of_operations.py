@@ -208,33 +208,23 @@ def cells(asked: argparse.Namespace, kept: list[Cell]) -> Iterator[Cell]:
 
 
 def summary(found: list[Cell]) -> Iterator[str]:
-    """Yield a table with a row an operation: its worst cell, and the largest image that was gone through."""
-    yield "| operation | cells | inside | worst peak, MB | of | all of it: GiB in s, peak MB |"
-    yield "| --- | ---: | ---: | ---: | --- | --- |"
-    latest = {(c.operation, c.dtype, c.layout, c.size, c.finished): c for c in found if c.inside}
+    """Yield a table with a row an operation: cells that read enough to count, and the worst of them."""
+    yield "| operation | cells measured | over | worst peak, MB | of |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    latest: dict[tuple[str, str, str, int], Cell] = {}
     for c in found:  # a cell that failed stands until one of its kind was inside
-        if not c.inside and not any(key[:4] == (c.operation, c.dtype, c.layout, c.size) for key in latest):
-            latest[c.operation, c.dtype, c.layout, c.size, c.finished] = c
+        key = (c.operation, c.dtype, c.layout, c.size)
+        seen = c.inside or c.error or c.peak_bytes > c.budget_bytes
+        if seen and (key not in latest or c.inside):
+            latest[key] = c
     for operation in OPERATIONS:
         those = [c for c in latest.values() if c.operation == operation]
-        if not those:
-            continue
-        worst = max(those, key=lambda c: c.peak_bytes)
-        whole = [c for c in those if c.finished and not c.error and c.read_bytes >= 0.9 * c.image_bytes]
-        large = max(whole, key=lambda c: (c.image_bytes, -c.seconds), default=None)
-        full = "" if large is None else (
-            f"{large.dtype}, {large.layout}: {large.read_bytes / GIB:.0f} in {large.seconds:.0f}, "
-            f"{large.peak_bytes / 1e6:.0f}"
-        )  # fmt: skip
-        cells = {(c.dtype, c.layout) for c in those}
-        bad = {(c.dtype, c.layout) for c in those if not c.inside}
-        yield (
-            f"| {operation} | {len(cells)} | {len(cells) - len(bad)} | {worst.peak_bytes / 1e6:.0f} "
-            f"| {worst.dtype}, {worst.layout} | {full} |"
-        )
-    inside = sum(c.inside for c in latest.values())
-    highest = max(c.peak_bytes for c in latest.values()) / 1e6
-    yield f"\n{inside} of {len(latest)} measurements inside, highest {highest:.0f} MB"
+        if those:
+            worst, bad = max(those, key=lambda c: c.peak_bytes), sum(not c.inside for c in those)
+            peak = f"{worst.peak_bytes / 1e6:.0f}"
+            yield f"| {operation} | {len(those)} | {bad} | {peak} | {worst.dtype}, {worst.layout} |"
+    inside, highest = sum(c.inside for c in latest.values()), max(c.peak_bytes for c in latest.values()) / 1e6
+    yield f"\n{inside} of {len(latest)} cells inside, highest {highest:.0f} MB"
 
 
 def main() -> None:
