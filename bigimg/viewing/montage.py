@@ -16,6 +16,7 @@ from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.naming import names_of, shortened
 from bigimg.viewing.overlay import Overlay, overlay_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, moved, picture_of, shape_of, where_text
@@ -27,6 +28,8 @@ PLANES = 9
 """Planes that are shown without a number."""
 SHAPE = 0.75
 """Height/width of a figure that may choose."""
+LETTER = 0.085
+"""Inches of a letter of a title."""
 MOST = 400
 """Panels of one figure: more are too small to see, and minutes to draw."""
 
@@ -48,7 +51,7 @@ class Panels:
     def size(self) -> tuple[float, float]:
         """Width and height of a figure in inches."""
         rows, columns, ratio = self.layout
-        side = min(3.2, 12 / columns)
+        side = panel_width(columns)
         title = 0.25 if any(self.titles) else 0.05
         return columns * side, min(40.0, rows * (side * min(max(ratio, 0.2), 5.0) + title))
 
@@ -112,7 +115,7 @@ def montage(
     t, channel, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
         As in :func:`bigimg.show`. The planes of one image share a window.
     titles : sequence of str, or bool
-        One a panel; the places by default.
+        One a panel; by default the places, of several images their names or files, of patches their numbers.
     figure : matplotlib figure, optional
         An empty one to draw in; a new one by default.
     memory, series :
@@ -162,9 +165,11 @@ def prepared(
         chosen = itertools.islice(iter(img), n if n is not None else _count(img))
         panels = [_whole(one, t, channel, memory) for one in chosen]
         _check_count(len(panels))
-        names = _named(titles, [""] * len(panels))
+        layout = _arranged(panels, columns, shape)
+        letters = int(panel_width(layout[1]) / LETTER)
+        own = [shortened(name, letters) for name in names_of([levels.base for levels, _ in panels])]
         nothing = overlay_of(None, None, 0)
-        return Panels(panels, look, names, _arranged(panels, columns, shape), nothing, shared=False)
+        return Panels(panels, look, _named(titles, own), layout, nothing, shared=False)
     levels = levels_of(img, memory=memory, series=series).held()
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
@@ -174,6 +179,11 @@ def prepared(
     names = _named(titles, [where_text(base, _only(cut, plane)) for cut in cuts])
     panels = [(levels, cut) for cut in cuts]
     return Panels(panels, look, names, _arranged(panels, columns, shape), over, shared=plane != "c")
+
+
+def panel_width(columns: int) -> float:
+    """Return the inches of a panel with so many in a row."""
+    return min(3.2, 12 / columns)
 
 
 def is_many(img: object) -> bool:

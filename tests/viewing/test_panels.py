@@ -134,6 +134,32 @@ def test_images_patches_channels_times() -> None:
         bigimg.montage([a, b], "z")
 
 
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title() for ax in figure.axes]
+
+
+def test_several_images_bear_their_names(tmp_path: Path) -> None:
+    img = bigimg.from_array(numbers(20, 30))
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        bigimg.write(img, tmp_path / folder / "a.ome.zarr", chunks=16, progress=False)
+    one, two = tmp_path / "one/a.ome.zarr", tmp_path / "two/a.ome.zarr"
+    assert titles(bigimg.montage([one, img], figure=Figure())) == ["a.ome.zarr", "image 1"]
+    assert titles(bigimg.montage([one, two], figure=Figure())) == ["one/a.ome.zarr", "two/a.ome.zarr"]
+    again = bigimg.open(one)
+    named = bigimg.montage([one, again, again.rename("nuclei")], figure=Figure())
+    assert titles(named) == ["a.ome.zarr 0", "a.ome.zarr 1", "nuclei"]
+    patches = bigimg.patches(one, (8, 9), n=5, seed=0)
+    numbered = [f"patch {int(patch['patch'])}" for patch in patches]  # in the order that reads well
+    assert sorted(numbered) == [f"patch {number}" for number in range(5)]
+    assert titles(bigimg.montage(patches, n=3, figure=Figure())) == numbered[:3]
+    assert titles(bigimg.montage([patches[4], patches[1]], figure=Figure())) == ["patch 4", "patch 1"]
+    assert titles(bigimg.montage([one, img], titles=False, figure=Figure())) == ["", ""]
+    assert titles(bigimg.montage([one, img], titles=["x", "y"], figure=Figure())) == ["x", "y"]
+    long = bigimg.montage([img.rename("n" * 99)] + [img] * 9, columns=10, figure=Figure())
+    assert titles(long)[0] == "nnnnnnn…nnnnnn"
+
+
 def test_a_gz_is_inflated_once_for_all_panels(tmp_path: Path) -> None:
     """A second pass would warn, and warnings are errors here."""
     pixels = numbers(12, 13, 14)
@@ -157,14 +183,14 @@ def test_panels_of_a_large_store_read_small_levels(tmp_path: Path) -> None:
 def test_from_the_command_line_without_a_display(tmp_path: Path) -> None:
     path = store_of(numbers(20, 30, 40), tmp_path, spacing=2.0, unit="um")
     env = {"DISPLAY": "", "MPLBACKEND": "qtagg"}  # of which there is none: it is not asked
-    for words in (
-        ("slice", path, tmp_path / "slice.png", "--plane", "y", "--at", 3, "--figure"),
-        ("thumbnail", path, tmp_path / "thumb.png", "--figure", "--max", 300),
-        ("montage", path, tmp_path / "montage.pdf", "--n", 4),
-        ("histogram", path, "--plot", tmp_path / "counts.svg", "--json"),
+    for words, told in (
+        (("slice", path, tmp_path / "slice.png", "--plane", "y", "--at", 3, "--figure"), "slice.png"),
+        (("thumbnail", path, tmp_path / "thumb.png", "--figure", "--max", 300), "thumb.png"),
+        (("montage", path, tmp_path / "montage.pdf", "--n", 4), "montage.pdf"),
+        (("histogram", path, "--plot", tmp_path / "counts.svg", "--json"), None),
     ):
         done = run(*words, scratch=tmp_path, env=env)
-        assert (done.code, done.err) == (0, ""), done.err
+        assert (done.code, done.err) == (0, f"{tmp_path / told}\n" if told else ""), done.err
     assert b"<svg" in (tmp_path / "counts.svg").read_bytes()
     done = run("histogram", path, "--plot", tmp_path / "counts.xyz", scratch=tmp_path)
     assert done.code == 2

@@ -1,0 +1,68 @@
+"""What several images are called beside one another: by patch, by their own name, by file, or by number."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray
+
+UNNAMED = {None, "", "image", "array"}
+"""Names and sources that arrays have which nobody named."""
+
+
+def names_of(images: Sequence[xarray.DataArray]) -> list[str]:
+    """Return a name for each of several images that are shown together; no two are the same.
+
+    The number of a patch; else the name that a person gave; else the file, with as many folders before it as tell
+    the files apart; else, and after names that several have, the place in the sequence, counted from 0.
+    """
+    sources = [str(image.attrs.get("source") or "") for image in images]
+    files = dict(zip(sources, short_paths(sources), strict=True))
+    names = [_own(image) or files[source] for image, source in zip(images, sources, strict=True)]
+    often = Counter(names)
+    return [
+        f"{name or 'image'} {number}" if often[name] > 1 or not name else name
+        for number, name in enumerate(names)
+    ]
+
+
+def short_paths(paths: Sequence[str]) -> list[str]:
+    """Return the ends of paths or URLs: as many parts as tell those apart that differ.
+
+    >>> short_paths(["a/scan.nii", "b/scan.nii", "b/scan.nii"])
+    ['a/scan.nii', 'b/scan.nii', 'b/scan.nii']
+    >>> short_paths(["in/a.png", "https://host/b.zarr/?key=1", "array"])
+    ['a.png', 'b.zarr', '']
+    """
+    parts = [
+        [part for part in re.split(r"[/\\]+", path.split("?")[0]) if path not in UNNAMED and part]
+        for path in paths
+    ]
+    different = len({tuple(each) for each in parts})
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        ends = ["/".join(each[-count:]) for each in parts]
+        if len(set(ends)) == different:
+            return ends
+    return ["/".join(each) for each in parts]
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name of at most ``most`` letters: the middle is left out, as the ends tell files apart.
+
+    >>> shortened("subject-01_session-02_T1w.nii.gz", 20)
+    'subject-01…1w.nii.gz'
+    """
+    if len(name) <= most:
+        return name
+    after = max(1, (most - 1) // 2)
+    return f"{name[: max(1, most - 1 - after)]}…{name[-after:]}"
+
+
+def _own(image: xarray.DataArray) -> str:
+    if "patch" in image.coords and not image.coords["patch"].ndim:
+        return f"patch {int(image.coords['patch'])}"
+    return "" if image.name in UNNAMED else str(image.name)
