@@ -19,7 +19,7 @@ from bigimg.ops.multiscale import flat_level, shrunk
 from bigimg.ops.slices import plane as plane_of
 from bigimg.readers import coordinates
 from bigimg.types import Array
-from bigimg.viewing.colours import blended, is_picture, lights_of, stretched
+from bigimg.viewing.colours import blended, id_colours, is_picture, lights_of, stretched
 
 if TYPE_CHECKING:
     import xarray
@@ -130,7 +130,8 @@ def to_display(
     picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
     window : (float, float), optional
         Values that become black and white. By default that of the file; else the percentiles 0.1 and 99.9 of
-        what is shown; pixels of 8 bits stay as they are, booleans become black and white.
+        what is shown; pixels of 8 bits stay as they are, booleans become black and white, and each id of a
+        label image has a colour, as in :func:`bigimg.show`.
     like : DataArray, optional
         Whose names, colours and window hold for an ndarray.
 
@@ -150,7 +151,8 @@ def to_display(
     if like is not None and like.attrs.get("kind") == "mask":  # a label stores true and false as 1 and 0
         pixels = pixels != 0
     if pixels.ndim == 2:
-        return stretched(pixels, window)
+        coloured = window is None and like is not None and like.attrs.get("kind") == "labels"
+        return id_colours(pixels) if coloured else stretched(pixels, window)
     count = pixels.shape[-1]
     if is_picture(channels, count):
         color = stretched(pixels[..., :3], window)

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import bigimg
@@ -139,3 +140,19 @@ def test_a_mask_stored_as_a_label_is_black_and_white(tmp_path: Path, channels: i
     slice_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
     expected = np.moveaxis(np.where(pixels > 99, 255, 0), 0, -1)
     np.testing.assert_array_equal(shown(tmp_path / "a.png"), expected if channels > 1 else expected[..., 0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u4", "i8"])
+def test_ids_are_coloured_as_show_does(tmp_path: Path, dtype: str) -> None:
+    """In grey they are nearly black, and neighbours look the same."""
+    ids = np.kron(np.arange(12).reshape(3, 4), np.ones((10, 10), int)).astype(dtype)
+    img = bigimg.from_array(ids)
+    img.attrs["kind"] = "labels"
+    slice_picture(img, tmp_path / "slice.png")
+    thumbnail_picture(img, tmp_path / "thumbnail.png")
+    drawn = bigimg.show(img, ax=Figure().add_subplot()).images[0].get_array()
+    for name in ("slice.png", "thumbnail.png"):
+        picture = shown(tmp_path / name)
+        np.testing.assert_array_equal(picture, drawn)
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 12
+        assert not picture[ids == 0].any()
