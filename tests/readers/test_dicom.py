@@ -621,7 +621,9 @@ def test_keeping_metadata_is_asked_for(tmp_path: Path):
     said = bigimg.plan(path, tmp_path / "a.ome.zarr").notes[-1]
     assert "may tell who was imaged are left out; keep_metadata=True writes them" in said
     bigimg.convert(path, tmp_path / "less.ome.zarr")
-    assert said.startswith(bigimg.info(tmp_path / "less.ome.zarr").notes[-1])  # of a store they are gone: no advice
+    assert said.startswith(
+        bigimg.info(tmp_path / "less.ome.zarr").notes[-1]
+    )  # of a store they are gone: no advice
     bigimg.convert(path, tmp_path / "a.ome.zarr", keep_metadata=True)
     meta = bigimg.open(tmp_path / "a.ome.zarr").bigimg.meta
     assert (meta["PatientName"], meta["0010,0020"], meta["0009,1001"]) == (
