@@ -8,7 +8,7 @@ the layers of the graph, without building its tasks (:func:`are_independent`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import dask
@@ -19,9 +19,10 @@ from dask.core import get_dependencies
 from dask.highlevelgraph import MaterializedLayer
 from dask.optimization import cull
 
+from bigimg.ops.derived import Derived
 from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.labelled import opened_pixels
-from bigimg.readers.lazy import LazyPixels, block_shape
+from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
 from bigimg.types import Array, DType, Region, Shape
 
 PIECE_BYTES = 1 << 20
@@ -61,6 +62,20 @@ class Opened:
         """Return the pixels of ``region``; a view when the reader gives one."""
         pixels = self.pixels
         return pixels[region] if pixels.scaling is not None else pixels.reader.read(region)
+
+
+class InOrder(Opened):
+    """What is made region by region of a source that is read in one order alone, in bands of that order."""
+
+    def __init__(self, made: Derived, dims: Sequence[Hashable]) -> None:
+        self.made = made
+        self.shape, self.dtype, self.in_order = made.shape, made.dtype, True
+        self.piece = self.chunk = tuple(map(min, made.piece, made.shape))
+        self.order = tuple(dims.index(name) for name in made.order)
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``."""
+        return self.made[region]
 
 
 class InMemory:
@@ -117,6 +132,9 @@ def values_of(img: xarray.DataArray) -> Values | None:
     pixels = opened_pixels(img)
     if pixels is not None:
         return Opened(pixels, img.chunks or ())
+    made = COMPUTED.get(img.data.name)
+    if isinstance(made, Derived) and made.order:
+        return InOrder(made, img.dims)
     return Computed(img.data) if are_independent(img.data) else None
 
 

@@ -150,6 +150,20 @@ def test_an_ordered_source_is_read_in_its_order() -> None:
     assert len(starts) > 5
 
 
+@pytest.mark.parametrize("factor", [3, {"y": 4, "x": 2}])
+def test_what_is_downsampled_of_an_ordered_source_is_read_once_and_in_order(factor: Any) -> None:
+    """By dask's graph all bands were read ahead of the counting: 631 MB where 512 were allowed."""
+    reader = Virtual((3, 90, 40), "u1", "cyx", (3, 1, 40), order="yxc")
+    small = bigimg.downsample(opened(reader, 3 * 40 * 8), factor)
+    found = bigimg.stats(small).compute()
+    starts = [region[1].start for region in reader.log]
+    assert starts == sorted(set(starts))
+    want = bigimg.downsample(
+        bigimg.from_array(reader.read((slice(0, 3), slice(0, 90), slice(0, 40))), dims="cyx"), factor
+    )
+    np.testing.assert_array_equal(found["sum"], want.values.sum((1, 2), dtype=np.int64))
+
+
 def test_what_is_computed_from_an_ordered_source_is_read_in_its_order() -> None:
     """And a band at a time: dask's own scheduler would read ahead of the counting without end."""
     reader = Virtual((90, 40), "u1", "yx", (1, 40), order="yx")
