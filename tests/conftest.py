@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Or each of the hundreds of processes that the tests start would compile all of bigimg anew: half a second each."""
 
 
 def find_data() -> Path | None:
