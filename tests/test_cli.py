@@ -474,3 +474,27 @@ def test_series_by_name(data: Path, tmp_path: Path) -> None:
     )
     done = bigimg("info", slide, "--series", "none of these", scratch=tmp_path)
     assert (done.code, "Label" in done.line) == (2, True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms, which this system has not")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_even_when_clearing_up_never_ends(number: signal.Signals) -> None:
+    code = f"""\
+import os, threading
+from bigimg import cli
+
+def hangs(**_):
+    try:
+        os.kill(os.getpid(), {int(number)})
+        threading.Event().wait()
+    finally:
+        threading.Event().wait()
+
+cli.PATIENCE = 1
+cli.cli.main = hangs
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + number
+    assert done.stderr.startswith("bigimg: ")
+    assert "run the same command again" in done.stderr

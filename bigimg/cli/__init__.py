@@ -44,6 +44,8 @@ STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 1
 """Word and exit code for each signal that ends a run in order."""
 
 
+PATIENCE = 5
+"""Seconds from a signal to the end, whatever a worker or a library still waits for."""
 _arrived: list[int] = []
 """Signals that arrived, for a library may catch what is raised for them."""
 
@@ -97,7 +99,19 @@ def _say_stopped(number: int, error: BaseException, *said: str) -> int:
 def _stop(number: int, frame: object) -> None:
     signal.signal(number, _stop_now)
     _arrived.append(number)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(PATIENCE)
     raise _Stopped(number)
+
+
+def _give_up(number: int, frame: object) -> None:
+    """End without clearing up: a block that decodes for minutes, or a lock that nobody gives back, would keep us.
+
+    It leaves what a kill would leave: a store that is whole or absent, a lock that is free, and blocks to go on from.
+    """
+    word, code = STOPPED[signal.Signals(_arrived[0])]
+    os._exit(_say(f"{word} before all was cleared away; run the same command again to go on", code))
 
 
 def _stop_now(number: int, frame: object) -> None:
