@@ -153,7 +153,7 @@ def test_killed_at_a_step_it_goes_on_to_the_same_bytes(
     else:
         assert not target.exists()
         assert clean(tmp_path).found
-        with pytest.raises(ResumeError, match="another options"):
+        with pytest.raises(ResumeError, match="other options"):
             convert_to_store(source, target, **ASKED)  # 0.5
         result = convert_to_store(source, target, ome_version=version, **ASKED)
         assert step == "block" or result.blocks_resumed > 0
