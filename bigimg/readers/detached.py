@@ -122,7 +122,7 @@ def _size(source: str, path: str) -> int:
     with reading(path):
         try:
             return os.stat(path).st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # a null byte in a name: no file is called so
             raise missing(source, path) from None
 
 
