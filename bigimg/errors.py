@@ -18,6 +18,13 @@ class BigimgError(Exception):
         return type(self), self.args, self.__dict__ or None
 
 
+class Left(str):
+    """A note on an error: what a run that ended early left behind, and what to do with it.
+
+    A kind of its own, for an exception may bear the notes of others: Python's own class machinery writes one.
+    """
+
+
 class UsageError(BigimgError, ValueError):
     """An argument cannot mean anything: an unknown axis, a negative size, options that contradict."""
 

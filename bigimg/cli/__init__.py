@@ -66,9 +66,7 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
-        for (
-            number
-        ) in STOPPED:  # all is done: Ctrl-C while the interpreter clears up would make a failure of it
+        for number in STOPPED:  # all is done: Ctrl-C while Python clears up would make a failure of it
             signal.signal(number, signal.SIG_IGN)
     except _Stopped as stopped:
         code = _say_stopped(stopped.args[0], stopped, *stopped.args[1:])
@@ -91,8 +89,11 @@ def main() -> None:
 
 def _say_stopped(number: int, error: BaseException, *said: str) -> int:
     """Say that a signal ended the command, and what of it is left; return the exit code."""
+    from bigimg.errors import Left
+
     word, code = STOPPED[signal.Signals(number)]
-    rest = [*said, *getattr(error, "__notes__", ()), "nothing is left behind"]
+    left = [note for note in getattr(error, "__notes__", ()) if isinstance(note, Left)]
+    rest = [*said, *left, "nothing is left behind"]
     return _say(f"{word}; {rest[0]}", code)
 
 

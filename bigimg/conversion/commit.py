@@ -24,8 +24,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,11 +32,13 @@ from pathlib import Path
 
 from bigimg.conversion import disk
 from bigimg.conversion.overwrite import check_contents, check_replaceable, is_replaceable
+from bigimg.conversion.signals import undisturbed
 from bigimg.errors import (
     BigimgError,
     BudgetError,
     InputError,
     IntegrityError,
+    Left,
     OutputError,
     ResumeError,
     TargetExistsError,
@@ -168,7 +168,7 @@ def staged(
     made: os.stat_result | None = None
     with explained(target):
         try:
-            with _undisturbed():
+            with undisturbed():  # a staging folder is begun, or it is not
                 lock = _locked(folder)
                 staging = _entered(target, folder, identity, resume=resume)
             yield staging
@@ -179,11 +179,13 @@ def staged(
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
                 discard(folder)
             elif made is not None and _is_there(target, made):
-                error.add_note(
+                left = (
                     f"the store {target} is whole, and has its name; bigimg clean removes what is beside it"
                 )
+                error.add_note(Left(left))
             elif staging is not None and folder.exists():
-                error.add_note(f"what was done is kept in {folder}; run the same command again to go on")
+                left = f"what was done is kept in {folder}; run the same command again to go on"
+                error.add_note(Left(left))
             raise
         finally:
             if lock >= 0:
@@ -195,28 +197,6 @@ def _is_there(target: Path, made: os.stat_result) -> bool:
         return os.path.samestat(os.stat(target), made)
     except OSError:
         return False
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back for some milliseconds, so that a staging folder is begun or is not.
-
-    By handlers and not by the signal mask: that of this thread alone leaves the signal to another one, a
-    library's, and Python's handler then runs here all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread alone, and only it may set them
-        return
-    held: list[int] = []
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
-    before = {number: signal.signal(number, lambda n, _: held.append(n)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for caught in held:
-            signal.raise_signal(caught)
 
 
 def _locked(folder: Path) -> int:

@@ -1,6 +1,7 @@
 """Tasks to workers, in a window: what is under way is O(workers), however many blocks there are.
 
-An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`.
+An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`. Ctrl-C and SIGTERM are heard
+between two calls of the executor's machinery, never inside one (see :mod:`bigimg.conversion.signals`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+from bigimg.conversion.signals import undisturbed
+
+HEARD = 0.1
+"""Seconds after which Ctrl-C is heard while all blocks under way take longer."""
 
 
 class SerialExecutor(Executor):
@@ -67,7 +73,8 @@ def in_window[T](
     running: set[Future[T]] = set()
     try:
         for task in tasks:
-            running.add(submit(*task))
+            with undisturbed():
+                running.add(submit(*task))
             while len(running) >= limit:
                 yield from _finished(running)
         while running:
@@ -90,7 +97,9 @@ def in_portions[T](
                 while running[0]:
                     yield from _finished(running[0])
                 running.popleft()
-            running.append({submit(*task) for task in read()})
+            tasks = read()
+            with undisturbed():
+                running.append({submit(*task) for task in tasks})
         for portion in running:
             while portion:
                 yield from _finished(portion)
@@ -99,7 +108,7 @@ def in_portions[T](
 
 
 def _finished[T](running: set[Future[T]]) -> Iterator[T]:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    done = _wait(running, FIRST_COMPLETED)
     running -= done
     for future in done:
         yield future.result()
@@ -108,4 +117,13 @@ def _finished[T](running: set[Future[T]]) -> Iterator[T]:
 def _abandon[T](running: set[Future[T]]) -> None:
     for future in running:
         future.cancel()
-    wait(future for future in running if not future.cancelled())
+    _wait({future for future in running if not future.cancelled()}, ALL_COMPLETED)
+
+
+def _wait[T](futures: set[Future[T]], until: str) -> set[Future[T]]:
+    """Return the futures that are done, once one is or all are."""
+    while True:
+        with undisturbed():
+            done, others = wait(futures, HEARD, until)
+        if not others or (done and until == FIRST_COMPLETED):
+            return done

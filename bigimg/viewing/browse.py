@@ -119,9 +119,9 @@ def _window() -> Figure:
 
     if not is_visible():
         raise UsageError(
-            f"browse opens a window, and matplotlib draws here with {plt.get_backend()}, which has none: on a desktop "
-            "install a GUI such as PyQt6, in a notebook write %matplotlib widget; without a display write a picture "
-            "instead, as in: bigimg slice SOURCE plane.png --plane axial --at 60"
+            f"browse opens a window, and matplotlib draws here with {plt.get_backend().lower()}, which has none: on a "
+            "desktop install a GUI such as PyQt6, in a notebook write %matplotlib widget; without a display write a "
+            "picture instead, as in: bigimg slice SOURCE plane.png --plane axial --at 60"
         )
     figure: Figure = plt.figure(figsize=(7.5, 7.5))
     return figure

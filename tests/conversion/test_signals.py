@@ -1,0 +1,65 @@
+"""Ctrl-C in the middle of what Python's own executors do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from bigimg.conversion.signals import undisturbed
+
+INSIDE_WAIT = """\
+import signal, threading
+from concurrent.futures import ThreadPoolExecutor, _base
+from bigimg.conversion.schedule import in_window
+
+go_on = threading.Event()
+enter = _base._AcquireFutures.__enter__
+
+def interrupted(self):
+    enter(self)  # the locks of all futures are taken; the with statement that gives them back is not entered yet
+    _base._AcquireFutures.__enter__ = enter
+    go_on.set()
+    signal.raise_signal(signal.SIGINT)
+
+_base._AcquireFutures.__enter__ = interrupted
+try:
+    with ThreadPoolExecutor(2) as pool:
+        list(in_window(pool.submit, [(go_on.wait,)] * 4, 4))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_inside_wait_leaves_no_worker_waiting_for_ever() -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", INSIDE_WAIT], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert child.stdout == "interrupted\n"
+
+
+def test_a_signal_is_held_back_and_then_heard() -> None:
+    reached = []
+
+    @undisturbed()
+    def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_is_left_alone() -> None:
+    def work() -> None:
+        with undisturbed():
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
