@@ -13,7 +13,7 @@ import pytest
 from tests.faults.nursery import Nursery
 from tests.faults.samples import Sample, make_sample
 
-DONE = pytest.StashKey[list[str]]()
+DONE = "a line of the table of faults"
 MEMORY_DISK = Path("/dev/shm")
 
 type Tell = Callable[[str], None]
@@ -63,13 +63,16 @@ def sample_of(room: Path, nursery: Nursery) -> Callable[[str], Sample]:
 
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Tell:
-    """Put a line into the table at the end: what was done, how often, what was seen."""
-    lines = request.config.stash.setdefault(DONE, [])
-    return lines.append
+    """Put a line into the table at the end: what was done, how often, what was seen.
+
+    It goes with the report of the test, for the test may run in another process than the table is written by.
+    """
+    return lambda line: request.node.user_properties.append((DONE, line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(DONE, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    lines = [line for report in reports for name, line in report.user_properties if name == DONE]
     if lines:
         terminalreporter.section("faults")
         for line in lines:
