@@ -2,8 +2,9 @@
 
 An operation says which region of its source a region of its result is made of, and makes it. Of an image as it
 was opened, or one derived from it, the result reads straight from the reader: building it costs the same for any
-number of chunks, the blocks suit the result, and one block holds one region of the source. Of any other dask
-array the result is a layer of its graph that writes down its tasks only when they are asked for.
+number of chunks, the blocks suit the result, and one block holds one region of the source. Where the source is read
+in one order alone, so is the result, band by band (:mod:`bigimg.ops.ordered`). Of any other dask array the result is
+a layer of its graph that writes down its tasks only when they are asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import math
 import pickle
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +24,9 @@ from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.gathering import gathered
+from bigimg.ops.ordered import Rolling, band_of
 from bigimg.pyramid.kernels import SCRATCH_BYTES
+from bigimg.readers.bands import ordered_array
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, explicit, resolve
 from bigimg.types import Array, DType, Region, Shape
@@ -61,7 +64,10 @@ class Operation(Protocol):
 class Derived:
     """The result of an operation as an array: shape, dtype, and ``[...]`` that computes that region and no more."""
 
-    def __init__(self, pixels: Any, operation: Operation, piece: Shape, order: tuple[str, ...] = ()) -> None:
+    order: tuple[int, ...] = ()
+    """Axes from slowest to fastest, where the source is read in one order alone; empty otherwise."""
+
+    def __init__(self, pixels: Any, operation: Operation, piece: Shape) -> None:
         self.pixels = pixels
         self.operation = operation
         self.shape = operation.shape
@@ -70,8 +76,6 @@ class Derived:
         self.copies = getattr(operation, "copies", False)
         self.piece = self.shape if self.copies else piece
         """Of the result, made at once."""
-        self.order = order
-        """Axes from slowest to fastest, where the source is read in one order alone; empty otherwise."""
 
     @property
     def chunks(self) -> Shape:
@@ -105,13 +109,51 @@ class Derived:
             return self._made(region)[index]
         out = np.empty(shape_of(region), self.dtype)
         origin = tuple(s.start for s in region)
-        for _, part in pieces(region, self.piece):
+        for part in self._pieces(region):
             out[shift(part, origin)] = self._made(part)
         return out[index]
 
+    def _pieces(self, region: Region) -> Iterator[Region]:
+        return (part for _, part in pieces(region, self.piece))
+
     def _made(self, region: Region) -> Array:
         source = self.operation.source(region)
-        return self.operation.make(self.pixels[source], source, region)
+        return self.operation.make(self._read(source, region), source, region)
+
+    def _read(self, source: Region, region: Region) -> Array:
+        """Return the pixels of ``source``, which ``region`` is made of."""
+        found: Array = self.pixels[source]
+        return found
+
+
+class InOrder(Derived):
+    """The same of a source that is read in one order alone: each of its pixels once, while regions come in order.
+
+    Parameters
+    ----------
+    pixels : array-like
+    operation : Operation
+    band : tuple of int
+        Of the result, made at once.
+    order : tuple of int
+        Axes of the result from slowest to fastest.
+    along : tuple of int
+        Axis of the result along which bands follow one another, and that of the source.
+    """
+
+    def __init__(
+        self, pixels: Any, operation: Operation, band: Shape, order: tuple[int, ...], along: tuple[int, int]
+    ) -> None:
+        super().__init__(pixels, operation, band)
+        self.piece, self.order = band, order
+        self._source = Rolling(pixels, operation, *along)
+
+    def _pieces(self, region: Region) -> Iterator[Region]:
+        found = sorted(pieces(region, self.piece), key=lambda found: [found[0][axis] for axis in self.order])
+        return (part for _, part in found)
+
+    def _read(self, source: Region, region: Region) -> Array:
+        return self._source.read(source, region)
 
 
 def chunks_of(pixels: Any) -> Shape:
@@ -152,12 +194,7 @@ def image(
 
 
 def pixels_of(img: xarray.DataArray) -> Any:
-    """Return an array-like that ``img`` reads from, region by region in any order; None when there is none.
-
-    Notes
-    -----
-    Of a source that is read in one order alone there is none: its blocks wait for one another in dask's graph.
-    """
+    """Return an array-like that ``img`` reads from, region by region in any order; None when there is none."""
     if img.chunks is None:
         return _Plain(img)
     found: Any = opened_pixels(img)
@@ -165,6 +202,18 @@ def pixels_of(img: xarray.DataArray) -> Any:
         return found if found.reader.access.kind == "random" else None
     found = COMPUTED.get(img.data.name)
     return None if found is None or found.order else found
+
+
+def ordered_pixels_of(img: xarray.DataArray) -> tuple[Any, tuple[int, ...]] | None:
+    """Return an array-like that ``img`` reads from in one order alone, and its axes from slowest to fastest."""
+    if img.chunks is None:
+        return None
+    found: Any = opened_pixels(img)
+    if found is not None:
+        spec, access = found.reader.spec, found.reader.access
+        return (found, tuple(map(spec.axis, access.order))) if access.kind == "sequential" else None
+    found = COMPUTED.get(img.data.name)
+    return None if found is None or not found.order else (found, found.order)
 
 
 class _Plain:
@@ -230,11 +279,13 @@ def derive(
     pixels = pixels_of(img)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
-    if pixels is None:
-        ordered = _in_order(img, operation)
-        data = gathered(img.data, operation, chunks, ordered)
-        if ordered is not None:
-            COMPUTED[data.name] = ordered
+    if pixels is None and (ordered := _in_order(img, operation, like)) is not None:
+        called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, ordered.piece)}"
+        derived: Derived = COMPUTED.setdefault(called, ordered)
+        meta = np.empty((0,) * derived.ndim, derived.dtype)
+        data = ordered_array(derived, derived.piece, derived.order, name=called, meta=meta)
+    elif pixels is None:
+        data = gathered(img.data, operation, chunks)
     else:
         import dask.array
 
@@ -248,28 +299,19 @@ def derive(
     return DataArray(data, like.coords, like.dims, like.name, like.attrs)
 
 
-def _in_order(img: xarray.DataArray, operation: Operation) -> Derived | None:
-    """Return what a pass may read of a source that has one order: full bands, none of them twice.
-
-    None when the operation would go back, or the source has no such order. dask has its own way, in which bands
-    wait for one another; a pass that asks dask for region after region would begin anew each time.
-    """
-    found = opened_pixels(img)
-    if found is None or not getattr(operation, "disjoint", False) or len(operation.shape) != img.ndim:
-        return None
-    order = found.reader.access.order
-    row = max(i for i, name in enumerate(order) if name != "c")  # what is within a row is never cut
-    piece = [1] * img.ndim
-    for name in order[row:]:
-        piece[img.dims.index(name)] = operation.shape[img.dims.index(name)]
-    for name in reversed(order[:row]):
-        axis = img.dims.index(name)
-        piece[axis] = operation.shape[axis]
-        much = math.prod(shape_of(operation.source(full(tuple(piece))))) * img.dtype.itemsize
-        if much > PIECE_BYTES:
-            piece[axis] = max(1, piece[axis] * PIECE_BYTES // much)
-            break
-    return Derived(found, operation, tuple(piece), order)
+def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArray) -> InOrder | None:
+    """Return the result as it is made of a source that has one order; None when there is none, or no such result."""
+    found, dims, own = ordered_pixels_of(img), list(map(str, img.dims)), list(map(str, like.dims))
+    if found is None or not own or not set(own) <= set(dims):
+        return None  # samples on a line come in no order of the source
+    pixels, axes = found
+    order = [dims[axis] for axis in axes]
+    most = PIECE_BYTES // img.dtype.itemsize
+    if isinstance(pixels, LazyPixels):
+        most = min(most, math.prod(map(max, img.chunks or ())))  # what opening it found that memory has room for
+    band, along = band_of(operation, own, dims, order, most)
+    axis = own.index(along), dims.index(along)
+    return InOrder(pixels, operation, band, tuple(own.index(n) for n in order if n in own), axis)
 
 
 def _token(img: xarray.DataArray, operation: Operation, chunks: Any) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import CENTERED, plan_levels
+from bigimg.geometry.region import scale_up
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of
 from bigimg.opening import open as open_image
@@ -42,11 +43,6 @@ class Windows:
     method: Method
 
     @property
-    def disjoint(self) -> bool:
-        """Whether no pixel of the source is needed by two of the result."""
-        return self.method != "gaussian"
-
-    @property
     def shape(self) -> Shape:
         """By ceil: the windows at the far edges have the pixels that are there."""
         return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
@@ -64,10 +60,7 @@ class Windows:
         """Return the windows of ``region``; a Gaussian reaches a window further."""
         if self.method == "gaussian":
             return needed(self._weights, region)
-        return tuple(
-            slice(s.start * f, min(s.stop * f, n))
-            for s, f, n in zip(region, self.step, self.size, strict=True)
-        )
+        return scale_up(region, self.step, self.size)
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""

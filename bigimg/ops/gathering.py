@@ -25,7 +25,7 @@ from bigimg.types import Array, Region
 type Chunks = tuple[tuple[int, ...], ...]
 
 
-def gathered(data: Any, operation: Any, chunks: Chunks, held: Any = None) -> Any:
+def gathered(data: Any, operation: Any, chunks: Chunks) -> Any:
     """Return the result of ``operation`` on the dask array ``data``, in blocks of ``chunks``.
 
     Parameters
@@ -34,12 +34,9 @@ def gathered(data: Any, operation: Any, chunks: Chunks, held: Any = None) -> Any
     operation : bigimg.ops.derived.Operation
     chunks : tuple of tuple of int
         Of the result, along each axis.
-    held : object, optional
-        What lives as long as the graph.
     """
     called = f"bigimg-{type(operation).__name__.lower()}-{uuid.uuid4().hex}"
     layer = GatheredLayer(called, operation, chunks, data.name, data.chunks)
-    layer.held = held
     graph = HighLevelGraph.from_collections(called, layer, dependencies=[data])
     meta = np.empty((0,) * len(chunks), operation.dtype)
     return dask.array.Array(graph, called, chunks, meta=meta)
@@ -99,7 +96,6 @@ class GatheredLayer(OnDemandLayer):
 
     def __init__(self, name: str, operation: Any, chunks: Chunks, source: str, source_chunks: Chunks) -> None:
         super().__init__(name, list(map(len, chunks)))
-        self.held: Any = None
         self.operation = operation
         self.source = source
         self.edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
@@ -162,7 +158,8 @@ class Made:
 
     def _joined(self, chunks: list[Array]) -> Array:
         if len(chunks) == 1:
-            return chunks[0][shift(self.source, tuple(self.places[0]))]
+            found = chunks[0][shift(self.source, tuple(self.places[0]))]
+            return found if 2 * found.size > chunks[0].size else found.copy()  # a view would keep the whole chunk
         block = np.empty(shape_of(self.source), chunks[0].dtype)
         for chunk, place in zip(chunks, self.places, strict=True):
             part = tuple(

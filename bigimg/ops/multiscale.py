@@ -7,17 +7,21 @@ block by block, so the memory stays that of a few blocks either way.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.region import scale_up
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
+from bigimg.ops.derived import derive, source_block
 from bigimg.ops.derived import image as labelled
+from bigimg.ops.downsampling import window_block
 from bigimg.readers import coordinates
-from bigimg.types import Array, DType, Shape
+from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
@@ -160,39 +164,50 @@ def _factor(size: Shape, target: Shape) -> int:
     return 1 << (power if exact else max(0, power - 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """The mean of each window as a float, of what is there at the edge (:class:`bigimg.ops.derived.Operation`)."""
+
+    size: Shape
+    """Of the source."""
+    dtype: DType
+    step: Shape
+
+    @property
+    def shape(self) -> Shape:
+        """By ceil."""
+        return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
+
+    @property
+    def beside(self) -> int:
+        """Sums, and at the edge the pixels filled up to whole windows."""
+        return 8
+
+    def source(self, region: Region) -> Region:
+        """Return the windows of ``region``."""
+        return scale_up(region, self.step, self.size)
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the means."""
+        short = [(0, -n % f) for n, f in zip(block.shape, self.step, strict=True)]
+        whole = np.pad(block, short, mode="edge") if any(n for _, n in short) else block
+        shape = [k for n, f in zip(whole.shape, self.step, strict=True) for k in (n // f, f)]
+        mean: Array = whole.reshape(shape).mean(axis=tuple(range(1, len(shape), 2)), dtype=self.dtype)
+        return mean
+
+
 def _averaged(img: xarray.DataArray, sides: tuple[str, str], factor: int) -> xarray.DataArray:
     """Return means over ``factor`` pixels along ``sides`` as lazy floats; at the edge of what is there."""
     if factor == 1:
         return img
-    import dask.array as da
     from xarray import DataArray
 
     real = np.dtype(np.float64 if img.dtype.itemsize >= 4 else np.float32)
-    axes = [img.dims.index(name) for name in sides]
-    data = (img if img.chunks is not None else img.chunk()).data
-    # Windows must not straddle blocks: only blocks of odd sizes are cut anew.
-    uneven = {
-        axis: -(-max(data.chunks[axis]) // factor) * factor
-        for axis in axes
-        if any(n % factor for n in data.chunks[axis][:-1])
-    }
-    data = data.rechunk(uneven) if uneven else data
-    chunks = tuple(tuple(-(-n // factor) for n in c) if i in axes else c for i, c in enumerate(data.chunks))
-    means = da.map_blocks(
-        _mean, data, axes, factor, real, chunks=chunks, dtype=real, meta=np.empty((0,) * data.ndim, real)
-    )
-    return DataArray(means, dims=img.dims)
-
-
-def _mean(block: Array, axes: list[int], factor: int, real: DType) -> Array:
-    short = [(0, -n % factor if i in axes else 0) for i, n in enumerate(block.shape)]
-    whole = np.pad(block, short, mode="edge") if any(n for _, n in short) else block
-    shape = [
-        part for i, n in enumerate(whole.shape) for part in ((n // factor, factor) if i in axes else (n,))
-    ]
-    inner = tuple(axis + 1 + sum(other < axis for other in axes) for axis in axes)
-    mean: Array = whole.reshape(shape).mean(axis=inner, dtype=real)
-    return mean
+    step = tuple(factor if name in sides else 1 for name in img.dims)
+    operation = Averages(img.shape, real, step)
+    block, chunk = source_block(img)
+    like = DataArray(np.broadcast_to(np.zeros((), real), operation.shape), dims=img.dims)
+    return derive(img, operation, window_block(block, chunk, step), like)
 
 
 def _resized(pixels: Array, target: Shape, used: tuple[float, float]) -> Array:

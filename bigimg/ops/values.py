@@ -2,13 +2,14 @@
 
 An opened source and an array in memory give any region. Of computed blocks a pass takes one after another, which
 is possible without computing anything twice when each of them is made from blocks of its own: that is read from
-the layers of the graph, without building its tasks (:func:`are_independent`).
+the layers of the graph, without building its tasks (:func:`needed_by_all`). Of an ordered source it is the only way
+that does not read ahead; what all of its blocks need, as a threshold, is then computed first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dask
@@ -16,10 +17,11 @@ import numpy as np
 import xarray
 from dask.blockwise import Blockwise
 from dask.core import get_dependencies
-from dask.highlevelgraph import MaterializedLayer
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.optimization import cull
 
-from bigimg.ops.derived import Derived
+from bigimg.ops.derived import InOrder
+from bigimg.ops.gathering import StackedLayer
 from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
@@ -64,14 +66,14 @@ class Opened:
         return pixels[region] if pixels.scaling is not None else pixels.reader.read(region)
 
 
-class InOrder(Opened):
-    """What is made region by region of a source that is read in one order alone, in bands of that order."""
+class Banded(Opened):
+    """What is made of a source that is read in one order alone, in bands of that order."""
 
-    def __init__(self, made: Derived, dims: Sequence[Hashable]) -> None:
+    def __init__(self, made: InOrder) -> None:
         self.made = made
         self.shape, self.dtype, self.in_order = made.shape, made.dtype, True
         self.piece = self.chunk = tuple(map(min, made.piece, made.shape))
-        self.order = tuple(dims.index(name) for name in made.order)
+        self.order = made.order
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
@@ -92,10 +94,18 @@ class InMemory:
 
 
 class Computed:
-    """A dask array whose blocks are independent of one another."""
+    """A dask array whose blocks are independent of one another, but for what all of them need.
 
-    def __init__(self, array: Any) -> None:
+    Parameters
+    ----------
+    array : dask array
+    first : mapping
+        Arrays of one block that all need; see :func:`needed_by_all`.
+    """
+
+    def __init__(self, array: Any, first: Mapping[str, int]) -> None:
         self.array = array
+        self.first = first
         self.shape: Shape = array.shape
         self.dtype: DType = array.dtype
         self.chunks: tuple[tuple[int, ...], ...] = array.chunks
@@ -106,18 +116,32 @@ class Computed:
     def blocks(self, indices: Sequence[Shape]) -> Reads:
         """Return what computes each of the blocks ``indices``, in this thread; the graph of these alone is built."""
         keys = [(self.array.name, *index) for index in dict.fromkeys(indices)]
-        graph = self.array.__dask_graph__()
+        graph = self._begun()
         # In the graph of many blocks an ordered one waits for all before it; in one of its own it does not.
         tasks = {} if self.in_order else dict(self.array.__dask_optimize__(graph, keys))
 
         def compute(index: Shape) -> Array:
             key = (self.array.name, *index)
             if self.in_order:
-                return np.asarray(dask.get(dict(self.array.__dask_optimize__(graph, [key])), key))
+                return np.asarray(self._computed(graph, key))
             needed, _ = cull(tasks, [key])
             return np.asarray(dask.get(needed, key))
 
         return compute
+
+    def _begun(self) -> HighLevelGraph:
+        """Return the graph, in which what all blocks need is computed."""
+        graph = self.array.__dask_graph__()
+        if not self.first:
+            return graph
+        layers, below = dict(graph.layers), dict(graph.dependencies)
+        for name, ndim in self.first.items():
+            key = (name, *(0,) * ndim)
+            layers[name], below[name] = MaterializedLayer({key: self._computed(graph, key)}), set()
+        return HighLevelGraph(layers, below)
+
+    def _computed(self, graph: HighLevelGraph, key: Any) -> Any:
+        return dask.get(dict(self.array.__dask_optimize__(graph, [key])), key)
 
 
 type Values = Opened | InMemory | Computed
@@ -133,39 +157,70 @@ def values_of(img: xarray.DataArray) -> Values | None:
     if pixels is not None:
         return Opened(pixels, img.chunks or ())
     made = COMPUTED.get(img.data.name)
-    if isinstance(made, Derived) and made.order:
-        return InOrder(made, img.dims)
-    return Computed(img.data) if are_independent(img.data) else None
+    if isinstance(made, InOrder):
+        return Banded(made)
+    return computed(img.data)
 
 
-def are_independent(array: Any) -> bool:
-    """Return whether no two blocks of a dask array are computed from the same block of another one.
+def computed(array: Any) -> Computed | None:
+    """Return a dask array to be gone through block by block; None when its blocks share what they are computed from.
 
-    An array in memory or a file at the bottom of the graph does not count: to read it anew costs little.
+    One block that all need is no hindrance where the source has an order of its own: one task goes through it, and
+    computes that block before.
+    """
+    first = needed_by_all(array)
+    found = None if first is None else Computed(array, first)
+    return found if found is None or not first or found.in_order else None
+
+
+def needed_by_all(array: Any) -> dict[str, int] | None:
+    """Return arrays of one block that each block of a dask array is computed from: their axes, by name.
+
+    None when two blocks are computed from the same block of any other array. An array in memory or a file at the
+    bottom of the graph does not count: to read it anew costs little.
     """
     graph = array.__dask_graph__()
     layers, below = graph.layers, graph.dependencies
-    return all(_is_independent(name, layer, layers, below) for name, layer in layers.items())
+    found: dict[str, int] = {}
+    waiting = [array.name] if array.name in layers else list(layers)
+    seen = set(waiting)
+    while waiting:
+        name = waiting.pop()
+        shared = _shared(name, layers[name], layers, below)
+        if shared is None:
+            return None
+        found |= shared
+        new = {source for source in below[name] if source not in shared} - seen
+        seen |= new
+        waiting += new
+    return found
 
 
-def _is_independent(name: str, layer: Any, layers: Any, below: Any) -> bool:
+def _shared(name: str, layer: Any, layers: Any, below: Any) -> dict[str, int] | None:
+    """Return the arrays of one block that several blocks of a layer need; None when they share any others."""
     if isinstance(layer, Blockwise):
-        known = set(layer.output_indices)
+        known, found = set(layer.output_indices), {}
         for source, indices in layer.indices:
             if indices is None:
                 continue
             if not set(indices) <= known:
-                return False  # a contraction
+                return None  # a contraction
             if source in layers and below[source] and _is_spread(layer, source, indices):
-                return False
-        return True
+                if math.prod(layer.numblocks[source]) > 1:
+                    return None
+                found[source] = len(indices)
+        return found
     if isinstance(layer, OrderedLayer):
-        return True
+        return {}
+    if isinstance(layer, StackedLayer):
+        again = {source for source in layer.sources if layer.sources.count(source) > 1}
+        return None if any(below[source] for source in again) else {}
     if type(layer) is not MaterializedLayer:
-        return False
+        return None
     if below[name]:
-        return name.startswith(CUTS)
-    return len(layer) == 1 or not any(_leans(task, layer) for task in layer.mapping.values())
+        return {} if name.startswith(CUTS) else None
+    alone = len(layer) == 1 or not any(_leans(task, layer) for task in layer.mapping.values())
+    return {} if alone else None
 
 
 def _is_spread(layer: Any, source: str, indices: Sequence[Any]) -> bool:

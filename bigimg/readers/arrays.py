@@ -116,8 +116,9 @@ class ArrayReader:
         )
         if computed is not None:
             why = "computed from its source, region by region"
+            order = tuple(self.dims[axis] for axis in array.order)
             self.access = Access(
-                "sequential" if array.order else "random", why, array.order or self.spec.dims,
+                "sequential" if order else "random", why, order or self.spec.dims,
                 fixed_bytes=array.fixed_bytes, read_bytes=computed,
             )  # fmt: skip
         elif self._steps is None:

@@ -9,29 +9,29 @@ graph, and a plane near the end does not drag all before it into arrays.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import dask.array
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from bigimg.geometry.region import grid, piece
-from bigimg.readers.lazy import LazyPixels, explicit
+from bigimg.readers.lazy import explicit
 from bigimg.types import Array, Shape
 
 
-def ordered_array(pixels: LazyPixels, band: Shape, order: tuple[str, ...], *, name: str, meta: Array) -> Any:
+def ordered_array(pixels: Any, band: Shape, axes: Sequence[int], *, name: str, meta: Array) -> Any:
     """Return a dask array over ``pixels`` with blocks of shape ``band``, each read after those before it.
 
     Parameters
     ----------
-    pixels : LazyPixels
+    pixels : array-like
+        Gives any region when sliced; best one after another.
     band : tuple of int
         As :func:`~bigimg.readers.lazy.band_shape` makes it: slabs in the order of the source.
-    order : tuple of str
-        Axis names from slowest to fastest, as the source yields them.
+    axes : sequence of int
+        From slowest to fastest, as the source yields them.
     """
-    axes = [pixels.reader.spec.axis(axis) for axis in order]
     layer = OrderedLayer.of(name, Bands(pixels, band), axes)
     graph = HighLevelGraph({name: layer}, {name: set()})
     return dask.array.Array(graph, name, explicit(band, pixels.shape), meta=meta)
@@ -40,7 +40,7 @@ def ordered_array(pixels: LazyPixels, band: Shape, order: tuple[str, ...], *, na
 class Bands:
     """Reads band number ``index`` of ``pixels``."""
 
-    def __init__(self, pixels: LazyPixels, step: Shape) -> None:
+    def __init__(self, pixels: Any, step: Shape) -> None:
         self.pixels = pixels
         self.step = step
 
@@ -57,7 +57,7 @@ class OrderedLayer(MaterializedLayer):  # type: ignore[misc]  # dask has no type
         self.rank = rank
 
     @classmethod
-    def of(cls, name: str, read: Bands, axes: list[int]) -> OrderedLayer:
+    def of(cls, name: str, read: Bands, axes: Sequence[int]) -> OrderedLayer:
         """Return the layer of all bands, in the order of ``axes`` from slowest to fastest."""
         counts = grid(read.pixels.shape, read.step)
         indices = itertools.product(*(range(count) for count in counts))
@@ -67,7 +67,7 @@ class OrderedLayer(MaterializedLayer):  # type: ignore[misc]  # dask has no type
 
     def cull(self, keys: set[Any], all_hlg_keys: Collection[Any]) -> tuple[OrderedLayer, dict[Any, set[Any]]]:
         """Return the layer of ``keys`` alone, in a row, and what each waits for."""
-        kept = sorted((key for key in self.mapping if key in keys), key=self.rank.__getitem__)
+        kept = sorted(self.mapping.keys() & keys, key=self.rank.__getitem__)
         read = next(iter(self.mapping.values()))[0]
         row = _row(read, kept)
         waits = {key: set() if task[2] is None else {task[2]} for key, task in row.items()}

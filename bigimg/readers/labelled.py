@@ -82,7 +82,7 @@ def to_labelled(
     if ordered:
         from bigimg.readers.bands import ordered_array
 
-        data = ordered_array(pixels, block, access.order, name=called, meta=meta)
+        data = ordered_array(pixels, block, [spec.axis(n) for n in access.order], name=called, meta=meta)
         data = data if wanted is None else data.rechunk(wanted)
     else:
         cut = explicit(block, spec.shape)

@@ -21,7 +21,7 @@ from dask.highlevelgraph import HighLevelGraph
 from bigimg.geometry.region import shift
 from bigimg.ops.aligning import OnGrid
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
-from bigimg.ops.values import Computed, Opened, Values, are_independent
+from bigimg.ops.values import Computed, Opened, Values, computed
 from bigimg.types import Array, Shape
 
 
@@ -42,8 +42,8 @@ def by_dask(
     )  # fmt: skip
     ones = tuple((1,) * len(lengths) for lengths in data.chunks)
     meta = np.empty((0,) * data.ndim, object)
-    together = Computed(da.map_blocks(_joined, data, *grids, chunks=ones, dtype=object, meta=meta))
-    if together.in_order and are_independent(together.array):
+    together = computed(da.map_blocks(_joined, data, *grids, chunks=ones, dtype=object, meta=meta))
+    if together is not None and together.in_order:
         return _in_a_row(together, counted, make, shared)
     if source is None and shared is not None:
         from dask.graph_manipulation import bind
