@@ -308,7 +308,9 @@ def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArra
     order = [dims[axis] for axis in axes]
     most = PIECE_BYTES // img.dtype.itemsize
     if isinstance(pixels, LazyPixels):
-        most = min(most, math.prod(map(max, img.chunks or ())))  # what opening it found that memory has room for
+        most = min(
+            most, math.prod(map(max, img.chunks or ()))
+        )  # what opening it found that memory has room for
     band, along = band_of(operation, own, dims, order, most)
     axis = own.index(along), dims.index(along)
     return InOrder(pixels, operation, band, tuple(own.index(n) for n in order if n in own), axis)

@@ -159,7 +159,8 @@ class Made:
     def _joined(self, chunks: list[Array]) -> Array:
         if len(chunks) == 1:
             found = chunks[0][shift(self.source, tuple(self.places[0]))]
-            return found if 2 * found.size > chunks[0].size else found.copy()  # a view would keep the whole chunk
+            # A view would keep the whole chunk.
+            return found if 2 * found.size > chunks[0].size else found.copy()
         block = np.empty(shape_of(self.source), chunks[0].dtype)
         for chunk, place in zip(chunks, self.places, strict=True):
             part = tuple(

@@ -40,7 +40,8 @@ def band_of(
         Pixels of the source behind a band at most, unless a band has to have more.
     """
     own = [name for name in order if name in dims]
-    row = max((i for i, name in enumerate(own) if name != "c"), default=0)  # what is within a row is never cut
+    # What is within a row is never cut.
+    row = max((i for i, name in enumerate(own) if name != "c"), default=0)
     sizes = dict(zip(dims, operation.shape, strict=True))
     band = dict.fromkeys(dims, 1) | {name: sizes[name] for name in own[row:]}
     along = own[row]

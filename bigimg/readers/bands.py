@@ -46,7 +46,8 @@ class Bands:
 
     def __call__(self, index: list[int], before: Array | None) -> Array:
         """Return the pixels of a band; ``before`` only makes dask read that one first."""
-        return self.pixels[piece(tuple(index), self.step, self.pixels.shape)]
+        band: Array = self.pixels[piece(tuple(index), self.step, self.pixels.shape)]
+        return band
 
 
 class OrderedLayer(MaterializedLayer):  # type: ignore[misc]  # dask has no types
