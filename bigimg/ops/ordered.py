@@ -91,14 +91,17 @@ class Rolling:
         (region, kept), self._kept = self._kept, None
         have = region[at]
         if region[:at] + region[at + 1 :] != source[:at] + source[at + 1 :] or not (
-            have.start <= along.start < have.stop < along.stop
+            have.start <= along.start < have.stop <= along.stop
         ):
             return self._read(source)
         block = np.empty(shape_of(source), kept.dtype)
         before = (slice(None),) * at
         count = have.stop - along.start
         block[(*before, slice(0, count))] = kept[(*before, slice(along.start - have.start, None))]
-        block[(*before, slice(count, None))] = self.pixels[_with(source, at, slice(have.stop, along.stop))]
+        if have.stop < along.stop:
+            block[(*before, slice(count, None))] = self.pixels[
+                _with(source, at, slice(have.stop, along.stop))
+            ]
         return block
 
     def _needed_again(self, block: Array, source: Region, region: Region) -> tuple[Region, Array] | None:

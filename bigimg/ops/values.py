@@ -123,7 +123,7 @@ class Computed:
         def compute(index: Shape) -> Array:
             key = (self.array.name, *index)
             if self.in_order:
-                return np.asarray(self._computed(graph, key))
+                return np.asarray(_computed(graph, [key])[0])
             needed, _ = cull(tasks, [key])
             return np.asarray(dask.get(needed, key))
 
@@ -135,13 +135,17 @@ class Computed:
         if not self.first:
             return graph
         layers, below = dict(graph.layers), dict(graph.dependencies)
-        for name, ndim in self.first.items():
-            key = (name, *(0,) * ndim)
-            layers[name], below[name] = MaterializedLayer({key: self._computed(graph, key)}), set()
+        keys = [(name, *(0,) * ndim) for name, ndim in self.first.items()]
+        for key, value in zip(
+            keys, _computed(graph, keys), strict=True
+        ):  # together: they may come of one pass
+            layers[key[0]], below[key[0]] = MaterializedLayer({key: value}), set()
         return HighLevelGraph(layers, below)
 
-    def _computed(self, graph: HighLevelGraph, key: Any) -> Any:
-        return dask.get(dict(self.array.__dask_optimize__(graph, [key])), key)
+
+def _computed(graph: HighLevelGraph, keys: list[Any]) -> Any:
+    # Not by __dask_optimize__, which makes one layer of several roots: the tasks of all bands, each waiting.
+    return dask.get(dict(graph.cull(set(keys))), keys)
 
 
 type Values = Opened | InMemory | Computed
@@ -210,11 +214,8 @@ def _shared(name: str, layer: Any, layers: Any, below: Any) -> dict[str, int] | 
                     return None
                 found[source] = len(indices)
         return found
-    if isinstance(layer, OrderedLayer):
+    if isinstance(layer, OrderedLayer | StackedLayer):
         return {}
-    if isinstance(layer, StackedLayer):
-        again = {source for source in layer.sources if layer.sources.count(source) > 1}
-        return None if any(below[source] for source in again) else {}
     if type(layer) is not MaterializedLayer:
         return None
     if below[name]:

@@ -285,6 +285,7 @@ def test_the_same_on_every_scheduler(tmp_path: Path) -> None:
         (lambda a: a.T, True),
         (lambda a: da.stack([a, a + 1]), True),
         (lambda a: da.concatenate([a, a]), True),
+        (lambda a: bigimg.stack([xarray.DataArray(a, dims=("y", "x"))] * 2, "z").data, True),
         (lambda a: a - a.mean(), False),
         (lambda a: a - a.mean(axis=0), False),
         (lambda a: a.rechunk((3, 20)), False),

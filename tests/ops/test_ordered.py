@@ -1,0 +1,177 @@
+"""What is made of a source that is read in one order: read once and in that order, to the same numbers."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bigimg
+from bigimg.ops.downsampling import Windows
+from bigimg.ops.ordered import Rolling, band_of
+from bigimg.readers.labelled import to_labelled
+from bigimg.types import Array
+from tests.virtual import Virtual
+
+ROWS = np.random.default_rng(0).integers(0, 255, (3, 191, 67)).astype(np.uint8)
+
+
+def ordered(pixels: Array, dims: str, order: str, block_bytes: int) -> tuple[Virtual, xarray.DataArray]:
+    """Return ``pixels`` as a source that goes forward only, and its image."""
+    chunks = tuple(n if name in (order[-1], "c") else 1 for name, n in zip(dims, pixels.shape, strict=True))
+    reader = Virtual(pixels.shape, pixels.dtype, dims, chunks, lambda region: pixels[region], order=order)
+    return reader, to_labelled(reader, block_bytes=block_bytes)
+
+
+def at_random(pixels: Array, dims: str) -> xarray.DataArray:
+    """Return the same image of a source that gives any region."""
+    reader = Virtual(pixels.shape, pixels.dtype, dims, pixels.shape, lambda region: pixels[region])
+    return to_labelled(reader, block_bytes=1 << 20)
+
+
+def assert_forwards(reader: Virtual, order: Sequence[str], passes: int = 1) -> None:
+    """Check that each read begins behind the one before, but for the first of each further pass."""
+    axes = [reader.spec.axis(name) for name in order if name != "c"]
+    shape = [reader.spec.shape[axis] for axis in axes]
+    ends = []
+    for region in reader.log:
+        first = [region[axis].start for axis in axes]
+        last = [region[axis].stop - 1 for axis in axes]
+        ends.append((np.ravel_multi_index(first, shape), np.ravel_multi_index(last, shape)))
+    backwards = sum(begin <= end for (_, end), (begin, _) in itertools.pairwise(ends))
+    assert backwards == passes - 1
+    assert len(ends) > 4
+
+
+MADE: dict[str, Callable[[Any], Any]] = {
+    "mean": lambda img: bigimg.downsample(img, 3),
+    "gaussian": lambda img: bigimg.downsample(img, 4, method="gaussian"),
+    "gaussian of one axis": lambda img: bigimg.downsample(img, {"x": 2}, method="gaussian"),
+    "nearest": lambda img: bigimg.resize(img, (50, 20), method="nearest"),
+    "areas": lambda img: bigimg.resize(img, (83, 31)),
+    "pyramid": lambda img: bigimg.build_pyramid(img, levels=4, method="gaussian")["scale3"]["image"],
+    "grey": bigimg.gray,
+    "box": lambda img: bigimg.crop(img, {"y": (11, 160), "x": (5, 40)}),
+    "one of another": lambda img: bigimg.resize(bigimg.gray(bigimg.crop(img, {"y": (20, 180)})), (49, 30)),
+    "computed of it": lambda img: bigimg.mask(bigimg.downsample(img, 3, method="gaussian"), above=100),
+}
+
+
+@pytest.mark.parametrize("name", list(MADE))
+@pytest.mark.parametrize("how", ["counted", "computed"])
+def test_each_row_is_read_once_and_in_order(name: str, how: str) -> None:
+    """Counted by a pass of ours, and by the graph that dask makes of it."""
+    reader, img = ordered(ROWS, "cyx", "yxc", 6 * 67 * 3)
+    made, same = MADE[name](img), MADE[name](at_random(ROWS, "cyx"))
+    assert not reader.log
+    if how == "computed":
+        np.testing.assert_array_equal(made.values, same.values)
+    else:
+        found, want = bigimg.stats(made).compute(), bigimg.stats(same).compute()
+        np.testing.assert_array_equal(found["sum"], want["sum"])
+        np.testing.assert_array_equal(found["max"], want["max"])
+    assert_forwards(reader, "yxc")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 14), st.integers(1, 8)),
+    factors=st.fixed_dictionaries({}, optional={name: st.integers(1, 4) for name in "tzyx"}),
+    method=st.sampled_from(["mean", "gaussian", "max"]),
+    block=st.sampled_from([1, 60, 400, 5000]),
+    order=st.sampled_from(["tzyx", "tzxy", "ztyx"]),
+)
+def test_any_shape_order_and_factor(
+    shape: Any, factors: dict[str, int], method: Any, block: int, order: str
+) -> None:
+    """Also where several planes make one: these are then read whole, for the source cannot go back."""
+    pixels = np.random.default_rng(1).integers(0, 99, shape).astype(np.uint8)
+    step = {name: min(f, shape["tzyx".index(name)]) for name, f in factors.items()}
+    reader, img = ordered(pixels, "tzyx", order, block)
+    with dask.config.set(scheduler="synchronous"):
+        small = bigimg.downsample(img, step, method=method)
+        want = bigimg.downsample(at_random(pixels, "tzyx"), step, method=method).values
+        found = bigimg.stats(small).compute()
+        assert float(found["sum"]) == want.sum()
+        axes = [reader.spec.axis(name) for name in order]
+        starts = [[region[axis].start for axis in axes] for region in reader.log]
+        assert starts == sorted(starts)
+        np.testing.assert_array_equal(small.values, want)
+
+
+def test_planes_that_are_made_of_several_are_not_cut() -> None:
+    whole = Windows((40, 30, 20), np.dtype("u1"), (4, 1, 1), "gaussian")
+    assert band_of(whole, "zyx", "zyx", "zyx", 100) == ((1, 30, 20), "z")
+    rows = Windows((40, 30, 20), np.dtype("u1"), (1, 3, 1), "mean")
+    assert band_of(rows, "zyx", "zyx", "zyx", 240) == ((1, 4, 20), "y")
+
+
+def test_only_what_is_needed_again_is_kept() -> None:
+    pixels = np.arange(400).reshape(40, 10)
+    smooth = Windows(pixels.shape, pixels.dtype, (2, 1), "gaussian")
+    rolling = Rolling(pixels, smooth, 0, 0)
+    for start in range(0, 20, 5):
+        region = (slice(start, start + 5), slice(0, 10))
+        source = smooth.source(region)
+        np.testing.assert_array_equal(rolling.read(source, region), pixels[source])
+        kept = rolling._kept
+        assert kept is None if start == 15 else kept is not None and kept[1].shape == (2, 10)
+    again = (slice(3, 4), slice(0, 10))
+    np.testing.assert_array_equal(rolling.read(smooth.source(again), again), pixels[smooth.source(again)])
+    assert pickle.loads(pickle.dumps(rolling))._kept is None
+
+
+@pytest.mark.parametrize(
+    ("make", "passes"),
+    [
+        (lambda img: bigimg.mask(img, otsu=True), 2),
+        (lambda img: bigimg.rescale(img, "uint16"), 2),
+        (lambda img: bigimg.rescale(img, percentiles=(1, 99)), 2),
+        (lambda img: bigimg.stack([img.isel(c=0), img.isel(c=2)], "c"), 2),
+        (lambda img: bigimg.stack([img, img], "z"), 2),
+        (lambda img: bigimg.rescale(bigimg.downsample(img, 2)), 2),
+    ],
+)
+def test_what_all_blocks_need_is_a_pass_of_its_own(make: Any, passes: int) -> None:
+    """dask would begin with the blocks, and hold them until the threshold is there: 1.3 GB of 512 MB."""
+    reader, img = ordered(ROWS, "cyx", "yxc", 6 * 67 * 3)
+    found = bigimg.stats(make(img)).compute()
+    want = bigimg.stats(make(at_random(ROWS, "cyx"))).compute()
+    xarray.testing.assert_allclose(found, want, rtol=1e-12)
+    assert_forwards(reader, "yxc", passes)
+
+
+def test_a_thumbnail_of_rows_in_order() -> None:
+    reader, img = ordered(ROWS, "cyx", "yxc", 6 * 67 * 3)
+    small = bigimg.thumbnail(img, 20)
+    np.testing.assert_array_equal(small, bigimg.thumbnail(at_random(ROWS, "cyx"), 20))
+    assert_forwards(reader, "yxc")
+
+
+def test_renamed_axes_are_no_hindrance() -> None:
+    pixels = ROWS[0]
+    _, img = ordered(pixels, "yx", "yx", 600)
+    small = bigimg.downsample(img, 2).rename(y="z")
+    want = bigimg.downsample(bigimg.from_array(pixels), 2).rename(y="z")
+    np.testing.assert_array_equal(
+        bigimg.downsample(small, 3, method="gaussian").values,
+        bigimg.downsample(want, 3, method="gaussian").values,
+    )
+
+
+def test_a_small_part_of_a_chunk_lets_go_of_the_rest() -> None:
+    lazy = bigimg.from_array(ROWS[0]).chunk(y=100, x=67) + 0
+    part = bigimg.crop(lazy, {"y": (3, 5), "x": (3, 9)}).data
+    block = part.__dask_graph__()
+    with dask.config.set(scheduler="synchronous"):
+        (found,) = dask.get(dict(part.__dask_optimize__(block, part.__dask_keys__())), part.__dask_keys__())
+    assert found[0].base is None
+    np.testing.assert_array_equal(found[0], ROWS[0, 3:5, 3:9])
