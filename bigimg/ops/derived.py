@@ -24,7 +24,7 @@ from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.gathering import gathered
-from bigimg.ops.ordered import Rolling, band_of
+from bigimg.ops.ordered import LastBand, Rolling, band_of
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.readers.bands import ordered_array
 from bigimg.readers.labelled import opened_pixels
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 8 << 20
 """Source pixels behind a block at most, unless one chunk has more: sums beside them take as much again, and
 larger blocks are no faster."""
+SAMPLES = 64
+"""On a line through an ordered source, made at once: the box around them is in few bands."""
 
 
 class Operation(Protocol):
@@ -154,6 +156,32 @@ class InOrder(Derived):
 
     def _read(self, source: Region, region: Region) -> Array:
         return self._source.read(source, region)
+
+
+class Crossing(Derived):
+    """Samples on a way through a source that is read in one order: made in that order, whichever way they run.
+
+    Parameters
+    ----------
+    pixels : array-like
+    operation : Operation
+    piece : tuple of int
+    source_order : tuple of int
+        Axes of the source from slowest to fastest.
+    """
+
+    def __init__(
+        self, pixels: Any, operation: Operation, piece: Shape, source_order: tuple[int, ...]
+    ) -> None:
+        super().__init__(pixels, operation, piece)
+        self.source_order = source_order
+
+    def _pieces(self, region: Region) -> Iterator[Region]:
+        def place(part: Region) -> list[int]:
+            source = self.operation.source(part)
+            return [source[axis].start for axis in self.source_order]
+
+        return iter(sorted(super()._pieces(region), key=place))
 
 
 def chunks_of(pixels: Any) -> Shape:
@@ -279,41 +307,55 @@ def derive(
     pixels = pixels_of(img)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
-    if pixels is None and (ordered := _in_order(img, operation, like)) is not None:
-        called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, ordered.piece)}"
-        derived: Derived = COMPUTED.setdefault(called, ordered)
-        meta = np.empty((0,) * derived.ndim, derived.dtype)
+    ordered = _in_order(img, operation, like) if pixels is None else None
+    if pixels is None and ordered is None:
+        return DataArray(gathered(img.data, operation, chunks), like.coords, like.dims, like.name, like.attrs)
+    if ordered is None:
+        ordered = Derived(pixels, operation, tuple(map(max, chunks)))
+    else:
+        whole = isinstance(ordered, Crossing)
+        chunks = explicit(ordered.shape if whole else ordered.piece, ordered.shape)
+    called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, chunks)}"
+    # Made twice, the same object serves both: the entry must last as long as either of them.
+    derived: Derived = COMPUTED.setdefault(called, ordered)
+    meta = np.empty((0,) * derived.ndim, derived.dtype)
+    if derived.order:
         data = ordered_array(derived, derived.piece, derived.order, name=called, meta=meta)
-    elif pixels is None:
-        data = gathered(img.data, operation, chunks)
     else:
         import dask.array
 
-        called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, chunks)}"
-        # Made twice, the same object serves both: the entry must last as long as either of them.
-        derived = COMPUTED.setdefault(called, Derived(pixels, operation, tuple(map(max, chunks))))
-        data = dask.array.from_array(
-            derived, chunks, name=called, asarray=False,
-            meta=np.empty((0,) * derived.ndim, derived.dtype),
-        )  # fmt: skip
+        data = dask.array.from_array(derived, chunks, name=called, asarray=False, meta=meta)
     return DataArray(data, like.coords, like.dims, like.name, like.attrs)
 
 
-def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArray) -> InOrder | None:
+def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArray) -> Derived | None:
     """Return the result as it is made of a source that has one order; None when there is none, or no such result."""
     found, dims, own = ordered_pixels_of(img), list(map(str, img.dims)), list(map(str, like.dims))
-    if found is None or not own or not set(own) <= set(dims):
-        return None  # samples on a line come in no order of the source
+    if found is None or not own:
+        return None
     pixels, axes = found
-    order = [dims[axis] for axis in axes]
+    order, band = [dims[axis] for axis in axes], tuple(map(max, img.chunks or ()))
+    if not set(own) <= set(dims):
+        return _crossing(LastBand(pixels, band), operation, own, dims, order)
     most = PIECE_BYTES // img.dtype.itemsize
     if isinstance(pixels, LazyPixels):
-        most = min(
-            most, math.prod(map(max, img.chunks or ()))
-        )  # what opening it found that memory has room for
-    band, along = band_of(operation, own, dims, order, most)
+        most = min(most, math.prod(band))  # what opening it found that memory has room for
+    piece, along = band_of(operation, own, dims, order, most)
     axis = own.index(along), dims.index(along)
-    return InOrder(pixels, operation, band, tuple(own.index(n) for n in order if n in own), axis)
+    return InOrder(pixels, operation, piece, tuple(own.index(n) for n in order if n in own), axis)
+
+
+def _crossing(
+    pixels: LastBand, operation: Operation, own: list[str], dims: list[str], order: list[str]
+) -> Crossing | None:
+    """Return samples that a line through some axes has, some at a time; None where it leaves faster ones whole."""
+    first = min(place for place, name in enumerate(order) if name not in own)
+    faster = [name for name in order[first:] if name in own]
+    if set(faster) - {"c"}:
+        return None
+    sizes = dict(zip(own, operation.shape, strict=True))
+    piece = [sizes[name] if name in faster else 1 if name in dims else SAMPLES for name in own]
+    return Crossing(pixels, operation, tuple(piece), tuple(map(dims.index, order)))
 
 
 def _token(img: xarray.DataArray, operation: Operation, chunks: Any) -> str:

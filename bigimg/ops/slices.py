@@ -18,7 +18,15 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.geometry.region import grid, shift
 from bigimg.opening import Memory, Source, image_of
-from bigimg.ops.derived import PIECE_BYTES, derive, image, pixels_of, placeholder, source_block
+from bigimg.ops.derived import (
+    PIECE_BYTES,
+    derive,
+    image,
+    ordered_pixels_of,
+    pixels_of,
+    placeholder,
+    source_block,
+)
 from bigimg.readers import coordinates
 from bigimg.types import Array, DType, Region, Shape
 
@@ -131,7 +139,7 @@ def plane(
     if not -size <= index < size:
         raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
     index %= size
-    if found.chunks is None or pixels_of(found) is None:
+    if found.chunks is None or (pixels_of(found) is None and ordered_pixels_of(found) is None):
         return found.isel({name: index})
     like = placeholder(found).isel({name: index})
     across = found.dims.index(name)
