@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
         ("stats with a histogram", "u2", "slide, RGB 512²"),
         ("stats where", "u1", "volume 64³"),
         ("percentile", "f4", "slide, RGB 512²"),
-        ("stats", "u1", "rows in order"),
+        ("downsample by 4, gaussian", "u1", "rows in order"),
         ("apply_mask, then stats", "u2", "slide, RGB 512²"),
     ],
 )
