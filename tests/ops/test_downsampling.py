@@ -68,7 +68,7 @@ def test_any_scheduler_and_any_blocks(scheduler: str) -> None:
     if scheduler == "distributed":
         import distributed
 
-        with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+        with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0"):
             for img in images[::2]:
                 np.testing.assert_array_equal(bigimg.downsample(img, 3).values, expected)
         return

@@ -105,7 +105,7 @@ def schedulers() -> Iterator[dict[str, Callable[[], AbstractContextManager[Any]]
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(2, multiprocessing.get_context("spawn")))
         cluster = stack.enter_context(
-            LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+            LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
         )
         client = stack.enter_context(Client(cluster, set_as_default=False))
         yield {

@@ -179,7 +179,7 @@ def test_a_distributed_scheduler_agrees(store: Path) -> None:
     found = bigimg.patches(store, (33, 47), n=60, seed=5)
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster),
     ):

@@ -168,7 +168,7 @@ def test_a_distributed_cluster_writes_the_same(tmp_path: Path) -> None:
     asked = {"overlap": 12, "chunks": {"y": 32, "x": 32}, "shards": {"y": 64, "x": 64}, "progress": False}
     bigimg.map_patches(tone, image, 40, out=tmp_path / "a.ome.zarr", **asked)
     with (
-        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         bigimg.map_patches(

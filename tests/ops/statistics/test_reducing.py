@@ -267,7 +267,7 @@ def test_the_same_on_every_scheduler(tmp_path: Path) -> None:
     from distributed import Client
 
     with (
-        Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as client,
+        Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as client,
         dask.config.set(scheduler=client.get),
     ):
         assert answers() == serial
