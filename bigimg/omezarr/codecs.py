@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bigimg.types import Array, DType, Json
+from bigimg.omezarr.bitplanes import thin_part
+from bigimg.types import Array, DType, Json, Region
 
 CodecName = Literal["lz4", "zstd", "none"]
 
@@ -67,6 +68,20 @@ class Codec:
             raise RuntimeError("the compressed size does not match the chunk")
         else:
             _imagecodecs().blosc_decode(data, out=out.reshape(-1).view(np.uint8), numthreads=1)
+
+    def decode_part(self, data: bytes, part: Region, buffer: Array) -> Array:
+        """Return ``part`` of a chunk, in ``buffer``, which has room for the whole of it, or as a new array.
+
+        Raises
+        ------
+        RuntimeError
+            The bytes are not what ``encode`` made.
+        """
+        found = thin_part(data, part, buffer) if self.shuffle == 2 else None
+        if found is None:
+            self.decode(data, buffer)
+            found = buffer[part]
+        return found
 
     def metadata(self, dtype: DType) -> list[Json]:
         """Return zarr's description of the codecs inside a shard, crc32c included."""

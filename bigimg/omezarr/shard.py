@@ -270,13 +270,8 @@ class ShardFile:
                 continue
             if buffer is None:
                 buffer = np.empty(chunk, self.layout.dtype)
-            self._decode(position, buffer)
-            target[...] = buffer[
-                tuple(
-                    slice(p.start - i * c, p.stop - i * c)
-                    for p, i, c in zip(part, position, chunk, strict=True)
-                )
-            ]
+            inside = shift(part, tuple(i * c for i, c in zip(position, chunk, strict=True)))
+            target[...] = self._decode(position, buffer, inside)
 
     def encoded(self, position: Shape) -> bytes:
         """Return the bytes of one chunk without their checksum, which is right.
@@ -297,10 +292,14 @@ class ShardFile:
             raise CorruptChunk(f"{self.path}: the checksum of chunk {position} is wrong; restore the object")
         return data
 
-    def _decode(self, position: Shape, out: Array) -> None:
+    def _decode(self, position: Shape, out: Array, part: Region | None = None) -> Array:
+        """Return ``part`` of a chunk, or all of it in ``out``; what else is in ``out`` is lost."""
         data = self.encoded(position)
         try:
+            if part is not None:
+                return self.layout.codec.decode_part(data, part, out)
             self.layout.codec.decode(data, out)
+            return out
         except (RuntimeError, ValueError) as error:  # imagecodecs raises RuntimeErrors of its own
             raise CorruptChunk(f"{self.path}: chunk {position} does not decode ({error})") from error
 

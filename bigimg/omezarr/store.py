@@ -172,7 +172,7 @@ class StoreReader:
             rows_bytes = 16 * int(np.prod(grid(stored.shape, stored.shard)))
             why, held = f"chunks of {size}, checked by the manifest", KNOWN_BYTES + rows_bytes
             beside, more = held_beside(self.store.tree, int(np.prod(stored.shard)) * stored.dtype.itemsize)
-            return Access("random", why, fixed_bytes=held + more, read_bytes=2 * chunk_bytes + beside)
+            return Access("random", why, fixed_bytes=held + more, read_bytes=3 * chunk_bytes + beside)
         beside = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
         return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=beside)
 

@@ -302,30 +302,33 @@ def derive(
     like : DataArray
         Dims, coordinates, name and attrs of the result, over any pixels.
     """
-    from xarray import DataArray
-
     pixels = pixels_of(img)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
-    ordered = _in_order(img, operation, like) if pixels is None else None
-    if pixels is None and ordered is None:
-        return DataArray(gathered(img.data, operation, chunks), like.coords, like.dims, like.name, like.attrs)
-    if ordered is None:
-        ordered = Derived(pixels, operation, tuple(map(max, chunks)))
+    if pixels is None:
+        made = _in_order(img, operation, like)
     else:
-        whole = isinstance(ordered, Crossing)
-        chunks = explicit(ordered.shape if whole else ordered.piece, ordered.shape)
-    called = f"bigimg-{type(operation).__name__.lower()}-{_token(img, operation, chunks)}"
-    # Made twice, the same object serves both: the entry must last as long as either of them.
-    derived: Derived = COMPUTED.setdefault(called, ordered)
-    meta = np.empty((0,) * derived.ndim, derived.dtype)
-    if derived.order:
-        data = ordered_array(derived, derived.piece, derived.order, name=called, meta=meta)
-    else:
-        import dask.array
+        made = Derived(pixels, operation, tuple(map(max, chunks)))
+    data = gathered(img.data, operation, chunks) if made is None else _as_dask(made, img, chunks)
+    found = like.copy(deep=False, data=data)
+    found.encoding = {}  # of other pixels: to_zarr would take their chunks
+    return found
 
-        data = dask.array.from_array(derived, chunks, name=called, asarray=False, meta=meta)
-    return DataArray(data, like.coords, like.dims, like.name, like.attrs)
+
+def _as_dask(made: Derived, img: xarray.DataArray, chunks: Any) -> Any:
+    if isinstance(made, Crossing):
+        chunks = explicit(made.shape, made.shape)
+    elif made.order:
+        chunks = explicit(made.piece, made.shape)
+    called = f"bigimg-{type(made.operation).__name__.lower()}-{_token(img, made.operation, chunks)}"
+    # Made twice, the same object serves both: the entry must last as long as either of them.
+    kept: Derived = COMPUTED.setdefault(called, made)
+    meta = np.empty((0,) * kept.ndim, kept.dtype)
+    if kept.order:
+        return ordered_array(kept, kept.piece, kept.order, name=called, meta=meta)
+    import dask.array
+
+    return dask.array.from_array(kept, chunks, name=called, asarray=False, meta=meta)
 
 
 def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArray) -> Derived | None:
@@ -384,14 +387,14 @@ def placeholder(
     """
     from xarray import DataArray
 
+    none = np.zeros((), dtype or img.dtype)
+    if not shape:
+        return img.copy(deep=False, data=np.broadcast_to(none, img.shape))  # labels anew cost 0.2 ms
     coords: dict[Any, Any] = {}
-    shape = shape or {}
     for name, coord in img.coords.items():
         if coordinate is not None and name in shape:
             coords[name] = coordinate(str(name), coord)
         elif not set(coord.dims) & set(shape):  # what else lies along a changed axis fits it no more
             coords[name] = coord.variable
     sizes = tuple(shape.get(str(name), n) for name, n in img.sizes.items())
-    return DataArray(
-        np.broadcast_to(np.zeros((), dtype or img.dtype), sizes), coords, img.dims, img.name, img.attrs
-    )
+    return DataArray(np.broadcast_to(none, sizes), coords, img.dims, img.name, img.attrs)

@@ -27,6 +27,7 @@ from bigimg.ops.derived import (
     placeholder,
     source_block,
 )
+from bigimg.planning.memory import usable_cpus
 from bigimg.readers import coordinates
 from bigimg.types import Array, DType, Region, Shape
 
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     import xarray
 
 
-BLOCKS = 16
-"""Blocks of a plane, unless they would be less than a chunk or more than memory: enough to share out."""
+FOR_A_PROCESSOR = 4
+"""Blocks of a plane, unless they would be less than a chunk or more than memory: enough to share out. More of them are
+several in a shard, whose index two threads then read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,8 @@ def opened(
 def _shared(chunk: Shape, operation: Plane) -> Shape:
     """Return whole chunks as blocks, doubled along their shortest side until there are few of them."""
     block, most = list(chunk), PIECE_BYTES // operation.dtype.itemsize
-    while np.prod(grid(operation.shape, tuple(block))) > BLOCKS and 2 * np.prod(block) <= most:
+    few = FOR_A_PROCESSOR * usable_cpus()
+    while np.prod(grid(operation.shape, tuple(block))) > few and 2 * np.prod(block) <= most:
         longer = [i for i, n in enumerate(operation.shape) if block[i] < n]
         side = min(longer, key=block.__getitem__)
         block[side] = min(2 * block[side], operation.shape[side])

@@ -113,8 +113,9 @@ def _free_in_groups() -> Iterator[int]:
             continue
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
-            if folder.is_relative_to(root):
-                yield from _free_in_group(folder, limit, usage, cache)
+            yield from _free_in_group(folder, limit, usage, cache)
+            if folder == root:
+                break
 
 
 def _free_in_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:

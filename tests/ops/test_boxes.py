@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.shard import ShardFile
-from bigimg.types import Array
 
 VOLUME = np.random.default_rng(0).integers(0, 4000, (100, 130, 190)).astype(np.uint16)
 CHUNK = 16
@@ -35,13 +34,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     """Every chunk that is decoded, in order."""
     seen: list[tuple[Any, Any]] = []
-    real: Callable[..., None] = ShardFile._decode
+    real: Callable[..., bytes] = ShardFile.encoded
 
-    def counted(self: ShardFile, position: Any, out: Array) -> None:
+    def counted(self: ShardFile, position: Any) -> bytes:
         seen.append((self.start, position))
-        real(self, position, out)
+        return real(self, position)
 
-    monkeypatch.setattr(ShardFile, "_decode", counted)
+    monkeypatch.setattr(ShardFile, "encoded", counted)
     return seen
 
 

@@ -110,3 +110,12 @@ def test_names_that_are_not_ours() -> None:
     img = xarray.DataArray(da.zeros((9, 9)), dims=("row", "x"))
     with pytest.raises(bigimg.UsageError, match="dim 'row' is not one of t c z y x"):
         bigimg.downsample(img, 2)
+
+
+def test_what_was_known_of_other_pixels_is_gone() -> None:
+    """Chunks that xarray keeps of a file, which ``to_zarr`` would ask of the result."""
+    img = bigimg.from_array(np.zeros((20, 30), np.uint8))
+    img.encoding = {"chunks": (10, 10)}
+    cut = bigimg.crop(img.chunk(10), {"x": (3, 9)})
+    assert cut.encoding == {}
+    assert img.encoding == {"chunks": (10, 10)}

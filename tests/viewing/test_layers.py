@@ -30,13 +30,13 @@ ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Every chunk that is decoded, by its position in its shard."""
     seen: list[tuple[int, ...]] = []
-    decode = shard.ShardFile._decode
+    encoded = shard.ShardFile.encoded
 
-    def counted(self: Any, position: Any, out: Any) -> None:
+    def counted(self: Any, position: Any) -> bytes:
         seen.append(position)
-        decode(self, position, out)
+        return encoded(self, position)
 
-    monkeypatch.setattr(shard.ShardFile, "_decode", counted)
+    monkeypatch.setattr(shard.ShardFile, "encoded", counted)
     return seen
 
 

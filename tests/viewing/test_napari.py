@@ -40,13 +40,13 @@ def viewer() -> Iterator[Any]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every chunk that is decoded, by the file that it is in."""
     seen: list[str] = []
-    decode = shard.ShardFile._decode
+    encoded = shard.ShardFile.encoded
 
-    def counted(self: Any, position: Any, out: Any) -> None:
+    def counted(self: Any, position: Any) -> bytes:
         seen.append(str(self.path))
-        decode(self, position, out)
+        return encoded(self, position)
 
-    monkeypatch.setattr(shard.ShardFile, "_decode", counted)
+    monkeypatch.setattr(shard.ShardFile, "encoded", counted)
     return seen
 
 
