@@ -112,7 +112,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
         counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
         box = one_object(_of_bins, counts, edges)
         rows.append(da.map_blocks(_opened, box, chunks=((1,),), new_axis=0, meta=meta))
-    return da.concatenate(rows).rechunk(-1)
+    return da.concatenate(rows).rechunk(-1, method="tasks")  # asked for the method, dask imports distributed
 
 
 def _of_dense(tallies: Array) -> Array:
