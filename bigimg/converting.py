@@ -15,14 +15,19 @@ from bigimg.conversion.probe import probe as probe_source
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
 from bigimg.errors import UsageError
+from bigimg.exporters.formats import EXPORTERS
 from bigimg.opening import open_source
 from bigimg.planning.options import CodecName, Lengths, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader
+from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
 
 if TYPE_CHECKING:
     import xarray as xr
+
+ZIPPED = (".zip", ".zarr.zip", ".ozx")
+"""Endings that are read as stores in one file; a store is written as a folder."""
 
 
 def plan(
@@ -52,7 +57,7 @@ def plan(
     ----------
     source : path, array or DataArray
     target : path
-        Of the store to be; must not exist.
+        Of the store to be, ``name.ome.zarr``; must not exist. The ending of another format is refused.
     memory : int or str, optional
         Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
         of what is free, at most 4 GB, by default.
@@ -90,6 +95,7 @@ def plan(
         It does not fit; the message names settings that would.
     InputError, OutputError, UsageError
     """
+    check_name(target)
     asked = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
@@ -183,6 +189,7 @@ def convert_to_store(
     **asked: Any,
 ) -> Result:
     """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
+    check_name(target)
     known = list(inspect.signature(options).parameters)
     if unknown := [name for name in asked if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
@@ -201,6 +208,29 @@ def convert_to_store(
             )  # fmt: skip
     finally:
         reader.close()
+
+
+def check_name(target: str | os.PathLike[str]) -> None:
+    """Refuse the name of a file of another format: what is written is a folder, and would not be what it says.
+
+    Raises
+    ------
+    UsageError
+        ``target`` ends as a format that is read or exported; any other name may be that of a store.
+    """
+    name = os.fspath(target).rstrip("/")
+    lower = os.path.basename(name).lower()
+    written = {ending: format.title for format in EXPORTERS for ending in format.extensions}
+    known = {ending: format.title for format in BUILT_IN for ending in format.extensions}
+    known |= dict.fromkeys(ZIPPED, "zip archive") | written
+    ending = max((ending for ending in known if lower.endswith(ending)), key=len, default=None)
+    if ending is None:
+        return
+    way = f", or write {ending} with bigimg export" if ending in written else ""
+    raise UsageError(
+        f"{target}: {ending} is the name of a file ({known[ending]}), and an OME-Zarr store is a folder: "
+        f"name it {name[: -len(ending)]}.ome.zarr{way}"
+    )
 
 
 def _planned(
