@@ -16,6 +16,7 @@ import numpy as np
 
 from bigimg.describing import Info, describe
 from bigimg.errors import BudgetError, UsageError
+from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.places.address import is_store_url, is_url, split_member
@@ -237,17 +238,19 @@ def from_array(
     Raises
     ------
     UsageError
-        Names, spacing or channels do not fit the array.
+        Names, spacing or channels do not fit the array, a spacing is no distance, or OME-Zarr has no such unit.
     """
     kind = "mask" if np.dtype(array.dtype) == bool else "image"
     reader = ArrayReader(
         array,
         dims=dims,
         spacing=spacing,
-        unit=unit,
+        unit=asked_unit(unit),
         channels=channels,
         kind=kind,  # type: ignore[arg-type]
     )
+    if spacing is not None:
+        check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
     if hasattr(array, "dask"):  # its own graph, rather than a graph within each task
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
-from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.asked import asked_unit, check_spacing
+from bigimg.geometry.axes import ORDER
 from bigimg.opening import Source, image_of
 from bigimg.ops.derived import image
 from bigimg.ops.gathering import stacked
@@ -38,7 +38,8 @@ def with_geometry(
     ----------
     img : DataArray, path or anything that opens
     spacing, origin : float, sequence or mapping, optional
-        Distance of pixel centres and coordinate of the first, in ``unit``.
+        Distance of pixel centres and coordinate of the first, in ``unit``. By name a spacing may be below zero, as of
+        an axis that runs backwards.
     unit : str or mapping, optional
         Of the axes of space, or by name; short or long.
     world : array_like of shape (4, 4), optional
@@ -47,16 +48,12 @@ def with_geometry(
     Raises
     ------
     UsageError
-        A spacing is 0 or not finite, a matrix is no affine, or an axis is not there.
+        A spacing is no distance, OME-Zarr has no such unit, a matrix is no affine, or an axis is not there.
     """
     img = image(img)
     steps, starts = _by_name(img, "spacing", spacing), _by_name(img, "origin", origin)
     units = _units(img, unit)
-    for name, step in steps.items():
-        if not step or not math.isfinite(step):
-            raise UsageError(
-                f"spacing {step} along {name}: pixel centres need a distance; give another number"
-            )
+    check_spacing(spacing, steps)
     found: xarray.DataArray = img.copy(deep=False)
     for name in {*steps, *starts, *units}:
         found.coords[name] = coordinates.coordinate(
@@ -162,4 +159,4 @@ def _units(img: xarray.DataArray, unit: str | Mapping[str, str] | None) -> dict[
     given = unit if isinstance(unit, Mapping) else {str(n): unit for n in img.dims if n in ("z", "y", "x")}
     if foreign := [name for name in given if name not in img.dims]:
         raise UsageError(f"unit names {foreign[0]!r}, but the axes are {' '.join(map(str, img.dims))}")
-    return {name: long_unit(value) for name, value in given.items()}
+    return {name: asked_unit(value) for name, value in given.items()}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bigimg.errors import UsageError
-from bigimg.geometry.axes import long_unit
+from bigimg.geometry.asked import asked_unit
+from bigimg.geometry.axes import short_unit
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version
@@ -117,7 +118,7 @@ def _spacing(
         found: dict[str, tuple[float, str | None]] = {}
         unit: str | None = None
         for part in reversed(spacing.split(",")):
-            match = re.fullmatch(r"\s*([tzyx])\s*=\s*([0-9.eE+-]+?)\s*([a-zA-Zµμå]*)\s*", part)
+            match = re.fullmatch(r"\s*([tzyx])\s*=\s*([0-9.eE+-]+?)\s*([a-zA-ZµμåÅ]*)\s*", part)
             try:
                 number = float(match[2]) if match else 0.0
             except ValueError:
@@ -126,13 +127,13 @@ def _spacing(
                 raise UsageError(
                     f"spacing {part.strip()!r} is not understood: write for example z=2,y=0.5,x=0.5um"
                 )
-            unit = long_unit(match[3]) or (unit if match[1] != "t" else None)
+            unit = asked_unit(match[3] or None) or (unit if match[1] != "t" else None)
             found[match[1]] = number, unit
         return found
     pairs = {name: v if isinstance(v, tuple) else (v, None) for name, v in spacing.items()}
     if any(not (math.isfinite(n) and n > 0) for n, _ in pairs.values()):
         raise UsageError(f"spacing {dict(spacing)} must be positive numbers by axis name")
-    return {name: (float(n), long_unit(unit)) for name, (n, unit) in pairs.items()}
+    return {name: (float(n), asked_unit(unit)) for name, (n, unit) in pairs.items()}
 
 
 def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
@@ -178,8 +179,24 @@ def described(spec: ImageSpec, asked: Options) -> ImageSpec:
         colors = [c.color for c in spec.channels] or [None] * count
         channels = tuple(map(Channel, asked.channels, colors))
     spec = replace(spec, axes=tuple(axes), channels=channels, kind=asked.kind or spec.kind)
+    spec = replace(spec, notes=(*spec.notes, *_mixed(spec, asked)))
     if not spec.private:
         return spec
     if asked.keep_metadata:
         return replace(spec, meta={**spec.meta, **spec.private}, private={})
     return replace(spec, notes=(*spec.notes, f"{len(spec.private)} {LEFT_OUT}"))
+
+
+def _mixed(spec: ImageSpec, asked: Options) -> list[str]:
+    """Return a note when a unit was given along some axes of space and the others have none."""
+    bare = [axis.name for axis in spec.axes if axis.type == "space" and axis.unit is None]
+    given = [
+        f"{axis.name} in {short_unit(axis.unit)}"
+        for axis in spec.axes
+        if axis.type == "space" and axis.unit is not None and axis.name in (asked.spacing or {})
+    ]
+    if not bare or not given:
+        return []
+    return [
+        f"spacing is given along {', '.join(given)}; along {', '.join(bare)} it is in pixels: give it there too"
+    ]

@@ -24,6 +24,19 @@ def test_spacing_that_means_nothing_is_refused(text):
         options(spacing=text)
 
 
+@pytest.mark.parametrize("spacing", ["y=0.5foo", {"y": (0.5, "foo")}])
+def test_a_unit_that_ome_zarr_has_not_is_refused(spacing):
+    with pytest.raises(UsageError, match="unit 'foo' is none of OME-Zarr's: did you mean foot"):
+        options(spacing=spacing)
+
+
+def test_axes_left_in_pixels_beside_others_are_said():
+    notes = described(SPEC, options(spacing="y=0.5mm")).notes
+    assert notes == ("spacing is given along y in mm; along x it is in pixels: give it there too",)
+    assert described(SPEC, options(spacing="y=0.5,x=2mm")).notes == ()
+    assert described(SPEC, options(spacing="y=0.5")).notes == ()  # no unit, so none is mixed
+
+
 @pytest.mark.parametrize(
     "asked",
     [
