@@ -8,12 +8,13 @@ cannot be known. Opening reads JSON only, and does not import zarr.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from bigimg.errors import InputError, IntegrityError, MissingChunk, UsageError
+from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.axes import ORDER
-from bigimg.omezarr.manifest import check_small, read_objects
+from bigimg.omezarr.manifest import GROUP, check_small, read_objects
 from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.omezarr.parse import (
     ArrayMeta,
@@ -32,19 +33,23 @@ __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "op
 
 GUESSED = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of a bare array that names none."""
+BELOW = (GROUP, "0")
+"""Nodes that tell a store whose own document is gone: the group of ours, and the first level."""
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Return whether ``path`` looks like a zarr hierarchy: a look at the folder, or one or two requests."""
+    """Return whether ``path`` looks like a zarr hierarchy, be it one that lost its root: a few looks or requests."""
     local = Path(path)
     if local.is_dir():
-        return any((local / name).is_file() for name in DOCUMENTS)
+        folders = (local, *(local / name for name in BELOW))
+        return any((folder / name).is_file() for folder in folders for name in DOCUMENTS)
     if local.is_file() and local.name.lower().endswith(NAMED_ZIPS):
         return True  # also a damaged one: what is wrong is said when it is opened
     if local.is_file() and local.suffix.lower() not in ZIPPED:
         return False
     try:
-        return tree_of(path).node("") is not None
+        tree = tree_of(path)
+        return any(tree.node(key) is not None for key in ("", *BELOW))
     except InputError:
         return False
     except (OSError, ValueError, ImportError):  # a zip file of something else, a protocol nobody knows
@@ -73,16 +78,28 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         There is no such series.
     """
     tree = path if isinstance(path, Tree) else tree_of(path)
-    node = tree.node("")
-    if node is None:
-        raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; give the folder of a store")
-    found = _find(tree, node)
-    group = _chosen(tree, found, series)
-    if group:
-        node = tree.node(group)
+    with _damage_told(tree, ""):
+        node = tree.node("")
         if node is None:
-            raise InputError(f"{tree.where(group)}: the group of this series is missing; restore the store")
-    return _open_array(tree, group, node, found) if _is_array(node) else _open_image(tree, group, node, found)
+            none = "no zarr.json, .zgroup or .zarray here"
+            way = (
+                "restore it, or give what is below, as 0" if tree.node("0") else "give the folder of a store"
+            )
+            raise InputError(f"{tree.path}: {none}; {way}")
+        found = _find(tree, node)
+        group = _chosen(tree, found, series)
+    with _damage_told(tree, group):
+        if group:
+            node = tree.node(group)
+            if node is None:
+                raise InputError(
+                    f"{tree.where(group)}: the group of this series is missing; restore the store"
+                )
+        return (
+            _open_array(tree, group, node, found)
+            if _is_array(node)
+            else _open_image(tree, group, node, found)
+        )
 
 
 def open_inside(store: Store, key: str) -> Store:
@@ -94,10 +111,35 @@ def open_inside(store: Store, key: str) -> Store:
         As :func:`open_store`.
     """
     group = join(store.group, key)
-    node = store.tree.node(group)
-    if node is None:
-        raise InputError(f"{store.tree.where(group)}: this group is missing; restore the store")
-    return _open_image(store.tree, group, node, (group,))
+    with _damage_told(store.tree, group):
+        node = store.tree.node(group)
+        if node is None:
+            raise InputError(f"{store.tree.where(group)}: this group is missing; restore the store")
+        return _open_image(store.tree, group, node, (group,))
+
+
+@contextmanager
+def _damage_told(tree: Tree, group: str) -> Iterator[None]:
+    """Where an image cannot be opened, say of one of ours which document was lost or changed: it is to blame then.
+
+    Raises
+    ------
+    IntegrityError
+        One is not as it was written.
+    """
+    try:
+        yield
+    except InputError as error:
+        root = tree.place(group)
+        objects = read_objects(root)
+        if objects is None and any((root / GROUP / name).exists() for name in DOCUMENTS):
+            raise IntegrityError(
+                f"{error}; its manifest is gone too, so convert it again if need be"
+            ) from error
+        for key, record in (objects or {}).items():
+            if key.rpartition("/")[2] in DOCUMENTS and not key.startswith(f"{GROUP}/"):
+                check_small(root, key, record)
+        raise
 
 
 def _is_array(node: Node) -> bool:
@@ -163,19 +205,17 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     if not is_image(node["attributes"]):
         raise InputError(f"{tree.where(group)}: a zarr group without multiscales; not an OME-Zarr image")
     image = parse_image(node["attributes"], source=tree.where(group))
-    arrays = tuple(_level_array(tree, group, level, image) for level in image.levels)
+    arrays = tuple(_level_array(tree, group, level) for level in image.levels)
     _agree(tree.where(group), image, arrays)
     labels = tree.node(join(group, "labels"))
     names = [] if labels is None else ome_block(labels["attributes"]).get("labels") or []
     return _store(tree, group, image, arrays, tuple(map(str, names)), found, image.version)
 
 
-def _level_array(tree: Tree, group: str, level: LevelMeta, image: ImageMeta) -> ArrayMeta:
+def _level_array(tree: Tree, group: str, level: LevelMeta) -> ArrayMeta:
     key = join(group, level.path)
     node = tree.node(key)
     if node is None:
-        if image.own is not None:
-            raise MissingChunk(f"{tree.where(key)}: the metadata of this level is gone; restore the store")
         raise InputError(f"{tree.where(key)}: multiscales names this array, and it is missing; restore it")
     return parse_array(node, source=tree.where(key))
 

@@ -22,6 +22,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bigimg
 from bigimg.errors import (
     CorruptChunk,
     InputError,
@@ -234,6 +235,41 @@ def test_a_store_without_part_of_its_metadata_is_damaged(
     shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
     with pytest.raises(IntegrityError, match=said):
         read(open_store(ours[0]))
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "1/zarr.json"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "no object"])
+@pytest.mark.parametrize("place", ["folder", "zip"])
+def test_a_document_that_is_lost_or_cut_is_damage(
+    key: str, damage: str, place: str, ours: tuple[Path, Array], tmp_path: Path
+) -> None:
+    """Its manifest still tells that it is a store of ours, and which of its files is to blame."""
+    path = str(ours[0])
+    if damage == "gone":
+        (ours[0] / key).unlink()
+    else:
+        (ours[0] / key).write_bytes(b"[]" if damage == "no object" else (ours[0] / key).read_bytes()[:50])
+    if place == "zip":
+        path = shutil.make_archive(str(tmp_path / "cut.zarr"), "zip", ours[0])
+    assert is_store(path)
+    for ask in (open_store, bigimg.info):
+        with pytest.raises(IntegrityError) as error:
+            ask(path)
+        assert key in str(error.value)
+        assert "restore" in str(error.value)
+
+
+def test_damage_is_told_without_the_manifest_too(ours: tuple[Path, Array]) -> None:
+    (ours[0] / "zarr.json").unlink()
+    shutil.rmtree(ours[0] / "bigimg/manifest")
+    with pytest.raises(IntegrityError, match=r"no zarr\.json.* its manifest is gone too"):
+        bigimg.info(ours[0])
+
+
+def test_arrays_of_others_without_their_group(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "s" / "0", shape=(4, 5), dtype="u1")
+    with pytest.raises(InputError, match=r"no zarr\.json, .* here; restore it, or give what is below, as 0"):
+        bigimg.info(tmp_path / "s")
 
 
 def test_changed_array_metadata_is_noticed(ours: tuple[Path, Array]) -> None:
