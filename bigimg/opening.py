@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.describing import Info, describe
-from bigimg.errors import BudgetError, UsageError
+from bigimg.errors import BudgetError, InputError, UsageError
 from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
-from bigimg.places.address import is_store_url, is_url, split_member
+from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.placing import is_place, open_place, zipped_store
 from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Reader
@@ -77,8 +77,13 @@ def open_source(
             if store is not None or _may_be_store(source):
                 from bigimg.omezarr.open import StoreReader, is_store, open_store
 
-                if store is not None or is_store(source):
+                name = os.fspath(source)
+                scheme = None if os.path.lexists(name) else other_scheme(name)
+                # Of a store elsewhere opening says what is wrong, such as a package that is not installed.
+                if store is not None or (scheme and is_store_url(name)) or is_store(source):
                     return StoreReader(open_store(store or source, series=series))
+                if scheme:
+                    raise _no_file_there(redacted(name), scheme)
         return open_place(
             source, series=series, insecure=insecure, max_download=max_download, progress=progress
         )
@@ -383,6 +388,15 @@ def _may_be_store(source: str | os.PathLike[str]) -> bool:
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # spares the import of what reads stores
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+
+
+def _no_file_there(shown: str, scheme: str) -> InputError:
+    """Return why nothing is read from an address that is neither a path nor of the web."""
+    way = "give its path alone" if scheme == "file" else "download it first"
+    return InputError(
+        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
+        f"http:// and https://: {way}"
+    )
 
 
 def _is_opened_store(source: Source) -> bool:

@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from bigimg.errors import (
     BigimgError,
     InputError,
     InputNotFoundError,
+    MissingExtraError,
     ResumeError,
     UnknownFormatError,
     UsageError,
@@ -30,6 +32,7 @@ from bigimg.errors import (
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening import open_source
 from bigimg.places import asking, download
+from bigimg.places.staging import staging_folder
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.conversion.test_commit import ASKED, interrupted
@@ -274,6 +277,41 @@ def test_stores_in_zip_files_are_read_in_place(server: Loopback, tmp_path: Path)
         np.testing.assert_array_equal(bigimg.open(f"{source}::a.ome.zarr").values, VOLUME)
     with pytest.raises(InputNotFoundError, match=r"none\.zip: there is no such file"):
         bigimg.open(f"{tmp_path}/none.zip::a.ome.zarr")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "says"),
+    [
+        ("s3://bucket/a.zarr", MissingExtraError, r"a\.zarr.*pip install 'bigimg\[remote\]'"),
+        ("abcd://me:secret@bucket/a.zarr", InputError, r"abcd://bucket/a\.zarr.*Protocol not known: abcd"),
+        ("s3://bucket/a.tif", InputError, r"of s3:// stores alone are read.*: download it first"),
+        ("file:///a.tif", InputError, "give its path alone"),
+        ("memory://none/a.zarr", InputError, r"no zarr\.json"),
+    ],
+)
+def test_what_is_read_of_other_schemes(
+    name: str, kind: type[InputError], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(kind, match=says) as error:
+        bigimg.info(name)
+    assert "secret" not in str(error.value)
+
+
+def test_stores_of_other_schemes(tmp_path: Path) -> None:
+    bigimg.write(VOLUME, tmp_path / "a.ome.zarr", progress=False)
+    np.testing.assert_array_equal(bigimg.imread(f"file://{tmp_path}/a.ome.zarr"), VOLUME)
+
+
+@pytest.mark.parametrize(
+    "ask", [bigimg.info, bigimg.stats, bigimg.verify, lambda p: bigimg.convert(p, "b.zarr")]
+)
+def test_an_unfinished_target_is_told(ask: Any, tmp_path: Path) -> None:
+    staging_folder(tmp_path / "a.ome.zarr").mkdir()
+    with pytest.raises(
+        InputNotFoundError, match=r"interrupted .* in .*/\.a\.ome\.zarr\.bigimg; run the same conv"
+    ):
+        ask(tmp_path / "a.ome.zarr")
 
 
 @pytest.mark.parametrize("place", ["zip", "url"])

@@ -45,6 +45,7 @@ from bigimg.errors import (
     UsageError,
 )
 from bigimg.omezarr.metadata import dumps
+from bigimg.places.staging import staging_folder
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Json
 
@@ -88,11 +89,6 @@ class Staging:
     def scratch(self) -> Path:
         """Place for an uncompressed copy of the source."""
         return self.folder / SCRATCH
-
-
-def staging_folder(target: Path) -> Path:
-    """Return where the store for ``target`` is made."""
-    return target.with_name(f".{target.name}.bigimg")
 
 
 def checked_target(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.axes import ORDER
 from bigimg.omezarr.manifest import GROUP, check_small, read_objects
 from bigimg.omezarr.metadata import ATTRIBUTES
+from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
@@ -130,16 +131,18 @@ def _damage_told(tree: Tree, group: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        root = tree.place(group)
-        objects = read_objects(root)
-        if objects is None and any((root / GROUP / name).exists() for name in DOCUMENTS):
-            raise IntegrityError(
-                f"{error}; its manifest is gone too, so convert it again if need be"
-            ) from error
-        for key, record in (objects or {}).items():
-            if key.rpartition("/")[2] in DOCUMENTS and not key.startswith(f"{GROUP}/"):
-                check_small(root, key, record)
+        with suppress(InputError):  # what cannot be asked about tells no more
+            _blame(tree.place(group), str(error))
         raise
+
+
+def _blame(root: Place, said: str) -> None:
+    objects = read_objects(root)
+    if objects is None and any((root / GROUP / name).exists() for name in DOCUMENTS):
+        raise IntegrityError(f"{said}; its manifest is gone too, so convert it again if need be")
+    for key, record in (objects or {}).items():
+        if key.rpartition("/")[2] in DOCUMENTS and not key.startswith(f"{GROUP}/"):
+            check_small(root, key, record)
 
 
 def _is_array(node: Node) -> bool:

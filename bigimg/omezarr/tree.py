@@ -19,6 +19,7 @@ from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.objects import ObjectPath, Place
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
+from bigimg.places.staging import why_absent
 
 type Node = dict[str, Any]
 
@@ -134,7 +135,7 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
     if local.is_dir():
         return Tree(name, folder=local.absolute())
     if not local.exists():
-        raise InputNotFoundError(f"{name}: there is no such file or folder; check the path")
+        raise InputNotFoundError(why_absent(name))
     if local.suffix.lower() not in ZIPPED:
         raise InputError(
             f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"

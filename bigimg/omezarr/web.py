@@ -10,7 +10,7 @@ from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError
 from bigimg.omezarr.objects import Listed, OpenObject
-from bigimg.places.address import redacted
+from bigimg.places.address import other_scheme, redacted
 
 TAIL_BYTES = 1 << 16
 """Asked for first of an object: the index of a shard, or all of a small one."""
@@ -44,9 +44,12 @@ class Web:
         except NotImplementedError:
             raise
         except ImportError as error:
-            raise MissingExtraError(
-                f"{shown}: {redacted(str(error))}; pip install 'bigimg[remote]'"
-            ) from error
+            ours = (other_scheme(self.address) or "http") in (
+                "http",
+                "s3",
+            )  # the others are no extra of bigimg
+            way = "; pip install 'bigimg[remote]'" if ours else ""
+            raise MissingExtraError(f"{shown}: {redacted(str(error))}{way}") from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
             said = redacted(f"{type(error).__name__}: {error}")
             raise InputError(f"{shown}: cannot be fetched ({said}); check the address") from error

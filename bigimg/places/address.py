@@ -18,6 +18,16 @@ def is_url(name: str) -> bool:
     return re.match(r"https?://", name, re.IGNORECASE) is not None
 
 
+def other_scheme(name: str) -> str | None:
+    """Return the scheme of an address that is not of the web, None of anything else.
+
+    >>> other_scheme("s3://bucket/b.zarr"), other_scheme("https://a.org/b.png"), other_scheme("a.png")
+    ('s3', None, None)
+    """
+    found = None if is_url(name) else re.match(r"([a-z][a-z0-9+.-]+)://", name, re.IGNORECASE)
+    return found and found[1].lower()
+
+
 def is_store_url(name: str) -> bool:
     """Return whether an address is one of a zarr store, or inside of one, by the endings of its parts."""
     return any(part.lower().endswith((".zarr", ".ozx")) for part in urlsplit(name).path.split("/"))

@@ -11,6 +11,7 @@ import os
 import zlib
 
 from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError
+from bigimg.places.staging import why_absent
 
 HEAD_BYTES = 4096
 """Enough for every signature here: the last one, of NIfTI inside gzip, needs 352 inflated bytes."""
@@ -86,7 +87,7 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
         with open(path, "rb") as file:
             return file.read(size)
     except (FileNotFoundError, NotADirectoryError):
-        raise InputNotFoundError(f"{path}: no such file; check the name and the folder") from None
+        raise InputNotFoundError(why_absent(path)) from None
     except IsADirectoryError:
         raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
     except OSError as error:
