@@ -107,7 +107,7 @@ def describe(reader: Reader) -> Info:
         window=spec.window,
         labels=() if store is None else store.labels,
         series=() if store is None or len(store.series) < 2 else store.series,
-        notes=spec.notes,
+        notes=(*spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
 

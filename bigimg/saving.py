@@ -26,6 +26,7 @@ from bigimg.exporters.staging import part_of, staged
 from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Json
+from bigimg.words import counted
 
 if TYPE_CHECKING:
     import xarray
@@ -69,7 +70,7 @@ class Saved:
         size = " ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True))
         drawn = "" if self.seed is None else f", drawn with seed {self.seed}"
         return (
-            f"{self.target}: {self.patches} patches of {size}, {self.dtype}{drawn} "
+            f"{self.target}: {counted(self.patches, 'patch')} of {size}, {self.dtype}{drawn} "
             f"({human_bytes(self.decoded_bytes)} decoded), places in {self.coordinates}\n"
             f"{self.seconds:.1f} s, {human_bytes(self.decoded_bytes / max(self.seconds, 1e-3))}/s"
         )

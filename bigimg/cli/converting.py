@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigimg.cli.options import CONVERSION, print_value, say, shared
+from bigimg.words import counted
 
 if TYPE_CHECKING:
     from bigimg.conversion.run import Result
@@ -90,7 +91,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 def _resumed(result: Result) -> list[str]:
     """Return what was kept of an interrupted run, if anything."""
     kept = result.blocks_resumed
-    return [f"went on from an interrupted run: {kept} block{'s' * (kept != 1)} kept"] if kept else []
+    return [f"went on from an interrupted run: {counted(kept, 'block')} kept"] if kept else []
 
 
 def _summary(result: Result) -> str:
@@ -102,7 +103,8 @@ def _summary(result: Result) -> str:
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))
     return "\n".join(
         [
-            f"{plan.target}: {len(plan.levels)} levels, {human_bytes(result.stored_bytes)} in {plan.files} files "
+            f"{plan.target}: {counted(len(plan.levels), 'level')}, {human_bytes(result.stored_bytes)} in "
+            f"{counted(plan.files, 'file')} "
             f"({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",

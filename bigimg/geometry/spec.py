@@ -59,10 +59,12 @@ class ImageSpec:
     padding: tuple[int, int] | None = None
     """Stored values from and to which a pixel is no measurement: statistics leave these out."""
     notes: tuple[str, ...] = ()
-    """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``."""
+    """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``, and kept in a store."""
     private: Mapping[str, Json] = field(default_factory=dict)
     """More fields like ``meta``, which may tell who was imaged: they stay here, and are written nowhere unless a
     person asks for it."""
+    of_source: tuple[str, ...] = ()
+    """More like ``notes``, of the source alone, as which other images it holds: shown and not kept."""
 
     def __post_init__(self) -> None:
         names = self.dims

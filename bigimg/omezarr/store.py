@@ -106,6 +106,7 @@ class Store:
             There is no such level; ``-1`` is the smallest.
         """
         stored, own = self.levels[self.position(level)], self.image.own
+        kept = len(self.image.notes) + (0 if own is None else len(own.notes))
         axes = tuple(
             Axis(name, size, spacing, self.image.units[i], origin)
             for name, size, spacing, origin, i in zip(
@@ -123,7 +124,8 @@ class Store:
             window=self.image.window if own is None else own.window,
             meta={} if own is None else own.meta,
             padding=None if own is None else own.padding,
-            notes=self.notes,
+            notes=self.notes[:kept],
+            of_source=self.notes[kept:],
         )
 
     @property

@@ -14,13 +14,12 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version
+from bigimg.words import counted
 
 CodecName = Literal["lz4", "zstd", "none"]
 type Lengths = Mapping[str, int] | Sequence[int] | int
 """Pixels by axis name, in the order of the axes, or one number for every axis of space."""
 
-LEFT_OUT = "fields that may tell who was imaged are left out"
-"""End of a note that goes with the store; the plan adds what can be done about it."""
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
 """How levels are made when nothing is asked for: ids are never averaged."""
 
@@ -184,7 +183,12 @@ def described(spec: ImageSpec, asked: Options) -> ImageSpec:
         return spec
     if asked.keep_metadata:
         return replace(spec, meta={**spec.meta, **spec.private}, private={})
-    return replace(spec, notes=(*spec.notes, f"{len(spec.private)} {LEFT_OUT}"))
+    return replace(spec, notes=(*spec.notes, left_out(len(spec.private))))
+
+
+def left_out(fields: int) -> str:
+    """Return a note that goes with the store; the plan adds what can be done about it."""
+    return f"left out: {counted(fields, 'field')} that may tell who was imaged"
 
 
 def _mixed(spec: ImageSpec, asked: Options) -> list[str]:

@@ -14,11 +14,12 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes, resident_bytes, usable_cpus
-from bigimg.planning.options import LEFT_OUT, METHODS, CodecName, Options, described, lengths
+from bigimg.planning.options import METHODS, CodecName, Options, described, left_out, lengths
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
 from bigimg.types import Json, Method, Shape, Version, ZarrFormat
+from bigimg.words import counted
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""
@@ -82,9 +83,9 @@ class ConversionPlan:
         """What to know of the image, and of the store that it becomes."""
         notes = tuple(
             f"{note}; keep_metadata=True writes them"
-            if self.spec.private and note.endswith(LEFT_OUT)
+            if self.spec.private and note == left_out(len(self.spec.private))
             else note
-            for note in self.spec.notes
+            for note in (*self.spec.notes, *self.spec.of_source)
         )
         if self.zarr == 3:
             return notes
@@ -343,11 +344,11 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
             if axis.type == "space"
         )
         size = _by_name(dims, p.level.shape)
-        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {math.prod(p.objects)} objects"
-    yield f"  memory   {peak}, {plan.workers} workers"
+        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {counted(math.prod(p.objects), 'object')}"
+    yield f"  memory   {peak}, {counted(plan.workers, 'worker')}"
     for line in plan.memory:
         yield f"    {line.name:<10} {human_bytes(line.bytes):>8}  {line.why}"
-    disk = f"{plan.files} files"
+    disk = counted(plan.files, "file")
     if plan.estimate is not None:
         e = plan.estimate
         disk += (

@@ -25,6 +25,7 @@ from bigimg.readers.dicom_pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom_spec import as_clip, describe
 from bigimg.readers.rawfile import READ_BYTES
 from bigimg.types import Array, Region
+from bigimg.words import counted
 
 LIBRARY_BYTES = 12_000_000
 """What the plugins that decode compressed frames take when the first one does, measured."""
@@ -137,7 +138,7 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
         reader = _opened(paths, series, source)
     if not said:
         return reader
-    doubt = f"{len(said)} values of the headers break a rule of DICOM"
+    doubt = f"rules of DICOM are broken by {counted(len(said), 'value')} of the headers"
     return replace(reader, spec=replace(reader.spec, notes=(*reader.spec.notes, doubt)))
 
 
@@ -200,7 +201,7 @@ def _access(files: Sequence[Pixels], spec: ImageSpec) -> Access:
     plane = max(pixels.plane_bytes for pixels in files)
     values = plane // first.dtype.itemsize
     wider = spec.dtype.itemsize * values * (3 if first.palette is not None else 1)  # a plane with its colours
-    many = f"{len(files)} files" if len(files) > 1 else "1 file"
+    many = counted(len(files), "file")
     if any(pixels.syntax == DEFLATED for pixels in files):
         held = sum(2 * inflated_bytes(pixels.path) for pixels in files if pixels.syntax == DEFLATED)
         return Access("whole", f"{many}, deflated", spec.dims, fixed_bytes=held + plane, read_bytes=wider)

@@ -15,6 +15,7 @@ from bigimg.errors import InconsistentSeries, InputError, UsageError
 from bigimg.readers.dicom_headers import Plane
 from bigimg.readers.dicom_series import Stack, stack
 from bigimg.types import Array
+from bigimg.words import counted
 
 LISTED = 12
 """Series named in a message, at most."""
@@ -77,7 +78,7 @@ def chosen(groups: list[list[Plane]], series: int | str | None, source: str) -> 
 
 def _listed(groups: list[list[Plane]]) -> str:
     lines = [
-        f"{i}: {g[0].modality} {g[0].pixels.rows} x {g[0].pixels.columns}, {len(g)} image{'s' * (len(g) > 1)}"
+        f"{i}: {g[0].modality} {g[0].pixels.rows} x {g[0].pixels.columns}, {counted(len(g), 'image')}"
         for i, g in enumerate(groups[:LISTED])
     ]
     more = ["…"] if len(groups) > LISTED else []

@@ -16,6 +16,7 @@ from bigimg.errors import InputError, MissingExtraError
 from bigimg.readers.dicom_pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
 from bigimg.readers.dicom_tags import text, value_of
 from bigimg.types import Array
+from bigimg.words import counted
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -134,8 +135,8 @@ def _check(pixels: Pixels, size: int) -> None:
     there = min(p.length, size - p.offset)
     if there < needed:
         raise InputError(
-            f"{p.path}: its pixels should have {needed} bytes ({p.frames} frames of {p.rows} x {p.columns}), but "
-            f"{max(there, 0)} are there; it is truncated, or its header is wrong"
+            f"{p.path}: its pixels should have {needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}"
+            f"), but {max(there, 0)} are there; it is truncated, or its header is wrong"
         )
 
 

@@ -29,6 +29,7 @@ from bigimg.reader import Access, Reader
 from bigimg.readers.numbering import natural_key, numbering_notes
 from bigimg.readers.registry import find_format, open_file
 from bigimg.types import Array, Region
+from bigimg.words import counted
 
 MOST_OPEN = 320
 """Readers kept: a block is 256 planes deep, so its neighbour along x or y opens nothing again; under the 1024
@@ -76,7 +77,7 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
         raise InputError(
-            f"{name}: holds {_plural(folders, 'folder')} and {_plural(len(files), 'file')}, so which are the planes is "
+            f"{name}: holds {counted(folders, 'folder')} and {counted(len(files), 'file')}, so which are the planes is "
             f"not known; give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
         )
     return open_files(files, source=name, series=series)
@@ -161,7 +162,7 @@ class FolderReader:
 
     def __init__(self, paths: Sequence[str], source: str, notes: Sequence[str] = ()) -> None:
         self.source = source
-        self.format = f"{_plural(len(paths), f'{find_format(paths[0]).name} file')} as planes"
+        self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._paths = tuple(paths)
         planes = _check(self._paths)
         self._core, self._stamp = _core(planes.spec), planes.stamp
@@ -273,7 +274,7 @@ def _check(paths: tuple[str, ...]) -> _Planes:
     notes = first.spec.notes
     if uneven:
         notes += (
-            f"{_plural(uneven, 'plane')} of {len(paths)} state another spacing than the first, which is taken",
+            f"{counted(uneven, 'plane')} of {len(paths)} state another spacing than the first, which is taken",
         )
     return _Planes(first.spec, first.access, fixed, read, stamp.hexdigest(), notes)
 
@@ -306,7 +307,3 @@ def _said(spec: ImageSpec) -> str:
     colors = f", channels {' '.join(channel.name for channel in spec.channels)}" if spec.channels else ""
     slope = f", slope {spec.scaling.slope:g} and intercept {spec.scaling.intercept:g}" if spec.scaling else ""
     return f"{sizes} {spec.dtype}{colors}{slope}"
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Sequence
 
+from bigimg.words import counted
+
 FEW = 5
 """Gaps that are told one by one."""
 
@@ -56,6 +58,6 @@ def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
         return ("the numbers in the names are unevenly spaced; planes lie next to one another",)
     told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
     return (
-        f"the numbering lacks {told} ({absent} plane{'s' * (absent > 1)}); "
+        f"the numbering lacks {told} ({counted(absent, 'plane')}); "
         "those that are there lie next to one another",
     )

@@ -156,7 +156,7 @@ class _Image:
             for values in (shape, spacing, chunk):
                 _swap(values)
         axes = tuple(Axis(name, shape[name], *spacing.get(name, (1.0, None))) for name in layout.dims)
-        notes = [*meaning.notes, *([layout.note] if layout.note else []), *_others(tif, number)]
+        notes = [*meaning.notes, *([layout.note] if layout.note else [])]
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.word}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
@@ -173,6 +173,7 @@ class _Image:
             window=meaning.window,
             meta=meta,
             notes=tuple(notes),
+            of_source=_others(tif, number),
         )
 
     def _cost(self) -> Access:
@@ -234,18 +235,18 @@ def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
     return number, every[number]
 
 
-def _others(tif: Any, number: int) -> list[str]:
+def _others(tif: Any, number: int) -> tuple[str, ...]:
     """Say which other series the file holds."""
     every = list(tif.series)
     if len(every) < 2:
-        return []
+        return ()
     listed = ", ".join(
         f"{i} {series.name} ({' x '.join(map(str, series.shape))})".replace("  ", " ")
         for i, series in enumerate(every[:9])
     )
-    return [
-        f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series=NUMBER"
-    ]
+    return (
+        f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series=NUMBER",
+    )
 
 
 def _summed(doubts: list[str]) -> list[str]:

@@ -420,6 +420,7 @@ def test_several_series_and_the_groups_around_images(tmp_path: Path) -> None:
     store = open_store(root)
     assert store.series == ("0", "1", "2", "10")
     assert "one of 4 images" in store.notes[0]
+    assert (store.spec().notes, store.spec().of_source) == ((), store.notes)
     assert read(open_store(root, series=3))[0, 0, 0] == 10
     assert read(open_store(root, series="10"))[0, 0, 0] == 10
     zarr.create_group(root / "OME", zarr_format=2, attributes={"series": ["2", "1"]})

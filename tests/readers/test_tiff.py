@@ -415,7 +415,7 @@ def test_series_and_levels(tmp_path: Path) -> None:
     reader = open_tiff(path)
     np.testing.assert_array_equal(everything(reader), big)
     assert reader.spec.meta["levels"] == [[64, 64], [32, 32]]
-    assert any("1 label" in note for note in reader.spec.notes)
+    assert "1 label" in reader.spec.of_source[0]
     for series in (1, "label"):
         np.testing.assert_array_equal(everything(open_tiff(path, series=series)), np.moveaxis(label, -1, 0))
     with pytest.raises(UsageError, match="no series 'macro'; it has 0 'slide', 1 'label'"):
