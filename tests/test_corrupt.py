@@ -51,17 +51,17 @@ TABLE: dict[str, tuple[int, str]] = {
         "tile 0 takes bytes 4873 to 65270 of a file of 286",
     ),
     # Pillow's GIF plugin itself refuses more than twice MAX_IMAGE_PIXELS, before it allocates a frame.
-    "decompression_bomb.gif": (INPUT, "4364696535 pixels"),
-    "no_meta.dcm": (INPUT, "its content does not"),
+    "decompression_bomb.gif": (INPUT, "declares a frame of 4364696535 pixels in a file of 44 bytes"),
+    "no_meta.dcm": (INPUT, "holds tags of DICOM from byte 1 on, and lacks what comes before"),
     "not_enough_data.jp2": (INPUT, "JPEG2000 is damaged, cut"),
     "oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": (INPUT, "corrupted IFD structure"),
     "phantom_truncated.PAR": (INPUT, "Found 3 dynamic scan values, but expected 4"),
     "phantom_truncated.REC": (INPUT, "Found 3 dynamic scan values, but expected 4"),
     "seek_too_large.tif": (INPUT, "holds no image"),
     "tiff_overflow_rows_per_strip.tif": (INPUT, "strip 0 has 8062 bytes, too few for 103972"),
-    "truncated.jpg": (INPUT, "damaged or cut: rows 0 to"),
+    "truncated.jpg": (INPUT, "ends early, within rows 0 to 255 of 442"),
     "truncated_image.png": (INPUT, "damaged or cut: rows 400 to 479 of 480"),
-    "truncated_jpeg.jpg": (INPUT, "damaged or cut: rows 0 to 99 of 100"),
+    "truncated_jpeg.jpg": (INPUT, "ends early, within rows 0 to 99 of 100"),
     # These convert: what is wrong lies outside the pixels, which equal those of the library that owns the format.
     "tiff_wrong_bits_per_sample.tiff": (
         0,

@@ -33,6 +33,7 @@ from bigimg.reader import Access
 from bigimg.readers.picture_header import orient
 from bigimg.readers.sniffing import picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
+from bigimg.words import counted
 
 LIBRARY_BYTES = 24_000_000
 """What Pillow and one plugin take once a picture is open; measured 12 to 20 MB."""
@@ -199,6 +200,15 @@ class PictureReader:
             yield
         except InputError:
             raise
+        except Image.DecompressionBombError as error:
+            claimed = re.search(r"\d+ pixels", str(error))
+            frame = claimed[0] if claimed else "too many pixels"
+            size = counted(os.path.getsize(self.source), "byte")
+            raise InputError(
+                f"{self.source}: the {self._plugin} declares a frame of {frame} in a file of {size}, more than Pillow, "
+                "which decodes it, takes; its header is wrong, or made to exhaust memory: a real picture of that size "
+                "is read as PNG or TIFF"
+            ) from error
         except (*_DAMAGE, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(

@@ -235,15 +235,14 @@ def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], brok
         what = f"is {thing}, not an image grid; bigimg reads pixels and voxels alone"
     elif other is not None:
         what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
+    elif (start := sniffing.headless_dicom(head)) is not None:
+        what = (
+            f"holds tags of DICOM from byte {start} on, and lacks what comes before them, the preamble and the file "
+            "meta information, which say how the pixels are stored; export it again from where it came, as a DICOM file"
+        )
+    elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
+        what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"
     else:
         names = ", ".join(known.title for known in tried)
-        remedy = next(
-            (
-                f"its name says {known.title} but its content does not: copy or download it again"
-                for known in tried
-                if lower.endswith(known.extensions)
-            ),
-            "convert it to one of these",
-        )
-        what = f"begins with {head[:8]!r}, no image format that bigimg knows (tried {names}); {remedy}"
+        what = f"begins with {head[:8]!r}, no image format that bigimg knows ({names}); convert it to one of these"
     return "; ".join((f"{path}: {what}", *broken))

@@ -8,6 +8,7 @@ format has no signature of its own.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 
 from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError
@@ -214,6 +215,15 @@ def no_grid(head: bytes) -> str | None:
     if b"<GIFTI" in head:
         return "a surface (GIFTI)"
     return next((title for title, signatures in _NO_GRIDS if head.startswith(signatures)), None)
+
+
+def headless_dicom(head: bytes) -> int | None:
+    """Return where tags of DICOM begin in ``head`` that lacks what comes before them, None when there are none.
+
+    An element of group 8 with a value representation in letters, with which nearly every image begins.
+    """
+    found = re.search(rb"\x08\x00[\x00-\x70]\x00(?:CS|UI|DA|TM|LO|SH|PN|UL)[\x00-\x7f]\x00", head[:256])
+    return None if found is None else found.start()
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:

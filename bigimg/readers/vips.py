@@ -187,9 +187,15 @@ class VipsReader:
             data = piece.write_to_memory()
         except pyvips.Error as error:
             self._forget()
+            reason, where = _reason(error), f"rows {top} to {top + rows - 1} of {self._height}"
+            # Where the file ends, the rows before are whole, so these are not said to be lost.
+            what = (
+                f"ends early, within {where}"
+                if "premature end" in reason
+                else f"is damaged or cut: {where} cannot be decoded"
+            )
             raise InputError(
-                f"{self.source}: the {self._codec.upper()} is damaged or cut: rows {top} to {top + rows - 1}"
-                f" of {self._height} cannot be decoded ({_reason(error)}); copy or download it again"
+                f"{self.source}: the {self._codec.upper()} {what} ({reason}); copy or download it again"
             ) from error
         strip: Array = np.frombuffer(data, self._dtype).reshape(rows, self._width, self._bands)
         strip = strip != 0 if self._mask else strip
