@@ -74,7 +74,7 @@ class LabelReader:
             spec = replace(spec, dtype=np.dtype(np.uint8), kind="mask")
         elif spec.kind == "image":
             spec = replace(spec, kind="labels")
-        self._spec = spec
+        self._spec = replace(spec, meta={}, private={})  # the tags are those of the image beside it
 
     @property
     def spec(self) -> ImageSpec:

@@ -209,7 +209,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         )
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
-    # xarray keeps attrs through a comparison too, and true and false are on no scale.
+    # xarray keeps attrs through a comparison too: true and false are on no scale, and the tags are of the image.
     of_values = {} if img.dtype.kind == "b" else img.attrs
     scaling, window = of_values.get("scaling"), of_values.get("window")
     return ArrayReader(
@@ -224,8 +224,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         kind=img.attrs.get("kind", "image"),
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
-        meta=img.attrs.get("meta"),
-        private=img.attrs.get("private"),
+        meta=of_values.get("meta"),
+        private=of_values.get("private"),
         notes=notes,
         source=source,
     )

@@ -70,6 +70,26 @@ def test_a_mask_becomes_a_label(version: str, tmp_path: Path) -> None:
     assert float(bigimg.fraction(found)) == want.mean()
 
 
+def test_the_tags_of_the_image_are_not_those_of_its_masks_and_labels(tmp_path: Path) -> None:
+    store = image(tmp_path)
+    img = bigimg.open(store).assign_attrs(meta={"Compression": "JPEG"}, private={"Name": "N"})
+    grey = img.isel(c=1, drop=True)
+    bigimg.write(img, tmp_path / "kept.ome.zarr", progress=False)
+    assert bigimg.open(tmp_path / "kept.ome.zarr").attrs["meta"] == {"Compression": "JPEG"}
+    made = {
+        tmp_path / "mask.ome.zarr": grey < 90,
+        tmp_path / "own.ome.zarr": bigimg.mask(grey, below=90),
+        store / "labels" / "dark": grey < 90,
+        store / "labels" / "ids": (grey // 100).astype(np.uint16),
+    }
+    for place, pixels in made.items():
+        bigimg.write(pixels, place, progress=False)
+        found = bigimg.open(place)
+        assert not {"meta", "private"} & set(found.attrs)
+        assert found.bigimg.spacing == {"y": 0.5, "x": 0.5}
+        assert bigimg.info(place).notes == ()
+
+
 def test_more_labels_and_ids(tmp_path: Path) -> None:
     store = image(tmp_path)
     ids = np.arange(150 * 170, dtype=np.uint32).reshape(150, 170) // 500
