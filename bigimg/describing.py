@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ class LevelInfo:
     """One level of what was asked about."""
 
     shape: Shape
-    spacing: tuple[float, ...]
-    """In the unit of each axis."""
+    spacing: tuple[float | None, ...]
+    """In the unit of each axis; None along c, where there is no distance."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,7 +47,7 @@ class Info:
     decoded_bytes: int
     """Of the largest level."""
     levels: tuple[LevelInfo, ...]
-    spacing: tuple[float, ...]
+    spacing: tuple[float | None, ...]
     units: tuple[str | None, ...]
     origin: tuple[float, ...]
     channels: tuple[str, ...]
@@ -78,9 +78,10 @@ def describe(reader: Reader) -> Info:
     # Who has a store has imported what reads it, which takes as long as numpy: files do without.
     stores = sys.modules.get("bigimg.omezarr.store")
     store = reader.store if stores is not None and isinstance(reader, stores.StoreReader) else None
-    levels: tuple[LevelInfo, ...] = (LevelInfo(spec.shape, tuple(axis.spacing for axis in spec.axes)),)
+    spacing = _spacing(spec.dims, [axis.spacing for axis in spec.axes])
+    levels: tuple[LevelInfo, ...] = (LevelInfo(spec.shape, spacing),)
     if store is not None:
-        levels = tuple(LevelInfo(level.shape, level.spacing) for level in store.levels)
+        levels = tuple(LevelInfo(level.shape, _spacing(store.dims, level.spacing)) for level in store.levels)
     orientation = None
     if spec.world is not None:
         try:
@@ -98,7 +99,7 @@ def describe(reader: Reader) -> Info:
         kind=spec.kind,
         decoded_bytes=spec.nbytes,
         levels=levels,
-        spacing=tuple(axis.spacing for axis in spec.axes),
+        spacing=spacing,
         units=tuple(axis.unit for axis in spec.axes),
         origin=tuple(axis.origin for axis in spec.axes),
         channels=tuple(channel.name for channel in spec.channels),
@@ -110,6 +111,10 @@ def describe(reader: Reader) -> Info:
         notes=(*spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
+
+
+def _spacing(dims: Sequence[str], spacing: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(None if name == "c" else step for name, step in zip(dims, spacing, strict=True))
 
 
 def _format(reader: Reader, store: Store | None) -> str:

@@ -197,6 +197,22 @@ def test_info(photo: Path, store: Path):
     assert len(found["levels"]) == 2
 
 
+def test_there_is_no_spacing_along_channels(tmp_path: Path):
+    np.save(tmp_path / "a.npy", np.zeros((40, 30, 3), np.uint8))
+    found = json.loads(called("info", "--json", tmp_path / "a.npy").stdout)
+    planned = json.loads(called("plan", "--json", tmp_path / "a.npy", tmp_path / "a.ome.zarr").stdout)
+    small = json.loads(
+        called("downsample", "--json", "--factor", 2, tmp_path / "a.npy", tmp_path / "b.npy").stdout
+    )
+    for spacing in (
+        found["spacing"],
+        found["levels"][0]["spacing"],
+        planned["levels"][0]["spacing"],
+        small["spacing"],
+    ):
+        assert (spacing[0], None in spacing[1:]) == (None, False)
+
+
 def test_stats(photo: Path, store: Path):
     pixels = np.asarray(Image.open(photo))
     for source in (photo, store):

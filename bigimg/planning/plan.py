@@ -133,7 +133,8 @@ class ConversionPlan:
             "ome_version": self.ome_version,
             "block": list(self.sweeps[0].block),
             "levels": [
-                {"level": p.level.index, "shape": list(p.level.shape), "spacing": list(p.level.spacing),
+                {"level": p.level.index, "shape": list(p.level.shape),
+                 "spacing": [None if name == "c" else s for name, s in zip(spec.dims, p.level.spacing, strict=True)],
                  "chunk": list(p.chunk), "shard": list(p.shard), "objects": math.prod(p.objects)}
                 for p in self.levels
             ],
