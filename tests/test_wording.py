@@ -37,6 +37,8 @@ def verb(name: str) -> click.Command:
         ("histogram", "range=(0, 9): give two", "--range 0,9: give two"),
         ("slice", "at=3.5: for a position add physical=True", "--at 3.5: for a position add --mm"),
         ("export", "version=2 keeps 64 bits", "--nifti 2 keeps 64 bits"),
+        ("export", "index=3.5: for another give position=", "--at 3.5: for another give --mm"),
+        ("patches", "choose with series=NUMBER", "choose with --series NUMBER"),
         ("info", "memory='12MB'", "memory='12MB'"),  # no such option
         ("stats", "/data/level=2/a.tif: x.level=3, level=5", "/data/level=2/a.tif: x.level=3, --level 5"),
     ],

@@ -44,14 +44,25 @@ from bigimg.cli.options import lengths, print_value, say, shared
 @click.option(
     "--format", "format", type=click.Choice(["png", "tif", "npy"]), help="Of the files in a folder."
 )
-@shared("level", "memory", "json", "quiet")
-def patches(source: str, target: str, format: str | None, as_json: bool, quiet: bool, **asked: Any) -> None:
+@shared("level", "series", "memory", "json", "quiet")
+def patches(
+    source: str,
+    target: str,
+    format: str | None,
+    series: int | str | None,
+    as_json: bool,
+    quiet: bool,
+    **asked: Any,
+) -> None:
     """Cut SOURCE into patches: files in the folder TARGET, one .npy, or a .zarr, with a table of places."""
+    from bigimg.opening import open_source
     from bigimg.ops.patches.asking import patches as cut
     from bigimg.saving import save_patches
 
     asked["level"] = asked["level"] or 0
-    done = save_patches(cut(source, **asked), target, format=format, progress=not quiet)
+    done = save_patches(
+        cut(open_source(source, series=series), **asked), target, format=format, progress=not quiet
+    )
     if as_json:
         print_value(done, as_json)
     elif not quiet:

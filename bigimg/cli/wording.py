@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import click
 
-ALIASES = {"physical": "mm"}
+ALIASES = {"physical": "mm", "index": "at", "position": "mm"}
 """Parameters of the library that a verb has under another name."""
 
 

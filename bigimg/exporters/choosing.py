@@ -46,12 +46,12 @@ def places(
     """Return the index along each axis that is cut."""
     at: dict[str, int] = {}
     if index is not None and index != int(index):
-        raise UsageError(f"index {index}: a place in pixels is a whole number; for another give position=")
+        raise UsageError(f"index={index}: a place in pixels is a whole number; for another give position=")
     if plane is not None:
         name, place = place_of(spec, plane, None if index is None else int(index), position)
         at[name] = place
     elif index is not None or position is not None:
-        raise UsageError("index and position say where a plane is: give plane= as well")
+        raise UsageError("index= and position= say where a plane is: give plane= as well")
     if t is not None:
         at["t"] = checked_index(spec, "t", t)
     if channel is not None:

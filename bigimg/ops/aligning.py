@@ -132,7 +132,9 @@ def mask_on(img: xarray.DataArray, where: Any, name: str = "where") -> OnGrid:
     mask = _labelled(img, where, name)
     stored = mask.attrs.get("kind") == "mask" and mask.dtype.kind in "ui"
     if mask.dtype != bool and not stored:
-        raise UsageError(f"{name} holds {mask.dtype}, not true and false: compare first, as in labels == 3")
+        raise UsageError(
+            f"{name} holds {mask.dtype}, not true and false: make a mask of it, by labels == 3 or bigimg mask"
+        )
     return _on_grid(img, mask, name, as_bool=stored)
 
 

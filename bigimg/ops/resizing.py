@@ -152,7 +152,7 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
             raise UsageError(f"resize along {name!r}: the axes are {' '.join(space)}; give one of them")
         if n != int(n) or not 1 <= n <= img.sizes[name]:
             raise UsageError(
-                f"{n} pixels along {name}: give 1 to {img.sizes[name]}; to make pixels up is for img.interp"
+                f"{n} pixels along {name}: give 1 to {img.sizes[name]}; to make pixels up is for interp of xarray"
             )
     return {name: int(n) for name, n in given.items()}
 
