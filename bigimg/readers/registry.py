@@ -243,6 +243,6 @@ def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], brok
     elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
         what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"
     else:
-        names = ", ".join(known.title for known in tried)
-        what = f"begins with {head[:8]!r}, no image format that bigimg knows (tried {names}); convert it to one of these"
+        names = "tried " + ", ".join(known.title for known in tried)
+        what = f"begins with {head[:8]!r}, no image format that bigimg knows ({names}); convert it to one of these"
     return "; ".join((f"{path}: {what}", *broken))
