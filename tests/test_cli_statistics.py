@@ -100,6 +100,7 @@ def test_each_level(store: Path) -> None:
         (["--below", "Q=1"], "no channel 'Q'"),
         ([], r"not true and false: say what is, by --below, --above, --between, --equals or --otsu$"),
         (["--below", "1,2"], "2 thresholds"),
+        (["--between", "9,3"], r"--between 9,3: give two numbers, the smaller first$"),
     ],
 )
 def test_conditions_that_do_not_fit(store: Path, words: list[str], says: str) -> None:

@@ -26,6 +26,8 @@ type Threshold = float | Sequence[float] | Mapping[str, float]
 type Test = tuple[str, Any]
 """One of ``below above least most equals``, and the number."""
 
+SAID = {"least": "between", "most": "between"}
+"""Tests that a person asks for under another name."""
 KEPT = ("source", "world", "meta", "private")
 """Attrs of an image that are true of its masks too."""
 
@@ -54,7 +56,7 @@ def mask(
     above : float, sequence or mapping, optional
         Pixels ``>`` it.
     between : (low, high), optional
-        Pixels from low to high, both included.
+        Pixels from low to high, both included; each of the two may be given for each channel.
     equals : float, sequence or mapping, optional
         Pixels of this value, or label.
     otsu : bool
@@ -67,8 +69,8 @@ def mask(
     Raises
     ------
     UsageError
-        No condition, a channel that is not there or that only one of two conditions names, or a threshold that is
-        no number.
+        No condition, a channel that is not there or that only one of two conditions names, a threshold that is
+        no number, or a low above its high.
     """
     import xarray
 
@@ -127,7 +129,7 @@ def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple
              if given is not None]  # fmt: skip
     if between is not None:
         if not isinstance(between, list | tuple) or len(between) != 2:
-            raise UsageError(f"between={between!r}: give two numbers, the lower first")
+            raise UsageError(f"between={between!r}: give two numbers, the smaller first")
         found += [("least", between[0]), ("most", between[1])]
     return found
 
@@ -140,10 +142,12 @@ def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> xarray.DataAr
     names = _names(img)
     for name, value in named:
         if unknown := [key for key in value if key not in names]:
-            raise UsageError(f"{name}: no channel {unknown[0]!r}; there are {', '.join(names) or 'no names'}")
+            raise UsageError(
+                f"{_said(name)}: no channel {unknown[0]!r}; there are {', '.join(names) or 'no names'}"
+            )
         if absent := sorted(set(value) ^ set(named[0][1])):
             raise UsageError(
-                f"{named[0][0]} and {name}: only one of them names the channel {absent[0]!r}; give both the same"
+                f"{_said(named[0][0])} and {_said(name)}: only one names the channel {absent[0]!r}; give both the same"
             )
     return img.isel(c=[i for i, name in enumerate(names) if name in named[0][1]])
 
@@ -154,12 +158,21 @@ def _names(img: xarray.DataArray) -> list[str]:
 
 def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Test]]:
     """Return the tests of each channel, or of all of them in one list."""
-    columns = [(name, _by_channel(img, name, value)) for name, value in given]
+    columns = [(name, _by_channel(img, _said(name), value)) for name, value in given]
     count = max(len(values) for _, values in columns)
-    return [
-        [_exact(name, values[i if len(values) > 1 else 0], img.dtype) for name, values in columns]
-        for i in range(count)
-    ]
+    rows = [[(name, values[i if len(values) > 1 else 0]) for name, values in columns] for i in range(count)]
+    for row in rows:
+        ends = dict(row)
+        if "least" in ends and ends["least"] > ends["most"]:
+            raise UsageError(
+                f"between=({ends['least']}, {ends['most']}): give two numbers, the smaller first"
+            )
+    return [[_exact(name, number, img.dtype) for name, number in row] for row in rows]
+
+
+def _said(name: str) -> str:
+    """Return the name of a test as a person gives it."""
+    return SAID.get(name, name)
 
 
 def _by_channel(img: xarray.DataArray, name: str, value: Any) -> list[Any]:
@@ -189,12 +202,12 @@ def _exact(name: str, number: Any, dtype: DType) -> Test:
 def _compared(img: xarray.DataArray, tests: list[list[Test]]) -> xarray.DataArray:
     image = img if img.chunks is not None else img.chunk()
     if len(tests) == 1:
-        data = image.data.map_blocks(partial(_passes, tests=tests[0]), dtype=bool, meta=_no_pixels(image))
+        compare: Any = partial(_passes, tests=tests[0])
     else:
         axis = image.dims.index("c")
         starts = np.cumsum([0, *image.data.chunks[axis]]).tolist()
         compare = _ByChannel(tests, axis, starts)
-        data = image.data.map_blocks(compare, dtype=bool, meta=_no_pixels(image))
+    data = image.data.map_blocks(compare, dtype=bool, meta=_no_pixels(image), token="mask")
     return _as_mask(img, data)
 
 
@@ -250,7 +263,7 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
     mask : DataArray, path or array of booleans
         With or without the axis c, of this or another level.
     fill : float
-        A value that the type of the image can hold.
+        A value that the type of the image can hold, the same in all channels.
 
     Raises
     ------
@@ -266,7 +279,9 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
     import dask.array as da
 
     meta = np.empty((0,) * image.ndim, image.dtype)
-    data = da.map_blocks(_filled, chunked.data, chosen, fill=number, dtype=image.dtype, meta=meta)
+    data = da.map_blocks(
+        _filled, chunked.data, chosen, fill=number, dtype=image.dtype, meta=meta, token="masked"
+    )
     return chunked.copy(data=data)
 
 
@@ -278,6 +293,8 @@ def checked_fill(fill: Any, dtype: DType) -> Any:
     UsageError
         The type cannot hold it.
     """
+    if isinstance(fill, str | bytes) or np.ndim(fill) or np.asarray(fill).dtype.kind not in "buif":
+        raise UsageError(f"fill={fill!r}: give one number, which all channels get")
     if dtype.kind == "b":
         fits, allowed = fill in (0, 1), "True and False"
     elif dtype.kind in "iu":

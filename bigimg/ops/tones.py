@@ -11,6 +11,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
+from bigimg.ops.arguments import as_dtype, as_pair
 from bigimg.ops.derived import PIECE_BYTES, derive, grown, placeholder, source_block
 from bigimg.ops.slices import opened
 from bigimg.pyramid.kernels import divided
@@ -101,7 +102,7 @@ def gray(
     chosen = [*"RGB"] if method == "luma" else [name for name in names if name != "A"]
     channels = tuple(names.index(name) for name in chosen) if names else tuple(range(found.sizes["c"]))
     weights = LUMA if method == "luma" else (1,) * len(channels)
-    kind = found.dtype if dtype is None else np.dtype(dtype)
+    kind = found.dtype if dtype is None else as_dtype(dtype)
     axis = found.dims.index("c")
     like = placeholder(found, dtype=kind).isel(c=0, drop=True)
     operation = Grey(like.shape, kind, axis, channels, weights)
@@ -145,7 +146,8 @@ def map(
             probe = np.asarray(func(np.ones((1,) * found.ndim, found.dtype)))
         _check(probe, (1,) * found.ndim)
         dtype = probe.dtype
-    return _mapped(found, _Checked(func, np.dtype(dtype)), np.dtype(dtype))
+    kind = as_dtype(dtype)
+    return _mapped("map", found, _Checked(func, kind), kind)
 
 
 class _Checked:
@@ -172,14 +174,16 @@ def _check(made: Array, shape: Shape) -> None:
         )
 
 
-def _mapped(img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *extra: Any) -> xarray.DataArray:
-    """Return ``func(block, *extra)`` with the labels of ``img``."""
+def _mapped(
+    name: str, img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *extra: Any
+) -> xarray.DataArray:
+    """Return ``func(block, *extra)`` with the labels of ``img``; dask's ``name`` begins so."""
     import dask.array as da
     from xarray import DataArray
 
     data = img.data if img.chunks is not None else img.chunk().data
     meta = np.empty((0,) * img.ndim, dtype)
-    made = da.map_blocks(func, data, *extra, dtype=dtype, meta=meta)
+    made = da.map_blocks(func, data, *extra, dtype=dtype, meta=meta, token=name)
     attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
     if dtype.kind == "b":
         attrs["kind"] = "mask"
@@ -221,7 +225,7 @@ def rescale(
     UsageError
         The window is empty, both are given, or the image holds labels.
     """
-    found, kind = opened(img, level, memory), np.dtype(dtype)
+    found, kind = opened(img, level, memory), as_dtype(dtype)
     if found.attrs.get("kind") == "labels":
         raise UsageError("rescale: of labels it would make other ids; it is for images")
     if by not in (None, "c"):
@@ -231,12 +235,13 @@ def rescale(
     if window is not None and percentiles is not None:
         raise UsageError(f"rescale: window {window} and percentiles {percentiles} are two; give one")
     if window is None:
-        ends = _ends(found, percentiles or (0.0, 100.0), by)
-    elif not window[0] < window[1]:
-        raise UsageError(f"window {window[0]:g} to {window[1]:g} is empty: give the smaller value first")
+        ends = _ends(found, as_pair("percentiles", percentiles or (0.0, 100.0)), by)
     else:
-        ends = [np.full((1,) * found.ndim, float(end)) for end in window]
-    return _mapped(found, _Stretch(kind), kind, *ends)
+        low, high = as_pair("window", window)
+        if low == high:
+            raise UsageError(f"window {low:g} to {high:g} is empty: give two values that differ")
+        ends = [np.full((1,) * found.ndim, float(end)) for end in (low, high)]
+    return _mapped("rescale", found, _Stretch(kind), kind, *ends)
 
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:

@@ -55,6 +55,14 @@ def test_conditions_hold_together() -> None:
         assert found.bigimg.kind == "mask"
 
 
+@pytest.mark.parametrize("between", [(9, 3), ([1, 9, 1], [2, 3, 2]), ({"G": 9}, {"G": 3})])
+def test_ends_the_wrong_way_round_are_refused(between: Any) -> None:
+    with pytest.raises(UsageError, match=r"between=\(9, 3\): give two numbers, the smaller first"):
+        bigimg.mask(rgb(3, 4), between=between)
+    with pytest.raises(UsageError, match="between: no channel 'Q'"):
+        bigimg.mask(rgb(3, 4), between=({"Q": 3}, {"Q": 9}))
+
+
 @settings(deadline=None)
 @given(st.sampled_from(["u1", "i2", "u8", "i8"]), st.integers(-(2**65), 2**65) | st.floats(-1e20, 1e20))
 def test_integers_are_compared_exactly(dtype: str, threshold: float) -> None:
@@ -86,7 +94,7 @@ def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.
     [
         ({}, "give below="),
         ({"below": {"R": 1, "G": 2, "Q": 3}}, "no channel 'Q'; there are R, G, B"),
-        ({"below": {"R": 1}, "above": {"G": 2}}, "below and above: only one of them names the channel 'G'"),
+        ({"below": {"R": 1}, "above": {"G": 2}}, "below and above: only one names the channel 'G'"),
         ({"below": [1, 2]}, "2 thresholds for 3 channels"),
         ({"above": float("nan")}, "a threshold is a number"),
         ({"between": 5}, "give two numbers"),
@@ -319,5 +327,9 @@ def test_area_and_share_of_each_label(tmp_path: Path) -> None:
         )
     few = bigimg.area(labels, where=dark[0])
     np.testing.assert_array_equal(few.values, [(dark[0] & (ids == i)).sum() for i in known])
-    with pytest.raises(UsageError, match="int32 is not true and false"):
+    with pytest.raises(UsageError, match=r"int32 is not true and false; compare first, as in img < 125$"):
         bigimg.fraction(labels)
+    with pytest.raises(
+        UsageError, match=r"as in img < 125; if the numbers are ids, convert with kind='labels'$"
+    ):
+        bigimg.area(ids)  # nobody said what the numbers are

@@ -16,6 +16,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks, default_shards
 from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.ops.arguments import as_dtype
 from bigimg.ops.patches.blending import Blend, Blended, gapless, held_bytes
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
@@ -195,10 +196,19 @@ def mapped(
     assert isinstance(grid, Grid)
     names = [name for name in labels.dims if name != "c"]
     gapless(grid, names)
-    maker = Mapped(func, cutter, grid, labels, channels, made, np.dtype(dtype or np.uint8), token)
+    maker = Mapped(
+        func,
+        cutter,
+        grid,
+        labels,
+        channels,
+        made,
+        np.dtype(np.uint8) if dtype is None else as_dtype(dtype),
+        token,
+    )
     if dtype is None or made is None:
         tried = maker.called(cutter.read([0] * len(names)))
-        maker.dtype = np.dtype(dtype or tried.dtype)
+        maker.dtype = tried.dtype if dtype is None else maker.dtype
         maker.made = tried.shape[maker._channel_axis()] if tried.ndim > len(maker._sides()) else None
     if maker.dtype.kind not in "buif" or maker.dtype.itemsize > 8:
         raise InputError(f"the function gives {maker.dtype}: an image holds booleans, integers or floats")

@@ -15,6 +15,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.arguments import as_numbers, as_pair
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
@@ -77,10 +78,12 @@ def checked_bins(bins: Bins, ends: Ends) -> tuple[Any, Ends]:
     if isinstance(bins, int | np.integer):
         if bins < 1:
             raise UsageError(f"bins={bins}: give at least 1")
-    elif len(bins) < 2 or not np.all(np.diff(np.asarray(bins)) >= 0):
-        raise UsageError("bins are edges that grow, at least two; or give how many")
-    if ends is not None and not (len(ends) == 2 and np.isfinite(ends).all() and ends[0] <= ends[1]):
-        raise UsageError(f"range={ends}: give two numbers, the smaller first")
+    else:
+        edges = as_numbers("bins", bins, remedy := "how many, or edges that grow, at least two")
+        if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) >= 0):
+            raise UsageError(f"bins={bins!r}: give {remedy}")
+    if ends is not None:
+        ends = as_pair("range", ends)
     return bins if isinstance(bins, int | np.integer) else np.asarray(bins), ends
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, dense_values, numbers
 from bigimg.pyramid.partial import histogram_bins
@@ -86,7 +87,7 @@ def of_all(img: xarray.DataArray, q: Sequence[float]) -> Any:
 
 
 def _checked(q: float | Sequence[float]) -> Array:
-    asked = np.atleast_1d(np.asarray(q, np.float64))
+    asked = np.atleast_1d(as_numbers("percentile", q, "numbers from 0 to 100"))
     if asked.ndim != 1 or not asked.size or not ((asked >= 0) & (asked <= 100)).all():
         wrong = next((float(v) for v in asked.flat if not 0 <= v <= 100), q)
         raise UsageError(f"percentile {wrong}: give numbers from 0 to 100")
@@ -142,7 +143,9 @@ def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
             state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
         state = one_object(partial(_of_digits, dtype=img.dtype), state)
     meta = np.empty((0, 0), np.float64)
-    return da.map_blocks(_opened, state, chunks=((len(q),), (channels,)), new_axis=[0, 1], meta=meta)
+    return da.map_blocks(
+        _opened, state, chunks=((len(q),), (channels,)), new_axis=[0, 1], meta=meta, token="percentile"
+    )
 
 
 def _opened(box: Array) -> Array:

@@ -1,0 +1,55 @@
+"""Arguments as numbers and types, or refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.types import Array, DType
+
+
+def as_numbers(what: str, given: Any, remedy: str) -> Array:
+    """Return what was given for ``what`` as an array of float64.
+
+    Raises
+    ------
+    UsageError
+        It is none; ``remedy`` says what to give.
+    """
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what}={given!r}: give {remedy}") from None
+
+
+def as_pair(what: str, given: Any) -> tuple[Any, Any]:
+    """Return the two numbers that were given for ``what``, as they are.
+
+    Raises
+    ------
+    UsageError
+        There are not two, one is no finite number, or the larger one is first.
+    """
+    found = as_numbers(what, given, remedy := "two numbers, the smaller first")
+    if found.shape != (2,) or not np.isfinite(found).all() or found[0] > found[1]:
+        raise UsageError(f"{what}={given!r}: give {remedy}")
+    return given[0], given[1]
+
+
+def as_dtype(given: Any) -> DType:
+    """Return a type of numpy.
+
+    Raises
+    ------
+    UsageError
+        There is none of this name.
+    """
+    try:
+        found: DType = np.dtype(given)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"dtype={given!r}: numpy has no such type; give one as 'uint8' or 'float32'"
+        ) from None
+    return found
