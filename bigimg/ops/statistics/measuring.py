@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
     """Return the share of true pixels, for each channel; lazy.
 
-    Of a mask of 8 bits or of booleans in a store no pixel is read.
+    Of a mask of 8 bits or of booleans in a store no pixel is read. All pixels count. In a mask made of an image NaN
+    is false (but for ``~``), and what the file declares as padding is a value like any other; :func:`bigimg.sweep`
+    and :func:`bigimg.stats` leave padding out.
 
     Parameters
     ----------
@@ -89,7 +91,9 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     ):
         return _of_labels(image == image, image, where, what)
     if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
-        raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125")
+        numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
+        ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
+        raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
     if is_label_image(by):
         return _of_labels(image != 0 if image.dtype != bool else image, by, where, what)
     kept = None if where is not None or by != "c" else kept_statistics(mask)

@@ -11,6 +11,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Dense, dense_values, rebin
@@ -104,14 +105,14 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     channels, meta = img.sizes["c"] if by else 1, np.empty(0, np.float64)
     if histogram_bins(img.dtype):
         box = one_object(_of_dense, reduce_image(img, by, partial(Dense, img.dtype), where=where))
-        return da.map_blocks(_opened, box, chunks=((channels,),), new_axis=0, meta=meta)
+        return da.map_blocks(_opened, box, chunks=((channels,),), new_axis=0, meta=meta, token="otsu")
     rows = []
     for channel in range(channels):  # each has ends of its own, and so bins
         one = img.isel(c=channel) if by else img
         mask = where.isel(c=channel) if by and hasattr(where, "isel") and "c" in where.dims else where
         counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
         box = one_object(_of_bins, counts, edges)
-        rows.append(da.map_blocks(_opened, box, chunks=((1,),), new_axis=0, meta=meta))
+        rows.append(da.map_blocks(_opened, box, chunks=((1,),), new_axis=0, meta=meta, token="otsu"))
     return da.concatenate(rows).rechunk(-1, method="tasks")  # asked for the method, dask imports distributed
 
 
@@ -132,7 +133,9 @@ def _opened(box: Array) -> Array:
 def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
     """Return which share of each channel's pixels lies below each threshold; lazy, in one pass for all.
 
-    Of 8- and 16-bit images in a store no pixel is read. Below is ``<``; the share at or above is 1 minus it.
+    Of 8- and 16-bit images in a store no pixel is read. Below is ``<``. It is what ``fraction(mask(img, below=t))``
+    gives: NaN lies below no threshold, and counts as a pixel. But values that the file declares as padding are
+    left out, as in :func:`bigimg.stats`, where a mask takes them as any other value.
 
     Parameters
     ----------
@@ -145,7 +148,7 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
     Returns
     -------
     DataArray of shape (c, threshold), or (threshold) without c
-        float64; NaN where there is no value.
+        float64; NaN where there is no pixel.
 
     Raises
     ------
@@ -154,9 +157,9 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
     """
     import xarray
 
-    asked = np.asarray(thresholds, np.float64)
+    asked = as_numbers("thresholds", thresholds, "one or more numbers in a list")
     if asked.ndim != 1 or not asked.size or np.isnan(asked).any():
-        raise UsageError(f"thresholds {thresholds}: give one or more numbers in a list")
+        raise UsageError(f"thresholds={thresholds}: give one or more numbers in a list")
     kept = None if where is not None else kept_statistics(img)
     found: Any
     if kept is not None and (counts := kept.counts) is not None:
@@ -192,10 +195,11 @@ def _lazy_shares(img: xarray.DataArray, by: list[str], thresholds: Array, where:
     if histogram_bins(img.dtype):
         make: Any = partial(Dense, img.dtype)
     else:
-        make = partial(Binned, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
+        make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
     box = one_object(partial(_shares_of, thresholds=thresholds), reduce_image(img, by, make, where=where))
     chunks = ((img.sizes["c"] if by else 1,), (len(thresholds),))
-    return da.map_blocks(_opened, box, chunks=chunks, new_axis=[0, 1], meta=np.empty((0, 0), np.float64))
+    meta = np.empty((0, 0), np.float64)
+    return da.map_blocks(_opened, box, chunks=chunks, new_axis=[0, 1], meta=meta, token="sweep")
 
 
 def _shares_of(tallies: Array, *, thresholds: Array) -> Array:
@@ -204,4 +208,22 @@ def _shares_of(tallies: Array, *, thresholds: Array) -> Array:
         return _shares(np.stack([t.counts for t in rows]), dense_values(rows[0].dtype), thresholds)
     at = np.searchsorted(np.unique(thresholds), thresholds)
     below = np.stack([np.cumsum(t.counts)[at] for t in rows])
-    return _share(below, np.array([[t.counts.sum()] for t in rows]))
+    return _share(below, np.array([[t.pixels] for t in rows]))
+
+
+class _Below(Binned):
+    """Counts between thresholds, and all pixels beside: NaN is in no bin."""
+
+    def __init__(self, bins: Any, ends: Any, dtype: Any) -> None:
+        super().__init__(bins, ends, dtype)
+        self.pixels = 0
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        super().add(values)
+        self.pixels += values.size
+
+    def merge(self, other: Any) -> None:
+        """Count in another one."""
+        super().merge(other)
+        self.pixels += other.pixels

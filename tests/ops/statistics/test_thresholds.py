@@ -16,6 +16,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.types import Array
+from tests.conversion.sources import CountingReader
 from tests.ops.statistics.test_stats import volume
 
 
@@ -84,11 +85,27 @@ def test_sweep_counts_what_is_below(dtype: str) -> None:
         np.testing.assert_array_equal(found.values, [[(c < t).mean() for t in asked] for c in chosen])
 
 
-def test_sweep_leaves_nan_out_and_wants_numbers() -> None:
-    pixels = np.array([[1.0, np.nan, 3.0, np.inf]])
-    np.testing.assert_array_equal(
-        bigimg.sweep(bigimg.from_array(pixels, dims="yx"), [2, np.inf]).values, [1 / 3, 2 / 3]
-    )
-    for bad in ([], [np.nan], 3):
+@pytest.mark.parametrize("where", [None, np.array([[True, True, True, False], [True, True, False, False]])])
+def test_sweep_is_the_fraction_of_a_mask_where_nan_is(where: Array | None, tmp_path: Path) -> None:
+    pixels = np.array([[1.0, np.nan, 3.0, np.inf], [np.nan, np.nan, 2.0, -np.inf]], np.float32)
+    chosen = pixels if where is None else pixels[where]
+    bigimg.convert(pixels, tmp_path / "a.ome.zarr", memory="4GB", progress=False)
+    for img in (bigimg.from_array(pixels, dims="yx"), tmp_path / "a.ome.zarr"):
+        found = bigimg.sweep(img, asked := [2, 3, np.inf], where=where)
+        np.testing.assert_array_equal(found.values, [(chosen < t).mean() for t in asked])
+        shares = [float(bigimg.fraction(bigimg.mask(img, below=t), where=where)) for t in asked]
+        np.testing.assert_array_equal(found.values, shares)
+
+
+def test_sweep_leaves_padding_out_and_a_mask_does_not(tmp_path: Path) -> None:
+    """Padding is known of an image as it is in its file; a mask of it is numbers compared."""
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    bigimg.convert(CountingReader(pixels, "yx", padding=(0, 2)), tmp_path / "a.ome.zarr", progress=False)
+    assert float(bigimg.sweep(tmp_path / "a.ome.zarr", [6])[0]) == (6 - 3) / (12 - 3)
+    assert float(bigimg.fraction(bigimg.mask(tmp_path / "a.ome.zarr", below=6))) == 6 / 12
+
+
+def test_sweep_wants_numbers() -> None:
+    for bad in ([], [np.nan], 3, "a"):
         with pytest.raises(UsageError, match="numbers in a list"):
-            bigimg.sweep(pixels, bad)
+            bigimg.sweep(np.zeros((1, 4)), bad)
