@@ -100,7 +100,7 @@ def map_patches(
 
 
 def _lazy(made: Blended) -> xarray.DataArray:
-    return to_labelled(made, block_bytes=BLOCK_BYTES)
+    return to_labelled(made, block_bytes=BLOCK_BYTES, made=True)
 
 
 def _token(func: Func, name: str | None, grid: Patches) -> Json:

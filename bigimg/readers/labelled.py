@@ -41,6 +41,7 @@ def to_labelled(
     raw: bool = False,
     block_bytes: int,
     chunks: Chunks | None = None,
+    made: bool = False,
 ) -> xarray.DataArray:
     """Return the image of ``reader``, lazy; the blocks are multiples of what the source decodes at once.
 
@@ -53,6 +54,8 @@ def to_labelled(
         Bytes of a dask block at most; less than a row of an ordered source is not possible.
     chunks : int, sequence or mapping, optional
         Pixels of a dask block, instead of what fits ``block_bytes``.
+    made : bool
+        The pixels are made by what nobody can name, a function of the caller's: they are never taken for others.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def to_labelled(
         block = band_shape(spec, access.order, block_bytes, itemsize=itemsize)
     else:
         block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
-    called = f"bigimg-{_token(reader, raw, block)}"
+    called = f"bigimg-{uuid.uuid4().hex if made else _token(reader, raw, block)}"
     if wanted is None or not ordered:
         # Opened twice, the same pixels serve both: the entry must last as long as either of them.
         pixels = _OPENED.setdefault(called, pixels)

@@ -97,7 +97,7 @@ def reassemble(
         read_bytes=held_bytes(Grid(covered), axes_of_grid, band, made or 1) + first.nbytes,
     )
     image = Blended(Grid(covered), spec, checked_blend(blend, None), maker, access, patches.source)
-    return to_labelled(image, block_bytes=BLOCK_BYTES)
+    return to_labelled(image, block_bytes=BLOCK_BYTES, made=True)
 
 
 def shape_of_chunk(lines: Sequence[Line], names: Sequence[str]) -> dict[str, int]:

@@ -238,6 +238,19 @@ def test_an_interrupted_run_goes_on_under_the_same_function(
     assert shards(target) == shards(tmp_path / "whole.ome.zarr")
 
 
+def test_any_function_will_do_of_a_file_too(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels of a file are known again by pickling what reads them; what a function makes of them never is."""
+    pixels = np.load(source)
+    found = [bigimg.map_patches(lambda patch, k=k: patch // k, source, 64) for k in (2, 3)]
+    for k, image in zip((2, 3), found, strict=True):
+        np.testing.assert_array_equal(image.values, pixels // k)
+    first = bigimg.map_patches(negative, source, 64)
+    monkeypatch.setattr(f"{__name__}.negative", other := lambda patch: patch // 5)  # a cell is run again
+    other.__qualname__ = other.__name__ = "negative"
+    np.testing.assert_array_equal(bigimg.map_patches(negative, source, 64).values, pixels // 5)
+    np.testing.assert_array_equal(first.values, 255 - pixels)
+
+
 def test_a_name_vouches_for_what_cannot_be_seen(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
