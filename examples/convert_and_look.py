@@ -33,7 +33,7 @@ def main() -> None:
     print("\nlevels:", {name: dict(node["image"].sizes) for name, node in tree.children.items()})
 
     # Statistics were counted on the way and lie in the store: nothing is read again for them.
-    print("\n", bigimg.stats(target).to_dataframe(), sep="")
+    print("\n", bigimg.stats(target).compute().to_pandas(), sep="")
 
     # An overview comes from the smallest level that is large enough. It is a plain numpy array.
     small = bigimg.thumbnail(target, 256)

@@ -269,3 +269,17 @@ def test_sums_beyond_64_bits_are_exact_all_the_same() -> None:
     wide = bigimg.from_array(np.full((2, 3), np.iinfo("i8").min))
     found = bigimg.stats(wide).compute()
     assert (found["sum"].dtype, found["sum"].item()) == (np.dtype(object), -6 * 2**63)
+
+
+@pytest.mark.parametrize(
+    ("shape", "table"), [((20, 30), "Series"), ((1, 20, 30), "DataFrame"), ((3, 20, 30), "DataFrame")]
+)
+def test_a_table_of_any_image(shape: tuple[int, ...], table: str, tmp_path: Path) -> None:
+    """What the first page prints, of an image with channels and of one without: lazy, and from a store."""
+    pixels = volume("u2", *shape)
+    img = bigimg.from_array(pixels, dims="cyx"[-len(shape) :])
+    bigimg.write(img, tmp_path / "a.ome.zarr", progress=False)
+    for source in (img, tmp_path / "a.ome.zarr"):
+        found = bigimg.stats(source)[["count", "max"]].compute().to_pandas()
+        assert type(found).__name__ == table
+        np.testing.assert_array_equal(found["max"], pixels.max((-2, -1)))
