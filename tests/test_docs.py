@@ -10,6 +10,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import json
+import operator
 import re
 import shlex
 import shutil
@@ -266,7 +267,7 @@ def test_every_verb_with_json_is_documented() -> None:
 
 def signature(name: str) -> str:
     """Return a public function as ``reference/python.md`` shows it."""
-    parameters = inspect.signature(getattr(bigimg, name)).parameters.values()
+    parameters = inspect.signature(operator.attrgetter(name)(bigimg)).parameters.values()
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
     return f"{name}{inspect.Signature(bare)}"
 
@@ -276,6 +277,7 @@ def test_python_page_names_every_function() -> None:
     functions = [
         n for n in bigimg.__all__ if callable(getattr(bigimg, n)) and not inspect.isclass(getattr(bigimg, n))
     ]
+    functions += [f"viewing.figures.{name}" for name in ("histogram", "sweep")]
     assert set(re.findall(r"^### `bigimg\.(.*)`$", page, re.MULTILINE)) == {signature(n) for n in functions}
 
 

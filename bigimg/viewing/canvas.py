@@ -107,11 +107,11 @@ def is_visible() -> bool:
 
 def add_scale_bar(ax: Axes, frame: tuple[float, float, float, float], unit: str) -> None:
     """Draw a bar of a round length, at most a quarter of the width, at the lower right."""
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+    from bigimg.viewing.marks import ScaleBar
 
     length = round_length(abs(frame[1] - frame[0]) / 4)
     height = abs(frame[3] - frame[2])
-    bar = AnchoredSizeBar(
+    bar = ScaleBar(
         ax.transData,
         length,
         length_text(length, unit),
@@ -154,22 +154,11 @@ def length_text(length: float, unit: str) -> str:
 
 def add_letters(ax: Axes, letters: Sequence[str]) -> None:
     """Write what lies left, right, below and above into the picture, near the edges."""
-    from matplotlib.patheffects import withStroke
+    from bigimg.viewing.marks import Letter
 
     places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.02), (0.5, 0.98))
-    sides = ("left", "right", "center", "center")
-    heights = ("center", "center", "bottom", "top")
-    for letter, place, side, height in zip(letters, places, sides, heights, strict=True):
-        ax.text(
-            *place,
-            letter,
-            transform=ax.transAxes,
-            ha=side,
-            va=height,
-            color="white",
-            weight="bold",
-            path_effects=[withStroke(linewidth=2, foreground="black")],
-        )
+    for letter, place in zip(letters, places, strict=True):
+        ax.add_artist(Letter(letter, place, ax))
 
 
 def save(figure: Figure, target: str | os.PathLike[str], *, dpi: float | None = None) -> None:

@@ -18,6 +18,11 @@ LOW, HIGH = 0.1, 99.9
 SPARE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF4040", "4060FF")
 """Colours of channels that name none, one after the other; green with magenta is told apart by most eyes."""
 
+LINES = (*SPARE, "FF8C00", "8C564B", "1F77B4", "9467BD", "BCBD22", "7F7F7F")
+"""Colours of lines in a graph, where channels have none or one that another line has."""
+GREYS = {None, "FFFFFF", "000000", "808080"}
+"""Colours of a channel that is as well shown in grey."""
+
 type Window = tuple[float, float]
 
 
@@ -68,6 +73,24 @@ def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
         else iter(["FFFFFF"])
     )
     return tuple(color or next(spare) for color in own)
+
+
+def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:
+    """Return a colour for the line of each channel in a graph: its own for the first that has it, else another.
+
+    White would not be seen, so a single line is dark grey. Twelve lines and more repeat.
+
+    >>> lines_of(["FF0000", "00FF00", None, "00FF00"]), lines_of(["FFFFFF"])
+    (('FF0000', '00FF00', 'FF00FF', '00FFFF'), ('404040',))
+    """
+    if len(colors) == 1:
+        return ("404040",) if colors[0] in GREYS else (str(colors[0]),)
+    own = dict.fromkeys(color for color in colors if color not in GREYS)
+    spare = itertools.cycle([each for each in LINES if each not in own])
+    return tuple(
+        next(spare) if color in GREYS or color in colors[:number] else str(color)
+        for number, color in enumerate(colors)
+    )
 
 
 def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any]) -> Array:

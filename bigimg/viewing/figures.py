@@ -19,11 +19,12 @@ from bigimg.viewing.canvas import (
     new_axes,
     new_figure,
 )
-from bigimg.viewing.colours import SPARE, Window
+from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.naming import name_of
 from bigimg.viewing.overlay import overlay_of
-from bigimg.viewing.painting import GREYS, Look, paint
+from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, shape_of, where_text
 
 if TYPE_CHECKING:
@@ -166,9 +167,10 @@ def histogram(
     where: Any = None,
     log: bool = False,
     ax: Axes | None = None,
+    title: str | None = None,
     **stairs: Any,
 ) -> Axes:
-    """Draw how often values occur, a line for each channel in its colour, and return the axes.
+    """Draw how often values occur, a line for each channel in its colour or one of its own, and return the axes.
 
     Parameters
     ----------
@@ -177,6 +179,8 @@ def histogram(
     log : bool
         Counts on a logarithmic axis.
     ax : matplotlib axes, optional
+    title : str, optional
+        The name of the image by default.
     **stairs :
         Passed on to ``Axes.stairs``.
 
@@ -196,6 +200,7 @@ def histogram(
     for name, color, row in _channel_rows(img, counts, "bin"):
         ax.stairs(row, edges, **{"label": name, "color": color, "linewidth": 1.4, **stairs})
     ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
+    ax.set_title(name_of(levels_of(img).base) if title is None else title, fontsize="medium")
     if log:
         ax.set_yscale("log")
     if counts.sizes.get("c", 1) > 1:
@@ -204,7 +209,12 @@ def histogram(
 
 
 def sweep(
-    img: Source, *, thresholds: Sequence[float] | int = 256, ax: Axes | None = None, **plot: Any
+    img: Source,
+    *,
+    thresholds: Sequence[float] | int = 256,
+    ax: Axes | None = None,
+    title: str | None = None,
+    **plot: Any,
 ) -> Axes:
     """Draw which share of the pixels lies below a threshold, against the threshold, and return the axes.
 
@@ -216,6 +226,8 @@ def sweep(
     thresholds : sequence of float or int
         Where to count; or at how many places, evenly from the smallest value to the largest.
     ax : matplotlib axes, optional
+    title : str, optional
+        The name of the image by default.
     **plot :
         Passed on to ``Axes.plot``.
 
@@ -241,6 +253,7 @@ def sweep(
     for name, color, row in _channel_rows(img, shares, "threshold"):
         ax.plot(places, row, **{"label": name, "color": color, **plot})
     ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(places[0], places[-1]), ylim=(0, 1))
+    ax.set_title(name_of(levels_of(img).base) if title is None else title, fontsize="medium")
     if shares.sizes.get("c", 1) > 1:
         ax.legend(frameon=False)
     return ax
@@ -254,15 +267,9 @@ def _ends(img: Source) -> tuple[float, float]:
 
 
 def _channel_rows(img: Source, counts: xarray.DataArray, along: str) -> list[tuple[str | None, str, Array]]:
-    """Return name, colour and numbers of each channel; white lines would not be seen, so these are grey."""
+    """Return name, colour and numbers of each channel."""
     rows = counts.transpose("c", along).values if "c" in counts.dims else counts.values[None]
     channels = channels_of(levels_of(img).base)
-    spare = iter(SPARE * len(rows))
-    found: list[tuple[str | None, str, Array]] = []
-    for number, row in enumerate(rows):
-        channel = channels[number] if number < len(channels) else None
-        color = None if channel is None else channel.color
-        if color in GREYS:
-            color = "404040" if len(rows) == 1 else next(spare)
-        found.append((None if channel is None else channel.name, f"#{color}", row))
-    return found
+    names: list[str | None] = [channel.name for channel in channels] or [None] * len(rows)
+    colors = lines_of([channel.color for channel in channels] or [None] * len(rows))
+    return [(name, f"#{color}", row) for name, color, row in zip(names, colors, rows, strict=True)]

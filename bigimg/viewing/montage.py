@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
+from bigimg.ops.patches.sequence import Patches
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
@@ -28,10 +29,23 @@ PLANES = 9
 """Planes that are shown without a number."""
 SHAPE = 0.75
 """Height/width of a figure that may choose."""
+SIDE, WIDE = 3.2, 12.0
+"""Inches of a panel as wide as it is high, and of all panels of a row at most."""
+TITLE = 0.25
+"""Inches of a title above a panel."""
 LETTER = 0.085
 """Inches of a letter of a title."""
 MOST = 400
 """Panels of one figure: more are too small to see, and minutes to draw."""
+
+
+class Layout(NamedTuple):
+    """How panels stand in a figure."""
+
+    rows: int
+    columns: int
+    ratio: float
+    """Height/width of a panel."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +55,7 @@ class Panels:
     panels: Sequence[tuple[Levels, Cut]]
     look: Look
     titles: Sequence[str]
-    layout: tuple[int, int, float]
-    """Rows, columns, and height/width of a panel."""
+    layout: Layout
     over: Overlay
     shared: bool
     """Whether they are of one image, and share its window."""
@@ -51,9 +64,9 @@ class Panels:
     def size(self) -> tuple[float, float]:
         """Width and height of a figure in inches."""
         rows, columns, ratio = self.layout
-        side = panel_width(columns)
-        title = 0.25 if any(self.titles) else 0.05
-        return columns * side, min(40.0, rows * (side * min(max(ratio, 0.2), 5.0) + title))
+        side = panel_width(columns, ratio)
+        title = TITLE if any(self.titles) else 0.05
+        return columns * side, min(40.0, rows * (side * ratio + title))
 
     def draw(self, figure: Figure) -> Figure:
         """Draw the panels in rows."""
@@ -162,11 +175,12 @@ def prepared(
             raise UsageError(
                 "plane, indices and overlay are of one image; cut the images before, or give one image"
             )
-        chosen = itertools.islice(iter(img), n if n is not None else _count(img))
+        _check_count(len(img) if n is None else n)
+        some = img[:n]
+        chosen = some.in_order() if isinstance(some, Patches) else some
         panels = [_whole(one, t, channel, memory) for one in chosen]
-        _check_count(len(panels))
         layout = _arranged(panels, columns, shape)
-        letters = int(panel_width(layout[1]) / LETTER)
+        letters = int(panel_width(*layout[1:]) / LETTER)
         own = [shortened(name, letters) for name in names_of([levels.base for levels, _ in panels])]
         nothing = overlay_of(None, None, 0)
         return Panels(panels, look, _named(titles, own), layout, nothing, shared=False)
@@ -181,9 +195,9 @@ def prepared(
     return Panels(panels, look, names, _arranged(panels, columns, shape), over, shared=plane != "c")
 
 
-def panel_width(columns: int) -> float:
-    """Return the inches of a panel with so many in a row."""
-    return min(3.2, 12 / columns)
+def panel_width(columns: int, ratio: float) -> float:
+    """Return the inches of a panel of height/width ``ratio`` with so many in a row: a low one may be wider."""
+    return min(SIDE / math.sqrt(min(1.0, 2 * ratio)), WIDE / columns)
 
 
 def is_many(img: object) -> bool:
@@ -191,15 +205,11 @@ def is_many(img: object) -> bool:
     return isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
 
 
-def _count(img: Any) -> int:
-    if len(img) > MOST:
-        raise UsageError(f"a montage of {len(img)} images: say how many, n={MOST} at most")
-    return len(img)
-
-
-def _check_count(count: int) -> None:
+def _check_count(count: int, what: str = "images") -> None:
+    if count == 0:
+        raise UsageError(f"a montage of no {what}: there is nothing to show; give at least one")
     if not 1 <= count <= MOST:
-        raise UsageError(f"a montage of {count}: show 1 to {MOST}")
+        raise UsageError(f"a montage of {count} {what}: say how many, n=1 to {MOST}")
 
 
 def _whole(one: Source, t: int | None, channel: int | str | None, memory: Memory) -> tuple[Levels, Cut]:
@@ -231,9 +241,9 @@ def _cuts(
     size = base.sizes[axis]
     if indices is None:
         count = min(size if plane in ("c", "t") and n is None else n or PLANES, size)
-        _check_count(count if n is None else n)
+        _check_count(count if n is None else n, "planes")
         indices = [int((i + 0.5) * size / count) for i in range(count)]
-    _check_count(len(indices))
+    _check_count(len(indices), "planes")
     for index in indices:
         if not -size <= index < size:
             raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
@@ -256,16 +266,14 @@ def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
     return titles
 
 
-def _arranged(
-    panels: Sequence[tuple[Levels, Cut]], columns: int | None, shape: float
-) -> tuple[int, int, float]:
-    """Return rows, columns, and height/width of a panel, for a figure of height/width ``shape``."""
+def _arranged(panels: Sequence[tuple[Levels, Cut]], columns: int | None, shape: float) -> Layout:
+    """Return how the panels are laid out in a figure of height/width ``shape``."""
     shapes = [shape_of(levels, cut) for levels, cut in panels]
-    ratio = float(np.median([down / across for down, across in shapes]))
+    ratio = float(np.clip(np.median([down / across for down, across in shapes]), 0.1, 5.0))
     if columns is not None and columns < 1:
         raise UsageError(f"columns={columns}: give at least 1")
     columns = min(columns or columns_for(len(panels), ratio, shape), len(panels))
-    return math.ceil(len(panels) / columns), columns, ratio
+    return Layout(math.ceil(len(panels) / columns), columns, ratio)
 
 
 def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
@@ -277,14 +285,18 @@ def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
 def columns_for(count: int, ratio: float, shape: float) -> int:
     """Return how many panels of height/width ``ratio`` in a row fill a figure of height/width ``shape`` best.
 
-    The panels as a whole should have the figure's shape, and few places be empty.
+    The panels as a whole should have the figure's shape, and few places be empty. Of thin strips what is between
+    them counts too.
 
     >>> [columns_for(count, 1.0, 0.75) for count in (2, 3, 4, 5, 6, 8, 9, 10, 12)]
     [2, 3, 2, 3, 3, 4, 3, 4, 4]
+    >>> [columns_for(count, 0.1, 0.75) for count in (4, 9, 16)]
+    [1, 2, 2]
     """
+    high = max(ratio, 0.3)
 
     def misfit(columns: int) -> float:
         rows = math.ceil(count / columns)
-        return abs(math.log(rows * ratio / columns / shape)) + 2.5 * (1 - count / (rows * columns))
+        return abs(math.log(rows * high / columns / shape)) + 2.5 * (1 - count / (rows * columns))
 
     return min(range(1, count + 1), key=misfit)

@@ -30,6 +30,11 @@ def names_of(images: Sequence[xarray.DataArray]) -> list[str]:
     ]
 
 
+def name_of(image: xarray.DataArray) -> str:
+    """Return what an image is called alone: its own name, or that of its file; nothing where it has none."""
+    return _own(image) or short_paths([str(image.attrs.get("source") or "")])[0]
+
+
 def short_paths(paths: Sequence[str]) -> list[str]:
     """Return the ends of paths or URLs: as many parts as tell those apart that differ.
 

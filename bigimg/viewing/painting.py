@@ -11,14 +11,21 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.readers.coordinates import channels_of
 from bigimg.types import Array
-from bigimg.viewing.colours import Window, blended, id_colours, is_picture, lights_of, percentiles, stretched
+from bigimg.viewing.canvas import need_matplotlib
+from bigimg.viewing.colours import (
+    GREYS,
+    Window,
+    blended,
+    id_colours,
+    is_picture,
+    lights_of,
+    percentiles,
+    stretched,
+)
 from bigimg.viewing.pictures import to_display
 
 if TYPE_CHECKING:
     from bigimg.viewing.planes import Picture
-
-GREYS = {None, "FFFFFF", "000000", "808080"}
-"""Colours of a channel that is as well shown in grey."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,22 @@ class Look:
     vmax: float | None = None
     norm: Any = None
     """Of matplotlib, in place of a window."""
+
+    def __post_init__(self) -> None:
+        """Refuse a colour map that matplotlib does not know.
+
+        Raises
+        ------
+        UsageError, MissingExtraError
+        """
+        if isinstance(self.cmap, str):
+            need_matplotlib()
+            from matplotlib import colormaps
+
+            if self.cmap not in colormaps:
+                raise UsageError(
+                    f"cmap={self.cmap!r}: matplotlib has no such colour map; give one as 'gray', 'viridis' or 'magma'"
+                )
 
     def window(self, found: Window) -> Window:
         """Return the ends of the window, those that were asked for in place of those that were found.

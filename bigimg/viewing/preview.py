@@ -23,10 +23,10 @@ from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.readers import coordinates
 from bigimg.types import Array
-from bigimg.viewing.colours import lights_of, stretched
+from bigimg.viewing.colours import GREYS, lights_of, stretched
 from bigimg.viewing.contrast import stored_windows
 from bigimg.viewing.levels import Levels, levels_of
-from bigimg.viewing.painting import GREYS, paint
+from bigimg.viewing.painting import paint
 from bigimg.viewing.planes import Picture, cut_of, picture_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
 import pytest
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 import bigimg
@@ -220,7 +220,7 @@ def test_histogram_as_numpy_counts(tmp_path: Path) -> None:
     pixels = numbers(40, 50, 3)
     path = store_of(pixels, tmp_path, dims="yxc")
     with reads() as seen:
-        ax = figures.histogram(path, bins=20, range=(0, 255), ax=blank())
+        ax = figures.histogram(path, bins=20, range=(0, 255), ax=blank(), title="")
     assert not seen
     plain = blank()
     for channel, (name, color) in enumerate((("R", "#FF0000"), ("G", "#00FF00"), ("B", "#0000FF"))):
@@ -242,6 +242,22 @@ def test_sweep_is_the_share_below(kind: Any) -> None:
         figures.sweep(pixels, thresholds=[2], ax=blank())
 
 
+def test_graphs_tell_channels_apart_and_say_of_what_they_are(tmp_path: Path) -> None:
+    names = ["R", "G", "B", "extra 1", "again"]
+    channels = [Channel(n, {"R": "FF0000", "B": "0000FF"}.get(n, "00FF00")) for n in names]
+    channels[3] = Channel("extra 1")
+    path = store_of(numbers(5, 20, 30), tmp_path, dims="cyx", channels=channels)
+    for draw in (figures.histogram, figures.sweep):
+        ax = draw(path, ax=blank())
+        drawn = ax.lines or ax.patches
+        found = [to_hex(line.get_edgecolor() if ax.patches else line.get_color()) for line in drawn]
+        assert found[:3] == ["#ff0000", "#00ff00", "#0000ff"]
+        assert len(set(found)) == 5
+        assert ax.get_title() == "a.ome.zarr"
+        assert draw(numbers(8, 9), ax=blank()).get_title() == ""
+        assert draw(path, ax=blank(), title="cells").get_title() == "cells"
+
+
 def test_no_such_plane_or_place() -> None:
     flat, volume = numbers(8, 9), bigimg.from_array(numbers(4, 8, 9))
     with pytest.raises(UsageError, match="the axes are y x"):
@@ -254,6 +270,9 @@ def test_no_such_plane_or_place() -> None:
         bigimg.show(volume, "z", index=1, position=2)
     with pytest.raises(UsageError, match="without channels"):
         bigimg.show(volume, channel="DAPI")
+    for draw in (bigimg.show, lambda img, **how: bigimg.montage([img], **how)):
+        with pytest.raises(UsageError, match="cmap='nocmap': matplotlib has no such colour map"):
+            draw(flat, cmap="nocmap")
     with pytest.raises(UsageError, match="window 9 to 1 is empty"):
         bigimg.show(flat, vmin=9, vmax=1, ax=blank())
     with pytest.raises(UsageError, match="without levels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import nibabel
@@ -12,6 +13,7 @@ from PIL import Image
 
 import bigimg
 from bigimg.errors import UsageError
+from bigimg.viewing.marks import Letter, ScaleBar
 from tests.running import bigimg as run
 from tests.viewing.drawn import canvas, numbers, reads, store_of
 
@@ -107,14 +109,67 @@ def test_panels_fill_the_figure() -> None:
     assert grid(bigimg.montage(numbers(9, 20, 100), "z", figure=Figure(figsize=(8, 6)))) == (5, 2)
 
 
+def test_thin_strips_fill_the_figure_too() -> None:
+    strips = bigimg.from_array(numbers(40, 20, 200), spacing=1, unit="mm")
+    figure = bigimg.montage(strips, "z", titles=True)
+    spec = figure.axes[0].get_subplotspec()
+    assert spec is not None
+    assert spec.get_gridspec().get_geometry() == (5, 2)
+    width, height = figure.get_size_inches()
+    assert 0.3 < height / width < 0.75
+    canvas(figure)
+    assert figure.axes[0].get_window_extent().width > 0.45 * figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "letters", "barred"),
+    [
+        ((60, 80), (4, 3), "LRPA", True),
+        ((20, 200), (8, 3), "LRPA", True),  # the bar stands beside a letter
+        ((12, 200), (5, 3), "LR", True),  # one above the other, letters would touch
+        ((3, 200), (5, 3), "", False),
+        ((200, 4), (3, 3), "", False),
+        ((60, 80), (0.6, 0.6), "LRPA", False),
+        ((60, 80), (0.3, 0.3), "", False),
+    ],
+)
+def test_marks_are_drawn_where_they_have_room(
+    shape: tuple[int, int], size: tuple[float, float], letters: str, barred: bool
+) -> None:
+    world = np.diag([1.0, 1, 1, 1])
+    img = bigimg.with_geometry(
+        bigimg.from_array(numbers(3, *shape), dims="zyx", spacing=1, unit="mm"), world=world, origin=0.0
+    )
+    figure = Figure(figsize=size, dpi=100)
+    ax = figure.add_axes((0, 0, 1, 1))
+    bigimg.show(img, "axial", ax=ax, colorbar=False)
+    canvas(figure)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    seen = [text for text in ax.texts if isinstance(text, Letter) and text.has_room(renderer)]
+    (bar,) = (artist for artist in ax.artists if isinstance(artist, ScaleBar))
+    assert "".join(text.get_text() for text in seen) == letters
+    assert bar.find_place(renderer) is barred
+    boxes = [text.get_window_extent(renderer) for text in seen]
+    boxes += [bar.get_window_extent(renderer)] if barred else []
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_images_patches_channels_times() -> None:
     a, b, c = numbers(20, 30), numbers(40, 20, 3), bigimg.from_array(numbers(3, 9, 9))
     figure = bigimg.montage([a, b, c.isel(z=0)], figure=Figure())
     assert [ax.images[0].get_array().shape for ax in figure.axes] == [(20, 30), (40, 20, 3), (9, 9)]
     patches = bigimg.patches(b, (8, 9), n=6, seed=0)
     figure = bigimg.montage(patches, n=4, figure=Figure())
-    for ax, patch in zip(figure.axes, patches, strict=False):
-        np.testing.assert_array_equal(ax.images[0].get_array(), patch.bigimg.to_numpy())
+    assert [ax.get_title() for ax in figure.axes] == [f"patch {i}" for i in range(4)]
+    for i, ax in enumerate(figure.axes):
+        np.testing.assert_array_equal(ax.images[0].get_array(), patches[i].bigimg.to_numpy())
+    few = bigimg.montage(patches[[5, 1, 5]], figure=Figure())
+    for ax, i in zip(few.axes, (5, 1, 5), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), patches[i].bigimg.to_numpy())
+    with pytest.raises(
+        UsageError, match="a montage of no images: there is nothing to show; give at least one"
+    ):
+        bigimg.montage([])
     colours = bigimg.montage(b, figure=Figure())
     assert [ax.get_title() for ax in colours.axes] == ["R", "G", "B"]
     assert [ax.images[0].get_cmap()(1.0)[:3] for ax in colours.axes] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
@@ -124,7 +179,7 @@ def test_images_patches_channels_times() -> None:
         bigimg.montage(a)
     with pytest.raises(UsageError, match="a montage along t"):
         bigimg.montage(a, "t")
-    with pytest.raises(UsageError, match="a montage of 0"):
+    with pytest.raises(UsageError, match="a montage of no images: there is nothing to show"):
         bigimg.montage([])
     with pytest.raises(UsageError, match="2 titles for 3 panels"):
         bigimg.montage([a, a, a], titles=["x", "y"])
@@ -150,9 +205,7 @@ def test_several_images_bear_their_names(tmp_path: Path) -> None:
     named = bigimg.montage([one, again, again.rename("nuclei")], figure=Figure())
     assert titles(named) == ["a.ome.zarr 0", "a.ome.zarr 1", "nuclei"]
     patches = bigimg.patches(one, (8, 9), n=5, seed=0)
-    numbered = [f"patch {int(patch['patch'])}" for patch in patches]  # in the order that reads well
-    assert sorted(numbered) == [f"patch {number}" for number in range(5)]
-    assert titles(bigimg.montage(patches, n=3, figure=Figure())) == numbered[:3]
+    assert titles(bigimg.montage(patches, n=3, figure=Figure())) == ["patch 0", "patch 1", "patch 2"]
     assert titles(bigimg.montage([patches[4], patches[1]], figure=Figure())) == ["patch 4", "patch 1"]
     assert titles(bigimg.montage([one, img], titles=False, figure=Figure())) == ["", ""]
     assert titles(bigimg.montage([one, img], titles=["x", "y"], figure=Figure())) == ["x", "y"]

@@ -100,10 +100,11 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.arrays("first").__getitems__(keys)
 
     def __iter__(self) -> Iterator[xarray.DataArray]:
-        for ranks, cuts in self._read():
-            starts = self.positions.starts(ranks).tolist()
-            for number, start, pixels in zip(self._numbers(ranks).tolist(), starts, cuts, strict=True):
-                yield self.labels.image(pixels, start, number)
+        return (image for _, image in self._images())
+
+    def in_order(self) -> list[xarray.DataArray]:
+        """Return all patches as a list in their own order; they are read in the order that reads well."""
+        return [image for _, image in sorted(self._images(), key=operator.itemgetter(0))]
 
     def items(self, channels: str = "last") -> Iterator[tuple[int, Array]]:
         """Yield index and pixels of every patch as numpy, in the order that reads well.
@@ -223,6 +224,14 @@ class Patches(Sequence["xarray.DataArray"]):
         return found
 
     # ------------------------------------------------------------------------------------------------------ inside
+
+    def _images(self) -> Iterator[tuple[int, xarray.DataArray]]:
+        """Yield index and patch, in the order that reads well."""
+        for ranks, cuts in self._read():
+            starts = self.positions.starts(ranks).tolist()
+            numbers = self._numbers(ranks).tolist()
+            for rank, number, start, pixels in zip(ranks.tolist(), numbers, starts, cuts, strict=True):
+                yield rank, self.labels.image(pixels, start, number)
 
     def _read(self) -> Iterator[tuple[Array, list[Array]]]:
         walked = isinstance(self.positions, Grid)
