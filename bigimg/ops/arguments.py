@@ -19,9 +19,27 @@ def as_numbers(what: str, given: Any, remedy: str) -> Array:
         It is none; ``remedy`` says what to give.
     """
     try:
-        return np.asarray(given, np.float64)
+        if (
+            given is not None and np.asarray(given).dtype.kind not in "USM"
+        ):  # numpy would read "5" as a number
+            return np.asarray(given, np.float64)
     except (TypeError, ValueError):
-        raise UsageError(f"{what}={given!r}: give {remedy}") from None
+        pass
+    raise UsageError(f"{what}={given!r}: give {remedy}")
+
+
+def as_number(what: str, given: Any, remedy: str) -> float:
+    """Return what was given for ``what`` as a number.
+
+    Raises
+    ------
+    UsageError
+        It is none; ``remedy`` says what to give.
+    """
+    found = as_numbers(what, given, remedy)
+    if found.ndim:
+        raise UsageError(f"{what}={given!r}: give {remedy}")
+    return float(found)
 
 
 def as_pair(what: str, given: Any) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from bigimg.geometry.region import scale_up
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of
 from bigimg.opening import open as open_image
+from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Smooth, Weights, needed, resample
 from bigimg.pyramid.windows import reduce_windows
@@ -92,7 +93,7 @@ def downsample(
         Pixels of a window along each axis of space, or by the name of the axis (t too).
     to_spacing : float or mapping, optional
         Instead of a factor: the spacing wanted, in the unit of the axis. The nearest whole factor is taken; the
-        coordinates say what came out.
+        coordinates say what came out. An axis whose pixels are larger already stays as it is.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
@@ -110,7 +111,8 @@ def downsample(
     Raises
     ------
     UsageError
-        A factor is below 1 or beyond the image, or an axis or method is unknown.
+        A factor is below 1 or beyond the image, the pixels are larger than ``to_spacing`` along all axes, or an
+        axis or method is unknown.
     """
     import xarray
 
@@ -202,23 +204,38 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
             raise UsageError(f"downsample along {name!r}: the axes are {names}; give one of them")
         if to_spacing is not None:
             given[name] = _factor(img, name, number)
-        elif number != int(number) or number < 1:
-            raise UsageError(f"factor {number} along {name}: give a whole number from 1 to {img.sizes[name]}")
-        elif number > img.sizes[name] and isinstance(asked, Mapping):
+            continue
+        number = as_number("factor", number, "a whole number, or one for each axis by name")
+        if not number.is_integer() or number < 1:
             raise UsageError(
-                f"factor {number} along {name} of {img.sizes[name]} pixels: give 1 to {img.sizes[name]}"
+                f"factor {number:g} along {name}: give a whole number from 1 to {img.sizes[name]}"
             )
+        if number > img.sizes[name] and isinstance(asked, Mapping):
+            raise UsageError(
+                f"factor {number:g} along {name} of {img.sizes[name]} pixels: give 1 to {img.sizes[name]}"
+            )
+    if to_spacing is not None and given and not any(given.values()):
+        said = ", ".join(f"{abs(coordinates.spacing(img, name)):g} along {name}" for name in given)
+        raise UsageError(
+            f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
+        )
     if factor is not None and not isinstance(factor, Mapping):
         longest = max((img.sizes[name] for name in space), default=1)
         if factor > longest:
-            raise UsageError(f"factor {factor} of an image of {longest} pixels at most: give 1 to {longest}")
-    return tuple(int(given.get(str(name), 1)) for name in img.dims)
+            raise UsageError(
+                f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}"
+            )
+    return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 
 def _factor(img: xarray.DataArray, name: str, wanted: float) -> int:
+    """Return the nearest whole factor to a spacing; 0 where the pixels are larger than that."""
     have = abs(coordinates.spacing(img, name))
+    wanted = as_number("to_spacing", wanted, "a length, or one for each axis by name")
     if not wanted > 0 or not math.isfinite(wanted):
-        raise UsageError(f"to_spacing {wanted} along {name}: give a length, at least {have:g}")
+        raise UsageError(f"to_spacing {wanted:g} along {name}: give a length, at least {have:g}")
+    if wanted < 0.999 * have:
+        return 0
     return min(max(1, round(wanted / have)), img.sizes[name])
 
 

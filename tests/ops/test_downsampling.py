@@ -102,7 +102,11 @@ def test_what_is_not_a_pixel_stays() -> None:
     assert small.bigimg.spacing == {"y": 1.0, "x": 1.0}
     assert small.bigimg.channels == ("R", "G", "B")
     assert list(small.color.values) == ["FF0000", "00FF00", "0000FF"]
-    assert bigimg.downsample(rgb, to_spacing={"x": 0.1}).shape == (3, 20, 30)
+    assert bigimg.downsample(rgb, to_spacing={"x": 0.1, "y": 1.0}).shape == (3, 10, 30)  # one stays as it is
+    with pytest.raises(
+        UsageError, match=r"to_spacing=0.1: the pixels are larger already, .* along y, .* along x"
+    ):
+        bigimg.downsample(rgb, to_spacing=0.1)
     tilted = rgb.assign_coords(focus=("y", np.arange(20.0)))
     assert "focus" not in bigimg.downsample(tilted, 2).coords
 
@@ -212,7 +216,10 @@ def test_what_is_written_is_not_computed_through_dask(
     ("asked", "says"),
     [
         ({"factor": 0}, "factor 0 along z: give a whole number from 1 to 12"),
+        ({"factor": 0.0}, "factor 0 along z: give"),  # as --factor 0 comes
         ({"factor": 2.5}, "factor 2.5 along z"),
+        ({"factor": "2"}, "factor='2': give a whole number"),
+        ({"to_spacing": "a"}, "to_spacing='a': give a length"),
         ({"factor": {"q": 2}}, "along 'q': the axes are z y x"),
         ({"factor": {"z": 13}}, "factor 13 along z of 12 pixels: give 1 to 12"),
         ({"factor": 132}, "factor 132 of an image of 131 pixels at most"),
