@@ -2,7 +2,8 @@
 
 Nothing is remembered, so cropping, striding and arithmetic cannot leave it stale. Only where one pixel is
 left along an axis do its coordinates not tell the spacing: then the ``spacing`` that opening noted in the
-coordinate's attrs counts, the size of the pixel as it was opened.
+coordinate's attrs counts, the size of the pixel as it was opened. It counts too where the coordinates tell the same
+but for what float64 cannot: 0.499, and not 0.49900000000000005.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def spacing(img: xarray.DataArray, name: str) -> float:
         raise UsageError(
             f"axis {name} is not evenly spaced, so it has no one spacing; resample or select evenly"
         )
-    return step
+    noted = coord.attrs.get("spacing")
+    rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max() / (values.size - 1)
+    return float(noted) if isinstance(noted, int | float) and abs(step - noted) <= rounding else step
 
 
 def origin(img: xarray.DataArray, name: str) -> float:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec, Scaling
@@ -283,3 +284,14 @@ def test_an_opened_array_is_known_until_something_is_done_to_it() -> None:
     for other in (img + 0, img[1:], img.transpose("x", "y", "z"), img.compute(), img.chunk(z=3)):
         assert opened_pixels(other) is None
     assert isinstance(img.data, da.Array)
+
+
+def test_spacing_is_what_was_said_but_for_rounding() -> None:
+    """Coordinates of 0.499 i tell 0.49900000000000005; the file said 0.499."""
+    img = bigimg.from_array(np.zeros((2220, 30), np.uint8), spacing=0.499, unit="um")
+    assert img.bigimg.spacing == {"y": 0.499, "x": 0.499}
+    assert img[1000:].bigimg.spacing["y"] == 0.499
+    assert img[::2].bigimg.spacing["y"] == pytest.approx(0.998, rel=1e-12)
+    assert img.assign_coords(y=img.y * 2).bigimg.spacing["y"] == pytest.approx(0.998, rel=1e-12)
+    moved = img.assign_coords(y=img.y + 1e6).isel(y=[5])
+    assert moved.bigimg.spacing["y"] == 0.499
