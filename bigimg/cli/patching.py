@@ -38,9 +38,7 @@ from bigimg.cli.options import lengths, print_value, say, shared
     help="The last patch of a row: moved back, filled up with zeros, or left out.",
 )
 @click.option("--where", metavar="MASK", help="Keep patches that this mask covers.")
-@click.option(
-    "--min-fraction", type=float, default=0.5, show_default=True, help="Share of a patch that it must cover."
-)
+@click.option("--min-fraction", type=float, help="Share of a patch that the mask must cover; 0.5 by default.")
 @click.option(
     "--format", "format", type=click.Choice(["png", "tif", "npy"]), help="Of the files in a folder."
 )

@@ -9,12 +9,16 @@ import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
 from bigimg.opening import Memory, Source
+from bigimg.ops.arguments import as_number
 from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, room
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.patches.sources import labelled, labels_of, mask_cutter, reader_of
 from bigimg.planning.memory import human_bytes
+
+LEAST = 0.5
+"""Of a patch, that a mask must cover where nobody says how much."""
 
 type Sizes = int | Sequence[int] | Mapping[str, int]
 """Pixels: one number for all axes of space, one each for the last axes, or by name."""
@@ -31,7 +35,7 @@ def patches(
     edge: Edge = "shift",
     fill: float = 0,
     where: Any = None,
-    min_fraction: float = 0.5,
+    min_fraction: float | None = None,
     level: int = 0,
     memory: Memory = None,
 ) -> Patches:
@@ -57,8 +61,8 @@ def patches(
         Keep the patches of which at least ``min_fraction`` is true: booleans, with or without the axis c, of which
         all count alike. One of another level or resolution is laid on by its coordinates. It is read when the
         patches are counted, and decides before the image is read.
-    min_fraction : float
-        From 0 to 1. What lies beyond the image counts as false.
+    min_fraction : float, optional
+        From 0 to 1, of ``where``; 0.5 by default. What lies beyond the image counts as false.
     level : int
         Of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
@@ -107,15 +111,21 @@ def patches(
     else:
         if stride is not None or overlap is not None or edge != "shift":
             raise UsageError(f"n={n}: random patches have no stride, overlap or edge; leave these out")
-        if n < 1:
-            raise UsageError(f"n={n}: give at least 1")
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-        if seed < 0:
-            raise UsageError(f"seed={seed}: give 0 or more")
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise UsageError(f"n={n!r}: give a whole number of at least 1")
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise UsageError(f"seed={seed!r}: give a whole number, 0 or more")
+        seed = int(seed)
         positions = Random(tuple(shape[k] for k in names), tuple(patch[k] for k in names), n, key_of(seed))
+    if where is None and min_fraction is not None:
+        raise UsageError(f"min_fraction={min_fraction}: it is of a mask; give where= too, or no min_fraction")
     if where is not None:
+        min_fraction = (
+            LEAST if min_fraction is None else as_number("min_fraction", min_fraction, "a number from 0 to 1")
+        )
         if not 0 <= min_fraction <= 1:
-            raise UsageError(f"min_fraction={min_fraction}: give a number from 0 to 1")
+            raise UsageError(f"min_fraction={min_fraction:g}: give a number from 0 to 1")
         mask = mask_cutter(where, image, spec, patch, level)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
@@ -138,6 +148,8 @@ def by_name(what: str, given: Sizes, names: Sequence[str]) -> dict[str, int]:
         found = dict(given)
     elif isinstance(given, int | np.integer):
         found = {name: int(given) for name in names if name != "t"}
+    elif not isinstance(given, Sequence | np.ndarray):
+        raise UsageError(f"{what}={given!r}: give whole numbers of pixels, one or one for each axis")
     else:
         if not 1 <= len(given) <= len(names):
             raise UsageError(

@@ -28,6 +28,8 @@ BLOCK_BYTES = 16 << 20
 MOST_BLOCKS = 100_000
 ROWS = 1_000_000
 """Of a table of coordinates, computed at once."""
+SHOWN = 100_000
+"""Patches whose places are numbers at once, which a person can read: some milliseconds and megabytes."""
 
 
 class Patches(Sequence["xarray.DataArray"]):
@@ -169,8 +171,9 @@ class Patches(Sequence["xarray.DataArray"]):
 
     @property
     def coords(self) -> xarray.Dataset:
-        """Where the patches lie, lazily: number of each ``patch``, and for each axis first pixel and its coordinate.
+        """Where the patches lie: number of each ``patch``, and for each axis first pixel and its coordinate.
 
+        Numbers where patches are few, lazy where they are more than 100,000 or random ones that a mask has to cover.
         ``y_index`` is the first pixel along y, ``y_position`` the coordinate of its centre, in the unit of the axis.
         """
         import dask.array as da
@@ -198,7 +201,11 @@ class Patches(Sequence["xarray.DataArray"]):
             attrs = {k: v for k, v in self.labels.lines[name][1].items() if k == "units"}
             found[f"{name}_index"] = ("patch", line)
             found[f"{name}_position"] = ("patch", place, attrs)
-        return Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
+        places = Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
+        known = self.positions.positions if isinstance(self.positions, Subset) else self.positions
+        if len(self) > SHOWN or isinstance(known, CoveredRandom):
+            return places
+        return places.compute(scheduler="synchronous")
 
     def to_dataset(self) -> xarray.Dataset:
         """Return all patches as ``image`` along the new axis ``patch``, lazy, with :attr:`coords`.

@@ -22,8 +22,10 @@ import bigimg
 from bigimg.errors import BudgetError, CorruptChunk, MissingChunk, UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.ops.patches.sequence import SHOWN
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
+from tests.conversion.sources import CountingReader
 
 
 class Counted:
@@ -425,7 +427,7 @@ def test_pickled_patches_are_the_same(store: Path) -> None:
         ({"size": 8, "overlap": (0, -1)}, r"overlap -1 along x"),
         ({"size": 8, "stride": 4, "overlap": 4}, r"stride=4 and overlap=4 say the same thing twice"),
         ({"size": 8, "edge": "wrap"}, r"edge='wrap': give one of shift, pad, drop"),
-        ({"size": 8, "n": 0}, r"n=0: give at least 1"),
+        ({"size": 8, "n": 0}, r"n=0: give a whole number of at least 1"),
         ({"size": 8, "n": 3, "stride": 4}, r"n=3: random patches have no stride"),
         ({"size": 8, "n": 3, "seed": -1}, r"seed=-1"),
         ({"size": 8, "seed": 1}, r"seed=1: a grid has nothing random"),
@@ -473,3 +475,15 @@ def test_numbers_outside_are_index_errors(key: Any) -> None:
     found = bigimg.patches(noise(30, 40), 8, n=7, seed=0)
     with pytest.raises(IndexError, match=r"patch|booleans"):
         found[key]
+
+
+def test_places_of_a_few_patches_can_be_read() -> None:
+    image = noise(40, 50)
+    few = bigimg.patches(image, 8).coords
+    assert few.chunks == {}
+    assert "0 8 16 24 32" in repr(few)
+    assert bigimg.patches(image, 8)[2:4].coords["x_index"].values.tolist() == [16, 24]
+    assert bigimg.patches(image, 8, n=SHOWN + 1, seed=0).coords.chunks
+    reader = CountingReader(image < 100, "yx")
+    assert bigimg.patches(image, 8, n=5, seed=0, where=bigimg.open(reader)).coords.chunks
+    assert not reader.met  # the mask would have to be searched
