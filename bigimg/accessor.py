@@ -117,18 +117,17 @@ class ImageAccessor(Drawn):
             return pixels
         return np.moveaxis(pixels, self._img.dims.index("c"), 0 if channels == "first" else -1)
 
-    def channel(self, name: str) -> xarray.DataArray:
-        """Return the channel called ``name``, without the axis c.
+    def channel(self, name: str | int) -> xarray.DataArray:
+        """Return the channel called ``name``, or of this number, without the axis c.
 
         Raises
         ------
         UsageError
-            There is none of that name.
+            There is none.
         """
-        names = self.channels
-        if "c" not in self._img.dims or name not in names:
-            raise UsageError(f"no channel {name!r}; there are {', '.join(names) or 'no names'}")
-        return self._img.isel(c=names.index(name))
+        from bigimg.ops.slices import channel_index
+
+        return self._img.isel(c=channel_index(self._img, name))
 
     def at(self, *, mm: tuple[float, float, float] | None = None, **position: float) -> xarray.DataArray:
         """Return the pixel nearest to a place: world ``mm=(x, y, z)``, or coordinates as in ``at(y=3.5, x=8)``.
@@ -149,7 +148,13 @@ class ImageAccessor(Drawn):
                 name: float(v) for name, v in zip("xyz", place, strict=False) if name in self._img.dims
             }
         if unknown := set(position) - set(self._measured):
-            raise UsageError(f"at({unknown.pop()}=...): the axes are {' '.join(map(str, self._img.dims))}")
+            name, own = unknown.pop(), [str(n) for n in self._img.dims if n in self._measured]
+            hint = (
+                "; choose a channel before, as in img.bigimg.channel(0)"
+                if name == "c" in self._img.dims
+                else ""
+            )
+            raise UsageError(f"at({name}=...): a place is along {' '.join(own)}{hint}")
         try:
             return self._img.isel({n: nearest_index(self._img, n, v) for n, v in position.items()})
         except UsageError as error:

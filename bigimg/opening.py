@@ -100,7 +100,7 @@ def open_source(
         return source
     if hasattr(source, "shape") and hasattr(source, "dtype"):
         return ArrayReader(source, kind="mask" if source.dtype == bool else "image")
-    raise UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
+    raise _no_image(source)
 
 
 def open(
@@ -243,8 +243,11 @@ def from_array(
     Raises
     ------
     UsageError
-        Names, spacing or channels do not fit the array, a spacing is no distance, or OME-Zarr has no such unit.
+        It is no array, names, spacing or channels do not fit it, a spacing is no distance, or OME-Zarr has no such
+        unit.
     """
+    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
+        raise _no_image(array)
     kind = "mask" if np.dtype(array.dtype) == bool else "image"
     reader = ArrayReader(
         array,
@@ -380,6 +383,10 @@ def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
 
     spec = open_source(source).spec
     return dict(zip(spec.dims, checked_chunks(chunks, spec) or (), strict=True))
+
+
+def _no_image(source: object) -> UsageError:
+    return UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
 
 
 def _may_be_store(source: str | os.PathLike[str]) -> bool:

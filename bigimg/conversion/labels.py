@@ -117,7 +117,9 @@ def as_label(reader: Reader, place: LabelPlace, asked: Mapping[str, Any]) -> tup
         )
     if unknown := [name for name in spec.dims if name not in image.dims]:
         raise UsageError(
-            f"label {place.name}: the axis {unknown[0]}, and the image has {' '.join(image.dims)}"
+            f"label {place.name}: what is written has the axes {' '.join(spec.dims)}, its image {image.path} has "
+            f"{' '.join(image.dims)}, without {unknown[0]}: cut that away, or write it to the "
+            "store that it was made from"
         )
     sizes = dict(zip(spec.dims, spec.shape, strict=True))
     levels = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]

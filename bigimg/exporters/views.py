@@ -10,7 +10,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine, index_to_world
 from bigimg.geometry.axes import Axis, short_unit
-from bigimg.geometry.orientation import PLANES, nearest_axes
+from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import real_dtype, scaled
@@ -114,10 +114,7 @@ def place_of(spec: ImageSpec, plane: str, index: int | None, position: float | N
         if spec.world is not None:
             name = "xyz"[nearest_axes(index_to_world(spec.axes, spec.world)).index(PLANES[plane])]
     if name not in spec.dims:
-        what = f"{plane} (across {name})" if name != plane else repr(plane)
-        raise UsageError(
-            f"plane {what}: the axes are {' '.join(spec.dims)}; name one, or axial, coronal, sagittal"
-        )
+        raise UsageError(no_plane(plane, name, spec.dims))
     axis = spec.axes[spec.axis(name)]
     if index is not None and position is not None:
         raise UsageError(f"plane {plane}: index {index} and position {position} are two places; give one")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bigimg.types import Array
@@ -10,6 +12,20 @@ ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 """Where low and high values of world x, y and z lie in RAS+ millimetres."""
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The world axis that a plane of this name cuts across."""
+
+
+def no_plane(asked: str, axis: str, dims: Sequence[str]) -> str:
+    """Return what to say where an image with the axes ``dims`` has no ``axis``, which ``asked`` would cut across.
+
+    >>> no_plane("axial", "z", "cyx")
+    'plane axial (across z): the image has no z; its axes are c y x, which is one plane already'
+    """
+    what = f"{asked} (across {axis})" if asked != axis else repr(asked)
+    if {"x", "y", "z"} <= set(dims):
+        hint = "; name one, or axial, coronal, sagittal"
+    else:
+        hint = "; name one" if "t" in dims else ", which is one plane already"
+    return f"plane {what}: the image has no {axis}; its axes are {' '.join(dims)}{hint}"
 
 
 def axis_codes(affine: Array) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.orientation import PLANES, nearest_axes
+from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.region import grid, shift
 from bigimg.opening import Memory, Source, image_of
 from bigimg.ops.derived import (
@@ -344,11 +344,34 @@ def axis_across(img: xarray.DataArray, axis: str) -> str:
             matrix = index_to_world(coordinates.axes_of(img), None)
             name = "xyz"[nearest_axes(world @ matrix).index(PLANES[axis])]
     if name not in img.dims:
-        what = f"{axis} (across {name})" if name != axis else repr(axis)
-        raise UsageError(
-            f"plane {what}: the axes are {' '.join(map(str, img.dims))}; name one, or axial, coronal, sagittal"
-        )
+        raise UsageError(no_plane(axis, name, list(map(str, img.dims))))
     return name
+
+
+def channel_index(img: xarray.DataArray, channel: int | str) -> int:
+    """Return the index along c of a channel given by number or name.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if "c" not in img.dims:
+        raise UsageError(
+            f"channel {channel!r}: the axes are {' '.join(map(str, img.dims))}, without channels"
+        )
+    names, count = [c.name for c in coordinates.channels_of(img)], img.sizes["c"]
+    if isinstance(channel, str):
+        if channel in names:
+            return names.index(channel)
+        if not channel.removeprefix("-").isdecimal():
+            said = ", ".join(names) or "no names, only numbers"
+            raise UsageError(f"no channel {channel!r}; there are {said}")
+        channel = int(channel)
+    if not isinstance(channel, int | np.integer) or not -count <= channel < count:
+        said = f", or a name: {', '.join(names)}" if names else ""
+        raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
+    return int(channel) % count
 
 
 def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:

@@ -17,7 +17,7 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
 from bigimg.ops.derived import placeholder
 from bigimg.ops.multiscale import shrunk
-from bigimg.ops.slices import axis_across, nearest_index
+from bigimg.ops.slices import axis_across, channel_index, nearest_index
 from bigimg.readers import coordinates
 from bigimg.types import Array
 from bigimg.viewing.levels import Levels, lengths, nearest_in, needed, read_at
@@ -118,26 +118,6 @@ def place_along(base: xarray.DataArray, axis: str, index: int | None, position: 
     if not -size <= index < size:
         raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
     return index % size
-
-
-def channel_index(base: xarray.DataArray, channel: int | str) -> int:
-    """Return the index along c of a channel given by number or name.
-
-    Raises
-    ------
-    UsageError
-        There is none.
-    """
-    names = [c.name for c in coordinates.channels_of(base)]
-    if "c" not in base.dims:
-        raise UsageError(
-            f"channel {channel!r}: the axes are {' '.join(map(str, base.dims))}, without channels"
-        )
-    if isinstance(channel, str) and channel in names:
-        return names.index(channel)
-    if isinstance(channel, str) and not channel.isdecimal():
-        raise UsageError(f"no channel {channel!r}; there are {', '.join(names) or 'no names, only numbers'}")
-    return place_along(base, "c", int(channel), None)
 
 
 @dataclass(frozen=True)

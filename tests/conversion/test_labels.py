@@ -172,7 +172,7 @@ def test_what_is_no_label_of_the_image(tmp_path: Path) -> None:
     for wrong, says in (
         (np.zeros((150, 170), np.float32), "float32 is no id"),
         (np.zeros((150, 169), bool), "169 pixels along x, and the image has 170, 85"),
-        (np.zeros((4, 150, 170), bool), "the axis z, and the image has c y x"),
+        (np.zeros((4, 150, 170), bool), "axes z y x, its image .*a.* has c y x, without z: cut"),
     ):
         with pytest.raises(UsageError, match=says):
             bigimg.write(wrong, store / "labels" / "x", progress=False)

@@ -176,7 +176,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (VOLUME, "a.nii", {"version": 3}, "version 3 of NIfTI: there are 1 and 2"),
         (np.zeros((2, 40000), "u1"), "a.nii", {"version": 1}, r"too long for NIfTI-1 \(at most 32767\): use version 2"),
         (VOLUME, "a.nii", {"index": 3}, "give plane= as well"),
-        (VOLUME, "a.nii", {"plane": "t"}, "plane 't': the axes are z y x"),
+        (VOLUME, "a.nii", {"plane": "t"}, "plane 't': the image has no t; its axes are z y x"),
         (VOLUME, "a.nii", {"plane": "z", "index": 5}, "index 5 along z of 5 pixels; give 0 to 4"),
         (VOLUME, "a.nii", {"plane": "z", "index": 1.5}, "a whole number"),
         (VOLUME, "a.nii", {"plane": "z", "position": 99}, "position 99 along z is outside the image"),

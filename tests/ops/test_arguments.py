@@ -13,11 +13,36 @@ from bigimg.errors import UsageError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 RGB = np.zeros((3, 4, 3), np.uint8)
+VOLUME = np.zeros((5, 6, 7), np.uint8)
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
+        (lambda: bigimg.open(None), "NoneType is no image: give a path, an array"),
+        (lambda: bigimg.stats(5), "int is no image"),
+        (lambda: bigimg.from_array([[1, 2]]), "list is no image"),
+        (lambda: bigimg.patches(GREY, 2.5), "size=2.5: give whole numbers of pixels"),
+        (lambda: bigimg.patches(GREY, 2, stride=1.5), "stride=1.5: give whole numbers of pixels"),
+        (lambda: bigimg.patches(GREY, 2, n=1.5), "n=1.5: give a whole number"),
+        (lambda: bigimg.patches(GREY, 2, n=2, seed="a"), "seed='a': give a whole number"),
+        (lambda: bigimg.patches(GREY, 2, min_fraction=0.2), "min_fraction=0.2: .* give where= too"),
+        (
+            lambda: bigimg.plane(GREY, "axial"),
+            r"the image has no z; its axes are y x, which is one plane already$",
+        ),
+        (lambda: bigimg.plane(VOLUME, "q"), "the image has no q; its axes are z y x; name one, or axial"),
+        (
+            lambda: bigimg.export(GREY, "a.png", plane="axial"),
+            "the image has no z; its axes are y x, which is one",
+        ),
+        (
+            lambda: bigimg.open(RGB).bigimg.at(c="R"),
+            r"at\(c=...\): a place is along y x; choose a channel before",
+        ),
+        (lambda: bigimg.open(RGB).bigimg.channel(3), "no channel 3 of 3; give 0 to 2, or a name: R, G, B"),
+        (lambda: bigimg.open(RGB).bigimg.channel("Q"), "no channel 'Q'; there are R, G, B"),
+        (lambda: bigimg.open(GREY).bigimg.channel(0), "the axes are y x, without channels"),
         (lambda: bigimg.rescale(GREY, "foo"), "dtype='foo': numpy has no such type"),
         (lambda: bigimg.gray(RGB, dtype="foo"), "dtype='foo'"),
         (lambda: bigimg.map(GREY, np.sqrt, dtype="foo"), "dtype='foo'"),
@@ -43,6 +68,12 @@ RGB = np.zeros((3, 4, 3), np.uint8)
 def test_refused_in_words(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         call()
+
+
+def test_a_channel_by_number_or_name() -> None:
+    img = bigimg.from_array(np.arange(24, dtype=np.uint8).reshape(2, 4, 3))
+    for asked, number in ((1, 1), (-1, 2), ("G", 1), ("2", 2), (np.int64(0), 0)):
+        np.testing.assert_array_equal(img.bigimg.channel(asked).values, img.values[number])
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_other_axes_stay() -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"axis": "q"}, "'q': the axes are z y x"),
-        ({"axis": "c"}, "'c': the axes are z y x"),
+        ({"axis": "q"}, "'q': the image has no q; its axes are z y x; name one, or axial"),
+        ({"axis": "c"}, "'c': the image has no c; its axes are z y x"),
         ({"axis": "z", "index": 5}, "index 5 along z of 5 pixels; give 0 to 4"),
         ({"axis": "z", "index": 1, "position": 1.0}, "two places"),
         ({"axis": "z", "position": 4.6}, "reaches from -0.5 to 4.5"),
@@ -77,7 +77,7 @@ def test_refused(asked: dict[str, Any], says: str) -> None:
 
 
 def test_a_flat_image_has_no_axial_plane() -> None:
-    with pytest.raises(UsageError, match=r"axial \(across z\): the axes are y x"):
+    with pytest.raises(UsageError, match=r"axial \(across z\): the image has no z; its axes are y x"):
         bigimg.plane(PIXELS[0], "axial")
 
 

@@ -229,7 +229,7 @@ def test_along_time_and_what_cannot_be() -> None:
     np.testing.assert_array_equal(shown(figure), volumes.values[2, 2])
     with pytest.raises(UsageError, match="the image has y x; use show"):
         bigimg.browse(numbers(8, 9))
-    with pytest.raises(UsageError, match="the axes are y x"):
+    with pytest.raises(UsageError, match="its axes are y x"):
         bigimg.browse(numbers(8, 9), "axial")
 
 

@@ -260,7 +260,7 @@ def test_graphs_tell_channels_apart_and_say_of_what_they_are(tmp_path: Path) -> 
 
 def test_no_such_plane_or_place() -> None:
     flat, volume = numbers(8, 9), bigimg.from_array(numbers(4, 8, 9))
-    with pytest.raises(UsageError, match="the axes are y x"):
+    with pytest.raises(UsageError, match="the image has no z; its axes are y x, which is one plane"):
         bigimg.show(flat, "axial")
     with pytest.raises(UsageError, match="it is one plane"):
         bigimg.show(flat, index=2)
