@@ -119,7 +119,7 @@ def patches(
         seed = int(seed)
         positions = Random(tuple(shape[k] for k in names), tuple(patch[k] for k in names), n, key_of(seed))
     if where is None and min_fraction is not None:
-        raise UsageError(f"min_fraction={min_fraction}: it is of a mask; give where= too, or no min_fraction")
+        raise UsageError(f"min_fraction={min_fraction}: it is of a mask; give where= too, or leave it out")
     if where is not None:
         min_fraction = (
             LEAST if min_fraction is None else as_number("min_fraction", min_fraction, "a number from 0 to 1")
