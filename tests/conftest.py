@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Or each of the hundreds of processes that the tests start would compile all of bigimg anew: half a second each."""
 settings.register_profile("untimed", settings(), deadline=None)
-settings.load_profile("untimed")  # nothing is timed here: how long an example takes says how busy the machine is
+settings.load_profile("untimed")
+"""How long an example takes says how busy the machine is."""
 
 
 def find_data() -> Path | None:
