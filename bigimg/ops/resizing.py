@@ -125,8 +125,8 @@ def resize(
     if how == "mean" and found.attrs.get("kind") == "labels":
         raise UsageError("method 'mean' of labels would make ids that are none; use nearest")
     target = sides(found, shape)
-    if all(whole.sizes[name] == n for name, n in target.items()):
-        return whole
+    if all(whole.sizes[name] == found.sizes[name] == n for name, n in target.items()):
+        return found
     return _resized(found, target, whole, Areas if how == "mean" else Nearest)
 
 

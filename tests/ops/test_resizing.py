@@ -116,6 +116,15 @@ def test_the_smallest_level_that_suffices(tmp_path: Path, levels_read: set[int])
     assert bigimg.resize(bigimg.open(path), {"y": 40}).shape == (3, 40, 203)
 
 
+def test_a_level_asked_for_is_taken_also_where_the_sides_are_those_of_the_image(tmp_path: Path) -> None:
+    volume = np.random.default_rng(1).integers(0, 256, (4, 64, 64)).astype(np.uint8)
+    tree = bigimg.write(volume, tmp_path / "v.ome.zarr", spacing="z=4,y=1,x=1", chunks=16, progress=False)
+    for source in (tmp_path / "v.ome.zarr", tree):
+        found = bigimg.resize(source, {"z": 4}, level=1)
+        np.testing.assert_array_equal(found.values, tree["scale1/image"].values)
+        assert found.bigimg.spacing == tree["scale1/image"].bigimg.spacing
+
+
 @pytest.mark.parametrize("size", [(37, 30), (151, 102), (76, 51), (60, 51)])
 def test_from_a_level_whose_last_pixel_sticks_out(tmp_path: Path, size: tuple[int, int]) -> None:
     """Level 2 has 76 x 51 pixels for 75.25 x 50.75: taken as whole it was stretched, the more the further right."""
