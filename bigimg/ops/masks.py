@@ -80,14 +80,13 @@ def mask(
         return _of_pyramid(img, below, above, between, equals, otsu)
     given = _conditions(below, above, between, equals)
     whole = open_image(img)
-    image = _named(whole, given)
+    named = _named(whole, given)
+    image = whole.isel(named)
     found = _compared(image, _tests(image, given)) if given else None
     if otsu:
         from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
-        threshold = otsu_of(img)
-        if image is not whole:
-            threshold = threshold.sel(c=image["c"].values)
+        threshold = otsu_of(img).isel(named)
         if threshold.chunks is None:  # the store knew
             by_otsu = _compared(image, _tests(image, [("above", threshold.values.tolist())]))
         else:
@@ -113,11 +112,13 @@ def _of_pyramid(
 
         threshold = otsu_of(tree).compute()
     for name in tree.children:
-        image = _named(tree[name].dataset["image"], _conditions(below, above, between, equals))
+        whole = tree[name].dataset["image"]
+        named = _named(whole, _conditions(below, above, between, equals))
+        image = whole.isel(named)
         found = mask(image, **given) if any(value is not None for value in given.values()) else None
         if threshold is not None:
-            here = threshold.sel(c=image["c"].values) if _names(image) else threshold
-            by_otsu = _compared(image, _tests(image, [("above", here.values.tolist())]))
+            here = threshold.isel(named).values.tolist()
+            by_otsu = _compared(image, _tests(image, [("above", here)]))
             found = by_otsu if found is None else found & by_otsu
         assert found is not None
         nodes[name] = _as_mask(image, found.data).to_dataset(name="image")
@@ -134,22 +135,29 @@ def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple
     return found
 
 
-def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> xarray.DataArray:
-    """Return the channels of ``img`` that thresholds name, all where none is named; the same ones in each."""
+def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return which channels thresholds name, the same in each, as ``isel`` takes it; empty where none is named.
+
+    By their places, for two channels may have one name; neighbours as a slice, so that an image of which all are
+    named stays as it was opened.
+    """
     named = [(name, value) for name, value in given if isinstance(value, Mapping)]
     if not named:
-        return img
+        return {}
     names = _names(img)
+    there = f"there are {', '.join(names)}" if names else "the channels have no names: give numbers alone"
     for name, value in named:
+        if not value:
+            raise UsageError(f"{_said(name)}={{}}: no channel is named; {there}")
         if unknown := [key for key in value if key not in names]:
-            raise UsageError(
-                f"{_said(name)}: no channel {unknown[0]!r}; there are {', '.join(names) or 'no names'}"
-            )
+            raise UsageError(f"{_said(name)}: no channel {unknown[0]!r}; {there}")
         if absent := sorted(set(value) ^ set(named[0][1])):
             raise UsageError(
                 f"{_said(named[0][0])} and {_said(name)}: only one names the channel {absent[0]!r}; give both the same"
             )
-    return img.isel(c=[i for i, name in enumerate(names) if name in named[0][1]])
+    chosen = [i for i, name in enumerate(names) if name in named[0][1]]
+    first, stop = chosen[0], chosen[-1] + 1
+    return {"c": slice(first, stop) if stop - first == len(chosen) else chosen}
 
 
 def _names(img: xarray.DataArray) -> list[str]:

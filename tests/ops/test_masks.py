@@ -95,6 +95,7 @@ def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.
         ({}, "give below="),
         ({"below": {"R": 1, "G": 2, "Q": 3}}, "no channel 'Q'; there are R, G, B"),
         ({"below": {"R": 1}, "above": {"G": 2}}, "below and above: only one names the channel 'G'"),
+        ({"below": {}}, "no channel is named; there are R, G, B"),
         ({"below": [1, 2]}, "2 thresholds for 3 channels"),
         ({"above": float("nan")}, "a threshold is a number"),
         ({"between": 5}, "give two numbers"),
@@ -103,6 +104,35 @@ def test_otsu_from_the_store_reads_no_pixel(tmp_path: Path, monkeypatch: pytest.
 def test_conditions_that_mean_nothing(asked: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         bigimg.mask(rgb(5, 6), **asked)
+
+
+@pytest.mark.parametrize("named", [{}, {"R": 1}])
+def test_channels_without_names_cannot_be_named(named: dict[str, int]) -> None:
+    bare = bigimg.from_array(np.zeros((2, 5, 6), np.uint8), dims="cyx").drop_vars("c", errors="ignore")
+    for img in (bare, bigimg.from_array(np.zeros((5, 6), np.uint8))):
+        with pytest.raises(UsageError, match="the channels have no names: give numbers alone"):
+            bigimg.mask(img, below=named)
+
+
+def test_channels_of_one_name_keep_their_places(tmp_path: Path) -> None:
+    pixels = volume("u1", 3, 40, 50)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["DAPI", "GFP", "DAPI"])
+    tree = bigimg.write(img, tmp_path / "a.ome.zarr", chunks=16, progress=False)
+    over = pixels > np.array([threshold_otsu(c) for c in pixels])[:, None, None]
+    for source in (img, tmp_path / "a.ome.zarr"):
+        np.testing.assert_array_equal(bigimg.mask(source, otsu=True).values, over)
+        found = bigimg.mask(source, above={"DAPI": 60}, otsu=True)
+        np.testing.assert_array_equal(found.values, (over & (pixels > 60))[[0, 2]])
+    np.testing.assert_array_equal(bigimg.mask(tree, otsu=True)["scale0/image"].values, over)
+    found = bigimg.mask(tree, above={"DAPI": 60}, otsu=True)
+    np.testing.assert_array_equal(found["scale0/image"].values, (over & (pixels > 60))[[0, 2]])
+
+
+def test_a_mask_of_all_channels_by_name_is_of_the_image_as_it_was_opened(tmp_path: Path) -> None:
+    bigimg.write(rgb(40, 50), tmp_path / "a.ome.zarr", chunks=16, progress=False)
+    img = bigimg.open(tmp_path / "a.ome.zarr")
+    for named in ({"R": 1, "G": 2, "B": 3}, [1, 2, 3]):
+        assert len(bigimg.mask(img, above=named).data.dask.layers) == len(img.data.dask.layers) + 1
 
 
 # ------------------------------------------------------------------------------------------------------- applying
