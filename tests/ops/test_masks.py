@@ -363,3 +363,29 @@ def test_area_and_share_of_each_label(tmp_path: Path) -> None:
         UsageError, match=r"as in img < 125; if the numbers are ids, convert with kind='labels'$"
     ):
         bigimg.area(ids)  # nobody said what the numbers are
+
+
+def test_areas_of_labels_read_each_pixel_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(5).integers(0, 6, (40, 50)).astype(np.int32)
+    bigimg.write(ids, tmp_path / "cells.ome.zarr", kind="labels", chunks=16, progress=False)
+    read, real = [], StoreReader.read
+
+    def counted(self: StoreReader, region: Any) -> Array:
+        found = real(self, region)
+        read.append(found.size)
+        return found
+
+    monkeypatch.setattr(StoreReader, "read", counted)
+    found = bigimg.area(tmp_path / "cells.ome.zarr")
+    np.testing.assert_array_equal(found.values, np.bincount(ids.ravel())[1:])
+    assert sum(read) == ids.size
+
+
+def test_a_label_that_a_coarser_level_has_lost_covers_nothing_there(tmp_path: Path) -> None:
+    ids = np.full((64, 64), 2, np.uint8)
+    ids[3, 3] = 1
+    tree = bigimg.write(ids, tmp_path / "cells.ome.zarr", kind="labels", chunks=16, progress=False)
+    found = bigimg.area(tree)
+    assert found.label.values.tolist() == [1, 2]
+    np.testing.assert_array_equal(found.sel(label=1).values, [1, *[0] * (found.sizes["level"] - 1)])
+    np.testing.assert_array_equal(found.sel(label=2).values, [4095, *[4096] * (found.sizes["level"] - 1)])

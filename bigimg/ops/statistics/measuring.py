@@ -71,9 +71,11 @@ def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
     if isinstance(mask, xarray.DataTree) and not is_label_image(by):
         levels = [image_of(mask, i) for i in range(sum(name.startswith("scale") for name in mask.children))]
         rows = [_of_level(level, by, where, what) for level in levels]
+        # A label that a coarser level has lost covers nothing there.
         found = xarray.concat(
-            rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override"
-        )
+            rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override",
+            join="outer", fill_value=0,
+        )  # fmt: skip
         return found.assign_coords(level=range(len(levels)))
     return _of_level(mask, by, where, what)
 
@@ -89,7 +91,7 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
         and image.attrs.get("kind") == "labels"
         and image.dtype.kind in "iu"
     ):
-        return _of_labels(image == image, image, where, what)
+        return _of_labels(xarray.ones_like(image, dtype=bool), image, where, what)
     if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
         numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
         ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
