@@ -12,7 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
 from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.axes import ORDER
-from bigimg.opening import Source, image_of
+from bigimg.opening import Source
 from bigimg.ops.derived import image
 from bigimg.ops.gathering import stacked
 from bigimg.readers import coordinates
@@ -92,7 +92,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
         raise UsageError(f"stack along {dim!r}: an axis is one of {' '.join(ORDER)}")
     if not images:
         raise UsageError(f"stack along {dim}: there are no images")
-    found = [image_of(img, 0) if isinstance(img, xarray.DataTree) else image(img) for img in images]
+    found = [image(img) for img in images]
     first = found[0]
     for number, img in enumerate(found):
         if dim in img.dims:

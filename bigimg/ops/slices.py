@@ -17,7 +17,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.region import grid, shift
-from bigimg.opening import Memory, Source, image_of
+from bigimg.opening import Memory, Source
 from bigimg.ops.derived import (
     PIECE_BYTES,
     derive,
@@ -154,10 +154,6 @@ def opened(
     img: Source, level: int, memory: Memory = None, series: int | str | None = None
 ) -> xarray.DataArray:
     """Return ``img`` as a labelled array, of a pyramid the level asked for."""
-    import xarray
-
-    if isinstance(img, xarray.DataTree):
-        return image_of(img, level)
     return image(img, level=level, memory=memory, series=series)
 
 

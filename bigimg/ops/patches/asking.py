@@ -9,12 +9,13 @@ import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
 from bigimg.opening import Memory, Source
+from bigimg.opening import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, room
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
 from bigimg.ops.patches.sequence import Patches
-from bigimg.ops.patches.sources import labelled, labels_of, mask_cutter, reader_of
+from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
 from bigimg.planning.memory import human_bytes
 
 LEAST = 0.5
@@ -81,7 +82,7 @@ def patches(
     BudgetError
         Not even one patch fits ``memory``.
     """
-    image = labelled(img, level, memory)
+    image = open_image(img, level=level, memory=memory)
     reader, labels = reader_of(image), labels_of(image)
     spec = reader.spec
     names = tuple(name for name in spec.dims if name != "c")

@@ -9,7 +9,6 @@ import numpy as np
 import xarray
 
 from bigimg.geometry.spec import ImageSpec
-from bigimg.opening import Memory, Source, image_of
 from bigimg.opening import open as open_image
 from bigimg.ops.aligning import OnGrid, mask_on
 from bigimg.ops.patches.cutting import Cutter
@@ -18,13 +17,6 @@ from bigimg.reader import Access, Reader
 from bigimg.readers.arrays import read_labelled
 from bigimg.readers.labelled import opened_pixels
 from bigimg.types import Array, Region
-
-
-def labelled(img: Source, level: int, memory: Memory) -> xarray.DataArray:
-    """Return ``level`` of ``img``."""
-    if isinstance(img, xarray.DataTree):
-        return open_image(image_of(img, level), memory=memory)
-    return open_image(img, level=level, memory=memory)
 
 
 def reader_of(image: xarray.DataArray) -> Reader:
@@ -57,7 +49,7 @@ def mask_cutter(
     A mask of another resolution is laid on as everywhere (:mod:`bigimg.ops.aligning`).
     """
     if not isinstance(where, xarray.DataArray) and not hasattr(where, "shape"):
-        where = labelled(where, level, None)
+        where = open_image(where, level=level)
     reader = _OnImage(mask_on(image.transpose(*spec.dims), where), spec)
     window = tuple(patch.get(axis.name, axis.size) for axis in reader.spec.axes)
     return Cutter(reader, window, scaling=None, dtype=np.dtype(bool), fill=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source, image_of
+from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.ops.arguments import as_numbers, as_pair
 from bigimg.ops.statistics.stored import kept_statistics
@@ -51,14 +51,12 @@ def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = 
     UsageError
         Bins or range mean nothing, or the mask does not fit.
     """
-    import xarray
-
     asked = checked_bins(bins, range)
     kept = None if where is not None else kept_statistics(img)
     if kept is not None and (counts := kept.counts) is not None:
         shape = counts.shape[:1] if kept.has_c else ()
         return _labelled(*rebin(counts, kept.values, *asked), kept.names, shape)
-    image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+    image = open_image(img)
     names = (
         [str(name) for name in image.coords["c"].values] if "c" in image.coords and "c" in image.dims else []
     )

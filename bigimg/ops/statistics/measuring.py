@@ -83,7 +83,7 @@ def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
 def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     import xarray
 
-    image = image_of(mask, 0) if isinstance(mask, xarray.DataTree) else open_image(mask)
+    image = open_image(mask)
     if (
         what == "area"
         and isinstance(by, str)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source, image_of
+from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.stored import kept_statistics
@@ -63,7 +63,7 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
         found: Any = np.stack([of_counts(row, kept.values, asked) for row in counts], axis=1)
         names, has_c = kept.names, kept.has_c
     else:
-        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        image = open_image(img)
         has_c = "c" in image.dims
         names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
         found = _lazy(image, ["c"] if has_c else [], asked, where)

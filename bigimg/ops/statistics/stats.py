@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source, image_of
+from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.ops.statistics.stored import Kept, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, rebin
@@ -77,8 +77,6 @@ def stats(
     UsageError
         An axis is not there, the mask does not fit, or bins mean nothing.
     """
-    import xarray
-
     from bigimg.ops.statistics.histograms import checked_bins
 
     asked = None if bins is None else checked_bins(bins, range)
@@ -88,7 +86,7 @@ def stats(
         found = None if kept is None else _stored(kept, asked, together=by is None)
         if found is not None:
             return found
-    image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+    image = open_image(img)
     if not labelled:
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:

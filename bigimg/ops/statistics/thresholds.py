@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source, image_of
+from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
@@ -55,7 +55,7 @@ def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     if kept is not None and (counts := kept.counts) is not None:
         found, names, has_c = _of_stored(counts, kept), kept.names, kept.has_c
     else:
-        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        image = open_image(img)
         has_c = "c" in image.dims
         names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
         found = _lazy(image, ["c"] if has_c else [], where)
@@ -165,7 +165,7 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
     if kept is not None and (counts := kept.counts) is not None:
         found, names, has_c = _shares(counts, kept.values, asked), kept.names, kept.has_c
     else:
-        image = image_of(img, 0) if isinstance(img, xarray.DataTree) else open_image(img)
+        image = open_image(img)
         has_c = "c" in image.dims
         names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
         found = _lazy_shares(image, ["c"] if has_c else [], asked, where)
