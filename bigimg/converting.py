@@ -169,7 +169,7 @@ def write(img: Any, target: str | os.PathLike[str], **asked: Any) -> xr.DataTree
     target, **asked
         As in :func:`convert`. A mask or label image for ``<image store>/labels/<name>`` becomes a label of that
         image, with a pyramid of its own: of the axes and the size of one of the image's levels, booleans as 0
-        and 1, in the OME-Zarr version of the image.
+        and 1, one of a single channel without c, in the OME-Zarr version of the image.
     """
     return convert(img, target, **asked)
 

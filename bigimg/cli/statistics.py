@@ -123,15 +123,12 @@ def mask(
     overwrite: bool, as_json: bool, quiet: bool, **conditions: Any,
 ) -> None:  # fmt: skip
     """Write where SOURCE fulfils all conditions to the store TARGET; STORE/labels/NAME makes a label of it."""
-    from bigimg.conversion.labels import label_place
     from bigimg.converting import convert_to_store
     from bigimg.opening import open as open_image
     from bigimg.ops.masks import mask as make
     from bigimg.ops.statistics.tables import mask_report
 
     found = make(open_image(source, level=level or 0, memory=memory, series=series), **conditions)
-    if found.sizes.get("c") == 1 and label_place(target) is not None:
-        found = found.isel(c=0, drop=True)  # a mask of one channel lies over all of the image
     result = convert_to_store(
         found, target, kind="mask", memory=memory, workers=workers, overwrite=overwrite, progress=not quiet
     )

@@ -62,18 +62,30 @@ def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
 
 
 class LabelReader:
-    """A mask as OME-Zarr wants labels: integers, so true and false are 1 and 0; any other reader as it is."""
+    """A mask as OME-Zarr wants labels: integers, so true and false are 1 and 0; any other reader as it is.
+
+    Parameters
+    ----------
+    reader : Reader
+    flat : bool
+        Leave out the axis c, which has one pixel.
+    """
 
     identity = None
     """Of computed pixels, which cannot be known again."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, flat: bool = False) -> None:
         self._reader = reader
         spec = reader.spec
+        self._left_out = spec.axis("c") if flat else None
         if spec.dtype.kind == "b":
             spec = replace(spec, dtype=np.dtype(np.uint8), kind="mask")
         elif spec.kind == "image":
             spec = replace(spec, kind="labels")
+        if self._left_out is not None:
+            kept = [i for i, name in enumerate(spec.dims) if name != "c"]
+            axes, chunks = tuple(spec.axes[i] for i in kept), tuple(spec.chunks[i] for i in kept)
+            spec = replace(spec, axes=axes, chunks=chunks, channels=())
         self._spec = replace(spec, meta={}, private={})  # the tags are those of the image beside it
 
     @property
@@ -84,7 +96,8 @@ class LabelReader:
     @property
     def access(self) -> Access:
         """As of what is wrapped."""
-        return self._reader.access
+        found = self._reader.access
+        return replace(found, order=tuple(name for name in found.order if name in self._spec.dims))
 
     @property
     def source(self) -> str:
@@ -93,7 +106,12 @@ class LabelReader:
 
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""
+        at = self._left_out
+        if at is not None:
+            region = (*region[:at], slice(0, 1), *region[at:])
         found = self._reader.read(region)
+        if at is not None:
+            found = found[(slice(None),) * at + (0,)]
         return found.view(np.uint8) if found.dtype.kind == "b" else found
 
     def close(self) -> None:
@@ -104,13 +122,17 @@ class LabelReader:
 def as_label(reader: Reader, place: LabelPlace, asked: Mapping[str, Any]) -> tuple[Reader, dict[str, Any]]:
     """Return what to write into ``place``, and the options, of the version of the image.
 
+    A label of one channel lies over all channels of the image: it loses the axis c where the image has more, or none.
+
     Raises
     ------
     UsageError
         It holds no ids, has an axis that the image has not, or the size of none of its levels.
     """
-    label = LabelReader(reader)
-    spec, image = label.spec, place.image
+    image, given = place.image, dict(zip(reader.spec.dims, reader.spec.shape, strict=True))
+    channels = dict(zip(image.dims, image.levels[0].shape, strict=True)).get("c")
+    label = LabelReader(reader, flat=given.get("c") == 1 != channels)
+    spec = label.spec
     if spec.dtype.kind not in "iu":
         raise UsageError(
             f"label {place.name}: {spec.dtype} is no id; write a mask, as img < 125, or integers"

@@ -181,6 +181,30 @@ def test_what_is_no_label_of_the_image(tmp_path: Path) -> None:
     assert bigimg.info(store).labels == ("coarse",)
 
 
+@pytest.mark.parametrize("dims", ["cyx", "yx", "tcyx"])
+def test_a_mask_of_one_channel_lies_over_all_of_them(dims: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 50, 70), np.uint8)
+    pixels = pixels[tuple(slice(None) if name in dims else 0 for name in "tcyx")]
+    bigimg.write(bigimg.from_array(pixels, dims=dims), tmp_path / "a.ome.zarr", progress=False, chunks=16)
+    img = bigimg.open(tmp_path / "a.ome.zarr")
+    mask = bigimg.mask(img, above=200)
+    mask = mask.isel(c=[1]) if "c" in dims else mask.expand_dims("c")
+    bigimg.write(mask, tmp_path / "a.ome.zarr/labels/bright", progress=False)
+    found = bigimg.open(tmp_path / "a.ome.zarr/labels/bright")
+    assert found.dims == tuple(dims.replace("c", ""))
+    np.testing.assert_array_equal(found.values, mask.isel(c=0).values)
+    assert bigimg.verify(tmp_path / "a.ome.zarr").ok
+
+
+def test_a_label_of_the_one_channel_of_an_image_keeps_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 50, 70), np.uint8)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["DAPI"])
+    bigimg.write(img, tmp_path / "a.ome.zarr", progress=False)
+    mask = bigimg.mask(tmp_path / "a.ome.zarr", above={"DAPI": 60})
+    bigimg.write(mask, tmp_path / "a.ome.zarr/labels/nuclei", progress=False)
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr/labels/nuclei").values, pixels > 60)
+
+
 def test_a_folder_called_labels_elsewhere_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     bigimg.write(np.zeros((15, 17), bool), tmp_path / "labels" / "a.ome.zarr", progress=False)
