@@ -22,12 +22,11 @@ from bigimg.conversion import disk
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.metadata import MANIFEST, dumps, group_metadata
+from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import Store, is_store, open_store
 from bigimg.reader import Access, Reader
 from bigimg.types import Array, Json, Region
 
-LABELS = "labels"
 VERSIONS = ("0.4", "0.5", "0.6")
 
 
@@ -161,6 +160,12 @@ def adding_label(place: LabelPlace | None) -> Iterator[None]:
         yield
         return
     with explained(place.folder):
+        _, _, listed = _listing(place)
+        if not isinstance(listed.get("labels") or [], list):
+            raise OutputError(
+                f"{place.folder}: its list of labels is {listed['labels']!r}, which is no list, and is left "
+                'alone: write it again, as in "labels": ["cells"]'
+            )
         place.folder.mkdir(exist_ok=True)
     try:
         yield
@@ -182,22 +187,26 @@ def _list(place: LabelPlace) -> None:
             entry.name for entry in os.scandir(place.folder)
             if not entry.name.startswith(".") and (Path(entry.path) / MANIFEST).is_dir()
         )  # fmt: skip
-        old = place.image.version == "0.4"
-        path = place.folder / (".zattrs" if old else "zarr.json")
-        document = _document(path) or (
-            {} if old else group_metadata({"ome": {"version": place.image.version}})
-        )
-        block: Any = document if old else document.setdefault("attributes", {})
-        if not old:
-            block = block.setdefault("ome", {"version": place.image.version})
-        listed = [str(name) for name in block.get("labels") or ()]
+        path, document, block = _listing(place)
+        listed = block.get("labels") or []
         block["labels"] = [*listed, *(name for name in ours if name not in listed)]
-        if old and not (place.folder / ".zgroup").exists():
+        if path.name == ".zattrs" and not (place.folder / ".zgroup").exists():
             _replace(place.folder / ".zgroup", {"zarr_format": 2})
         _replace(path, document)
         disk.sync_folder(place.folder)
     finally:
         os.close(lock)
+
+
+def _listing(place: LabelPlace) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Return the document that lists labels, as it is or is to be, and the part of it that does."""
+    if place.image.version == "0.4":
+        path = place.folder / ".zattrs"
+        document = _document(path)
+        return path, document, document
+    path, version = place.folder / "zarr.json", place.image.version
+    document = _document(path) or {**group_metadata({})}
+    return path, document, document.setdefault("attributes", {}).setdefault("ome", {"version": version})
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion.commit import discard, explained, read_owner
-from bigimg.conversion.labels import LABELS
 from bigimg.errors import InputError, InputNotFoundError, OutputError
 from bigimg.omezarr.manifest import GROUP
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.tree import tree_of
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Json

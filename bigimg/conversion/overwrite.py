@@ -11,9 +11,10 @@ from typing import Any
 
 from bigimg.errors import OutputError, UsageError
 from bigimg.omezarr.manifest import raise_it
+from bigimg.omezarr.metadata import LABELS
+from bigimg.omezarr.parse import label_names
 
 METADATA = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
-LABELS = "labels"
 NAMED = 5
 """Label images that a message names."""
 OME_XML = {"METADATA.ome.xml"}
@@ -103,10 +104,7 @@ def _labels(folder: Path, *, below: bool = False) -> Iterator[Path]:
 def _lists_labels(folder: Path) -> bool:
     """Return whether the attributes of a group have a list of labels, whatever its name."""
     attributes = _document(folder / ".zattrs"), _document(folder / "zarr.json").get("attributes")
-    blocks = [block for block in attributes if isinstance(block, dict)]
-    return any(
-        bool(v.get("labels")) for block in blocks for v in (block, block.get("ome")) if isinstance(v, dict)
-    )
+    return any(label_names(block) for block in attributes if isinstance(block, dict))
 
 
 def _is_root(path: Path) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from bigimg.conversion.labels import LABELS
 from bigimg.conversion.report import Finding, Findings
 from bigimg.errors import InputError
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.open import is_store
-from bigimg.omezarr.parse import ome_block
+from bigimg.omezarr.parse import label_names, ome_block
 from bigimg.omezarr.tree import Tree, tree_of
 
 
@@ -37,12 +37,15 @@ def check_labels(image: Tree, found: Findings, check: Callable[[Tree], Findings]
     folder = image.folder / LABELS
     if not folder.is_dir():
         return
-    listed = map(str, (ome_block(group["attributes"]).get("labels") or ()) if group is not None else ())
+    attributes = {} if group is None else group["attributes"]
+    if not isinstance(ome_block(attributes).get("labels") or [], list):
+        said = 'the list of label images is no list; write it again, as in "labels": ["cells"]'
+        found.add(Finding("metadata", LABELS, said))
     there = (
         entry.name for entry in os.scandir(folder)
         if entry.is_dir() and not entry.name.startswith(".") and is_store(entry.path)
     )  # fmt: skip
-    for name in sorted({*listed, *there}):
+    for name in sorted({*label_names(attributes), *there}):
         place = f"{LABELS}/{name}"
         if not (folder / name).is_dir():
             said = "is on the list of labels and not there; restore it, or take it off the list"

@@ -28,7 +28,7 @@ from bigimg.omezarr.manifest import (
     read_objects,
     zarr_at,
 )
-from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, group_documents
+from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, LABELS, MANIFEST, group_documents
 from bigimg.omezarr.objects import Listed, ObjectPath, Place
 from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import ShardLayout, object_grid, object_key
@@ -40,8 +40,6 @@ type Entries = Mapping[str, os.DirEntry[str] | Listed]
 
 UNTOLD = -1
 """Length of an object where the place does not tell."""
-LABELS = "labels"
-"""Label images beside the image: stores of their own, with manifests of their own."""
 
 
 @dataclass(frozen=True, slots=True)

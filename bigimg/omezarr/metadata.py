@@ -29,6 +29,8 @@ type Windows = tuple[float, float] | Sequence[tuple[float, float]]
 FORMAT = 1
 """Version of the ``bigimg`` attributes; a reader refuses what is newer."""
 MANIFEST = "bigimg/manifest"
+LABELS = "labels"
+"""The group of label images beside an image: stores of their own, with manifests of their own."""
 ATTRIBUTES: dict[ZarrFormat, str] = {2: ".zattrs", 3: "zarr.json"}
 """Where the attributes of a node are."""
 ARRAY: dict[ZarrFormat, str] = {2: ".zarray", 3: "zarr.json"}

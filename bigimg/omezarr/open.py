@@ -15,13 +15,14 @@ from pathlib import Path
 from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.axes import ORDER
 from bigimg.omezarr.manifest import GROUP, check_small, read_objects
-from bigimg.omezarr.metadata import ATTRIBUTES
+from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
 from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
     LevelMeta,
     is_image,
+    label_names,
     ome_block,
     parse_array,
     parse_image,
@@ -158,7 +159,7 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
     if "bioformats2raw.layout" in ome or "bioformats2raw.layout" in attributes:
         return _series(tree)
     if isinstance(ome.get("labels"), list):
-        return tuple(map(str, ome["labels"]))
+        return label_names(attributes)
     if isinstance(ome.get("plate"), Mapping):
         wells = [str(well.get("path")) for well in ome["plate"].get("wells", ())]
         raise InputError(
@@ -210,9 +211,9 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     image = parse_image(node["attributes"], source=tree.where(group))
     arrays = tuple(_level_array(tree, group, level) for level in image.levels)
     _agree(tree.where(group), image, arrays)
-    labels = tree.node(join(group, "labels"))
-    names = [] if labels is None else ome_block(labels["attributes"]).get("labels") or []
-    return _store(tree, group, image, arrays, tuple(map(str, names)), found, image.version)
+    labels = tree.node(join(group, LABELS))
+    names = () if labels is None else label_names(labels["attributes"])
+    return _store(tree, group, image, arrays, names, found, image.version)
 
 
 def _level_array(tree: Tree, group: str, level: LevelMeta) -> ArrayMeta:

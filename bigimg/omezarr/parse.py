@@ -108,6 +108,12 @@ def ome_block(attributes: Attributes) -> Attributes:
     return ome if isinstance(ome, Mapping) else attributes
 
 
+def label_names(attributes: Attributes) -> tuple[str, ...]:
+    """Return the label images that the attributes of a group list; what is no list lists none."""
+    listed = ome_block(attributes).get("labels")
+    return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
+
+
 def is_image(attributes: Attributes) -> bool:
     """Return whether the attributes describe a multiscale image."""
     return isinstance(ome_block(attributes).get("multiscales"), list)

@@ -221,6 +221,24 @@ def test_a_list_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     assert (store / "labels" / "zarr.json").read_text() == "["
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("theirs", [5, "nuclei", {"a": 1}])
+def test_a_list_of_labels_that_is_none(theirs: Any, version: str, tmp_path: Path) -> None:
+    """Such a number was a bare TypeError, such a word six lost labels called n, u, c, l, e, i and s."""
+    store = image(tmp_path, version)
+    bigimg.write(np.zeros((150, 170), bool), store / "labels" / "one", progress=False)
+    listing = store / "labels" / (".zattrs" if version == "0.4" else "zarr.json")
+    document = json.loads(listing.read_text())
+    (document if version == "0.4" else document["attributes"]["ome"])["labels"] = theirs
+    listing.write_text(json.dumps(document))
+    assert bigimg.info(store).labels == ()
+    assert [(f.kind, f.file) for f in bigimg.verify(store, quick=True).findings] == [("metadata", "labels")]
+    with pytest.raises(OutputError, match="which is no list, and is left alone"):
+        bigimg.write(np.zeros((150, 170), bool), store / "labels" / "two", progress=False)
+    assert json.loads(listing.read_text()) == document
+    assert not (store / "labels" / "two").exists()
+
+
 def test_a_mask_comes_back_as_true_and_false(tmp_path: Path) -> None:
     """As ids of 8 bits ``~`` made 254 and 255 of it, which all count as true."""
     pixels = np.random.default_rng(0).integers(0, 255, (3, 300, 200), np.uint8)
