@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion import disk
-from bigimg.conversion.overwrite import check_contents, check_replaceable, is_replaceable
+from bigimg.conversion.overwrite import check_contents, check_replaceable, may_be_replaceable
 from bigimg.conversion.signals import undisturbed
 from bigimg.errors import (
     BigimgError,
@@ -115,9 +115,8 @@ def checked_target(
         raise UsageError(f"{target}: the target lies inside the source {source}: write it elsewhere")
     if os.path.lexists(path):
         if not overwrite:
-            ask = overwrite is not None and is_replaceable(
-                path, source
-            )  # no advice that is refused when taken
+            # No advice that is refused when taken.
+            ask = overwrite is not None and may_be_replaceable(path, source)
             way = ", choose another name, or overwrite=True" if ask else " or choose another name"
             raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         check_replaceable(path, source)

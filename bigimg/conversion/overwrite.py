@@ -31,6 +31,25 @@ def check_replaceable(path: Path, source: str | None = None) -> None:
     OutputError
         It is no zarr tree, or holds something that is no part of one, or label images; the message names it.
     """
+    _check_root(path, source)
+    check_contents(path)
+
+
+def may_be_replaceable(path: Path, source: str | None = None) -> bool:
+    """Return whether :func:`check_replaceable` has nothing against it, as far as the nodes of the tree tell.
+
+    What lies between the chunks is not looked at: that takes as long as there are files.
+    """
+    try:
+        _check_root(path, source)
+        _check_labels(path)
+    except (OutputError, UsageError):
+        return False
+    return True
+
+
+def _check_root(path: Path, source: str | None) -> None:
+    """Refuse a place that is never replaced, or no store."""
     if path.is_symlink():
         raise OutputError(
             f"{path}: is a link, which is never overwritten: remove it, or name what it points to"
@@ -51,7 +70,6 @@ def check_replaceable(path: Path, source: str | None = None) -> None:
         raise OutputError(f"{path}: is not a folder: only a zarr store is overwritten; remove it by hand")
     if not _is_root(path):
         raise OutputError(f"{path}: is no zarr store (no group or array at its root): remove it by hand")
-    check_contents(path)
 
 
 def check_contents(path: Path) -> None:
@@ -69,6 +87,10 @@ def check_contents(path: Path) -> None:
         raise OutputError(
             f"{alien}: is no part of the zarr store {path}: move it away, or remove the store by hand"
         )
+    _check_labels(path)
+
+
+def _check_labels(path: Path) -> None:
     if labels := [label.relative_to(path).as_posix() for label in _labels(path)]:
         named = ", ".join(labels[:NAMED]) + (
             f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
@@ -77,15 +99,6 @@ def check_contents(path: Path) -> None:
             f"{path}: holds label images, which would be lost with it ({named}): move them away, or write to "
             "another name"
         )
-
-
-def is_replaceable(path: Path, source: str | None = None) -> bool:
-    """Return whether :func:`check_replaceable` has nothing against it."""
-    try:
-        check_replaceable(path, source)
-    except (OutputError, UsageError):
-        return False
-    return True
 
 
 def _labels(folder: Path, *, below: bool = False) -> Iterator[Path]:

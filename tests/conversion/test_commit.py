@@ -396,6 +396,18 @@ class TestOverwrite:
             convert_to_store(source, target, overwrite=True, **ASKED)
         assert (target / "0_of_others" / "labels" / "cells" / "zarr.json").exists()
 
+    def test_refusing_looks_at_no_chunk(self, tmp_path, source, monkeypatch):
+        """To say "or overwrite=True" took as long as there are files in the store."""
+        store = tmp_path / "out.ome.zarr"
+        convert_to_store(source, store, **ASKED)
+        seen: list[str] = []
+        monkeypatch.setattr(os, "walk", lambda path, **_: seen.append(str(path)) or ())
+        with pytest.raises(TargetExistsError, match="or overwrite=True"):
+            convert_to_store(source, store, **ASKED)
+        assert not seen
+        overwrite.check_replaceable(store)
+        assert seen
+
     def test_places_that_are_never_replaced(self, tmp_path, source, monkeypatch):
         store = tmp_path / "out.ome.zarr"
         convert_to_store(source, store, **ASKED)
