@@ -16,6 +16,7 @@ from skimage.filters import threshold_otsu
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
+from bigimg.ops.statistics.tables import fraction_table
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume
 
@@ -24,6 +25,19 @@ from tests.ops.statistics.test_stats import volume
 def _one_thread() -> Any:
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of pixels of each reading of a store."""
+    read, real = [], StoreReader.read
+
+    def reading(self: StoreReader, region: Any) -> Array:
+        found = real(self, region)
+        read.append(found.size)
+        return found
+
+    monkeypatch.setattr(StoreReader, "read", reading)
+    return read
 
 
 def rgb(*shape: int) -> xarray.DataArray:
@@ -368,17 +382,26 @@ def test_area_and_share_of_each_label(tmp_path: Path) -> None:
 def test_areas_of_labels_read_each_pixel_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(5).integers(0, 6, (40, 50)).astype(np.int32)
     bigimg.write(ids, tmp_path / "cells.ome.zarr", kind="labels", chunks=16, progress=False)
-    read, real = [], StoreReader.read
-
-    def counted(self: StoreReader, region: Any) -> Array:
-        found = real(self, region)
-        read.append(found.size)
-        return found
-
-    monkeypatch.setattr(StoreReader, "read", counted)
+    read = counted(monkeypatch)
     found = bigimg.area(tmp_path / "cells.ome.zarr")
     np.testing.assert_array_equal(found.values, np.bincount(ids.ravel())[1:])
     assert sum(read) == ids.size
+
+
+def test_share_and_area_are_of_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = bigimg.write(rgb(150, 160), tmp_path / "a.ome.zarr", progress=False, chunks=64)
+    pixels = [tree[name]["image"].values for name in tree.children]
+    read = counted(monkeypatch)
+    found = fraction_table(tmp_path / "a.ome.zarr", below=100)
+    assert sum(read) == pixels[0].size
+    want = [
+        (0, name, (p < 100).mean(), (p < 100).sum() * 0.25) for name, p in zip("RGB", pixels[0], strict=True)
+    ]
+    assert list(found.rows) == want
+    read.clear()
+    found = fraction_table(tmp_path / "a.ome.zarr", below=100, levels=True)
+    assert sum(read) == sum(p.size for p in pixels)
+    assert [row[2] for row in found.rows] == [(c < 100).mean() for p in pixels for c in p]
 
 
 def test_a_label_that_a_coarser_level_has_lost_covers_nothing_there(tmp_path: Path) -> None:

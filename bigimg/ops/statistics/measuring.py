@@ -48,7 +48,7 @@ def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any =
     UsageError
         The image holds no true and false, an axis is not there, or ``where`` does not fit.
     """
-    return _measured(mask, by, where, "fraction")
+    return covered(mask, by=by, where=where)["fraction"]
 
 
 def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
@@ -62,10 +62,21 @@ def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
     UsageError
         As :func:`fraction`; or the pixels are not evenly spaced.
     """
-    return _measured(mask, by, where, "area")
+    return covered(mask, "area", by=by, where=where)["area"]
 
 
-def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
+def covered(
+    mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None
+) -> xarray.Dataset:
+    """Return :func:`fraction` and :func:`area`, both of one pass when they are computed together.
+
+    Parameters
+    ----------
+    mask, by, where :
+        As in :func:`fraction`.
+    what : str
+        What was asked for, which messages begin with; ``area`` may be that of a label image alone.
+    """
     import xarray
 
     if isinstance(mask, xarray.DataTree) and not is_label_image(by):
@@ -80,7 +91,7 @@ def _measured(mask: Source, by: Any, where: Any, what: str) -> xarray.DataArray:
     return _of_level(mask, by, where, what)
 
 
-def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
+def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
     import xarray
 
     image = open_image(mask)
@@ -91,13 +102,13 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
         and image.attrs.get("kind") == "labels"
         and image.dtype.kind in "iu"
     ):
-        return _of_labels(xarray.ones_like(image, dtype=bool), image, where, what)
+        return _of_labels(xarray.ones_like(image, dtype=bool), image, where)
     if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
         numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
         ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
         raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
     if is_label_image(by):
-        return _of_labels(image != 0 if image.dtype != bool else image, by, where, what)
+        return _of_labels(image != 0 if image.dtype != bool else image, by, where)
     kept = None if where is not None or by != "c" else kept_statistics(mask)
     axes = axes_kept(image, by)
     if kept is not None and (counts := kept.counts) is not None:
@@ -108,18 +119,18 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.DataArray:
     else:
         pairs = _lazy(image, axes, where)
     scale, units = pixel_size(image)
-    data = _shares(pairs) if what == "fraction" else pairs[..., 0] * scale
     coords = {name: image.coords[name].variable for name in axes if name in image.coords}
-    attrs = {} if what == "fraction" else {"units": units}
-    return xarray.DataArray(data, coords, axes, what, attrs)
+    return xarray.Dataset(
+        {"fraction": (axes, _shares(pairs)), "area": (axes, pairs[..., 0] * scale, {"units": units})}, coords
+    )
 
 
-def _of_labels(true: xarray.DataArray, labels: Any, where: Any, what: str) -> xarray.DataArray:
-    """Return share or area of what is true in each label id but 0."""
+def _of_labels(true: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
+    """Return share and area of what is true in each label id but 0."""
     found = stats(true, by=labels, where=where)
     scale, units = pixel_size(true)
-    data = found["mean"] if what == "fraction" else found["sum"] * scale
-    return data.rename(what).assign_attrs({} if what == "fraction" else {"units": units})
+    area = (found["sum"] * scale).assign_attrs(units=units)
+    return found[["mean"]].rename(mean="fraction").assign(area=area)
 
 
 def _shares(pairs: Any) -> Any:

@@ -215,7 +215,7 @@ def fraction_table(
     """
     from bigimg.opening import open_pyramid
     from bigimg.ops.masks import mask
-    from bigimg.ops.statistics.measuring import area, fraction
+    from bigimg.ops.statistics.measuring import covered
 
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)
@@ -229,18 +229,17 @@ def fraction_table(
         image = open_pyramid(source, memory=memory)
     if given:
         image = mask(image, **given)
-    shares, sizes = fraction(image, where=where).compute(), area(image, where=where).compute()
+    found = covered(image, where=where).compute()
     rows = []
-    at = range(shares.sizes["level"]) if levels else [level or 0]
-    for number in at:
-        here, there = (a.isel(level=number) if levels else a for a in (shares, sizes))
+    for number in range(found.sizes["level"]) if levels else [level or 0]:
+        here = found.isel(level=number) if levels else found
         names = list(map(str, here.coords["c"].values)) if "c" in here.coords and "c" in here.dims else None
-        pairs = zip(np.atleast_1d(here.values), np.atleast_1d(there.values), strict=True)
+        pairs = zip(*(np.atleast_1d(here[what].values) for what in ("fraction", "area")), strict=True)
         rows += [
             (number, names[i] if names else None, float(share), float(size))
             for i, (share, size) in enumerate(pairs)
         ]
-    return FractionTable(name, str(sizes.attrs["units"]), tuple(rows))
+    return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows))
 
 
 def _number(value: float) -> str:
