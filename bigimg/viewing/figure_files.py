@@ -49,15 +49,7 @@ def slice_figure(
     wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
     place: dict[str, Any] = {"index": index, "position": at if physical else None}
     figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **place)), shown=False)
-    show(
-        source,
-        wanted,
-        **place,
-        level=level,
-        ax=figure.add_subplot(),
-        memory=memory,
-        series=series,
-    )
+    show(levels, wanted, **place, level=level, ax=figure.add_subplot())
     save(figure, target)
 
 
@@ -80,7 +72,7 @@ def thumbnail_figure(
     side = max(most, 100) / DPI  # with less there is no room for a single letter
     levels = levels_of(source, memory=memory, series=series)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
-    show(source, ax=figure.add_subplot(), memory=memory, series=series)
+    show(levels, ax=figure.add_subplot())
     save(figure, target, dpi=DPI)
 
 

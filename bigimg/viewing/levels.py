@@ -88,7 +88,7 @@ class Levels:
 
 
 def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:
-    """Return the levels of ``source``: of an opened array those of the store that it came from.
+    """Return the levels of ``source``: of an opened array those of the store that it came from; levels as they are.
 
     Raises
     ------
@@ -97,6 +97,8 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
     """
     import xarray
 
+    if isinstance(source, Levels):
+        return source
     if isinstance(source, xarray.DataTree):
         count = sum(name.startswith("scale") for name in source.children)
         return Levels(count, lambda level: image_of(source, level))
