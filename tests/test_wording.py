@@ -39,6 +39,7 @@ def verb(name: str) -> click.Command:
         ("export", "version=2 keeps 64 bits", "--nifti 2 keeps 64 bits"),
         ("export", "index=3.5: for another give position=", "--at 3.5: for another give --mm"),
         ("patches", "choose with series=NUMBER", "choose with --series NUMBER"),
+        ("stats", "https://a.org/b.zarr?level=2&series=3: level=7", "https://a.org/b.zarr?level=2&series=3: --level 7"),
         ("info", "memory='12MB'", "memory='12MB'"),  # no such option
         ("stats", "/data/level=2/a.tif: x.level=3, level=5", "/data/level=2/a.tif: x.level=3, --level 5"),
     ],
@@ -75,6 +76,21 @@ def test_pictures_say_where_they_are(tmp_path: Path) -> None:
         found = CliRunner().invoke(cli, [name, str(tmp_path / "a.npy"), target])
         assert (found.exit_code, found.stdout, found.stderr) == (0, "", f"{target}\n"), found.output
         assert CliRunner().invoke(cli, [name, str(tmp_path / "a.npy"), target, "-q"]).output == ""
+
+
+def test_names_of_files_are_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("level=1.npy", np.arange(12000, dtype=np.uint8).reshape(2, 60, 100))
+    for name in ("slice", "thumbnail", "montage"):
+        found = CliRunner().invoke(cli, [name, "level=1.npy", "memory=small.png"])
+        assert (found.exit_code, found.stdout, found.stderr) == (0, "", "memory=small.png\n"), found.output
+    for args, says in (
+        (["export", "level=1.npy", "memory=a b.tif"], "memory=a b.tif"),
+        (["stats", "level=1.npy", "--memory", "1"], "--memory 1 is 1 byte"),
+        (["thumbnail", "memory=none.npy", "a.png"], "memory=none.npy: "),
+    ):
+        found = CliRunner().invoke(cli, args)
+        assert says in found.output + str(found.exception), args
 
 
 def test_an_option_that_is_none_is_refused_by_name(tmp_path: Path) -> None:

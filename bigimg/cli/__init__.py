@@ -19,6 +19,8 @@ from typing import Any
 
 import click
 
+from bigimg.cli.wording import TYPED, in_words_of
+
 VERBS = {
     "info": "looking",
     "formats": "looking",
@@ -136,11 +138,14 @@ class Verbs(click.Group):
         except Exception as error:
             from bigimg.errors import BigimgError
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed: names of files are no words of ours."""
+        ctx.meta[TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
+
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             if isinstance(error, BigimgError) and verb is not None:
-                from bigimg.cli.wording import in_words_of
-
-                error.args = (in_words_of(verb, str(error)), *error.args[1:])
+                error.args = (in_words_of(verb, str(error), typed=ctx.meta[TYPED]), *error.args[1:])
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

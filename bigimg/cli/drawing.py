@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import say, shared
+from bigimg.cli.options import shared
 
 
 @click.command()
@@ -23,4 +23,4 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **asked: Any) ->
 
     montage_figure(sources, target, **asked)
     if not quiet:
-        say(target)
+        click.echo(target, err=True)

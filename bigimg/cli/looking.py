@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import print_value, say, shared
+from bigimg.cli.options import print_value, shared
 
 
 @click.command()
@@ -53,7 +53,7 @@ def slice_(
 
     (slice_figure if figure else slice_picture)(source, target, plane=plane, at=at, physical=mm, **asked)
     if not quiet:
-        say(target)
+        click.echo(target, err=True)
 
 
 @click.command()
@@ -69,4 +69,4 @@ def thumbnail(source: str, target: str, most: int, figure: bool, quiet: bool, **
 
     (thumbnail_figure if figure else thumbnail_picture)(source, target, most=most, **asked)
     if not quiet:
-        say(target)
+        click.echo(target, err=True)

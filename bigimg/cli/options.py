@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.wording import in_words_of
+from bigimg.cli.wording import TYPED, in_words_of
 
 
 def shared(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -108,7 +108,8 @@ CONVERSION = (
 def spoken(text: object) -> str:
     """Return a text of the library as the command that runs would say it."""
     conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
-    return in_words_of(click.get_current_context().command, str(text), beside=conversion)
+    context = click.get_current_context()
+    return in_words_of(context.command, str(text), beside=conversion, typed=context.meta.get(TYPED, ()))
 
 
 def say(value: object) -> None:

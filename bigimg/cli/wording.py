@@ -6,15 +6,19 @@ What a verb's own options are called is read from the verb, so there is no list 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
 ALIASES = {"physical": "mm", "index": "at", "position": "mm"}
 """Parameters of the library that a verb has under another name."""
+TYPED = "bigimg.typed"
+"""In a context's ``meta``: the words that the person typed."""
 
 
-def in_words_of(command: click.Command, text: str, *, beside: Mapping[str, str] | None = None) -> str:
+def in_words_of(
+    command: click.Command, text: str, *, beside: Mapping[str, str] | None = None, typed: Sequence[str] = ()
+) -> str:
     """Return ``text`` with what is an option of ``command`` written as a person types it.
 
     Parameters
@@ -25,6 +29,8 @@ def in_words_of(command: click.Command, text: str, *, beside: Mapping[str, str] 
         ``use memory='1GB'``, ``resume=False``, ``give below= or otsu=True``.
     beside : mapping, optional
         More options by the name of their parameter: those of another verb that the text may be about.
+    typed : sequence of str
+        Words that the person typed: a file may be called ``memory=small.png``, and is called so.
     """
     flags = {name: (option, "") for name, option in (beside or {}).items()}
     for option in command.params:
@@ -40,11 +46,13 @@ def in_words_of(command: click.Command, text: str, *, beside: Mapping[str, str] 
     if not flags:
         return text
     names = "|".join(map(re.escape, sorted(flags, key=len, reverse=True)))
-    # Not within a path or another word; a value is quoted, in brackets, a word, or left out as in "below= or".
+    own = "|".join(re.escape(word) for word in typed if "=" in word and not word.startswith("-")) or "(?!)"
+    # Not within a path, an address or another word; a value is quoted, in brackets, a word, or left out, as in
+    # "below= or".
     value = r"""\([^()]*\)|'[^']*'|"[^"]*"|[\w+-][\w.+-]*(?<!\.)|(?=[\s,;:.)]|$)"""
     return re.sub(
-        rf"(?<![\w/.'\"-])({names})=({value})(?![\w/])",
-        lambda found: _typed(*flags[found[1]], found[2]),
+        rf"{own}|(?<![\w/.?&='\"-])({names})=({value})(?![\w/])",
+        lambda found: found[0] if found[1] is None else _typed(*flags[found[1]], found[2]),
         text,
     )
 
