@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import tifffile
@@ -19,6 +20,7 @@ import zarr
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from bigimg import cli as command
 from bigimg.cli import VERBS, cli
 from tests.running import bigimg, ended, start
 
@@ -513,4 +515,26 @@ cli.main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 128 + number
     assert done.stderr.startswith("bigimg: ")
-    assert "run the same command again" in done.stderr
+    assert "before all was cleared away; something unfinished may be left" in done.stderr
+
+
+def test_the_last_resort_ends_it_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(command, "_arrived", [signal.SIGINT])
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(click, "echo", lambda text, err: said.append(text))
+    for verb in ("convert", "mask"):
+        with (
+            click.Context(click.Command(verb), info_name=verb).scope(),
+            pytest.raises(SystemExit, match="130"),
+        ):
+            command._give_up(signal.SIGALRM, None)
+    assert "run the same command again to go on" in said[0]
+    assert "something unfinished may be left" in said[1]
+
+    def reentrant(*_: object, **__: object) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    monkeypatch.setattr(click, "echo", reentrant)
+    with pytest.raises(SystemExit, match="130"):
+        command._give_up(signal.SIGALRM, None)

@@ -111,10 +111,17 @@ def _stop(number: int, frame: object) -> None:
 def _give_up(number: int, frame: object) -> None:
     """End without clearing up: a block that decodes for minutes, or a lock that nobody gives back, would keep us.
 
-    It leaves what a kill would leave: a store that is whole or absent, a lock that is free, and blocks to go on from.
+    It leaves what a kill would leave: a store that is whole or absent, a lock that is free, and of ``convert``
+    blocks to go on from.
     """
     word, code = STOPPED[signal.Signals(_arrived[0])]
-    os._exit(_say(f"{word} before all was cleared away; run the same command again to go on", code))
+    context = click.get_current_context(silent=True)
+    goes_on = context is not None and context.info_name == "convert"
+    rest = "run the same command again to go on" if goes_on else "something unfinished may be left"
+    try:
+        _say(f"{word} before all was cleared away; {rest}", code)
+    finally:  # also when nothing can be said: the handler may have come in the middle of another line
+        os._exit(code)
 
 
 def _stop_now(number: int, frame: object) -> None:
@@ -131,17 +138,17 @@ def _say(message: str, code: int) -> int:
 class Verbs(click.Group):
     """The verbs of :data:`VERBS`, each imported when it is asked for."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed: names of files are no words of ours."""
+        ctx.meta[TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb; what it refuses is said in the words of the command line."""
         try:
             return super().invoke(ctx)
         except Exception as error:
             from bigimg.errors import BigimgError
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what was typed: names of files are no words of ours."""
-        ctx.meta[TYPED] = tuple(args)
-        return super().parse_args(ctx, args)
 
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             if isinstance(error, BigimgError) and verb is not None:
