@@ -73,23 +73,28 @@ def is_ours(root: Place) -> bool:
     if isinstance(root, Path):
         return (root / MANIFEST).is_dir()
     return any((root / MANIFEST / name).exists() for name in ATTRIBUTES.values()) or (
-        can_be_listed(root) and bool(entries(root / MANIFEST))
+        _listing(root) is not None and bool(entries(root / MANIFEST))
     )
 
 
-def can_be_listed(root: Place) -> bool:
-    """Return whether the place says what lies in a store of ours: web servers need not."""
+def _listing(root: Place) -> Entries | None:
+    """Return what lies in a store of ours, by name; None where the place does not say: web servers need not."""
+    if isinstance(root, Path):
+        return entries(root)
     try:
-        return isinstance(root, Path) or GROUP in entries(root)
+        found = entries(root)
     except (OSError, InputError, NotImplementedError):  # each refuses in its own way
-        return False
+        return None
+    return found if GROUP in found else None
 
 
 def check_objects(tree: Tree, found: Findings) -> Known:
     """Check presence and length of every object and the bytes of the small ones; return what can be believed."""
     root = tree.place("")
     zarr = zarr_at(root)
-    objects = _objects(root, zarr, found)
+    at_root = _listing(root)
+    names: set[str] = set() if at_root is None else {*at_root, *entries(root / MANIFEST)}
+    objects = _objects(root, zarr, names, found)
     damaged = set()
     for key, record in objects.items():
         found.objects += 1
@@ -108,22 +113,25 @@ def check_objects(tree: Tree, found: Findings) -> Known:
     if ATTRIBUTES[zarr] in objects and ATTRIBUTES[zarr] not in damaged:
         node = tree.node("")
         known.root = None if node is None else node["attributes"]
-    listed = can_be_listed(root)
+    listed = at_root is not None
     if not listed:
         found.note("objects were not looked for: they cannot be listed there, so their lengths are not known")
-    for index in _level_numbers(root, zarr, objects):
+    for index in _level_numbers(names, zarr, objects):
         level = _level(tree, index, zarr, damaged, found, listed=listed)
         if level is not None:
             known.levels[index] = level
         known.documents &= level is not None and level.records is not None
     known.documents &= bool(objects) and not damaged
-    if listed:
-        _find_strangers(root, zarr, objects, found)
+    if at_root is not None:
+        _find_strangers(root, at_root, zarr, objects, found)
     return known
 
 
-def _objects(root: Place, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[int, int]]:
-    """Return what the manifest says of the small objects; its document must be as we would write it from that."""
+def _objects(root: Place, zarr: ZarrFormat, names: Set[str], found: Findings) -> dict[str, tuple[int, int]]:
+    """Return what the manifest says of the small objects; its document must be as we would write it from that.
+
+    ``names`` are those at the root and in the manifest.
+    """
     found.objects += 1
     listing = f"{MANIFEST}/{ATTRIBUTES[zarr]}"
     try:
@@ -137,27 +145,25 @@ def _objects(root: Place, zarr: ZarrFormat, found: Findings) -> dict[str, tuple[
     listed: dict[str, Json] = {key: [length, crc] for key, (length, crc) in objects.items()}
     if (root / listing).read_bytes() != group_documents({"objects": listed}, zarr)[ATTRIBUTES[zarr]]:
         found.add(Finding("corrupt", listing, "other bytes than bigimg writes; restore the object"))
-    needed = {ATTRIBUTES[zarr], f"{GROUP}/{ATTRIBUTES[zarr]}", *_listed_levels(root, zarr, objects)}
+    needed = {ATTRIBUTES[zarr], f"{GROUP}/{ATTRIBUTES[zarr]}", *_listed_levels(names, zarr, objects)}
     for key in sorted(needed - set(objects)):
         found.add(Finding("metadata", listing, f"does not list {key}; restore the object"))
     return objects
 
 
-def _listed_levels(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any]) -> Iterator[str]:
-    for index in _level_numbers(root, zarr, objects):
+def _listed_levels(names: Set[str], zarr: ZarrFormat, objects: Mapping[str, Any]) -> Iterator[str]:
+    for index in _level_numbers(names, zarr, objects):
         yield f"{index}/{ARRAY[zarr]}"
         yield f"{index}/{ATTRIBUTES[zarr]}"
         yield f"{MANIFEST}/{index}/{ARRAY[zarr]}"
 
 
-def _level_numbers(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any]) -> list[int]:
-    """Return the levels that the manifest or the folder knows of."""
+def _level_numbers(names: Set[str], zarr: ZarrFormat, objects: Mapping[str, Any]) -> list[int]:
+    """Return the levels that the manifest or ``names`` of what is there know of."""
     listed = {
         key.split("/")[-2] for key in objects if key.startswith(f"{MANIFEST}/") and key.endswith(f"/{ARRAY[zarr]}")
     }  # fmt: skip
-    folders = (root, root / MANIFEST) if can_be_listed(root) else ()
-    names = listed | {name for folder in folders for name in entries(folder)}
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(name) for name in listed | names if name.isdecimal())
 
 
 def _level(
@@ -288,9 +294,10 @@ def of_object(kind: Problem, level: int, shard: Shape, said: str, zarr: ZarrForm
     return Finding(kind, key, f"level {level}, {said}", str(level), level, shard)
 
 
-def _find_strangers(root: Place, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings) -> None:
+def _find_strangers(
+    root: Place, at_root: Entries, zarr: ZarrFormat, objects: Mapping[str, Any], found: Findings
+) -> None:
     """Find objects at the root and in our own group that the manifest does not know."""
-    at_root = entries(root)
     levels = (name for name in at_root if name.isdecimal())
     _find_others(root, "", at_root, {LABELS, ATTRIBUTES[zarr], GROUP, *objects, *levels}, found)
     known = {*objects, *(f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE))}

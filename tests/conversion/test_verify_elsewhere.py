@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import bigimg
 from bigimg.conversion.report import Finding, Report
+from bigimg.omezarr.web import Web
 from tests.conversion.faults import drop_chunk, files, flip, lose, shards, swap, truncate
 from tests.conversion.sources import noise
 from tests.places.server import serving
@@ -99,6 +101,15 @@ def test_an_intact_store(whole: Path, put: Put) -> None:
             not lists(address)
         )
     assert bigimg.verify(address, noise((70, 90), "u2", seed=1)).findings
+
+
+def test_a_folder_is_listed_once(whole: Path, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[str] = Counter()
+    real = Web.listed
+    monkeypatch.setattr(Web, "listed", lambda self, prefix: asked.update([prefix]) or real(self, prefix))
+    bigimg.verify(put(whole), quick=True)
+    assert asked.pop("bigimg/manifest/", 0) <= 2  # for its levels, and for what does not belong there
+    assert set(asked.values()) <= {1}
 
 
 def test_the_same_is_found_as_in_a_folder(whole: Path, put: Put, tmp_path: Path) -> None:
