@@ -180,7 +180,7 @@ class Averages:
 
     @property
     def beside(self) -> int:
-        """Sums, and at the edge the pixels filled up to whole windows."""
+        """Sums, how many pixels each is of, and at the edge zeros that make windows whole."""
         return 8
 
     def source(self, region: Region) -> Region:
@@ -190,10 +190,14 @@ class Averages:
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the means."""
         short = [(0, -n % f) for n, f in zip(block.shape, self.step, strict=True)]
-        whole = np.pad(block, short, mode="edge") if any(n for _, n in short) else block
+        whole = np.pad(block, short) if any(n for _, n in short) else block
         shape = [k for n, f in zip(whole.shape, self.step, strict=True) for k in (n // f, f)]
-        mean: Array = whole.reshape(shape).mean(axis=tuple(range(1, len(shape), 2)), dtype=self.dtype)
-        return mean
+        total: Array = whole.reshape(shape).sum(axis=tuple(range(1, len(shape), 2)), dtype=self.dtype)
+        there = [
+            np.minimum(f, n - f * np.arange(-(-n // f))) for n, f in zip(block.shape, self.step, strict=True)
+        ]
+        total /= math.prod(np.ix_(*there))
+        return total
 
 
 def _averaged(img: xarray.DataArray, sides: tuple[str, str], factor: int) -> xarray.DataArray:
