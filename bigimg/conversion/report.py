@@ -113,19 +113,19 @@ class Findings:
                 if (finding.level, finding.shard) in self._objects:
                     continue
                 self._objects.add((finding.level, finding.shard))
-            if len(self._found) < LONGEST_LIST:
-                self._found[finding] = None
-            elif finding not in self._found:
-                self.note(f"only the first {LONGEST_LIST} findings are listed")
+            self._keep(finding)
+
+    def _keep(self, finding: Finding) -> None:
+        if len(self._found) < LONGEST_LIST:
+            self._found[finding] = None
+        elif finding not in self._found:
+            self.note(f"only the first {LONGEST_LIST} findings are listed")
 
     def take(self, place: str, others: Findings) -> None:
         """Keep what was found of an image inside this one, at ``place``."""
         for finding in others._found:
             array = place if finding.array is None else f"{place}/{finding.array}"
-            if len(self._found) < LONGEST_LIST:
-                self._found[replace(finding, file=f"{place}/{finding.file}", array=array)] = None
-            else:
-                self.note(f"only the first {LONGEST_LIST} findings are listed")
+            self._keep(replace(finding, file=f"{place}/{finding.file}", array=array))
         self.doubts += [replace(doubt, file=f"{place}/{doubt.file}") for doubt in others.doubts]
         for note in others.notes:
             self.note(f"{place}: {note}")
