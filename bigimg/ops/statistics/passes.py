@@ -20,6 +20,10 @@ from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import explicit, scaled
 from bigimg.types import Array, Region, Shape
 
+COUNTED = 1 << 20
+"""Pixels that are counted at once: it takes some float64 a pixel beside a block, which may be as large as the budget
+allows."""
+
 type Lengths = tuple[tuple[int, ...], ...]
 type Found = dict[tuple[int, ...], Tally]
 """Tallies by index along the kept axes, with the label id at the end where labels are told apart."""
@@ -131,8 +135,7 @@ class Counting:
         """Count the pixels ``values`` of ``region``, where ``mask`` is true, under each of ``labels``."""
         whole = tuple(slice(0, n) for n in values.shape)
         back = tuple(-s.start for s in region)
-        # Counting takes some float64 a pixel beside the block, which may be as large as the budget allows.
-        for _, cut in pieces(whole, _rows(values.shape, PIECE_BYTES)):
+        for _, cut in pieces(whole, _rows(values.shape, COUNTED)):
             self._add_piece(values[cut], shift(cut, back), cut_of(mask, cut), cut_of(labels, cut))
 
     def _add_piece(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
