@@ -109,8 +109,7 @@ class Computed:
         self.shape: Shape = array.shape
         self.dtype: DType = array.dtype
         self.chunks: tuple[tuple[int, ...], ...] = array.chunks
-        layers = array.__dask_graph__().layers.values()
-        self.in_order = any(isinstance(layer, OrderedLayer) for layer in layers)
+        self.in_order = is_ordered(array)
         """Whether the source below has an order of its own."""
 
     def blocks(self, indices: Sequence[Shape]) -> Reads:
@@ -175,6 +174,11 @@ def computed(array: Any) -> Computed | None:
     first = needed_by_all(array)
     found = None if first is None else Computed(array, first)
     return found if found is None or not first or found.in_order else None
+
+
+def is_ordered(array: Any) -> bool:
+    """Return whether a dask array is computed from a source that has an order of its own."""
+    return any(isinstance(layer, OrderedLayer) for layer in array.__dask_graph__().layers.values())
 
 
 def needed_by_all(array: Any) -> dict[str, int] | None:

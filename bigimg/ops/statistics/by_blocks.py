@@ -21,7 +21,7 @@ from dask.highlevelgraph import HighLevelGraph
 from bigimg.geometry.region import shift
 from bigimg.ops.aligning import OnGrid
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
-from bigimg.ops.values import Computed, Opened, Values, computed
+from bigimg.ops.values import Computed, Opened, Values, computed, is_ordered
 from bigimg.types import Array, Shape
 
 
@@ -42,9 +42,10 @@ def by_dask(
     )  # fmt: skip
     ones = tuple((1,) * len(lengths) for lengths in data.chunks)
     meta = np.empty((0,) * data.ndim, object)
-    together = computed(da.map_blocks(_joined, data, *grids, chunks=ones, dtype=object, meta=meta))
-    if together is not None and together.in_order:
-        return _in_a_row(together, counted, make, shared)
+    if any(map(is_ordered, (data, *grids))):
+        together = computed(da.map_blocks(_joined, data, *grids, chunks=ones, dtype=object, meta=meta))
+        if together is not None:
+            return _in_a_row(together, counted, make, shared)
     if source is None and shared is not None:
         from dask.graph_manipulation import bind
 
