@@ -22,7 +22,10 @@ HEARD = 0.1
 
 
 class SerialExecutor(Executor):
-    """Runs each task where it is submitted: for tests and for debugging."""
+    """Runs each task where it is submitted: for tests and for debugging.
+
+    A window submits while signals are held back, so Ctrl-C is heard between two tasks and not within one.
+    """
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` now and return its finished future."""
