@@ -208,7 +208,7 @@ def image(
     Raises
     ------
     UsageError
-        A dim is not one of t c z y x, or there is no such level.
+        A dim is not one of t c z y x or has no pixels, or there is no such level.
     """
     from xarray import DataArray
 
@@ -218,6 +218,8 @@ def image(
         raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
     if foreign := [str(name) for name in img.dims if name not in tuple(ORDER)]:
         raise UsageError(f"dim {foreign[0]!r} is not one of t c z y x; rename it, as in img.rename(...)")
+    if empty := [str(name) for name, size in img.sizes.items() if not size]:
+        raise UsageError(f"axis {empty[0]} has 0 pixels; an image needs at least 1")
     return img.transpose(*sorted(map(str, img.dims), key=ORDER.index))
 
 

@@ -163,6 +163,14 @@ def test_masks_that_do_not_fit(where: Any, says: str) -> None:
         bigimg.stats(bigimg.from_array(volume("u1", 5, 6)), where=where)
 
 
+@pytest.mark.parametrize("axis", ["c", "y"])
+def test_an_axis_without_pixels_is_refused_by_name(axis: str) -> None:
+    img = bigimg.from_array(np.zeros((3, 4, 5), np.uint8), dims="cyx").isel({axis: slice(0)})
+    for asked in (bigimg.stats, bigimg.histogram, bigimg.otsu, lambda i: bigimg.resize(i, (1, 1))):
+        with pytest.raises(UsageError, match=f"axis {axis} has 0 pixels; an image needs at least 1"):
+            asked(img)
+
+
 def test_by_other_axes() -> None:
     pixels = volume("u2", 2, 4, 5, 6)
     img = bigimg.from_array(pixels, dims="czyx").chunk(z=3)
