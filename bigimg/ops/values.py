@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -40,44 +41,51 @@ type Reads = Callable[[Shape], Array]
 """From the index of a block to its pixels."""
 
 
+@dataclass(frozen=True, eq=False)
 class Opened:
-    """The pixels of a reader, just as they were opened."""
+    """Pixels of which any region can be read, as they were opened or made of an ordered source in its order."""
 
-    def __init__(self, pixels: LazyPixels, blocks: tuple[tuple[int, ...], ...]) -> None:
-        self.pixels = pixels
-        self.shape: Shape = pixels.shape
-        self.dtype: DType = pixels.dtype
-        spec, access = pixels.reader.spec, pixels.reader.access
-        self.in_order = access.kind == "sequential"
-        largest = tuple(max(lengths) for lengths in blocks)
-        itemsize = self.dtype.itemsize
-        chunk_bytes = itemsize * math.prod(min(c, n) for c, n in zip(spec.chunks, spec.shape, strict=True))
-        # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
-        most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
-        self.piece: Shape = largest if self.in_order else block_shape(spec, most, itemsize=itemsize)
-        spared = block_shape(spec, max(PAGE_BYTES, chunk_bytes), itemsize=itemsize)
-        self.chunk: Shape = tuple(min(c, p) for c, p in zip(spared, self.piece, strict=True))
-        """What a mask can spare: what is decoded at once, or a page of what is not."""
-        self.order = tuple(spec.axis(name) for name in access.order) if self.in_order else ()
+    read: Callable[[Region], Array]
+    """Returns the pixels of a region; a view when the reader gives one."""
+    shape: Shape
+    dtype: DType
+    piece: Shape
+    """What a pass reads at once."""
+    chunk: Shape
+    """What a mask can spare: what is decoded at once, or a page of what is not."""
+    order: tuple[int, ...]
+    """Axes from slowest to fastest, where the source is read in one order alone; empty otherwise."""
 
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region``; a view when the reader gives one."""
-        pixels = self.pixels
-        return pixels[region] if pixels.scaling is not None else pixels.reader.read(region)
+    @property
+    def in_order(self) -> bool:
+        """Whether the source has an order of its own."""
+        return bool(self.order)
 
 
-class Banded(Opened):
-    """What is made of a source that is read in one order alone, in bands of that order."""
+def _opened(pixels: LazyPixels, blocks: tuple[tuple[int, ...], ...]) -> Opened:
+    """Return the pixels of a reader, just as they were opened."""
+    reader, spec, access = pixels.reader, pixels.reader.spec, pixels.reader.access
+    in_order, itemsize = access.kind == "sequential", pixels.dtype.itemsize
+    largest = tuple(max(lengths) for lengths in blocks)
+    chunk_bytes = itemsize * math.prod(min(c, n) for c, n in zip(spec.chunks, spec.shape, strict=True))
+    # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
+    most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
+    piece = largest if in_order else block_shape(spec, most, itemsize=itemsize)
+    spared = block_shape(spec, max(PAGE_BYTES, chunk_bytes), itemsize=itemsize)
+    return Opened(
+        reader.read if pixels.scaling is None else pixels.__getitem__,
+        pixels.shape,
+        pixels.dtype,
+        piece,
+        tuple(min(c, p) for c, p in zip(spared, piece, strict=True)),
+        tuple(map(spec.axis, access.order)) if in_order else (),
+    )
 
-    def __init__(self, made: InOrder) -> None:
-        self.made = made
-        self.shape, self.dtype, self.in_order = made.shape, made.dtype, True
-        self.piece = self.chunk = tuple(map(min, made.piece, made.shape))
-        self.order = made.order
 
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region``."""
-        return self.made[region]
+def _banded(made: InOrder) -> Opened:
+    """Return what is made of a source that is read in one order alone, in bands of that order."""
+    piece = tuple(map(min, made.piece, made.shape))
+    return Opened(made.__getitem__, made.shape, made.dtype, piece, piece, made.order)
 
 
 class InMemory:
@@ -158,10 +166,10 @@ def values_of(img: xarray.DataArray) -> Values | None:
         img = img.chunk()
     pixels = opened_pixels(img)
     if pixels is not None:
-        return Opened(pixels, img.chunks or ())
+        return _opened(pixels, img.chunks or ())
     made = COMPUTED.get(img.data.name)
     if isinstance(made, InOrder):
-        return Banded(made)
+        return _banded(made)
     return computed(img.data)
 
 
