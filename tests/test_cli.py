@@ -318,7 +318,7 @@ def test_3_there_is_nothing_to_read(tmp_path: Path, out: Path):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     for name, words in (
-        ("text.tif", ("no image format", "its name says TIFF")),
+        ("text.tif", ("begins with", "its name says TIFF", "copy or download")),
         ("empty.png", ("is empty", "copy or download")),
         ("folder", ("is a folder",)),
         ("missing.nii.gz", ("no such file", "check the name")),

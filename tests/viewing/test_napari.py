@@ -40,13 +40,13 @@ def viewer() -> Iterator[Any]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every chunk that is decoded, by the file that it is in."""
     seen: list[str] = []
-    encoded = shard.ShardFile.encoded
+    decode = shard.ShardFile._decode  # of chunks in shards and of those with a file of their own
 
-    def counted(self: Any, position: Any) -> bytes:
+    def counted(self: Any, *asked: Any) -> Any:
         seen.append(str(self.path))
-        return encoded(self, position)
+        return decode(self, *asked)
 
-    monkeypatch.setattr(shard.ShardFile, "encoded", counted)
+    monkeypatch.setattr(shard.ShardFile, "_decode", counted)
     return seen
 
 
