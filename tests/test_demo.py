@@ -38,7 +38,7 @@ def regions(draw: st.DrawFn) -> tuple[slice, slice, slice]:
     return region(draw, 3), region(draw, HEIGHT), region(draw, WIDTH)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions())
 def test_pixels_do_not_depend_on_the_cut(cut: tuple[slice, slice, slice]):
     np.testing.assert_array_equal(READER.read(cut), WHOLE[cut])

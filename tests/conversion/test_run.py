@@ -78,7 +78,7 @@ def cases(draw: st.DrawFn):
     return dims, shape, dtype, chunks, shards, method
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     cases(),
     st.sampled_from((1, 2, 8)),

@@ -236,13 +236,9 @@ class Stores(RuleBasedStateMachine):
 
 
 def test_any_order_of_things() -> None:
-    run_state_machine_as_test(
-        Stores, settings=settings(max_examples=12, stateful_step_count=12, deadline=None)
-    )
+    run_state_machine_as_test(Stores, settings=settings(max_examples=12, stateful_step_count=12))
 
 
 @pytest.mark.faults
 def test_any_order_of_many_things() -> None:
-    run_state_machine_as_test(
-        Stores, settings=settings(max_examples=400, stateful_step_count=30, deadline=None)
-    )
+    run_state_machine_as_test(Stores, settings=settings(max_examples=400, stateful_step_count=30))

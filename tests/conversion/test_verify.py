@@ -90,7 +90,7 @@ def test_nothing_is_found_in_an_intact_store(pair: tuple[Path, Path, CountingRea
     assert report.decoded_bytes == sizes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.data(),
     dims=st.sampled_from(("yx", "zyx", "cyx", "tczyx")),

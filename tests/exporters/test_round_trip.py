@@ -338,7 +338,7 @@ SHAPES = st.lists(st.integers(1, 24), min_size=2, max_size=4).map(tuple)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".npy", ".ome.tif", ".tif"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     shape=SHAPES,
     dtype=st.sampled_from(["u1", "i2", "f4", "u4"]),
@@ -374,7 +374,7 @@ def test_images_of_one_column(shape: Shape, dims: str, ending: str, tmp_path: Pa
     assert back.dims[-2:] == ("y", "x")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     height=st.integers(1, 50), width=st.integers(1, 70), kind=st.sampled_from(["b", "g", "g16", "rgb", "rgba"]),
     seed=st.integers(0, 9), smooth=st.booleans(),

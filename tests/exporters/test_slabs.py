@@ -28,7 +28,7 @@ def images(draw: st.DrawFn) -> tuple[ImageSpec, tuple[str, ...]]:
     return ImageSpec(axes, np.dtype(draw(st.sampled_from(["u1", "f4"]))), chunks), order
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(image=images(), most=st.integers(1, 40_000))
 def test_blocks_meet_each_chunk_once(image: tuple[ImageSpec, tuple[str, ...]], most: int) -> None:
     spec, order = image
@@ -43,7 +43,7 @@ def test_blocks_meet_each_chunk_once(image: tuple[ImageSpec, tuple[str, ...]], m
     assert portions.nbytes(spec) <= max(most, chunk)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(image=images(), most=st.integers(1, 40_000), rows=st.integers(1, 50), ordered=st.booleans())
 def test_slabs_are_runs_of_the_file(
     image: tuple[ImageSpec, tuple[str, ...]], most: int, rows: int, ordered: bool

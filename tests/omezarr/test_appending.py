@@ -32,7 +32,7 @@ def written(path, parts, most=LEAST_DIRECT):
     return path.read_bytes()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(sizes=st.lists(SIZES, max_size=12), most=st.sampled_from([0, LEAST_DIRECT]))
 def test_holds_what_was_appended(tmp_path_factory, sizes, most):
     parts = [noise(size, i) for i, size in enumerate(sizes)]

@@ -47,7 +47,7 @@ def layouts(draw: st.DrawFn) -> tuple[ShardLayout, Any]:
     return ShardLayout(shape, np.dtype(draw(st.sampled_from(DTYPES))), chunk, chunk, CODECS[codec], 2), region
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(case=layouts())
 def test_zarr_and_we_read_the_same(case: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     layout, region = case

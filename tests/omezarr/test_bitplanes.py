@@ -56,7 +56,7 @@ def cases(draw: st.DrawFn) -> tuple[Array, Region]:
     return image, tuple(slice(a, min(a + m, n)) for a, m, n in zip(starts, sizes, shape, strict=True))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(case=cases(), codec=st.sampled_from(["lz4", "zstd", "none"]))
 def test_any_part_of_any_chunk(case: tuple[Array, Region], codec: CodecName) -> None:
     image, part = case

@@ -33,7 +33,7 @@ from bigimg.omezarr.metadata import ATTRIBUTES, dumps, group_documents, group_me
 from bigimg.types import Array, Json, ZarrFormat
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
     dtype=st.sampled_from(["uint64", "int64", ">u8"]),

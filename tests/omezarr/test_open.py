@@ -154,7 +154,7 @@ def test_statistics_come_with_the_store(ours: tuple[Path, Array]) -> None:
     assert stored.histogram is not None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(corners=st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)) for n in RGB_SPEC.shape)))
 def test_any_region(corners: tuple[tuple[int, int], ...], ours: tuple[Path, Array]) -> None:
     region = tuple(slice(min(pair), max(pair) + 1) for pair in corners)

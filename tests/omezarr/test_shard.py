@@ -67,7 +67,7 @@ def layouts(draw: st.DrawFn) -> tuple[ShardLayout, Region]:
     return layout_of(shape, chunk, shard, draw(st.sampled_from(DTYPES)), codec), region
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=layouts())
 def test_zarr_reads_what_we_write_and_so_do_we(
     case: tuple[ShardLayout, Region], tmp_path_factory: pytest.TempPathFactory

@@ -11,7 +11,7 @@ import dask
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bigimg
@@ -94,7 +94,6 @@ def test_planes_of_levels(store: Path) -> None:
         bigimg.plane(store, "z", level=9)
 
 
-@settings(deadline=None)
 @given(st.data(), st.booleans())
 def test_boxes_in_pixels(data: st.DataObject, chunked: bool) -> None:
     img = bigimg.from_array(VOLUME[:20, :30, :40], dims="zyx")

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import xarray
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.transform import downscale_local_mean
@@ -31,7 +31,6 @@ def computed(pixels: Array, chunk: int = 17) -> Any:
     )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["u1", "i4", "f8"]).flatmap(
         lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=2, max_dims=3, max_side=9),

@@ -77,7 +77,6 @@ def test_ends_the_wrong_way_round_are_refused(between: Any) -> None:
         bigimg.mask(rgb(3, 4), between=({"Q": 3}, {"Q": 9}))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["u1", "i2", "u8", "i8"]), st.integers(-(2**65), 2**65) | st.floats(-1e20, 1e20))
 def test_integers_are_compared_exactly(dtype: str, threshold: float) -> None:
     pixels = volume(dtype, 5, 6)
@@ -188,7 +187,7 @@ def nearest(centres: Array, of: Array) -> Array:
     return np.abs(centres[:, None] - of[None, :]).argmin(axis=1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 29),
     st.integers(1, 29),
@@ -290,7 +289,7 @@ def test_each_level_of_a_pyramid(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- each label
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(1, 17),
     st.integers(1, 17),

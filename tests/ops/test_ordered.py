@@ -81,7 +81,7 @@ def test_each_row_is_read_once_and_in_order(name: str, how: str) -> None:
     assert_forwards(reader, "yxc")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 14), st.integers(1, 8)),
     factors=st.fixed_dictionaries({}, optional={name: st.integers(1, 4) for name in "tzyx"}),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
@@ -18,7 +18,6 @@ from bigimg.omezarr.shard import ShardFile
 VOLUME = np.random.default_rng(0).normal(size=(11, 40, 53))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6), st.integers(2, 200), st.booleans())
 def test_linear_interpolation(ends: list[float], samples: int, chunked: bool) -> None:
     most = np.array(VOLUME.shape) - 1

@@ -331,7 +331,7 @@ FAULTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=st.lists(FAULTS, max_size=6))
 def test_right_or_refused_whatever_happens(faults: list[Fault], server: Loopback, cache: Path) -> None:
     """Whatever a server does, and however often it changes its mind: one of its files, whole, or an error."""

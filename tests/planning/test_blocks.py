@@ -31,7 +31,7 @@ def images(draw: st.DrawFn):
     return ImageSpec(axes, np.dtype("u1"), (1,) * len(dims)), chunks, shards
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(images())
 def test_each_shard_of_each_level_belongs_to_one_block(image):
     spec, chunks, shards = image
@@ -78,7 +78,7 @@ def test_each_gaussian_level_is_a_sweep():
     assert all(len(sweep.writes) == 1 for sweep in sweeps)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_source_chunks_are_decoded_at_most_1_3_times(data):
     shape = tuple(data.draw(st.integers(1, 3000)) for _ in "zyx")

@@ -34,7 +34,7 @@ def planned(spec: ImageSpec, access: Access, **asked):
     return make_plan("in", "out", spec, access, options(**asked), resident=RESIDENT)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 60000),
     st.integers(1, 60000),
@@ -56,7 +56,7 @@ def test_a_plan_fits_or_says_what_would(height, width, memory, access):
         assert plan.peak_bytes == sum(line.bytes for line in plan.memory)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 9000), st.integers(1, 9000))
 def test_layout_does_not_depend_on_budget_or_workers(height, width):
     plans = [

@@ -22,7 +22,7 @@ def blocks(draw: st.DrawFn, dtypes: tuple[str, ...]) -> tuple[np.ndarray, tuple[
     return draw(hnp.arrays(dtype, shape)), step
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(blocks((*INTEGERS, "?")), st.sampled_from(("mean", "mode", "nearest", "min", "max")))
 def test_integers_equal_the_oracle(block_and_step, method):
     block, step = block_and_step
@@ -31,7 +31,7 @@ def test_integers_equal_the_oracle(block_and_step, method):
     np.testing.assert_array_equal(made, coarser(block, step, method))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(blocks(("f2", "f4", "f8")))
 def test_float_means_are_within_a_rounding(block_and_step):
     block, step = block_and_step

@@ -19,7 +19,7 @@ def merged(image: np.ndarray, pieces: int) -> tuple[dict, np.ndarray | None]:
     return counted.result(["grey"])["channels"][0], counted.histogram
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     hnp.arrays(
         st.sampled_from([np.dtype(d) for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "?")]),
@@ -54,7 +54,7 @@ def test_many_pixels_with_any_strides_are_counted():
             np.testing.assert_array_equal(partial.dense_histogram(part), expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(-1e6, 1e6) | st.just(np.nan)),
     st.integers(1, 4),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -35,7 +35,6 @@ def whole(image: Array, weights: list[Area | Smooth | None], shape: tuple[int, .
     return resample(image[source], weights, source, region)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 23), st.integers(1, 23), st.data())
 def test_a_line_is_the_exact_mean_rounded_half_to_even(n: int, m: int, data: st.DataObject) -> None:
     m = min(n, m)
@@ -44,7 +43,6 @@ def test_a_line_is_the_exact_mean_rounded_half_to_even(n: int, m: int, data: st.
     np.testing.assert_array_equal(whole(line, [Area(n, m)], (m,)), expected)
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays("f8", (13, 11), elements=st.floats(-1e9, 1e9)),
     st.integers(1, 13),
@@ -62,7 +60,6 @@ def test_any_region_has_the_numbers_of_the_whole(image: Array, h: int, w: int, d
     np.testing.assert_array_equal(resample(image[source], weights, source, region), everything[region])
 
 
-@settings(deadline=None)
 @given(st.integers(2, 9), st.integers(1, 40), st.integers(0, 9))
 def test_the_gaussian_is_three_means_in_turn(f: int, n: int, seed: int) -> None:
     image = np.random.default_rng(seed).normal(size=n)

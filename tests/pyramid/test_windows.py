@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -18,7 +18,6 @@ STEPS = st.lists(st.integers(1, 7), min_size=3, max_size=3)
 INTEGERS = st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
 
 
-@settings(deadline=None)
 @given(
     INTEGERS.flatmap(lambda d: hnp.arrays(d, SHAPES)),
     STEPS,
@@ -31,21 +30,18 @@ def test_integers_of_any_value(block: Array, steps: list[int], method: str) -> N
     np.testing.assert_array_equal(found, coarser(block, step, method))
 
 
-@settings(deadline=None)
 @given(hnp.arrays("u1", SHAPES, elements=st.integers(0, 3)), STEPS)
 def test_ties_of_the_mode_go_to_the_smallest(block: Array, steps: list[int]) -> None:
     step = tuple(steps[: block.ndim])
     np.testing.assert_array_equal(reduce_windows(block, step, "mode"), coarser(block, step, "mode"))
 
 
-@settings(deadline=None)
 @given(hnp.arrays("?", SHAPES), STEPS, st.sampled_from(["mode", "min", "max", "nearest"]))
 def test_masks(block: Array, steps: list[int], method: str) -> None:
     step = tuple(steps[: block.ndim])
     np.testing.assert_array_equal(reduce_windows(block, step, method), coarser(block, step, method))  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["f4", "f8"]).flatmap(
         lambda d: hnp.arrays(d, SHAPES, elements=st.floats(-1e6, 1e6, width=32))

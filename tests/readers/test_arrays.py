@@ -91,7 +91,7 @@ def test_complex_pixels_are_refused() -> None:
         ArrayReader(np.zeros((5, 6), "c8"))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_region_of_a_dask_array_is_numpys(data: st.DataObject) -> None:
     chunks = tuple(tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))) for _ in range(3))

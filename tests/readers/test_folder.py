@@ -176,7 +176,7 @@ def test_damage_and_change_are_named(tmp_path: Path) -> None:
     reader.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 6), st.booleans(), st.data())
 def test_any_region(count: int, size: int, keep: int, compressed: bool, data: st.DataObject) -> None:
     """Whatever is asked in whatever order, and however few readers are kept."""

@@ -25,7 +25,7 @@ def regions(shape: Shape) -> st.SearchStrategy[Region]:
     return st.tuples(*(pair.map(lambda e: slice(*e)) for pair in ends))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     data=st.data(),
     shape=st.tuples(sizes, sizes, sizes, sizes),
@@ -71,7 +71,7 @@ def test_frames_that_are_not_there(tmp_path: Path) -> None:
             frames(short, outer=(2,), inner=(5, 10), dtype=np.dtype("u1"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(data=st.data(), shape=st.tuples(sizes, sizes, st.integers(1, 300), st.integers(1, 500)))
 def test_each_frame_by_its_own_line(data: st.DataObject, shape: Shape, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -270,7 +270,7 @@ def test_cut_short(packed: bool, part: float, tmp_path: Path) -> None:
         whole(open_file(path))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(at=st.integers(0, 400), more=st.binary(min_size=1, max_size=5))
 def test_a_damaged_header_is_an_error_of_ours_or_none(at: int, more: bytes, tmp_path: Path) -> None:
     path = metaimage(

@@ -461,7 +461,7 @@ def test_an_ecat_whose_list_goes_in_a_circle(tmp_path: Path) -> None:
         open_file(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["a.mgh", "a+orig.HEAD", "a.v", "a.mnc", "a.PAR"])
 def test_a_damaged_header_is_an_error_of_ours_or_none(name: str, data: Any, tmp_path: Path) -> None:

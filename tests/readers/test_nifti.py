@@ -301,7 +301,7 @@ def test_going_back_warns_once_and_forwards_never(tmp_path: Path) -> None:
     reader.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(at=st.integers(0, 347), value=st.integers(0, 255), more=st.binary(max_size=4))
 def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, value: int, more: bytes) -> None:
     path = tmp_path / "a.nii"

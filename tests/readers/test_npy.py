@@ -118,7 +118,7 @@ def test_other_refusals(tmp_path: Path) -> None:
         open_npy(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(at=st.integers(0, 90), more=st.binary(min_size=1, max_size=4))
 def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, more: bytes) -> None:
     path = tmp_path / "a.npy"

@@ -250,7 +250,7 @@ def test_a_wrong_checksum(tmp_path: Path) -> None:
         whole(open_file(path))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(at=st.integers(8, 330), more=st.binary(min_size=1, max_size=5))
 def test_a_damaged_header_is_an_error_of_ours_or_none(at: int, more: bytes, tmp_path: Path) -> None:
     extra: Any = SPACE.format("LPS") + '\nspace units: "mm" "mm" "mm"'

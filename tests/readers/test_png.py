@@ -70,7 +70,7 @@ def last(reader: Reader) -> Array:
     return np.moveaxis(pixels, 0, 2) if pixels.ndim == 3 else pixels[:, :, None]
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_plain_png(data: st.DataObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All filters, samples and sizes; chunks of any length, none too; strips of a few rows; bands in order."""

@@ -35,7 +35,7 @@ def regions(draw: st.DrawFn) -> tuple[Shape, Region]:
     return shape, tuple(slice(a, draw(st.integers(a + 1, n))) for a, n in zip(starts, shape, strict=True))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     case=regions(),
     dtype=st.sampled_from(["u1", "<i2", ">u2", ">i4", "<u8", ">u8"]).map(np.dtype),

@@ -39,7 +39,7 @@ def regions(draw: st.DrawFn) -> Region:
     return tuple(slice(a, draw(st.integers(a + 1, n))) for a, n in zip(starts, SHAPE, strict=True))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(asked=st.lists(regions(), min_size=1, max_size=4), skip=st.sampled_from([1, 100, 1 << 18]))
 def test_any_regions_in_any_order_are_numpys(tmp_path: Path, asked: list[Region], skip: int) -> None:
     raw = open_raw(tmp_path)

@@ -32,7 +32,7 @@ def drained(packed: bytes, packing: Packing, portion: int) -> bytes:
     return bytes(found)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     size=st.sampled_from([0, 1, 1000, 700_001]),
     portion=st.sampled_from([1_000, 4_096, 65_537, 1 << 20]),

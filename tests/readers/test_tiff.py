@@ -144,7 +144,7 @@ def test_the_samples_are_whole(samples: list[tuple[TiffReader, Array]]) -> None:
         np.testing.assert_array_equal(everything(reader), expected, err_msg=reader.source)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(data=st.data())
 def test_any_region_is_numpys(samples: list[tuple[TiffReader, Array]], data: st.DataObject) -> None:
     reader, expected = data.draw(st.sampled_from(samples))

@@ -198,7 +198,7 @@ def test_codecs_that_need_the_frame_say_so(data: Path, tmp_path: Path) -> None:
     assert access.fixed_bytes > 64 * 64 * 3 + 64 * 64 * 3  # 4:2:0 holds 1.5 coefficients of 2 bytes a pixel
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_ordered_bands_give_the_same_rows(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "bands.png"

@@ -284,7 +284,7 @@ def test_a_lost_object_is_an_error_and_not_black(tmp_path: Path) -> None:
         levels[0][:10, :10]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_slice_is_numpy_s(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=3, max_size=4)))

@@ -75,7 +75,7 @@ def test_all_places_are_those_of_scikit_learn(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 37), st.integers(1, 41)),
     st.tuples(st.integers(1, 12), st.integers(1, 12)),

@@ -67,7 +67,7 @@ def test_hann_and_linear_pass_over_smoothly() -> None:
 # ----------------------------------------------------------------------------------------------- what comes back
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(5, 50), st.integers(5, 50)),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),

@@ -8,7 +8,7 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bigimg
@@ -57,7 +57,6 @@ def test_each_type(dtype: str, bins: Any, ends: Any) -> None:
     assert_numpys(found.compute(), pixels, bins, ends)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 21), st.sampled_from(["u1", "i2", "f4", "f8"]))
 def test_any_blocks(bins: int, rows: int, dtype: str) -> None:
     pixels = volume(dtype, 21, 10)

@@ -49,7 +49,7 @@ def test_each_type(dtype: str, size: int) -> None:
     np.testing.assert_array_equal(found.values, np.stack([numpys(c, Q) for c in pixels], 1))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     hnp.arrays(
         st.sampled_from(

@@ -226,7 +226,7 @@ def test_building_costs_neither_reads_nor_time_that_grows() -> None:
 CUTS = st.integers(1, 23)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     CUTS,
     CUTS,

@@ -11,7 +11,7 @@ import dask
 import numpy as np
 import pytest
 import xarray
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -82,7 +82,6 @@ def test_each_type_for_each_channel(dtype: str) -> None:
         assert [(float(m), float(s)) for m, s in zip(found["mean"], found["std"], strict=True)] == want
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(
         st.sampled_from([np.uint8, np.int16, np.int32, np.uint64]),

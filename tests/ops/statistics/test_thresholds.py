@@ -41,7 +41,7 @@ def test_as_scikit_image(dtype: str) -> None:
     np.testing.assert_allclose(found.values, [threshold_otsu(c) for c in pixels], rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 13), st.integers(1, 255))
 def test_no_threshold_parts_better(seed: int, size: int, spread: int) -> None:
     """Between classes of equal parting scikit-image, in float32, may choose another one: none is better."""
