@@ -139,7 +139,7 @@ class Store:
     def position(self, level: int) -> int:
         """Return the number of a level counted from 0, for one that may count from the end."""
         count = len(self.levels)
-        if not -count <= level < count:
+        if not isinstance(level, int | np.integer) or not -count <= level < count:
             raise UsageError(
                 f"{self.path}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last"
             )

@@ -88,7 +88,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     UsageError
         There is no image, one has the axis already, or they differ in shape, type or coordinates.
     """
-    if dim not in ORDER:
+    if not isinstance(dim, str) or dim not in ORDER:
         raise UsageError(f"stack along {dim!r}: an axis is one of {' '.join(ORDER)}")
     if not images:
         raise UsageError(f"stack along {dim}: there are no images")

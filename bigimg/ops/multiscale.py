@@ -50,8 +50,10 @@ def thumbnail(
     UsageError
         ``max_size`` is below 1.
     """
-    if max_size < 1:
-        raise UsageError(f"max_size {max_size}: a thumbnail has at least 1 pixel a side")
+    if not isinstance(max_size, int | np.integer) or max_size < 1:
+        raise UsageError(
+            f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
+        )
     return shrunk(flat_level(img, max_size, memory=memory, series=series), max_size)
 
 

@@ -12,6 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
+from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.readers.coordinates import spacing
@@ -147,12 +148,13 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
         )
     else:
         given = dict(zip(space[-len(shape) :], shape, strict=True))
-    for name, n in given.items():
+    for name, asked in given.items():
         if name not in space:
             raise UsageError(f"resize along {name!r}: the axes are {' '.join(space)}; give one of them")
-        if n != int(n) or not 1 <= n <= img.sizes[name]:
+        n = as_number(f"pixels along {name}", asked, "a whole number")
+        if not n.is_integer() or not 1 <= n <= img.sizes[name]:
             raise UsageError(
-                f"{n} pixels along {name}: give 1 to {img.sizes[name]}; to make pixels up is for interp of xarray"
+                f"{n:g} pixels along {name}: give 1 to {img.sizes[name]}; to make pixels up is for interp of xarray"
             )
     return {name: int(n) for name, n in given.items()}
 

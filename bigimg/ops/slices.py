@@ -195,6 +195,8 @@ def crop(
     UsageError
         An axis or level is not there, or the box is empty or reaches outside.
     """
+    if not isinstance(box, Mapping):
+        raise UsageError(f"crop to {box!r}: give start and stop by axis, as in {{'y': (10, 20)}}")
     found = opened(img, level, memory, series)
     cut = {}
     for name, ends in box.items():

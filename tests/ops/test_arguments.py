@@ -43,6 +43,12 @@ VOLUME = np.zeros((5, 6, 7), np.uint8)
         (lambda: bigimg.open(RGB).bigimg.channel(3), "no channel 3 of 3; give 0 to 2, or a name: R, G, B"),
         (lambda: bigimg.open(RGB).bigimg.channel("Q"), "no channel 'Q'; there are R, G, B"),
         (lambda: bigimg.open(GREY).bigimg.channel(0), "the axes are y x, without channels"),
+        (
+            lambda: bigimg.crop(GREY, "y"),
+            r"crop to 'y': give start and stop by axis, as in \{'y': \(10, 20\)\}",
+        ),
+        (lambda: bigimg.stack([GREY, GREY], 5), "stack along 5: an axis is one of t c z y x"),
+        (lambda: bigimg.thumbnail(GREY, "a"), "max_size='a': give a whole number"),
         (lambda: bigimg.rescale(GREY, "foo"), "dtype='foo': numpy has no such type"),
         (lambda: bigimg.gray(RGB, dtype="foo"), "dtype='foo'"),
         (lambda: bigimg.map(GREY, np.sqrt, dtype="foo"), "dtype='foo'"),

@@ -148,6 +148,8 @@ def test_from_a_level_whose_last_pixel_sticks_out(tmp_path: Path, size: tuple[in
         ((0, 3), "0 pixels along y"),
         ((1, 2, 3), "give one number each"),
         ({"c": 2}, "along 'c': the axes are y x"),
+        (("3", 3), "pixels along y='3': give a whole number"),
+        ((2.5, 3), "2.5 pixels along y"),
     ],
 )
 def test_refused(shape: Any, says: str) -> None:
