@@ -23,6 +23,7 @@ import google_crc32c
 import numpy as np
 
 from bigimg.conversion.block import BlockResult
+from bigimg.conversion.signals import undisturbed
 from bigimg.omezarr.shard import ObjectRecord
 from bigimg.pyramid.partial import Partial
 
@@ -59,13 +60,17 @@ class Journal:
         """
         if self.error is not None:
             raise self.error
-        self.waiting.put(encode(entry))
+        record = encode(entry)
+        with undisturbed():
+            # A signal in the middle of put leaves a waiter behind that is told in place of the one that waits.
+            self.waiting.put(record)
 
     def close(self) -> None:
         """Write and sync what waits, and close the file; an error of the disk is raised here at the latest."""
-        self.waiting.put(None)
-        self.thread.join()
-        os.close(self.file)
+        with undisturbed():
+            self.waiting.put(None)
+            self.thread.join()
+            os.close(self.file)
         if self.error is not None:
             raise self.error
 

@@ -38,6 +38,7 @@ from bigimg.conversion.probe import check_room
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
+from bigimg.conversion.signals import undisturbed
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -141,7 +142,8 @@ def run(
             finally:
                 done.journal.close()
         commit.hook("swept")
-        statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
+        with undisturbed():  # some milliseconds, and files that are closed
+            statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 
