@@ -17,12 +17,13 @@ import dask
 import numpy as np
 import xarray
 from dask.blockwise import Blockwise
-from dask.core import get_dependencies
+from dask.core import get, get_dependencies
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.optimization import cull
 
 from bigimg.ops.derived import InOrder
 from bigimg.ops.gathering import StackedLayer
+from bigimg.planning.heap import heap
 from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
@@ -128,11 +129,15 @@ class Computed:
         tasks = {} if self.in_order else dict(self.array.__dask_optimize__(graph, keys))
 
         def compute(index: Shape) -> Array:
-            key = (self.array.name, *index)
+            keys = [(self.array.name, *index)]
             if self.in_order:
-                return np.asarray(_computed(graph, [key])[0])
-            needed, _ = cull(tasks, [key])
-            return np.asarray(dask.get(needed, key))
+                block = np.asarray(_computed(graph, keys)[0])
+            else:
+                needed, _ = cull(tasks, keys)
+                # Not dask.get, whose closures keep the block until the collector of cycles comes by.
+                block = np.asarray(get(needed, keys)[0])
+            heap.made(block.nbytes)
+            return block
 
         return compute
 
