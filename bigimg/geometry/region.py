@@ -62,6 +62,19 @@ def pieces(region: Region, step: Shape) -> Iterator[tuple[Shape, Region]]:
         )
 
 
+def rows(shape: Shape, most: int) -> Shape:
+    """Return the shape of pieces of at most ``most`` pixels, cut along the slow axes.
+
+    >>> rows((2, 30, 40), 100)
+    (1, 2, 40)
+    """
+    found = list(shape)
+    for axis in range(len(found)):
+        if math.prod(found) > most:
+            found[axis] = max(1, most // math.prod(found[axis + 1 :]))
+    return tuple(max(1, n) for n in found)
+
+
 def count(region: Region) -> int:
     """Return the number of pixels in ``region``."""
     return math.prod(shape_of(region))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.region import full, pieces, rows
 from bigimg.opening import Memory, Source
 from bigimg.ops.arguments import as_dtype, as_pair
 from bigimg.ops.derived import PIECE_BYTES, derive, grown, placeholder, source_block
@@ -25,6 +26,8 @@ LUMA = (2125, 7154, 721)
 """Parts of 10 000 of R, G and B: Rec. 709, as in ``skimage.color.rgb2gray``."""
 OF_VALUES = ("window", "scaling")
 """Attrs that speak of values, and mean nothing once these are others."""
+STRETCHED = 1 << 16
+"""Pixels that are stretched at once: what they become on the way fits the cache of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +265,33 @@ class _Stretch:
 
     def __call__(self, block: Array, low: Array, high: Array) -> Array:
         """Return the stretched values; of an empty window all are the lower end."""
+        out = np.empty(block.shape, self.dtype)
+        for index in np.ndindex(low.shape):
+            cut = tuple(
+                slice(i, i + 1) if n > 1 else slice(None) for i, n in zip(index, low.shape, strict=True)
+            )
+            self._fill(out[cut], block[cut], float(low[index]), float(high[index]))
+        return out
+
+    def _fill(self, out: Array, block: Array, low: float, high: float) -> None:
+        """Stretch what fits a core's cache at once, or all of a block would be there as float64."""
+        table = None
+        if block.dtype.kind in "ui" and block.size >= 1 << 8 * block.dtype.itemsize:
+            unsigned = np.dtype(block.dtype.str.replace("i", "u"))
+            every = np.arange(1 << 8 * unsigned.itemsize, dtype=unsigned)
+            table, block = self._stretched(every.view(block.dtype), low, high), block.view(unsigned)
+        for _, cut in pieces(full(block.shape), rows(block.shape, STRETCHED)):
+            if table is None:
+                out[cut] = self._stretched(block[cut], low, high)
+            else:
+                np.take(table, block[cut], out=out[cut], mode="clip")  # "raise" would take a copy
+
+    def _stretched(self, values: Array, low: float, high: float) -> Array:
         limits = None if self.dtype.kind == "f" else np.iinfo(self.dtype)
         first, last = (0.0, 1.0) if limits is None else (float(limits.min), float(limits.max))
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            share = np.subtract(block, low, dtype=np.float64)
-            share /= np.where(high > low, high - low, np.inf)
+            share = np.subtract(values, low, dtype=np.float64)
+            share /= high - low if high > low else np.inf
         np.nan_to_num(share, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
         np.clip(share, 0, 1, out=share)
         share *= last - first

@@ -2,23 +2,22 @@
 
 An opened source and an array in memory give any region. Of computed blocks a pass takes one after another, which
 is possible without computing anything twice when each of them is made from blocks of its own: that is read from
-the layers of the graph, without building its tasks (:func:`needed_by_all`). Of an ordered source it is the only way
-that does not read ahead; what all of its blocks need, as a threshold, is then computed first.
+the layers of the graph, without building its tasks (:func:`computed`). Of an ordered source it is the only way
+that does not read ahead. What all blocks need, as a threshold, is computed before the first of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 import numpy as np
 import xarray
 from dask.blockwise import Blockwise
 from dask.core import get, get_dependencies
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.highlevelgraph import MaterializedLayer
 from dask.optimization import cull
 
 from bigimg.ops.derived import InOrder
@@ -27,6 +26,7 @@ from bigimg.planning.heap import heap
 from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
+from bigimg.readers.spread import is_spread, spread, with_known
 from bigimg.types import Array, DType, Region, Shape
 
 PIECE_BYTES = 1 << 20
@@ -108,56 +108,43 @@ class Computed:
     Parameters
     ----------
     array : dask array
-    first : mapping
-        Arrays of one block that all need; see :func:`needed_by_all`.
+    needs : mapping
+        What is to be computed before any block; see :func:`bigimg.readers.spread.spread`.
     """
 
-    def __init__(self, array: Any, first: Mapping[str, int]) -> None:
+    def __init__(self, array: Any, needs: Mapping[str, Any]) -> None:
         self.array = array
-        self.first = first
+        self.needs = needs
         self.shape: Shape = array.shape
         self.dtype: DType = array.dtype
         self.chunks: tuple[tuple[int, ...], ...] = array.chunks
         self.in_order = is_ordered(array)
         """Whether the source below has an order of its own."""
 
-    def blocks(self, indices: Sequence[Shape]) -> Reads:
-        """Return what computes each of the blocks ``indices``, in this thread; the graph of these alone is built."""
+    def blocks(self, indices: Sequence[Shape], known: Mapping[str, Any]) -> Reads:
+        """Return what computes each of the blocks ``indices``, in this thread; the graph of these alone is built.
+
+        Parameters
+        ----------
+        indices : sequence of tuple
+        known : mapping
+            The values of :attr:`needs`, by name.
+        """
         keys = [(self.array.name, *index) for index in dict.fromkeys(indices)]
-        graph = self._begun()
+        graph = with_known(self.array, self.needs, known)
+        optimize = self.array.__dask_optimize__
         # In the graph of many blocks an ordered one waits for all before it; in one of its own it does not.
-        tasks = {} if self.in_order else dict(self.array.__dask_optimize__(graph, keys))
+        tasks = {} if self.in_order else dict(optimize(graph, keys))
 
         def compute(index: Shape) -> Array:
             keys = [(self.array.name, *index)]
-            if self.in_order:
-                block = np.asarray(_computed(graph, keys)[0])
-            else:
-                needed, _ = cull(tasks, keys)
-                # Not dask.get, whose closures keep the block until the collector of cycles comes by.
-                block = np.asarray(get(needed, keys)[0])
+            needed = dict(optimize(graph, keys)) if self.in_order else cull(tasks, keys)[0]
+            # Not dask.get, whose closures keep the block until the collector of cycles comes by.
+            block = np.asarray(get(needed, keys)[0])
             heap.made(block.nbytes)
             return block
 
         return compute
-
-    def _begun(self) -> HighLevelGraph:
-        """Return the graph, in which what all blocks need is computed."""
-        graph = self.array.__dask_graph__()
-        if not self.first:
-            return graph
-        layers, below = dict(graph.layers), dict(graph.dependencies)
-        keys = [(name, *(0,) * ndim) for name, ndim in self.first.items()]
-        for key, value in zip(
-            keys, _computed(graph, keys), strict=True
-        ):  # together: they may come of one pass
-            layers[key[0]], below[key[0]] = MaterializedLayer({key: value}), set()
-        return HighLevelGraph(layers, below)
-
-
-def _computed(graph: HighLevelGraph, keys: list[Any]) -> Any:
-    # Not by __dask_optimize__, which makes one layer of several roots: the tasks of all bands, each waiting.
-    return dask.get(dict(graph.cull(set(keys))), keys)
 
 
 type Values = Opened | InMemory | Computed
@@ -181,12 +168,10 @@ def values_of(img: xarray.DataArray) -> Values | None:
 def computed(array: Any) -> Computed | None:
     """Return a dask array to be gone through block by block; None when its blocks share what they are computed from.
 
-    One block that all need is no hindrance where the source has an order of its own: one task goes through it, and
-    computes that block before.
+    What all of them need is no hindrance.
     """
-    first = needed_by_all(array)
-    found = None if first is None else Computed(array, first)
-    return found if found is None or not first or found.in_order else None
+    needs = spread(array)
+    return Computed(array, needs) if _independent(array, needs) else None
 
 
 def is_ordered(array: Any) -> bool:
@@ -194,58 +179,43 @@ def is_ordered(array: Any) -> bool:
     return any(isinstance(layer, OrderedLayer) for layer in array.__dask_graph__().layers.values())
 
 
-def needed_by_all(array: Any) -> dict[str, int] | None:
-    """Return arrays of one block that each block of a dask array is computed from: their axes, by name.
+def _independent(array: Any, first: Collection[str]) -> bool:
+    """Return whether no two blocks of a dask array are computed from the same block of any other but ``first``.
 
-    None when two blocks are computed from the same block of any other array. An array in memory or a file at the
-    bottom of the graph does not count: to read it anew costs little.
+    An array in memory or a file at the bottom of the graph does not count: to read it anew costs little.
     """
     graph = array.__dask_graph__()
     layers, below = graph.layers, graph.dependencies
-    found: dict[str, int] = {}
     waiting = [array.name] if array.name in layers else list(layers)
-    seen = set(waiting)
+    seen = {*waiting, *first}
     while waiting:
         name = waiting.pop()
-        shared = _shared(name, layers[name], layers, below)
-        if shared is None:
-            return None
-        found |= shared
-        new = {source for source in below[name] if source not in shared} - seen
+        if not _keeps_apart(name, layers[name], layers, below, first):
+            return False
+        new = below[name] - seen
         seen |= new
         waiting += new
-    return found
+    return True
 
 
-def _shared(name: str, layer: Any, layers: Any, below: Any) -> dict[str, int] | None:
-    """Return the arrays of one block that several blocks of a layer need; None when they share any others."""
+def _keeps_apart(name: str, layer: Any, layers: Any, below: Any, first: Collection[str]) -> bool:
+    """Return whether each block of a layer is made from blocks of its own, and of ``first``."""
     if isinstance(layer, Blockwise):
-        known, found = set(layer.output_indices), {}
-        for source, indices in layer.indices:
-            if indices is None:
-                continue
-            if not set(indices) <= known:
-                return None  # a contraction
-            if source in layers and below[source] and _is_spread(layer, source, indices):
-                if math.prod(layer.numblocks[source]) > 1:
-                    return None
-                found[source] = len(indices)
-        return found
+        known = set(layer.output_indices)
+        sources = [(source, indices) for source, indices in layer.indices if indices is not None]
+        if not all(set(indices) <= known for _, indices in sources):
+            return False  # a contraction
+        return not any(
+            source in layers and below[source] and source not in first and is_spread(layer, source, indices)
+            for source, indices in sources
+        )
     if isinstance(layer, OrderedLayer | StackedLayer):
-        return {}
+        return True
     if type(layer) is not MaterializedLayer:
-        return None
+        return False
     if below[name]:
-        return {} if name.startswith(CUTS) else None
-    alone = len(layer) == 1 or not any(_leans(task, layer) for task in layer.mapping.values())
-    return {} if alone else None
-
-
-def _is_spread(layer: Any, source: str, indices: Sequence[Any]) -> bool:
-    """Return whether one block of ``source`` goes into several of ``layer``."""
-    counts, own = layer.dims, layer.numblocks[source]
-    found = dict(zip(indices, own, strict=True))
-    return any(counts[index] > found.get(index, 1) for index in layer.output_indices)
+        return bool(name.startswith(CUTS))
+    return len(layer) == 1 or not any(_leans(task, layer) for task in layer.mapping.values())
 
 
 def _leans(task: Any, layer: Any) -> bool:

@@ -27,6 +27,8 @@ from bigimg.types import Array, Json, Kind, Region, Shape
 if TYPE_CHECKING:
     import xarray
 
+    from bigimg.readers.spread import Once
+
 BATCH_BYTES = 16 << 20
 """Pixels of a dask array computed at once, unless a chunk has more: 100 chunks of 4 KB one by one took 5 to 30
 times as long as together, and from about 1 MB a chunk the difference is gone."""
@@ -100,6 +102,7 @@ class ArrayReader:
             array, "read_bytes", None
         )  # regions of itself, without a graph: see ``lazy.COMPUTED``
         self._steps = _batch(chunks, dtype.itemsize) if chunks else None
+        self._once = _once(array) if chunks else None
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
         self.spec = ImageSpec(
             axes=axes,
@@ -142,17 +145,23 @@ class ArrayReader:
     def _compute(self, region: Region) -> Array:
         """Return ``region`` of a dask array, batch by batch."""
         assert self._steps is not None
-        cuts = [
-            _cuts(s, sizes, n) for s, sizes, n in zip(region, self.array.chunks, self._steps, strict=True)
-        ]
+        assert self._once is not None
+        array = self._once()
+        cuts = [_cuts(s, sizes, n) for s, sizes, n in zip(region, array.chunks, self._steps, strict=True)]
         pieces: Iterator[Region] = itertools.product(*cuts)
         if all(len(cut) == 1 for cut in cuts):
-            return np.asarray(self.array[next(pieces)].compute(scheduler="synchronous"))
+            return np.asarray(array[next(pieces)].compute(scheduler="synchronous"))
         result = np.empty(shape_of(region), self.spec.dtype)
         start = tuple(s.start for s in region)
         for piece in pieces:
-            result[shift(piece, start)] = self.array[piece].compute(scheduler="synchronous")
+            result[shift(piece, start)] = array[piece].compute(scheduler="synchronous")
         return result
+
+
+def _once(array: Any) -> Once:
+    from bigimg.readers.spread import Once  # imports dask
+
+    return Once(array)
 
 
 def guess_dims(shape: Shape) -> tuple[str, ...]:

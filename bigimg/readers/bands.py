@@ -4,12 +4,16 @@ dask starts blocks in whatever order suits its graph; measured with 2026.8, a me
 band 15, 14, ... 0, 23, ... which would inflate a ``.nii.gz`` 26 times. So each block is made to wait for the
 one before it. Only blocks that are asked for stand in that row: the layer forms it anew when dask culls the
 graph, and a plane near the end does not drag all before it into arrays.
+
+The pixels are a layer below, of one key. Were the row at the bottom itself, dask would make one layer of it and
+another one at the bottom (``fuse_roots``), and that drags.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dask.array
@@ -32,54 +36,61 @@ def ordered_array(pixels: Any, band: Shape, axes: Sequence[int], *, name: str, m
     axes : sequence of int
         From slowest to fastest, as the source yields them.
     """
-    layer = OrderedLayer.of(name, Bands(pixels, band), axes)
-    graph = HighLevelGraph({name: layer}, {name: set()})
+    source = f"{name}-pixels"
+    layers = {
+        name: OrderedLayer.of(name, source, grid(pixels.shape, band), axes),
+        source: {source: Bands(pixels, band)},
+    }
+    graph = HighLevelGraph(layers, {name: {source}, source: set()})
     return dask.array.Array(graph, name, explicit(band, pixels.shape), meta=meta)
 
 
+@dataclass(frozen=True, eq=False)
 class Bands:
-    """Reads band number ``index`` of ``pixels``."""
+    """Pixels, cut into bands of shape ``step``."""
 
-    def __init__(self, pixels: Any, step: Shape) -> None:
-        self.pixels = pixels
-        self.step = step
+    pixels: Any
+    step: Shape
 
-    def __call__(self, index: list[int], before: Array | None) -> Array:
-        """Return the pixels of a band; ``before`` only makes dask read that one first."""
-        band: Array = self.pixels[piece(tuple(index), self.step, self.pixels.shape)]
-        return band
+
+def _band(bands: Bands, index: list[int], before: Array | None) -> Array:
+    """Return the pixels of a band; ``before`` only makes dask read that one first."""
+    band: Array = bands.pixels[piece(tuple(index), bands.step, bands.pixels.shape)]
+    return band
 
 
 class OrderedLayer(MaterializedLayer):  # type: ignore[misc]  # dask has no types
     """The blocks of an ordered source, as tasks that form one row."""
 
-    def __init__(self, mapping: Mapping[Any, Any], rank: Mapping[Any, int], **annotations: Any) -> None:
-        super().__init__(mapping, **annotations)
+    def __init__(self, source: str, keys: Iterable[Any], rank: Mapping[Any, int], **annotations: Any) -> None:
+        super().__init__(_row(source, keys), **annotations)
+        self.source = source
+        """The key of :class:`Bands`."""
         self.rank = rank
 
     @classmethod
-    def of(cls, name: str, read: Bands, axes: Sequence[int]) -> OrderedLayer:
+    def of(cls, name: str, source: str, counts: Shape, axes: Sequence[int]) -> OrderedLayer:
         """Return the layer of all bands, in the order of ``axes`` from slowest to fastest."""
-        counts = grid(read.pixels.shape, read.step)
         indices = itertools.product(*(range(count) for count in counts))
         inorder = sorted(indices, key=lambda index: [index[axis] for axis in axes])
         keys = [(name, *index) for index in inorder]
-        return cls(_row(read, keys), {key: number for number, key in enumerate(keys)})
+        return cls(source, keys, {key: number for number, key in enumerate(keys)})
 
     def cull(self, keys: set[Any], all_hlg_keys: Collection[Any]) -> tuple[OrderedLayer, dict[Any, set[Any]]]:
         """Return the layer of ``keys`` alone, in a row, and what each waits for."""
         kept = sorted(self.mapping.keys() & keys, key=self.rank.__getitem__)
-        read = next(iter(self.mapping.values()))[0]
-        row = _row(read, kept)
-        waits = {key: set() if task[2] is None else {task[2]} for key, task in row.items()}
-        return OrderedLayer(row, self.rank, annotations=self.annotations), waits
+        row = OrderedLayer(self.source, kept, self.rank, annotations=self.annotations)
+        waits = {
+            key: {self.source, *(() if task[3] is None else (task[3],))} for key, task in row.mapping.items()
+        }
+        return row, waits
 
 
-def _row(read: Bands, keys: Iterable[Any]) -> dict[Any, tuple[Any, ...]]:
+def _row(source: str, keys: Iterable[Any]) -> dict[Any, tuple[Any, ...]]:
     """Return one task a key, each with the one before as an argument that it waits for."""
     row: dict[Any, tuple[Any, ...]] = {}
     before = None
     for key in keys:
-        row[key] = (read, list(key[1:]), before)
+        row[key] = (_band, source, list(key[1:]), before)
         before = key
     return row

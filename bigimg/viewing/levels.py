@@ -56,16 +56,17 @@ class Levels:
         return self[0]
 
     def held(self) -> Levels:
-        """Return the same, with the pixels of a small image that is read in order in memory.
+        """Return the same for several planes, with what they would each compute anew.
 
-        Several planes of a ``.nii.gz`` would be several passes over it otherwise.
+        Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
+        it otherwise. Of a computed one it is what all its blocks need, as a threshold.
         """
         pixels = opened_pixels(self.base)
         ordered = pixels is not None and pixels.reader.access.kind != "random"
         if self.count == 1 and ordered and self.base.nbytes <= HELD_BYTES:
             image = self.base.compute()
             return Levels(1, lambda _: image)
-        return self
+        return Levels(self.count, lambda level: _settled(self[level]))
 
     def fitting(self, sides: tuple[str, str], pixels: tuple[float, float], *, enough: float = 1.0) -> int:
         """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
@@ -85,6 +86,14 @@ class Levels:
             if all(self[level].sizes[name] >= enough * n for name, n in zip(sides, wanted, strict=True)):
                 return level
         return 0
+
+
+def _settled(image: xarray.DataArray) -> xarray.DataArray:
+    if image.chunks is None or opened_pixels(image) is not None:
+        return image
+    from bigimg.readers.spread import settled
+
+    return image.copy(data=settled(image.data))
 
 
 def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:

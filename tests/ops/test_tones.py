@@ -97,6 +97,22 @@ def test_ranges(dtype: str, to: str) -> None:
     assert (each.max((1, 2)) == 1).all()
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", ">u2", "i2", ">i2"])
+@pytest.mark.parametrize("side", [7, 300])
+def test_every_value_of_up_to_16_bits(dtype: str, side: int) -> None:
+    """A block with more pixels than there are values goes through a table of these; a small one does not."""
+    info = np.iinfo(dtype)
+    pixels = np.linspace(info.min, info.max, side * side).astype(dtype).reshape(side, side)
+    low, high = info.min + 20, info.max - 90
+    expected = np.rint(np.clip((pixels.astype(float) - low) / (high - low), 0, 1) * 255)
+    for img in (pixels, pixels[::-1, ::2]):
+        want = expected if img is pixels else expected[::-1, ::2]
+        np.testing.assert_array_equal(bigimg.rescale(img, window=(low, high)).values, want)
+    each = bigimg.rescale(bigimg.from_array(np.stack([pixels, pixels // 2]), dims="cyx"), by="c").values
+    for found, one in zip(each, (pixels, pixels // 2), strict=True):
+        np.testing.assert_array_equal(found, bigimg.rescale(one).values)
+
+
 def test_windows_and_odd_values() -> None:
     pixels = np.array([[np.nan, np.inf, -np.inf], [0, 5, 10]])
     np.testing.assert_array_equal(bigimg.rescale(pixels, window=(0, 10)).values, [[0, 255, 0], [0, 128, 255]])

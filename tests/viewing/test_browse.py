@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 
 import bigimg
 from bigimg.errors import UsageError
+from bigimg.readers.labelled import to_labelled
 from bigimg.viewing.browse import Browser
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.slabs import Slabs
 from tests.viewing.drawn import numbers, reads, store_of
+from tests.virtual import Virtual
 
 
 def window() -> Figure:
@@ -72,6 +74,14 @@ def test_keys_wheel_and_slider_move() -> None:
     x, y = figure.axes[1].transData.transform((7, 0.5))
     MouseEvent("button_press_event", figure.canvas, x, y, button=1)._process()  # type: ignore[attr-defined]
     np.testing.assert_array_equal(shown(figure), pixels[7])
+
+
+def test_what_all_planes_need_is_computed_once() -> None:
+    reader = Virtual((30, 64, 64), "u1", "zyx", (1, 64, 64))
+    figure = bigimg.browse(bigimg.rescale(to_labelled(reader, block_bytes=1 << 12)), figure=window())
+    press(figure, "k", "k", "home")
+    planes = sum(region[0].stop - region[0].start for region in reader.log)
+    assert planes < 2 * 30, "once for the range, and then no more than is shown or read ahead"
 
 
 def test_keys_of_matplotlib_are_held_back_here_alone() -> None:

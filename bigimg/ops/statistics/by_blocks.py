@@ -67,19 +67,23 @@ def _joined(*blocks: Array) -> Array:
 def _in_a_row(together: Computed, counted: Callable[..., Array], make: Make, shared: Any) -> Any:
     """Return all tallies as a dask array of one task, which computes the blocks one after another."""
     name = f"bigimg-row-{uuid.uuid4().hex}"
-    task = partial(_count_in_a_row, together=together, counted=counted, make=make)
-    key = None if shared is None else (shared.name, *(0,) * shared.ndim)
-    graph = HighLevelGraph.from_collections(name, {(name,): (task, key)}, [] if shared is None else [shared])
+    needs = together.needs
+    task = partial(_count_in_a_row, together=together, counted=counted, make=make, needs=tuple(needs))
+    below = [*needs.values(), *([] if shared is None else [shared])]
+    keys = [(array.name, *(0,) * array.ndim) for array in below]
+    graph = HighLevelGraph.from_collections(name, {(name,): (task, *keys)}, below)
     return da.Array(graph, name, (), meta=np.empty((), object))
 
 
-def _count_in_a_row(shared: Any, *, together: Computed, counted: Callable[..., Array], make: Make) -> Array:
-    extra = []
-    if shared is not None:
-        extra = [np.empty(1, object)]
-        extra[0][0] = shared.item() if isinstance(shared, np.ndarray) else shared
+def _count_in_a_row(
+    *values: Any, together: Computed, counted: Callable[..., Array], make: Make, needs: tuple[str, ...]
+) -> Array:
+    known, extra = dict(zip(needs, values, strict=False)), []
+    for shared in values[len(needs) :]:
+        extra.append(np.empty(1, object))
+        extra[-1][0] = shared.item() if isinstance(shared, np.ndarray) else shared
     indices = list(itertools.product(*(range(len(lengths)) for lengths in together.chunks)))
-    compute = together.blocks(indices)
+    compute = together.blocks(indices, known)
     whole: Found = {}
     for index in indices:
         told, found = counted(*compute(index).flat[0], *extra, block_id=index).flat[0]

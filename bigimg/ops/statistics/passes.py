@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from bigimg.geometry.region import pieces, shift
+from bigimg.geometry.region import pieces, rows, shift
 from bigimg.ops.aligning import OnGrid, needed_region
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
@@ -55,13 +55,20 @@ class Pass:
         """Axes from slowest to fastest where the source has an order of its own."""
         return self.values.order if isinstance(self.values, Opened) else ()
 
-    def count(self, part: int, parts: int, told: tuple[Any, ...]) -> Found:
-        """Return the tallies of one of ``parts`` runs of cells."""
+    @property
+    def needs(self) -> dict[str, Any]:
+        """Dask arrays that are to be computed before, by name."""
+        grids = [grid.values for grid in (self.mask, self.labels) if grid is not None]
+        computed = [values for values in (self.values, *grids) if isinstance(values, Computed)]
+        return {name: array for values in computed for name, array in values.needs.items()}
+
+    def count(self, part: int, parts: int, told: tuple[Any, ...], known: Mapping[str, Any]) -> Found:
+        """Return the tallies of one of ``parts`` runs of cells; ``known`` are the values of what it needs."""
         indices = list(self._indices(part, parts))
         starts = [np.concatenate([[0], np.cumsum(n)]).tolist() for n in self.lengths]
-        image = self._blocks(self.values, None, indices)
-        mask = None if self.mask is None else self._blocks(self.mask.values, self.mask, indices)
-        ids = None if self.labels is None else self._blocks(self.labels.values, self.labels, indices)
+        image = self._blocks(self.values, None, indices, known)
+        mask = None if self.mask is None else self._blocks(self.mask.values, self.mask, indices, known)
+        ids = None if self.labels is None else self._blocks(self.labels.values, self.labels, indices, known)
         count = Counting(self.keep, partial(self.make, *told), self.padding)
         for index in indices:
             region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
@@ -89,12 +96,12 @@ class Pass:
             yield tuple(index)
 
     def _blocks(
-        self, values: Values | None, grid: OnGrid | None, indices: list[Shape]
+        self, values: Values | None, grid: OnGrid | None, indices: list[Shape], known: Mapping[str, Any]
     ) -> Callable[[Region, Shape], Array]:
         """Return what gives the pixels of a region that lies in the cell of an index."""
         if isinstance(values, Computed):
             own = [_index_of(grid, index) for index in indices]
-            reads: Reads = values.blocks(own)
+            reads: Reads = values.blocks(own, known)
             if grid is None:
                 return lambda region, index: reads(index)
             return lambda region, index: grid.spread(reads(_index_of(grid, index)))
@@ -135,7 +142,7 @@ class Counting:
         """Count the pixels ``values`` of ``region``, where ``mask`` is true, under each of ``labels``."""
         whole = tuple(slice(0, n) for n in values.shape)
         back = tuple(-s.start for s in region)
-        for _, cut in pieces(whole, _rows(values.shape, COUNTED)):
+        for _, cut in pieces(whole, rows(values.shape, COUNTED)):
             self._add_piece(values[cut], shift(cut, back), cut_of(mask, cut), cut_of(labels, cut))
 
     def _add_piece(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
@@ -213,19 +220,10 @@ def cells_of(values: Values, others: Sequence[OnGrid]) -> Lengths | None:
     if all(lengths is None for lengths in found):
         if isinstance(values, Opened):
             return explicit(values.piece, values.shape)
-        return explicit(_rows(values.shape, PIECE_BYTES // values.dtype.itemsize), values.shape)
+        return explicit(rows(values.shape, PIECE_BYTES // values.dtype.itemsize), values.shape)
     if isinstance(values, Opened) and values.in_order:
         return None  # its own bands come in their order; a mask in other blocks would go back and forth
     return tuple((n,) if own is None else own for own, n in zip(found, values.shape, strict=True))
-
-
-def _rows(shape: Shape, most: int) -> Shape:
-    """Return the shape of pieces of at most ``most`` pixels, cut along the slow axes."""
-    piece = list(shape)
-    for axis in range(len(piece)):
-        if math.prod(piece) > most:
-            piece[axis] = max(1, most // math.prod(piece[axis + 1 :]))
-    return tuple(max(1, n) for n in piece)
 
 
 def put(total: Tally, tally: Tally) -> None:

@@ -96,14 +96,17 @@ def _reduced(
     parts = 1 if task.in_order else max(1, most)
     name = f"bigimg-pass-{uuid.uuid4().hex}"
     keys = [(name, number) for number in range(parts)]
+    needs = task.needs
+    known = [(array.name, *(0,) * array.ndim) for array in needs.values()]
     graph: dict[Any, Any] = {f"{name}-source": task}
     for number, key in enumerate(keys):
-        graph[key] = (partial(_count, part=number, parts=parts), f"{name}-source", shared_key)
-    return graph, keys, below, shared_key
+        count = partial(_count, part=number, parts=parts, needs=tuple(needs))
+        graph[key] = (count, f"{name}-source", shared_key, *known)
+    return graph, keys, [*below, *needs.values()], shared_key
 
 
-def _count(task: Pass, shared: Any, *, part: int, parts: int) -> Found:
-    return task.count(part, parts, _told(shared))
+def _count(task: Pass, shared: Any, *known: Any, part: int, parts: int, needs: tuple[str, ...]) -> Found:
+    return task.count(part, parts, _told(shared), dict(zip(needs, known, strict=True)))
 
 
 def _told(shared: Any) -> tuple[Any, ...]:
