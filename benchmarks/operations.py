@@ -233,6 +233,10 @@ OPERATIONS: dict[str, Callable[[Any], None]] = {
     "apply_mask, then stats": _apply_mask,
     "downsample by 3": _consumed(lambda bigimg, img: bigimg.downsample(img, 3)),
     "downsample by 4, gaussian": _consumed(lambda bigimg, img: bigimg.downsample(img, 4, method="gaussian")),
+    "gaussian of 2 a + 1": _consumed(
+        lambda bigimg, img: bigimg.downsample(img * 2 + 1, 4, method="gaussian")
+    ),
+    "resize of a rescaled one": _consumed(lambda bigimg, img: _small_shape(bigimg, bigimg.rescale(img))),
     "downsample by 8, mode": _consumed(lambda bigimg, img: bigimg.downsample(img, 8, method="mode")),
     "resize to a 37th": _consumed(_small_shape),
     "build_pyramid, level 5": _consumed(_top_of_pyramid),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bigimg.types import Region, Shape
 
@@ -73,6 +74,40 @@ def rows(shape: Shape, most: int) -> Shape:
         if math.prod(found) > most:
             found[axis] = max(1, most // math.prod(found[axis + 1 :]))
     return tuple(max(1, n) for n in found)
+
+
+def cells(region: Region, edges: Sequence[Sequence[int]]) -> Iterator[tuple[Shape, Region]]:
+    """Yield ``(index, cell)`` of the cells that meet ``region``, in C order; along an axis they lie between ``edges``.
+
+    >>> list(cells((slice(3, 6),), [[0, 2, 4, 9]]))
+    [((1,), (slice(2, 4, None),)), ((2,), (slice(4, 9, None),))]
+    """
+    ranges = [
+        range(bisect.bisect_right(own, s.start) - 1, bisect.bisect_left(own, s.stop))
+        for s, own in zip(region, edges, strict=True)
+    ]
+    for index in itertools.product(*ranges):
+        yield index, tuple(slice(own[i], own[i + 1]) for i, own in zip(index, edges, strict=True))
+
+
+def edges_of(chunks: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return where chunks of these lengths begin along each axis, and where the last one ends.
+
+    >>> edges_of([[2, 2, 5]])
+    [[0, 2, 4, 9]]
+    """
+    return [list(itertools.accumulate(lengths, initial=0)) for lengths in chunks]
+
+
+def overlap(region: Region, other: Region) -> Region:
+    """Return what two regions share, which is to be something.
+
+    >>> overlap((slice(0, 5),), (slice(3, 9),))
+    (slice(3, 5, None),)
+    """
+    return tuple(
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, other, strict=True)
+    )
 
 
 def count(region: Region) -> int:

@@ -3,8 +3,9 @@
 An operation says which region of its source a region of its result is made of, and makes it. Of an image as it
 was opened, or one derived from it, the result reads straight from the reader: building it costs the same for any
 number of chunks, the blocks suit the result, and one block holds one region of the source. Where the source is read
-in one order alone, so is the result, band by band (:mod:`bigimg.ops.ordered`). Of any other dask array the result is
-a layer of its graph that writes down its tasks only when they are asked for.
+in one order alone, so is the result, band by band (:mod:`bigimg.ops.ordered`). What dask computes block by block is
+read in the same way, from blocks of which some are kept. Where its blocks share what they are computed from, the result
+is a layer of its graph that writes down its tasks only when they are asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.gathering import gathered
-from bigimg.ops.ordered import LastBand, Rolling, band_of
+from bigimg.ops.graphs import is_apart, order_of
+from bigimg.ops.ordered import Rolling, band_of
+from bigimg.ops.pieces import Blocks, Pieced
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.readers.bands import ordered_array
 from bigimg.readers.labelled import opened_pixels
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 8 << 20
 """Source pixels behind a block at most, unless one chunk has more: sums beside them take as much again, and
 larger blocks are no faster."""
+KEPT_BYTES = 32 << 20
+"""Of blocks that dask computed, kept for what overlaps them: a row of pieces shares those of two or three columns."""
 SAMPLES = 64
 """On a line through an ordered source, made at once: the box around them is in few bands."""
 
@@ -243,7 +248,10 @@ def ordered_pixels_of(img: xarray.DataArray) -> tuple[Any, tuple[int, ...]] | No
         spec, access = found.reader.spec, found.reader.access
         return (found, tuple(map(spec.axis, access.order))) if access.kind == "sequential" else None
     found = COMPUTED.get(img.data.name)
-    return None if found is None or not found.order else (found, found.order)
+    if found is not None:
+        return (found, found.order) if found.order else None
+    order = order_of(img.data, list(map(str, img.dims)))
+    return None if order is None else (Pieced(Blocks(img.data), img.data.chunks, ordered=True), order)
 
 
 class _Plain:
@@ -305,6 +313,8 @@ def derive(
         Dims, coordinates, name and attrs of the result, over any pixels.
     """
     pixels = pixels_of(img)
+    if pixels is None and is_apart(img.data):
+        pixels = Pieced(Blocks(img.data), img.data.chunks, kept_bytes=KEPT_BYTES)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
     if pixels is None:
@@ -341,7 +351,8 @@ def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArra
     pixels, axes = found
     order, band = [dims[axis] for axis in axes], tuple(map(max, img.chunks or ()))
     if not set(own) <= set(dims):
-        return _crossing(LastBand(pixels, band), operation, own, dims, order)
+        bands = pixels if isinstance(pixels, Pieced) else Pieced(pixels, img.data.chunks, ordered=True)
+        return _crossing(bands, operation, own, dims, order)
     most = PIECE_BYTES // img.dtype.itemsize
     if isinstance(pixels, LazyPixels):
         most = min(most, math.prod(band))  # what opening it found that memory has room for
@@ -351,7 +362,7 @@ def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArra
 
 
 def _crossing(
-    pixels: LastBand, operation: Operation, own: list[str], dims: list[str], order: list[str]
+    pixels: Pieced, operation: Operation, own: list[str], dims: list[str], order: list[str]
 ) -> Crossing | None:
     """Return samples that a line through some axes has, some at a time; None where it leaves faster ones whole."""
     first = min(place for place, name in enumerate(order) if name not in own)

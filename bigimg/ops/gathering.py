@@ -8,7 +8,6 @@ only that part.
 from __future__ import annotations
 
 import abc
-import bisect
 import itertools
 import math
 import uuid
@@ -19,7 +18,7 @@ import dask.array
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
-from bigimg.geometry.region import shape_of, shift
+from bigimg.geometry.region import cells, edges_of, shape_of, shift
 from bigimg.types import Array, Region
 
 type Chunks = tuple[tuple[int, ...], ...]
@@ -98,21 +97,17 @@ class GatheredLayer(OnDemandLayer):
         super().__init__(name, list(map(len, chunks)))
         self.operation = operation
         self.source = source
-        self.edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
-        self.source_edges = [list(itertools.accumulate(sizes, initial=0)) for sizes in source_chunks]
+        self.edges = edges_of(chunks)
+        self.source_edges = edges_of(source_chunks)
 
     def task(self, index: Sequence[int]) -> tuple[Any, list[Any]]:
         """Return the task of block ``index``, and the keys that it needs."""
         region = tuple(slice(edges[i], edges[i + 1]) for i, edges in zip(index, self.edges, strict=True))
         source = self.operation.source(region)
-        ranges = [
-            range(bisect.bisect_right(edges, part.start) - 1, bisect.bisect_left(edges, part.stop))
-            for edges, part in zip(self.source_edges, source, strict=True)
-        ]
         keys, places = [], []
-        for chunk in itertools.product(*ranges):
+        for chunk, cell in cells(source, self.source_edges):
             keys.append((self.source, *chunk))
-            places.append([edges[i] for i, edges in zip(chunk, self.source_edges, strict=True)])
+            places.append([s.start for s in cell])
         # Lists, not tuples: dask looks into tuples for tasks and keys.
         return (Made(self.operation, source, region, places), keys), keys
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.geometry.region import full, piece, pieces, shape_of, shift
+from bigimg.geometry.region import full, shape_of
 from bigimg.types import Array, Region, Shape
 
 if TYPE_CHECKING:
@@ -117,45 +117,6 @@ class Rolling:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
-
-
-class LastBand:
-    """Any region of a source that is read in one order, put together from bands: the one read last is kept.
-
-    Parameters
-    ----------
-    pixels : array-like
-    band : tuple of int
-        As wide as the source along its fast axes.
-    """
-
-    def __init__(self, pixels: Any, band: Shape) -> None:
-        self.pixels, self.band = pixels, band
-        self.shape, self.dtype, self.chunks = pixels.shape, pixels.dtype, band
-        self.read_bytes = 2 * math.prod(band) * self.dtype.itemsize
-        self.fixed_bytes = 0
-        self._last: tuple[Shape, Array] | None = None
-        self._lock = threading.Lock()
-
-    def __getitem__(self, region: Region) -> Array:
-        """Return the pixels of ``region``."""
-        out = np.empty(shape_of(region), self.dtype)
-        start = tuple(s.start for s in region)
-        with self._lock:
-            for index, part in pieces(region, self.band):
-                whole = piece(index, self.band, self.shape)
-                if self._last is None or self._last[0] != index:
-                    self._last = None  # let go of it before the next one is there
-                    self._last = index, self.pixels[whole]
-                out[shift(part, start)] = self._last[1][shift(part, tuple(s.start for s in whole))]
-        return out
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_last": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

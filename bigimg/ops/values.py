@@ -9,24 +9,20 @@ that does not read ahead. What all blocks need, as a threshold, is computed befo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray
-from dask.blockwise import Blockwise
-from dask.core import get, get_dependencies
-from dask.highlevelgraph import MaterializedLayer
 from dask.optimization import cull
 
 from bigimg.ops.derived import InOrder
-from bigimg.ops.gathering import StackedLayer
-from bigimg.planning.heap import heap
-from bigimg.readers.bands import OrderedLayer
+from bigimg.ops.graphs import independent, is_ordered
+from bigimg.ops.pieces import Blocks, computed_block
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
-from bigimg.readers.spread import is_spread, spread, with_known
+from bigimg.readers.spread import spread, with_known
 from bigimg.types import Array, DType, Region, Shape
 
 PIECE_BYTES = 1 << 20
@@ -35,8 +31,6 @@ large enough that finding the piece costs a tenth of reading it."""
 PAGE_BYTES = 1 << 12
 """The least that a mask spares, unless a chunk has more: no disk reads less, and to look at the mask of each run of 64
 plain pixels would cost a hundred times what reading them does."""
-CUTS = ("getitem-", "stack-", "concatenate-")
-"""Names of dask's layers that are no Blockwise ones and still make each block from blocks of its own."""
 
 type Reads = Callable[[Shape], Array]
 """From the index of a block to its pixels."""
@@ -130,19 +124,15 @@ class Computed:
         known : mapping
             The values of :attr:`needs`, by name.
         """
-        keys = [(self.array.name, *index) for index in dict.fromkeys(indices)]
-        graph = with_known(self.array, self.needs, known)
-        optimize = self.array.__dask_optimize__
-        # In the graph of many blocks an ordered one waits for all before it; in one of its own it does not.
-        tasks = {} if self.in_order else dict(optimize(graph, keys))
+        array = with_known(self.array, self.needs, known)
+        if self.in_order:
+            return Blocks(array).at
+        keys = [(array.name, *index) for index in dict.fromkeys(indices)]
+        tasks = dict(array.__dask_optimize__(array.__dask_graph__(), keys))
 
         def compute(index: Shape) -> Array:
-            keys = [(self.array.name, *index)]
-            needed = dict(optimize(graph, keys)) if self.in_order else cull(tasks, keys)[0]
-            # Not dask.get, whose closures keep the block until the collector of cycles comes by.
-            block = np.asarray(get(needed, keys)[0])
-            heap.made(block.nbytes)
-            return block
+            key = (array.name, *index)
+            return computed_block(cull(tasks, [key])[0], key)
 
         return compute
 
@@ -171,56 +161,4 @@ def computed(array: Any) -> Computed | None:
     What all of them need is no hindrance.
     """
     needs = spread(array)
-    return Computed(array, needs) if _independent(array, needs) else None
-
-
-def is_ordered(array: Any) -> bool:
-    """Return whether a dask array is computed from a source that has an order of its own."""
-    return any(isinstance(layer, OrderedLayer) for layer in array.__dask_graph__().layers.values())
-
-
-def _independent(array: Any, first: Collection[str]) -> bool:
-    """Return whether no two blocks of a dask array are computed from the same block of any other but ``first``.
-
-    An array in memory or a file at the bottom of the graph does not count: to read it anew costs little.
-    """
-    graph = array.__dask_graph__()
-    layers, below = graph.layers, graph.dependencies
-    waiting = [array.name] if array.name in layers else list(layers)
-    seen = {*waiting, *first}
-    while waiting:
-        name = waiting.pop()
-        if not _keeps_apart(name, layers[name], layers, below, first):
-            return False
-        new = below[name] - seen
-        seen |= new
-        waiting += new
-    return True
-
-
-def _keeps_apart(name: str, layer: Any, layers: Any, below: Any, first: Collection[str]) -> bool:
-    """Return whether each block of a layer is made from blocks of its own, and of ``first``."""
-    if isinstance(layer, Blockwise):
-        known = set(layer.output_indices)
-        sources = [(source, indices) for source, indices in layer.indices if indices is not None]
-        if not all(set(indices) <= known for _, indices in sources):
-            return False  # a contraction
-        return not any(
-            source in layers and below[source] and source not in first and is_spread(layer, source, indices)
-            for source, indices in sources
-        )
-    if isinstance(layer, OrderedLayer | StackedLayer):
-        return True
-    if type(layer) is not MaterializedLayer:
-        return False
-    if below[name]:
-        return bool(name.startswith(CUTS))
-    return len(layer) == 1 or not any(_leans(task, layer) for task in layer.mapping.values())
-
-
-def _leans(task: Any, layer: Any) -> bool:
-    """Return whether a task of ``layer`` needs another one of it."""
-    needs = getattr(task, "dependencies", None)
-    if needs is None:
-        needs = get_dependencies(layer.mapping, task=task)
-    return any(key in layer.mapping for key in needs)
+    return Computed(array, needs) if independent(array, needs) else None

@@ -57,23 +57,22 @@ def is_spread(layer: Any, source: str, indices: Any) -> bool:
     return any(layer.dims[index] > own.get(index, 1) for index in layer.output_indices)
 
 
-def with_known(array: Any, needs: Mapping[str, Any], known: Mapping[str, Any]) -> HighLevelGraph:
-    """Return the graph of a dask array, with the values ``known`` in place of what :func:`spread` gives."""
+def with_known(array: Any, needs: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
+    """Return the same dask array, with the values ``known`` in place of what :func:`spread` gives in its graph."""
+    if not needs:
+        return array
     graph = array.__dask_graph__()
     layers, below = dict(graph.layers), dict(graph.dependencies)
     for name, need in needs.items():
         layers[name], below[name] = MaterializedLayer({(name, *(0,) * need.ndim): known[name]}), set()
-    found: HighLevelGraph = HighLevelGraph(layers, below)
-    return found.cull_layers([array.name]) if needs else graph
+    graph = HighLevelGraph(layers, below).cull_layers([array.name])
+    return da.Array(graph, array.name, array.chunks, meta=array._meta)
 
 
 def settled(array: Any) -> Any:
     """Return the same dask array, in whose graph what is spread over its blocks is computed, now."""
     needs = spread(array)
-    if not needs:
-        return array
-    graph = with_known(array, needs, dict(zip(needs, dask.compute(*needs.values()), strict=True)))
-    return da.Array(graph, array.name, array.chunks, meta=array._meta)
+    return with_known(array, needs, dict(zip(needs, dask.compute(*needs.values()), strict=True)))
 
 
 class Once:

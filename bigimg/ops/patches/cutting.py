@@ -9,18 +9,18 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from bigimg.geometry.region import shape_of
+from bigimg.geometry.region import piece, shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.opening import Memory
 from bigimg.ops.patches.positions import Grid, Positions
+from bigimg.ops.pieces import Pieces
 from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import band_shape, scaled
@@ -82,7 +82,7 @@ class Cutter:
     def read(self, start: Sequence[int]) -> Array:
         """Return the patch that begins at ``start``, one number for each of :attr:`axes`."""
         if self._kept is None or self._kept[0] != os.getpid():  # a lock does not survive a fork
-            self._kept = os.getpid(), Pieces(self.reader, self.unit, self._limit())
+            self._kept = os.getpid(), self._pieces(self._limit())
         return self._cut(start, self._kept[1])
 
     def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
@@ -90,7 +90,7 @@ class Cutter:
 
         The next groups are read by other threads meanwhile.
         """
-        kept = Pieces(self.reader, self.unit, max(self.kept_bytes, self.least_bytes))
+        kept = self._pieces(max(self.kept_bytes, self.least_bytes))
         threads = 1 if self.ordered else min(THREADS, usable_cpus())
         pool = ThreadPoolExecutor(threads, "bigimg-patches")
         under_way: deque[tuple[Array, Future[list[Array]]]] = deque()
@@ -182,16 +182,23 @@ class Cutter:
         return out
 
     def _pieced(self, region: Region, kept: Pieces) -> Array:
-        if not kept.most:
-            return np.array(
-                self.reader.read(region), order="C"
-            )  # an own copy: it may be a view of the source
+        if not kept.most:  # an own copy: it may be a view of the source
+            return np.array(self.reader.read(region), order="C")
         cuts = [_cuts(part, n) for part, n in zip(region, self.unit, strict=True)]
         out = np.empty(shape_of(region), self.reader.spec.dtype)
         for cut in itertools.product(*cuts):
             index, source, target = zip(*cut, strict=True)
             out[target] = kept.get(index)[source]
         return out
+
+    def _pieces(self, limit: int) -> Pieces:
+        # Pixels in memory already need no copy between.
+        plain = math.prod(self.reader.spec.chunks) == 1 and self.unit == self.reader.spec.chunks
+        return Pieces(self._piece, 0 if plain else max(1, limit // self._piece_bytes()))
+
+    def _piece(self, index: Shape) -> Array:
+        """Return the piece at ``index`` of the grid of pieces, cut at the edge of the image."""
+        return self.reader.read(piece(index, self.unit, self.shape))
 
     def _piece_bytes(self) -> int:
         return max(1, math.prod(self.unit)) * self.reader.spec.dtype.itemsize
@@ -208,47 +215,6 @@ class Cutter:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None}
-
-
-class Pieces:
-    """Decoded pieces of a source, the least recently used dropped first; safe from many threads.
-
-    Two threads that want the same piece decode it once.
-    """
-
-    def __init__(self, reader: Reader, unit: Shape, limit: int) -> None:
-        spec = reader.spec
-        self.reader, self.unit, self.shape = reader, unit, spec.shape
-        each = math.prod(unit) * spec.dtype.itemsize
-        # Pixels in memory already need no copy between.
-        self.most = 0 if math.prod(spec.chunks) == 1 and unit == spec.chunks else max(1, limit // each)
-        self.found: OrderedDict[Shape, Future[Array]] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def get(self, index: Shape) -> Array:
-        """Return the piece at ``index`` of the grid of pieces, cut at the edge of the image."""
-        with self.lock:
-            future = self.found.get(index)
-            mine = future is None
-            if future is None:
-                future = self.found[index] = Future()
-                while len(self.found) > self.most:
-                    self.found.popitem(last=False)
-            else:
-                self.found.move_to_end(index)
-        if mine:
-            region = tuple(
-                slice(i * n, min((i + 1) * n, size))
-                for i, n, size in zip(index, self.unit, self.shape, strict=True)
-            )
-            try:
-                future.set_result(self.reader.read(region))
-            except BaseException as error:
-                with self.lock:
-                    self.found.pop(index, None)
-                future.set_exception(error)
-                raise
-        return future.result()
 
 
 def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:

@@ -20,8 +20,9 @@ from dask.highlevelgraph import HighLevelGraph
 
 from bigimg.geometry.region import shift
 from bigimg.ops.aligning import OnGrid
+from bigimg.ops.graphs import is_ordered
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
-from bigimg.ops.values import Computed, Opened, Values, computed, is_ordered
+from bigimg.ops.values import Computed, Opened, Values, computed
 from bigimg.planning.heap import heap
 from bigimg.types import Array, Shape
 

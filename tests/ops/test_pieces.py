@@ -1,0 +1,110 @@
+"""Regions put together from pieces: right ones, and each piece asked for no more often than what is kept allows."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import Counter
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bigimg
+from bigimg.geometry.region import cells, count, edges_of, full
+from bigimg.ops.pieces import Blocks, Pieced, Pieces
+from bigimg.readers.labelled import to_labelled
+from bigimg.types import Array, Region, Shape
+from tests.virtual import Virtual
+
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6).map(tuple)
+
+
+@given(LENGTHS, LENGTHS, st.data())
+def test_any_region_of_any_chunks(rows: Shape, columns: Shape, data: st.DataObject) -> None:
+    shape = (sum(rows), sum(columns))
+    pixels = np.arange(shape[0] * shape[1]).reshape(shape)
+    starts = [data.draw(st.integers(0, n - 1)) for n in shape]
+    region = tuple(slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, shape, strict=True))
+    met = list(cells(region, edges_of((rows, columns))))
+    assert len({index for index, _ in met}) == len(met)
+    for kept in (0, 1 << 20):
+        found = Pieced(pixels, (rows, columns), kept_bytes=kept)
+        np.testing.assert_array_equal(found[region], pixels[region])
+        blocks = Pieced(Blocks(da.from_array(pixels, (rows, columns)) + 1), (rows, columns), kept_bytes=kept)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(blocks))[region], pixels[region] + 1)
+
+
+class Counted:
+    """Pixels that remember which regions were asked for."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.pixels = np.arange(np.prod(shape)).reshape(shape)
+        self.shape, self.dtype = shape, self.pixels.dtype
+        self.asked: list[Region] = []
+
+    def __getitem__(self, region: Region) -> Array:
+        self.asked.append(region)
+        return self.pixels[region]
+
+
+def test_what_was_used_last_is_kept() -> None:
+    source = Counted((4, 40))
+    rows = Pieced(source, ((4,), (4,) * 10), kept_bytes=3 * 16 * 8)
+    for start in range(0, 36, 2):  # each meets two or three
+        rows[(slice(0, 4), slice(start, start + 5))]
+    assert len(source.asked) == 10
+    rows[full((4, 40))]
+    assert len(source.asked) > 10
+    assert len(rows._pieces.found) == 3
+
+
+def test_a_piece_that_two_threads_want_is_read_once() -> None:
+    begun, go, read = threading.Event(), threading.Event(), Counter[Shape]()
+
+    def slow(index: Shape) -> Array:
+        read[index] += 1
+        begun.set()
+        assert go.wait(10)
+        return np.array(index)
+
+    pieces = Pieces(slow, 2)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(pieces.get((1,)))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(10)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert read == {(1,): 1}
+    assert [item.tolist() for item in found] == [[1]] * 3
+
+
+def test_a_piece_that_fails_is_tried_again() -> None:
+    left = [OSError("first"), None]
+
+    def read(index: Shape) -> Array:
+        if error := left.pop(0):
+            raise error
+        return np.zeros(1)
+
+    pieces = Pieces(read, 1)
+    with pytest.raises(OSError, match="first"):
+        pieces.get((0,))
+    assert pieces.get((0,)).tolist() == [0]
+
+
+def test_a_blur_of_computed_blocks_computes_them_about_twice() -> None:
+    """By dask's graph each once, and a row of them at a time was held: 1.6 GB of 512 MB."""
+    reader = Virtual((4096, 4096), "u1", "yx", (256, 256))
+    img = to_labelled(reader, block_bytes=1 << 20) * 2
+    assert img.data.npartitions == 16
+    small = bigimg.downsample(img, 4, method="gaussian")
+    want = bigimg.downsample(img.compute(), 4, method="gaussian")
+    reader.log.clear()
+    np.testing.assert_array_equal(small.values, want.values)
+    assert sum(map(count, reader.log)) <= 2.5 * 4096**2
