@@ -98,11 +98,9 @@ def order_of(array: Any, dims: Sequence[str]) -> tuple[int, ...] | None:
     if any(step <= 0 for step, _ in steps):
         return None
     cut = [axis for _, axis in sorted(steps, reverse=True)]
-    whole = sorted(
-        set(range(array.ndim)) - set(cut), key=lambda axis: (array.shape[axis] > 1, dims[axis] == "c", axis)
-    )
-    thin = [axis for axis in whole if array.shape[axis] == 1]
-    return (*thin, *cut, *(axis for axis in whole if axis not in thin))
+    thin = [axis for axis, size in enumerate(array.shape) if size == 1]
+    whole = sorted({*range(array.ndim)} - {*cut, *thin}, key=lambda axis: (dims[axis] == "c", axis))
+    return (*thin, *cut, *whole)
 
 
 def _rank(graph: Any, key: tuple[Any, ...]) -> int:
