@@ -71,7 +71,9 @@ def _lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked, lost: str,
     if compression not in COMPRESSIONS:
         raise UsageError(f"{target}: compression {compression!r} is not one of {', '.join(COMPRESSIONS)}")
     spec = levels[0]
-    order = (*(n for n in spec.dims if n != "c"), "c") if is_color(spec) else spec.dims
+    # Channels of bits are pages: packed side by side in a pixel, each reader takes them for others.
+    color = is_color(spec) and spec.dtype != bool
+    order = (*(n for n in spec.dims if n != "c"), "c") if color else spec.dims
     rows, columns = _tile(spec)
     encode: Encode = functools.partial(
         _encode, order=order, tile=(rows, columns), compression=compression, ome=ome

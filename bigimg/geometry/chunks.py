@@ -6,7 +6,9 @@ Neither the budget nor the number of workers has a say here, so the same image a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
@@ -55,6 +57,16 @@ def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
 def is_color(spec: ImageSpec) -> bool:
     """Return whether the channels are the colours of one picture."""
     return bool(spec.channels) and len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
+
+
+def all_whole(lengths: Any) -> bool:
+    """Return whether lengths that a person gave are one whole number, some, or some by name."""
+    if isinstance(lengths, Mapping):
+        lengths = list(lengths.values())
+    try:
+        return isinstance(lengths, Integral) or all(isinstance(n, Integral) for n in lengths)
+    except TypeError:
+        return False
 
 
 def cut_shard(size: int, chunk: int, shard: int) -> int:

@@ -74,6 +74,10 @@ def mask(
     """
     import xarray
 
+    if not isinstance(otsu, bool | np.bool_):
+        raise UsageError(
+            f"mask: otsu={otsu!r}: give True or False; it holds for all channels (isel chooses some)"
+        )
     if all(given is None for given in (below, above, between, equals)) and not otsu:
         raise UsageError("mask: give below=, above=, between=, equals= or otsu=True")
     if isinstance(img, xarray.DataTree):

@@ -142,10 +142,8 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
     space = [str(name) for name in img.dims if name in ("z", "y", "x")]
     if isinstance(shape, Mapping):
         given = dict(shape)
-    elif not 1 <= len(shape) <= len(space):
-        raise UsageError(
-            f"shape {tuple(shape)} of an image with axes {' '.join(space)}: give one number each"
-        )
+    elif np.ndim(shape) != 1 or not min(2, len(space)) <= len(shape) <= len(space):
+        raise UsageError(f"shape {shape} of an image with axes {' '.join(space)}: give one number each")
     else:
         given = dict(zip(space[-len(shape) :], shape, strict=True))
     for name, asked in given.items():

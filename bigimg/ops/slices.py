@@ -138,6 +138,8 @@ def plane(
         index = nearest_index(found, name, position)
     elif index is None:
         index = size // 2
+    if not hasattr(index, "__index__"):
+        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a place")
     if not -size <= index < size:
         raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
     index %= size

@@ -144,6 +144,8 @@ def map(
         ``func`` gives another shape, or, when it is computed, a type that does not fit ``dtype``.
     """
     found = opened(img, level, memory)
+    if not callable(func):
+        raise UsageError(f"map: func={func!r} is no function; give one of an ndarray, as np.sqrt")
     if dtype is None:
         with np.errstate(all="ignore"):
             probe = np.asarray(func(np.ones((1,) * found.ndim, found.dtype)))

@@ -44,7 +44,10 @@ def budget_bytes(memory: int | float | str | None) -> int:
     asked = memory if memory is not None else os.environ.get("BIGIMG_MEMORY") or None
     if asked is None:
         return default_budget()
-    found = as_bytes(asked)
+    try:
+        found = as_bytes(asked)
+    except UsageError as error:
+        raise error if memory is not None else UsageError(f"BIGIMG_MEMORY: {error}") from None
     if found < LEAST:
         number = re.sub(r"[^\d.]", "", str(asked)).rstrip(".")
         raise UsageError(

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from bigimg.errors import UsageError
 from bigimg.geometry.asked import asked_unit
 from bigimg.geometry.axes import short_unit
+from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version
@@ -145,6 +146,10 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
     """
     if given is None:
         return None
+    if not all_whole(given):
+        raise UsageError(
+            f"{what}={given!r}: give one whole number, or one for each of the axes {' '.join(spec.dims)}"
+        )
     if isinstance(given, int):
         return tuple(given if axis.type == "space" else 1 for axis in spec.axes)
     if isinstance(given, Mapping):

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Reader
 from bigimg.readers.coordinates import coordinate
@@ -143,6 +144,8 @@ def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
     if chunks is None:
         return None
     names = " ".join(spec.dims)
+    if not all_whole(chunks):
+        raise UsageError(f"chunks={chunks!r}: give one whole number, or one for each of the axes {names}")
     if isinstance(chunks, Mapping):
         if unknown := set(chunks) - set(spec.dims):
             raise UsageError(f"chunks along {' '.join(sorted(map(str, unknown)))}: the axes are {names}")

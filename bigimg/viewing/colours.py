@@ -50,6 +50,20 @@ def stretched(pixels: Array, window: Any) -> Array:
     return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
 
 
+def picture_of_colours(colours: Array, alpha: Array | None) -> Array:
+    """Return colours of 8 bits with their alpha, which says how much is seen and is never stretched.
+
+    Floats from 0 to 1 are such, as matplotlib has them, and integers up to the most of their type. Of booleans and
+    any other floats nothing says what is opaque: they are left out.
+    """
+    if alpha is None or alpha.dtype.kind == "b":
+        return colours
+    most = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+    if alpha.size and not (alpha.min() >= 0 and alpha.max() <= most):
+        return colours
+    return np.dstack([colours, stretched(alpha, (0, most))])
+
+
 def percentiles(pixels: Array) -> Window:
     """Return the percentiles 0.1 and 99.9 of the numbers in ``pixels``; 0 and 1 where there are none."""
     finite = pixels[np.isfinite(pixels)]

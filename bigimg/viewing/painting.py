@@ -20,6 +20,7 @@ from bigimg.viewing.colours import (
     is_picture,
     lights_of,
     percentiles,
+    picture_of_colours,
     stretched,
 )
 from bigimg.viewing.pictures import to_display
@@ -137,6 +138,6 @@ def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) ->
             else (min(low for low, _ in windows[:3]), max(high for _, high in windows[:3]))
         )
         color = stretched(shown, look.window(found))
-        return color if count == 3 else np.dstack([color, stretched(pixels[..., 3], None)])
+        return picture_of_colours(color, None if count == 3 else pixels[..., 3])
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])

@@ -19,7 +19,7 @@ from bigimg.ops.multiscale import flat_level, shrunk
 from bigimg.ops.slices import plane as plane_of
 from bigimg.readers import coordinates
 from bigimg.types import Array
-from bigimg.viewing.colours import blended, id_colours, is_picture, lights_of, stretched
+from bigimg.viewing.colours import blended, id_colours, is_picture, lights_of, picture_of_colours, stretched
 
 if TYPE_CHECKING:
     import xarray
@@ -156,7 +156,7 @@ def to_display(
     count = pixels.shape[-1]
     if is_picture(channels, count):
         color = stretched(pixels[..., :3], window)
-        return color if count == 3 else np.dstack([color, stretched(pixels[..., 3], None)])
+        return picture_of_colours(color, None if count == 3 else pixels[..., 3])
     if [c.name for c in channels] == ["C", "M", "Y", "K"] and pixels.dtype == np.uint8:
         black = 255 - pixels[..., 3:].astype(np.uint16)
         return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)

@@ -393,3 +393,14 @@ def test_any_png(
     path = tmp_path_factory.mktemp("any") / "a.png"
     bigimg.export(bigimg.from_array(array, dims="yxc" if count > 1 else "yx"), path)
     np.testing.assert_array_equal(owned(path), array)
+
+
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_mask_of_colours(count: int, ending: str, tmp_path: Path) -> None:
+    """Channels of one bit side by side in a pixel were read as others by every library."""
+    pixels = np.random.default_rng(0).integers(0, 2, (count, 300, 451)).astype(bool)
+    img = bigimg.from_array(pixels, dims="cyx", channels=["R", "G", "B", "A"][:count])
+    bigimg.export(img, tmp_path / f"m{ending}")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / f"m{ending}"), pixels)
+    np.testing.assert_array_equal(bigimg.open(tmp_path / f"m{ending}").values != 0, pixels)

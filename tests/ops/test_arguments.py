@@ -59,6 +59,17 @@ VOLUME = np.zeros((5, 6, 7), np.uint8)
             r"window=\(9, 3\): give two numbers, the smaller first",
         ),
         (lambda: bigimg.rescale(GREY, percentiles=5), "percentiles=5: give two numbers"),
+        (lambda: bigimg.resize(GREY, 10), "shape 10 of an image with axes y x: give one number each"),
+        (lambda: bigimg.resize(GREY, (5,)), "give one number each"),
+        (lambda: bigimg.map(GREY, 5), "func=5 is no function"),
+        (lambda: bigimg.map_patches(None, GREY, 2), "func=None is no function"),
+        (lambda: bigimg.plane(np.zeros((3, 4, 5)), "z", index=1.5), "index=1.5: give a whole number"),
+        (lambda: bigimg.mask(GREY, otsu="R"), "otsu='R': give True or False"),
+        (lambda: bigimg.open(GREY, chunks="foo"), "chunks='foo': give one whole number"),
+        (
+            lambda: bigimg.plan(GREY, "a.ome.zarr", shards=(2.5, 1)),
+            r"shards=\(2.5, 1\): give one whole number",
+        ),
         (lambda: bigimg.apply_mask(GREY, GREY > 3, fill="red"), "fill='red': give one number"),
         (
             lambda: bigimg.apply_mask(RGB, RGB[..., 0] > 3, fill=(1, 2, 3)),

@@ -156,3 +156,14 @@ def test_ids_are_coloured_as_show_does(tmp_path: Path, dtype: str) -> None:
         np.testing.assert_array_equal(picture, drawn)
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 12
         assert not picture[ids == 0].any()
+
+
+@pytest.mark.parametrize("make", [lambda img: img / 2, lambda img: img - img.mean(), lambda img: img > 60,
+                                  lambda img: img.astype("u2") * 257, lambda img: img.astype("f4") / 255])  # fmt: skip
+def test_alpha_is_never_stretched(make: Any) -> None:
+    """Of one value it became 0, and the picture was white."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4)).astype(np.uint8)
+    pixels[..., 3] = 255
+    shown = to_display(make(bigimg.from_array(pixels)))
+    assert shown.shape[-1] == 3 or (shown[..., 3] == 255).all()
+    assert shown[..., :3].max() == 255

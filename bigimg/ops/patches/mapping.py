@@ -192,6 +192,8 @@ def mapped(
     dtype, made : optional
         Type and channels of the result; where one is not given, the first patch is read and tried.
     """
+    if not callable(func):
+        raise UsageError(f"map_patches: func={func!r} is no function; give one of the pixels of a patch")
     grid, cutter, labels = patches.positions, patches.cutter, patches.labels
     assert isinstance(grid, Grid)
     names = [name for name in labels.dims if name != "c"]

@@ -253,6 +253,8 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.positions.numbers(ranks) if isinstance(self.positions, Subset) else ranks
 
     def _rank(self, key: Any) -> int:
+        if not hasattr(key, "__index__"):
+            raise TypeError(f"patch {key!r}: give a whole number, a slice, or a list of either")
         rank, many = operator.index(key), len(self)
         if not -many <= rank < many:
             raise IndexError(f"patch {rank} of {many}: give {-many} to {many - 1}")
