@@ -159,8 +159,10 @@ def open(
     elif level:
         raise UsageError(f"level {level} of an array: it has no levels; open a store")
     if isinstance(source, xarray.DataArray):
-        return _completed(source)
-    return from_array(source) if chunks is None else from_array(source).chunk(_by_name(source, chunks))
+        return native(_completed(source))
+    return native(
+        from_array(source) if chunks is None else from_array(source).chunk(_by_name(source, chunks))
+    )
 
 
 def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
@@ -364,6 +366,16 @@ def _check(reader: Reader, parts: int, budget: int, remedy: str) -> None:
             needed=parts + resident,
             allowed=budget,
         )
+
+
+def native(img: xarray.DataArray) -> xarray.DataArray:
+    """Return the image with numbers in the byte order of this machine, converted block by block where it is another.
+
+    What counts and halves by looking at bits would see other numbers.
+    """
+    if img.dtype.isnative:
+        return img
+    return (img if img.chunks is not None else img.chunk("auto")).astype(img.dtype.newbyteorder("="))
 
 
 def _completed(img: xarray.DataArray) -> xarray.DataArray:

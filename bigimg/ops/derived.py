@@ -22,7 +22,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
 from bigimg.geometry.region import full, pieces, shape_of, shift
-from bigimg.opening import Memory, Source
+from bigimg.opening import Memory, Source, native
 from bigimg.opening import open as open_image
 from bigimg.ops.gathering import gathered
 from bigimg.ops.graphs import is_apart, order_of
@@ -42,6 +42,9 @@ PIECE_BYTES = 8 << 20
 larger blocks are no faster."""
 KEPT_BYTES = 32 << 20
 """Of blocks that dask computed, kept for what overlaps them: a row of pieces shares those of two or three columns."""
+BLOCK_BYTES = KEPT_BYTES // 8
+"""Of larger ones too few are kept: each would be computed for many pieces (of 32 MB 4 to 16 times). dask's own graph
+has each once, in the larger memory for which blocks are so large."""
 SAMPLES = 64
 """On a line through an ordered source, made at once: the box around them is in few bands."""
 
@@ -225,7 +228,7 @@ def image(
         raise UsageError(f"dim {foreign[0]!r} is not one of t c z y x; rename it, as in img.rename(...)")
     if empty := [str(name) for name, size in img.sizes.items() if not size]:
         raise UsageError(f"axis {empty[0]} has 0 pixels; an image needs at least 1")
-    return img.transpose(*sorted(map(str, img.dims), key=ORDER.index))
+    return native(img.transpose(*sorted(map(str, img.dims), key=ORDER.index)))
 
 
 def pixels_of(img: xarray.DataArray) -> Any:
@@ -251,7 +254,7 @@ def ordered_pixels_of(img: xarray.DataArray) -> tuple[Any, tuple[int, ...]] | No
     if found is not None:
         return (found, found.order) if found.order else None
     order = order_of(img.data, list(map(str, img.dims)))
-    return None if order is None else (Pieced(Blocks(img.data), img.data.chunks, ordered=True), order)
+    return None if order is None else (Pieced(Blocks(img.data), img.data.chunks, order=order), order)
 
 
 class _Plain:
@@ -313,7 +316,11 @@ def derive(
         Dims, coordinates, name and attrs of the result, over any pixels.
     """
     pixels = pixels_of(img)
-    if pixels is None and is_apart(img.data):
+    if (
+        pixels is None
+        and math.prod(map(max, img.data.chunks)) * img.dtype.itemsize <= BLOCK_BYTES
+        and is_apart(img.data)
+    ):
         pixels = Pieced(Blocks(img.data), img.data.chunks, kept_bytes=KEPT_BYTES)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
@@ -351,7 +358,7 @@ def _in_order(img: xarray.DataArray, operation: Operation, like: xarray.DataArra
     pixels, axes = found
     order, band = [dims[axis] for axis in axes], tuple(map(max, img.chunks or ()))
     if not set(own) <= set(dims):
-        bands = pixels if isinstance(pixels, Pieced) else Pieced(pixels, img.data.chunks, ordered=True)
+        bands = pixels if isinstance(pixels, Pieced) else Pieced(pixels, img.data.chunks, order=axes)
         return _crossing(bands, operation, own, dims, order)
     most = PIECE_BYTES // img.dtype.itemsize
     if isinstance(pixels, LazyPixels):

@@ -1,10 +1,11 @@
 """What the layers of a dask graph say of its blocks: whether each is made from its own, and in which order they come.
 
-No task is built for it, but for a few blocks.
+No task is built for it, but for those of an ordered source.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -15,7 +16,10 @@ from dask.highlevelgraph import MaterializedLayer
 from bigimg.ops.gathering import StackedLayer
 from bigimg.readers.bands import OrderedLayer
 from bigimg.readers.spread import is_spread, spread, with_known
+from bigimg.types import Shape
 
+NONE = 1 << 62
+"""Beyond every place in an order."""
 CUTS = ("getitem-", "stack-", "concatenate-")
 """Names of dask's layers that are no Blockwise ones and still make each block from blocks of its own."""
 
@@ -88,22 +92,37 @@ def order_of(array: Any, dims: Sequence[str]) -> tuple[int, ...] | None:
     needs = spread(array)
     if not independent(array, needs):
         return None
-    graph = with_known(array, needs, dict.fromkeys(needs)).__dask_graph__()
-    first = _rank(graph, (array.name, *(0,) * array.ndim))
-    steps: list[tuple[int, int]] = []
+    bands = _bands(with_known(array, needs, dict.fromkeys(needs)))
+    first, steps = bands[(0,) * array.ndim], []
     for axis, count in enumerate(array.numblocks):
         if count > 1:
-            index = tuple(int(i == axis) for i in range(array.ndim))
-            steps.append((_rank(graph, (array.name, *index)) - first, axis))
-    if any(step <= 0 for step, _ in steps):
-        return None
+            step = bands[tuple(int(i == axis) for i in range(array.ndim))][0] - first[0]
+            steps.append((step, axis))
     cut = [axis for _, axis in sorted(steps, reverse=True)]
+    row = sorted(bands, key=lambda index: [index[axis] for axis in cut])
+    if any(bands[one][1] >= bands[other][0] for one, other in itertools.pairwise(row)):
+        return None
     thin = [axis for axis, size in enumerate(array.shape) if size == 1]
     whole = sorted({*range(array.ndim)} - {*cut, *thin}, key=lambda axis: (dims[axis] == "c", axis))
     return (*thin, *cut, *whole)
 
 
-def _rank(graph: Any, key: tuple[Any, ...]) -> int:
-    """Return the last place in the order of its source that a block needs; -1 if it needs none."""
-    bands = [layer for layer in graph.cull({key}).layers.values() if isinstance(layer, OrderedLayer)]
-    return max((layer.rank[band] for layer in bands for band in layer.mapping), default=-1)
+def _bands(array: Any) -> dict[Shape, tuple[int, int]]:
+    """Return the first and last place in the order of their source of what each block needs, by its index."""
+    graph = array.__dask_graph__()
+    rank = {
+        key: n
+        for layer in graph.layers.values()
+        if isinstance(layer, OrderedLayer)
+        for key, n in layer.rank.items()
+    }
+    below = graph.get_all_dependencies()
+    known: dict[Any, tuple[int, int]] = {}
+
+    def ends(key: Any) -> tuple[int, int]:
+        if key not in known:
+            found = [(rank[key],) * 2] if key in rank else [ends(source) for source in below[key]]
+            known[key] = (min((a for a, _ in found), default=NONE), max((b for _, b in found), default=-NONE))
+        return known[key]
+
+    return {index: ends((array.name, *index)) for index in itertools.product(*map(range, array.numblocks))}

@@ -49,7 +49,8 @@ class Pieces:
                 future.set_result(self.read(index))
             except BaseException as error:
                 with self.lock:
-                    self.found.pop(index, None)
+                    if self.found.get(index) is future:
+                        del self.found[index]
                 future.set_exception(error)
                 raise
         return future.result()
@@ -66,14 +67,14 @@ class Pieced:
         Their lengths along each axis.
     kept_bytes : int
         The chunks used last are kept up to here, one at least.
-    ordered : bool
-        Whether they are best had in one order: then by one thread at a time.
+    order : tuple of int
+        Axes from slowest to fastest, where they are best had in that order: then by one thread at a time.
     """
 
     def __init__(
-        self, pixels: Any, chunks: tuple[Shape, ...], *, kept_bytes: int = 0, ordered: bool = False
+        self, pixels: Any, chunks: tuple[Shape, ...], *, kept_bytes: int = 0, order: tuple[int, ...] = ()
     ) -> None:
-        self.pixels, self.edges, self.ordered = pixels, edges_of(chunks), ordered
+        self.pixels, self.edges, self.order = pixels, edges_of(chunks), order
         self.shape, self.dtype, self.chunks = pixels.shape, pixels.dtype, tuple(map(max, chunks))
         each = math.prod(self.chunks) * self.dtype.itemsize
         self.most = max(1, kept_bytes // max(1, each))
@@ -85,7 +86,8 @@ class Pieced:
         out = np.empty(shape_of(region), self.dtype)
         start = tuple(s.start for s in region)
         with self._turn:
-            for index, whole in cells(region, self.edges):
+            met = cells(region, self.edges)
+            for index, whole in sorted(met, key=lambda cell: [cell[0][axis] for axis in self.order]):
                 part = overlap(whole, region)
                 out[shift(part, start)] = self._pieces.get(index)[shift(part, tuple(s.start for s in whole))]
         return out
@@ -102,7 +104,7 @@ class Pieced:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._pieces = Pieces(self._whole, self.most)
-        self._turn: Any = threading.Lock() if self.ordered else nullcontext()
+        self._turn: Any = threading.Lock() if self.order else nullcontext()
 
 
 class Blocks:

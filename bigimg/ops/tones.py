@@ -278,7 +278,7 @@ class _Stretch:
     def _fill(self, out: Array, block: Array, low: float, high: float) -> None:
         """Stretch what fits a core's cache at once, or all of a block would be there as float64."""
         table = None
-        if block.dtype.kind in "ui" and block.size >= 1 << 8 * block.dtype.itemsize:
+        if block.dtype.kind in "ui" and block.itemsize <= 2 and block.size >= 1 << 8 * block.itemsize:
             unsigned = np.dtype(block.dtype.str.replace("i", "u"))
             every = np.arange(1 << 8 * unsigned.itemsize, dtype=unsigned)
             table, block = self._stretched(every.view(block.dtype), low, high), block.view(unsigned)

@@ -87,7 +87,7 @@ class ArrayReader:
         private: Mapping[str, Json] | None = None,
         source: str = "array",
     ) -> None:
-        shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+        shape, dtype = tuple(array.shape), np.dtype(array.dtype).newbyteorder("=")
         guess = () if dims is not None else (guessed(guess_dims(shape), shape),)
         self.dims = guess_dims(shape) if dims is None else tuple(dims)
         if len(self.dims) != len(shape) or len(set(self.dims)) != len(shape):

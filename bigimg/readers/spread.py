@@ -13,6 +13,7 @@ from typing import Any
 
 import dask
 import dask.array as da
+from dask._task_spec import DataNode
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
@@ -64,25 +65,29 @@ def with_known(array: Any, needs: Mapping[str, Any], known: Mapping[str, Any]) -
     graph = array.__dask_graph__()
     layers, below = dict(graph.layers), dict(graph.dependencies)
     for name, need in needs.items():
-        layers[name], below[name] = MaterializedLayer({(name, *(0,) * need.ndim): known[name]}), set()
+        key = (name, *(0,) * need.ndim)
+        layers[name], below[name] = MaterializedLayer({key: DataNode(key, known[name])}), set()
     graph = HighLevelGraph(layers, below).cull_layers([array.name])
     return da.Array(graph, array.name, array.chunks, meta=array._meta)
 
 
-def settled(array: Any) -> Any:
+def settled(array: Any, scheduler: str | None = None) -> Any:
     """Return the same dask array, in whose graph what is spread over its blocks is computed, now."""
     needs = spread(array)
-    return with_known(array, needs, dict(zip(needs, dask.compute(*needs.values()), strict=True)))
+    values = dask.compute(*needs.values(), scheduler=scheduler) if needs else ()
+    return with_known(array, needs, dict(zip(needs, values, strict=True)))
 
 
 class Once:
     """A dask array in which what is spread over its blocks is computed once, when it is first asked for.
 
-    Pickled it is computed before, or each process would do so.
+    Pickled before that it is computed once in each process, in the thread that asks: a worker that asks its cluster
+    for it may wait for itself. Pickling computes nothing, for a client of a cluster holds a lock meanwhile.
     """
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, scheduler: str | None = None) -> None:
         self._array = array
+        self._scheduler = scheduler
         self._known = False
         self._lock = threading.Lock()
 
@@ -90,9 +95,9 @@ class Once:
         """Return the dask array."""
         with self._lock:
             if not self._known:
-                self._array = settled(self._array)
+                self._array = settled(self._array, self._scheduler)
                 self._known = True
             return self._array
 
     def __reduce__(self) -> Any:
-        return Once, (self(),)
+        return Once, (self._array, "synchronous")

@@ -135,6 +135,21 @@ def test_any_shape_order_and_factor(
         np.testing.assert_array_equal(small.values, want)
 
 
+@pytest.mark.parametrize("order", ["tzyx", "ztyx"])
+@pytest.mark.parametrize("make", [
+    lambda img: bigimg.downsample(img // 2, {"t": 2, "z": 2}),
+    lambda img: bigimg.downsample(img.diff("t"), {"y": 2, "x": 2}),
+    lambda img: bigimg.downsample(img.isel(t=[0, 1, 4, 2, 3]), {"y": 2}),
+    lambda img: bigimg.downsample(img[::-1], {"y": 2}),
+])  # fmt: skip
+def test_what_dask_makes_in_an_order_of_its_own(make: Any, order: str) -> None:
+    """Where its blocks do not follow the source one by one they are left to its graph, which reads each once."""
+    pixels = np.random.default_rng(1).integers(0, 99, (5, 6, 20, 7)).astype(np.uint8)
+    reader, img = ordered(pixels, "tzyx", order, 140)
+    np.testing.assert_array_equal(make(img).values, make(at_random(pixels, "tzyx")).values)
+    assert_forwards(reader, order)
+
+
 def test_planes_that_are_made_of_several_are_not_cut() -> None:
     whole = Windows((40, 30, 20), np.dtype("u1"), (4, 1, 1), "gaussian")
     assert band_of(whole, "zyx", "zyx", "zyx", 100) == ((1, 30, 20), "z")
