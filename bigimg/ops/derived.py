@@ -42,9 +42,9 @@ PIECE_BYTES = 8 << 20
 larger blocks are no faster."""
 KEPT_BYTES = 32 << 20
 """Of blocks that dask computed, kept for what overlaps them: a row of pieces shares those of two or three columns."""
-BLOCK_BYTES = KEPT_BYTES // 8
-"""Of larger ones too few are kept: each would be computed for many pieces (of 32 MB 4 to 16 times). dask's own graph
-has each once, in the larger memory for which blocks are so large."""
+MOST_VALUES = 1 << 22
+"""Of a block, as within half a gigabyte. Of larger ones too few are kept, and each would be computed for many pieces
+(of 32 MB 4 to 16 times); dask's own graph has each once, in the larger memory for which they are so large."""
 SAMPLES = 64
 """On a line through an ordered source, made at once: the box around them is in few bands."""
 
@@ -316,11 +316,7 @@ def derive(
         Dims, coordinates, name and attrs of the result, over any pixels.
     """
     pixels = pixels_of(img)
-    if (
-        pixels is None
-        and math.prod(map(max, img.data.chunks)) * img.dtype.itemsize <= BLOCK_BYTES
-        and is_apart(img.data)
-    ):
+    if pixels is None and math.prod(map(max, img.data.chunks)) <= MOST_VALUES and is_apart(img.data):
         pixels = Pieced(Blocks(img.data), img.data.chunks, kept_bytes=KEPT_BYTES)
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
