@@ -79,7 +79,7 @@ class Pieced:
         each = math.prod(self.chunks) * self.dtype.itemsize
         self.most = max(1, kept_bytes // max(1, each))
         self.read_bytes, self.fixed_bytes = 2 * each, (self.most - 1) * each
-        self.__setstate__({})
+        self._begin()
 
     def __getitem__(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
@@ -103,6 +103,9 @@ class Pieced:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._begin()
+
+    def _begin(self) -> None:
         self._pieces = Pieces(self._whole, self.most)
         self._turn: Any = threading.Lock() if self.order else nullcontext()
 

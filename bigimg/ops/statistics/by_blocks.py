@@ -18,7 +18,7 @@ import numpy as np
 import xarray
 from dask.highlevelgraph import HighLevelGraph
 
-from bigimg.geometry.region import shift
+from bigimg.geometry.region import edges_of, shift
 from bigimg.ops.aligning import OnGrid
 from bigimg.ops.graphs import is_ordered
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
@@ -37,7 +37,7 @@ def by_dask(
     if source is not None:  # read within the task, once the mask is known; these blocks are never touched
         data = da.empty(data.shape, dtype=data.dtype, chunks=data.chunks)
     grids = [grid.as_dask(data.chunks) for grid in (mask, ids) if grid is not None]
-    starts = [np.cumsum([0, *lengths]).tolist() for lengths in data.chunks]
+    starts = edges_of(data.chunks)
     counted = partial(
         _count_block, starts=starts, keep=keep, make=make, padding=padding_of(img),
         masked=mask is not None, labelled=ids is not None, source=source,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from bigimg.geometry.region import pieces, rows, shift
+from bigimg.geometry.region import edges_of, pieces, rows, shift
 from bigimg.ops.aligning import OnGrid, needed_region
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
@@ -65,7 +65,7 @@ class Pass:
     def count(self, part: int, parts: int, told: tuple[Any, ...], known: Mapping[str, Any]) -> Found:
         """Return the tallies of one of ``parts`` runs of cells; ``known`` are the values of what it needs."""
         indices = list(self._indices(part, parts))
-        starts = [np.concatenate([[0], np.cumsum(n)]).tolist() for n in self.lengths]
+        starts = edges_of(self.lengths)
         image = self._blocks(self.values, None, indices, known)
         mask = None if self.mask is None else self._blocks(self.mask.values, self.mask, indices, known)
         ids = None if self.labels is None else self._blocks(self.labels.values, self.labels, indices, known)
