@@ -76,6 +76,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     from bigimg.ops.statistics.tables import statistics_table
     from bigimg.viewing.pictures import thumbnail_picture
 
+    checked_target(target)
     picture = checked_target(target.rstrip("/") + ".png")
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)

@@ -433,7 +433,7 @@ class TestOverwrite:
         before = tree(target)
         with pytest.raises(TargetExistsError, match=r"remove it or choose another name$"):
             convert_to_store(source, target, **ASKED)
-        with pytest.raises(OutputError, match="no store that bigimg wrote, .* remove it by hand"):
+        with pytest.raises(OutputError, match=r"no store that bigimg wrote, .* remove it by hand"):
             convert_to_store(source, target, overwrite=True, **ASKED)
         assert tree(target) == before
 
@@ -441,7 +441,7 @@ class TestOverwrite:
         target = tmp_path / "out.ome.zarr"
         convert_to_store(source, target, **ASKED)
         (target / "bigimg" / "manifest" / "zarr.json").write_text("{}")
-        with pytest.raises(OutputError, match="cannot be told .* remove the store by hand"):
+        with pytest.raises(OutputError, match=r"cannot be told .* remove the store by hand"):
             convert_to_store(source, target, overwrite=True, **ASKED)
 
 
