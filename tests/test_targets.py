@@ -293,7 +293,7 @@ def test_a_verb_replaces_nothing_unasked(verb: str, row: int, place: Path) -> No
 # ------------------------------------------------------------------------------------------------ the functions
 
 
-FORMS = [(form, name) for name in FUNCTIONS for form in ("path", "array")]
+FORMS = [(form, name) for name in FUNCTIONS for form in ("path", "array", "tree")]
 FORMS += [("list", name) for name, (source, _) in FUNCTIONS.items() if source.endswith((".png", ".tif"))]
 
 
@@ -306,6 +306,7 @@ def test_a_function_leaves_its_source_alone(name: str, form: str, place: Path) -
             "path": Path(source),
             "array": bigimg.open(source),
             "list": [source],
+            "tree": bigimg.open_pyramid(source),
         }
         with pytest.raises(UsageError, match=DOOR):
             call(given[form], target)

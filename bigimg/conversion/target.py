@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bigimg.conversion.overwrite import check_replaceable, may_be_replaceable
@@ -78,9 +78,12 @@ def places_of(source: object) -> Iterator[Path]:
         elif not is_url(name):
             yield from map(Path, glob.glob(name, recursive=True))
     else:
-        # Attributes of a reader, patches or a DataArray; of a store; of numpy.memmap; of an open file.
-        names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
-        for told in (getattr(source, name, None) for name in names):
+        if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree
+            found = [attrs.get("source"), attrs.get("sources")]
+        else:  # a reader or patches, a store, numpy.memmap, an open file
+            names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
+            found = [getattr(source, name, None) for name in names]
+        for told in found:
             if isinstance(told, str | os.PathLike | list) and told != "array":
                 yield from places_of(told)
 
@@ -92,7 +95,7 @@ def _check_apart(path: Path, source: Path, *, label: bool) -> None:
         raise UsageError(f"{path}: is the source {source}, or a link to it: write to another name")
     if original.is_relative_to(real):
         raise UsageError(f"{path}: holds the source {source}: write elsewhere")
-    if real.is_relative_to(original) and not label:
+    if original.is_dir() and real.is_relative_to(original) and not label:
         raise UsageError(f"{path}: the target lies inside the source {source}: write it elsewhere")
 
 
