@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
-from bigimg.conversion.commit import checked_target
 from bigimg.conversion.labels import adding_label, as_label, label_place
 from bigimg.conversion.probe import probe as probe_source
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
+from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
 from bigimg.opening import open_source
 from bigimg.planning.options import CodecName, Lengths, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
-from bigimg.reader import Reader
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
 
@@ -103,7 +102,8 @@ def plan(
     )  # fmt: skip
     reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
-        made = _planned(reader, target, asked)
+        checked_target(target, source, reader, overwrite=False)
+        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
     finally:
         reader.close()
@@ -201,7 +201,8 @@ def convert_to_store(
         if place is not None:
             reader, asked = as_label(reader, place, asked)
         with adding_label(place):
-            plan = _planned(reader, target, options(**asked), overwrite=overwrite)
+            checked_target(target, source, reader, overwrite=overwrite, label=place is not None)
+            plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options(**asked))
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync,
@@ -231,10 +232,3 @@ def check_name(target: str | os.PathLike[str]) -> None:
         f"{target}: {ending} is the name of a file ({known[ending]}), and an OME-Zarr store is a folder: "
         f"name it {name[: -len(ending)]}.ome.zarr{way}"
     )
-
-
-def _planned(
-    reader: Reader, target: str | os.PathLike[str], asked: Any, *, overwrite: bool = False
-) -> ConversionPlan:
-    checked_target(target, reader.source, overwrite=overwrite)
-    return make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)

@@ -18,9 +18,10 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.conversion.commit import checked_target, explained
+from bigimg.conversion.commit import explained
 from bigimg.conversion.disk import rename_without_replacing
 from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError, TargetExistsError, UsageError
 from bigimg.exporters.staging import part_of, staged
 from bigimg.ops.patches.cutting import portions
@@ -104,7 +105,7 @@ def save_patches(
     TargetExistsError, OutputError
         Nothing is left behind, nothing was changed.
     """
-    path = checked_target(target, patches.source)
+    path = checked_target(target, patches)
     if format is None and not os.fspath(target).endswith(os.sep) and ENDING.search(path.name):
         raise UsageError(
             f"{target}: patches are not written as {path.suffix}: give a name ending in .npy or .zarr, or that of a "
@@ -132,7 +133,7 @@ def save_patches(
         if kind in PICTURES:
             _folder(patches, path, kind, meter)
         else:
-            beside = checked_target(path.with_name(path.name + ".csv"))
+            beside = checked_target(path.with_name(path.name + ".csv"), patches)
             with staged([beside]) as (table,):
                 with open(table, "w", newline="", encoding="utf-8") as text:
                     _write_table(patches, text, None)

@@ -96,9 +96,7 @@ def downsample_to(
     store = os.fspath(target).rstrip("/").endswith(STORES)
     if not store and (overwrite or workers is not None):
         if overwrite:
-            raise UsageError(
-                f"{target}: overwrite=True is for stores; remove the file, or choose another name"
-            )
+            raise UsageError(f"{target}: overwrite=True is for stores: choose another name")
         raise UsageError(f"{target}: workers={workers} is for stores; leave it out for a file")
     # Stored values, with slope and intercept beside them; a slope below zero would turn min into max.
     img = open_image(source, level=level or 0, memory=memory, series=series, raw=method not in ("min", "max"))

@@ -75,14 +75,15 @@ def test_pictures_say_where_they_are(tmp_path: Path) -> None:
         target = str(tmp_path / f"{name}.png")
         found = CliRunner().invoke(cli, [name, str(tmp_path / "a.npy"), target])
         assert (found.exit_code, found.stdout, found.stderr) == (0, "", f"{target}\n"), found.output
-        assert CliRunner().invoke(cli, [name, str(tmp_path / "a.npy"), target, "-q"]).output == ""
+        again = CliRunner().invoke(cli, [name, str(tmp_path / "a.npy"), target, "--overwrite", "-q"])
+        assert (again.exit_code, again.output) == (0, "")
 
 
 def test_names_of_files_are_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("level=1.npy", np.arange(12000, dtype=np.uint8).reshape(2, 60, 100))
     for name in ("slice", "thumbnail", "montage"):
-        found = CliRunner().invoke(cli, [name, "level=1.npy", "memory=small.png"])
+        found = CliRunner().invoke(cli, [name, "level=1.npy", "memory=small.png", "--overwrite"])
         assert (found.exit_code, found.stdout, found.stderr) == (0, "", "memory=small.png\n"), found.output
     for args, says in (
         (["export", "level=1.npy", "memory=a b.tif"], "memory=a b.tif"),

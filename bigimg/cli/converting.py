@@ -30,7 +30,7 @@ def plan(source: str, target: str, as_json: bool, **asked: Any) -> None:
 @shared(*CONVERSION)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there, once the new one is whole.")
+@shared("overwrite")
 @click.option("--sync/--no-sync", default=True, help="Have the store on the disk before it gets its name.")
 @shared("json", "quiet")
 def convert(
@@ -70,16 +70,18 @@ def convert(
 def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, workers: int | None) -> None:
     """Make a gigapixel slide out of nothing, convert it inside the budget, and show what came out."""
     from bigimg.conversion.progress import describe  # noqa: F401  (loaded before the plan measures memory)
+    from bigimg.conversion.target import checked_target
     from bigimg.converting import convert_to_store
     from bigimg.demo import SlideReader, parse_size
     from bigimg.ops.statistics.tables import statistics_table
     from bigimg.viewing.pictures import thumbnail_picture
 
+    checked_target(target)
+    picture = checked_target(target.rstrip("/") + ".png")
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
         say(_summary(result))  # before the thumbnail, whose imports are no part of the peak
-    picture = target.rstrip("/") + ".png"
     thumbnail_picture(target, picture, most=1024, memory=memory)
     if as_json:
         print_value(result, as_json)

@@ -16,7 +16,7 @@ from bigimg.cli.options import shared
 @click.option("--n", "n", type=int, help="How many planes, evenly spaced; 9 by default.")
 @click.option("--columns", type=int, help="Panels in a row.")
 @click.option("--channel", help="One channel, by number or name.")
-@shared("memory", "series", "quiet")
+@shared("memory", "series", "overwrite", "quiet")
 def montage(sources: tuple[str, ...], target: str, quiet: bool, **asked: Any) -> None:
     """Draw planes of one image, or several images, side by side into TARGET."""
     from bigimg.viewing.figure_files import montage_figure

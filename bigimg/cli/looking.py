@@ -43,7 +43,7 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis.")
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
-@shared("level", "memory", "series", "quiet")
+@shared("level", "memory", "series", "overwrite", "quiet")
 def slice_(
     source: str, target: str, plane: str, at: float | None, mm: bool, figure: bool, quiet: bool, **asked: Any
 ) -> None:
@@ -61,7 +61,7 @@ def slice_(
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("memory", "series", "quiet")
+@shared("memory", "series", "overwrite", "quiet")
 def thumbnail(source: str, target: str, most: int, figure: bool, quiet: bool, **asked: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import thumbnail_figure

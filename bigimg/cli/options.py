@@ -60,6 +60,9 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "series": click.option(
         "--series", metavar="WHICH", callback=series, help="Number or name, where the source holds several images."
     ),
+    "overwrite": click.option(
+        "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
+    ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),
     "chunks": click.option("--chunks", callback=lengths, help="Pixels of the unit of reading: 512, or y=512,x=512."),

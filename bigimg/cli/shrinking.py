@@ -37,9 +37,7 @@ def _shape(_: click.Context, option: click.Parameter, text: str | None) -> tuple
     "--to-spacing", callback=_numbers, metavar="LENGTH", help="The nearest whole factor to it: 2, or y=2,x=2."
 )
 @click.option("--shape", callback=_shape, metavar="H,W", help="Any smaller shape, as in 174,187.")
-@shared("method", "level", "memory", "workers", "series")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there, once the new one is whole.")
-@shared("json", "quiet")
+@shared("method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def downsample(source: str, target: str, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Write SOURCE with fewer pixels to TARGET: a store, or a file whose ending names the format."""
     from bigimg.shrinking import downsample_to

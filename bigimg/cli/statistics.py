@@ -83,16 +83,16 @@ def stats(source: str, as_json: bool, **asked: Any) -> None:
 )
 @WHERE
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw it into this picture too.")
-@shared("level", "memory", "series", "json")
-def histogram(source: str, plot: str | None, as_json: bool, **asked: Any) -> None:
+@shared("level", "memory", "series", "overwrite", "json")
+def histogram(source: str, plot: str | None, overwrite: bool, as_json: bool, **asked: Any) -> None:
     """Print how many pixels of each channel lie in each bin; from the store where it holds counts."""
     from bigimg.ops.statistics.tables import histogram_table
 
-    found = histogram_table(source, **asked)
-    if plot is not None:
+    if plot is not None:  # first: a target that is refused is refused before all is counted
         from bigimg.viewing.figure_files import histogram_figure
 
-        histogram_figure(source, plot, **asked)
+        histogram_figure(source, plot, overwrite=overwrite, **asked)
+    found = histogram_table(source, **asked)
     print_value(found, as_json)
     if not as_json and sys.stdout.isatty():
         click.echo(found.sparklines(shutil.get_terminal_size().columns))
@@ -115,9 +115,7 @@ def fraction(source: str, as_json: bool, **asked: Any) -> None:
 @click.argument("source")
 @click.argument("target")
 @_conditions
-@shared("level", "memory", "workers", "series")
-@click.option("--overwrite", is_flag=True, help="Replace a store that is there, once the new one is whole.")
-@shared("json", "quiet")
+@shared("level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def mask(
     source: str, target: str, level: int | None, memory: str | None, workers: int | None, series: int | None,
     overwrite: bool, as_json: bool, quiet: bool, **conditions: Any,

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.conversion import disk
-from bigimg.conversion.overwrite import check_contents, check_replaceable, may_be_replaceable
+from bigimg.conversion.overwrite import check_contents, check_replaceable
 from bigimg.conversion.signals import undisturbed
 from bigimg.errors import (
     BigimgError,
@@ -91,46 +91,10 @@ class Staging:
         return self.folder / SCRATCH
 
 
-def checked_target(
-    target: str | os.PathLike[str], source: str | None = None, *, overwrite: bool | None = None
-) -> Path:
-    """Return the path to write to, which does not exist, or may be replaced, and can be made.
-
-    Parameters
-    ----------
-    overwrite : bool, optional
-        Whether a store may be replaced; None where nobody can ask for it.
-
-    Raises
-    ------
-    TargetExistsError
-        Something is there already; it is left alone.
-    OutputError
-        The folder around it does not exist or cannot be written to, or what is there is no store.
-    UsageError
-        It lies inside the source, or is the source or around it.
-    """
-    path = Path(os.path.abspath(target))
-    if source is not None and os.path.isdir(source) and path.is_relative_to(os.path.abspath(source)):
-        raise UsageError(f"{target}: the target lies inside the source {source}: write it elsewhere")
-    if os.path.lexists(path):
-        if not overwrite:
-            # No advice that is refused when taken.
-            ask = overwrite is not None and may_be_replaceable(path, source)
-            way = ", choose another name, or overwrite=True" if ask else " or choose another name"
-            raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
-        check_replaceable(path, source)
-    if not path.parent.is_dir():
-        raise OutputError(f"{target}: the folder {path.parent} does not exist: make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{target}: no permission to write in {path.parent}: choose another folder")
-    return path
-
-
 @contextmanager
 def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
-    sync: bool = True, source: str | None = None,
+    sync: bool = True,
 ) -> Iterator[Staging]:  # fmt: skip
     """Give a locked staging folder for the length of a run, and put its store in place at the end.
 
@@ -168,7 +132,7 @@ def staged(
                 staging = _entered(target, folder, identity, resume=resume)
             yield staging
             finished, made = True, os.stat(staging.store)
-            _commit(staging, overwrite=overwrite, sync=sync, source=source)
+            _commit(staging, overwrite=overwrite, sync=sync)
             discard(folder)
         except BaseException as error:
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
@@ -279,20 +243,20 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
     return owner
 
 
-def _commit(staging: Staging, *, overwrite: bool, sync: bool, source: str | None) -> None:
+def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
     """Put the finished store under its name."""
     hook("written")
     if sync:
         disk.sync_volume(staging.folder)
     hook("synced")
     if overwrite and os.path.lexists(staging.target):
-        check_replaceable(staging.target, source)
+        check_replaceable(staging.target)
         disk.exchange(staging.store, staging.target)
         try:
             check_contents(staging.store)  # once more, where nobody reaches it by its old name
         except BaseException:
             disk.exchange(staging.store, staging.target)
-            check_replaceable(staging.target, source)  # names what came in between, where it is now
+            check_replaceable(staging.target)  # names what came in between, where it is now
             raise
     else:
         try:

@@ -1,55 +1,49 @@
-"""What may be replaced: a folder of which all belongs to one zarr tree with a root we recognise, and no labels."""
+"""What may be replaced: a store that bigimg wrote, with nothing in it that bigimg did not write, and no labels."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from bigimg.errors import OutputError, UsageError
-from bigimg.omezarr.manifest import raise_it
-from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.parse import label_names
+from bigimg.errors import BigimgError, OutputError, UsageError
+from bigimg.omezarr.manifest import PROVENANCE, raise_it, read_objects, read_records, zarr_at
+from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
+from bigimg.omezarr.shard import object_key
+from bigimg.types import Shape, ZarrFormat
 
-METADATA = {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
 NAMED = 5
 """Label images that a message names."""
-OME_XML = {"METADATA.ome.xml"}
-"""What bioformats2raw puts into the group ``OME``."""
+LISTS_LABELS = {f"{LABELS}/{name}" for name in ("zarr.json", ".zgroup", ".zattrs")}
+"""What is left of labels that were moved away."""
 
 
-def check_replaceable(path: Path, source: str | None = None) -> None:
-    """Return when ``path`` is a store and nothing else, that no one would miss but for being replaced.
+def check_replaceable(path: Path) -> None:
+    """Return when ``path`` is a store of bigimg's and nothing else, that no one would miss but for being replaced.
 
     Raises
     ------
     UsageError
-        It is the source, or around it, or a place such as home that is never replaced.
+        It is a place such as home that is never replaced.
     OutputError
-        It is no zarr tree, or holds something that is no part of one, or label images; the message names it.
+        It is no store that bigimg wrote, or holds label images or something else; the message names it.
     """
-    _check_root(path, source)
+    _check_root(path)
     check_contents(path)
 
 
-def may_be_replaceable(path: Path, source: str | None = None) -> bool:
-    """Return whether :func:`check_replaceable` has nothing against it, as far as the nodes of the tree tell.
-
-    What lies between the chunks is not looked at: that takes as long as there are files.
-    """
+def may_be_replaceable(path: Path) -> bool:
+    """Return whether :func:`check_replaceable` has nothing against it, as far as can be told without a walk."""
     try:
-        _check_root(path, source)
+        _check_root(path)
         _check_labels(path)
     except (OutputError, UsageError):
         return False
     return True
 
 
-def _check_root(path: Path, source: str | None) -> None:
-    """Refuse a place that is never replaced, or no store."""
+def _check_root(path: Path) -> None:
+    """Refuse a place that is never replaced, or no store of ours."""
     if path.is_symlink():
         raise OutputError(
             f"{path}: is a link, which is never overwritten: remove it, or name what it points to"
@@ -60,158 +54,69 @@ def _check_root(path: Path, source: str | None) -> None:
         or os.path.ismount(path)
     ):
         raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
-    if (
-        source is not None
-        and os.path.exists(source)
-        and Path(os.path.realpath(source)).is_relative_to(path.resolve())
-    ):
-        raise UsageError(f"{path}: holds the source {source}: write elsewhere")
-    if not path.is_dir():
-        raise OutputError(f"{path}: is not a folder: only a zarr store is overwritten; remove it by hand")
-    if not _is_root(path):
-        raise OutputError(f"{path}: is no zarr store (no group or array at its root): remove it by hand")
+    if not (path / MANIFEST).is_dir():
+        raise OutputError(
+            f"{path}: is no store that bigimg wrote, and nothing else is overwritten: remove it by hand"
+        )
 
 
 def check_contents(path: Path) -> None:
-    """Return when everything in the folder ``path`` belongs to one zarr tree, and none of it is a label image.
+    """Return when bigimg wrote everything in the folder ``path``, and none of it is a label image.
 
     Labels are somebody's work that no conversion makes again.
 
     Raises
     ------
     OutputError
-        Something does not belong, or is a label; the message names it.
+        Something does not belong, or is a label, or what belongs cannot be told; the message names it.
     """
-    alien = _alien(path)
-    if alien is not None:
-        raise OutputError(
-            f"{alien}: is no part of the zarr store {path}: move it away, or remove the store by hand"
-        )
     _check_labels(path)
+    try:
+        stranger = next(_strangers(path), None)
+    except BigimgError as error:
+        raise OutputError(
+            f"{path}: what of it bigimg wrote cannot be told ({error}): remove the store by hand"
+        ) from error
+    if stranger is not None:
+        raise OutputError(
+            f"{stranger}: is no part of the zarr store {path}: move it away, or remove the store by hand"
+        )
 
 
 def _check_labels(path: Path) -> None:
-    if labels := [label.relative_to(path).as_posix() for label in _labels(path)]:
-        named = ", ".join(labels[:NAMED]) + (
-            f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-        )
+    folder = path / LABELS
+    labels = sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else []
+    if labels:
+        named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
+        more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
         raise OutputError(
-            f"{path}: holds label images, which would be lost with it ({named}): move them away, or write to "
+            f"{path}: holds label images, which would be lost with it ({named}{more}): move them away, or write to "
             "another name"
         )
 
 
-def _labels(folder: Path, *, below: bool = False) -> Iterator[Path]:
-    """Yield the label images in the group ``folder`` and its groups: all that a group called ``labels`` holds."""
-    if _keys(folder) is not None:
-        return
-    holds = (below and folder.name == LABELS) or _lists_labels(folder)
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.is_dir(follow_symlinks=False):
-            if holds:
-                yield Path(entry.path)
-            else:
-                yield from _labels(Path(entry.path), below=True)
-
-
-def _lists_labels(folder: Path) -> bool:
-    """Return whether the attributes of a group have a list of labels, whatever its name."""
-    attributes = _document(folder / ".zattrs"), _document(folder / "zarr.json").get("attributes")
-    return any(label_names(block) for block in attributes if isinstance(block, dict))
-
-
-def _is_root(path: Path) -> bool:
-    return any(document.get("zarr_format") in (2, 3) for document in map(_document, _metadata(path)))
-
-
-def _metadata(folder: Path) -> list[Path]:
-    return [folder / name for name in ("zarr.json", ".zarray", ".zgroup") if (folder / name).is_file()]
-
-
-def _document(path: Path) -> dict[str, Any]:
-    """Return a metadata document, or an empty one for what is none."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _alien(folder: Path) -> Path | None:
-    """Return the first entry in or below the node ``folder`` that is not zarr's, or None."""
-    if (keys := _keys(folder)) is not None:
-        return _alien_in_array(folder, keys)
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        path = Path(entry.path)
-        if entry.is_symlink():
-            return path
-        if entry.is_file():
-            if entry.name not in METADATA and not (folder.name == "OME" and entry.name in OME_XML):
-                return path
-        elif not _metadata(path) and entry.name != "OME":
-            return path  # a folder that is no node of the tree
-        elif (found := _alien(path)) is not None:
-            return found
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """How the chunks of one array are called; exactly, for what only looks like one is somebody's file."""
-
-    grid: tuple[int, ...] | None
-    """Chunks along each axis; None when the metadata does not say, and then nothing is a chunk."""
-    prefix: str = ""
-    separator: str = "/"
-
-    def has(self, key: str) -> bool:
-        """Return whether ``key`` is that of a chunk that the array has."""
-        if self.grid is None:
-            return False
-        if not self.grid:
-            return key == (self.prefix or "0")
-        start = self.prefix + self.separator if self.prefix else ""
-        index = key.removeprefix(start).split(self.separator)
-        return key.startswith(start) and len(index) == len(self.grid) and all(
-            part.isascii() and part.isdecimal() and part == str(int(part)) and int(part) < n
-            for part, n in zip(index, self.grid, strict=True)
-        )  # fmt: skip
-
-
-def _keys(folder: Path) -> _Keys | None:
-    """Return how the chunks of the array in ``folder`` are called; None for a group."""
-    for document in map(_document, _metadata(folder)):
-        if "shape" not in document:
-            continue
-        try:
-            new = document["zarr_format"] == 3
-            encoding: Any = document["chunk_key_encoding"] if new else {"name": "v2"}
-            options = encoding.get("configuration", {}) if new else document
-            first = encoding["name"] == "default"
-            separator = options.get("separator" if new else "dimension_separator", "/" if first else ".")
-            chunks = document["chunk_grid"]["configuration"]["chunk_shape"] if new else document["chunks"]
-            grid = tuple(max(1, -(-n // c)) for n, c in zip(document["shape"], chunks, strict=True))
-            return _Keys(grid, "c" if first else "", separator if separator in ("/", ".") else "/")
-        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
-            return _Keys(None)
-    return None
-
-
-def _alien_in_array(folder: Path, keys: _Keys) -> Path | None:
-    for where, folders, files in os.walk(folder, onerror=raise_it):
+def _strangers(root: Path) -> Iterator[Path]:
+    """Yield the files and links in the store ``root`` that its manifest does not know."""
+    zarr = zarr_at(root)
+    known = {*(read_objects(root) or {}), *LISTS_LABELS}
+    known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE)}
+    levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
+    grids = {level: read_records(root, level).shape[:-1] for level in levels}
+    for where, folders, files in os.walk(root, onerror=raise_it):
         here = Path(where)
-        for name in sorted(folders):
-            parts = (here / name).relative_to(folder).parts
-            if (here / name).is_symlink() or not all(_is_part(i, part) for i, part in enumerate(parts)):
-                return here / name
-        for name in sorted(files):
-            path = here / name
-            if not (here == folder and name in METADATA) and (
-                path.is_symlink() or not keys.has(path.relative_to(folder).as_posix())
-            ):
-                return path
-    return None
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        for path in (here / name for name in files):
+            key = path.relative_to(root).as_posix()
+            if path.is_symlink() or not (key in known or _is_object(key, grids, zarr)):
+                yield path
 
 
-def _is_part(position: int, part: str) -> bool:
-    return part.isdecimal() or (position == 0 and part == "c")
+def _is_object(key: str, grids: Mapping[str, Shape], zarr: ZarrFormat) -> bool:
+    """Return whether ``key`` is exactly that of an object of a level: what only looks like one is somebody's file."""
+    level, _, inside = key.partition("/")
+    numbers = inside.removeprefix("c/").split("/")
+    if not all(map(str.isdecimal, numbers)):
+        return False
+    index, grid = tuple(map(int, numbers)), grids.get(level, ())
+    within = len(index) == len(grid) and all(i < n for i, n in zip(index, grid, strict=True))
+    return within and inside == object_key(index, zarr)

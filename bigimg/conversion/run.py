@@ -39,6 +39,7 @@ from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.signals import undisturbed
+from bigimg.conversion.target import checked_target
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -123,12 +124,12 @@ def run(
     WorkerError
         A worker process died. What was done is kept.
     """
-    target = commit.checked_target(plan.target, plan.source, overwrite=overwrite)
+    target = checked_target(plan.target, reader, overwrite=overwrite)
     check_room(plan, reader, target.parent)
     with (
         reporting(progress) as report,
         commit.staged(
-            target, identity(plan, reader), resume=resume, overwrite=overwrite, sync=sync, source=plan.source
+            target, identity(plan, reader), resume=resume, overwrite=overwrite, sync=sync
         ) as staging,
     ):
         with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:

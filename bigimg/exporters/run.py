@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigimg.conversion.commit import checked_target
 from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError
 from bigimg.exporters.choosing import alike, chosen_of, levels_of, places
 from bigimg.exporters.formats import find_exporter, load
@@ -156,7 +156,7 @@ def export(
         asked = Asked(compression, quality, version)
         layout = lay_out([reader.spec for reader in chosen], Path(target), asked)
         files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
-        paths = [checked_target(file, source) for file in files]
+        paths = [checked_target(file, img, *readers) for file in files]
         chosen = chosen[: layout.levels]
         draft = ExportPlan(
             source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),

@@ -1,4 +1,4 @@
-"""Files under a hidden sibling name until they are whole; then they get theirs, and replace nothing.
+"""Files under a hidden sibling name until they are whole; then they get theirs, and replace nothing unasked.
 
 A hard link is made only where there is no such name yet, which a rename does not promise. File systems
 without hard links get an empty file of that name first, which only its maker then replaces.
@@ -25,11 +25,11 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 
 
 @contextmanager
-def staged(targets: Sequence[Path]) -> Iterator[list[Path]]:
+def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list[Path]]:
     """Give a new empty file for each of ``targets``, which get their names when the block ends well.
 
     The last target appears last. When the block fails, or one of the names is taken by then, none of the
-    files is left.
+    files is left. With ``overwrite`` a file takes the place of one that is there.
 
     Raises
     ------
@@ -50,8 +50,11 @@ def staged(targets: Sequence[Path]) -> Iterator[list[Path]]:
             for part in parts:
                 _sync(part)
             for part, target in zip(parts, targets, strict=True):
-                _name(part, target)
-                named.append(target)
+                if overwrite:
+                    os.replace(part, target)
+                else:
+                    _name(part, target)
+                    named.append(target)
             _sync(targets[-1].parent)
         except BaseException:
             for target in named:

@@ -116,6 +116,8 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     data = [each if each.chunks == data[0].chunks else each.rechunk(data[0].chunks) for each in data]
     known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
+    if "source" not in attrs:  # that nobody writes over one of them
+        attrs["sources"] = [img.attrs["source"] for img in found if "source" in img.attrs]
     coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
     if dim == "c" and any("color" in img.coords for img in found):
         coords["color"] = (

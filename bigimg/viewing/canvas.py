@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bigimg.conversion.target import checked_target
 from bigimg.errors import MissingExtraError, UsageError
-from bigimg.viewing.pictures import written_whole
+from bigimg.exporters.staging import staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,15 +162,17 @@ def add_letters(ax: Axes, letters: Sequence[str]) -> None:
         ax.add_artist(Letter(letter, place, ax))
 
 
-def save(figure: Figure, target: str | os.PathLike[str], *, dpi: float | None = None) -> None:
+def save(
+    figure: Figure, target: str | os.PathLike[str], *, dpi: float | None = None, overwrite: bool = False
+) -> None:
     """Write ``figure`` to ``target``, whole or not at all; no display is needed.
 
     Raises
     ------
     UsageError
         Nothing is known by that ending.
-    OutputError
-        It cannot be written there.
+    TargetExistsError, OutputError
+        Something is there already, or it cannot be written there.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -178,8 +181,6 @@ def save(figure: Figure, target: str | os.PathLike[str], *, dpi: float | None = 
         raise UsageError(
             f"{os.fspath(target)}: no figure format ends in .{ending}; use .png, .pdf, .svg or .jpg"
         )
-
-    def write(file: Any) -> None:
+    path = checked_target(target, overwrite=overwrite, file=True)
+    with staged([path], overwrite=overwrite) as (part,), open(part, "wb") as file:
         figure.savefig(file, format=ending, dpi=dpi or "figure")
-
-    written_whole(target, write)

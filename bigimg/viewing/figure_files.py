@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
@@ -31,6 +32,7 @@ def slice_figure(
     level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write one plane of ``source`` with axes, scale and letters to ``target``.
 
@@ -39,8 +41,9 @@ def slice_figure(
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
+    checked_target(target, source, overwrite=overwrite, file=True)
     if at is not None and not physical and at != int(at):
         raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
     index = None if at is None or physical else int(at)
@@ -50,7 +53,7 @@ def slice_figure(
     place: dict[str, Any] = {"index": index, "position": at if physical else None}
     figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **place)), shown=False)
     show(levels, wanted, **place, level=level, ax=figure.add_subplot())
-    save(figure, target)
+    save(figure, target, overwrite=overwrite)
 
 
 def thumbnail_figure(
@@ -60,33 +63,38 @@ def thumbnail_figure(
     most: int = 512,
     memory: Memory = None,
     series: int | str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a figure of ``source``, its longer side ``most`` pixels, to ``target``.
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
+    checked_target(target, source, overwrite=overwrite, file=True)
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     side = max(most, 100) / DPI  # with less there is no room for a single letter
     levels = levels_of(source, memory=memory, series=series)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
     show(levels, ax=figure.add_subplot())
-    save(figure, target, dpi=DPI)
+    save(figure, target, dpi=DPI, overwrite=overwrite)
 
 
-def montage_figure(sources: Sequence[Source], target: Target, **asked: Any) -> None:
+def montage_figure(
+    sources: Sequence[Source], target: Target, *, overwrite: bool = False, **asked: Any
+) -> None:
     """Write a montage of one source's planes, or of several sources, to ``target``.
 
     The options are those of :func:`bigimg.montage`.
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
+    checked_target(target, list(sources), asked.get("overlay"), overwrite=overwrite, file=True)
     panels = prepared(sources[0] if len(sources) == 1 else list(sources), **asked)
-    save(panels.draw(new_figure(panels.size, shown=False)), target)
+    save(panels.draw(new_figure(panels.size, shown=False)), target, overwrite=overwrite)
 
 
 def histogram_figure(
@@ -96,6 +104,7 @@ def histogram_figure(
     level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
+    overwrite: bool = False,
     **asked: Any,
 ) -> None:
     """Write the histogram of ``source`` as a graph to ``target``.
@@ -104,9 +113,10 @@ def histogram_figure(
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError, MissingExtraError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
+    checked_target(target, source, asked.get("where"), overwrite=overwrite, file=True)
     image = open_image(source, level=level or 0, memory=memory, series=series)
     figure = new_figure(shown=False)
     histogram(image, ax=figure.add_subplot(), **asked)
-    save(figure, target)
+    save(figure, target, overwrite=overwrite)

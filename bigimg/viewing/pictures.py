@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import OutputError, UsageError
+from bigimg.conversion.target import checked_target
+from bigimg.errors import UsageError
+from bigimg.exporters.staging import staged
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.opening import Memory, Source
@@ -35,6 +35,7 @@ def thumbnail_picture(
     most: int = 512,
     memory: Memory = None,
     series: int | str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a small picture of ``source`` to ``target``; its ending names the format.
 
@@ -46,15 +47,18 @@ def thumbnail_picture(
         Pixels of the longer side at most.
     memory, series :
         As in :func:`bigimg.open`.
+    overwrite : bool
+        Let the picture take the place of another file, once it is whole.
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
+    checked_target(target, source, overwrite=overwrite, file=True)
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     image = flat_level(source, most, memory=memory, series=series)
-    write_png(to_display(shrunk(image, most), like=image), target)
+    write_png(to_display(shrunk(image, most), like=image), target, overwrite=overwrite)
 
 
 def slice_picture(
@@ -67,6 +71,7 @@ def slice_picture(
     level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write one plane of ``source`` to ``target``, in true aspect.
 
@@ -80,11 +85,14 @@ def slice_picture(
         Index of the plane, or with ``physical`` its position; the middle by default.
     level, memory, series :
         As in :func:`bigimg.open`.
+    overwrite : bool
+        Let the picture take the place of another file, once it is whole.
 
     Raises
     ------
-    UsageError, OutputError, InputError, BudgetError
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
+    checked_target(target, source, overwrite=overwrite, file=True)
     image = open_image(source, level=level or 0, memory=memory, series=series)
     if at is not None and not physical and at != int(at):
         raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
@@ -94,7 +102,7 @@ def slice_picture(
     cut = plane_of(image, plane, index=index, position=at if physical else None) if cut is None else cut
     cut = cut.isel(t=cut.sizes["t"] // 2) if "t" in cut.dims else cut
     cut = upright(cut) if plane in PLANES else cut
-    write_png(to_display(shrunk(cut, MOST), like=cut), target)
+    write_png(to_display(shrunk(cut, MOST), like=cut), target, overwrite=overwrite)
 
 
 def upright(plane: xarray.DataArray) -> xarray.DataArray:
@@ -163,13 +171,13 @@ def to_display(
     return blended(pixels, lights_of(channels, count), [window] * count)
 
 
-def write_png(picture: Array, target: str | os.PathLike[str]) -> None:
+def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a uint8 picture to ``target``, whole or not at all; PNG unless the ending names another format.
 
     Raises
     ------
-    OutputError
-        It cannot be written there.
+    TargetExistsError, OutputError
+        Something is there already, or it cannot be written there.
     UsageError
         Nothing is known by that ending.
     """
@@ -183,36 +191,5 @@ def write_png(picture: Array, target: str | os.PathLike[str]) -> None:
     image = Image.fromarray(np.ascontiguousarray(picture))
     if format_ == "JPEG" and image.mode == "RGBA":
         image = image.convert("RGB")
-    written_whole(path, lambda file: image.save(file, format_))
-
-
-def written_whole(target: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
-    """Write the file ``target`` by ``write(file)``, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written there.
-    """
-    path = Path(target)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                write(file)
-                file.flush()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    with staged([checked_target(path, overwrite=overwrite, file=True)], overwrite=overwrite) as (part,):
+        image.save(part, format_)

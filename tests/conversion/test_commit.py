@@ -368,7 +368,7 @@ class TestOverwrite:
         )
         with pytest.raises(OutputError, match=says):
             convert_to_store(mask, target, overwrite=True, **asked)
-        with pytest.raises(OutputError, match=r"label images"):
+        with pytest.raises(OutputError, match="no store that bigimg wrote"):
             convert_to_store(mask, target / "labels", overwrite=True, **asked)
         assert tree(target) == before
         with pytest.raises(TargetExistsError, match=r"remove it or choose another name$"):
@@ -380,21 +380,19 @@ class TestOverwrite:
         convert_to_store(mask, target, overwrite=True, **asked)
         assert (tmp_path / "kept" / "g").is_dir()
 
-    def test_labels_of_others_and_labels_that_came_meanwhile(self, tmp_path, source, monkeypatch):
+    def test_labels_that_came_meanwhile_are_kept(self, tmp_path, source, monkeypatch):
         target = tmp_path / "out.zarr"
-        series = zarr.create_group(target, zarr_format=2).create_group("0")
-        series.create_array("0", shape=(9,), dtype="u1")
-        convert_to_store(source, target, overwrite=True, **ASKED)
+        convert_to_store(source, target, **ASKED)
         group = zarr.open_group(target, mode="r+")
 
         def label(stage: str) -> None:
             if stage == "synced":
-                group.create_group("0_of_others/labels/cells")
+                group.create_group("labels/cells")
 
         monkeypatch.setattr("bigimg.conversion.commit.hook", label)
-        with pytest.raises(OutputError, match=r"label images.*\(0_of_others/labels/cells\)"):
+        with pytest.raises(OutputError, match=r"label images.*\(labels/cells\)"):
             convert_to_store(source, target, overwrite=True, **ASKED)
-        assert (target / "0_of_others" / "labels" / "cells" / "zarr.json").exists()
+        assert (target / "labels" / "cells" / "zarr.json").exists()
 
     def test_refusing_looks_at_no_chunk(self, tmp_path, source, monkeypatch):
         """To say "or overwrite=True" took as long as there are files in the store."""
@@ -415,8 +413,8 @@ class TestOverwrite:
         with pytest.raises(OutputError, match="link"):
             overwrite.check_replaceable(tmp_path / "link")
         with pytest.raises(UsageError, match="holds the source"):
-            overwrite.check_replaceable(store, str(store / "0"))
-        with pytest.raises(OutputError, match="no zarr store"):
+            convert_to_store(store / "0", store, overwrite=True, **ASKED)
+        with pytest.raises(OutputError, match="no store that bigimg wrote"):
             overwrite.check_replaceable(tmp_path)
         with pytest.raises(UsageError, match="never"):
             overwrite.check_replaceable(Path("/"))
@@ -428,11 +426,23 @@ class TestOverwrite:
         with pytest.raises(UsageError, match="the folder you are in"):
             overwrite.check_replaceable(store)
 
-    def test_stores_of_others_may_be_replaced(self, tmp_path, data):
-        for name in ("ome-zarr/camera.ome.zarr", "ome-zarr/mni152_axial.ome.zarr"):
-            overwrite.check_replaceable(data / name)
-        with pytest.raises(OutputError, match=r"label images.*\(labels/nuclei\)"):
-            overwrite.check_replaceable(data / "derived/nuclei3d_v05_sharded.ome.zarr")
+    @pytest.mark.parametrize("zarr_format", [2, 3])
+    def test_stores_of_others_are_never_replaced(self, tmp_path, source, zarr_format):
+        target = tmp_path / "out.zarr"
+        zarr.create_group(target, zarr_format=zarr_format).create_array("0", shape=(9,), dtype="u1")[:] = 1
+        before = tree(target)
+        with pytest.raises(TargetExistsError, match=r"remove it or choose another name$"):
+            convert_to_store(source, target, **ASKED)
+        with pytest.raises(OutputError, match=r"no store that bigimg wrote, .* remove it by hand"):
+            convert_to_store(source, target, overwrite=True, **ASKED)
+        assert tree(target) == before
+
+    def test_a_store_whose_manifest_is_damaged_is_not_replaced(self, tmp_path, source):
+        target = tmp_path / "out.ome.zarr"
+        convert_to_store(source, target, **ASKED)
+        (target / "bigimg" / "manifest" / "zarr.json").write_text("{}")
+        with pytest.raises(OutputError, match=r"cannot be told .* remove the store by hand"):
+            convert_to_store(source, target, overwrite=True, **ASKED)
 
 
 def test_clean_lists_and_removes_what_is_ours_and_unlocked(tmp_path, source, monkeypatch):

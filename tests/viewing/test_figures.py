@@ -308,7 +308,7 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "plain").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UsageError, match=r"ends in \.xyz"):
         save(ax.figure, tmp_path / "a.xyz")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="none does not exist: make it first"):
         save(ax.figure, tmp_path / "none" / "a.png")
 
 

@@ -69,7 +69,7 @@ def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
             middle = {"axial": 3, "coronal": 3, "sagittal": 2}[name]
             size = across.sizes["xyz"[at]]
             index = middle if codes[at] in "RAS" else size - 1 - middle
-            slice_picture(path, tmp_path / "p.png", plane=name, at=index)
+            slice_picture(path, tmp_path / "p.png", plane=name, at=index, overwrite=True)
             np.testing.assert_array_equal(shown(tmp_path / "p.png"), want)
 
 
@@ -114,7 +114,7 @@ def test_other_formats_and_none(tmp_path: Path) -> None:
 
 
 def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="none does not exist: make it first"):
         write_png(numbers(4, 4), tmp_path / "none" / "a.png")
     target = tmp_path / "a.png"
     write_png(numbers(4, 4), target)
@@ -124,8 +124,8 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(OutputError, match=r"a\.png: cannot be written \(No space left"):
-        write_png(numbers(9, 9), target)
+    with pytest.raises(OutputError, match=r"a\.png: cannot write \(No space left"):
+        write_png(numbers(9, 9), target, overwrite=True)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
 

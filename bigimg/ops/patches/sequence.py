@@ -65,6 +65,12 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.cutter.dtype
 
     @property
+    def sources(self) -> list[str]:
+        """What the pixels are read from, and the mask that chose the places."""
+        mask = getattr(getattr(self.positions, "positions", self.positions), "mask", None)
+        return [self.source] if mask is None else [self.source, mask.reader.source]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all patches together."""
         return len(self) * self.cutter.nbytes

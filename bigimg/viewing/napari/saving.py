@@ -43,8 +43,10 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
     UsageError
         They cannot be one image.
     """
+    from bigimg.conversion.target import checked_target
     from bigimg.converting import write
 
+    checked_target(path, [data for data, _, _ in layers], overwrite=asked.get("overwrite", False))
     kinds = {kind for _, _, kind in layers}
     if not layers or kinds - {"image", "labels"}:
         raise UsageError(f"{path}: OME-Zarr holds images and labels; {_listed(kinds)} cannot be saved to it")

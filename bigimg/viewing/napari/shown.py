@@ -57,6 +57,11 @@ class Shown:
         self._told: set[str] = set()
 
     @property
+    def source(self) -> str:
+        """What is read."""
+        return self.pixels.reader.source
+
+    @property
     def size(self) -> int:
         """Number of values."""
         return math.prod(self.shape)
