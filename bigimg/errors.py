@@ -1,4 +1,4 @@
-"""Every kind of error bigimg raises: one root, each kind also the builtin a caller would expect.
+"""Every kind of error bigimg raises, one root, each kind also the builtin a caller would expect; and their words.
 
 A message says what was asked, what is so, and what to do. The command line prints it on one line and
 exits with ``exit_code``.
@@ -110,3 +110,14 @@ class WorkerError(BigimgError, RuntimeError):
     """A worker died or lost its connection; the data is not to blame."""
 
     exit_code = 7
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not one.
+
+    >>> counted(1, "level"), counted(12, "level"), counted(0, "box of pixels")
+    ('1 level', '12 levels', '0 boxes of pixels')
+    """
+    first, space, rest = noun.partition(" ")
+    many = "" if number == 1 else "es" if first.endswith(("x", "s", "ch")) else "s"
+    return f"{number} {first}{many}{space}{rest}"

@@ -22,12 +22,11 @@ from bigimg.conversion.commit import explained
 from bigimg.conversion.disk import rename_without_replacing
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.errors import OutputError, TargetExistsError, UsageError
+from bigimg.errors import OutputError, TargetExistsError, UsageError, counted
 from bigimg.exporters.staging import part_of, staged
 from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Json
-from bigimg.words import counted
 
 if TYPE_CHECKING:
     import xarray

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bigimg"
 FLOORS = {
-    "errors": 0, "types": 0, "version": 0, "words": 0,
+    "errors": 0, "types": 0, "version": 0,
     "geometry": 1, "places": 1, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
     "planning": 4,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigimg.cli.options import CONVERSION, print_value, say, shared
-from bigimg.words import counted
+from bigimg.errors import counted
 
 if TYPE_CHECKING:
     from bigimg.conversion.run import Result

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from bigimg.errors import UsageError
+from bigimg.errors import UsageError, counted
 from bigimg.geometry.asked import asked_unit
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version
-from bigimg.words import counted
 
 CodecName = Literal["lz4", "zstd", "none"]
 type Lengths = Mapping[str, int] | Sequence[int] | int

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from bigimg.errors import BudgetError, UsageError
+from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
@@ -19,7 +19,6 @@ from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
 from bigimg.types import Json, Method, Shape, Version, ZarrFormat
-from bigimg.words import counted
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""

@@ -16,16 +16,7 @@ from bigimg.geometry.spec import Channel
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.rawgzip import open_pixels
 from bigimg.readers.reading import reading
-from bigimg.readers.scaled import ScaledPixels, along, differ, real_dtype, same_for_all, scaled_access
-from bigimg.readers.volumes import (
-    Step,
-    axes_of,
-    checked_shape,
-    only_image,
-    sibling,
-    volume,
-    world_of,
-)
+from bigimg.readers.volumes import Step, Volume, checked_shape, only_image, sibling
 
 if TYPE_CHECKING:
     from nibabel.brikhead import AFNIHeader
@@ -74,24 +65,12 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     dims = ("t" if timed else "c", "z", "y", "x")[-len(shape) :]
     factors = header.get_data_scaling()
     pixels, access = open_pixels(brik, offset=0, shape=shape, dtype=dtype, dims=dims)
-    notes: list[str] = []
-    scaling = None
-    if factors is not None:
-        scaling = same_for_all(factors, np.zeros(1))
-        if scaling is None:
-            slopes = along(factors, dims, dims[:1])
-            zero = np.zeros((1,) * len(dims))
-            dtype = real_dtype(dtype, slopes, zero)
-            pixels = ScaledPixels(pixels, slopes, zero, dtype)
-            access = scaled_access(access, "sub-brick")
-            notes.append(differ("sub-brick"))
-    axes = axes_of(dims, shape, _steps(header), notes, start=_start(header))
-    world = world_of(header.get_affine(), axes, notes)
-    channels = _channels(header, shape[0]) if "c" in dims else ()
-    return volume(
-        source, pixels, access, dims, axes, dtype, world=world, fields=header.info, personal=PERSONAL, notes=notes,
-        scaling=scaling, channels=channels,
+    found = Volume(
+        dims=dims, shape=shape, dtype=dtype, affine=header.get_affine(), steps=_steps(header), start=_start(header),
+        slopes=None if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
+        channels=_channels(header, shape[0]) if "c" in dims else (), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
+    return found.reader(source, pixels, access, [])
 
 
 def _header(source: str, path: str) -> AFNIHeader:

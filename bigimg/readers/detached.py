@@ -1,6 +1,6 @@
 """Pixels that a text header points to: in the same file or beside it, plain, packed or text, one file or many.
 
-MetaImage and NRRD differ in how they say it, and mean the same: :class:`Lie`.
+MetaImage and NRRD differ in how they say it, and mean the same: :class:`Layout`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BZIP2_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class Lie:
+class Layout:
     """How pixels lie in files."""
 
     dims: tuple[str, ...]
@@ -47,7 +47,7 @@ class Lie:
     """Byte of the file where the packed stream begins."""
 
 
-def open_lie(source: str, paths: Sequence[str], lie: Lie) -> tuple[Pixels, Access]:
+def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
     """Return the pixels that the header ``source`` has in ``paths``, and how they can be had.
 
     Raises
@@ -56,56 +56,63 @@ def open_lie(source: str, paths: Sequence[str], lie: Lie) -> tuple[Pixels, Acces
         A file is not there, too short, or does not divide the image.
     """
     size = _size(source, paths[0])
-    native = lie.dtype.newbyteorder("=")
+    native = layout.dtype.newbyteorder("=")
     if len(paths) > 1:
-        return _open_many(source, paths, lie)
-    if lie.encoding == "text":
-        text = TextPixels(paths[0], offset=lie.start, shape=lie.shape, dtype=lie.dtype)
+        return _open_many(source, paths, layout)
+    if layout.encoding == "text":
+        text = TextPixels(paths[0], offset=layout.start, shape=layout.shape, dtype=layout.dtype)
         return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=text.fixed_bytes)
-    if lie.encoding == "raw":
-        offset = _offset(lie, size, lie.shape)
+    if layout.encoding == "raw":
+        offset = _offset(layout, size, layout.shape)
         place = Place(paths[0], offset)
-        return frames([place], outer=(), inner=lie.shape, dtype=lie.dtype), Access(
-            "random", f"uncompressed, {native}", lie.dims, read_bytes=READ_BYTES
+        return frames([place], outer=(), inner=layout.shape, dtype=layout.dtype), Access(
+            "random", f"uncompressed, {native}", layout.dims, read_bytes=READ_BYTES
         )
-    if lie.offset < 0:
+    if layout.offset < 0:
         raise InputError(
-            f"{paths[0]}: pixels at the end of a {lie.encoding} stream cannot be found; unpack it first"
+            f"{paths[0]}: pixels at the end of a {layout.encoding} stream cannot be found; unpack it first"
         )
     packed = RawGzip(
-        paths[0], offset=lie.offset, shape=lie.shape, dtype=lie.dtype, start=lie.start, packing=lie.encoding
+        paths[0],
+        offset=layout.offset,
+        shape=layout.shape,
+        dtype=layout.dtype,
+        start=layout.start,
+        packing=layout.encoding,
     )
-    held = BZIP2_BYTES if lie.encoding == "bzip2" else STREAM_BYTES
-    return packed, Access("sequential", f"one {lie.encoding} stream, {native}", lie.dims, held, READ_BYTES)
+    held = BZIP2_BYTES if layout.encoding == "bzip2" else STREAM_BYTES
+    return packed, Access(
+        "sequential", f"one {layout.encoding} stream, {native}", layout.dims, held, READ_BYTES
+    )
 
 
-def _open_many(source: str, paths: Sequence[str], lie: Lie) -> tuple[Pixels, Access]:
+def _open_many(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
     """Return pixels of which each file holds the same share, cut along the slowest axes."""
-    if lie.encoding != "raw":
+    if layout.encoding != "raw":
         raise InputError(
-            f"{paths[0]}: is one of {len(paths)} {lie.encoding} files; write them raw, or as one file"
+            f"{paths[0]}: is one of {len(paths)} {layout.encoding} files; write them raw, or as one file"
         )
     count, ahead = 1, 0
-    while count < len(paths) and ahead < len(lie.shape):
-        count, ahead = count * lie.shape[ahead], ahead + 1
+    while count < len(paths) and ahead < len(layout.shape):
+        count, ahead = count * layout.shape[ahead], ahead + 1
     if count != len(paths):
         raise InputError(
-            f"{paths[0]}: is one of {len(paths)} files, which do not divide axes {' '.join(lie.dims)} of "
-            f"{' x '.join(map(str, lie.shape))} pixels; name one file for each of the slowest axis"
+            f"{paths[0]}: is one of {len(paths)} files, which do not divide axes {' '.join(layout.dims)} of "
+            f"{' x '.join(map(str, layout.shape))} pixels; name one file for each of the slowest axis"
         )
-    outer, inner = lie.shape[:ahead], lie.shape[ahead:]
-    places = [Place(path, _offset(lie, _size(source, path), inner)) for path in paths]
-    why = f"uncompressed, {lie.dtype.newbyteorder('=')}, {len(paths)} files"
-    return frames(places, outer=outer, inner=inner, dtype=lie.dtype), Access(
-        "random", why, lie.dims, read_bytes=READ_BYTES
+    outer, inner = layout.shape[:ahead], layout.shape[ahead:]
+    places = [Place(path, _offset(layout, _size(source, path), inner)) for path in paths]
+    why = f"uncompressed, {layout.dtype.newbyteorder('=')}, {len(paths)} files"
+    return frames(places, outer=outer, inner=inner, dtype=layout.dtype), Access(
+        "random", why, layout.dims, read_bytes=READ_BYTES
     )
 
 
-def _offset(lie: Lie, size: int, shape: Shape) -> int:
+def _offset(layout: Layout, size: int, shape: Shape) -> int:
     """Return the first byte of the pixels in a file of ``size`` bytes."""
-    if lie.offset >= 0:
-        return lie.start + lie.offset
-    count = lie.dtype.itemsize
+    if layout.offset >= 0:
+        return layout.start + layout.offset
+    count = layout.dtype.itemsize
     for n in shape:
         count *= n
     return size - count

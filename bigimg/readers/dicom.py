@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, counted
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
@@ -25,7 +25,6 @@ from bigimg.readers.dicom_pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom_spec import as_clip, describe
 from bigimg.readers.rawfile import READ_BYTES
 from bigimg.types import Array, Region
-from bigimg.words import counted
 
 LIBRARY_BYTES = 12_000_000
 """What the plugins that decode compressed frames take when the first one does, measured."""

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigimg.errors import InconsistentSeries, InputError, UsageError
+from bigimg.errors import InconsistentSeries, InputError, UsageError, counted
 from bigimg.readers.dicom_headers import Plane
 from bigimg.readers.dicom_series import Stack, stack
 from bigimg.types import Array
-from bigimg.words import counted
 
 LISTED = 12
 """Series named in a message, at most."""

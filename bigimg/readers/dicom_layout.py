@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, MissingExtraError, counted
 from bigimg.readers.dicom_pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
 from bigimg.readers.dicom_tags import text, value_of
 from bigimg.types import Array
-from bigimg.words import counted
 
 if TYPE_CHECKING:
     from pydicom import Dataset

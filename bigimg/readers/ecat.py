@@ -18,24 +18,8 @@ from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
 from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.scaled import (
-    ScaledPixels,
-    along,
-    differ,
-    real_dtype,
-    same_for_all,
-    scaled_access,
-    slab_shape,
-)
-from bigimg.readers.volumes import (
-    Step,
-    axes_of,
-    checked_shape,
-    heard,
-    only_image,
-    volume,
-    world_of,
-)
+from bigimg.readers.scaled import slab_shape
+from bigimg.readers.volumes import Step, Volume, checked_shape, heard, only_image
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
@@ -112,21 +96,14 @@ def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     access = Access("random", f"uncompressed frames, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
     factor = float(header["ecat_calibration_factor"])
     slopes = np.array([factor * float(sub.subheaders[frame]["scale_factor"]) for frame in order])
-    scaling = same_for_all(slopes, np.zeros(1))
-    if scaling is None:
-        dtype = real_dtype(dtype, slopes, np.zeros(1))
-        pixels = ScaledPixels(pixels, along(slopes, dims, "t"), np.zeros((1,) * 4), dtype)
-        access = scaled_access(access, "frame")
-        notes.append(differ("frame"))
     with np.errstate(all="ignore"):  # of headers full of noise
         affine = sub.get_frame_affine()
-    axes = axes_of(dims, shape, _steps(sub, order, notes), notes)
-    fields = {name: header[name] for name in header.keys() if name != "fill"}  # noqa: SIM118
-    world = world_of(affine, axes, notes)
-    return volume(
-        source, pixels, access, dims, axes, dtype,
-        world=world, fields=fields, personal=PERSONAL, notes=notes, scaling=scaling,
+    found = Volume(
+        dims=dims, shape=shape, dtype=dtype, affine=affine, steps=_steps(sub, order, notes),
+        slopes=slopes.reshape((-1, 1, 1, 1) if outer else (1, 1, 1)), frame="frame",
+        fields={name: header[name] for name in header.keys() if name != "fill"}, personal=PERSONAL,  # noqa: SIM118
     )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
 
 
 def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError, counted
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
@@ -29,7 +29,6 @@ from bigimg.reader import Access, Reader
 from bigimg.readers.numbering import natural_key, numbering_notes
 from bigimg.readers.registry import find_format, open_file
 from bigimg.types import Array, Region
-from bigimg.words import counted
 
 MOST_OPEN = 320
 """Readers kept: a block is 256 planes deep, so its neighbour along x or y opens nothing again; under the 1024

@@ -13,18 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.spec import Scaling
-from bigimg.readers.detached import Encoding, Lie, data_files, open_lie
+from bigimg.readers.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.volumes import (
-    LPS_TO_RAS,
-    axes_of,
-    checked_shape,
-    only_image,
-    volume,
-    world_of,
-)
+from bigimg.readers.volumes import LPS_TO_RAS, Volume, checked_shape, only_image
 from bigimg.types import Array
 
 TYPES = {
@@ -86,14 +78,14 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
             f"{source}: is a MetaIO {fields['ObjectType']}, not an image grid; bigimg reads images alone"
         )
     with reading(source, (ValueError, OverflowError)):
-        lie = _lie(source, header)
-        affine, unit = _affine(fields, len(lie.dims) - ("c" in lie.dims))
+        layout = _layout(source, header)
+        affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
         slope = float(fields.get("ElementToIntensityFunctionSlope", 1))
-        scaling = Scaling(slope, float(fields.get("ElementToIntensityFunctionOffset", 0)))
+        intercept = float(fields.get("ElementToIntensityFunctionOffset", 0))
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    files = [source] if local else data_files(source, named, header.listed, lie.shape[0])
-    pixels, access = open_lie(source, files, lie)
+    files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
+    pixels, access = open_detached(source, files, layout)
     notes: list[str] = []
     given = [name for name in ("Offset", "Position", "Origin") if name in fields]
     if len({fields[name] for name in given}) > 1:
@@ -103,13 +95,13 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
         name: (spacing, None if name == "t" else unit)
         for name, spacing in zip("xyzt", spacings, strict=False)
     }
-    axes = axes_of(lie.dims, lie.shape, steps, notes)
-    world = world_of(affine, axes, notes)
-    kept = {name: fields[name] for name in fields if name not in LAYOUT}
-    return volume(
-        source, pixels, access, lie.dims, axes, lie.dtype,
-        world=world, fields=kept, personal=PERSONAL, notes=notes, scaling=scaling,
+    one = np.ones((1,) * len(layout.dims))
+    found = Volume(
+        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope * one,
+        intercepts=intercept * one, fields={name: fields[name] for name in fields if name not in LAYOUT},
+        personal=PERSONAL,
     )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
 
 
 def _read_header(path: str) -> _Header:
@@ -133,8 +125,8 @@ def _read_header(path: str) -> _Header:
     )
 
 
-def _lie(source: str, header: _Header) -> Lie:
-    """Return how the pixels lie."""
+def _layout(source: str, header: _Header) -> Layout:
+    """Return how the pixels layout."""
     fields = header.fields
     for name in ("DimSize", "ElementType"):
         if name not in fields:
@@ -164,7 +156,7 @@ def _lie(source: str, header: _Header) -> Lie:
     start = header.end if local else 0
     if skip > 0 and not local:
         start = skip  # of a LOCAL file it would be this header, whose end is known better
-    return Lie(
+    return Layout(
         dims=(*dims, "c") if channels > 1 else tuple(dims),
         shape=(*shape, channels) if channels > 1 else shape,
         dtype=np.dtype(kind).newbyteorder(">" if msb else "<"),

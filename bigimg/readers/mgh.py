@@ -15,7 +15,7 @@ from bigimg.errors import InputError
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.rawgzip import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
 from bigimg.readers.streams import stream_errors
-from bigimg.readers.volumes import axes_of, checked_shape, only_image, volume, world_of
+from bigimg.readers.volumes import Volume, checked_shape, only_image
 
 LAYOUT = {"version", "dims", "type"}
 """Header fields that say how the file lies and nothing of the image."""
@@ -64,13 +64,13 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     steps = {name: (float(step), "millimeter") for name, step in zip("xyz", header["delta"], strict=True)}
     with np.errstate(all="ignore"):  # of headers full of noise
         affine = header.get_affine()
-    axes = axes_of(dims, shape, {**steps, "t": (float(header["tr"]), "millisecond")}, notes)
     known = header_dtype.names if behind is None else header.template_dtype.names
-    world = world_of(affine, axes, notes)
-    kept = {name: header[name] for name in known if name not in LAYOUT}
-    return volume(
-        source, pixels, access, dims, axes, dtype, world=world, fields=kept, personal="", notes=notes
-    )
+    found = Volume(
+        dims=dims, shape=shape, dtype=dtype, affine=affine,
+        steps={**steps, "t": (float(header["tr"]), "millisecond")},
+        fields={name: header[name] for name in known if name not in LAYOUT},
+    )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
 
 
 def _behind(path: str, offset: int, *, frames: int) -> bytes | None:

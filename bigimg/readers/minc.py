@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.axes import Axis
-from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
 from bigimg.readers.hdf5 import HDF5_BYTES, Hdf5Pixels, import_h5py
-from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader, natural_chunks
+from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader
 from bigimg.readers.rawgzip import is_gzip
 from bigimg.readers.reading import one_line
-from bigimg.readers.scaled import ScaledPixels, differ, real_dtype, same_for_all, scaled_access
-from bigimg.readers.volumes import (
-    Step,
-    axes_of,
-    checked_shape,
-    divided,
-    heard,
-    json_safe,
-    only_image,
-    world_of,
-)
-from bigimg.types import Array, DType, Json, Shape
+from bigimg.readers.volumes import Step, Volume, checked_shape, heard, json_safe, only_image
+from bigimg.types import Array, DType, Json
 
 if TYPE_CHECKING:
     from nibabel.minc1 import Minc1File
@@ -56,24 +44,6 @@ PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
 
 DOUBTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError, OSError)
 """What nibabel and what it calls trip over in a file that is cut or no MINC."""
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What a file says, copied out of it."""
-
-    dims: tuple[str, ...]
-    shape: Shape
-    dtype: DType
-    affine: Array
-    """From index in the order of the file's axes of space."""
-    steps: dict[str, Step]
-    start: float
-    """Of ``t``."""
-    slopes: Array
-    intercepts: Array
-    limits: tuple[float, float] | None
-    meta: dict[str, Json]
 
 
 def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
@@ -103,43 +73,10 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         hdf5 = file.read(4) == b"\x89HDF"
     notes: list[str] = []
     header, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source)
-    stored = pixels.chunks if isinstance(pixels, Hdf5Pixels) else None
-    dtype, scaling = header.dtype.newbyteorder("="), None
-    if dtype.kind in "iu":
-        scaling = same_for_all(header.slopes, header.intercepts)
-        if scaling is None:
-            dtype = real_dtype(dtype, header.slopes, header.intercepts)
-            pixels = ScaledPixels(pixels, header.slopes, header.intercepts, dtype, header.limits)
-            access = scaled_access(access, "slice")
-            notes.append(differ("slice"))
-        elif header.limits is not None:
-            low, high = header.limits
-            notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
-    meta, private = divided(header.meta, PERSONAL)
-    axes = axes_of(header.dims, header.shape, header.steps, notes, start=header.start)
-    columns = [[name for name in header.dims if name in "xyz"].index(name) for name in "xyz"]
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=_chunks(axes, header.dims, stored),
-        world=world_of(header.affine[:, [*columns, 3]], axes, notes),
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, header.dims)
+    return header.reader(source, pixels, access, notes)
 
 
-def _chunks(axes: tuple[Axis, ...], dims: tuple[str, ...], stored: Shape | None) -> Shape:
-    """Return what is read at once, for chunks ``stored`` in the order ``dims`` of the file."""
-    if stored is None:
-        return natural_chunks(axes, dims)
-    by_name = dict(zip(dims, stored, strict=True))
-    return tuple(int(by_name[axis.name]) for axis in axes)
-
-
-def _open_netcdf(path: str) -> tuple[_Header, Pixels, Access]:
+def _open_netcdf(path: str) -> tuple[Volume, Pixels, Access]:
     """Return what a MINC 1 file says, and its pixels from their byte on."""
     from nibabel.externals.netcdf import netcdf_file
     from nibabel.minc1 import Minc1File, MincError
@@ -181,7 +118,7 @@ def _netcdf_meta(net: Any) -> dict[str, Json]:
     return meta
 
 
-def _open_hdf5(path: str, notes: list[str]) -> tuple[_Header, Pixels, Access]:
+def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return what a MINC 2 file says, and its pixels through h5py."""
     from nibabel.minc1 import MincError
     from nibabel.minc2 import Minc2File
@@ -191,6 +128,7 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[_Header, Pixels, Access]:
         with h5py.File(path, "r") as file, heard(notes):
             header = _header(path, Minc2File(file), _hdf5_meta(file))
             pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
+            header = replace(header, chunks=pixels.chunks)
     except InputError:
         raise
     except (MincError, *DOUBTS, RuntimeError) as error:
@@ -209,7 +147,7 @@ def _hdf5_meta(file: Any) -> dict[str, Json]:
     return meta
 
 
-def _header(path: str, minc: Minc1File, meta: dict[str, Json]) -> _Header:
+def _header(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     """Return what ``minc`` says of axes, places and real values, copied."""
     names = list(minc._dim_names)
     if not set(names) <= set(NAMES) or len(set(names)) != len(names) or len(set(names) - {"time"}) != 3:
@@ -230,7 +168,11 @@ def _header(path: str, minc: Minc1File, meta: dict[str, Json]) -> _Header:
     shape = checked_shape(path, minc.get_data_shape())
     slopes, intercepts, limits = _ranges(minc, dtype, len(shape))
     dims = tuple(NAMES[name] for name in names)
-    return _Header(dims, shape, dtype, minc.get_affine(), steps, start, slopes, intercepts, limits, meta)
+    columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
+    return Volume(
+        dims=dims, shape=shape, dtype=dtype, affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
+        slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, personal=PERSONAL,
+    )  # fmt: skip
 
 
 def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Array, Array, tuple[float, float] | None]:

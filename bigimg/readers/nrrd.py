@@ -16,21 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.affine import Affine
-from bigimg.geometry.axes import Axis, long_unit
+from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.detached import Encoding, Lie, data_files, missing, open_lie
+from bigimg.readers.detached import Encoding, Layout, data_files, missing, open_detached
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.volumes import (
-    Step,
-    axes_of,
-    checked_shape,
-    only_image,
-    volume,
-    world_of,
-)
-from bigimg.types import DType
+from bigimg.readers.volumes import Step, Volume, checked_shape, only_image
+from bigimg.types import Array, DType
 
 TYPES = {
     "i1": "signed char, int8, int8_t", "u1": "uchar, unsigned char, uint8, uint8_t",
@@ -131,24 +123,24 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
         placed = [axis for axis, name in enumerate(names) if name]  # one without a name has one pixel
-        lie = _lie(
+        layout = _layout(
             fields, tuple(names[axis] for axis in reversed(placed)), tuple(sizes[a] for a in reversed(placed))
         )
         steps = _steps(fields, names, directions)
-        axes = axes_of(lie.dims, lie.shape, steps, notes)
-        world = _world(fields, axes, names, directions, notes)
+        affine = _affine(fields, names, directions, notes)
     named = fields.get("data file")
-    files = [source] if named is None else data_files(source, named, header.listed, lie.shape[0])
+    files = [source] if named is None else data_files(source, named, header.listed, layout.shape[0])
     skip = int(fields.get("line skip", 0))
     start = header.end if files == [source] else 0
-    lie = replace(lie, start=_after_lines(source, files[0], start, skip) if skip else start)
-    pixels, access = open_lie(source, files, lie)
+    layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
+    pixels, access = open_detached(source, files, layout)
     pairs = {name: value for name, value in header.pairs.items() if name not in fields}
-    kept = {name: fields[name] for name in fields if name not in LAYOUT}
-    return volume(
-        source, pixels, access, lie.dims, axes, lie.dtype, world=world, fields=kept | pairs, personal=PERSONAL,
-        notes=notes, channels=_channels(fields, names, sizes),
+    found = Volume(
+        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
+        channels=_channels(fields, names, sizes), personal=PERSONAL,
+        fields={name: fields[name] for name in fields if name not in LAYOUT} | pairs,
     )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
 
 
 def _read_header(path: str) -> _Header:
@@ -184,7 +176,7 @@ def _field(fields: dict[str, str], name: str) -> str:
     return fields[name]
 
 
-def _lie(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) -> Lie:
+def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) -> Layout:
     """Return how the pixels lie; where they start is seen later."""
     word = _field(fields, "type").lower()
     kind = next((code for code, names in TYPES.items() if word in names.split(", ")), None)
@@ -202,7 +194,7 @@ def _lie(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) 
     skip = int(fields.get("byte skip", 0))
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
-    return Lie(dims, shape, dtype, encoding, offset=skip)
+    return Layout(dims, shape, dtype, encoding, offset=skip)
 
 
 def _after_lines(source: str, path: str, start: int, lines: int) -> int:
@@ -285,14 +277,10 @@ def _steps(fields: dict[str, str], names: list[str], directions: list[list[float
     return steps
 
 
-def _world(
-    fields: dict[str, str],
-    axes: tuple[Axis, ...],
-    names: list[str],
-    directions: list[list[float] | None],
-    notes: list[str],
-) -> Affine | None:
-    """Return the world, None when the header has no directions."""
+def _affine(
+    fields: dict[str, str], names: list[str], directions: list[list[float] | None], notes: list[str]
+) -> Array | None:
+    """Return the affine from index (x, y, z) to RAS+ millimetres; None when the header has no directions."""
     placed = {
         name: vector for name, vector in zip(names, directions, strict=True) if vector and name in "xyz"
     }
@@ -313,7 +301,8 @@ def _world(
     units = _quoted(fields.get("space units", ""))
     millimeters = {"meter": 1e3, "centimeter": 10.0, "micrometer": 1e-3, "nanometer": 1e-6}
     affine[:3] *= millimeters.get(long_unit(units[0]) or "", 1.0) if units else 1.0
-    return world_of(np.diag([*turns, 1.0]) @ affine, axes, notes)
+    found: Array = np.diag([*turns, 1.0]) @ affine
+    return found
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from bigimg.words import counted
+from bigimg.errors import counted
 
 FEW = 5
 """Gaps that are told one by one."""

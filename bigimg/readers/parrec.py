@@ -15,17 +15,7 @@ from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
 from bigimg.readers.rawfile import READ_BYTES, RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.scaled import ScaledPixels, differ, real_dtype, same_for_all, scaled_access
-from bigimg.readers.volumes import (
-    Step,
-    axes_of,
-    checked_shape,
-    heard,
-    only_image,
-    sibling,
-    volume,
-    world_of,
-)
+from bigimg.readers.volumes import Step, Volume, checked_shape, heard, only_image, sibling
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -69,18 +59,11 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     pixels = frames(places, outer=shape[:-2], inner=shape[-2:], dtype=dtype)
     access = Access("random", f"uncompressed slices, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
-    scaling = same_for_all(slopes, intercepts)
-    if scaling is None:
-        dtype = real_dtype(dtype, slopes, intercepts)
-        pixels = ScaledPixels(pixels, slopes, intercepts, dtype)
-        access = scaled_access(access, "slice")
-        notes.append(differ("slice"))
-    axes = axes_of(dims, shape, _steps(header), notes)
-    world = world_of(affine, axes, notes)
-    return volume(
-        source, pixels, access, dims, axes, dtype,
-        world=world, fields=header.general_info, personal=PERSONAL, notes=notes, scaling=scaling,
+    found = Volume(
+        dims=dims, shape=shape, dtype=dtype, affine=affine, steps=_steps(header), slopes=slopes, intercepts=intercepts,
+        fields=header.general_info, personal=PERSONAL,
     )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
 
 
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:

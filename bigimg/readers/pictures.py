@@ -26,14 +26,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bigimg.errors import InputError, UnknownFormatError, UsageError
+from bigimg.errors import InputError, UnknownFormatError, UsageError, counted
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.picture_header import orient
 from bigimg.readers.sniffing import picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
-from bigimg.words import counted
 
 LIBRARY_BYTES = 24_000_000
 """What Pillow and one plugin take once a picture is open; measured 12 to 20 MB."""

@@ -6,7 +6,6 @@ slice: there the stored numbers of two frames cannot be compared, so the reader 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,18 +82,6 @@ def same_for_all(slopes: Array, intercepts: Array) -> Scaling | None:
     if np.ptp(slopes) or np.ptp(intercepts):
         return None
     return Scaling(float(slopes.flat[0]), float(intercepts.flat[0]))
-
-
-def differ(what: str) -> str:
-    """Return the note of an image whose frames have scales of their own."""
-    return f"each {what} has a slope and intercept of its own, so real values are given, not the stored ones"
-
-
-def along(values: Array, dims: Sequence[str], names: Sequence[str]) -> Array:
-    """Return ``values`` along the axes ``names``, with length 1 along the other ``dims``."""
-    sizes = iter(values.shape)
-    assert list(names) == [name for name in dims if name in names]
-    return values.reshape([next(sizes) if name in names else 1 for name in dims])
 
 
 def _of(factors: Array, region: Region) -> Array:

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.rawfile import Pixels, RawReader, natural_chunks
 from bigimg.readers.reading import one_line
+from bigimg.readers.scaled import ScaledPixels, real_dtype, same_for_all, scaled_access
 from bigimg.types import Array, DType, Json, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -117,43 +119,74 @@ def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | 
     return None
 
 
-def volume(
-    source: str,
-    pixels: Pixels,
-    access: Access,
-    dims: tuple[str, ...],
-    axes: tuple[Axis, ...],
-    dtype: DType,
-    *,
-    world: Affine | None,
-    fields: Mapping[str, Any],
-    personal: str,
-    notes: Sequence[str],
-    scaling: Scaling | None = None,
-    channels: tuple[Channel, ...] = (),
-) -> RawReader:
-    """Return the reader of what a header says of ``pixels``.
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """What the header of a scanned volume says, in the words that all such formats share."""
 
-    Parameters
-    ----------
-    fields : mapping
-        Of the header, under its own names; see :func:`divided` for ``personal``.
-    scaling : Scaling, optional
-        Nothing is scaled by 1 and 0.
-    """
-    meta, private = divided(fields, personal)
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, dims),
-        channels=channels,
-        world=world,
-        scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-        meta=meta,
-        private=private,
-        notes=tuple(notes),
-    )
-    return RawReader(spec, access, source, pixels, dims)
+    dims: tuple[str, ...]
+    """Names of the axes, slowest in the file first."""
+    shape: Shape
+    dtype: DType
+    """Of the stored values, in any byte order."""
+    affine: Array | None
+    """From index (x, y, z) to RAS+ millimetres; None where the header does not say."""
+    steps: Mapping[str, Step]
+    """Spacing and unit of the axes that have one."""
+    start: float = 0.0
+    """Of the first pixel along ``t``, in its unit."""
+    slopes: Array | None = None
+    """With as many axes as ``dims``, of length 1 along those where they do not change; None where nothing is scaled."""
+    intercepts: Array | None = None
+    """The same of the intercepts; zeros by default."""
+    frame: str = "slice"
+    """What has a slope of its own, where not all are equal."""
+    limits: tuple[float, float] | None = None
+    """See :class:`~bigimg.readers.scaled.ScaledPixels`."""
+    channels: tuple[Channel, ...] = ()
+    fields: Mapping[str, Any]
+    """Of the header, under its own names."""
+    personal: str = ""
+    """See :func:`divided`."""
+    chunks: Shape | None = None
+    """What is decoded at once, along ``dims``; runs of plain numbers by default."""
+
+    def reader(self, source: str, pixels: Pixels, access: Access, notes: list[str]) -> RawReader:
+        """Return the reader of ``pixels``, which hold the stored values.
+
+        One slope and intercept for all are the scaling of the image. Where they differ, stored values of two frames
+        cannot be compared, so the reader gives real values.
+        """
+        dtype, scaling = self.dtype.newbyteorder("="), None
+        if self.slopes is not None:
+            slopes = self.slopes
+            intercepts = np.zeros((1,) * slopes.ndim) if self.intercepts is None else self.intercepts
+            scaling = same_for_all(slopes, intercepts)
+            if scaling is None:
+                dtype = real_dtype(dtype, slopes, intercepts)
+                pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
+                access = scaled_access(access, self.frame)
+                notes.append(
+                    f"each {self.frame} has a slope and intercept of its own, so real values are given, not the "
+                    "stored ones"
+                )
+            elif self.limits is not None:
+                low, high = self.limits
+                notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
+        axes = axes_of(self.dims, self.shape, self.steps, notes, start=self.start)
+        by_name = dict(zip(self.dims, self.chunks or (), strict=False))
+        meta, private = divided(self.fields, self.personal)
+        spec = ImageSpec(
+            axes=axes,
+            dtype=dtype,
+            chunks=tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, self.dims),
+            channels=self.channels,
+            world=None if self.affine is None else world_of(self.affine, axes, notes),
+            scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+            meta=meta,
+            private=private,
+            notes=tuple(notes),
+        )
+        return RawReader(spec, access, source, pixels, self.dims)
 
 
 def json_safe(value: Any) -> Json:

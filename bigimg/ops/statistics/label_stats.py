@@ -10,8 +10,7 @@ import numpy as np
 import xarray
 
 from bigimg.ops.statistics.reducing import count_labels
-from bigimg.ops.statistics.stats import kinds, summary_of
-from bigimg.ops.statistics.tallies import Sums
+from bigimg.ops.statistics.tallies import Sums, kinds, summary_of
 
 
 def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:

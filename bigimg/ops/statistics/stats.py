@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import Source
 from bigimg.opening import open as open_image
+from bigimg.ops.statistics.label_stats import stats_of_labels
 from bigimg.ops.statistics.stored import Kept, kept_statistics
-from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, rebin
+from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
-from bigimg.pyramid.summary import Summary, summarize
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -91,8 +90,6 @@ def stats(
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
-    from bigimg.ops.statistics.label_stats import stats_of_labels
-
     return stats_of_labels(image, by, where)
 
 
@@ -148,23 +145,6 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
         coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
     padding = kept.statistics.statistics.get("padding")
     return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
-
-
-def kinds(dtype: DType, ends: DType, pixels: int) -> dict[str, DType]:
-    """Return the types of the statistics of ``pixels`` values of type ``dtype``, min and max in ``ends``."""
-    real, count = np.dtype(np.float64), np.dtype(np.int64)
-    found = {"count": count, "min": ends, "max": ends, "mean": real, "std": real}
-    if dtype.kind == "f":
-        return {**found, "sum": real, "nan": count}
-    found["sum"] = _sum_type(dtype, pixels)
-    return found | ({"saturated": count} if dtype.kind in "iu" else {})
-
-
-def _sum_type(dtype: DType, pixels: int) -> DType:
-    """Return numpy's own type of a sum; Python integers where so many of the largest values would not fit it."""
-    wide = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
-    largest = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-    return wide if pixels * largest <= np.iinfo(wide).max else np.dtype(object)
 
 
 def _typed(values: Sequence[Any], kind: DType) -> Array:
@@ -225,15 +205,6 @@ def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> 
     if asked[1] is None and np.ndim(asked[0]) == 0:
         raise UsageError(f"bins={asked[0]} of {dtype} in one pass: give range=(low, high), or call histogram")
     return partial(Both, partial(Sums, dtype), partial(Binned, *asked, dtype))
-
-
-def summary_of(tally: Any) -> Summary:
-    """Return the statistics that a tally holds."""
-    main: Any = tally.first if isinstance(tally, Both) else tally
-    part, dtype = main.part, main.dtype
-    saturated = main.saturated if dtype.kind in "iu" else None
-    found = summarize(part, floats=dtype.kind == "f", saturated=saturated)
-    return replace(found, nan=found.nan + tally.left_out)
 
 
 def _summarized(tallies: Array) -> Array:

@@ -84,7 +84,8 @@ def statistics_table(
         rows = kept.summaries()
     else:
         from bigimg.ops.statistics.reducing import reduce_image
-        from bigimg.ops.statistics.stats import summary_of, tally_of
+        from bigimg.ops.statistics.stats import tally_of
+        from bigimg.ops.statistics.tallies import summary_of
 
         image = open_image(source, memory=memory, series=series, level=level or 0)
         names = [channel.name for channel in reader.spec.channels]

@@ -6,6 +6,7 @@ Integers of 8 and 16 bits are counted into one bin a value, from which everythin
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from bigimg.pyramid.partial import (
     of_small_integers,
     of_wide_integers,
 )
+from bigimg.pyramid.summary import Summary, summarize
 from bigimg.types import Array, DType
 
 type Ends = tuple[Any, Any] | None
@@ -217,3 +219,29 @@ def rebin(counts: Array, values: Array, bins: Any, ends: Ends) -> tuple[Array, A
         for row in counts.astype(np.int64)
     ]
     return np.stack(rows), edges
+
+
+def summary_of(tally: Any) -> Summary:
+    """Return the statistics that a tally holds."""
+    main: Any = tally.first if isinstance(tally, Both) else tally
+    part, dtype = main.part, main.dtype
+    saturated = main.saturated if dtype.kind in "iu" else None
+    found = summarize(part, floats=dtype.kind == "f", saturated=saturated)
+    return replace(found, nan=found.nan + tally.left_out)
+
+
+def kinds(dtype: DType, ends: DType, pixels: int) -> dict[str, DType]:
+    """Return the types of the statistics of ``pixels`` values of type ``dtype``, min and max in ``ends``."""
+    real, count = np.dtype(np.float64), np.dtype(np.int64)
+    found = {"count": count, "min": ends, "max": ends, "mean": real, "std": real}
+    if dtype.kind == "f":
+        return {**found, "sum": real, "nan": count}
+    found["sum"] = _sum_type(dtype, pixels)
+    return found | ({"saturated": count} if dtype.kind in "iu" else {})
+
+
+def _sum_type(dtype: DType, pixels: int) -> DType:
+    """Return numpy's own type of a sum; Python integers where so many of the largest values would not fit it."""
+    wide = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    largest = 1 if dtype.kind == "b" else max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return wide if pixels * largest <= np.iinfo(wide).max else np.dtype(object)
