@@ -17,6 +17,7 @@ their own crc32c, for the same reason.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,7 +123,7 @@ def read_array(folder: Place, zarr: ZarrFormat = 3) -> Array:
     data = _read(path)
     if len(data) < 4 or struct.unpack("<I", data[-4:])[0] != google_crc32c.value(data[:-4]):
         raise CorruptChunk(f"{path}: the checksum is wrong; restore the object")
-    if meta.dtype.name not in SMALL_TYPES or len(data) - 4 != meta.dtype.itemsize * int(np.prod(meta.shape)):
+    if meta.dtype.name not in SMALL_TYPES or len(data) - 4 != meta.dtype.itemsize * math.prod(meta.shape):
         raise CorruptChunk(f"{path}: {len(data)} bytes are no {meta.dtype} of shape {meta.shape}; restore it")
     return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.shape)
 
@@ -215,7 +216,7 @@ def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:
     try:
         listed = _attributes(root / MANIFEST, zarr)["objects"]
         return {str(key): (int(length), int(crc)) for key, (length, crc) in listed.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptChunk(f"{path}: lists no objects ({error!r}); restore it, or convert again") from error
 
 

@@ -8,6 +8,7 @@ the origin, which the notes say), zarr v2 and v3 arrays. Pure functions on dicts
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,6 +23,12 @@ from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, DType, Json, Kind, Shape
+
+MOST_PIXELS = 2**48
+"""Along one axis; more is a mistake, and would overflow what is computed of it."""
+
+NONSENSE = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
+"""What documents raise that are not as they should be."""
 
 type Attributes = Mapping[str, Any]
 """Decoded JSON of others: anything may be missing or of another type."""
@@ -137,7 +144,7 @@ def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
     ome = ome_block(attributes)
     try:
         return _image(ome, attributes, source)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except NONSENSE as error:
         if isinstance(error, InputError):
             raise
         said = f"{type(error).__name__}: {error}"
@@ -204,6 +211,8 @@ def _canonical(axis: Attributes, source: str) -> str:
 
 
 def _level(dataset: Attributes, outer: Any, ndim: int, notes: list[str]) -> LevelMeta:
+    if not isinstance(dataset["path"], str):
+        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not text")
     given = dataset.get("coordinateTransformations")
     if given is None and outer is None:
         return LevelMeta(dataset["path"], None, (0.0,) * ndim)
@@ -299,17 +308,22 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
     """
     try:
         return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except NONSENSE as error:
+        name = ".zarray" if document.get("zarr_format") == 2 else "zarr.json"
         said = f"{type(error).__name__}: {error}"
-        raise InputError(f"{source}: not a zarr array that can be read ({said}); write it again") from error
+        raise InputError(
+            f"{source}/{name}: not a zarr array that can be read ({said}); write it again"
+        ) from error
 
 
 def _array_v2(document: Attributes) -> ArrayMeta:
-    shape, chunk = tuple(map(int, document["shape"])), tuple(map(int, document["chunks"]))
+    shape = _sizes(document, "shape")
+    chunk = _sizes(document, "chunks", len(shape))
     dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
     dtype, layout = _numeric(document["dtype"]), None
+    _check_fill(document.get("fill_value"), dtype)
     codec = codec_of_compressor(document.get("compressor"))
-    if codec is not None and len(chunk) == len(shape) and min(chunk, default=0) > 0:
+    if codec is not None and shape:
         layout = ShardLayout(shape, dtype, chunk, chunk, codec, 2)
         if any(document.get(key) != wanted for key, wanted in array_metadata_v2(layout).items()):
             layout = None
@@ -322,14 +336,17 @@ def _array_v3(document: Attributes) -> ArrayMeta:
     grid = document["chunk_grid"]
     if grid["name"] != "regular":
         raise ValueError(f"chunk grid {grid['name']}")
-    shape = tuple(map(int, document["shape"]))
-    shard = chunk = tuple(map(int, grid["configuration"]["chunk_shape"]))
+    shape = _sizes(document, "shape")
+    shard = chunk = _sizes(grid["configuration"], "chunk_shape", len(shape))
     dtype = _numeric(document["data_type"])
+    _check_fill(document.get("fill_value"), dtype)
     codecs = document["codecs"]
     layout = None
     if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
         inner = codecs[0]["configuration"]
-        chunk = tuple(map(int, inner["chunk_shape"]))
+        chunk = _sizes(inner, "chunk_shape", len(shape))
+        if any(s % c for s, c in zip(shard, chunk, strict=True)):
+            raise ValueError(f"chunk_shape {chunk} of the shards does not divide {shard}")
         codec = codec_of(inner["codecs"], dtype)
         if codec is not None:
             layout = ShardLayout(shape, dtype, chunk, shard, codec)
@@ -342,6 +359,34 @@ def _array_v3(document: Attributes) -> ArrayMeta:
     ):
         layout = None
     return ArrayMeta(shape, dtype, chunk, shard, dims and tuple(dims), layout)
+
+
+def _sizes(block: Attributes, field: str, ndim: int | None = None) -> Shape:
+    """Return the whole numbers above 0 that ``field`` has for each of ``ndim`` axes."""
+    given = block[field]
+    whole = isinstance(given, list | tuple) and all(type(n) is int and 0 < n <= MOST_PIXELS for n in given)
+    if not whole or (ndim is not None and len(given) != ndim):
+        wanted = "a number" if ndim is None else f"{ndim} numbers"
+        raise ValueError(f"{field} is {given!r:.80}, not {wanted} from 1 to {MOST_PIXELS} for the axes")
+    return tuple(given)
+
+
+def _check_fill(value: Any, dtype: DType) -> None:
+    """Refuse a fill value that no pixel of ``dtype`` can have; none at all is fine."""
+    if value is None:
+        return
+    if dtype.kind == "f" and isinstance(value, str):
+        fits = re.fullmatch(rf"NaN|-?Infinity|0x[0-9a-fA-F]{{{2 * dtype.itemsize}}}", value) is not None
+    elif dtype.kind == "f":
+        most = float(np.finfo(dtype).max)
+        fits = isinstance(value, int | float) and (
+            abs(value) <= most or abs(value) == math.inf or value != value
+        )
+    else:
+        ends = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        fits = isinstance(value, int | float) and ends[0] <= value <= ends[1] and value == int(value)
+    if not fits:
+        raise ValueError(f"fill_value is {value!r:.80}, which no pixel of {dtype} can have")
 
 
 def _numeric(name: Any) -> DType:

@@ -8,19 +8,21 @@ meant, and nobody can tell it from a loss. Regions and results are in the stored
 from __future__ import annotations
 
 import math
+import os
 import threading
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import read_records
 from bigimg.omezarr.objects import Place
 from bigimg.omezarr.parse import ArrayMeta
-from bigimg.omezarr.shard import KnownIndex, ShardLayout, object_grid, read_region
+from bigimg.omezarr.shard import ABSENT, KnownIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
 from bigimg.omezarr.web import Web
 from bigimg.types import Array, Region, Shape
@@ -31,7 +33,8 @@ IN_FLIGHT_BYTES = 16 << 20
 """What one read through zarr may hold beside its result, unless a single chunk is larger."""
 IN_FLIGHT_CHUNKS = 20
 """zarr works on ten chunks at once (``async.concurrency``), each compressed and decoded: 7 were seen of 8."""
-BROKEN = (RuntimeError, ValueError, TypeError, KeyError, IndexError, EOFError, zlib.error)
+BROKEN = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, MemoryError,
+          zlib.error)  # fmt: skip
 """What zarr, zarrs and the codecs raise for bytes that do not decode."""
 
 
@@ -83,6 +86,7 @@ class ZarrPixels:
             Every object was written, so one that is gone is an error and not the fill value.
         """
         self.where = tree.where(key)
+        self.folder = None if tree.folder is None else tree.folder / key
         self.meta = meta
         try:
             self.array = _open_array(tree, key, meta, complete)
@@ -103,13 +107,42 @@ class ZarrPixels:
 
     def _read(self, region: Region) -> Array:
         try:
+            self._check_indices(region)
             data = self._in_pieces(region)
         except OSError as error:
             said = error.strerror or str(error) or type(error).__name__
             raise InputError(
                 f"{self.where}: cannot be read ({said}); check the disk or connection"
             ) from error
+        except BaseException as error:
+            if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
+                raise RuntimeError(str(error)) from error
+            raise
         return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+    def _check_indices(self, region: Region) -> None:
+        """Refuse the shards of ``region`` whose index leads out of them: zarrs ends its thread with a panic there."""
+        sharding: Any = getattr(self.array.metadata, "codecs", (None,))[0]
+        if self.folder is None or not hasattr(sharding, "index_codecs"):
+            return
+        chunks = grid(self.meta.shard, self.meta.chunk)
+        trailer = 4 * (len(sharding.index_codecs) - 1)  # a checksum, behind the numbers
+        length = 16 * math.prod(chunks)
+        for index, _ in pieces(region, self.meta.shard):
+            path = self.folder / self.array.metadata.encode_chunk_key(index)
+            with suppress(FileNotFoundError), open(path, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0 if "start" in str(sharding.index_location) else max(size - length - trailer, 0))
+                table = np.fromfile(file, "<u8", 2 * math.prod(chunks)).reshape(-1, 2)
+                outside = (table > size).any(1) | (table.sum(1) > size)
+                bad = np.flatnonzero(outside & (table != ABSENT).any(1))
+                if bad.size:
+                    where = tuple(map(int, np.unravel_index(bad[0], chunks)))
+                    first, count = table[bad[0]].tolist()
+                    raise InputError(
+                        f"{path}: the shard index has chunk {where} at byte {first} with {count} bytes, and the object "
+                        f"has {size}; restore the object"
+                    )
 
     def _in_pieces(self, region: Region) -> Array:
         """Return the region, read chunk by chunk where zarr would hold too many of them at once."""

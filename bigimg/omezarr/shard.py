@@ -18,6 +18,7 @@ its bytes is in the manifest alone. So it is checked each time that it is read.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class ShardLayout:
     @property
     def index_bytes(self) -> int:
         """Length of the index with its checksum, at the end of each object; a bare chunk has none."""
-        return 0 if self.zarr == 2 else 16 * int(np.prod(self.chunks_per_shard)) + 4
+        return 0 if self.zarr == 2 else 16 * math.prod(self.chunks_per_shard) + 4
 
 
 @dataclass(frozen=True, slots=True)

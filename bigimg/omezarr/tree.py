@@ -111,7 +111,7 @@ class Tree:
             return None
         try:
             document = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{self.where(key)}: not JSON ({error}); restore the file") from None
         if not isinstance(document, dict) or not isinstance(document.get("attributes", {}), dict):
             raise InputError(f"{self.where(key)}: not a JSON object as zarr writes it; restore the file")

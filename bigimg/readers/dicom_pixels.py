@@ -11,17 +11,15 @@ import os
 import struct
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
+from bigimg.readers.codestreams import jpeg_is_cut
 from bigimg.readers.rawfile import RawFile
 from bigimg.readers.reading import reading
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    pass
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -159,9 +157,11 @@ class Pixels:
                 options = self._options(file)
                 if self.syntax == RLE:
                     self._check_rle(file, frame)
+                elif not self.native:
+                    coded = self._coded(file, frame, options)
+                    if self.deep_jpeg:
+                        return self._checked(_deep_jpeg(coded), frame)
                 file.seek(self.offset)
-                if self.deep_jpeg:
-                    return self._checked(_deep_jpeg(file, frame, self.frames, options), frame)
                 array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         except InputError:  # is a ValueError too
             raise
@@ -212,6 +212,17 @@ class Pixels:
             options |= self._table.options(file, self.offset, self.frames)
         return options
 
+    def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
+        """Return the bytes of a compressed frame, a JPEG no decoder of which may tell that it was cut."""
+        from pydicom.encaps import get_frame
+
+        file.seek(self.offset)
+        table = options.get("extended_offsets")
+        coded: bytes = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
+        if jpeg_is_cut(coded):
+            raise ValueError("its JPEG stream has no end")
+        return coded
+
     def _check_rle(self, file: BinaryIO, frame: int) -> None:
         """Refuse a frame that its bytes cannot hold, before memory is asked for it."""
         if self.length * RLE_RATIO * self.frames < self.plane_bytes:
@@ -258,11 +269,9 @@ def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
     return {"extended_offsets": ([place - first for place in places], lengths)}
 
 
-def _deep_jpeg(file: BinaryIO, frame: int, frames: int, options: dict[str, Any]) -> Array:
+def _deep_jpeg(coded: bytes) -> Array:
     import imagecodecs
-    from pydicom.encaps import get_frame
 
-    coded = get_frame(file, frame, number_of_frames=frames, extended_offsets=options.get("extended_offsets"))
     return np.asarray(imagecodecs.jpeg8_decode(coded))
 
 

@@ -1,11 +1,13 @@
 """Pixels of a dataset in an HDF5 file, through h5py (the extra ``hdf5``), one slab at a time.
 
 The HDF5 library keeps one lock for the whole process, so ours costs nothing and keeps ``close`` out of a read. A
-chunk that was never written reads as zeros there, silently: :func:`check_stored` counts them before.
+chunk that was never written reads as zeros there, silently: :func:`check_stored` counts them before. And it inflates a
+chunk without a limit: :func:`check_inflated` has done so before, in pieces.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 from typing import Any
@@ -13,12 +15,17 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError
+from bigimg.geometry.region import grid, pieces
 from bigimg.readers.rawfile import CHUNK, READ_BYTES, as_native
 from bigimg.readers.reading import one_line
+from bigimg.readers.streams import PORTION_BYTES, ZlibStream, stream_errors
 from bigimg.types import Array, DType, Region, Shape
 
 HDF5_BYTES = 8 << 20
 """Memory of an open HDF5 file: the library's metadata and its chunk cache of 1 MiB, measured and rounded up."""
+
+SLACK_BYTES = 1 << 10
+"""What a chunk may be longer than twice its pixels: the head, the checksum and so on of a small one."""
 
 
 class Hdf5Pixels:
@@ -49,6 +56,7 @@ class Hdf5Pixels:
         if dataset.chunks:
             self.read_bytes += 2 * math.prod(self.chunks) * self.dtype.itemsize
         check_stored(path, dataset)
+        self._checked = np.zeros(grid(self.shape, self.chunks) if dataset.chunks else 0, bool)
         self._file: Any = None
         self._lock = threading.Lock()
 
@@ -65,7 +73,14 @@ class Hdf5Pixels:
             try:
                 if self._file is None:
                     self._file = h5py.File(self.path, "r")
-                part: Array = self._file[self.name][region]
+                dataset = self._file[self.name]
+                for index, _ in pieces(region, self.chunks) if self._checked.size else ():
+                    if not self._checked[index]:
+                        check_inflated(self.path, dataset, index)
+                        self._checked[index] = True
+                part: Array = dataset[region]
+            except InputError:  # is a ValueError too
+                raise
             except (OSError, RuntimeError, KeyError, ValueError) as error:
                 raise InputError(
                     f"{self.path}: its pixels cannot be read ({one_line(error)}); fetch the file again"
@@ -114,6 +129,38 @@ def check_stored(path: str, dataset: Any) -> None:
         raise InputError(
             f"{path}: {there} of {wanted} {what} of its pixels were written; what is missing is not known, "
             "write the file again"
+        )
+
+
+def check_inflated(path: str, dataset: Any, index: Shape) -> None:
+    """Check that chunk ``index`` of ``dataset``, where it is deflated, has no more bytes inside than its shape says.
+
+    Raises
+    ------
+    InputError
+        It has more, or is damaged.
+    """
+    start = tuple(i * n for i, n in zip(index, dataset.chunks, strict=True))
+    if dataset.compression != "gzip":
+        return
+    most = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    found = dataset.id.get_chunk_info_by_coord(start).size
+    if found <= 2 * most + SLACK_BYTES:  # deflate makes little more of what it cannot make less
+        skipped, packed = dataset.id.read_direct_chunk(start)
+        if skipped:
+            return
+        stream, room, found = ZlibStream(io.BytesIO(packed)), memoryview(bytearray(PORTION_BYTES)), 0
+        try:
+            while found <= most and (got := stream.readinto(room)):
+                found += got
+        except stream_errors() as error:
+            raise InputError(
+                f"{path}: chunk {index} of its pixels is damaged ({one_line(error)}); fetch the file again"
+            ) from error
+    if found > most:
+        raise InputError(
+            f"{path}: chunk {index} of its pixels has more inside than the {most} bytes that its shape "
+            f"{dataset.chunks} needs; the file is damaged, or made to exhaust memory"
         )
 
 

@@ -16,7 +16,7 @@ from bigimg.errors import InputError
 from bigimg.readers.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.volumes import LPS_TO_RAS, Volume, checked_shape, only_image
+from bigimg.readers.volumes import LPS_TO_RAS, Volume, checked_shape, number, numbers, only_image
 from bigimg.types import Array
 
 TYPES = {
@@ -80,8 +80,8 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     with reading(source, (ValueError, OverflowError)):
         layout = _layout(source, header)
         affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
-        slope = float(fields.get("ElementToIntensityFunctionSlope", 1))
-        intercept = float(fields.get("ElementToIntensityFunctionOffset", 0))
+        slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
+        intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
     files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
@@ -131,8 +131,8 @@ def _layout(source: str, header: _Header) -> Layout:
     for name in ("DimSize", "ElementType"):
         if name not in fields:
             raise ValueError(f"it has no {name}")
-    sizes = list(checked_shape(source, [int(word) for word in fields["DimSize"].split()]))
-    if int(fields.get("NDims", len(sizes))) != len(sizes):
+    sizes = list(checked_shape(source, numbers(fields, "DimSize", int)))
+    if number(fields, "NDims", int, len(sizes)) != len(sizes):
         raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
     while len(sizes) > 4 and sizes[-1] == 1:
         sizes.pop()
@@ -142,14 +142,14 @@ def _layout(source: str, header: _Header) -> Layout:
     if kind is None:
         raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
     msb = _true(fields, "ElementByteOrderMSB", _true(fields, "BinaryDataByteOrderMSB", False))
-    channels = int(fields.get("ElementNumberOfChannels", 1))
+    channels = number(fields, "ElementNumberOfChannels", int, 1)
     if channels < 1:
         raise ValueError(f"ElementNumberOfChannels is {channels}")
     dims, shape = "xyzt"[: len(sizes)][::-1], tuple(reversed(sizes))
     encoding: Encoding = "zlib" if _true(fields, "CompressedData", False) else "raw"
     if not _true(fields, "BinaryData", True):
         encoding = "text"
-    skip = int(fields.get("HeaderSize", 0))
+    skip = number(fields, "HeaderSize", int, 0)
     if skip < -1 or (skip == -1 and encoding != "raw"):
         raise ValueError(f"HeaderSize is {skip}")
     local = fields["ElementDataFile"].upper() == "LOCAL"
@@ -176,7 +176,7 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list
     found = next((name for name in names if name in fields), None)
     if found is None:
         return None
-    values = [float(word) for word in fields[found].split()]
+    values = numbers(fields, found, float)
     if len(values) < count:
         raise ValueError(f"{found} has {len(values)} numbers, not {count}")
     return values

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import InputError
+from bigimg.geometry.region import grid
 from bigimg.reader import Access
 from bigimg.readers.frames import Place, frames
-from bigimg.readers.hdf5 import HDF5_BYTES, Hdf5Pixels, import_h5py
+from bigimg.readers.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
 from bigimg.readers.rawfile import READ_BYTES, Pixels, RawReader
 from bigimg.readers.rawgzip import is_gzip
 from bigimg.readers.reading import one_line
@@ -126,6 +127,9 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     h5py = import_h5py(path)
     try:
         with h5py.File(path, "r") as file, heard(notes):
+            for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these whole
+                for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
+                    check_inflated(path, ranges, index)
             header = _header(path, Minc2File(file), _hdf5_meta(file))
             pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
             header = replace(header, chunks=pixels.chunks)

@@ -8,6 +8,7 @@ says which way the world points. ``scanner-xyz`` and spaces without a name are t
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import replace
@@ -21,7 +22,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.detached import Encoding, Layout, data_files, missing, open_detached
 from bigimg.readers.rawfile import RawReader
 from bigimg.readers.reading import reading
-from bigimg.readers.volumes import Step, Volume, checked_shape, only_image
+from bigimg.readers.volumes import Step, Volume, checked_shape, number, numbers, only_image
 from bigimg.types import Array, DType
 
 TYPES = {
@@ -117,8 +118,9 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     fields = header.fields
     notes: list[str] = []
     with reading(source, (ValueError, OverflowError)):
-        sizes = checked_shape(source, [int(word) for word in _field(fields, "sizes").split()])
-        if int(_field(fields, "dimension")) != len(sizes):
+        _field(fields, "sizes"), _field(fields, "dimension")
+        sizes = checked_shape(source, numbers(fields, "sizes", int))
+        if number(fields, "dimension", int, 0) != len(sizes):
             raise ValueError(f"dimension is {fields['dimension']}, and there are {len(sizes)} sizes")
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
@@ -128,9 +130,11 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         )
         steps = _steps(fields, names, directions)
         affine = _affine(fields, names, directions, notes)
+        skip = number(fields, "line skip", int, 0)
+        if skip < 0:
+            raise ValueError(f"line skip is {skip}")
     named = fields.get("data file")
     files = [source] if named is None else data_files(source, named, header.listed, layout.shape[0])
-    skip = int(fields.get("line skip", 0))
     start = header.end if files == [source] else 0
     layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
@@ -191,7 +195,7 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
         if order not in ("little", "big"):
             raise ValueError(f"endian is {order!r}, not little or big")
         dtype = dtype.newbyteorder(">" if order == "big" else "<")
-    skip = int(fields.get("byte skip", 0))
+    skip = number(fields, "byte skip", int, 0)
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
     return Layout(dims, shape, dtype, encoding, offset=skip)
@@ -212,15 +216,21 @@ def _after_lines(source: str, path: str, start: int, lines: int) -> int:
         raise missing(source, path) from None
 
 
-def _vectors(text: str) -> list[list[float] | None]:
+def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
     """Return ``(1,0,0) none (0,1,0)`` as vectors."""
-    words = re.findall(r"\([^)]*\)|none", text)
-    return [None if word == "none" else [float(part) for part in word[1:-1].split(",")] for word in words]
+    text = fields.get(name, "")
+    vector = r"\([^()]*\)|none"
+    if re.sub(vector, "", text).strip():
+        raise ValueError(f"{name} is {text!r:.80}, not vectors like (1,0,0)")
+    return [
+        None if word == "none" else numbers({name: word[1:-1].replace(",", " ")}, name, float)
+        for word in re.findall(vector, text)
+    ]
 
 
 def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
     """Return the vector of each axis in the world, None for those that have none."""
-    found = _vectors(fields.get("space directions", "")) or [None] * ndim
+    found = _vectors(fields, "space directions") or [None] * ndim
     if len(found) != ndim:
         raise ValueError(f"space directions has {len(found)} vectors for {ndim} axes")
     if len({len(vector) for vector in found if vector}) > 1:
@@ -261,9 +271,9 @@ def _quoted(text: str) -> list[str]:
 
 def _steps(fields: dict[str, str], names: list[str], directions: list[list[float] | None]) -> dict[str, Step]:
     """Return spacing and unit by name: the length of a direction, or the word in ``spacings``."""
-    words = fields.get("spacings", "").split()
-    if words and len(words) != len(names):
-        raise ValueError(f"spacings has {len(words)} words for {len(names)} axes")
+    spacings = numbers(fields, "spacings", float)
+    if spacings and len(spacings) != len(names):
+        raise ValueError(f"spacings has {len(spacings)} words for {len(names)} axes")
     units, world_units = _quoted(fields.get("units", "")), _quoted(fields.get("space units", ""))
     known = fields.get("space", "").lower() in SPACES
     steps: dict[str, Step] = {}
@@ -272,8 +282,8 @@ def _steps(fields: dict[str, str], names: list[str], directions: list[list[float
         if vector is not None:
             unit = long_unit(world_units[0]) if world_units else unit or ("millimeter" if known else None)
             steps[name] = (float(np.linalg.norm(vector)), unit)
-        elif words and words[axis].lower() != "nan" and name != "c":
-            steps[name] = (float(words[axis]), unit)
+        elif spacings and not math.isnan(spacings[axis]) and name != "c":
+            steps[name] = (spacings[axis], unit)
     return steps
 
 
@@ -287,7 +297,7 @@ def _affine(
     if not placed:
         return None
     affine = np.eye(4)
-    origin = (_vectors(fields.get("space origin", "")) or [None])[0] or [0.0] * 4
+    origin = (_vectors(fields, "space origin") or [None])[0] or [0.0] * 4
     for column, name in enumerate("xyz"):
         if name in placed:
             affine[:3, column] = (*placed[name], 0.0, 0.0)[:3]

@@ -18,6 +18,7 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
 from bigimg.readers.rawfile import RawFile
 from bigimg.types import Array, DType, Region, Shape
 
@@ -25,7 +26,12 @@ BAND_BYTES = 1 << 22
 """Uncompressed rows are read so many bytes at a time: the copy into the result then happens in the cache."""
 
 JPEG = frozenset({7, 33007, 34892})
-"""Compression tags of JPEG streams, whose decoder fills what is missing at the end with grey."""
+"""Compression tags of JPEG streams."""
+
+CUT: dict[int, Callable[[bytes], bool]] = {
+    **dict.fromkeys(JPEG, jpeg_is_cut), 22610: jxr_is_cut, 34934: jxr_is_cut, 4: fax_is_cut,
+}  # fmt: skip
+"""Compression tag to what tells that a stream was cut, of those whose decoders do not."""
 
 MOST_EXPANSION = {5: 4096, 8: 1100, 32773: 64, 32946: 1100}
 """Compression tag to the most bytes that one byte can stand for: LZW, deflate, PackBits, old deflate."""
@@ -212,8 +218,8 @@ class Segments:
                 "jpegtables": self.tables[page if len(self.tables) > 1 else 0],
                 "jpegheader": scheme.jpegheader,
             }
-            if scheme.compression in JPEG and scheme.jpegheader is None and data.rfind(b"\xff\xd9") < 0:
-                raise self._error(page, number, "is cut short: the JPEG stream has no end")
+        if (is_cut := CUT.get(scheme.compression)) and scheme.jpegheader is None and is_cut(data):
+            raise self._error(page, number, "is cut short: its coded stream has no end")
         try:
             pixels, _, _ = scheme.decode(data, number, **extra)
         except DECODE_ERRORS as error:

@@ -71,6 +71,38 @@ def in_folder(header: str, name: str) -> str:
     return os.path.join(os.path.dirname(header), inside)
 
 
+def numbers[T: (int, float)](
+    fields: Mapping[str, str], name: str, kind: type[T], otherwise: str = ""
+) -> list[T]:
+    """Return the words of the field ``name`` as numbers.
+
+    Raises
+    ------
+    ValueError
+        A word is none; the message names the field.
+    """
+    text = fields.get(name, otherwise)
+    try:
+        return [kind(word) for word in text.split()]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
+
+
+def number[T: (int, float)](fields: Mapping[str, str], name: str, kind: type[T], otherwise: T) -> T:
+    """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite; the message names the field.
+    """
+    found = numbers(fields, name, kind, str(otherwise))
+    if len(found) != 1 or not math.isfinite(found[0]):
+        raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
+    return found[0]
+
+
 def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
     """Return ``sizes`` as a shape.
 

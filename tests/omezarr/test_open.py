@@ -476,7 +476,10 @@ def test_levels_that_cannot_be_of_one_image(tmp_path: Path) -> None:
             {".zarray": '{"zarr_format": 2, "shape": [9], "chunks": [9], "dtype": "|u1"}'},
             "1 axes without names",
         ),
-        ({".zarray": '{"zarr_format": 2, "shape": [9, 0], "chunks": [9, 1], "dtype": "|u1"}'}, "0 pixels"),
+        (
+            {".zarray": '{"zarr_format": 2, "shape": [9, 0], "chunks": [9, 1], "dtype": "|u1"}'},
+            r"shape is \[9, 0\]",
+        ),
         (
             {"zarr.json": '{"attributes": {"ome": {"bioformats2raw.layout": 3}}}'},
             "s/0: the group of this series is missing",
@@ -492,6 +495,31 @@ def test_what_is_no_image_is_said_in_one_line(files: dict[str, str], said: str, 
         open_store(root)
     assert str(root) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("first", "count"), [(2**63, 16), (0, 2**63), (2**64 - 2, 2**64 - 2), (300, 400), (2**63, 2**63)]
+)
+def test_a_shard_index_that_leads_out_of_the_shard(
+    first: int, count: int, place: int, tmp_path: Path
+) -> None:
+    """zarrs would end its thread with a panic, which is no exception."""
+    root = tmp_path / "a.zarr"
+    array = zarr.create_array(
+        root, shape=(16, 16), shards=(16, 16), chunks=(4, 4), dtype="u1", compressors=None
+    )
+    array[...] = pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(read(open_store(root)), pixels)
+    content = bytearray((root / "c/0/0").read_bytes())
+    at = len(content) - 260 + 16 * place
+    content[at : at + 16] = struct.pack("<QQ", first, count)
+    content[-4:] = struct.pack("<I", google_crc32c.value(bytes(content[-260:-4])))
+    (root / "c/0/0").write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"c/0/0: the shard index has chunk \({place // 4}, {place % 4}\) at byte {first}"
+    ):
+        read(open_store(root))
 
 
 def test_nothing_there_and_not_a_folder(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zarr.core.metadata import ArrayV3Metadata
 
 from bigimg.errors import InputError
 from bigimg.geometry.levels import plan_levels
@@ -178,5 +182,112 @@ def test_what_is_wrong_is_said_in_one_line(attributes: dict[str, Any], said: str
     ],
 )
 def test_arrays_that_cannot_be_read(document: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="where: not a zarr array that can be read"):
+    with pytest.raises(InputError, match=r"where/(\.zarray|zarr\.json): not a zarr array that can be read"):
         parse_array(document, source="where")
+
+
+V2: dict[str, Any] = {
+    "zarr_format": 2, "shape": [16, 16], "chunks": [8, 8], "dtype": "|u1", "compressor": None, "fill_value": 0,
+    "order": "C", "filters": None,
+}  # fmt: skip
+V3: dict[str, Any] = {
+    "zarr_format": 3, "node_type": "array", "shape": [16, 16], "data_type": "uint8", "fill_value": 0, "attributes": {},
+    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [8, 8]}},
+    "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+    "codecs": [{"name": "sharding_indexed", "configuration": {
+        "chunk_shape": [4, 4], "codecs": [{"name": "bytes"}],
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]}}],
+}  # fmt: skip
+SIZES: list[Any] = [
+    [0, 8], [-8, 8], [8], [8, 8, 8], [2.5, 8], [2**63, 8], [10**400, 8], ["8", 8], [None, 8], [True, 8], "88", None, 8,
+    {}, [[8], 8],
+]  # fmt: skip
+
+
+def changed(document: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """Return ``document`` with another value at ``path``."""
+    document = copy.deepcopy(document)
+    inner: Any = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize("value", SIZES, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize(
+    ("document", "path", "where"),
+    [
+        (V2, ("shape",), r"s/\.zarray"),
+        (V2, ("chunks",), r"s/\.zarray"),
+        (V3, ("shape",), r"s/zarr\.json"),
+        (V3, ("chunk_grid", "configuration", "chunk_shape"), r"s/zarr\.json"),
+        (V3, ("codecs", 0, "configuration", "chunk_shape"), r"s/zarr\.json"),
+    ],
+)
+def test_sizes_that_cannot_be_are_named(document: Any, path: tuple[Any, ...], where: str, value: Any) -> None:
+    parse_array(document, source="s")
+    with pytest.raises(InputError, match=rf"{where}: .*({path[-1]} is|chunks? is|chunk_shape is)"):
+        parse_array(changed(document, path, value), source="s")
+
+
+def test_chunks_divide_their_shard() -> None:
+    with pytest.raises(InputError, match="does not divide"):
+        parse_array(changed(V3, ("codecs", 0, "configuration", "chunk_shape"), [3, 4]), source="s")
+
+
+FILLS: list[Any] = [
+    0,
+    1,
+    255,
+    256,
+    -1,
+    1.0,
+    1.5,
+    2**70,
+    -1e308,
+    True,
+    "NaN",
+    "Infinity",
+    "0x7fc00000",
+    "x",
+    [],
+    float("nan"),
+]
+
+
+@pytest.mark.parametrize("value", FILLS, ids=repr)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "bool"])
+def test_a_fill_value_is_one_that_zarr_takes(dtype: str, value: Any) -> None:
+    """What we take zarr takes too, and as the same number."""
+    document = changed(changed(V3, ("data_type",), dtype), ("fill_value",), value)
+    document["codecs"] = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    try:
+        parse_array(document, source="s")
+    except InputError as error:
+        assert "fill_value is" in str(error)  # noqa: PT017 - most of them are fine
+    else:
+        theirs = ArrayV3Metadata.from_dict(document).fill_value
+        if isinstance(value, int | float):
+            np.testing.assert_equal(float(theirs), float(value))
+
+
+ANYTHING = st.one_of(
+    st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=5), st.sampled_from([2**63, 10**400, []]),
+    st.lists(st.integers(-1, 2**66), max_size=3),
+)  # fmt: skip
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the way to every value inside ``value``."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [above, *(path for key, inner in inside for path in paths(inner, (*above, key)))]
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_document_with_any_value_is_read_or_refused(data: st.DataObject) -> None:
+    document = data.draw(st.sampled_from([V2, V3, IMAGE]))
+    broken = changed(document, data.draw(st.sampled_from(paths(document)[1:])), data.draw(ANYTHING))
+    with suppress(InputError):
+        parse_image(broken, source="s") if document is IMAGE else parse_array(broken, source="s")

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, get_decoder
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
 import bigimg
 from bigimg.errors import InconsistentSeries, InputError, MissingExtraError, UsageError
@@ -446,6 +448,29 @@ def test_any_cut_is_an_error_or_the_right_pixels(kind: str, tmp_path: Path):
             np.testing.assert_array_equal(found, VOLUME)
     assert len(said) > 30
     assert all(str(path) in text and "\n" not in text for text in said)
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("missing", [2, 50, 2000])
+def test_a_jpeg_without_its_end_is_an_error_and_never_grey(
+    bits: int, frames: int, missing: int, tmp_path: Path
+):
+    plane = np.random.default_rng(0).integers(0, 1 << bits, (64, 96)).astype("u1" if bits == 8 else "<u2")
+    coded = bytes(imagecodecs.jpeg8_encode(plane, level=95, bitspersample=bits))
+    made = header(np.stack([plane] * frames)) if frames > 1 else header(plane)
+    made.BitsStored, made.HighBit = bits, bits - 1
+    made.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if bits == 8 else JPEGExtended12Bit
+    for last, fine in ((coded + b"\0" * 20, True), (coded[:-missing], False)):
+        made.PixelData = encapsulate([coded] * (frames - 1) + [last])
+        made["PixelData"].VR = "OB"
+        reader = open_dicom(save(made, tmp_path / f"{fine}.dcm"))
+        if fine:
+            expected = imagecodecs.jpeg8_decode(coded)
+            np.testing.assert_array_equal(whole(reader), np.broadcast_to(expected, reader.spec.shape))
+        else:
+            with pytest.raises(InputError, match=rf"frame {frames - 1} .*its JPEG stream has no end"):
+                whole(reader)
 
 
 def test_flipped_bytes_never_end_in_another_error(tmp_path: Path):

@@ -237,7 +237,12 @@ def test_a_missing_raw(tmp_path: Path, data: Path) -> None:
         ("DimSize = 2 3 4", "DimSize = 10000 10000 10000", "pixels should take bytes 0 to 1000000000000"),
         ("DimSize = 2 3 4", "DimSize = 2 3", "NDims is 3 and DimSize has 2 numbers"),
         ("DimSize = 2 3 4", "DimSize = 2 -3 4", "every axis needs 1 pixel"),
-        ("DimSize = 2 3 4", "DimSize = two 3 4", "the header makes no sense"),
+        ("DimSize = 2 3 4", "DimSize = two 3 4", "DimSize is 'two 3 4'"),
+        ("NDims = 3", "NDims = many", "NDims is 'many'"),
+        ("ElementDataFile", "HeaderSize = 1e3\nElementDataFile", "HeaderSize is '1e3'"),
+        ("ElementDataFile", "ElementNumberOfChannels = \nElementDataFile", "ElementNumberOfChannels is ''"),
+        ("ElementDataFile", "ElementSpacing = 1 1 x\nElementDataFile", "ElementSpacing is '1 1 x'"),
+        ("ElementDataFile", "ElementToIntensityFunctionSlope = nan\nElementDataFile", "Slope is 'nan'"),
         ("DimSize = 2 3 4\n", "", "has no DimSize"),
         ("MET_UCHAR", "MET_OTHER", "ElementType is MET_OTHER"),
         ("ObjectType = Image", "ObjectType = Tube", "is a MetaIO Tube, not an image grid"),
@@ -285,4 +290,27 @@ def test_a_damaged_header_is_an_error_of_ours_or_none(at: int, more: bytes, tmp_
     except BigimgError as error:
         said = str(error)
     assert not said or str(tmp_path) in said
+    assert "\n" not in said
+
+
+FIELDS = ("NDims", "DimSize", "HeaderSize", "ElementNumberOfChannels", "ElementSpacing", "Offset", "TransformMatrix",
+          "ElementToIntensityFunctionSlope", "CompressedDataSize")  # fmt: skip
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str), st.floats().map(str), st.text("0123456789.-+e ,()xn\0", max_size=12),
+    st.sampled_from(["9" * 5000, "none", "(1,0,0)", "0x10", "1 2 3 4 5"]),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(field=st.sampled_from(FIELDS), value=NUMBERS)
+def test_any_number_in_a_header_is_read_or_refused(field: str, value: str, tmp_path: Path) -> None:
+    path = metaimage(tmp_path / "a.mhd", VOLUME)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(field)]
+    path.write_text("\n".join([*lines[:-1], f"{field} = {value}", lines[-1]]) + "\n")
+    said = "a."
+    try:
+        whole(open_file(path))
+    except BigimgError as error:
+        said = str(error)
+    assert "a." in said
     assert "\n" not in said

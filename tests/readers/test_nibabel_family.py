@@ -27,7 +27,7 @@ from bigimg.geometry.spec import Channel, Scaling
 from bigimg.reader import Reader
 from bigimg.readers.registry import open_file
 from bigimg.types import Array
-from tests.readers.volume_files import BUNDLED, afni, ecat, mgh, minc1, par
+from tests.readers.volume_files import BUNDLED, afni, ecat, mgh, minc1, minc2, par
 
 REAL = [
     "afni/scaled+tlrc.HEAD",
@@ -273,6 +273,26 @@ def test_minc2_chunks_that_were_never_written_are_no_zeros(tmp_path: Path, data:
         content.truncate(path.stat().st_size // 2)
     with pytest.raises(InputError, match=r"a\.mnc: is no whole MINC 2 file"):
         open_file(path)
+
+
+@pytest.mark.parametrize("name", ["image", "image-min", "image-max"])
+@pytest.mark.parametrize("more", [1, 5_000, 50_000_000])
+def test_a_chunk_of_minc2_that_has_more_inside_than_its_shape(name: str, more: int, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="MINC 2 needs the extra hdf5")
+    volume = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+    path = minc2(tmp_path / "a.mnc", volume, ("zspace", "yspace", "xspace"), varied=True, chunks=(3, 4, 5))
+    with h5py.File(path, "a") as file:
+        group = file["minc-2.0/image/0"]
+        values, attrs = group[name][()], dict(group[name].attrs)
+        del group[name]
+        made = group.create_dataset(name, data=values, chunks=values.shape, compression="gzip")
+        made.attrs.update(attrs)
+    agrees(path)
+    with h5py.File(path, "a") as file:
+        bomb = zlib.compress(values.tobytes() + bytes(more))
+        file[f"minc-2.0/image/0/{name}"].id.write_direct_chunk((0,) * values.ndim, bomb)
+    with pytest.raises(InputError, match=r"a\.mnc: chunk .* has more inside"):
+        whole(open_file(path))
 
 
 def spm(path: Path, kind: Any) -> Any:

@@ -216,6 +216,18 @@ def test_real_images(name: str, data: Path, index: dict[str, dict[str, str]]) ->
         ("endian", "kinds: list list domain\nendian", "split it first"),
         ("endian", "space directions: (1,0,0) (0,1,0)\nendian", "2 vectors for 3 axes"),
         ("endian", "spacings: 1 1\nendian", "spacings has 2 words"),
+        ("endian", "line skip: abc\nendian", "line skip is 'abc'"),
+        ("endian", "line skip: -1\nendian", "line skip is -1"),
+        ("endian", "byte skip: 1.5\nendian", "byte skip is '1.5'"),
+        (
+            "endian",
+            "space origin: here\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nendian",
+            "space origin is 'here'",
+        ),
+        ("endian", "space directions: (1,0,0) (0,1,0) (a,b,c)\nendian", "space directions is"),
+        ("endian", "spacings: 1 1 wide\nendian", "spacings is '1 1 wide'"),
+        ("sizes: 2 3 4", "sizes: 2 x 4", "sizes is '2 x 4'"),
+        ("dimension: 3", "dimension: three", "dimension is 'three'"),
         ("a.dat", "../a.dat", "outside its own folder"),
         ("a.dat", "/etc/passwd", "outside its own folder"),
         ("a.dat", "LIST", "lists no data files"),
@@ -264,4 +276,27 @@ def test_a_damaged_header_is_an_error_of_ours_or_none(at: int, more: bytes, tmp_
     except BigimgError as error:
         said = str(error)
     assert not said or str(tmp_path) in said
+    assert "\n" not in said
+
+
+FIELDS = ("dimension", "sizes", "line skip", "byte skip", "block size", "spacings", "thicknesses", "space directions",
+          "space origin")  # fmt: skip
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str), st.floats().map(str), st.text("0123456789.-+e ,()xn\0", max_size=12),
+    st.sampled_from(["9" * 5000, "none", "(1,0,0)", "0x10", "1 2 3 4 5"]),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(field=st.sampled_from(FIELDS), value=NUMBERS)
+def test_any_number_in_a_header_is_read_or_refused(field: str, value: str, tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.nhdr", VOLUME, more="line skip: 0")
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(field)]
+    path.write_text("\n".join([*lines[:-1], f"{field}: {value}", lines[-1]]) + "\n")
+    said = "a."
+    try:
+        whole(open_file(path))
+    except BigimgError as error:
+        said = str(error)
+    assert "a." in said
     assert "\n" not in said

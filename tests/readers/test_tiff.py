@@ -18,6 +18,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import bigimg
 from bigimg.errors import InputError, InputNotFoundError, UsageError
@@ -178,8 +179,6 @@ def test_orientation_is_applied_as_pillow_does(tmp_path: Path, orientation: int,
     turned = orientation > 4
     assert along == pytest.approx({"y": 10 if turned else 20, "x": 20 if turned else 10})
     if cut:  # Pillow 13.0 reads uncompressed rows of orientation 5 to 8 in the wrong width
-        from PIL import Image
-
         with Image.open(path) as picture:
             picture.load()  # turns it; its size is wrong before
             np.testing.assert_array_equal(np.asarray(picture), shown)
@@ -540,15 +539,32 @@ def test_a_truncated_file_is_refused_when_opened(tmp_path: Path, compression: st
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("compression", ["zlib", "lzw", "jpeg", "zstd", "packbits"])
+@pytest.mark.parametrize(
+    "compression",
+    ["zlib", "lzw", "jpeg", "zstd", "packbits", "jpeg2000", "jpegxr", "jpegxl", "webp", "lerc", "png"],
+)
 def test_a_segment_cut_short_is_an_error_and_never_pixels(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, noise((64, 64), "uint8"), tile=(64, 32), compression=compression)
+    pixels = noise((64, 64, 3), "uint8") if compression in ("webp", "jpegxr") else noise((64, 64), "uint8")
+    tifffile.imwrite(path, pixels, tile=(64, 32), compression=compression)
     with tifffile.TiffFile(path, mode="r+") as tif:
         tag = tif.pages[0].tags["TileByteCounts"]
-        tag.overwrite(tuple(count - 40 for count in tag.value))
+        tag.overwrite(tuple(count - 80 for count in tag.value))
+    reader = open_tiff(path)
     with pytest.raises(InputError, match="page 0, tile 1 "):
-        open_tiff(path).read((slice(0, 64), slice(32, 64)))
+        reader.read((*full(reader.spec.shape[:-2]), slice(0, 64), slice(32, 64)))
+
+
+@pytest.mark.parametrize("missing", [2, 50, 500])
+def test_a_fax_cut_short_is_an_error_and_never_white(tmp_path: Path, missing: int) -> None:
+    path, mask = tmp_path / "a.tif", noise((64, 64), "uint8") > 100
+    Image.fromarray(mask).save(path, compression="group4")
+    np.testing.assert_array_equal(everything(open_tiff(path)), mask)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tag = tif.pages[0].tags["StripByteCounts"]
+        tag.overwrite(tag.value[0] - missing)
+    with pytest.raises(InputError, match="page 0, strip 0 is cut short"):
+        everything(open_tiff(path))
 
 
 def test_absent_segments_are_nodata_and_said(tmp_path: Path) -> None:

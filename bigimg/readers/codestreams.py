@@ -1,0 +1,54 @@
+"""Whether a coded picture is whole, for those codecs whose decoders fill what is missing without a word.
+
+Most decoders raise when their bytes end early: OpenJPEG, CharLS, libwebp, libavif, libjxl, libdeflate, zstd and
+Pillow's own. libjpeg-turbo fills the rest with grey, jxrlib and the decoders of faxes with white. What only this
+module knows is where such a stream says that it ends. A JPEG without its end marker (EOI) counts as cut, though all
+its rows may be there: libjpeg does not tell whether they are, and Pillow and libvips refuse it too. Bytes behind the
+end are padding. A writer that cut the pixels and put an end marker behind them cannot be found out here.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+"""A marker of JPEG or JPEG-LS that does not stand amid coded pixels, as stuffed bytes and restarts do."""
+
+JXR_PLACES = ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3))
+"""Tags of JPEG XR: offset and length of the picture, and of its alpha."""
+
+FAX_END = "000000000001" * 2
+"""Bits that end a fax of group 4."""
+
+
+def jpeg_is_cut(data: bytes) -> bool:
+    """Return whether ``data`` is a JPEG of any process, or a JPEG-LS, that ends before its end marker."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and (found := MARKER.search(data, at)):
+        if found[0] == b"\xff\xd9":
+            return False
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return data[:2] == b"\xff\xd8"
+
+
+def jxr_is_cut(data: bytes) -> bool:
+    """Return whether ``data`` is a JPEG XR that ends before the bytes that its directory names."""
+    if data[:3] != b"II\xbc":
+        return False
+    try:
+        (at,) = struct.unpack_from("<I", data, 4)
+        (count,) = struct.unpack_from("<H", data, at)
+        entries = [struct.unpack_from("<HHII", data, at + 2 + 12 * i) for i in range(count)]
+    except struct.error:
+        return True
+    values = {tag: value for tag, _, _, value in entries}
+    return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PLACES)
+
+
+def fax_is_cut(data: bytes) -> bool:
+    """Return whether ``data``, of a fax of group 4 in either order of bits, lacks the code that ends it."""
+    tail = data.rstrip(b"\0")[-5:]
+    return not any(
+        "".join(f"{byte:08b}"[::order] for byte in tail).rstrip("0").endswith(FAX_END) for order in (1, -1)
+    )
