@@ -30,6 +30,7 @@ from bigimg.errors import InputError, UnknownFormatError, UsageError, counted
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.gif_blocks import check_gif
 from bigimg.readers.picture_header import orient
 from bigimg.readers.sniffing import picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
@@ -119,6 +120,8 @@ class PictureReader:
             self._orientation = int(image.getexif().get(274, 1))
             self._info = {key: image.info.get(key) for key in ("dpi", "duration", "loop", "comment")}
             self._icc = bool(image.info.get("icc_profile"))
+        if self._plugin == "GIF":
+            check_gif(path)
         self.access = self._choose_access()
         self.spec = self._describe()
 

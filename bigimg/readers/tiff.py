@@ -25,9 +25,10 @@ from bigimg.reader import Access
 from bigimg.readers.rawfile import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.reading import heard, reading
 from bigimg.readers.tiff_axes import ORIENTATIONS, Orientation, lay_out
+from bigimg.readers.tiff_chain import check_chain, check_promise
 from bigimg.readers.tiff_meta import own_fields, read_meaning
 from bigimg.readers.tiff_segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff_tables import check_chain, color_map, read_tables
+from bigimg.readers.tiff_tables import color_map, read_tables
 from bigimg.types import Array, Region
 
 WHOLE_BYTES = 64 << 20
@@ -106,7 +107,7 @@ class _Image:
         import tifffile
 
         with _blaming(path):
-            check_chain(path)
+            pages = check_chain(path)
         with _blaming(path), heard("tifffile") as doubts, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
             page = series.keyframe
@@ -115,6 +116,7 @@ class _Image:
                 raise InputError(
                     f"{path}: pixels of shape {page.shape} and {bits} are not supported; convert them first"
                 )
+            check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
             letter, size = ("S", (3,)) if colors is not None else ("", ())
             self.layout = lay_out(

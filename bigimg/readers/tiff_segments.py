@@ -264,31 +264,22 @@ class Segments:
         needed = self._needed()
         counts = np.minimum(self.counts, needed) if self.scheme.raw else self.counts
         outside = (self.offsets > sizes) | (counts > sizes) | (self.offsets + counts > sizes)
-        if outside.any():
-            page, number = (int(i) for i in np.argwhere(outside)[0])
+        for page, number in np.argwhere(outside)[:1].tolist():
             start, count, size = self.offsets[page, number], counts[page, number], sizes[page, 0]
             raise self._error(
                 page, number, f"takes bytes {start} to {int(start) + int(count)} of a file of {size}"
             )
-        half = (self.offsets == 0) != (self.counts == 0)
-        if half.any():
-            page, number = (int(i) for i in np.argwhere(half)[0])
+        for page, number in np.argwhere((self.offsets == 0) != (self.counts == 0))[:1].tolist():
             start, count = self.offsets[page, number], self.counts[page, number]
             raise self._error(
                 page, number, f"has {count} bytes at offset {start}, which is no place for pixels"
             )
         most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
-        if most is not None:
-            small = (self.counts > 0) & (self.counts < needed // most)
-            if self.scheme.raw and self.scheme.word == "tile":
-                small &= False  # tiles at the edge may be stored without their padding: decoding tells
-            if small.any():
-                page, number = (int(i) for i in np.argwhere(small)[0])
-                raise self._error(
-                    page,
-                    number,
-                    f"has {self.counts[page, number]} bytes, too few for {needed[number]} of pixels",
-                )
+        if most is None or (self.scheme.raw and self.scheme.word == "tile"):
+            return  # raw tiles at the edge may be stored without their padding: decoding tells
+        for page, number in np.argwhere((self.counts > 0) & (self.counts < needed // most))[:1].tolist():
+            there = f"has {self.counts[page, number]} bytes, too few for {needed[number]} of pixels"
+            raise self._error(page, number, there)
 
     def _needed(self) -> Array:
         """Return the least bytes of each segment of a page: of its pixels, or one bit a sample when encoded."""

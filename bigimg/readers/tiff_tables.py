@@ -6,60 +6,23 @@ copied once into two integer arrays, and pages that follow one another without g
 
 from __future__ import annotations
 
-import functools
 import math
-import os
-import struct
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError
+from bigimg.readers.tiff_chain import check_chain, damage
 from bigimg.readers.tiff_meta import PALETTE
 from bigimg.readers.tiff_segments import Scheme, Segments, one_line
 from bigimg.types import Array, DType
 
-MOST_TAGS = 4096
-"""tifffile takes pages of more tags as broken."""
+GDAL_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
+"""GDAL's option SPARSE_OK leaves out strips and tiles of nodata (offset and length 0), of whole pages too.
 
-
-def check_chain(path: str) -> None:
-    """Refuse a file whose pages lead round in a circle; tifffile would follow one of over 100 pages for ever.
-
-    Raises
-    ------
-    InputError
-        A page follows a second time.
-    """
-    if path.lower().endswith(".ndpi"):  # offsets of 64 bits in a classic TIFF: a dialect for tifffile alone
-        return
-    with open(path, "rb", buffering=0) as file:
-        read = functools.partial(os.pread, file.fileno())
-        header = read(16, 0)
-        order = {b"II": "<", b"MM": ">"}.get(header[:2])
-        if order is None or len(header) < 16:
-            return
-        big = header[2:4] in (b"+\0", b"\0+")
-        count, word = (
-            struct.Struct(order + ("Q" if big else "H")),
-            struct.Struct(order + ("Q" if big else "I")),
-        )
-        offset = word.unpack_from(header, 8 if big else 4)[0]
-        seen: set[int] = set()
-        size = os.fstat(file.fileno()).st_size
-        while 0 < offset < size:
-            if offset in seen:
-                raise InputError(
-                    f"{path}: page {len(seen)} is one of those before it: the file is damaged; write it again"
-                )
-            seen.add(offset)
-            head = read(count.size, offset)
-            tags = count.unpack(head)[0] if len(head) == count.size else size
-            if tags > MOST_TAGS:
-                return  # nothing that tifffile would follow
-            link = read(word.size, offset + count.size + tags * (20 if big else 12))
-            offset = word.unpack(link)[0] if len(link) == word.size else 0
+Other writers leave out tiles where a slide was not scanned; strips and whole pages they leave out by accident.
+"""
 
 
 def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
@@ -88,14 +51,17 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
     if not page.is_tiled:
         chunk = (1, page.rowsperstrip, page.imagewidth)
     if min(chunk) < 1:
-        raise InputError(
-            f"{path}: tiles or strips of {chunk} pixels cannot be; the file is damaged: write it again"
-        )
+        raise damage(path, f"tiles or strips of {chunk} pixels cannot be")
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
         word="tile" if page.is_tiled else "strip", raw=raw, decode=page.decode, jpegheader=page.jpegheader,
         nodata=page.nodata, colors=colors,
     )  # fmt: skip
+    for code in (324, 325) if 324 in page.tags else (273, 279):
+        tag = page.tags.get(code)
+        if tag is not None and tag.count != scheme.count and not page.is_lsm:
+            there = f"has {tag.count} values, and the page has {scheme.count} {scheme.word}s"
+            raise damage(path, f"page {page.index}, tag {tag.name} {there}")
     if not raw:
         try:
             scheme.decode(None, 0)  # says now what keeps every segment from being decoded
@@ -143,21 +109,30 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
     offsets: list[Array] = []
     counts: list[Array] = []
     tables: list[bytes | None] = []
+    promised = math.prod(series.shape) // math.prod(series.keyframe.shape)
+    if len(series) != promised:
+        raise damage(path, f"its metadata name {promised} pages, and {len(series)} are there")
     for number, page in enumerate(series.pages):
         if page is None:
             raise InputError(
-                f"{path}: its metadata name {len(series.pages)} pages, of which page {number} is in no file beside "
-                "it; put all files of the set into one folder"
+                f"{path}: its metadata name {promised} pages, of which page {number} is in no file; copy or write "
+                "the file again, or put all files of the set into one folder"
             )
-        if min(len(page.dataoffsets), len(page.databytecounts)) < each:
-            raise InputError(
-                f"{path}: page {number} lists {min(len(page.dataoffsets), len(page.databytecounts))} of "
-                f"{each} {scheme.word}s; the file is truncated or damaged: copy or write it again"
-            )
+        if (lists := min(len(page.dataoffsets), len(page.databytecounts))) < each:
+            raise damage(path, f"page {number} lists {lists} of {each} {scheme.word}s")
         name = path if page.parent is series.parent else page.parent.filehandle.path
+        if name not in files and name != path:
+            check_chain(name)
         file_of.append(files.setdefault(name, len(files)))
         offsets.append(np.array(page.dataoffsets[:each], np.uint64))
         counts.append(np.array(page.databytecounts[:each], np.uint64))
         tables.append(page.jpegtables)
     shared = tables[:1] if tables.count(tables[0]) == len(tables) else tables
-    return Segments(scheme, list(files), file_of, np.stack(offsets), np.stack(counts), shared)
+    starts, lengths = np.stack(offsets), np.stack(counts)
+    absent = (starts == 0) & (lengths == 0)
+    unwritten = absent.all(axis=1) if scheme.word == "tile" else absent.any(axis=1)
+    if not any(code in series.keyframe.tags for code in GDAL_TAGS):
+        for number in np.flatnonzero(unwritten)[:1].tolist():
+            place = f"page {number}, {scheme.word} {int(absent[number].argmax())}"
+            raise damage(path, f"{place} was never written: its offset and length are 0")
+    return Segments(scheme, list(files), file_of, starts, lengths, shared)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -465,6 +466,22 @@ def test_another_source(colour: tuple[Path, CountingReader]) -> None:
     found = bigimg.verify(root, CountingReader(other[:, :-1], "cyx")).findings
     assert [f.kind for f in found] == ["source"]
     assert "3 x 74 x 91" in found[0].message
+
+
+def test_a_store_of_fewer_planes_than_its_source_promises(tmp_path: Path) -> None:
+    """As a version made it that took a cut TIFF for a short one: found with the whole file and with the cut one."""
+    volume, source, store = noise((20, 30, 40), "u2"), tmp_path / "a.tif", tmp_path / "a.zarr"
+    tifffile.imwrite(source, volume, imagej=True, metadata={"axes": "ZYX"})
+    for shorter in (volume[:13], volume[0]):
+        bigimg.convert(bigimg.from_array(shorter, dims="zyx"[-shorter.ndim :]), store, progress=False)
+        found = bigimg.verify(store, source).findings
+        assert [f.kind for f in found] == ["source"]
+        assert "20 x 30 x 40" in found[0].message
+        shutil.rmtree(store)
+    bigimg.convert(bigimg.from_array(volume[0], dims="yx"), store, progress=False)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 97 // 100])
+    with pytest.raises(InputError, match=r"a\.tif: page \d+ "):
+        bigimg.verify(store, source)
 
 
 def test_spacing_that_was_given_is_noted_and_not_wrong(tmp_path: Path) -> None:
