@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bigimg"
 FLOORS = {
     "errors": 0, "types": 0, "version": 0, "words": 0,
-    "geometry": 1, "places": 1, "reader": 2,
+    "geometry": 1, "system": 1, "places": 2, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
     "planning": 4,
     "conversion": 5, "describing": 5, "placing": 5, "opening": 6,

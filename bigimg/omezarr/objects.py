@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bigimg.system import files
+
 
 class Place(Protocol):
     """What a path and a place elsewhere have in common."""
@@ -106,7 +108,7 @@ class _File:
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = files.open_to_read(path)
 
     def size(self, likely: int | None) -> int:
         return os.fstat(self.fd).st_size
@@ -119,7 +121,7 @@ class _File:
         pass
 
     def pread(self, length: int, offset: int) -> bytes:
-        return os.pread(self.fd, length, offset)
+        return files.read_at(self.fd, length, offset)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -18,6 +18,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.readers.tiff_meta import PALETTE
 from bigimg.readers.tiff_segments import Scheme, Segments, one_line
+from bigimg.system.files import read_at
 from bigimg.types import Array, DType
 
 MOST_TAGS = 4096
@@ -35,7 +36,7 @@ def check_chain(path: str) -> None:
     if path.lower().endswith(".ndpi"):  # offsets of 64 bits in a classic TIFF: a dialect for tifffile alone
         return
     with open(path, "rb", buffering=0) as file:
-        read = functools.partial(os.pread, file.fileno())
+        read = functools.partial(read_at, file.fileno())
         header = read(16, 0)
         order = {b"II": "<", b"MM": ">"}.get(header[:2])
         if order is None or len(header) < 16:

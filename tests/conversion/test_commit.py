@@ -18,11 +18,12 @@ import tifffile
 import zarr
 
 import bigimg
-from bigimg.conversion import commit, disk, overwrite
+from bigimg.conversion import commit, overwrite
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
 from bigimg.converting import convert_to_store
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
+from bigimg.system import rename, sync
 from tests.conversion.test_run import tree
 
 ASKED = {"memory": "2GB", "chunks": 32, "shards": 64, "progress": False}
@@ -253,14 +254,16 @@ def test_a_corrupt_source_leaves_nothing_to_go_on_from(tmp_path, source):
     assert os.listdir(tmp_path) == ["cut.npy"]
 
 
-@pytest.mark.parametrize("failing", ["sync_volume", "rename_without_replacing", "sync_folder"])
+@pytest.mark.parametrize(
+    "failing", [(commit, "sync_volume"), (rename, "rename_without_replacing"), (commit, "sync_folder")]
+)
 def test_a_disk_that_fails_at_the_end_is_never_success(tmp_path, source, unbroken, monkeypatch, failing):
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     target = tmp_path / "out.ome.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(disk, failing, fail)
+        patch.setattr(*failing, fail)
         with pytest.raises(OutputError, match="Input/output error"):
             convert_to_store(source, target, **ASKED)
     if not target.exists():
@@ -274,7 +277,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(tmp_path, source, unbroke
 
     target = tmp_path / "out.ome.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", fail)
+        patch.setattr(sync, "sync_data", fail)
         with pytest.raises(OutputError, match="No space left"):
             convert_to_store(source, target, **ASKED)
     convert_to_store(source, target, **ASKED)
@@ -340,14 +343,14 @@ class TestOverwrite:
     def test_what_comes_into_the_old_store_at_the_last_moment_is_kept(self, tmp_path, source, monkeypatch):
         target = tmp_path / "out.ome.zarr"
         convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
-        exchange = disk.exchange
+        exchange = rename.exchange
 
         def late(new: Path, old: Path) -> None:
             (old / "notes.txt").write_text("mine")
-            monkeypatch.setattr(disk, "exchange", exchange)
+            monkeypatch.setattr(rename, "exchange", exchange)
             exchange(new, old)
 
-        monkeypatch.setattr(disk, "exchange", late)
+        monkeypatch.setattr(rename, "exchange", late)
         before = tree(target)
         with pytest.raises(OutputError, match=r"out\.ome\.zarr/notes\.txt: is no part"):
             convert_to_store(source, target, overwrite=True, **ASKED)
@@ -451,15 +454,3 @@ def test_clean_lists_and_removes_what_is_ours_and_unlocked(tmp_path, source, mon
     interrupted(source, target, monkeypatch, 5)
     clean(tmp_path, remove=True)
     assert sorted(os.listdir(tmp_path)) == [".other.bigimg"]
-
-
-def test_no_replace_is_kept_without_renameat2(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "_renameat2", lambda *_: False)
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    with pytest.raises(FileExistsError):
-        disk.rename_without_replacing(tmp_path / "a", tmp_path / "b")
-    disk.exchange(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a" / "b").exists()
-    assert (tmp_path / "b" / "a").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -78,9 +79,7 @@ def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
     def refusing(file, command, *value):
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(
-        appending.fcntl, "fcntl", lambda file, command, *v: refusing(file, command) if v else 0
-    )
+    monkeypatch.setattr(fcntl, "fcntl", lambda file, command, *v: refusing(file, command) if v else 0)
     data = noise(BUFFER_BYTES + 5)
     assert written(tmp_path / "file", [data]) == data
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bigimg.conversion.signals import undisturbed
+from bigimg.system.signals import undisturbed
 
 INSIDE_WAIT = """\
 import signal, threading
