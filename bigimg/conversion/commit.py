@@ -242,7 +242,7 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
     }  # fmt: skip
     new = folder / f"{OWNER}.new"
     new.write_bytes(dumps(values))
-    os.rename(new, folder / OWNER)
+    os.replace(new, folder / OWNER)
     hook("owned")
     (folder / STORE).mkdir()
     (folder / JOURNAL).touch()

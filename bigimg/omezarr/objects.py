@@ -40,7 +40,7 @@ class OpenObject(Protocol):
         """Say which (offset, length) will be read next, in their order."""
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Return bytes as ``os.pread`` does: fewer where the object ends."""
+        """Return up to ``length`` bytes from ``offset`` on: fewer where the object ends."""
 
     def close(self) -> None:
         """Let go of it."""

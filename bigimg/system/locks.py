@@ -190,10 +190,10 @@ def _check_others(path: Path, own: Path, *, shared: bool) -> None:
 
 
 def _claims(path: Path) -> Iterator[_Claim]:
-    for entry in os.scandir(path.parent):
-        if entry.name.startswith(_start(path)):
-            kind, host, pid, began, _ = entry.name.removeprefix(_start(path)).split("-")
-            yield _Claim(Path(entry.path), kind == "s", host, int(pid), int(began) / 1000)
+    for name in os.listdir(path.parent):
+        if name.startswith(_start(path)):
+            kind, host, pid, began, _ = name.removeprefix(_start(path)).split("-")
+            yield _Claim(path.with_name(name), kind == "s", host, int(pid), int(began) / 1000)
 
 
 def _withdraw(claim: Path, pid: int) -> None:

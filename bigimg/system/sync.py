@@ -31,11 +31,12 @@ def sync_volume(folder: Path) -> None:
 
 
 def _sync_each(folder: Path) -> None:
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            _sync_each(Path(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            sync_file(Path(entry.path))
+    for name in os.listdir(folder):
+        path = folder / name
+        if path.is_dir():
+            _sync_each(path)
+        else:
+            sync_file(path)
     sync_folder(folder)
 
 

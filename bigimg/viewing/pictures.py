@@ -196,15 +196,15 @@ def written_whole(target: str | os.PathLike[str], write: Callable[[IO[bytes]], o
     """
     path = Path(target)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
+        number, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(number, "wb") as file:
                 write(file)
-                file.flush()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            os.chmod(part, 0o666 & ~_umask())
+            os.replace(part, path)  # Windows renames no open file
+        except BaseException:
+            os.unlink(part)
+            raise
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); choose another place"

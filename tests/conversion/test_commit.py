@@ -26,11 +26,15 @@ from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsErro
 from bigimg.system import rename, sync
 from tests.conversion.test_run import tree
 
+pytestmark = pytest.mark.usefixtures("each_way")
 ASKED = {"memory": "2GB", "chunks": 32, "shards": 64, "progress": False}
 STEPS = ("made", "owned", "begun", "block", "swept", "written", "synced", "renamed", "committed", "cleared")
 
 CHILD = """
 import os, signal, sys
+from bigimg.system import means
+if sys.argv[5] == "portable":
+    means.found = means.Means()
 from bigimg.conversion import commit
 from bigimg.converting import convert_to_store
 source, target, step, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -60,17 +64,17 @@ def unbroken(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return tree(target)
 
 
-def killed(source: Path, target: Path, step: str, count: int = 1) -> None:
-    arguments = [sys.executable, "-c", CHILD, str(source), str(target), step, str(count)]
+def killed(source: Path, target: Path, step: str, way: str, count: int = 1) -> None:
+    arguments = [sys.executable, "-c", CHILD, str(source), str(target), step, str(count), way]
     assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("step", "count"), [(step, 1) for step in STEPS] + [("block", 7)])
 def test_killed_at_any_step_a_run_leaves_nothing_half_and_the_next_goes_on(
-    tmp_path, source, unbroken, step, count
+    tmp_path, source, unbroken, step, count, each_way
 ):
     target = tmp_path / "out.ome.zarr"
-    killed(source, target, step, count)
+    killed(source, target, step, each_way, count)
     if step in ("renamed", "committed", "cleared"):
         assert tree(target) == unbroken  # whole; what is left beside it is cleared away
         clean(tmp_path, remove=True)
