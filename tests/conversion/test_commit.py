@@ -23,7 +23,7 @@ from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
 from bigimg.converting import convert_to_store
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
-from bigimg.system import rename, sync
+from bigimg.system import means, rename, sync
 from tests.conversion.test_run import tree
 
 pytestmark = pytest.mark.usefixtures("each_way")
@@ -458,3 +458,41 @@ def test_clean_lists_and_removes_what_is_ours_and_unlocked(tmp_path, source, mon
     interrupted(source, target, monkeypatch, 5)
     clean(tmp_path, remove=True)
     assert sorted(os.listdir(tmp_path)) == [".other.bigimg"]
+
+
+class TestKilledWhileTwoStoresChangePlaces:
+    """Without ``renameat2`` there is a moment at which no store has the name."""
+
+    @pytest.fixture
+    def left(self, tmp_path, source, monkeypatch):
+        target = tmp_path / "out.ome.zarr"
+        convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
+        before = tree(target)
+        monkeypatch.setattr(means, "found", means.Means())
+        move = os.rename
+
+        def once(old: Path, new: Path) -> None:
+            move(old, new)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", once)
+            with pytest.raises(KeyboardInterrupt):
+                convert_to_store(source, target, overwrite=True, **ASKED)
+        assert not target.exists()
+        return target, before
+
+    def test_the_next_run_puts_the_old_one_back_and_goes_on(self, left, source, unbroken):
+        target, before = left
+        with pytest.raises(TargetExistsError, match="was killed while it replaced this store"):
+            convert_to_store(source, target, **ASKED)
+        assert tree(target) == before
+        assert convert_to_store(source, target, overwrite=True, **ASKED).blocks_resumed > 10
+        assert tree(target) == unbroken
+        assert os.listdir(target.parent) == ["out.ome.zarr"]
+
+    def test_so_does_clean(self, left):
+        target, before = left
+        clean(target.parent, remove=True)
+        assert tree(target) == before
+        assert os.listdir(target.parent) == ["out.ome.zarr"]
