@@ -5,6 +5,7 @@ Descriptors are opened here alone: Windows changes the ends of lines in a file t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -48,9 +49,7 @@ def read_into(file: int, view: memoryview, offset: int) -> int:
     """Fill ``view`` from ``offset`` on, as :func:`read_at` reads, and return how many bytes were read."""
     if means.found.preadv is not None:
         return means.found.preadv(file, [view], offset)
-    data = read_at(file, min(len(view), 1 << 24), offset)
-    view[: len(data)] = data
-    return len(data)
+    return _at(file, offset, lambda: io.FileIO(file, closefd=False).readinto(view))
 
 
 def write_at(file: int, data: memoryview, offset: int) -> int:
