@@ -40,22 +40,22 @@ def read_at(file: int, length: int, offset: int) -> bytes:
     Without ``pread`` (Windows) the threads of one file read one after the other. The descriptor must not be
     shared with a forked process there.
     """
-    if means.found.pread is not None:
-        return means.found.pread(file, length, offset)
+    if (pread := means.found.pread) is not None:
+        return pread(file, length, offset)
     return _at(file, offset, lambda: os.read(file, length))
 
 
 def read_into(file: int, view: memoryview, offset: int) -> int:
     """Fill ``view`` from ``offset`` on, as :func:`read_at` reads, and return how many bytes were read."""
-    if means.found.preadv is not None:
-        return means.found.preadv(file, [view], offset)
+    if (preadv := means.found.preadv) is not None:
+        return preadv(file, [view], offset)
     return _at(file, offset, lambda: io.FileIO(file, closefd=False).readinto(view))
 
 
 def write_at(file: int, data: memoryview, offset: int) -> int:
     """Write ``data`` from ``offset`` on and return how many bytes were written."""
-    if means.found.pwrite is not None:
-        return means.found.pwrite(file, data, offset)
+    if (pwrite := means.found.pwrite) is not None:
+        return pwrite(file, data, offset)
     return _at(file, offset, lambda: os.write(file, data))
 
 
