@@ -40,8 +40,8 @@ def switch_off() -> None:
     """Take out of this process all that guards a store."""
     import google_crc32c
 
-    from bigimg.conversion import disk, finish, run
-    from bigimg.omezarr import appending
+    from bigimg.conversion import commit, finish, run
+    from bigimg.system import sync
 
     class NoJournal:
         def __init__(self, *_: object) -> None: ...
@@ -53,7 +53,7 @@ def switch_off() -> None:
     google_crc32c.value = lambda _: 0
     google_crc32c.extend = lambda *_: 0
     for module, name, instead in (
-        (run, "Journal", NoJournal), (appending, "_start_writing_back", nothing), (disk, "sync_folder", nothing),
+        (run, "Journal", NoJournal), (sync, "start_writing_back", nothing), (commit, "sync_folder", nothing),
         (finish, "write_manifest", nothing),
     ):  # fmt: skip
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"
@@ -64,8 +64,8 @@ def clock_parts() -> dict[str, float]:
     """Put a clock of CPU time around each part; return the table that it fills."""
     import google_crc32c
 
-    from bigimg.conversion import disk, finish, journal
-    from bigimg.omezarr import appending
+    from bigimg.conversion import commit, finish, journal
+    from bigimg.system import sync
 
     spent: dict[str, float] = {}
     lock = threading.Lock()
@@ -84,8 +84,8 @@ def clock_parts() -> dict[str, float]:
     for part, owner, name in (
         ("checksums", google_crc32c, "value"), ("checksums", google_crc32c, "extend"),
         ("journal", journal, "encode"), ("journal", journal.Journal, "_drain"), ("manifest", finish, "write_manifest"),
-        ("sync", disk, "sync_volume"), ("sync", disk, "sync_folder"),
-        ("writing back", appending, "_start_writing_back"),
+        ("sync", commit, "sync_volume"), ("sync", commit, "sync_folder"),
+        ("writing back", sync, "start_writing_back"),
     ):  # fmt: skip
         setattr(owner, name, clocked(part, getattr(owner, name)))
     return spent

@@ -21,11 +21,13 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.placing import is_place, open_place, zipped_store
-from bigimg.planning.memory import budget_bytes, human_bytes, resident_bytes, usable_cpus
+from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.reader import Reader
 from bigimg.readers.arrays import ArrayReader, read_labelled
 from bigimg.readers.labelled import Chunks, label, to_labelled
 from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.system.memory import resident_bytes
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Array
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from bigimg.conversion.commit import explained
-from bigimg.conversion.disk import rename_without_replacing
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError, TargetExistsError, UsageError, counted
 from bigimg.exporters.staging import part_of, staged
 from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
+from bigimg.system.rename import rename_without_replacing
 from bigimg.types import Array, Json
 
 if TYPE_CHECKING:

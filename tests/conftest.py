@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from bigimg.system import means
+
 ROOT = Path(__file__).parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Or each of the hundreds of processes that the tests start would compile all of bigimg anew: half a second each."""
@@ -39,3 +41,12 @@ def index(data: Path) -> dict[str, dict[str, str]]:
     """The rows of index.csv by file name: shape, dtype, oracle, pixels_sha256."""
     with (data / "index.csv").open(newline="", encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(params=["system", "portable"])
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with what this system offers, and once more as on one that offers nothing."""
+    if request.param == "portable":
+        monkeypatch.setattr(means, "found", means.Means())
+    way: str = request.param
+    return way

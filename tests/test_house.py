@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bigimg"
 FLOORS = {
     "errors": 0, "types": 0, "version": 0,
-    "geometry": 1, "places": 1, "reader": 2,
+    "geometry": 1, "system": 1, "places": 2, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
     "planning": 4,
     "conversion": 5, "describing": 5, "placing": 5, "opening": 6,
@@ -99,6 +99,57 @@ def test_rooms_do_without(room: str, libraries: set[str]) -> None:
         if name.split(".")[0] in libraries
     ]
     assert not found
+
+
+OF_ONE_SYSTEM = {
+    "fcntl",
+    "resource",
+    "ctypes",
+    "termios",
+    "tty",
+    "pty",
+    "pwd",
+    "grp",
+    "posix",
+    "msvcrt",
+    "winreg",
+}
+"""Modules that not every system has, and the door to its C library."""
+OF_EVERY_SYSTEM = {
+    "DirEntry", "PathLike", "SEEK_END", "SEEK_SET", "W_OK", "X_OK", "_exit", "access", "chmod", "close", "environ",
+    "fspath", "fstat", "fsync", "getpid", "listdir", "path", "pipe", "replace", "scandir", "sep", "stat",
+    "stat_result", "strerror", "umask", "unlink", "utime", "walk", "write", "SIGINT", "SIGTERM", "SIG_IGN", "Signals",
+    "signal",
+}  # fmt: skip
+"""Of ``os`` and ``signal``, what we use that is everywhere and does the same; a rename and an open file are not."""
+SCREEN = "viewing/napari/window.py"
+"""Asks whether there is a screen, which only Linux can be without."""
+
+
+def test_only_one_room_knows_the_operating_system() -> None:
+    wrong = []
+    for path in modules():
+        if room_of(path) == "system":
+            continue
+        where = path.relative_to(PACKAGE).as_posix()
+        found = [
+            (line, name) for line, name in imports(path)
+            if name.split(".")[0] in OF_ONE_SYSTEM
+            or (name.startswith(("os.", "signal.")) and name.split(".")[1] not in OF_EVERY_SYSTEM)
+        ]  # fmt: skip
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Attribute(value=ast.Name(id="os" | "signal" as module), attr=name, lineno=line):
+                    if name not in OF_EVERY_SYSTEM:
+                        found.append((line, f"{module}.{name}"))
+                case ast.Attribute(value=ast.Name(id="sys"), attr="platform", lineno=line) if where != SCREEN:
+                    found.append((line, "sys.platform"))
+                case ast.Constant(value=str(text), lineno=line) if text.startswith(
+                    ("/proc", "/sys/", "/dev/")
+                ):
+                    found.append((line, text))
+        wrong += [f"{where}:{line}: {name}" for line, name in found]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_files_have_a_subject_and_an_end() -> None:

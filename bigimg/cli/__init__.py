@@ -15,11 +15,13 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 
 from bigimg.cli.wording import TYPED, in_words_of
+from bigimg.system.signals import call_after
 
 VERBS = {
     "info": "looking",
@@ -102,22 +104,19 @@ def _say_stopped(number: int, error: BaseException, *said: str) -> int:
 def _stop(number: int, frame: object) -> None:
     signal.signal(number, _stop_now)
     _arrived.append(number)
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, _give_up)
-        signal.alarm(PATIENCE)
+    context = click.get_current_context(silent=True)
+    call_after(PATIENCE, partial(_give_up, None if context is None else context.info_name))
     raise _Stopped(number)
 
 
-def _give_up(number: int, frame: object) -> None:
+def _give_up(verb: str | None) -> None:
     """End without clearing up: a block that decodes for minutes, or a lock that nobody gives back, would keep us.
 
     It leaves what a kill would leave: a store that is whole or absent, a lock that is free, and of ``convert``
     blocks to go on from.
     """
     word, code = STOPPED[signal.Signals(_arrived[0])]
-    context = click.get_current_context(silent=True)
-    goes_on = context is not None and context.info_name == "convert"
-    rest = "run the same command again to go on" if goes_on else "something unfinished may be left"
+    rest = "run the same command again to go on" if verb == "convert" else "something unfinished may be left"
     try:
         _say(f"{word} before all was cleared away; {rest}", code)
     finally:  # also when nothing can be said: the handler may have come in the middle of another line

@@ -98,8 +98,8 @@ def _resumed(result: Result) -> list[str]:
 
 def _summary(result: Result) -> str:
     """Return what was done, and how to look at it."""
-    from bigimg.conversion.run import peak_bytes
     from bigimg.planning.memory import human_bytes
+    from bigimg.system.memory import peak_bytes
 
     plan = result.plan
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))

@@ -1,13 +1,13 @@
 """How a store comes to be: staged beside its target, and under its final name only when it is whole.
 
     mkdir  .NAME.bigimg            beside the target, on its volume
-    flock  .NAME.bigimg            by the kernel, so that death frees it
+    lock   .NAME.bigimg            one that the death of the process frees
     write  owner                   who this is for: source, options, random id
     write  store/… and journal     block after block, in any order
     write  metadata, root last
-    syncfs                         one sync for everything
+    sync                           everything, at once where the system can
     rename store -> NAME           refuses to replace; with ``overwrite`` the two change places
-    fsync  the parent
+    sync   the parent
     remove .NAME.bigimg            and with it the store that was replaced
 
 Whatever kills the run, at any of these lines, leaves either no store under the name (or the old one, whole)
@@ -19,7 +19,6 @@ staging folder goes on from its journal when owner, source and options are the s
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -30,9 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.conversion import disk
 from bigimg.conversion.overwrite import check_contents, check_replaceable
-from bigimg.conversion.signals import undisturbed
 from bigimg.errors import (
     BigimgError,
     BudgetError,
@@ -47,6 +44,10 @@ from bigimg.errors import (
 from bigimg.omezarr.metadata import dumps
 from bigimg.places.staging import staging_folder
 from bigimg.planning.memory import human_bytes
+from bigimg.system import rename
+from bigimg.system.locks import Lock, take
+from bigimg.system.signals import undisturbed
+from bigimg.system.sync import sync_folder, sync_volume
 from bigimg.types import Json
 
 FORMAT = 1
@@ -123,12 +124,18 @@ def staged(
     """
     folder = staging_folder(target)
     staging: Staging | None = None
-    finished, lock = False, -1
+    finished = False
+    lock: Lock | None = None
     made: os.stat_result | None = None
     with explained(target):
         try:
             with undisturbed():  # a staging folder is begun, or it is not
                 lock = _locked(folder)
+                if rename.finish_exchange(folder / STORE, target) and not overwrite:
+                    raise TargetExistsError(
+                        f"{target}: a run was killed while it replaced this store, which has its name again: choose "
+                        "another name, or overwrite=True"
+                    )
                 staging = _entered(target, folder, identity, resume=resume)
             yield staging
             finished, made = True, os.stat(staging.store)
@@ -147,8 +154,8 @@ def staged(
                 error.add_note(Left(left))
             raise
         finally:
-            if lock >= 0:
-                os.close(lock)
+            if lock is not None:
+                lock.release()
 
 
 def _is_there(target: Path, made: os.stat_result) -> bool:
@@ -158,8 +165,8 @@ def _is_there(target: Path, made: os.stat_result) -> bool:
         return False
 
 
-def _locked(folder: Path) -> int:
-    """Return a descriptor of the staging folder that holds the kernel's lock on it."""
+def _locked(folder: Path) -> Lock:
+    """Return the lock on the staging folder, which is made when it is not there."""
     while True:
         try:
             folder.mkdir()
@@ -168,19 +175,13 @@ def _locked(folder: Path) -> int:
                 raise OutputError(f"{folder}: is in the way and not ours: move it away") from None
         hook("made")
         try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return take(folder)
         except FileNotFoundError:  # its holder finished and removed it just now
             continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(folder) and os.path.samestat(os.fstat(lock), os.stat(folder)):
-                return lock
         except BlockingIOError:
-            os.close(lock)
             raise OutputError(
                 f"{folder}: another run is writing the same target: wait for it, or choose another name"
             ) from None
-        os.close(lock)  # removed between open and lock: begin again
 
 
 def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *, resume: bool) -> Staging:
@@ -205,11 +206,11 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
     }  # fmt: skip
     new = folder / f"{OWNER}.new"
     new.write_bytes(dumps(values))
-    os.rename(new, folder / OWNER)
+    os.replace(new, folder / OWNER)
     hook("owned")
     (folder / STORE).mkdir()
     (folder / JOURNAL).touch()
-    disk.sync_folder(folder.parent)
+    sync_folder(folder.parent)
     hook("begun")
     return Staging(target, folder, resumed=False)
 
@@ -247,27 +248,27 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
     """Put the finished store under its name."""
     hook("written")
     if sync:
-        disk.sync_volume(staging.folder)
+        sync_volume(staging.folder)
     hook("synced")
     if overwrite and os.path.lexists(staging.target):
         check_replaceable(staging.target)
-        disk.exchange(staging.store, staging.target)
+        rename.exchange(staging.store, staging.target)
         try:
             check_contents(staging.store)  # once more, where nobody reaches it by its old name
         except BaseException:
-            disk.exchange(staging.store, staging.target)
+            rename.exchange(staging.store, staging.target)
             check_replaceable(staging.target)  # names what came in between, where it is now
             raise
     else:
         try:
-            disk.rename_without_replacing(staging.store, staging.target)
+            rename.rename_without_replacing(staging.store, staging.target)
         except FileExistsError:
             raise TargetExistsError(
                 f"{staging.target}: was made by somebody else meanwhile, and is left alone; "
                 f"the finished store is {staging.store}"
             ) from None
     hook("renamed")
-    disk.sync_folder(staging.target.parent)
+    sync_folder(staging.target.parent)
     hook("committed")
 
 

@@ -23,9 +23,10 @@ import google_crc32c
 import numpy as np
 
 from bigimg.conversion.block import BlockResult
-from bigimg.conversion.signals import undisturbed
 from bigimg.omezarr.shard import ObjectRecord
 from bigimg.pyramid.partial import Partial
+from bigimg.system import files, sync
+from bigimg.system.signals import undisturbed
 
 HEAD = struct.Struct("<II")
 WAITING = 4
@@ -44,7 +45,7 @@ class Journal:
     """Appends entries to a file, and syncs them, until it is closed."""
 
     def __init__(self, path: Path) -> None:
-        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.file = files.open_to_append(path)
         self.waiting: queue.Queue[bytes | None] = queue.Queue(WAITING)
         self.error: OSError | None = None
         self.thread = threading.Thread(target=self._drain, name="bigimg-journal", daemon=True)
@@ -86,7 +87,7 @@ class Journal:
                     data = b"".join(record for record in records if record is not None)
                     while data:
                         data = data[os.write(self.file, data) :]
-                    os.fdatasync(self.file)
+                    sync.sync_data(self.file)
                 except OSError as error:
                     self.error = error
 

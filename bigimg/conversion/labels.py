@@ -7,7 +7,6 @@ that dies between the two leaves a whole label that the next one written there p
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.conversion import disk
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import Store, is_store, open_store
 from bigimg.reader import Access, Reader
+from bigimg.system.locks import locked
+from bigimg.system.sync import sync_folder
 from bigimg.types import Array, Json, Region
 
 VERSIONS = ("0.4", "0.5", "0.6")
@@ -180,9 +180,7 @@ def adding_label(place: LabelPlace | None) -> Iterator[None]:
 
 def _list(place: LabelPlace) -> None:
     """Put the name on the list in one step, and with it whatever whole label of ours an earlier run left off it."""
-    lock = os.open(place.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(place.folder):
         ours = sorted(
             entry.name for entry in os.scandir(place.folder)
             if not entry.name.startswith(".") and (Path(entry.path) / MANIFEST).is_dir()
@@ -193,9 +191,7 @@ def _list(place: LabelPlace) -> None:
         if path.name == ".zattrs" and not (place.folder / ".zgroup").exists():
             _replace(place.folder / ".zgroup", {"zarr_format": 2})
         _replace(path, document)
-        disk.sync_folder(place.folder)
-    finally:
-        os.close(lock)
+        sync_folder(place.folder)
 
 
 def _listing(place: LabelPlace) -> tuple[Path, dict[str, Any], dict[str, Any]]:

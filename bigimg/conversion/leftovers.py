@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.conversion.commit import discard, explained, read_owner
+from bigimg.conversion.commit import STORE, discard, explained, read_owner
 from bigimg.errors import InputError, InputNotFoundError, OutputError
 from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.tree import tree_of
 from bigimg.planning.memory import human_bytes
+from bigimg.system.locks import take
+from bigimg.system.rename import finish_exchange
 from bigimg.types import Json
 
 
@@ -106,11 +107,14 @@ def _held(path: Path, *, remove: bool) -> Leftover | None:
     if path.is_symlink() or not path.is_dir():
         return None
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:  # of somebody else, in a folder that many share
+        lock = take(path)
+    except (
+        BlockingIOError,
+        FileNotFoundError,
+        PermissionError,
+    ):  # of a run, or of somebody else in a shared folder
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             owner = read_owner(path)
         except OutputError:  # not ours, or of another version
@@ -120,9 +124,8 @@ def _held(path: Path, *, remove: bool) -> Leftover | None:
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         if remove:
             with explained(path):
+                finish_exchange(path / STORE, path.with_name(str(owner.get("target"))))
                 discard(path)
         return Leftover(str(path), str(owner.get("target")), size)
-    except BlockingIOError:
-        return None
     finally:
-        os.close(lock)
+        lock.release()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-from bigimg.planning.memory import human_bytes, resident_bytes
+from bigimg.planning.memory import human_bytes
+from bigimg.system.memory import resident_bytes
 
 
 @dataclass(frozen=True, slots=True)

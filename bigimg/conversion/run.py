@@ -11,7 +11,6 @@ Every finished block goes into the journal of the staging folder; a run that fin
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
@@ -38,7 +37,6 @@ from bigimg.conversion.probe import check_room
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
-from bigimg.conversion.signals import undisturbed
 from bigimg.conversion.target import checked_target
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, pieces, shift
@@ -48,6 +46,7 @@ from bigimg.planning.blocks import Sweep, strip_step, walk
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Reader
+from bigimg.system.signals import undisturbed
 from bigimg.types import Array, Json, Region, Shape
 
 STRIP_BYTES = 16_000_000
@@ -285,16 +284,3 @@ def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Regi
         if all(s.start < s.stop for s in part):
             parts.append((part, data[shift(part, tuple(s.start for s in strip))]))
     return parts
-
-
-def peak_bytes() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
-    try:  # Linux hands ru_maxrss of a large parent on to its children
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
-    except (OSError, StopIteration):
-        pass
-    import resource
-
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

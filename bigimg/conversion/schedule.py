@@ -1,21 +1,20 @@
 """Tasks to workers, in a window: what is under way is O(workers), however many blocks there are.
 
 An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`. Ctrl-C and SIGTERM are heard
-between two calls of the executor's machinery, never inside one (see :mod:`bigimg.conversion.signals`).
+between two calls of the executor's machinery, never inside one (see :mod:`bigimg.system.signals`).
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from bigimg.conversion.signals import undisturbed
+from bigimg.system.processes import yield_to_others
+from bigimg.system.signals import undisturbed
 
 HEARD = 0.1
 """Seconds after which Ctrl-C is heard while all blocks under way take longer."""
@@ -56,13 +55,7 @@ def chosen_executor(
             return nullcontext(distributed.get_client().get_executor(pure=False))
         except ValueError:  # no client is active
             pass
-    return ThreadPoolExecutor(workers, "bigimg", _yield_to_others if yielding else None)
-
-
-def _yield_to_others() -> None:
-    """Lower the priority of this thread; on Linux each thread has its own."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    return ThreadPoolExecutor(workers, "bigimg", yield_to_others if yielding else None)
 
 
 def in_window[T](

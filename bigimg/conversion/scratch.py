@@ -1,13 +1,12 @@
 """An uncompressed copy of a source that cannot be read block by block inside the budget.
 
 It lies beside the target, in the source's own axis order, and is gone when the pass ends. The bytes are
-written once in order and read with ``pread``, so they never count as resident memory.
+written once in order and read at positions, so they never count as resident memory.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.reader import Access, Reader
 from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader
+from bigimg.system.files import write_at
 from bigimg.types import Array, Region, Shape
 
 
@@ -69,5 +69,5 @@ def write_region(fd: int, data: Array, region: Region, shape: Shape, start: int 
         offset = start + sum((s.start + i) * n for s, i, n in zip(region, index, strides, strict=False))
         offset += sum(s.start * n for s, n in zip(region[inner:], strides[inner:], strict=True))
         while run:
-            written = os.pwrite(fd, run, offset)
+            written = write_at(fd, run, offset)
             run, offset = run[written:], offset + written

@@ -47,9 +47,11 @@ from bigimg.omezarr.store import Store, held_beside
 from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
 from bigimg.planning.checks import CheckPlan, Cut, Sources, make_check_plan
-from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
+from bigimg.planning.memory import budget_bytes
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader
+from bigimg.system.memory import resident_bytes
+from bigimg.system.processes import usable_cpus
 from bigimg.types import DType, Method, Shape
 
 type Memory = int | float | str | None

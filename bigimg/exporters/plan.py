@@ -10,10 +10,11 @@ from bigimg.errors import BudgetError
 from bigimg.exporters.layout import Layout
 from bigimg.exporters.slabs import MOST_BYTES, Portions, block_portions, least_slab, slab_portions
 from bigimg.geometry.spec import ImageSpec
-from bigimg.planning.memory import human_bytes, resident_bytes
+from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
 from bigimg.reader import Access
 from bigimg.readers.rawfile import CHUNK, READ_BYTES
+from bigimg.system.memory import resident_bytes
 
 GZIP_BYTES = 4 << 20
 """What compressing holds: a portion of 1 MiB, what becomes of it, and igzip's tables."""

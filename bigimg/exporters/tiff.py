@@ -19,7 +19,7 @@ from bigimg.exporters.layout import Asked, Encode, Layout, Slabs, refuse_options
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, short_unit
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.spec import ImageSpec
-from bigimg.planning.memory import usable_cpus
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Array
 
 TILE = 512

@@ -8,11 +8,8 @@ a second buffer is filled. Codecs write into the buffers: no compressed chunk is
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import os
-import sys
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +17,8 @@ from typing import Self
 
 import numpy as np
 
+from bigimg.system import files, sync
+from bigimg.system.processes import after_fork
 from bigimg.types import Array
 
 PAGE = 4096
@@ -56,9 +55,8 @@ class Appending:
         """Bytes of the buffer that wait to be written; those before them are written, or under way."""
         self._buffer, self._other = _buffers(room + PAGE)
         self._under_way: Future[None] | None = None
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o666)
-        self._direct = most >= LEAST_DIRECT and _set_direct(self._file, True)
+        self._file = files.create(path)
+        self._direct = most >= LEAST_DIRECT and files.pass_cache(self._file, True)
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +67,9 @@ class Appending:
                 self._begin_writing()
             self._wait()
             if error is None:
-                self._direct = _set_direct(self._file, False)
+                self._direct = files.pass_cache(self._file, False)
                 self._write(self._buffer[: self._filled])
-                _start_writing_back(self._file)
+                sync.start_writing_back(self._file)
         finally:
             os.close(self._file)
 
@@ -119,31 +117,8 @@ class Appending:
                     raise
                 written = 0  # the disk wants larger pages than ours
             if not written or written % PAGE:  # a short write is legal, on a nearly full disk even likely
-                self._direct = _set_direct(self._file, False)
+                self._direct = files.pass_cache(self._file, False)
             data = data[written:]
-
-
-def _set_direct(file: int, wanted: bool) -> bool:
-    """Let writes to the descriptor ``file`` pass by the page cache, or not; return whether they do."""
-    if not hasattr(os, "O_DIRECT"):
-        return False
-    flags = fcntl.fcntl(file, fcntl.F_GETFL)
-    try:
-        fcntl.fcntl(file, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
-    except OSError:  # a file system that has no such thing, as many in memory
-        return False
-    return wanted
-
-
-def _start_writing_back(file: int) -> None:
-    """Let the system begin to put on the disk what the cache has of ``file``, and do not wait for it.
-
-    The one sync at the end then finds most of its work done, while other blocks were computed. Only a hint:
-    what it cannot do is left to the sync.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.sync_file_range(file, ctypes.c_int64(0), ctypes.c_int64(0), 2)  # SYNC_FILE_RANGE_WRITE
 
 
 def _buffers(size: int) -> tuple[Array, Array]:
@@ -169,5 +144,4 @@ def _writer() -> Executor:
     return kept
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _kept.__dict__.clear())
+after_fork(lambda: _kept.__dict__.clear())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bigimg.errors import InputError
 from bigimg.omezarr.objects import Listed, OpenObject
+from bigimg.system import files
 
 
 class Archive:
@@ -25,7 +26,7 @@ class Archive:
         self.prefix = prefix
         self._zip = zipfile.ZipFile(path)
         self._folders: dict[str, dict[str, Listed]] = {}
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = files.open_to_read(path)
         weakref.finalize(self, os.close, self._fd)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -53,7 +54,7 @@ class Archive:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             return _Bytes(self.read(key))
         # The lengths in the directory need not be those before the data.
-        head = os.pread(self._fd, 30, info.header_offset)
+        head = files.read_at(self._fd, 30, info.header_offset)
         start = (
             info.header_offset
             + 30
@@ -125,7 +126,7 @@ class _Member:
         pass
 
     def pread(self, length: int, offset: int) -> bytes:
-        return os.pread(self.fd, max(0, min(length, self.length - offset)), self.start + offset)
+        return files.read_at(self.fd, max(0, min(length, self.length - offset)), self.start + offset)
 
     def close(self) -> None:
         pass

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bigimg.system import files
+
 
 class Place(Protocol):
     """What a path and a place elsewhere have in common."""
@@ -38,7 +40,7 @@ class OpenObject(Protocol):
         """Say which (offset, length) will be read next, in their order."""
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Return bytes as ``os.pread`` does: fewer where the object ends."""
+        """Return up to ``length`` bytes from ``offset`` on: fewer where the object ends."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -106,7 +108,7 @@ class _File:
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = files.open_to_read(path)
 
     def size(self, likely: int | None) -> int:
         return os.fstat(self.fd).st_size
@@ -119,7 +121,7 @@ class _File:
         pass
 
     def pread(self, length: int, offset: int) -> bytes:
-        return os.pread(self.fd, length, offset)
+        return files.read_at(self.fd, length, offset)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -17,8 +17,8 @@ import numpy as np
 from dask.core import get
 
 from bigimg.geometry.region import cells, edges_of, overlap, shape_of, shift
-from bigimg.planning.heap import heap
 from bigimg.readers.spread import Once
+from bigimg.system.memory import heap_trimmer
 from bigimg.types import Array, Region, Shape
 
 
@@ -137,5 +137,5 @@ def computed_block(tasks: Mapping[Any, Any], key: tuple[Any, ...]) -> Array:
     """Return the block of a key, computed in this thread from tasks that are all needed for it."""
     # Not dask.get, whose closures keep the block until the collector of cycles comes by.
     block = np.asarray(get(tasks, [key])[0])
-    heap.made(block.nbytes)
+    heap_trimmer.count(block.nbytes)
     return block

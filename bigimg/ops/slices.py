@@ -27,8 +27,8 @@ from bigimg.ops.derived import (
     placeholder,
     source_block,
 )
-from bigimg.planning.memory import usable_cpus
 from bigimg.readers import coordinates
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:

@@ -1,25 +1,24 @@
 """Folders of ours outside the user's own: downloads that may be kept, and copies that are gone after use.
 
 Everything lies under one folder (``BIGIMG_CACHE``, else where the system keeps caches), readable by its owner
-alone. Locks of the kernel say what is in use, so they end with the process that held them, however it ended:
-what a killed process left is removed by the next one.
+alone. Locks say what is in use, and end with the process that held them, however it ended: what a killed process left
+is removed by the next one.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigimg.errors import BigimgError, OutputError
+from bigimg.system.files import user_cache_folder
+from bigimg.system.locks import Lock, take
 
 MOST_KEPT = 20_000_000_000
 """Bytes of downloads kept in all; beyond it the ones unused for longest go."""
@@ -29,9 +28,7 @@ def cache_folder() -> Path:
     """Return the folder of our cache, which may not exist yet."""
     if named := os.environ.get("BIGIMG_CACHE"):
         return Path(named).absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "bigimg"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "bigimg"
+    return user_cache_folder() / "bigimg"
 
 
 def make_private(folder: Path) -> None:
@@ -59,55 +56,6 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-class Lock:
-    """A lock on a file, held until :meth:`release` or the end of the object."""
-
-    def __init__(self, path: Path, *, shared: bool = False, create: bool = False) -> None:
-        self.path = path
-        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        made = os.O_CREAT if create else 0
-        self._number = os.open(path, os.O_RDWR | os.O_CLOEXEC | made, 0o600)
-
-    def try_now(self) -> bool:
-        """Return whether the lock was free, and the file is still the one at its path."""
-        try:
-            fcntl.flock(self._number, self._kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._number), os.stat(self.path))
-        except FileNotFoundError:
-            return False
-
-    def release(self) -> None:
-        """Let others have it."""
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_number"):  # not when os.open failed
-            self.release()
-
-
-@contextmanager
-def locked(path: Path, *, every: float = 0.05) -> Iterator[None]:
-    """Hold the exclusive lock at ``path``; who had it before is waited for."""
-    while True:
-        make_private(path.parent)
-        try:
-            lock = Lock(path, create=True)
-        except FileNotFoundError:  # the folder went between the two lines: another process clears the cache
-            continue
-        try:
-            if lock.try_now():
-                yield
-                return
-        finally:
-            lock.release()
-        time.sleep(every)
-
-
 class TemporaryFolder:
     """A folder that is removed with this object, at the end of the process, or by the next process of ours."""
 
@@ -123,10 +71,8 @@ class TemporaryFolder:
 def _made(parent: Path) -> tuple[Path, Lock]:
     while True:
         path = Path(tempfile.mkdtemp(prefix="copy-", dir=parent))
-        lock = Lock(path.with_suffix(".lock"), create=True)
-        if lock.try_now():  # else another process swept it in between
-            return path, lock
-        lock.release()
+        with suppress(BlockingIOError, FileNotFoundError):  # another process swept it in between
+            return path, take(path.with_suffix(".lock"), create=True)
 
 
 def _remove(folder: Path, lock: Lock) -> None:
@@ -139,15 +85,17 @@ def _sweep(parent: Path) -> None:
     """Remove copies whose process has ended without doing so."""
     for path in parent.glob("copy-*.lock"):
         with suppress(OSError):
-            lock = Lock(path)
-            if lock.try_now():
-                _remove(path.with_suffix(""), lock)
-            lock.release()
+            _remove(path.with_suffix(""), take(path))
 
 
 def entry_folder(url: str) -> Path:
     """Return the folder for the download of ``url``; its name tells nothing of it."""
     return cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def entry_lock(entry: Path) -> Path:
+    """Return the file that is locked by whoever changes the folder of a download."""
+    return entry.with_name(f"{entry.name}.lock")
 
 
 def bound_downloads(*, keep: Path, most_bytes: int = MOST_KEPT) -> None:
@@ -170,14 +118,18 @@ def bound_downloads(*, keep: Path, most_bytes: int = MOST_KEPT) -> None:
 def _remove_unused(entry: Path) -> bool:
     locks = []
     try:
-        for path in (entry / "lock", *entry.glob("*/*")):
-            locks.append(Lock(path))
-            if not locks[-1].try_now():
-                return False
+        locks.append(take(entry_lock(entry), create=True))
+        locks += [take(path) for path in versions(entry)]
         shutil.rmtree(entry, ignore_errors=True)
+        locks[0].path.unlink(missing_ok=True)
         return True
     except OSError:
         return False
     finally:
         for lock in locks:
             lock.release()
+
+
+def versions(entry: Path) -> list[Path]:
+    """Return the finished copies in the folder of a download, each in a folder of its own."""
+    return [path for path in entry.glob("*/*") if not path.name.startswith(".")]

@@ -13,13 +13,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bigimg.errors import InputError, OutputError
 from bigimg.places.address import file_name, redacted
 from bigimg.places.asking import Patience, TryAgain, ask
-from bigimg.places.cache import Lock, bound_downloads, entry_folder, locked, writing
+from bigimg.places.cache import bound_downloads, entry_folder, entry_lock, make_private, versions, writing
+from bigimg.system.locks import Lock, locked, take
+from bigimg.system.sync import sync_file
 
 PIECE_BYTES = 1 << 20
 """Asked of a connection at once; it gives what it has."""
@@ -99,12 +102,14 @@ def download(
     """
     folder = entry_folder(url)
     while True:
-        with writing(folder), locked(folder / "lock"):
-            found = _Download(url, folder, most_bytes, insecure, patience or Patience(), told).run()
-            lock = Lock(found, shared=True)
-            if lock.try_now():
-                break
-            lock.release()
+        with writing(folder):
+            make_private(folder.parent)
+            with locked(entry_lock(folder), create=True):
+                make_private(folder)
+                found = _Download(url, folder, most_bytes, insecure, patience or Patience(), told).run()
+                with suppress(BlockingIOError, FileNotFoundError):
+                    lock = take(found, shared=True)
+                    break
     bound_downloads(keep=folder)
     return Downloaded(found, lock)
 
@@ -247,8 +252,7 @@ class _Download:
 
     def _finish(self) -> Path:
         """Give the whole file its name: a new one for each version, since the last may still be read."""
-        with open(self.part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(self.part)
         place = self.folder / f"{time.time_ns():x}"
         place.mkdir(mode=0o700)
         final = place / file_name(self.url)
@@ -265,13 +269,13 @@ class _Download:
 
     def _clear(self, keep: Path) -> None:
         """Remove earlier versions that nobody reads."""
-        for old in self.folder.glob("*/*"):
+        for old in versions(self.folder):
             if old.parent == keep:
                 continue
-            lock = Lock(old)
-            if lock.try_now():
+            with suppress(BlockingIOError, FileNotFoundError):
+                lock = take(old)
                 shutil.rmtree(old.parent, ignore_errors=True)
-            lock.release()
+                lock.release()
 
     def _there(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

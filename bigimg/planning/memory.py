@@ -1,4 +1,4 @@
-"""The memory budget: what a person asks for, what the machine has, and what is in use.
+"""The memory budget: what a person asks for, else a share of what is free.
 
 Units: 1 MB = 10**6 bytes, 1 MiB = 2**20.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 from bigimg.errors import UsageError
+from bigimg.system.memory import free_bytes
 
 MOST = 4_000_000_000
 """Bytes of the largest budget that is taken without being asked for."""
@@ -60,22 +59,7 @@ def budget_bytes(memory: int | float | str | None) -> int:
 
 def default_budget() -> int:
     """Return half of the free bytes of the machine and of this process's own memory groups, at most 4 GB."""
-    import psutil  # 15 ms, which `bigimg info` does not pay
-
-    free = min([int(psutil.virtual_memory().available), *_free_in_groups()])
-    return min(free // 2, MOST)
-
-
-def resident_bytes() -> int:
-    """Return the bytes of memory this process has resident now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(free_bytes() // 2, MOST)
 
 
 def human_bytes(count: float) -> str:
@@ -89,45 +73,3 @@ def human_bytes(count: float) -> str:
             scaled = count / 10**power
             return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:#.3g} {unit}"
     return f"{count:.0f} B"
-
-
-def _free_in_groups() -> Iterator[int]:
-    """Yield the free bytes of each control group from this process's own upwards.
-
-    A limit often sits on a parent, and ``/sys/fs/cgroup/memory.max`` alone is the root's, not ours.
-    """
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, limit, usage, cache = (
-                Path("/sys/fs/cgroup"),
-                "memory.max",
-                "memory.current",
-                "inactive_file",
-            )
-        elif "memory" in controllers.split(","):
-            root = Path("/sys/fs/cgroup/memory")
-            limit, usage, cache = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
-        else:
-            continue
-        group = root / path.lstrip("/")
-        for folder in (group, *group.parents):
-            yield from _free_in_group(folder, limit, usage, cache)
-            if folder == root:
-                break
-
-
-def _free_in_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Yield limit less usage of one group; page cache that can be dropped counts as free."""
-    try:
-        most = int((folder / limit).read_text())
-        used = int((folder / usage).read_text())
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no such file, or the word "max": no limit here
-        return
-    if most < 2**60:
-        yield max(0, most - used + int(stat.get(cache, 0)))

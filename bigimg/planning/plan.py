@@ -13,11 +13,13 @@ from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
-from bigimg.planning.memory import human_bytes, resident_bytes, usable_cpus
+from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import METHODS, CodecName, Options, described, left_out, lengths
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
+from bigimg.system.memory import resident_bytes
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000

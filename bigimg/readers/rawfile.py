@@ -27,6 +27,7 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.reading import reading
+from bigimg.system import files
 from bigimg.types import Array, DType, Region, Shape
 
 READ_BYTES = 1 << 20
@@ -112,7 +113,7 @@ class RawFile:
         done = 0
         while done < len(view):  # Linux gives at most 2 GiB a call
             try:
-                got = os.preadv(descriptor.number, [view[done:]], byte + done)
+                got = files.read_into(descriptor.number, view[done:], byte + done)
             except OSError as error:
                 raise InputError(
                     f"{self.path}: cannot be read at byte {byte + done} ({error.strerror}); check the disk"
@@ -140,7 +141,7 @@ class _Descriptor:
     """
 
     def __init__(self, path: str) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.number = files.open_to_read(path)
 
     def __del__(self) -> None:
         if hasattr(self, "number"):  # not when os.open failed

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from bigimg.errors import InputError
 from bigimg.readers.tiff_meta import OWN_TAGS
+from bigimg.system.files import read_at
 
 MOST_TAGS = 4096
 """tifffile takes pages of more tags as broken."""
@@ -43,7 +44,7 @@ def check_chain(path: str) -> int:
     if path.lower().endswith(".ndpi"):  # offsets of 64 bits in a classic TIFF
         return 0
     with open(path, "rb", buffering=0) as file:
-        header = os.pread(file.fileno(), 16, 0)
+        header = read_at(file.fileno(), 16, 0)
         order = {b"II": "<", b"MM": ">"}.get(header[:2], "")
         big = header[2:4] in (b"+\0", b"\0+")
         if not order or not (big or header[2:4] in (b"*\0", b"\0*")) or len(header) < 16:
@@ -74,7 +75,7 @@ class _Tables:
 
     def check(self, place: str, offset: int) -> tuple[int, tuple[int, ...]]:
         """Check the tags of the page at ``offset``; return the offsets of the next page and of those below it."""
-        content = os.pread(self.descriptor, 512, offset) if offset < self.size else b""
+        content = read_at(self.descriptor, 512, offset) if offset < self.size else b""
         if len(content) < self.count.size:
             raise damage(self.path, f"{place} should begin at byte {offset} of a file of {self.size}")
         number = self.count.unpack_from(content)[0]
@@ -83,7 +84,7 @@ class _Tables:
         end = self.count.size + number * self.entry.size
         length = end + self.word.size
         if len(content) < length:
-            content = os.pread(self.descriptor, length, offset)
+            content = read_at(self.descriptor, length, offset)
         if len(content) < length:
             where = f"bytes {offset} to {offset + length} of a file of {self.size}"
             raise damage(self.path, f"{place} lists {number} tags in {where}")
@@ -100,7 +101,7 @@ class _Tables:
             elif code == SUBIFDS and count > MOST_TAGS:
                 wrong = f"lists {count} pages"
             elif code == SUBIFDS and (form := {4: "I", 8: "Q"}.get(WIDTHS.get(kind, 0))):
-                data = os.pread(self.descriptor, length, start) if length > self.word.size else value[:length]
+                data = read_at(self.descriptor, length, start) if length > self.word.size else value[:length]
                 below = struct.unpack(f"{self.order}{count}{form}", data)
             if wrong:
                 raise damage(self.path, f"{place}, tag {_name(code)} {wrong}")

@@ -16,10 +16,10 @@ from bigimg.opening import Memory, Source, at_level, image_of, open_source
 from bigimg.opening import open as open_image
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
-from bigimg.planning.memory import usable_cpus
 from bigimg.readers import coordinates
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import LazyPixels
+from bigimg.system.processes import usable_cpus
 
 if TYPE_CHECKING:
     import xarray

@@ -18,18 +18,23 @@ import tifffile
 import zarr
 
 import bigimg
-from bigimg.conversion import commit, disk, overwrite
+from bigimg.conversion import commit, overwrite
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
 from bigimg.converting import convert_to_store
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
+from bigimg.system import means, rename, sync
 from tests.conversion.test_run import tree
 
+pytestmark = pytest.mark.usefixtures("each_way")
 ASKED = {"memory": "2GB", "chunks": 32, "shards": 64, "progress": False}
 STEPS = ("made", "owned", "begun", "block", "swept", "written", "synced", "renamed", "committed", "cleared")
 
 CHILD = """
 import os, signal, sys
+from bigimg.system import means
+if sys.argv[5] == "portable":
+    means.found = means.Means()
 from bigimg.conversion import commit
 from bigimg.converting import convert_to_store
 source, target, step, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -59,17 +64,17 @@ def unbroken(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return tree(target)
 
 
-def killed(source: Path, target: Path, step: str, count: int = 1) -> None:
-    arguments = [sys.executable, "-c", CHILD, str(source), str(target), step, str(count)]
+def killed(source: Path, target: Path, step: str, way: str, count: int = 1) -> None:
+    arguments = [sys.executable, "-c", CHILD, str(source), str(target), step, str(count), way]
     assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("step", "count"), [(step, 1) for step in STEPS] + [("block", 7)])
 def test_killed_at_any_step_a_run_leaves_nothing_half_and_the_next_goes_on(
-    tmp_path, source, unbroken, step, count
+    tmp_path, source, unbroken, step, count, each_way
 ):
     target = tmp_path / "out.ome.zarr"
-    killed(source, target, step, count)
+    killed(source, target, step, each_way, count)
     if step in ("renamed", "committed", "cleared"):
         assert tree(target) == unbroken  # whole; what is left beside it is cleared away
         clean(tmp_path, remove=True)
@@ -253,14 +258,16 @@ def test_a_corrupt_source_leaves_nothing_to_go_on_from(tmp_path, source):
     assert os.listdir(tmp_path) == ["cut.npy"]
 
 
-@pytest.mark.parametrize("failing", ["sync_volume", "rename_without_replacing", "sync_folder"])
+@pytest.mark.parametrize(
+    "failing", [(commit, "sync_volume"), (rename, "rename_without_replacing"), (commit, "sync_folder")]
+)
 def test_a_disk_that_fails_at_the_end_is_never_success(tmp_path, source, unbroken, monkeypatch, failing):
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     target = tmp_path / "out.ome.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(disk, failing, fail)
+        patch.setattr(*failing, fail)
         with pytest.raises(OutputError, match="Input/output error"):
             convert_to_store(source, target, **ASKED)
     if not target.exists():
@@ -274,7 +281,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(tmp_path, source, unbroke
 
     target = tmp_path / "out.ome.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", fail)
+        patch.setattr(sync, "sync_data", fail)
         with pytest.raises(OutputError, match="No space left"):
             convert_to_store(source, target, **ASKED)
     convert_to_store(source, target, **ASKED)
@@ -340,14 +347,14 @@ class TestOverwrite:
     def test_what_comes_into_the_old_store_at_the_last_moment_is_kept(self, tmp_path, source, monkeypatch):
         target = tmp_path / "out.ome.zarr"
         convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
-        exchange = disk.exchange
+        exchange = rename.exchange
 
         def late(new: Path, old: Path) -> None:
             (old / "notes.txt").write_text("mine")
-            monkeypatch.setattr(disk, "exchange", exchange)
+            monkeypatch.setattr(rename, "exchange", exchange)
             exchange(new, old)
 
-        monkeypatch.setattr(disk, "exchange", late)
+        monkeypatch.setattr(rename, "exchange", late)
         before = tree(target)
         with pytest.raises(OutputError, match=r"out\.ome\.zarr/notes\.txt: is no part"):
             convert_to_store(source, target, overwrite=True, **ASKED)
@@ -463,13 +470,39 @@ def test_clean_lists_and_removes_what_is_ours_and_unlocked(tmp_path, source, mon
     assert sorted(os.listdir(tmp_path)) == [".other.bigimg"]
 
 
-def test_no_replace_is_kept_without_renameat2(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "_renameat2", lambda *_: False)
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    with pytest.raises(FileExistsError):
-        disk.rename_without_replacing(tmp_path / "a", tmp_path / "b")
-    disk.exchange(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a" / "b").exists()
-    assert (tmp_path / "b" / "a").exists()
+class TestKilledWhileTwoStoresChangePlaces:
+    """Without ``renameat2`` there is a moment at which no store has the name."""
+
+    @pytest.fixture
+    def left(self, tmp_path, source, monkeypatch):
+        target = tmp_path / "out.ome.zarr"
+        convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
+        before = tree(target)
+        monkeypatch.setattr(means, "found", means.Means())
+        move = os.rename
+
+        def once(old: Path, new: Path) -> None:
+            move(old, new)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", once)
+            with pytest.raises(KeyboardInterrupt):
+                convert_to_store(source, target, overwrite=True, **ASKED)
+        assert not target.exists()
+        return target, before
+
+    def test_the_next_run_puts_the_old_one_back_and_goes_on(self, left, source, unbroken):
+        target, before = left
+        with pytest.raises(TargetExistsError, match="was killed while it replaced this store"):
+            convert_to_store(source, target, **ASKED)
+        assert tree(target) == before
+        assert convert_to_store(source, target, overwrite=True, **ASKED).blocks_resumed > 10
+        assert tree(target) == unbroken
+        assert os.listdir(target.parent) == ["out.ome.zarr"]
+
+    def test_so_does_clean(self, left):
+        target, before = left
+        clean(target.parent, remove=True)
+        assert tree(target) == before
+        assert os.listdir(target.parent) == ["out.ome.zarr"]

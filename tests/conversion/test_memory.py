@@ -32,6 +32,10 @@ import json, sys
 import numpy as np
 from bigimg.converting import convert_to_store
 from bigimg.demo import SlideReader
+from bigimg.system import means
+
+if sys.argv[4] == "portable":
+    means.found = means.Means()
 
 def reset():
     with open("/proc/self/clear_refs", "w") as file:
@@ -60,10 +64,10 @@ print(json.dumps({
 """
 
 
-def measured(source: str | Path, target: Path, **asked: object) -> dict[str, Any]:
+def measured(source: str | Path, target: Path, way: str = "system", **asked: object) -> dict[str, Any]:
     """Convert in a child and return what it planned and what it reached."""
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(source), str(target), json.dumps(asked)],
+        [sys.executable, "-c", CHILD, str(source), str(target), json.dumps(asked), way],
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr
@@ -276,14 +280,17 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def check(
-    case: tuple[str, Callable[[Path], None] | None, dict[str, object]], name: str, folder: Path
+    case: tuple[str, Callable[[Path], None] | None, dict[str, object]],
+    name: str,
+    folder: Path,
+    way: str = "system",
 ) -> None:
     source, make, asked = case
     path: str | Path = source
     if make is not None:
         path = folder / source
         make(path)
-    found = measured(path, folder / "out.ome.zarr", **asked)
+    found = measured(path, folder / "out.ome.zarr", way, **asked)
     if os.environ.get("BIGIMG_TEST_MEMORY"):
         numbers = " | ".join(f"{found[key] / 1e6:5.0f}" for key in ("measured", "planned", "budget"))
         how = f"{found['read']}, {found['workers']} workers, {found['bands']} bands"
@@ -297,6 +304,13 @@ def test_measured_within_planned_within_budget(name: str, folder: Path):
     check(CASES[name], name, folder)
     if "scratch" in name:
         assert not list(folder.glob("*scratch*"))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "npy" else pytest.mark.nightly) for name in CASES]
+)
+def test_the_same_with_portable_parts(name: str, folder: Path):
+    check(CASES[name], name, folder, "portable")
 
 
 @pytest.mark.nightly

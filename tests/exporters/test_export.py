@@ -134,6 +134,7 @@ def test_a_target_that_somebody_makes_meanwhile_stays(name: str, tmp_path: Path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {name: b"theirs"}
 
 
+@pytest.mark.usefixtures("each_way")
 def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -38,10 +38,9 @@ def place(room: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def nursery(room: Path) -> Iterator[Nursery]:
-    logs = room / "logs"
-    logs.mkdir()
-    made = Nursery(logs)
+def nursery(request: pytest.FixtureRequest, room: Path) -> Iterator[Nursery]:
+    logs = Path(tempfile.mkdtemp(prefix="logs-", dir=room))
+    made = Nursery(logs, getattr(request, "param", "system"))
     yield made
     made.close()
 
@@ -53,9 +52,8 @@ def sample_of(room: Path, nursery: Nursery) -> Callable[[str], Sample]:
 
     def sample(name: str) -> Sample:
         if name not in made:
-            folder = room / name.replace(" ", "-")
-            folder.mkdir()
-            made[name] = make_sample(name, folder, nursery)
+            folder = tempfile.mkdtemp(prefix=name.replace(" ", "-"), dir=room)
+            made[name] = make_sample(name, Path(folder), nursery)
         return made[name]
 
     return sample

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bigimg.system import means
+
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """A process with threads is not to be forked."""
 
@@ -55,10 +57,11 @@ class Ended:
 class Nursery:
     """The side of the tests."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, way: str = "system") -> None:
+        """Let all runs use what this system offers, or only what is ``portable``."""
         self.logs = scratch
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.faults.nursery", str(scratch)],
+            [sys.executable, "-W", "error", "-m", "tests.faults.nursery", str(scratch), way],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD},
             cwd=Path(__file__).parents[2],
         )  # fmt: skip
@@ -277,4 +280,6 @@ def finish(child: Child, request: dict[str, Any]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    if sys.argv[2] == "portable":
+        means.found = means.Means()
     serve(Path(sys.argv[1]))

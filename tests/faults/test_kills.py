@@ -16,7 +16,7 @@ from tests.conversion.test_run import tree
 from tests.faults.conftest import Tell
 from tests.faults.nursery import Nursery
 from tests.faults.samples import Sample, new_target, resumed, whole_or_absent
-from tests.faults.times import SEED, times
+from tests.faults.times import SEED, each_way, times
 
 IN_FLIGHT = 2 * WAITING
 """Finished blocks whose records are on their way to the disk, or wait for it."""
@@ -29,6 +29,7 @@ START = "start"
 
 
 @pytest.mark.parametrize("name", ["2-D", "3-D", "in order", "0.4"])
+@each_way
 @times(6, 67)
 def test_killed_at_random_moments(
     name: str, n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
@@ -83,6 +84,7 @@ def drawn(sample: Sample, landed: Counter[str], rng: random.Random) -> tuple[int
     return number, rng.uniform(0, length)
 
 
+@each_way
 @times(1, 25)
 def test_killed_on_a_disk(
     n: int, tmp_path: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
@@ -107,6 +109,7 @@ def test_killed_on_a_disk(
          f"half stores, all resumed to the same bytes, {kept} blocks kept, at most {max(redone)} redone")  # fmt: skip
 
 
+@each_way
 @times(2, 20)
 def test_killed_again_and_again(
     n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell

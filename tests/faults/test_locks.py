@@ -11,12 +11,13 @@ from pathlib import Path
 from tests.faults.conftest import Tell
 from tests.faults.nursery import Nursery
 from tests.faults.samples import Sample, new_target, resumed, whole_or_absent
-from tests.faults.times import SEED, times
+from tests.faults.times import SEED, each_way, times
 
 HELD = ("made", "owned", "begun", "block", "swept", "written", "synced", "renamed", "committed")
 """Steps at which a run holds the lock; at the first it is about to take it."""
 
 
+@each_way
 @times(9, 50)
 def test_two_runs_on_one_target(
     n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell
@@ -45,6 +46,7 @@ def test_two_runs_on_one_target(
          f"within {longest:.2f} s, the lock free each time, {kept} blocks kept")  # fmt: skip
 
 
+@each_way
 @times(3, 20)
 def test_many_runs_at_once(
     n: int, place: Path, nursery: Nursery, sample_of: Callable[[str], Sample], tell: Tell

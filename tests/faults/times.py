@@ -13,6 +13,12 @@ SCALE = float(os.environ.get("BIGIMG_FAULTS", "1"))
 SEED = int(os.environ.get("BIGIMG_FAULTS_SEED", "0"))
 
 
+each_way = pytest.mark.parametrize(
+    "nursery", ["system", pytest.param("portable", marks=pytest.mark.faults)], indirect=True
+)
+"""Make the attack on runs that use what this system offers, and under the marker ``faults`` on portable ones too."""
+
+
 def times(short: int, full: int) -> pytest.MarkDecorator:
     """Give the test the argument ``n``: ``short``, and under the marker ``faults`` the number that is promised."""
     scaled = max(short, round(full * SCALE))

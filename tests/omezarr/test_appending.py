@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -39,6 +40,7 @@ def test_holds_what_was_appended(tmp_path_factory, sizes, most):
     assert written(tmp_path_factory.mktemp("appended") / "file", parts, most) == b"".join(parts)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_only_what_was_filled_counts(tmp_path):
     with Appending(tmp_path / "file", LEAST_DIRECT, 300_000) as file:
         for i in range(40):
@@ -48,6 +50,7 @@ def test_only_what_was_filled_counts(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"".join(bytes([i]) * 200_001 for i in range(40))
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("lengths", [1, 511, PAGE, 3 * PAGE + 1])
 def test_short_writes(tmp_path, monkeypatch, lengths):
     write = os.write
@@ -78,13 +81,12 @@ def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
     def refusing(file, command, *value):
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(
-        appending.fcntl, "fcntl", lambda file, command, *v: refusing(file, command) if v else 0
-    )
+    monkeypatch.setattr(fcntl, "fcntl", lambda file, command, *v: refusing(file, command) if v else 0)
     data = noise(BUFFER_BYTES + 5)
     assert written(tmp_path / "file", [data]) == data
 
 
+@pytest.mark.usefixtures("each_way")
 def test_an_existing_file_is_left_alone(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
@@ -92,6 +94,7 @@ def test_an_existing_file_is_left_alone(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
+@pytest.mark.usefixtures("each_way")
 def test_a_full_disk_is_told(tmp_path, monkeypatch):
     def full(file, data):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -107,6 +110,7 @@ def append_own(path, value):
     written(path, [bytes([value]) * 300_000] * 20)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_forked_workers_do_not_share_a_buffer(tmp_path):
     written(tmp_path / "before", [b"x"])  # so that this process has one to hand on
     with ProcessPoolExecutor(2, get_context("fork")) as pool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.shard import ShardFile
+from bigimg.system import files
 
 VOLUME = np.random.default_rng(0).integers(0, 4000, (100, 130, 190)).astype(np.uint16)
 CHUNK = 16
@@ -54,8 +54,8 @@ def test_a_plane_reads_its_chunks_once(
     name: str, axis: int, store: Path, decoded: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[int] = []
-    real = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, n, at: (fetched.append(n), real(fd, n, at))[1])
+    real = files.read_at
+    monkeypatch.setattr(files, "read_at", lambda fd, n, at: (fetched.append(n), real(fd, n, at))[1])
     with dask.config.set(scheduler="threads", num_workers=2):
         cut = bigimg.plane(store, name, index=40)
         assert not decoded

@@ -292,6 +292,7 @@ def test_certificates_are_checked(server: Loopback, url: str, tmp_path: Path) ->
             fetch(address, insecure=True)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_downloads_are_bounded_and_those_in_use_stay(server: Loopback, url: str, cache: Path) -> None:
     found = []
     for i in range(4):

@@ -45,12 +45,3 @@ def test_the_variable_and_the_argument_come_before_the_default(monkeypatch):
     assert memory.budget_bytes("1GB") == 10**9
     monkeypatch.delenv("BIGIMG_MEMORY")
     assert 0 < memory.budget_bytes(None) <= memory.MOST
-
-
-def test_a_limit_on_any_group_above_counts(tmp_path):
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("600000\n")
-    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100000\n")
-    assert list(memory._free_in_group(tmp_path, "memory.max", "memory.current", "inactive_file")) == [500000]
-    (tmp_path / "memory.max").write_text("max\n")
-    assert list(memory._free_in_group(tmp_path, "memory.max", "memory.current", "inactive_file")) == []

@@ -27,6 +27,7 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Scaling
 from bigimg.readers.dicom import DicomReader, open_dicom, open_dicom_files
+from bigimg.system import files as system_files
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.readers.dicom_files import enhanced, header, save, series, uid
@@ -541,8 +542,8 @@ def test_windows_of_a_frame_are_read_alone(tmp_path: Path, monkeypatch: pytest.M
     reader = open_dicom_files([str(path) for path in paths])
     assert reader.access.kind == "random"
     got: list[int] = []
-    preadv = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda *a: got.append(preadv(*a)) or got[-1])
+    read = system_files.read_into
+    monkeypatch.setattr(system_files, "read_into", lambda *a: got.append(read(*a)) or got[-1])
     reader.read((slice(1, 2), slice(100, 110), slice(0, 512)))
     assert sum(got) == 10 * 512 * 2
 

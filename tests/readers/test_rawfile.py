@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.readers import rawfile
 from bigimg.readers.rawfile import RawFile
+from bigimg.system import files
 from bigimg.types import Array, DType, Region, Shape
 
 FOREIGN = ">" if sys.byteorder == "little" else "<"
@@ -75,15 +76,15 @@ def test_calls_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: 
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by the bytes asked of each preadv."""
+    """Return a list that grows by the bytes asked of each read."""
     sizes: list[int] = []
-    real = os.preadv
+    real = files.read_into
 
-    def preadv(number: int, buffers: list[memoryview], offset: int) -> int:
-        sizes.append(len(buffers[0]))
-        return real(number, buffers, offset)
+    def read_into(number: int, view: memoryview, offset: int) -> int:
+        sizes.append(len(view))
+        return real(number, view, offset)
 
-    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(files, "read_into", read_into)
     return sizes
 
 

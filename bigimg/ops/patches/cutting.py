@@ -21,9 +21,11 @@ from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.opening import Memory
 from bigimg.ops.patches.positions import Grid, Positions
 from bigimg.ops.pieces import Pieces
-from bigimg.planning.memory import budget_bytes, resident_bytes, usable_cpus
+from bigimg.planning.memory import budget_bytes
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import band_shape, scaled
+from bigimg.system.memory import resident_bytes
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 
 KEPT_BYTES = 96_000_000

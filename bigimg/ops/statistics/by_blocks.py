@@ -23,7 +23,7 @@ from bigimg.ops.aligning import OnGrid
 from bigimg.ops.graphs import is_ordered
 from bigimg.ops.statistics.passes import Counting, Found, Make, cut_of, needed, padding_of, put
 from bigimg.ops.values import Computed, Opened, Values, computed
-from bigimg.planning.heap import heap
+from bigimg.system.memory import heap_trimmer
 from bigimg.types import Array, Shape
 
 
@@ -131,7 +131,7 @@ def _count_block(
             inside = shift(part, tuple(s.start for s in region))
             values = block if source is None else source.read(part)
             count.add(values, part, cut_of(mask, inside), cut_of(labels, inside))
-    heap.made(block.nbytes)
+    heap_trimmer.count(block.nbytes)
     out = np.empty((1,) * block.ndim, object)
     out.flat[0] = (told, count.found)
     return out

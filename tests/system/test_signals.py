@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bigimg.conversion.signals import undisturbed
+from bigimg.system.signals import undisturbed
 
 INSIDE_WAIT = """\
 import signal, threading
@@ -73,3 +73,16 @@ def test_another_thread_is_left_alone() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["alarm", "thread"])
+def test_the_last_moment_comes_whatever_the_main_thread_waits_for(hidden: bool) -> None:
+    code = (
+        "import os, signal, threading; from functools import partial; from bigimg.system.signals import call_after\n"
+        f"if {hidden}: del signal.SIGALRM, signal.alarm\n"
+        "def stop(number, frame): call_after(1, partial(os._exit, 7))\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "signal.raise_signal(signal.SIGTERM)\n"
+        "threading.Event().wait(30)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 7

@@ -1,0 +1,90 @@
+"""Files by descriptor: bytes at a position from any thread, writes past the page cache, where caches lie.
+
+Descriptors are opened here alone: Windows changes the ends of lines in a file that is not opened as binary.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from bigimg.system import means
+
+BINARY: int = getattr(os, "O_BINARY", 0)
+_seeking = [threading.Lock() for _ in range(64)]
+"""For systems without reads at a position: a descriptor has one position, which its users take in turns."""
+
+
+def open_to_read(path: str | os.PathLike[str]) -> int:
+    """Return a descriptor of a file that is there."""
+    return os.open(path, os.O_RDONLY | BINARY)
+
+
+def create(path: str | os.PathLike[str]) -> int:
+    """Return a descriptor for writing to a new file; FileExistsError when it is there, on every system."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
+
+
+def open_to_append(path: str | os.PathLike[str]) -> int:
+    """Return a descriptor whose writes go to the end of the file, which is made when it is not there."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
+
+
+def read_at(file: int, length: int, offset: int) -> bytes:
+    """Return up to ``length`` bytes from ``offset`` on, fewer where the file ends; threads do not disturb each other.
+
+    Without ``pread`` (Windows) the threads of one file read one after the other. The descriptor must not be
+    shared with a forked process there.
+    """
+    if (pread := means.found.pread) is not None:
+        return pread(file, length, offset)
+    return _at(file, offset, lambda: os.read(file, length))
+
+
+def read_into(file: int, view: memoryview, offset: int) -> int:
+    """Fill ``view`` from ``offset`` on, as :func:`read_at` reads, and return how many bytes were read."""
+    if (preadv := means.found.preadv) is not None:
+        return preadv(file, [view], offset)
+    return _at(file, offset, lambda: io.FileIO(file, closefd=False).readinto(view))
+
+
+def write_at(file: int, data: memoryview, offset: int) -> int:
+    """Write ``data`` from ``offset`` on and return how many bytes were written."""
+    if (pwrite := means.found.pwrite) is not None:
+        return pwrite(file, data, offset)
+    return _at(file, offset, lambda: os.write(file, data))
+
+
+def _at[T](file: int, offset: int, work: Callable[[], T]) -> T:
+    with _seeking[file % len(_seeking)]:
+        os.lseek(file, offset, os.SEEK_SET)
+        return work()
+
+
+def pass_cache(file: int, wanted: bool) -> bool:
+    """Let writes to ``file`` pass by the page cache (``O_DIRECT``), or not; return whether they do.
+
+    Linux can where the file system can; other systems never do.
+    """
+    fcntl, direct = means.found.fcntl, means.found.direct
+    if fcntl is None or direct is None:
+        return False
+    flags = fcntl.fcntl(file, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(file, fcntl.F_SETFL, flags | direct if wanted else flags & ~direct)
+    except OSError:  # a file system that has no such thing, as many in memory
+        return False
+    return wanted
+
+
+def user_cache_folder() -> Path:
+    """Return the folder in which the programs of this user keep what can be made again."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local").absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
