@@ -26,8 +26,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "dask-image": ("dask-image", "ome-zarr", "tifffile", "imagecodecs"),
 }
 SHOWN = (
-    "bigimg", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "numcodecs", "dask",
-    "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
+    "bigimg-zarr", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "dask",
+    "numcodecs", "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
 )  # fmt: skip
 """Packages whose versions explain the figures."""
 
@@ -52,7 +52,9 @@ def make(name: str, *, folder: Path = FOLDER, copied: bool = False) -> Path:
         str(path / "bin" / "python"),
     ]
     # Installed from a folder, a package of the same version would come from the cache: an old bigimg.
-    install += ["--refresh-package", "bigimg", "--reinstall-package", "bigimg"] if name == "bigimg" else []
+    install += (
+        ["--refresh-package", "bigimg-zarr", "--reinstall-package", "bigimg-zarr"] if name == "bigimg" else []
+    )
     subprocess.run([*install, *(["--link-mode", "copy"] if copied else []), *PACKAGES[name]], check=True)
     return path
 

@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from bigimg.cli.wording import TYPED, in_words_of
+from bigimg.version import __version__
 
 VERBS = {
     "info": "looking",
@@ -168,6 +169,6 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="bigimg")
+@click.version_option(__version__)
 def cli() -> None:
     """Huge images in bounded memory: any image to an OME-Zarr pyramid, and a look at it."""

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
+from bigimg.version import install_line
 from bigimg.viewing.pictures import written_whole
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def need_matplotlib() -> None:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise MissingExtraError(
-            "figures are drawn by matplotlib, which is not installed: pip install 'bigimg[plot]'"
+            f"figures are drawn by matplotlib, which is not installed: {install_line('plot')}"
         ) from error
 
 
