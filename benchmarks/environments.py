@@ -66,11 +66,9 @@ def python(name: str) -> str:
 
 def versions(name: str) -> dict[str, str]:
     """Return the versions of what an environment holds, of the packages that matter."""
-    listed = subprocess.run(
-        ["uv", "pip", "list", "--quiet", "--format", "json", "--python", python(name)],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    return {row["name"]: row["version"] for row in json.loads(listed) if row["name"] in SHOWN}
+    code = "import json, importlib.metadata as m; print(json.dumps([[d.name, d.version] for d in m.distributions()]))"
+    listed = subprocess.run([python(name), "-c", code], check=True, capture_output=True, text=True).stdout
+    return {found: version for found, version in sorted(json.loads(listed)) if found.lower() in SHOWN}
 
 
 if __name__ == "__main__":
