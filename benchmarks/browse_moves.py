@@ -22,6 +22,7 @@ import matplotlib as mpl
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from measure import SHRINK
 from planes import make
 
 import bigimg
@@ -101,7 +102,7 @@ def main(folder: Path, backend: str, level: int | None) -> None:
             if figure.axes[0].get_title() != before:  # at an end there is no move
                 spent.setdefault(sort, []).append(row)
         every = [row for rows in spent.values() for row in rows]
-        assert len(every) >= 100
+        assert len(every) >= 100 // SHRINK
         for sort, rows in {"all": every, **spent}.items():
             wall, cpus = np.array(rows).T
             found = (

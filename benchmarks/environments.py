@@ -26,8 +26,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "dask-image": ("dask-image", "ome-zarr", "tifffile", "imagecodecs"),
 }
 SHOWN = (
-    "bigimg", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "numcodecs", "dask",
-    "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
+    "bigimg-zarr", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "dask",
+    "numcodecs", "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
 )  # fmt: skip
 """Packages whose versions explain the figures."""
 
@@ -52,7 +52,9 @@ def make(name: str, *, folder: Path = FOLDER, copied: bool = False) -> Path:
         str(path / "bin" / "python"),
     ]
     # Installed from a folder, a package of the same version would come from the cache: an old bigimg.
-    install += ["--refresh-package", "bigimg", "--reinstall-package", "bigimg"] if name == "bigimg" else []
+    install += (
+        ["--refresh-package", "bigimg-zarr", "--reinstall-package", "bigimg-zarr"] if name == "bigimg" else []
+    )
     subprocess.run([*install, *(["--link-mode", "copy"] if copied else []), *PACKAGES[name]], check=True)
     return path
 
@@ -64,11 +66,9 @@ def python(name: str) -> str:
 
 def versions(name: str) -> dict[str, str]:
     """Return the versions of what an environment holds, of the packages that matter."""
-    listed = subprocess.run(
-        ["uv", "pip", "list", "--quiet", "--format", "json", "--python", python(name)],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    return {row["name"]: row["version"] for row in json.loads(listed) if row["name"] in SHOWN}
+    code = "import json, importlib.metadata as m; print(json.dumps([[d.name, d.version] for d in m.distributions()]))"
+    listed = subprocess.run([python(name), "-c", code], check=True, capture_output=True, text=True).stdout
+    return {found: version for found, version in sorted(json.loads(listed)) if found.lower() in SHOWN}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import Contender, Run, run_once, told
+from measure import SHRINK, Contender, Run, run_once, told
 
 HERE = Path(__file__)
 GOAL = 0.05
@@ -117,10 +117,12 @@ def make_slide(path: Path) -> None:
 
     from bigimg.demo import SlideReader
 
-    reader = SlideReader(16384, 16384)
+    side = 16384 // SHRINK
+    reader = SlideReader(side, side)
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=reader.spec.shape)
-    for top in range(0, 16384, 2048):
-        rows = (slice(0, 3), slice(top, top + 2048), slice(0, 16384))
+    step = min(2048, side)
+    for top in range(0, side, step):
+        rows = (slice(0, 3), slice(top, top + step), slice(0, side))
         out[rows] = reader.read(rows)
     out.flush()
 
@@ -129,10 +131,11 @@ def make_volume(path: Path) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(256, 1024, 1024))
-    for z in range(0, 256, 32):
-        smooth = np.repeat(np.repeat(rng.integers(0, 3000, (32, 64, 64)), 16, 1), 16, 2)
-        out[z : z + 32] = smooth + rng.integers(0, 64, (32, 1024, 1024))
+    depth, side = 256 // SHRINK, 1024 // SHRINK
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(depth, side, side))
+    for z in range(depth):
+        smooth = np.kron(rng.integers(0, 3000, (side // 16, side // 16)), np.ones((16, 16), int))
+        out[z] = smooth + rng.integers(0, 64, (side, side))
     out.flush()
 
 

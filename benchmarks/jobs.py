@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments import FOLDER, HERE, python
-from measure import Contender
+from measure import SHRINK, Contender
 
 DATA = HERE / "data"
 OURS = "bigimg"
@@ -144,7 +144,10 @@ JOBS = (
     ),
 )  # fmt: skip
 
-SLIDES = {"1 GB": 18432, "4 GB": 36864, "16 GB": 73728, "64 GB": 147456}
+SLIDES = {
+    name: side // SHRINK
+    for name, side in {"1 GB": 18432, "4 GB": 36864, "16 GB": 73728, "64 GB": 147456}.items()
+}
 """Decoded size and side of the virtual slide, in pixels; RGB."""
 SLIDE_TIME, SLIDE_PEAK = 0.10, 0.05
 """How far time per pixel and peak memory may be from their mean over the sizes."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from measure import SHRINK
 
 DATA = Path(__file__).parent / "data"
 TILE = 512
@@ -44,6 +45,7 @@ def tiles(side: int) -> Iterator[np.ndarray]:
 
 def rgb_tiff(name: str, side: int, compression: str | None) -> None:
     """Write a tiled RGB BigTIFF."""
+    side //= SHRINK
     with tifffile.TiffWriter(DATA / name, bigtiff=True) as tif:
         tif.write(
             tiles(side), shape=(side, side, 3), dtype=np.uint8, tile=(TILE, TILE), photometric="rgb",
@@ -51,7 +53,7 @@ def rgb_tiff(name: str, side: int, compression: str | None) -> None:
         )  # fmt: skip
 
 
-def lesson_png(name: str = "lesson.png", height: int = 18701, width: int = 17360) -> None:
+def lesson_png(name: str = "lesson.png", height: int = 18701 // SHRINK, width: int = 17360 // SHRINK) -> None:
     """Write the RGB PNG of the lesson's size, 17360 wide and 18701 high, by libvips in bands."""
     import pyvips
 
@@ -83,7 +85,7 @@ def planes(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
         yield np.clip(noisy, 0, 65535).astype(np.uint16)
 
 
-VOLUME = (512, 1024, 1024)
+VOLUME = (512 // SHRINK, 1024 // SHRINK, 1024 // SHRINK)
 
 
 def volume(name: str = "volume.tif") -> None:
@@ -110,12 +112,13 @@ def nifti(name: str = "volume.nii") -> None:
             file.write(plane.tobytes())
 
 
-def dicom(name: str = "ct", shape: tuple[int, int, int] = (1000, 512, 512)) -> None:
+def dicom(name: str = "ct") -> None:
     """Write a CT series of 1,000 slices, 524 MB, uncompressed."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
     (DATA / name).mkdir()
+    shape = (1000 // SHRINK, 512 // SHRINK, 512 // SHRINK)
     for number, plane in enumerate(planes(shape)):
         ds = Dataset()
         ds.file_meta = FileMetaDataset()
@@ -134,14 +137,14 @@ def dicom(name: str = "ct", shape: tuple[int, int, int] = (1000, 512, 512)) -> N
         ds.save_as(DATA / name / f"{number:04}.dcm", enforce_file_format=True)
 
 
-def stack(name: str = "planes", shape: tuple[int, int, int] = (1000, 1024, 1024)) -> None:
+def stack(name: str = "planes") -> None:
     """Write 1,000 TIFF files of one uint8 plane, 1.05 GB."""
     (DATA / name).mkdir()
-    for number, plane in enumerate(planes(shape)):
+    for number, plane in enumerate(planes((1000 // SHRINK, 1024 // SHRINK, 1024 // SHRINK))):
         tifffile.imwrite(DATA / name / f"plane_{number:04}.tif", (plane >> 4).astype(np.uint8))
 
 
-def photo(name: str = "photo.png", side: int = 1000) -> None:
+def photo(name: str = "photo.png", side: int = 1000 // SHRINK) -> None:
     """Write a PNG of one megapixel: what a newcomer tries first."""
     from PIL import Image
 

@@ -28,9 +28,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FIGURES = ("wall", "cpu", "peak", "stored", "flush")
-AWAKE_BYTES = 8 << 30
+SHRINK = int(os.environ.get("BIGIMG_BENCH_SHRINK", "1"))
+"""How many times smaller the sides of all images are: more than 1 for a trial, whose figures say nothing."""
+AWAKE_BYTES = (8 << 30) // SHRINK**2
 """More than any job has in memory and page cache at once."""
-FORGOTTEN_SECONDS = 65
+FORGOTTEN_SECONDS = 65 // SHRINK**2
 """ext4 remembers for 60 seconds, and looks again when it has written."""
 _removed_at = [time.monotonic()]
 """When files were last removed; nobody knows what was before this process."""

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from measure import SHRINK
 
-SIZE, COUNT, SIDE = (174, 187), 10_000, 256
+SIZE, COUNT, SIDE = (174, 187), 10_000 // SHRINK, 256
 CACHE = 100_000_000
 AT_ONCE = 32
 """Reads that tensorstore has under way."""

@@ -18,10 +18,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import zarr
+from measure import SHRINK
 
 import bigimg
 
-SHAPE = (512, 1024, 1024)
+SHAPE = (512 // SHRINK, 1024 // SHRINK, 1024 // SHRINK)
+INDEX = 300 // SHRINK
 GOAL = 0.5
 """Of zarr-python's time."""
 
@@ -47,10 +49,10 @@ def main(folder: Path, turns: int = 9) -> None:
     print("| plane | zarr-python, ms | bigimg, ms | ratio (goal 0.5) | CPU ratio | nibabel on .nii, ms |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for axis, name in enumerate(("axial", "coronal", "sagittal")):
-        key = tuple(300 if i == axis else slice(None) for i in range(3))
+        key = tuple(INDEX if i == axis else slice(None) for i in range(3))
         ways: dict[str, Callable[[], Any]] = {
             "zarr": lambda key=key: zarr.open_array(store / "0", mode="r")[key],
-            "bigimg": lambda name=name: bigimg.plane(store, name, index=300).values,
+            "bigimg": lambda name=name: bigimg.plane(store, name, index=INDEX).values,
             "nibabel": lambda key=key: np.asarray(nibabel.load(nifti).dataobj[key[::-1]]).T,
         }
         spent: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import zarr
+from measure import SHRINK
 
 import bigimg
 from bigimg.conversion.verify import verify_store
@@ -96,13 +97,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
         many, slide, volume = (Path(folder, f"{name}.ome.zarr") for name in ("many", "slide", "volume"))
         bigimg.convert(
-            np.zeros((4096, 4096), np.uint8), many, chunks=16, shards=16, progress=False, sync=False
+            np.zeros((4096 // SHRINK, 4096 // SHRINK), np.uint8),
+            many,
+            chunks=16,
+            shards=16,
+            progress=False,
+            sync=False,
         )
         rate, _ = in_turns({"quick": lambda: verify_store(many, quick=True).objects}, asked.n)["quick"]
         print(f"quick: {verify_store(many, quick=True).objects} objects, {rate:,.0f} objects/s")
-        bigimg.convert(SlideReader(8192, 8192), slide, progress=False)
+        bigimg.convert(SlideReader(8192 // SHRINK, 8192 // SHRINK), slide, progress=False)
         rng = np.random.default_rng(0)
-        smooth = np.repeat(np.repeat(rng.integers(0, 3000, (128, 64, 64)), 8, 1), 8, 2)
+        smooth = np.repeat(np.repeat(rng.integers(0, 3000, (128 // SHRINK, 64, 64)), 8, 1), 8, 2)
         pixels = (smooth + rng.integers(0, 64, smooth.shape)).astype(np.uint16)
         bigimg.convert(pixels, volume, progress=False)
         for root in (slide, volume):

@@ -10,6 +10,7 @@ from typing import Any
 
 from bigimg.exporters.formats import EXPORTERS
 from bigimg.readers.registry import BUILT_IN, Format, outside_formats
+from bigimg.version import DISTRIBUTION, install_line
 
 ADDS = {
     "dicom": "DICOM whose pixels are compressed as JPEG, JPEG-LS or JPEG 2000",
@@ -17,10 +18,7 @@ ADDS = {
     "remote": "OME-Zarr stores behind http(s), s3 and other addresses (files behind http(s) need no extra)",
     "distributed": "a dask cluster that runs a conversion",
     "napari": "bigimg view; its Qt comes by napari[pyqt6]",
-    "wsi": "nothing yet",
-    "plot": "nothing yet",
-    "bio": "nothing yet",
-    "ml": "nothing to install: torch and the like are yours",
+    "plot": "figures: show, ortho, montage, browse, and histograms as graphs",
 }
 """By extra, in words; the packages come from what pip knows (``tests/test_listing.py`` compares the names)."""
 
@@ -58,7 +56,7 @@ class Writable:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What ``pip install "bigimg[name]"`` brings."""
+    """What ``pip install "bigimg-zarr[name]"`` brings."""
 
     name: str
     adds: str
@@ -154,7 +152,10 @@ def formats_page() -> str:
             "",
             "## Extras",
             "",
-            '`pip install "bigimg[dicom,hdf5]"`; `all` is all of them.',
+            f"With pip: `pip install '{DISTRIBUTION}[dicom,hdf5]'`. In a checkout with uv: "
+            "`uv sync --inexact --extra dicom --extra hdf5`",
+            "(`--inexact` keeps the extras that are there). `all` is all of them. An error that names an extra prints "
+            "the line for your installation.",
             "",
             "| extra | adds | packages |",
             "| --- | --- | --- |",
@@ -178,10 +179,10 @@ def _writable() -> list[Writable]:
 def _extras() -> Iterator[Extra]:
     """Yield the extras that the metadata of bigimg names, those with a text of ours first."""
     packages: dict[str, list[str]] = {}
-    known = importlib.metadata.metadata("bigimg")
+    known = importlib.metadata.metadata(DISTRIBUTION)
     for name in known.get_all("Provides-Extra") or []:
         packages[name] = []
-    for line in importlib.metadata.requires("bigimg") or []:
+    for line in importlib.metadata.requires(DISTRIBUTION) or []:
         found = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == ['\"]([\w-]+)['\"]", line)
         if found:
             packages[found[2]].append(found[1])
@@ -208,7 +209,7 @@ def _lines(found: Formats) -> Iterator[str]:
     wide = max(len(each.title) for each in found.reads)
     for each in found.reads:
         brought = "" if not each.outside else ", from another package"
-        lacks = "" if each.installed else f"; some need pip install 'bigimg[{each.extra}]'"
+        lacks = "" if each.installed else f"; some need {install_line(each.extra or '')}"
         yield f"  {each.title:{wide}}  {each.library}{brought}: {each.access}{lacks}"
         yield f"  {'':{wide}}  {_endings(each)}"
     yield "writes"
@@ -218,7 +219,7 @@ def _lines(found: Formats) -> Iterator[str]:
     yield "extras"
     for extra in found.extras:
         state = "installed" if not extra.missing else f"missing: {', '.join(extra.missing)}"
-        yield f"  {extra.name:{wide}}  {extra.adds} ({state if extra.packages else 'no packages'})"
+        yield f"  {extra.name:{wide}}  {extra.adds} ({state})"
     for sentence in found.broken:
         yield f"  note: {sentence}"
 

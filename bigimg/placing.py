@@ -16,6 +16,7 @@ from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.placed import PlacedReader, named
 from bigimg.readers.registry import find_format, open_file
+from bigimg.version import install_line
 
 if TYPE_CHECKING:
     from bigimg.omezarr.tree import Tree
@@ -180,7 +181,7 @@ def _no_store(shown: str) -> InputError:
 
     if importlib.util.find_spec("aiohttp") is None:
         return MissingExtraError(
-            f"{shown}: a store behind a URL is read by aiohttp, which is not installed: pip install 'bigimg[remote]'"
+            f"{shown}: a store behind a URL is read by aiohttp, which is not installed: {install_line('remote')}"
         )
     return InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
 

@@ -116,8 +116,8 @@ OF_ONE_SYSTEM = {
 }
 """Modules that not every system has, and the door to its C library."""
 OF_EVERY_SYSTEM = {
-    "DirEntry", "PathLike", "SEEK_CUR", "SEEK_END", "SEEK_SET", "W_OK", "X_OK", "_exit", "access", "chmod", "close", "environ",
-    "fspath", "fstat", "fsync", "getpid", "listdir", "lstat", "path", "pipe", "replace", "scandir", "sep", "stat",
+    "DirEntry", "PathLike", "SEEK_CUR", "SEEK_END", "SEEK_SET", "W_OK", "X_OK", "_exit", "access", "chmod", "close",
+    "environ", "fspath", "fstat", "fsync", "getpid", "listdir", "lstat", "path", "pipe", "replace", "scandir", "sep", "stat",
     "stat_result", "strerror", "umask", "unlink", "utime", "walk", "write", "SIGINT", "SIGTERM", "SIG_IGN", "Signals",
     "signal",
 }  # fmt: skip

@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import pickle
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -35,6 +36,7 @@ from bigimg.places import asking, download
 from bigimg.places.staging import staging_folder
 from bigimg.testing import check_reader
 from bigimg.types import Array
+from bigimg.version import install_line
 from tests.conversion.test_commit import ASKED, interrupted
 from tests.places.conftest import cache, server
 from tests.places.server import Fault, Loopback, changed, chunked, redirect, short, status, whole
@@ -257,7 +259,7 @@ def test_readers_of_places_travel(server: Loopback, pair: Path) -> None:
 
 def test_stores_behind_urls_need_the_extra(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.url("/a.ome.zarr").replace("://", f"://me:{SECRET}@")
-    for there, message in ((None, r"pip install 'bigimg\[remote\]'"), ("spec", r"no zarr\.json")):
+    for there, message in ((None, re.escape(install_line("remote"))), ("spec", r"no zarr\.json")):
         monkeypatch.setattr("importlib.util.find_spec", lambda name, there=there: there)
         monkeypatch.setattr("bigimg.omezarr.open.is_store", lambda source: False)
         with pytest.raises(InputError, match=message) as caught:
@@ -282,7 +284,7 @@ def test_stores_in_zip_files_are_read_in_place(server: Loopback, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "kind", "says"),
     [
-        ("s3://bucket/a.zarr", MissingExtraError, r"a\.zarr.*pip install 'bigimg\[remote\]'"),
+        ("s3://bucket/a.zarr", MissingExtraError, r"a\.zarr.*" + re.escape(install_line("remote"))),
         ("abcd://me:secret@bucket/a.zarr", InputError, r"abcd://bucket/a\.zarr.*Protocol not known: abcd"),
         ("s3://bucket/a.tif", InputError, r"of s3:// stores alone are read.*: download it first"),
         ("file:///a.tif", InputError, "give its path alone"),

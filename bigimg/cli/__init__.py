@@ -22,6 +22,7 @@ import click
 
 from bigimg.cli.wording import TYPED, in_words_of
 from bigimg.system.signals import call_after
+from bigimg.version import __version__
 
 VERBS = {
     "info": "looking",
@@ -167,6 +168,6 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="bigimg")
+@click.version_option(__version__)
 def cli() -> None:
     """Huge images in bounded memory: any image to an OME-Zarr pyramid, and a look at it."""

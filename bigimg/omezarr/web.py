@@ -11,6 +11,7 @@ from typing import Any
 from bigimg.errors import InputError, MissingExtraError
 from bigimg.omezarr.objects import Listed, OpenObject
 from bigimg.places.address import other_scheme, redacted
+from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16
 """Asked for first of an object: the index of a shard, or all of a small one."""
@@ -48,7 +49,7 @@ class Web:
                 "http",
                 "s3",
             )  # the others are no extra of bigimg
-            way = "; pip install 'bigimg[remote]'" if ours else ""
+            way = f"; {install_line('remote')}" if ours else ""
             raise MissingExtraError(f"{shown}: {redacted(str(error))}{way}") from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
             said = redacted(f"{type(error).__name__}: {error}")

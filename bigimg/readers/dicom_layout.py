@@ -16,12 +16,12 @@ from bigimg.errors import InputError, MissingExtraError, counted
 from bigimg.readers.dicom_pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
 from bigimg.readers.dicom_tags import text, value_of
 from bigimg.types import Array
+from bigimg.version import install_line
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
-INSTALL = 'pip install "bigimg[dicom]"'
 
 
 def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
@@ -156,7 +156,7 @@ def _check_decoder(pixels: Pixels) -> None:
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
         raise MissingExtraError(
-            f"{pixels.path}: is stored as {name}, which needs more libraries; install them: {INSTALL}"
+            f"{pixels.path}: is stored as {name}, which needs more libraries; install them: {install_line('dicom')}"
         )
 
 

@@ -20,6 +20,7 @@ from bigimg.readers.rawfile import CHUNK, READ_BYTES, as_native
 from bigimg.readers.reading import one_line
 from bigimg.readers.streams import PORTION_BYTES, ZlibStream, stream_errors
 from bigimg.types import Array, DType, Region, Shape
+from bigimg.version import install_line
 
 HDF5_BYTES = 8 << 20
 """Memory of an open HDF5 file: the library's metadata and its chunk cache of 1 MiB, measured and rounded up."""
@@ -176,6 +177,6 @@ def import_h5py(path: str) -> Any:
         import h5py
     except ImportError:
         raise MissingExtraError(
-            f"{path}: is HDF5, which h5py reads, and that is not installed: pip install 'bigimg[hdf5]'"
+            f"{path}: is HDF5, which h5py reads, and that is not installed: {install_line('hdf5')}"
         ) from None
     return h5py

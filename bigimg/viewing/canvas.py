@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bigimg.conversion.target import checked_target
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.exporters.staging import staged
+from bigimg.version import install_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def need_matplotlib() -> None:
         importlib.import_module("matplotlib")
     except ImportError as error:
         raise MissingExtraError(
-            "figures are drawn by matplotlib, which is not installed: pip install 'bigimg[plot]'"
+            f"figures are drawn by matplotlib, which is not installed: {install_line('plot')}"
         ) from error
 
 

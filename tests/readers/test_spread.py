@@ -121,7 +121,7 @@ def test_a_cluster_in_this_process_never_waits_for_itself() -> None:
     """To compute while the graph is pickled, for which its client holds a lock, hung after a few rounds."""
     from distributed import Client
 
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0"):
         for number in range(6):
             img = xarray.DataArray(da.from_array(PIXELS + np.uint8(number), 64) + 1, dims=["y", "x"])
             made = bigimg.rescale(img)

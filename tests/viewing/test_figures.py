@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 import bigimg
 from bigimg.errors import InputError, IntegrityError, MissingExtraError, OutputError, UsageError
 from bigimg.geometry.spec import Channel
+from bigimg.version import install_line
 from bigimg.viewing import figures
 from bigimg.viewing.canvas import length_text, round_length, save
 from tests.viewing.drawn import blank, canvas, numbers, reads, store_of
@@ -297,7 +299,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", broken)
     assert builtins.__import__ is real
     for draw in (lambda: figures.show(numbers(4, 4)), lambda: figures.histogram(numbers(4, 4))):
-        with pytest.raises(MissingExtraError, match=r"pip install 'bigimg\[plot\]'"):
+        with pytest.raises(MissingExtraError, match=re.escape(install_line("plot"))):
             draw()
 
 

@@ -73,7 +73,7 @@ def test_a_pyramid_of_each_version_at_the_level_that_fits(
     img = bigimg.from_array(pixels, spacing=0.5, unit="um")
     bigimg.write(img, tmp_path / "plane.ome.zarr", chunks=256, ome_version=version, **ASKED)
     decoded.clear()
-    (layer,) = viewer.open(str(tmp_path / "plane.ome.zarr"), plugin="bigimg")
+    (layer,) = viewer.open(str(tmp_path / "plane.ome.zarr"), plugin="bigimg-zarr")
     viewer.reset_view()
     assert is_drawn(viewer)
     assert [level.shape for level in layer.data][:3] == [(4000, 5000), (2000, 2500), (1000, 1250)]
@@ -95,7 +95,7 @@ def test_a_volume_of_each_version_in_two_and_three_dimensions(
     img = bigimg.from_array(gradient((60, 130, 140), np.uint16), dims="zyx", spacing=(2, 0.5, 0.5), unit="mm")
     img = bigimg.with_geometry(img, world=world)
     bigimg.write(img, tmp_path / "volume.ome.zarr", chunks=32, ome_version=version, **ASKED)
-    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg")
+    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg-zarr")
     viewer.reset_view()
     assert is_drawn(viewer)
     np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
@@ -119,7 +119,7 @@ def test_channels_and_labels_of_each_version(version: str, viewer: Any, tmp_path
     bigimg.write(img, tmp_path / "cells.ome.zarr", chunks=64, ome_version=version, **ASKED)
     ids = np.kron(np.arange(12, dtype=np.uint32).reshape(3, 4), np.ones((100, 100), np.uint32))
     bigimg.write(bigimg.from_array(ids), tmp_path / "cells.ome.zarr/labels/ids", chunks=64, **ASKED)
-    one, two, labels = viewer.open(str(tmp_path / "cells.ome.zarr"), plugin="bigimg")
+    one, two, labels = viewer.open(str(tmp_path / "cells.ome.zarr"), plugin="bigimg-zarr")
     assert (one.name, two.name) == ("cells DAPI", "cells GFP")
     np.testing.assert_allclose(one.colormap.colors[-1], (0, 0, 1, 1))
     np.testing.assert_allclose(two.colormap.colors[-1], (0, 1, 0, 1))
@@ -134,7 +134,7 @@ def test_a_zipped_store(viewer: Any, tmp_path: Path) -> None:
     bigimg.write(img, tmp_path / "a.ome.zarr", chunks=64, **ASKED)
     shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a.ome.zarr")
     (tmp_path / "a.zip").rename(tmp_path / "a.ozx")
-    (layer,) = viewer.open(str(tmp_path / "a.ozx"), plugin="bigimg")
+    (layer,) = viewer.open(str(tmp_path / "a.ozx"), plugin="bigimg-zarr")
     assert layer.multiscale
     assert is_drawn(viewer)
     np.testing.assert_array_equal(np.asarray(layer.data[0]), img)
@@ -145,7 +145,7 @@ def test_a_picture_in_colour_and_a_file_that_is_no_store(viewer: Any, tmp_path: 
     tifffile.imwrite(tmp_path / "picture.tif", picture, photometric="rgb")
     bigimg.convert(tmp_path / "picture.tif", tmp_path / "picture.ome.zarr", chunks=64, **ASKED)
     for name in ("picture.tif", "picture.ome.zarr"):
-        (layer,) = viewer.open(str(tmp_path / name), plugin="bigimg")
+        (layer,) = viewer.open(str(tmp_path / name), plugin="bigimg-zarr")
         assert layer.rgb
         assert layer.multiscale == name.endswith("zarr")
         first = layer.data[0] if layer.multiscale else layer.data
@@ -156,7 +156,7 @@ def test_a_picture_in_colour_and_a_file_that_is_no_store(viewer: Any, tmp_path: 
 
 def test_samples_are_found_in_the_menu(viewer: Any) -> None:
     for key in ("chelsea", "rat_brain"):
-        (layer,) = viewer.open_sample("bigimg", key)
+        (layer,) = viewer.open_sample("bigimg-zarr", key)
         assert layer.rgb
         assert is_drawn(viewer)
         viewer.layers.clear()
@@ -167,7 +167,9 @@ def test_layers_saved_by_the_writer_come_back(viewer: Any, tmp_path: Path) -> No
     layer = viewer.add_image(
         volume, name="noise", scale=(2, 0.5, 0.5), translate=(1, 2, 3), units=("um",) * 3, colormap="magenta"
     )
-    assert viewer.layers.save(str(tmp_path / "one.zarr"), plugin="bigimg") == [str(tmp_path / "one.zarr")]
+    assert viewer.layers.save(str(tmp_path / "one.zarr"), plugin="bigimg-zarr") == [
+        str(tmp_path / "one.zarr")
+    ]
     img = bigimg.open(tmp_path / "one.zarr")
     np.testing.assert_array_equal(img, volume)
     assert img.bigimg.spacing == {"z": 2.0, "y": 0.5, "x": 0.5}
@@ -175,24 +177,24 @@ def test_layers_saved_by_the_writer_come_back(viewer: Any, tmp_path: Path) -> No
     assert set(img.bigimg.units.values()) == {"micrometer"}
     place = {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
     other = viewer.add_image(volume[::-1], name="second", **place)
-    viewer.layers.save(str(tmp_path / "two.zarr"), plugin="bigimg")
+    viewer.layers.save(str(tmp_path / "two.zarr"), plugin="bigimg-zarr")
     img = bigimg.open(tmp_path / "two.zarr")
     assert img.bigimg.channels == ("noise", "second")
     assert img["color"].values[0] == "FF00FF"
     np.testing.assert_array_equal(img[1], other.data)
     viewer.layers.clear()
     ids = viewer.add_labels((volume > 30000).astype(np.int32) * 7, name="cells")
-    viewer.layers.save(str(tmp_path / "labels.zarr"), plugin="bigimg")
+    viewer.layers.save(str(tmp_path / "labels.zarr"), plugin="bigimg-zarr")
     assert bigimg.open(tmp_path / "labels.zarr").bigimg.kind == "labels"
     viewer.layers.clear()
-    (back,) = viewer.open(str(tmp_path / "labels.zarr"), plugin="bigimg")
+    (back,) = viewer.open(str(tmp_path / "labels.zarr"), plugin="bigimg-zarr")
     assert type(back).__name__ == "Labels"
     np.testing.assert_array_equal(np.asarray(back.data[0] if back.multiscale else back.data), ids.data)
 
 
 def test_the_widget_plans_converts_and_shows(viewer: Any, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", gradient((600, 700), np.uint16))
-    _, widget = viewer.window.add_plugin_dock_widget("bigimg", "Convert to OME-Zarr")
+    _, widget = viewer.window.add_plugin_dock_widget("bigimg-zarr", "Convert to OME-Zarr")
     widget.source.value = tmp_path / "in.tif"
     assert Path(widget.target.value) == tmp_path / "in.ome.zarr"
     widget.memory.value = "8GB"
@@ -214,7 +216,7 @@ def test_the_widget_plans_converts_and_shows(viewer: Any, tmp_path: Path) -> Non
 
 def test_the_widget_cancels_and_goes_on(viewer: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", noise((3000, 3000), "u2"))
-    _, widget = viewer.window.add_plugin_dock_widget("bigimg", "Convert to OME-Zarr")
+    _, widget = viewer.window.add_plugin_dock_widget("bigimg-zarr", "Convert to OME-Zarr")
     widget.source.value, widget.memory.value = tmp_path / "in.npy", "8GB"
     widget.version.value, widget.show.value = "0.4", False
     widget.convert_button.changed.emit(True)
@@ -232,7 +234,7 @@ def test_the_widget_cancels_and_goes_on(viewer: Any, tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_says_how_to_convert_it(viewer: Any, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "wide.tif", np.zeros((16, 40000), np.uint8), tile=(16, 512))
     with pytest.raises(bigimg.BudgetError, match=r"bigimg convert .*wide\.tif .*wide\.ome\.zarr"):
-        viewer.open(str(tmp_path / "wide.tif"), plugin="bigimg")
+        viewer.open(str(tmp_path / "wide.tif"), plugin="bigimg-zarr")
     assert len(viewer.layers) == 0
 
 
@@ -258,7 +260,7 @@ def test_an_oblique_nifti_lies_where_nibabel_says(data: Path, viewer: Any, tmp_p
     assert np.rad2deg(nibabel.affines.obliquity(affine)).max() > 5
     bigimg.convert(source, tmp_path / "a.ome.zarr", chunks=32, **ASKED)
     for path in (source, tmp_path / "a.ome.zarr"):
-        (layer,) = viewer.open(str(path), plugin="bigimg")
+        (layer,) = viewer.open(str(path), plugin="bigimg-zarr")
         viewer.dims.ndisplay = 3
         assert layer.ndim == 4
         assert layer.axis_labels == ("t", "z", "y", "x")
@@ -275,7 +277,7 @@ def test_an_oblique_nifti_lies_where_nibabel_says(data: Path, viewer: Any, tmp_p
 def test_an_oblique_dicom_series_lies_where_its_slices_say(data: Path, viewer: Any) -> None:
     folder = data / "dicom" / "n2d_mprage_slab"
     slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.iterdir() if path.is_file()]
-    (layer,) = viewer.open(str(folder), plugin="bigimg")
+    (layer,) = viewer.open(str(folder), plugin="bigimg-zarr")
     viewer.dims.ndisplay = 3
     found = []
     for header in slices:
@@ -307,7 +309,7 @@ def test_a_lost_object_in_the_first_view_is_told_and_the_rest_is_shown(viewer: A
     for level in "01":
         (path / level / "c" / "1" / "2").unlink()
     notification_manager.records.clear()
-    (layer,) = viewer.open(str(path), plugin="bigimg")
+    (layer,) = viewer.open(str(path), plugin="bigimg-zarr")
     viewer.reset_view()
     assert is_drawn(viewer)
     told = [record.message for record in notification_manager.records]
@@ -331,7 +333,7 @@ def test_a_step_through_a_volume_reads_one_plane(viewer: Any, tmp_path: Path, de
     """napari cuts a volume through all its planes before it takes one."""
     img = bigimg.from_array(noise((96, 300, 320), "u2"), dims="zyx")
     bigimg.write(img, tmp_path / "volume.ome.zarr", chunks=32, **ASKED)
-    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg")
+    (layer,) = viewer.open(str(tmp_path / "volume.ome.zarr"), plugin="bigimg-zarr")
     viewer.reset_view()
     assert is_drawn(viewer)
     decoded.clear()

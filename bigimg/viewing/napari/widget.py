@@ -21,6 +21,7 @@ from magicgui.widgets import (
 )
 
 from bigimg.errors import BigimgError
+from bigimg.version import DISTRIBUTION
 from bigimg.viewing.napari.job import Job
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class ConvertWidget(Container):  # type: ignore[misc]
 
         viewer = napari.current_viewer()
         if viewer is not None:
-            viewer.open(target, plugin="bigimg")
+            viewer.open(target, plugin=DISTRIBUTION)
 
     def _busy(self, busy: bool) -> None:
         self.convert_button.enabled = self.plan_button.enabled = not busy

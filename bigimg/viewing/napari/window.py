@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening import Source
+from bigimg.version import install_line
 from bigimg.viewing.napari.layers import Layer, layers_of
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def new_viewer() -> napari.Viewer:
         napari or Qt is not installed.
     """
     if importlib.util.find_spec("napari") is None:
-        raise MissingExtraError(
-            "images are viewed by napari, which is not installed: pip install 'bigimg[napari]' 'napari[pyqt6]'"
-        )
+        line = install_line("napari", "napari[pyqt6]")
+        raise MissingExtraError(f"images are viewed by napari, which is not installed: {line}")
     try:
         import napari.qt  # without Qt a Viewer is made all the same, and nothing is seen of it
     except ImportError as error:
+        line = install_line("napari", "napari[pyqt6]")
         raise MissingExtraError(
-            "napari has no Qt here to draw with: pip install 'napari[pyqt6]', or another of its choices"
+            f"napari has no Qt here to draw with: {line}, or another of its choices"
         ) from error
     return napari.Viewer(title="bigimg")
 

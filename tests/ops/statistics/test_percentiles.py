@@ -9,7 +9,7 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -59,6 +59,8 @@ def test_each_type(dtype: str, size: int) -> None:
     ),
     st.lists(st.floats(0, 100), min_size=1, max_size=4),
 )
+@example(np.full((2, 3), np.nan, np.float32), [0.0, 50.0])  # rarely drawn
+@example(np.array([[-np.inf, 1, np.inf]]), [0.0, 30.0, 100.0])
 def test_whatever_the_numbers(pixels: Array, q: list[float]) -> None:
     """NaN, infinities, both zeros and the ends of every type among them."""
     with dask.config.set(scheduler="synchronous"):

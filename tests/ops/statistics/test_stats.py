@@ -215,11 +215,11 @@ def test_from_the_store_as_from_its_pixels(tmp_path: Path) -> None:
     }.items():
         path = tmp_path / f"{name}.ome.zarr"
         bigimg.convert(pixels, path, memory="4GB", progress=False)
-        kept, made = bigimg.stats(path), bigimg.stats(bigimg.open(path)[:, :80]).compute()
+        kept = bigimg.stats(path)
         made = bigimg.stats(
             bigimg.open(path).copy() | False if name == "b" else bigimg.open(path) + 0
         ).compute()
-        assert list(kept.data_vars) == list(made.data_vars) or set(kept.data_vars) == set(made.data_vars)
+        assert set(kept.data_vars) == set(made.data_vars) != set()
         for key in made.data_vars:
             assert float(kept[key]) == pytest.approx(float(made[key]), rel=1e-12)
             assert kept[key].dtype == made[key].dtype
