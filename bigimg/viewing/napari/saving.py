@@ -18,6 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS, ORDER, SECONDS, long_unit
 from bigimg.types import Array
 from bigimg.viewing.napari.layers import Layer
+from bigimg.viewing.napari.shown import Shown
 
 if TYPE_CHECKING:
     import xarray
@@ -84,6 +85,8 @@ def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArr
     from bigimg.ops.geometry import with_geometry
 
     array = data[0] if options.get("multiscale") or isinstance(data, list | tuple) else data
+    if isinstance(array, Shown):
+        array = array.exact()  # the stripes over damage are for the eye alone
     rgb = bool(options.get("rgb"))
     ndim = array.ndim - rgb
     dims = _dims(options, ndim)
