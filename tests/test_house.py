@@ -20,7 +20,8 @@ FLOORS = {
     "conversion": 5, "describing": 5, "placing": 5, "opening": 6,
     # Functions of an image take paths too, so these stand above opening; conversion stands beside it.
     "ops": 7, "exporters": 7,
-    "converting": 8, "shrinking": 8, "patching": 8, "saving": 8, "verifying": 8, "listing": 8,
+    "functions": 8, "converting": 8, "writing": 8, "shrinking": 8, "patching": 8, "saving": 8, "verifying": 8,
+    "listing": 8,
     "viewing": 8, "accessor": 8, "xarray_engine": 8, "cli": 8, "demo": 8, "testing": 8,
     "__init__": 9, "__main__": 9,
 }  # fmt: skip

@@ -44,7 +44,7 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
     UsageError
         They cannot be one image.
     """
-    from bigimg.converting import write
+    from bigimg.converting import convert_to_store
 
     kinds = {kind for _, _, kind in layers}
     if not layers or kinds - {"image", "labels"}:
@@ -61,10 +61,10 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
                 f"{path}: {label.name} is no label image of {whole.name} ({_described(label)}, {_described(whole)}): "
                 "save it to a store of its own"
             )
-    write(whole, path, progress=False, **asked)
+    convert_to_store(whole, path, progress=False, **asked)
     inside = [f"{path}/labels/{name}" for name in _told_apart([_key(str(label.name)) for label in labels])]
     for label, place in zip(labels, inside, strict=True):
-        write(label, place, progress=False, **asked)
+        convert_to_store(label, place, progress=False, **asked)
     return [os.fspath(path), *inside]
 
 
