@@ -19,7 +19,7 @@ from bigimg import functions
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import axis_codes, obliquity
-from bigimg.opening import image_of
+from bigimg.levels import levels_of_tree
 from bigimg.readers import coordinates
 from bigimg.readers.dicom_tags import Tags
 from bigimg.types import Array
@@ -268,4 +268,4 @@ class PyramidAccessor(Doors):
 
     def level(self, number: int) -> xarray.DataArray:
         """Return the image of a level; -1 is the smallest."""
-        return image_of(self._image, number)
+        return levels_of_tree(self._image)[number]

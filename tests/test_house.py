@@ -16,7 +16,7 @@ FLOORS = {
     "errors": 0, "types": 0, "version": 0, "words": 0,
     "geometry": 1, "places": 1, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
-    "planning": 4,
+    "planning": 4, "levels": 4,
     "conversion": 5, "describing": 5, "placing": 5, "opening": 6,
     # Functions of an image take paths too, so these stand above opening; conversion stands beside it.
     "ops": 7, "exporters": 7,
