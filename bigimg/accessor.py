@@ -1,4 +1,4 @@
-"""``img.bigimg``: geometry and metadata of a labelled array, and one-line doors to the functions of one image.
+"""``img.bigimg``: geometry and metadata of a labelled array, and the functions of one image as methods.
 
 Nothing is kept here: everything is computed from the present coordinates. Importing this module registers
 the accessor with xarray; ``bigimg.open`` and its sisters do so.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bigimg.viewing.preview import Preview
 
 
-class Door[**P, R]:
+class FunctionAsMethod[**P, R]:
     """A public function as a method: ``img.bigimg.stats(bins=9)`` is ``bigimg.stats(img, bins=9)``.
 
     Its module is loaded when the method is first looked at; then the method has the docstring of the function, and
@@ -46,10 +46,10 @@ class Door[**P, R]:
         self.load, self.place = load, place
 
     def __get__(self, accessor: Any, owner: type | None = None) -> Callable[P, R]:
-        return self.method if accessor is None else MethodType(self.method, accessor)
+        return self.unbound if accessor is None else MethodType(self.unbound, accessor)
 
     @cached_property
-    def method(self) -> Callable[..., R]:
+    def unbound(self) -> Callable[..., R]:
         """The method, before it belongs to an accessor."""
         function = self.load()
         signature = inspect.signature(function)
@@ -67,43 +67,43 @@ class Door[**P, R]:
         return method
 
 
-def door[**P, R](load: Callable[[], Callable[Concatenate[Any, P], R]]) -> Door[P, R]:
-    """Return a door to a function whose first argument is the image."""
-    return Door(load, 0)
+def method[**P, R](load: Callable[[], Callable[Concatenate[Any, P], R]]) -> FunctionAsMethod[P, R]:
+    """Return the method for a function whose first argument is the image."""
+    return FunctionAsMethod(load, 0)
 
 
-def second_door[A, **P, R](
+def method_of_second[A, **P, R](
     load: Callable[[], Callable[Concatenate[A, Any, P], R]],
-) -> Door[Concatenate[A, P], R]:
-    """Return a door to a function whose second argument is the image."""
-    return Door(load, 1)
+) -> FunctionAsMethod[Concatenate[A, P], R]:
+    """Return the method for a function whose second argument is the image."""
+    return FunctionAsMethod(load, 1)
 
 
-class Doors:
+class SharedMethods:
     """What can be done with an image and with a pyramid."""
 
     _image: Any
 
-    area = door(lambda: functions.area)
-    browse = door(lambda: functions.browse)
-    crop = door(lambda: functions.crop)
-    downsample = door(lambda: functions.downsample)
-    fraction = door(lambda: functions.fraction)
-    histogram = door(lambda: functions.histogram)
-    mask = door(lambda: functions.mask)
-    montage = door(lambda: functions.montage)
-    ortho = door(lambda: functions.ortho)
-    otsu = door(lambda: functions.otsu)
-    percentile = door(lambda: functions.percentile)
-    plane = door(lambda: functions.plane)
-    profile = door(lambda: functions.profile)
-    region = door(lambda: functions.region)
-    resize = door(lambda: functions.resize)
-    show = door(lambda: functions.show)  # type: ignore[arg-type, return-value]  # **imshow might hold an img=
-    stats = door(lambda: functions.stats)
-    sweep = door(lambda: functions.sweep)
-    thumbnail = door(lambda: functions.thumbnail)
-    view = door(lambda: functions.view)
+    area = method(lambda: functions.area)
+    browse = method(lambda: functions.browse)
+    crop = method(lambda: functions.crop)
+    downsample = method(lambda: functions.downsample)
+    fraction = method(lambda: functions.fraction)
+    histogram = method(lambda: functions.histogram)
+    mask = method(lambda: functions.mask)
+    montage = method(lambda: functions.montage)
+    ortho = method(lambda: functions.ortho)
+    otsu = method(lambda: functions.otsu)
+    percentile = method(lambda: functions.percentile)
+    plane = method(lambda: functions.plane)
+    profile = method(lambda: functions.profile)
+    region = method(lambda: functions.region)
+    resize = method(lambda: functions.resize)
+    show = method(lambda: functions.show)  # type: ignore[arg-type, return-value]  # **imshow might hold an img=
+    stats = method(lambda: functions.stats)
+    sweep = method(lambda: functions.sweep)
+    thumbnail = method(lambda: functions.thumbnail)
+    view = method(lambda: functions.view)
 
     def preview(self) -> Preview:
         """Return what a notebook shows: a thumbnail, geometry, channels and histogram, of the smallest level alone."""
@@ -113,7 +113,7 @@ class Doors:
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
-class ImageAccessor(Doors):
+class ImageAccessor(SharedMethods):
     """Geometry and metadata of an image, and what can be done with it."""
 
     def __init__(self, img: xarray.DataArray) -> None:
@@ -244,15 +244,15 @@ class ImageAccessor(Doors):
                 raise
             raise UsageError(f"at(mm={tuple(mm)}): in coordinates of the image, {error}") from None
 
-    apply_mask = door(lambda: functions.apply_mask)
-    build_pyramid = door(lambda: functions.build_pyramid)
-    export = door(lambda: functions.export)
-    gray = door(lambda: functions.gray)
-    map = door(lambda: functions.map)
-    map_patches = second_door(lambda: functions.map_patches)  # type: ignore[arg-type, return-value]  # as show
-    patches = door(lambda: functions.patches)
-    rescale = door(lambda: functions.rescale)
-    with_geometry = door(lambda: functions.with_geometry)
+    apply_mask = method(lambda: functions.apply_mask)
+    build_pyramid = method(lambda: functions.build_pyramid)
+    export = method(lambda: functions.export)
+    gray = method(lambda: functions.gray)
+    map = method(lambda: functions.map)
+    map_patches = method_of_second(lambda: functions.map_patches)  # type: ignore[arg-type, return-value]  # as show
+    patches = method(lambda: functions.patches)
+    rescale = method(lambda: functions.rescale)
+    with_geometry = method(lambda: functions.with_geometry)
 
     @property
     def _measured(self) -> list[str]:
@@ -260,7 +260,7 @@ class ImageAccessor(Doors):
 
 
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
-class PyramidAccessor(Doors):
+class PyramidAccessor(SharedMethods):
     """Levels of a pyramid, and what can be done with it."""
 
     def __init__(self, tree: xarray.DataTree) -> None:

@@ -158,7 +158,7 @@ def test_at_a_place(pair: tuple[Any, xarray.DataArray]) -> None:
         bigimg.from_array(np.zeros((4, 5))).bigimg.at(mm=(0, 0, 0))
 
 
-def test_doors_lead_to_the_functions(tmp_path: Path) -> None:
+def test_methods_lead_to_the_functions(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 200, (6, 30, 20)).astype(np.uint8)
     img = bigimg.from_array(pixels, dims="zyx")
     assert float(img.bigimg.stats()["mean"]) == pytest.approx(pixels.mean())
@@ -178,31 +178,34 @@ BOTH = """
     stats sweep thumbnail view
 """
 IMAGE = "apply_mask build_pyramid export gray map map_patches patches rescale with_geometry"
-DOORS = [*(("pyramid", name) for name in BOTH.split()), *(("image", name) for name in (BOTH + IMAGE).split())]
+METHODS = [
+    *(("pyramid", name) for name in BOTH.split()),
+    *(("image", name) for name in (BOTH + IMAGE).split()),
+]
 
 
-@pytest.mark.parametrize(("kind", "name"), DOORS)
-def test_a_door_has_docstring_and_signature_of_its_function_without_the_image(kind: str, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_a_method_has_docstring_and_signature_of_its_function_without_the_image(kind: str, name: str) -> None:
     accessor = bigimg.accessor.ImageAccessor if kind == "image" else bigimg.accessor.PyramidAccessor
     function = getattr(bigimg, name)
     expected = inspect.signature(function)
     parameters = list(expected.parameters.values())
     image = parameters.pop(1 if name == "map_patches" else 0)
     assert image.name in ("img", "mask", "source")
-    door = getattr(accessor(None), name)
-    assert inspect.signature(door) == expected.replace(parameters=parameters)
-    assert (door.__name__, door.__doc__) == (name, function.__doc__)
+    method = getattr(accessor(None), name)
+    assert inspect.signature(method) == expected.replace(parameters=parameters)
+    assert (method.__name__, method.__doc__) == (name, function.__doc__)
 
 
-def test_every_door_is_tested() -> None:
+def test_every_method_is_tested() -> None:
     own = {
         (kind, name)
         for kind, accessor in (("image", bigimg.accessor.ImageAccessor), ("pyramid", bigimg.accessor.PyramidAccessor))
         for base in accessor.__mro__
         for name, found in vars(base).items()
-        if isinstance(found, bigimg.accessor.Door)
+        if isinstance(found, bigimg.accessor.FunctionAsMethod)
     }  # fmt: skip
-    assert own == set(DOORS)
+    assert own == set(METHODS)
 
 
 def test_the_image_goes_where_the_function_takes_it() -> None:
