@@ -1,4 +1,4 @@
-"""``img.bigimg``: geometry and metadata of a labelled array, and one-line doors to the functions of one image.
+"""``img.bigimg``: geometry and metadata of a labelled array, and the functions of one image as methods.
 
 Nothing is kept here: everything is computed from the present coordinates. Importing this module registers
 the accessor with xarray; ``bigimg.open`` and its sisters do so.
@@ -6,36 +6,118 @@ the accessor with xarray; ``bigimg.open`` and its sisters do so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate
 
 import numpy as np
 import xarray
 
+from bigimg import functions
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import axis_codes, obliquity
-from bigimg.opening import image_of
+from bigimg.levels import levels_of_tree
 from bigimg.readers import coordinates
 from bigimg.readers.dicom_tags import Tags
 from bigimg.types import Array
-from bigimg.viewing.doors import Drawn
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
+    from bigimg.viewing.preview import Preview
 
-    from bigimg.exporters.run import Exported
-    from bigimg.ops.patches.asking import Sizes
-    from bigimg.ops.patches.mapping import Func
-    from bigimg.ops.patches.sequence import Patches
+
+class FunctionAsMethod[**P, R]:
+    """A public function as a method: ``img.bigimg.stats(bins=9)`` is ``bigimg.stats(img, bins=9)``.
+
+    Its module is loaded when the method is first looked at; then the method has the docstring of the function, and
+    its signature without the image.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the function.
+    place : int
+        Of the image among the arguments of the function.
+    """
+
+    def __init__(self, load: Callable[[], Callable[..., R]], place: int) -> None:
+        self.load, self.place = load, place
+
+    def __get__(self, accessor: Any, owner: type | None = None) -> Callable[P, R]:
+        return self.unbound if accessor is None else MethodType(self.unbound, accessor)
+
+    @cached_property
+    def unbound(self) -> Callable[..., R]:
+        """The method, before it belongs to an accessor."""
+        function = self.load()
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        image = parameters.pop(self.place)
+        before = [parameter.name for parameter in parameters[: self.place]]
+
+        @wraps(function)
+        def method(self: Any, /, *args: Any, **options: Any) -> R:
+            first = args[: len(before)] or [options.pop(name) for name in before if name in options]
+            return function(*first, self._image, *args[len(before) :], **options)
+
+        own = image.replace(name="self", annotation=inspect.Parameter.empty)
+        method.__signature__ = signature.replace(parameters=[own, *parameters])  # type: ignore[attr-defined]
+        return method
+
+
+def method[**P, R](load: Callable[[], Callable[Concatenate[Any, P], R]]) -> FunctionAsMethod[P, R]:
+    """Return the method for a function whose first argument is the image."""
+    return FunctionAsMethod(load, 0)
+
+
+def method_of_second[A, **P, R](
+    load: Callable[[], Callable[Concatenate[A, Any, P], R]],
+) -> FunctionAsMethod[Concatenate[A, P], R]:
+    """Return the method for a function whose second argument is the image."""
+    return FunctionAsMethod(load, 1)
+
+
+class SharedMethods:
+    """What can be done with an image and with a pyramid."""
+
+    _image: Any
+
+    area = method(lambda: functions.area)
+    browse = method(lambda: functions.browse)
+    crop = method(lambda: functions.crop)
+    downsample = method(lambda: functions.downsample)
+    fraction = method(lambda: functions.fraction)
+    histogram = method(lambda: functions.histogram)
+    mask = method(lambda: functions.mask)
+    montage = method(lambda: functions.montage)
+    ortho = method(lambda: functions.ortho)
+    otsu = method(lambda: functions.otsu)
+    percentile = method(lambda: functions.percentile)
+    plane = method(lambda: functions.plane)
+    profile = method(lambda: functions.profile)
+    region = method(lambda: functions.region)
+    resize = method(lambda: functions.resize)
+    show = method(lambda: functions.show)  # type: ignore[arg-type, return-value]  # **imshow might hold an img=
+    stats = method(lambda: functions.stats)
+    sweep = method(lambda: functions.sweep)
+    thumbnail = method(lambda: functions.thumbnail)
+    view = method(lambda: functions.view)
+
+    def preview(self) -> Preview:
+        """Return what a notebook shows: a thumbnail, geometry, channels and histogram, of the smallest level alone."""
+        from bigimg.viewing.preview import preview
+
+        return preview(self._image)
 
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
-class ImageAccessor(Drawn):
+class ImageAccessor(SharedMethods):
     """Geometry and metadata of an image, and what can be done with it."""
 
     def __init__(self, img: xarray.DataArray) -> None:
-        self._img = self._drawn = img
+        self._img = self._image = img
 
     @property
     def spacing(self) -> dict[str, float]:
@@ -162,155 +244,15 @@ class ImageAccessor(Drawn):
                 raise
             raise UsageError(f"at(mm={tuple(mm)}): in coordinates of the image, {error}") from None
 
-    def stats(self, **options: Any) -> xarray.Dataset:
-        """See :func:`bigimg.stats`."""
-        from bigimg.ops.statistics.stats import stats
-
-        return stats(self._img, **options)
-
-    def histogram(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.histogram`."""
-        from bigimg.ops.statistics.histograms import histogram
-
-        return histogram(self._img, **options)
-
-    def mask(self, **options: Any) -> Any:
-        """See :func:`bigimg.mask`."""
-        from bigimg.ops.masks import mask
-
-        return mask(self._img, **options)
-
-    def apply_mask(self, mask: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.apply_mask`."""
-        from bigimg.ops.masks import apply_mask
-
-        return apply_mask(self._img, mask, **options)
-
-    def fraction(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.fraction`."""
-        from bigimg.ops.statistics.measuring import fraction
-
-        return fraction(self._img, **options)
-
-    def area(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.area`."""
-        from bigimg.ops.statistics.measuring import area
-
-        return area(self._img, **options)
-
-    def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.percentile`."""
-        from bigimg.ops.statistics.percentiles import percentile
-
-        return percentile(self._img, q, **options)
-
-    def otsu(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.otsu`."""
-        from bigimg.ops.statistics.thresholds import otsu
-
-        return otsu(self._img, **options)
-
-    def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.sweep`."""
-        from bigimg.ops.statistics.thresholds import sweep
-
-        return sweep(self._img, thresholds, **options)
-
-    def plane(self, axis: str, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.plane`."""
-        from bigimg.ops.slices import plane
-
-        return plane(self._img, axis, **options)
-
-    def patches(self, size: Sizes, **options: Any) -> Patches:
-        """See :func:`bigimg.patches`."""
-        from bigimg.ops.patches.asking import patches
-
-        return patches(self._img, size, **options)
-
-    def map_patches(self, func: Func, size: Sizes, **options: Any) -> Any:
-        """See :func:`bigimg.map_patches`."""
-        from bigimg.patching import map_patches
-
-        return map_patches(func, self._img, size, **options)
-
-    def crop(self, box: Mapping[str, Any], **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.crop`."""
-        from bigimg.ops.slices import crop
-
-        return crop(self._img, box, **options)
-
-    def region(self, at: Any, size: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.region`."""
-        from bigimg.ops.slices import region
-
-        return region(self._img, at, size, **options)
-
-    def profile(self, start: Any, stop: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.profile`."""
-        from bigimg.ops.profiles import profile
-
-        return profile(self._img, start, stop, **options)
-
-    def downsample(self, factor: Any = None, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.downsample`."""
-        from bigimg.ops.downsampling import downsample
-
-        return downsample(self._img, factor, **options)
-
-    def resize(self, shape: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.resize`."""
-        from bigimg.ops.resizing import resize
-
-        return resize(self._img, shape, **options)
-
-    def build_pyramid(self, **options: Any) -> xarray.DataTree:
-        """See :func:`bigimg.build_pyramid`."""
-        from bigimg.ops.downsampling import build_pyramid
-
-        return build_pyramid(self._img, **options)
-
-    def gray(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.gray`."""
-        from bigimg.ops.tones import gray
-
-        return gray(self._img, **options)
-
-    def rescale(self, dtype: Any = "uint8", **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.rescale`."""
-        from bigimg.ops.tones import rescale
-
-        return rescale(self._img, dtype, **options)
-
-    def map(self, func: Callable[[Array], Any], **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.map`."""
-        from bigimg.ops.tones import map
-
-        return map(self._img, func, **options)
-
-    def thumbnail(self, max_size: int = 512) -> Array:
-        """See :func:`bigimg.thumbnail`."""
-        from bigimg.ops.multiscale import thumbnail
-
-        return thumbnail(self._img, max_size)
-
-    def view(self, **options: Any) -> Any:
-        """See :func:`bigimg.view`."""
-        from bigimg.viewing.napari.window import view
-
-        return view(self._img, **options)
-
-    def export(self, target: str | os.PathLike[str], **options: Any) -> Exported:
-        """See :func:`bigimg.export`."""
-        from bigimg.exporters.run import export
-
-        return export(self._img, target, **options)
-
-    def with_geometry(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.with_geometry`."""
-        from bigimg.ops.geometry import with_geometry
-
-        return with_geometry(self._img, **options)
+    apply_mask = method(lambda: functions.apply_mask)
+    build_pyramid = method(lambda: functions.build_pyramid)
+    export = method(lambda: functions.export)
+    gray = method(lambda: functions.gray)
+    map = method(lambda: functions.map)
+    map_patches = method_of_second(lambda: functions.map_patches)  # type: ignore[arg-type, return-value]  # as show
+    patches = method(lambda: functions.patches)
+    rescale = method(lambda: functions.rescale)
+    with_geometry = method(lambda: functions.with_geometry)
 
     @property
     def _measured(self) -> list[str]:
@@ -318,108 +260,12 @@ class ImageAccessor(Drawn):
 
 
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
-class PyramidAccessor(Drawn):
+class PyramidAccessor(SharedMethods):
     """Levels of a pyramid, and what can be done with it."""
 
     def __init__(self, tree: xarray.DataTree) -> None:
-        self._tree = self._drawn = tree
+        self._image = tree
 
     def level(self, number: int) -> xarray.DataArray:
         """Return the image of a level; -1 is the smallest."""
-        return image_of(self._tree, number)
-
-    def stats(self, **options: Any) -> xarray.Dataset:
-        """See :func:`bigimg.stats`."""
-        from bigimg.ops.statistics.stats import stats
-
-        return stats(self._tree, **options)
-
-    def histogram(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.histogram`."""
-        from bigimg.ops.statistics.histograms import histogram
-
-        return histogram(self._tree, **options)
-
-    def mask(self, **options: Any) -> Any:
-        """See :func:`bigimg.mask`."""
-        from bigimg.ops.masks import mask
-
-        return mask(self._tree, **options)
-
-    def fraction(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.fraction`."""
-        from bigimg.ops.statistics.measuring import fraction
-
-        return fraction(self._tree, **options)
-
-    def area(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.area`."""
-        from bigimg.ops.statistics.measuring import area
-
-        return area(self._tree, **options)
-
-    def percentile(self, q: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.percentile`."""
-        from bigimg.ops.statistics.percentiles import percentile
-
-        return percentile(self._tree, q, **options)
-
-    def otsu(self, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.otsu`."""
-        from bigimg.ops.statistics.thresholds import otsu
-
-        return otsu(self._tree, **options)
-
-    def sweep(self, thresholds: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.sweep`."""
-        from bigimg.ops.statistics.thresholds import sweep
-
-        return sweep(self._tree, thresholds, **options)
-
-    def plane(self, axis: str, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.plane`."""
-        from bigimg.ops.slices import plane
-
-        return plane(self._tree, axis, **options)
-
-    def crop(self, box: Mapping[str, Any], **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.crop`."""
-        from bigimg.ops.slices import crop
-
-        return crop(self._tree, box, **options)
-
-    def region(self, at: Any, size: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.region`."""
-        from bigimg.ops.slices import region
-
-        return region(self._tree, at, size, **options)
-
-    def profile(self, start: Any, stop: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.profile`."""
-        from bigimg.ops.profiles import profile
-
-        return profile(self._tree, start, stop, **options)
-
-    def downsample(self, factor: Any = None, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.downsample`."""
-        from bigimg.ops.downsampling import downsample
-
-        return downsample(self._tree, factor, **options)
-
-    def resize(self, shape: Any, **options: Any) -> xarray.DataArray:
-        """See :func:`bigimg.resize`."""
-        from bigimg.ops.resizing import resize
-
-        return resize(self._tree, shape, **options)
-
-    def view(self, **options: Any) -> Any:
-        """See :func:`bigimg.view`."""
-        from bigimg.viewing.napari.window import view
-
-        return view(self._tree, **options)
-
-    def thumbnail(self, max_size: int = 512) -> Array:
-        """See :func:`bigimg.thumbnail`."""
-        from bigimg.ops.multiscale import thumbnail
-
-        return thumbnail(self._tree, max_size)
+        return levels_of_tree(self._image)[number]

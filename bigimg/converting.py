@@ -23,7 +23,7 @@ from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 ZIPPED = (".zip", ".zarr.zip", ".ozx")
 """Endings that are read as stores in one file; a store is written as a folder."""
@@ -109,71 +109,6 @@ def plan(
         reader.close()
 
 
-def convert(
-    source: Any,
-    target: str | os.PathLike[str],
-    *,
-    series: int | str | None = None,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
-    **asked: Any,
-) -> xr.DataTree:
-    """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
-
-    Parameters
-    ----------
-    source, target, series, **asked
-        As in :func:`plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download.
-    executor : concurrent.futures.Executor, optional
-        Who runs the blocks; threads, or an active dask client, by default.
-    progress : bool or callable, optional
-        None draws a bar on a terminal; True prints lines where there is none; a callable gets each
-        :class:`~bigimg.conversion.progress.Progress`.
-    resume : bool
-        Go on from what an earlier run on the same target left when it was interrupted.
-    overwrite : bool
-        Let the new store take the place of an older one, once the new one is whole.
-    sync : bool
-        Have everything on the disk before the store gets its name.
-
-    Raises
-    ------
-    BudgetError, InputError, UsageError
-        Nothing is left behind.
-    OutputError, WorkerError
-        Nothing under the name of the target; what was done is kept beside it, to go on from.
-    ResumeError
-        What an earlier run left is of another source or of other options.
-    """
-    import bigimg.accessor  # noqa: F401  (this call returns an array: it brings the accessor)
-    from bigimg.opening import open_pyramid
-
-    convert_to_store(
-        source, target, series=series, executor=executor, progress=progress, resume=resume,
-        overwrite=overwrite, sync=sync, **asked,
-    )  # fmt: skip
-    return open_pyramid(target)
-
-
-def write(img: Any, target: str | os.PathLike[str], **asked: Any) -> xr.DataTree:
-    """Write any labelled array through the same pass, and return the opened pyramid.
-
-    Parameters
-    ----------
-    img : DataArray or array
-        Lazy arrays are computed block by block.
-    target, **asked
-        As in :func:`convert`. A mask or label image for ``<image store>/labels/<name>`` becomes a label of that
-        image, with a pyramid of its own: of the axes and the size of one of the image's levels, booleans as 0
-        and 1, one of a single channel without c, in the OME-Zarr version of the image.
-    """
-    return convert(img, target, **asked)
-
-
 def convert_to_store(
     source: Any,
     target: str | os.PathLike[str],
@@ -188,7 +123,7 @@ def convert_to_store(
     max_download: int | str | None = None,
     **asked: Any,
 ) -> Result:
-    """Convert as :func:`convert` does, and return what was done; imports neither xarray nor dask."""
+    """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
     check_name(target)
     known = list(inspect.signature(options).parameters)
     if unknown := [name for name in asked if name not in known]:

@@ -17,8 +17,10 @@ import numpy as np
 from bigimg.describing import Info, describe
 from bigimg.errors import BudgetError, InputError, UsageError
 from bigimg.geometry.asked import asked_unit, check_spacing
+from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
+from bigimg.levels import Levels, is_tree, levels_of_reader, levels_of_tree
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.placing import is_place, open_place, zipped_store
 from bigimg.planning.memory import budget_bytes, human_bytes
@@ -93,11 +95,10 @@ def open_source(
         from bigimg.omezarr.store import StoreReader
 
         return StoreReader(source)
-    if (xarray := _loaded_xarray()) is not None:
-        if isinstance(source, xarray.DataTree):
-            source = image_of(source, 0)
-        if isinstance(source, xarray.DataArray):
-            return read_labelled(source)
+    if is_tree(source):
+        source = levels_of_tree(source).base
+    if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
+        return read_labelled(source)
     if isinstance(source, Reader):
         return source
     if hasattr(source, "shape") and hasattr(source, "dtype"):
@@ -152,14 +153,13 @@ def open(
     """
     import xarray
 
-    if isinstance(source, xarray.DataTree):
-        source = image_of(source, level)
-    elif _is_opened_store(source) or isinstance(source, Reader) or is_place(source):
-        reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
-        # A reader that is given may be of a level already: 0 leaves it so.
-        return _labelled(at_level(reader, level) if level else reader, memory, raw=raw, chunks=chunks)
-    elif level:
-        raise UsageError(f"level {level} of an array: it has no levels; open a store")
+    if is_tree(source):
+        source = levels_of_tree(source)[level]
+    elif _is_read(source):
+        levels = levels_of_source(source, series=series, insecure=insecure, max_download=max_download)
+        return _labelled(levels[level], memory, raw=raw, chunks=chunks)
+    else:
+        checked_level(level, 1, "array")
     if isinstance(source, xarray.DataArray):
         return native(_completed(source))
     return native(
@@ -179,17 +179,13 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     """
     import xarray
 
-    if isinstance(source, xarray.DataTree):
+    if is_tree(source):
         return source
-    reader = open_source(source)
-    from bigimg.omezarr.store import StoreReader
-
-    count = len(reader.store.levels) if isinstance(reader, StoreReader) else 1
-    levels = [_labelled(at_level(reader, level), memory) for level in range(count)]
-    nodes: dict[str, xarray.Dataset] = {
-        "/": xarray.Dataset(attrs={"source": reader.source, "kind": reader.spec.kind})
-    }
-    nodes.update({f"scale{i}": img.to_dataset(name="image") for i, img in enumerate(levels)})
+    levels = levels_of_source(source)
+    about = {"source": levels.base.source, "kind": levels.base.spec.kind}
+    nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
+    for number, reader in enumerate(levels):
+        nodes[f"scale{number}"] = _labelled(reader, memory).to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 
@@ -293,42 +289,37 @@ def info(
             reader.close()
 
 
-def at_level(reader: Reader, level: int) -> Reader:
-    """Return a reader of another level of the same image.
+def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
+    """Return a reader of each level of ``source``; ``opening`` is passed on to :func:`open_source`.
 
     Raises
     ------
-    UsageError
-        There is no such level.
+    InputNotFoundError, UnknownFormatError, InputError, UsageError
+        As :func:`open_source`.
     """
-    from bigimg.omezarr.store import StoreReader
-
-    if isinstance(reader, StoreReader):
-        return StoreReader(reader.store, level)
-    if level:
-        raise UsageError(
-            f"{reader.source}: level {level} of a file without levels; make a pyramid of it first: bigimg convert"
-        )
-    return reader
+    if is_tree(source):
+        return levels_of_tree(source).map(read_labelled)
+    return levels_of_reader(open_source(source, **opening))
 
 
-def image_of(tree: xarray.DataTree, level: int) -> xarray.DataArray:
-    """Return the image of one level of a pyramid.
+def open_levels(
+    source: Source, *, memory: Memory = None, series: int | str | None = None
+) -> Levels[xarray.DataArray]:
+    """Return the image of each level of ``source``, opened when it is asked for; an array as it is.
 
     Raises
     ------
-    UsageError
-        The tree is no pyramid of ours, or has no such level.
+    InputNotFoundError, UnknownFormatError, InputError, BudgetError, UsageError
+        As :func:`open`.
     """
-    names = sorted(
-        (name for name in tree.children if name.startswith("scale")), key=lambda n: int(n[5:] or 0)
-    )
-    if not names:
-        raise UsageError("the DataTree has no scale0: open a pyramid with bigimg.open_pyramid")
-    if not -len(names) <= level < len(names):
-        raise UsageError(f"level {level} of {len(names)}; levels are 0 to {len(names) - 1}, -1 the last")
-    found: xarray.DataArray = tree[names[level]].dataset["image"]
-    return found
+    import xarray
+
+    if is_tree(source):
+        return levels_of_tree(source)
+    if isinstance(source, xarray.DataArray) or not _is_read(source):
+        image = source if isinstance(source, xarray.DataArray) else native(from_array(source))
+        return Levels(1, lambda _: image, "array")
+    return levels_of_source(source, series=series).map(lambda reader: _labelled(reader, memory))
 
 
 def _labelled(
@@ -426,6 +417,6 @@ def _is_opened_store(source: Source) -> bool:
     return stores is not None and isinstance(source, stores.Store)
 
 
-def _loaded_xarray() -> Any:
-    """Return xarray if it is imported: who passes a DataArray has done so, and a path does not need it."""
-    return sys.modules.get("xarray")
+def _is_read(source: Source) -> bool:
+    """Return whether ``source`` has a reader of its own, and is no array."""
+    return _is_opened_store(source) or isinstance(source, Reader) or is_place(source)

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.identity import fingerprint
-from bigimg.converting import convert
+from bigimg.converting import convert_to_store
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening import BLOCK_BYTES, Memory, Source
+from bigimg.opening import BLOCK_BYTES, Memory, Source, open_pyramid
 from bigimg.ops.patches.asking import Sizes, patches
 from bigimg.ops.patches.blending import Blended, checked_blend
 from bigimg.ops.patches.mapping import Func, digest_of, mapped
@@ -96,7 +96,8 @@ def map_patches(
         if asked:
             raise UsageError(f"{next(iter(asked))}= is of the store, and there is none: give out=")
         return _lazy(made)
-    return convert(made, out, memory=memory, **asked)
+    convert_to_store(made, out, memory=memory, **asked)
+    return open_pyramid(out)
 
 
 def _lazy(made: Blended) -> xarray.DataArray:

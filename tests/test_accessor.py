@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +158,7 @@ def test_at_a_place(pair: tuple[Any, xarray.DataArray]) -> None:
         bigimg.from_array(np.zeros((4, 5))).bigimg.at(mm=(0, 0, 0))
 
 
-def test_doors_lead_to_the_functions(tmp_path: Path) -> None:
+def test_methods_lead_to_the_functions(tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 200, (6, 30, 20)).astype(np.uint8)
     img = bigimg.from_array(pixels, dims="zyx")
     assert float(img.bigimg.stats()["mean"]) == pytest.approx(pixels.mean())
@@ -168,6 +171,61 @@ def test_doors_lead_to_the_functions(tmp_path: Path) -> None:
     assert float(tree.bigimg.stats()["mean"]) == pytest.approx(pixels.mean())
     assert int(tree.bigimg.histogram(bins=4).sum()) == pixels.size
     assert tree.bigimg.thumbnail(10).shape == (10, 7)
+
+
+BOTH = """
+    area browse crop downsample fraction histogram mask montage ortho otsu percentile plane profile region resize show
+    stats sweep thumbnail view
+"""
+IMAGE = "apply_mask build_pyramid export gray map map_patches patches rescale with_geometry"
+METHODS = [
+    *(("pyramid", name) for name in BOTH.split()),
+    *(("image", name) for name in (BOTH + IMAGE).split()),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_a_method_has_docstring_and_signature_of_its_function_without_the_image(kind: str, name: str) -> None:
+    accessor = bigimg.accessor.ImageAccessor if kind == "image" else bigimg.accessor.PyramidAccessor
+    function = getattr(bigimg, name)
+    expected = inspect.signature(function)
+    parameters = list(expected.parameters.values())
+    image = parameters.pop(1 if name == "map_patches" else 0)
+    assert image.name in ("img", "mask", "source")
+    method = getattr(accessor(None), name)
+    assert inspect.signature(method) == expected.replace(parameters=parameters)
+    assert (method.__name__, method.__doc__) == (name, function.__doc__)
+
+
+def test_every_method_is_tested() -> None:
+    own = {
+        (kind, name)
+        for kind, accessor in (("image", bigimg.accessor.ImageAccessor), ("pyramid", bigimg.accessor.PyramidAccessor))
+        for base in accessor.__mro__
+        for name, found in vars(base).items()
+        if isinstance(found, bigimg.accessor.FunctionAsMethod)
+    }  # fmt: skip
+    assert own == set(METHODS)
+
+
+def test_the_image_goes_where_the_function_takes_it() -> None:
+    pixels = np.arange(64.0).reshape(8, 8)
+    img = bigimg.from_array(pixels)
+    for made in (
+        img.bigimg.map_patches(np.negative, 4),
+        img.bigimg.map_patches(np.negative, size=4),
+        img.bigimg.map_patches(func=np.negative, size=4),
+    ):
+        np.testing.assert_array_equal(made, -pixels)
+    np.testing.assert_array_equal(img.bigimg.map(np.negative), -pixels)
+    with pytest.raises(TypeError, match=r"percentile\(\) missing 1 required positional argument: 'q'"):
+        img.bigimg.percentile()
+
+
+def test_the_accessor_loads_no_operation() -> None:
+    code = "import sys, bigimg.accessor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in done.stdout.split() if name.startswith(("bigimg.ops", "bigimg.viewing"))]
 
 
 def test_a_place_in_millimetres_outside_is_told_as_it_was_asked() -> None:

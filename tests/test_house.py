@@ -16,11 +16,12 @@ FLOORS = {
     "errors": 0, "types": 0, "version": 0,
     "geometry": 1, "system": 1, "places": 2, "reader": 2,
     "pyramid": 3, "readers": 3, "omezarr": 3,
-    "planning": 4,
+    "planning": 4, "levels": 4,
     "conversion": 5, "describing": 5, "placing": 5, "opening": 6,
     # Functions of an image take paths too, so these stand above opening; conversion stands beside it.
     "ops": 7, "exporters": 7,
-    "converting": 8, "shrinking": 8, "patching": 8, "saving": 8, "verifying": 8, "listing": 8,
+    "functions": 8, "converting": 8, "writing": 8, "shrinking": 8, "patching": 8, "saving": 8, "verifying": 8,
+    "listing": 8,
     "viewing": 8, "accessor": 8, "xarray_engine": 8, "cli": 8, "demo": 8, "testing": 8,
     "__init__": 9, "__main__": 9,
 }  # fmt: skip
@@ -117,9 +118,9 @@ OF_ONE_SYSTEM = {
 """Modules that not every system has, and the door to its C library."""
 OF_EVERY_SYSTEM = {
     "DirEntry", "PathLike", "SEEK_CUR", "SEEK_END", "SEEK_SET", "W_OK", "X_OK", "_exit", "access", "chmod", "close",
-    "environ", "fspath", "fstat", "fsync", "getpid", "listdir", "lstat", "path", "pipe", "replace", "scandir", "sep", "stat",
-    "stat_result", "strerror", "umask", "unlink", "utime", "walk", "write", "SIGINT", "SIGTERM", "SIG_IGN", "Signals",
-    "signal",
+    "environ", "fspath", "fstat", "fsync", "getpid", "listdir", "lstat", "path", "pipe", "replace", "scandir", "sep",
+    "stat", "stat_result", "strerror", "umask", "unlink", "utime", "walk", "write", "SIGINT", "SIGTERM", "SIG_IGN",
+    "Signals", "signal",
 }  # fmt: skip
 """Of ``os`` and ``signal``, what we use that is everywhere and does the same; a rename and an open file are not."""
 SCREEN = "viewing/napari/window.py"

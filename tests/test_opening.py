@@ -17,7 +17,7 @@ from PIL import Image
 
 import bigimg
 from bigimg.errors import BudgetError, InputNotFoundError, UnknownFormatError, UsageError
-from bigimg.opening import at_level, open_source
+from bigimg.opening import levels_of_source, open_source
 from bigimg.planning import memory as memory_module
 from bigimg.types import Array
 
@@ -74,7 +74,7 @@ def test_levels_of_a_store(data: Path) -> None:
 
 
 def test_a_reader_of_a_level_stays_at_it(data: Path) -> None:
-    reader = at_level(open_source(data / STORE), 3)
+    reader = levels_of_source(data / STORE)[3]
     assert bigimg.open(reader).shape == reader.spec.shape
 
 
@@ -88,7 +88,7 @@ def test_the_same_centre_at_every_level(data: Path) -> None:
 def test_a_plain_file_has_one_level(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", numbers(4, 5))
     assert list(bigimg.open_pyramid(tmp_path / "a.npy").children) == ["scale0"]
-    with pytest.raises(UsageError, match=r"a\.npy: level 1 of a file without levels.*convert"):
+    with pytest.raises(UsageError, match=r"a\.npy: level 1 of an image without levels.*convert"):
         bigimg.open(tmp_path / "a.npy", level=1)
 
 
@@ -97,7 +97,7 @@ def test_no_such_level(data: Path) -> None:
         bigimg.open(data / STORE, level=5)
     with pytest.raises(UsageError, match="level 5 of 5; levels are 0 to 4"):
         bigimg.open(bigimg.open_pyramid(data / STORE), level=5)
-    with pytest.raises(UsageError, match="no levels"):
+    with pytest.raises(UsageError, match="without levels"):
         bigimg.open(np.zeros((4, 4)), level=1)
     with pytest.raises(UsageError, match="no scale0"):
         bigimg.open(xarray.DataTree())

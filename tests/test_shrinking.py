@@ -106,7 +106,7 @@ def test_slope_and_intercept_stay(tmp_path: Path) -> None:
         (("--factor", "q=2"), 2, "the axes are z y x"),
         (("--shape", "999,9"), 2, "give 1 to 150"),
         (("--shape", "9,9", "--method", "max"), 2, "to a shape it is mean or nearest"),
-        (("--factor", 2, "--level", 1), 2, "level 1 of a file without levels"),
+        (("--factor", 2, "--level", 1), 2, "level 1 of an image without levels"),
         (("--factor", 2, "--memory", "20MB"), 6, "use --memory 1"),
     ],
 )

@@ -29,13 +29,20 @@ from bigimg.cli.options import print_value, say, shared
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
 @shared("level", "memory", "series", "insecure", "max_download", "json", "quiet")
 def export(
-    source: str, target: str, at: float | None, mm: bool, as_json: bool, quiet: bool, **asked: Any
+    source: str,
+    target: str,
+    at: float | None,
+    mm: bool,
+    level: int | None,
+    as_json: bool,
+    quiet: bool,
+    **asked: Any,
 ) -> None:
     """Write SOURCE, or a plane of it, to TARGET; its ending names the format. Nothing is replaced."""
     from bigimg.exporters.run import export as take_out
 
     where: dict[str, Any] = {"position" if mm else "index": at}
-    done = take_out(source, target, progress=not quiet, **where, **asked)
+    done = take_out(source, target, level=level or 0, progress=not quiet, **where, **asked)
     if as_json:
         print_value(done, as_json)
     elif not quiet:

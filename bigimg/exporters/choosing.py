@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 from bigimg.errors import UsageError
 from bigimg.exporters.views import Cut, Real, channel_of, checked_index, place_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.store import StoreReader
-from bigimg.opening import Source, at_level, image_of, open_source
 from bigimg.reader import Reader
-from bigimg.readers.arrays import ArrayReader, read_labelled
-
-
-def levels_of(img: Source, level: int, **opening: Any) -> list[Reader]:
-    """Return a reader of ``level`` of the image and of each smaller level.
-
-    ``opening`` is passed on to :func:`~bigimg.opening.open_source`.
-    """
-    xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(img, xarray.DataTree):
-        count = sum(name.startswith("scale") for name in img.children)
-        first = image_of(img, level)
-        if level < 0:
-            level += count
-        return [read_labelled(first), *(read_labelled(image_of(img, n)) for n in range(level + 1, count))]
-    reader = open_source(img, **opening)
-    first_reader = at_level(reader, level) if level else reader
-    if not isinstance(first_reader, StoreReader):
-        return [first_reader]
-    store = first_reader.store
-    return [first_reader, *(StoreReader(store, n) for n in range(first_reader.level + 1, len(store.levels)))]
+from bigimg.readers.arrays import ArrayReader
 
 
 def places(

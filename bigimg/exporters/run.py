@@ -12,14 +12,14 @@ from pathlib import Path
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError
-from bigimg.exporters.choosing import alike, chosen_of, levels_of, places
+from bigimg.exporters.choosing import alike, chosen_of, places
 from bigimg.exporters.formats import find_exporter, load
 from bigimg.exporters.layout import Asked
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, lay
 from bigimg.exporters.views import Real
-from bigimg.opening import Memory, Source
+from bigimg.opening import Memory, Source, levels_of_source
 from bigimg.placing import is_place
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.reader import Reader
@@ -146,9 +146,10 @@ def export(
     """
     exporter = find_exporter(target)
     lay_out = load(exporter)
-    readers = levels_of(
-        img, level, series=series, insecure=insecure, max_download=max_download, progress=progress
+    levels = levels_of_source(
+        img, series=series, insecure=insecure, max_download=max_download, progress=progress
     )
+    readers = list(levels.starting(level))
     try:
         source = readers[0].source
         at = places(readers[0].spec, plane, index, position, t, channel)

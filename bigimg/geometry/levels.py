@@ -6,9 +6,13 @@ twice the smallest, so a volume of thick slices first becomes isotropic and then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.types import Method, Shape
 
@@ -31,6 +35,36 @@ class Level:
     """Distance of neighbouring pixel centres, in the unit of the axis."""
     origin: tuple[float, ...]
     """Coordinate of the centre of pixel 0, in the unit of the axis."""
+
+
+def checked_level(level: int, count: int, source: str) -> int:
+    """Return the number of a level counted from 0, for one that may count from the end.
+
+    Raises
+    ------
+    UsageError
+        There is no such level.
+    """
+    if isinstance(level, int | np.integer) and -count <= level < count:
+        return int(level) % count
+    if count == 1:
+        raise UsageError(
+            f"{source}: level {level} of an image without levels; make a pyramid of it first: bigimg convert"
+        )
+    raise UsageError(f"{source}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last")
+
+
+def smallest(count: int, sizes: Callable[[int], Mapping[Any, int]], wanted: Mapping[str, float]) -> int:
+    """Return the last of ``count`` levels that has ``wanted`` pixels along each axis that is named; 0 without.
+
+    >>> smallest(3, lambda level: {"y": 80 >> level, "x": 100 >> level}, {"y": 30, "x": 50})
+    1
+    """
+    for level in range(count - 1, 0, -1):
+        here = sizes(level)
+        if all(here[name] >= n for name, n in wanted.items()):
+            return level
+    return 0
 
 
 def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:

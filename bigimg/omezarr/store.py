@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.archive import Archive
@@ -138,12 +138,7 @@ class Store:
 
     def position(self, level: int) -> int:
         """Return the number of a level counted from 0, for one that may count from the end."""
-        count = len(self.levels)
-        if not isinstance(level, int | np.integer) or not -count <= level < count:
-            raise UsageError(
-                f"{self.path}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last"
-            )
-        return level % count
+        return checked_level(level, len(self.levels), self.path)
 
     def statistics(self) -> StoredStatistics | None:
         """Return the statistics kept in a store of ours, or None."""

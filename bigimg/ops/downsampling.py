@@ -14,7 +14,7 @@ from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import CENTERED, plan_levels
 from bigimg.geometry.region import scale_up
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, at_level, image_of
+from bigimg.opening import Memory, Source
 from bigimg.opening import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
@@ -114,10 +114,6 @@ def downsample(
         A factor is below 1 or beyond the image, the pixels are larger than ``to_spacing`` along all axes, or an
         axis or method is unknown.
     """
-    import xarray
-
-    if isinstance(img, xarray.DataTree):
-        img, level = image_of(img, level), 0
     found = image(img, level=level, memory=memory, series=series)
     how = method_for(found, method)
     step = _step(found, factor, to_spacing)
@@ -257,7 +253,7 @@ def _stored(
         if done is None or any(f % d for f, d in zip(step, done, strict=True)):
             continue
         if method in REPEATS or (done == step and number == reader.level + 1):
-            best, factors = open_image(at_level(reader, number), memory=memory), done
+            best, factors = open_image(StoreReader(reader.store, number), memory=memory), done
     if best is img:
         return img, ones
     # Pixels from the level, labels from the image, which may have been given others since.
@@ -304,8 +300,6 @@ def build_pyramid(
 
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
-    if isinstance(img, xarray.DataTree):
-        img = image_of(img, 0)
     found = image(img, memory=memory)
     how = method_for(found, method)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]

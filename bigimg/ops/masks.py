@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.levels import is_tree
 from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.types import Array, DType
@@ -72,7 +73,6 @@ def mask(
         No condition, a channel that is not there or that only one of two conditions names, a threshold that is
         no number, or a low above its high.
     """
-    import xarray
 
     if not isinstance(otsu, bool | np.bool_):
         raise UsageError(
@@ -80,7 +80,7 @@ def mask(
         )
     if all(given is None for given in (below, above, between, equals)) and not otsu:
         raise UsageError("mask: give below=, above=, between=, equals= or otsu=True")
-    if isinstance(img, xarray.DataTree):
+    if is_tree(img):
         return _of_pyramid(img, below, above, between, equals, otsu)
     given = _conditions(below, above, between, equals)
     whole = open_image(img)

@@ -14,9 +14,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import scale_up
-from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, at_level, image_of, open_source
-from bigimg.opening import open as open_image
+from bigimg.opening import Memory, Source, open_levels
 from bigimg.ops.derived import derive, source_block
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.downsampling import window_block
@@ -64,38 +62,15 @@ def flat_level(
 
     The longer side is meant as the thumbnail shows it, in true aspect.
     """
-    import xarray
-
-    if isinstance(img, xarray.DataArray):
-        image = labelled(img)
-    elif isinstance(img, xarray.DataTree):
-        levels = [image_of(img, i) for i in range(sum(name.startswith("scale") for name in img.children))]
-        image = next(
-            (level for level in reversed(levels) if _suffices(level, levels[0], max_size)), levels[0]
-        )
-    else:
-        reader = open_source(img, series=series)
-        image = open_image(reader, memory=memory)
-        if isinstance(reader, StoreReader):
-            for level in range(len(reader.store.levels) - 1, 0, -1):
-                coarse = open_image(at_level(reader, level), memory=memory)
-                if _suffices(coarse, image, max_size):
-                    image = coarse
-                    break
+    levels = open_levels(img, memory=memory, series=series).map(labelled)
+    image = levels.base
+    if len(levels) > 1:
+        sides = ("y", "x")
+        image = levels[levels.fitting(dict(zip(sides, size_of(image, max_size, sides), strict=True)))]
     beside = [name for name in ("t", "z", "y", "x") if name in image.dims][
         :-2
     ]  # z of a coronal plane is a side
     return image.isel({name: image.sizes[name] // 2 for name in beside})
-
-
-def _suffices(level: xarray.DataArray, base: xarray.DataArray, max_size: int) -> bool:
-    """Return whether no side of the thumbnail of ``base`` would need more pixels than ``level`` has."""
-    return all(
-        have >= want
-        for have, want in zip(
-            (level.sizes["y"], level.sizes["x"]), size_of(base, max_size, ("y", "x")), strict=True
-        )
-    )
 
 
 def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tuple[int, int]:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, at_level, image_of, open_source
-from bigimg.opening import open as open_image
+from bigimg.opening import Memory, Source, open_levels
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
@@ -119,7 +117,10 @@ def resize(
     UsageError
         A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
     """
-    found, whole = _level_for(img, shape, level, memory, series)
+    levels = open_levels(img, memory=memory, series=series).map(image)
+    whole = levels.base
+    wanted = {str(name): n for name, n in whole.sizes.items()} | sides(whole, shape)
+    found = levels[levels.fitting(wanted) if level is None else level]
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")
@@ -209,36 +210,3 @@ def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
     if "spacing" in attrs:
         attrs["spacing"] = step * ratio
     return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)
-
-
-def _level_for(
-    img: Source, shape: Target, level: int | None, memory: Memory, series: int | str | None
-) -> tuple[xarray.DataArray, xarray.DataArray]:
-    """Return the level asked for, or the smallest that has at least the pixels of ``shape``; and the finest."""
-    import xarray
-
-    if isinstance(img, xarray.DataTree):
-        count = sum(name.startswith("scale") for name in img.children)
-        levels = [image_of(img, number) for number in range(count)]
-        if level is not None:
-            return image_of(img, level), levels[0]
-        found = (coarse for coarse in reversed(levels[1:]) if _suffices(coarse, levels[0], shape))
-        return next(found, levels[0]), levels[0]
-    if isinstance(img, xarray.DataArray):
-        base = image(img, level=level or 0)
-        return base, base
-    reader = open_source(img, series=series)
-    base = open_image(reader, memory=memory)
-    if level is not None:
-        return open_image(at_level(reader, level), memory=memory), base
-    if isinstance(reader, StoreReader):
-        for number in range(len(reader.store.levels) - 1, reader.level, -1):
-            coarse = open_image(at_level(reader, number), memory=memory)
-            if _suffices(coarse, base, shape):
-                return coarse, base
-    return base, base
-
-
-def _suffices(coarse: xarray.DataArray, base: xarray.DataArray, shape: Target) -> bool:
-    wanted = {str(name): n for name, n in base.sizes.items()} | sides(base, shape)
-    return all(coarse.sizes[name] >= n for name, n in wanted.items())

@@ -132,10 +132,16 @@ class ArrayReader:
             self.access = Access("random", why, self.spec.dims, read_bytes=2 * max(BATCH_BYTES, chunk))
 
     def read(self, region: Region) -> Array:
-        """Return the values of ``region``, as a view where the array is numpy's own."""
+        """Return the values of ``region``, as a view where the array is numpy's own.
+
+        Raises
+        ------
+        UsageError
+            Some of its pixels are masked: what lies below a mask is no value.
+        """
         ours = self.spec.dims
         theirs = tuple(region[ours.index(name)] for name in self.dims)
-        part = np.asarray(self.array[theirs]) if self._steps is None else self._compute(theirs)
+        part = self._unmasked(self.array[theirs]) if self._steps is None else self._compute(theirs)
         part = part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
         return part.transpose([self.dims.index(name) for name in ours])
 
@@ -150,12 +156,21 @@ class ArrayReader:
         cuts = [_cuts(s, sizes, n) for s, sizes, n in zip(region, array.chunks, self._steps, strict=True)]
         pieces: Iterator[Region] = itertools.product(*cuts)
         if all(len(cut) == 1 for cut in cuts):
-            return np.asarray(array[next(pieces)].compute(scheduler="synchronous"))
+            return self._unmasked(array[next(pieces)].compute(scheduler="synchronous"))
         result = np.empty(shape_of(region), self.spec.dtype)
         start = tuple(s.start for s in region)
         for piece in pieces:
-            result[shift(piece, start)] = array[piece].compute(scheduler="synchronous")
+            result[shift(piece, start)] = self._unmasked(array[piece].compute(scheduler="synchronous"))
         return result
+
+    def _unmasked(self, part: Any) -> Array:
+        found = np.asanyarray(part)  # asarray would drop the mask
+        if np.ma.is_masked(found):
+            raise UsageError(
+                f"{self.source}: {np.ma.count_masked(found)} pixels are masked and have no value; fill them first, "
+                "as in array.filled(0)"
+            )
+        return np.asarray(found)
 
 
 def _once(array: Any) -> Once:

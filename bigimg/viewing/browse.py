@@ -19,7 +19,7 @@ from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
-from bigimg.viewing.levels import Levels, levels_of, nearest_in
+from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, cut_of, pictured, place_along, place_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
@@ -82,7 +82,7 @@ def browse(
         There is no such axis, or no display to show a window on.
     """
     need_matplotlib()
-    levels = levels_of(img, memory=memory, series=series).held()
+    levels = held(levels_of(img, memory=memory, series=series))
     base = levels.base
     if axis is None:
         axis = next((name for name in ("z", "t") if name in base.dims), None)
@@ -147,7 +147,7 @@ class Browser:
         figure.set_layout_engine("none")  # the places are given, and a layout would cost each move its time
         self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
         self.level = (
-            levels.fitting(cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
+            level_for(levels, cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
         )
         image = levels[self.level]
         self.size: int = image.sizes[axis]

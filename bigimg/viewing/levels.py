@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import UsageError
+from bigimg.levels import Levels as LevelsOf
+from bigimg.levels import levels_of_reader
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, at_level, image_of, open_source
+from bigimg.opening import Memory, Source, open_levels
 from bigimg.opening import open as open_image
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
+from bigimg.reader import Reader
 from bigimg.readers import coordinates
 from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import LazyPixels
@@ -24,68 +26,46 @@ from bigimg.system.processes import usable_cpus
 if TYPE_CHECKING:
     import xarray
 
+type Levels = LevelsOf[xarray.DataArray]
+
 HELD_BYTES = 256 << 20
 """An image that is read in order is kept whole up to here, when several of its planes are drawn."""
 SHARED_BYTES = 1 << 18
 """A plane is read by one processor up to here: to start another takes as long."""
 
 
-class Levels:
-    """The levels of an image, each opened when it is asked for; an image without levels has one."""
+def held(levels: Levels) -> Levels:
+    """Return the same for several planes, with what they would each compute anew.
 
-    def __init__(self, count: int, opened: Callable[[int], xarray.DataArray]) -> None:
-        self.count = count
-        self._opened = opened
-        self._images: dict[int, xarray.DataArray] = {}
+    Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
+    it otherwise. Of a computed one it is what all its blocks need, as a threshold.
+    """
+    pixels = opened_pixels(levels.base)
+    ordered = pixels is not None and pixels.reader.access.kind != "random"
+    if len(levels) == 1 and ordered and levels.base.nbytes <= HELD_BYTES:
+        return levels.map(lambda image: image.compute())
+    return levels.map(_settled)
 
-    def __getitem__(self, level: int) -> xarray.DataArray:
-        if not -self.count <= level < self.count:
-            raise UsageError(
-                f"level {level} of {self.count}; levels are 0 to {self.count - 1}, -1 the last"
-                if self.count > 1
-                else f"level {level} of an image without levels; make a pyramid of it first: bigimg convert"
-            )
-        level %= self.count
-        if level not in self._images:
-            self._images[level] = self._opened(level)
-        return self._images[level]
 
-    @property
-    def base(self) -> xarray.DataArray:
-        """Full resolution."""
-        return self[0]
+def level_for(
+    levels: Levels,
+    sides: tuple[str, str],
+    pixels: tuple[float, float],
+    *,
+    enough: float = 1.0,
+) -> int:
+    """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
 
-    def held(self) -> Levels:
-        """Return the same for several planes, with what they would each compute anew.
-
-        Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
-        it otherwise. Of a computed one it is what all its blocks need, as a threshold.
-        """
-        pixels = opened_pixels(self.base)
-        ordered = pixels is not None and pixels.reader.access.kind != "random"
-        if self.count == 1 and ordered and self.base.nbytes <= HELD_BYTES:
-            image = self.base.compute()
-            return Levels(1, lambda _: image)
-        return Levels(self.count, lambda level: _settled(self[level]))
-
-    def fitting(self, sides: tuple[str, str], pixels: tuple[float, float], *, enough: float = 1.0) -> int:
-        """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
-
-        Parameters
-        ----------
-        sides : (str, str)
-            Axes that run down and across.
-        pixels : (float, float)
-            Height and width of the place on the screen.
-        """
-        base = self.base
-        wanted = [
-            min(n, base.sizes[name]) for n, name in zip(needed(base, sides, pixels), sides, strict=True)
-        ]
-        for level in range(self.count - 1, 0, -1):
-            if all(self[level].sizes[name] >= enough * n for name, n in zip(sides, wanted, strict=True)):
-                return level
-        return 0
+    Parameters
+    ----------
+    sides : (str, str)
+        Axes that run down and across.
+    pixels : (float, float)
+        Height and width of the place on the screen.
+    """
+    base = levels.base
+    wanted = zip(sides, needed(base, sides, pixels), strict=True)
+    return levels.fitting({name: enough * min(n, base.sizes[name]) for name, n in wanted})
 
 
 def _settled(image: xarray.DataArray) -> xarray.DataArray:
@@ -106,36 +86,25 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
     """
     import xarray
 
-    if isinstance(source, Levels):
+    if isinstance(source, LevelsOf):
         return source
-    if isinstance(source, xarray.DataTree):
-        count = sum(name.startswith("scale") for name in source.children)
-        return Levels(count, lambda level: image_of(source, level))
-    if isinstance(source, xarray.DataArray):
-        image = labelled(source)
-        pixels = opened_pixels(image)
-        if (
-            pixels is None
-            or not isinstance(pixels.reader, StoreReader)
-            or not _as_opened(image, pixels.reader)
-        ):
-            return Levels(1, lambda _: image)
-        reader, raw = pixels.reader, pixels.scaling != pixels.reader.spec.scaling
+    levels = open_levels(source, memory=memory, series=series).map(labelled)
+    pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
+    if (
+        pixels is None
+        or not isinstance(pixels.reader, StoreReader)
+        or not _as_opened(levels.base, pixels.reader)
+    ):
+        return levels
+    image, raw = levels.base, pixels.scaling != pixels.reader.spec.scaling
+    named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
 
-        def coarser(level: int) -> xarray.DataArray:
-            if not level:
-                return image
-            found = open_image(at_level(reader, reader.level + level), memory=memory, raw=raw)
-            named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
-            return found.assign_coords(named).assign_attrs(image.attrs)
+    def opened(reader: Reader) -> xarray.DataArray:
+        if reader is pixels.reader:
+            return image
+        return open_image(reader, memory=memory, raw=raw).assign_coords(named).assign_attrs(image.attrs)
 
-        return Levels(len(reader.store.levels) - reader.level, coarser)
-    reader_ = open_source(source, series=series)
-    if not isinstance(reader_, StoreReader):
-        whole = open_image(source if hasattr(source, "shape") else reader_, memory=memory)
-        return Levels(1, lambda _: whole)
-    store = reader_.store
-    return Levels(len(store.levels), lambda level: open_image(StoreReader(store, level), memory=memory))
+    return levels_of_reader(pixels.reader).map(opened)
 
 
 def _as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:

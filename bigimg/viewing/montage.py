@@ -16,7 +16,7 @@ from bigimg.ops.patches.sequence import Patches
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
-from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.naming import names_of, shortened
 from bigimg.viewing.overlay import Overlay, overlay_of
 from bigimg.viewing.painting import Look
@@ -184,7 +184,7 @@ def prepared(
         own = [shortened(name, letters) for name in names_of([levels.base for levels, _ in panels])]
         nothing = overlay_of(None, None, 0)
         return Panels(panels, look, _named(titles, own), layout, nothing, shared=False)
-    levels = levels_of(img, memory=memory, series=series).held()
+    levels = held(levels_of(img, memory=memory, series=series))
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
         plane = "c"

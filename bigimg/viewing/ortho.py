@@ -15,7 +15,7 @@ from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.figures import draw, finish
-from bigimg.viewing.levels import levels_of, read_at
+from bigimg.viewing.levels import held, levels_of, read_at
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, picture_of, place_text, shape_of
@@ -76,7 +76,7 @@ def ortho(
     UsageError
         The image is no volume, or the point is outside.
     """
-    levels = levels_of(img, memory=memory, series=series).held()
+    levels = held(levels_of(img, memory=memory, series=series))
     base = levels.base
     if not {"z", "y", "x"} <= set(base.dims):
         raise UsageError(

@@ -20,7 +20,7 @@ from bigimg.ops.multiscale import shrunk
 from bigimg.ops.slices import axis_across, channel_index, nearest_index
 from bigimg.readers import coordinates
 from bigimg.types import Array
-from bigimg.viewing.levels import Levels, lengths, nearest_in, needed, read_at
+from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
 from bigimg.viewing.pictures import upright
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
     MissingChunk, CorruptChunk, InputError
         Its pixels cannot be had.
     """
-    number = levels.fitting(cut.sides, pixels) if level is None else level
+    number = level_for(levels, cut.sides, pixels) if level is None else level
     flat = drawn_plane(levels, cut, number)
     sides = (str(flat.dims[-2]), str(flat.dims[-1]))
     if flat.sizes[sides[0]] * flat.sizes[sides[1]] > WHOLE_PIXELS and level is None:
@@ -184,7 +184,7 @@ def _pictured(levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, val
         (down, across),
         edges(flat),
         edges(turned(base, cut)),
-        number % levels.count,
+        number % len(levels),
         letters_of(flat),
         short_unit(coordinates.units(flat, across)) if alike else "px",
     )

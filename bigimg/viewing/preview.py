@@ -69,7 +69,7 @@ def preview(img: Source) -> Preview:
     base = levels.base
     rows = _rows(base, levels)
     text = " · ".join(f"{name} {value}" for name, value in rows)
-    small = levels.count - 1
+    small = len(levels) - 1
     last = levels[small]
     if last.nbytes > READ_BYTES:
         picture = (
@@ -124,7 +124,7 @@ def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
         rows.append(
             ("orientation", "".join(axis_codes(world @ index_to_world(coordinates.axes_of(base), None))))
         )
-    rows.append(("levels", str(levels.count)))
+    rows.append(("levels", str(len(levels))))
     if base.attrs.get("source"):
         rows.append(("source", str(base.attrs["source"])))
     return rows

@@ -182,7 +182,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (VOLUME, "a.nii", {"plane": "z", "index": 1.5}, "a whole number"),
         (VOLUME, "a.nii", {"plane": "z", "position": 99}, "position 99 along z is outside the image"),
         (VOLUME, "a.nii", {"channel": "GFP"}, "no channel 'GFP'"),
-        (VOLUME, "a.nii", {"level": 1}, "level 1 of a file without levels"),
+        (VOLUME, "a.nii", {"level": 1}, "level 1 of an image without levels"),
         (VOLUME[0], "a.png", {"plane": "y"}, "is a line"),
     ],
 )  # fmt: skip

@@ -157,5 +157,5 @@ def test_refused(shape: Any, says: str) -> None:
         bigimg.resize(PIXELS, shape)
     with pytest.raises(UsageError, match="give mean or nearest"):
         bigimg.resize(PIXELS, (3, 3), method="cubic")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="level 3 of an array"):
+    with pytest.raises(UsageError, match="level 3 of an image without levels"):
         bigimg.resize(bigimg.from_array(PIXELS), (3, 3), level=3)

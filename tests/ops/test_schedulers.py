@@ -162,10 +162,10 @@ def test_the_same_on_every_scheduler(
 
 def test_every_operation_is_there() -> None:
     """A new public function of images is to be added here."""
-    from bigimg import _MODULES
+    from bigimg.functions import MODULES
 
     functions = {
-        f for module, names in _MODULES.items() if module.startswith(("ops.", "patching")) for f in names
+        f for module, names in MODULES.items() if module.startswith(("ops.", "patching")) for f in names
     }
     named = {word.strip(",") for name in OPERATIONS for word in name.split()}
     assert functions <= named, functions - named

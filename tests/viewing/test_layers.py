@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bigimg
-from bigimg.errors import BudgetError, MissingChunk
+from bigimg.errors import BudgetError, InputError, MissingChunk, UsageError
 from bigimg.omezarr import shard
 from bigimg.readers.arrays import ArrayReader
 from bigimg.viewing.napari import layers as layers_module
@@ -228,38 +228,80 @@ def test_arrays_and_opened_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data, pixels)
 
 
-def drawn_by_napari(shown: Any, key: Any) -> Any:
-    """What a module of napari's layers gets, as it asks."""
-    space = {"__name__": "napari.layers.of.ours", "np": np, "shown": shown, "key": key}
-    exec("found = np.asarray(shown[key])", space)
-    return space["found"]
+def stripes(shape: tuple[int, ...], low: float, high: float) -> Any:
+    """What is drawn over damage: bands of 8 pixels, alike in all planes."""
+    bands = np.add.outer(np.arange(shape[-2]), np.arange(shape[-1])) // 8 % 2
+    return np.broadcast_to(np.where(bands == 1, high, low), shape)
 
 
-def test_a_lost_object_is_told_where_napari_draws(tmp_path: Path) -> None:
+def test_a_lost_object_is_masked_over_stripes_and_told_where_a_viewer_looks(tmp_path: Path) -> None:
     pixels = noise((40, 70, 90), "u2") // 2 + 1
     path = tmp_path / "a.ome.zarr"
     bigimg.write(bigimg.from_array(pixels, dims="zyx"), path, chunks=32, shards=32, **ASKED)
     (path / "0" / "c" / "0" / "1" / "2").unlink()
     ((levels, _, _),) = layers_of(path)
+    with pytest.raises(MissingChunk):  # nobody to tell
+        levels[0][3]
     told: list[str] = []
     levels[0].tell = told.append
+    hole = (slice(32), slice(32, 64), slice(64, 90))
+    lost = np.zeros(pixels.shape, bool)
+    lost[hole] = True
     whole = pixels.copy()
-    whole[:32, 32:64, 64:] = 0
-    every = (slice(None),) * 3
+    whole[hole] = stripes(pixels.shape, 0, 65535)[hole]
     for key in (
-        every,
+        (slice(None),) * 3,
         (3,),
         (slice(2, 39, 3), slice(69, 20, -2), 70),
         (slice(3, 4), slice(10, 70), slice(5, 80)),
+        (3, 40, 70),
     ):
-        np.testing.assert_array_equal(drawn_by_napari(levels[0], key), whole[key])
+        found = np.asanyarray(levels[0][key])
+        np.testing.assert_array_equal(np.ma.getmaskarray(found), lost[key])
+        np.testing.assert_array_equal(np.asarray(levels[0][key]), whole[key])  # as napari asks
     assert len(told) == 1
     assert "c/0/1/2: the object is gone" in told[0]
-    with pytest.raises(MissingChunk):
-        levels[0][3]
+    assert "c/0/1/2: the object is gone" in levels[0].damaged[0]
+    assert type(levels[0][35]) is np.ndarray
+    np.testing.assert_array_equal(levels[0][35], pixels[35])
     with pytest.raises(MissingChunk):
         np.asarray(levels[0])
-    np.testing.assert_array_equal(levels[0][35], pixels[35])
+    with pytest.raises(MissingChunk):
+        np.asarray(levels[0].exact()[3])
+    with pytest.raises(UsageError, match="pixels are masked and have no value"):
+        bigimg.stats(levels[0]).compute()
+
+
+@pytest.mark.parametrize("dtype", ["b1", "i2", "u8", "f2", "f4", "f8"])
+def test_stripes_are_the_extremes_of_each_type(dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    bigimg.write(bigimg.from_array(np.ones((40, 50), dtype)), path, chunks=32, shards=32, **ASKED)
+    (path / "0" / "c" / "0" / "0").unlink()
+    ((levels, _, _),) = layers_of(path)
+    shown = levels[0] if isinstance(levels, list) else levels
+    shown.tell = lambda message: None
+    about = np.iinfo(shown.dtype) if shown.dtype.kind in "iu" else np.finfo(min(shown.dtype, np.dtype("f4")))
+    expected = np.ones((40, 50), shown.dtype)
+    low, high = np.array([about.min], shown.dtype)[0], np.array([about.max], shown.dtype)[0]
+    bands = np.add.outer(np.arange(32), np.arange(32)) // 8 % 2 == 1
+    expected[:32, :32][bands], expected[:32, :32][~bands] = high, low
+    np.testing.assert_array_equal(np.asarray(shown[:, :]), expected)
+
+
+def test_a_source_that_cannot_be_decoded_is_tried_once() -> None:
+    class Damaged(CountingReader):
+        def read(self, region: Any) -> Any:
+            super().read(region)
+            raise InputError("a.png: row 3 is damaged")
+
+    reader = Damaged(noise((300, 40)), "yx", chunks=(1, 40))
+    reader.access = type(reader.access)("sequential", "rows of a PNG", order=("y", "x"))
+    ((shown, _, _),) = layers_of(reader)
+    told: list[str] = []
+    shown.tell = told.append
+    assert np.ma.getmaskarray(shown[:, :]).all()
+    assert told == ["a.png: row 3 is damaged (drawn as stripes, no pixels)"]
+    assert len(reader.regions) == 1
 
 
 def test_more_than_a_plane_is_read_when_it_is_cut_to_one(tmp_path: Path, decoded: list[Any]) -> None:

@@ -300,33 +300,61 @@ def test_an_oblique_dicom_series_lies_where_its_slices_say(data: Path, viewer: A
     assert is_drawn(viewer)
 
 
-def test_a_lost_object_in_the_first_view_is_told_and_the_rest_is_shown(viewer: Any, tmp_path: Path) -> None:
+def test_a_lost_object_in_the_first_view_is_told_and_drawn_as_stripes(viewer: Any, tmp_path: Path) -> None:
     from napari.utils.notifications import notification_manager
 
-    pixels = gradient((800, 900), np.uint16) // 2 + 1
+    pixels = np.full((800, 900), 1000, np.uint16)
     path = tmp_path / "a.ome.zarr"
     bigimg.write(bigimg.from_array(pixels), path, chunks=64, shards=64, **ASKED)
     for level in "01":
         (path / level / "c" / "1" / "2").unlink()
     notification_manager.records.clear()
     (layer,) = viewer.open(str(path), plugin="bigimg-zarr")
+    layer.contrast_limits = (0, 2000)
     viewer.reset_view()
     assert is_drawn(viewer)
     told = [record.message for record in notification_manager.records]
     assert any("0/c/1/2: the object is gone" in message for message in told)
     assert len(told) == len(set(told))
-    drawn = np.asarray(layer._slice.image.raw)
-    if layer.data_level == 0:
-        first = int(layer.corner_pixels[0, 0]), int(layer.corner_pixels[0, 1])
-        hole = drawn[64 - first[0] : 128 - first[0], 128 - first[1] : 192 - first[1]]
-        assert not hole.any()
-        assert np.count_nonzero(drawn == 0) == hole.size
-    with pytest.raises(bigimg.MissingChunk):  # who computes gets an error, and no zeros
+    assert layer.name == "a (damaged)"
+    assert "0/c/1/2: the object is gone" in layer.metadata["bigimg"]["damaged"][0]
+    assert layer.data_level == 0
+    seen = viewer.screenshot(canvas_only=True, flash=False)[..., 0].astype(int)
+    stripes = (seen > 250).sum() / (
+        seen > 0
+    ).sum()  # the background is black, as the other half of the stripes
+    assert 0.4 * 64 * 64 / pixels.size < stripes < 0.6 * 64 * 64 / pixels.size
+    assert (seen[(seen > 10) & (seen < 245)] > 100).all()  # the rest is what is stored, half of the limits
+    with pytest.raises(bigimg.MissingChunk):  # who computes gets an error, and no stripes
         np.asarray(layer.data[0])
+    assert np.ma.is_masked(layer.data[0][60:70, 120:140])
+    with pytest.raises(bigimg.UsageError, match="masked"):
+        bigimg.stats(layer.data[0]).compute()
     with pytest.raises(bigimg.MissingChunk):
-        layer.data[0][60:70, 128:140]
+        viewer.layers.save(str(tmp_path / "b.ome.zarr"), plugin="bigimg")
+    assert not (tmp_path / "b.ome.zarr").exists()
     viewer.layers.clear()
     assert len(viewer.layers) == 0
+
+
+def test_damage_that_comes_into_view_is_told_then(viewer: Any, tmp_path: Path) -> None:
+    from napari.utils.notifications import notification_manager
+
+    path = tmp_path / "a.ome.zarr"
+    bigimg.write(
+        bigimg.from_array(noise((100, 60, 64), "u2"), dims="zyx"), path, chunks=32, shards=32, **ASKED
+    )
+    (path / "0" / "c" / "2" / "0" / "1").unlink()
+    notification_manager.records.clear()
+    (layer,) = viewer.open(str(path), plugin="bigimg")
+    assert is_drawn(viewer)  # of planes 0 and 50
+    assert (layer.name, notification_manager.records) == ("a", [])
+    for plane in (70, 71):
+        viewer.dims.set_point(0, plane)
+        assert is_drawn(viewer)
+    assert layer.name == "a (damaged)"
+    (record,) = notification_manager.records
+    assert "0/c/2/0/1: the object is gone" in record.message
 
 
 def test_a_step_through_a_volume_reads_one_plane(viewer: Any, tmp_path: Path, decoded: list[str]) -> None:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bigimg
+from bigimg import opening
 from bigimg.errors import UsageError
-from bigimg.viewing import figure_files, levels
+from bigimg.viewing import figure_files
 from bigimg.viewing.marks import Letter, ScaleBar
 from tests.running import bigimg as run
 from tests.viewing.drawn import canvas, numbers, reads, store_of
@@ -236,8 +237,8 @@ def test_panels_of_a_large_store_read_small_levels(tmp_path: Path) -> None:
 
 def test_figures_open_their_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = store_of(numbers(20, 30, 40), tmp_path)
-    opened, real = [], levels.open_source
-    monkeypatch.setattr(levels, "open_source", lambda *a, **k: opened.append(a) or real(*a, **k))
+    opened, real = [], opening.open_source
+    monkeypatch.setattr(opening, "open_source", lambda *a, **k: opened.append(a) or real(*a, **k))
     figure_files.slice_figure(path, tmp_path / "slice.png", plane="y")
     figure_files.thumbnail_figure(path, tmp_path / "thumb.png")
     assert len(opened) == 2

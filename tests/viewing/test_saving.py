@@ -13,13 +13,14 @@ import tifffile
 import yaml
 
 import bigimg
-from bigimg.errors import MissingExtraError, TargetExistsError, UsageError
+from bigimg.errors import MissingChunk, MissingExtraError, TargetExistsError, UsageError
 from bigimg.listing import formats
 from bigimg.version import install_line
 from bigimg.viewing.napari import chelsea, napari_get_reader, rat_brain, window, write_layers
 from bigimg.viewing.napari.job import Job
 from bigimg.viewing.napari.layers import layers_of
 from bigimg.viewing.napari.saving import save
+from bigimg.viewing.napari.window import tell_damage
 from tests.conversion.sources import noise
 
 MANIFEST = Path(bigimg.__file__).parent / "napari.yaml"
@@ -77,6 +78,17 @@ def test_what_was_opened_and_saved_again_is_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.bigimg.affine, second.bigimg.affine)
     assert (first.bigimg.spacing, first.bigimg.units) == (second.bigimg.spacing, second.bigimg.units)
     assert first.bigimg.channels == second.bigimg.channels
+
+
+def test_what_is_drawn_over_damage_is_never_saved(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    bigimg.write(bigimg.from_array(noise((70, 90), "u2")), path, shards=32, **ASKED)
+    (path / "0" / "c" / "0" / "0").unlink()
+    layers = layers_of(path)
+    tell_damage(layers)
+    with pytest.raises(MissingChunk, match="c/0/0: the object is gone"):
+        save(str(tmp_path / "b.ome.zarr"), layers, memory="2GB")
+    assert not (tmp_path / "b.ome.zarr").exists()
 
 
 @pytest.mark.parametrize("name", ["chelsea", "rat_brain"])

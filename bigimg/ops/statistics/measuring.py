@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source, image_of
+from bigimg.levels import is_tree, levels_of_tree
+from bigimg.opening import Source
 from bigimg.opening import open as open_image
 from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
@@ -79,15 +80,14 @@ def covered(
     """
     import xarray
 
-    if isinstance(mask, xarray.DataTree) and not is_label_image(by):
-        levels = [image_of(mask, i) for i in range(sum(name.startswith("scale") for name in mask.children))]
-        rows = [_of_level(level, by, where, what) for level in levels]
+    if is_tree(mask) and not is_label_image(by):
+        rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
         # A label that a coarser level has lost covers nothing there.
         found = xarray.concat(
             rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override",
             join="outer", fill_value=0,
         )  # fmt: skip
-        return found.assign_coords(level=range(len(levels)))
+        return found.assign_coords(level=range(len(rows)))
     return _of_level(mask, by, where, what)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.levels import is_tree, levels_of_tree
 from bigimg.omezarr.manifest import StoredStatistics
 from bigimg.omezarr.open import Store, StoreReader
-from bigimg.opening import Source, image_of, open_source
+from bigimg.opening import Source, open_source
 from bigimg.pyramid.partial import merge_floats, merge_integers
 from bigimg.pyramid.summary import Summary, rescaled, stored_partial, summarize
 from bigimg.readers.labelled import opened_pixels
@@ -92,8 +93,8 @@ def kept_statistics(source: Source) -> Kept | None:
     elif isinstance(source, StoreReader):
         reader, scaling = source, source.spec.scaling
     else:
-        if hasattr(source, "children") and "scale0" in source.children:
-            source = image_of(source, 0)
+        if is_tree(source):
+            source = levels_of_tree(source).base
         if not hasattr(source, "coords") or (pixels := opened_pixels(source)) is None:
             return None
         reader, scaling = pixels.reader, pixels.scaling

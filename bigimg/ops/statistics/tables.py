@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source, at_level, open_source
+from bigimg.opening import Memory, Source, levels_of_source
 from bigimg.opening import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
@@ -77,7 +77,7 @@ def statistics_table(
     UsageError
         There is no such level, or the mask does not fit.
     """
-    reader = at_level(open_source(source, series=series), level or 0)
+    reader = levels_of_source(source, series=series)[level or 0]
     kept = None if where is not None else kept_statistics(reader)
     if kept is not None:
         names: list[str] = kept.names

@@ -16,6 +16,7 @@ import numpy as np
 from bigimg.errors import BudgetError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
 from bigimg.opening import Source, open_source
 from bigimg.planning.memory import budget_bytes, human_bytes
@@ -71,10 +72,9 @@ def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]
 
 
 def _reader(source: Source, series: int | str | None) -> Reader:
-    xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(source, xarray.DataTree):
-        source = source["scale0"].dataset["image"]
-    if xarray is not None and isinstance(source, xarray.DataArray):
+    if is_tree(source):
+        source = levels_of_tree(source).base
+    if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
         pixels = opened_pixels(source)  # as it was opened: its store has the other levels
         if pixels is not None and isinstance(pixels.reader, StoreReader) and not pixels.reader.level:
             return pixels.reader
@@ -82,7 +82,7 @@ def _reader(source: Source, series: int | str | None) -> Reader:
 
 
 def _of_store(store: Store, name: str) -> Iterator[Layer]:
-    levels: list[Reader] = [StoreReader(store, i) for i in range(len(store.levels))]
+    levels = list(levels_of_reader(StoreReader(store)))
     windows, active = _windows(store), [shown.active for shown in store.image.shown]
     about = {"version": store.version, "levels": len(levels)}
     yield from _of_levels(levels, name, windows, active, about)

@@ -18,6 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS, ORDER, SECONDS, long_unit
 from bigimg.types import Array
 from bigimg.viewing.napari.layers import Layer
+from bigimg.viewing.napari.shown import Shown
 
 if TYPE_CHECKING:
     import xarray
@@ -44,7 +45,7 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
         They cannot be one image.
     """
     from bigimg.conversion.target import checked_target
-    from bigimg.converting import write
+    from bigimg.converting import convert_to_store
 
     checked_target(path, [data for data, _, _ in layers], overwrite=asked.get("overwrite", False))
     kinds = {kind for _, _, kind in layers}
@@ -62,10 +63,10 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
                 f"{path}: {label.name} is no label image of {whole.name} ({_described(label)}, {_described(whole)}): "
                 "save it to a store of its own"
             )
-    write(whole, path, progress=False, **asked)
+    convert_to_store(whole, path, progress=False, **asked)
     inside = [f"{path}/labels/{name}" for name in _told_apart([_key(str(label.name)) for label in labels])]
     for label, place in zip(labels, inside, strict=True):
-        write(label, place, progress=False, **asked)
+        convert_to_store(label, place, progress=False, **asked)
     return [os.fspath(path), *inside]
 
 
@@ -86,6 +87,8 @@ def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArr
     from bigimg.ops.geometry import with_geometry
 
     array = data[0] if options.get("multiscale") or isinstance(data, list | tuple) else data
+    if isinstance(array, Shown):
+        array = array.exact()  # the stripes over damage are for the eye alone
     rgb = bool(options.get("rgb"))
     ndim = array.ndim - rgb
     dims = _dims(options, ndim)

@@ -2,14 +2,17 @@
 
 Nothing between a viewer and the chunks it looks at: a slice reads the region it covers and no more, where a
 dask array would read the whole of each block that the region touches.
+
+A viewer cannot draw an error. So once somebody is there to be told of damage (``Shown.tell``), a slice over lost
+or damaged chunks is a masked array: these pixels are masked, stripes lie below the mask, and the error is told.
+napari drops the mask and draws the stripes; numpy leaves masked pixels out; bigimg refuses them.
 """
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import itertools
 import math
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +28,8 @@ from bigimg.types import Array, Region, Shape
 
 PLANE = 2
 """Axes of what a viewer draws at once."""
+STRIPE = 8
+"""Pixels along an axis that a stripe over damage covers."""
 
 
 class Shown:
@@ -37,6 +42,15 @@ class Shown:
     channel : int, optional
         The one that is shown, without its axis. None for an image without channels, and for colours, whose axis
         comes last as napari wants it.
+
+    Attributes
+    ----------
+    tell : callable, optional
+        Is told of damage; damage then is masked in slices. Without it damage raises.
+    is_thumbnail : bool
+        Whether napari takes the level as a whole, too. Otherwise only somebody who computes does: damage raises.
+    damaged : list of str
+        What was told.
     """
 
     def __init__(self, reader: Reader, channel: int | None = None) -> None:
@@ -54,7 +68,8 @@ class Shown:
         self.dtype: np.dtype[Any] = np.dtype(np.uint8) if stored.kind == "b" else stored
         self.ndim = len(self.shape)
         self.tell: Callable[[str], None] | None = None
-        self._told: set[str] = set()
+        self.is_thumbnail = False
+        self.damaged: list[str] = []
 
     @property
     def source(self) -> str:
@@ -77,37 +92,44 @@ class Shown:
         napari cuts a volume to what the window shows, through all its planes, and then takes the plane.
         """
         items = _items(key, self.ndim)
-        space = items[:-1] if self._is_color else items
+        space = items[:-1] if self.is_color else items
         if sum(isinstance(item, slice) for item in space) > PLANE:
             return Part(self, items)
-        return self.read(items)
+        return self.select(items)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.read([slice(None)] * self.ndim), dtype=dtype)
+        read = self.select if self.is_thumbnail else self._exact
+        return np.asanyarray(read([slice(None)] * self.ndim), dtype=dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self, items: list[Any]) -> Array:
-        """Return what ``items``, an integer or slice for each axis, select.
+    def exact(self) -> Shown:
+        """Return the same level for somebody who computes: damage raises."""
+        found = copy.copy(self)
+        found.tell = None
+        return found
 
-        What is lost or damaged raises, except where napari draws: there it is told, and left out of the picture.
-        napari would keep half a layer otherwise, which it can neither show nor remove.
+    def select(self, items: list[Any]) -> Array:
+        """Return what ``items``, an integer or slice for each axis, select; a masked array where there is damage.
 
         Raises
         ------
         MissingChunk, CorruptChunk, InputError
-            Its pixels cannot be had.
+            Its pixels cannot be had, and nobody is there to be told.
         """
         try:
             return self._exact(items)
-        except BigimgError as error:
-            if self.tell is None or not _is_napari_drawing():
+        except BigimgError:
+            if self.tell is None:
                 raise
-            if str(error) not in self._told:  # and not again with each view
-                self._told.add(str(error))
-                self.tell(f"{error} (left out of the picture)")
-            return _whole_pieces(self, items)
+            found, errors = _masked(self, items)
+        new = [error for error in errors if error not in self.damaged]  # and not again with each view
+        self.damaged += new
+        if new:
+            more = f"; and {len(new) - 1} more places" if len(new) > 1 else ""
+            self.tell(f"{new[0]} (drawn as stripes, no pixels){more}")
+        return found
 
     def _exact(self, items: list[Any]) -> Array:
         items = list(items)
@@ -123,7 +145,8 @@ class Shown:
         return np.moveaxis(found, kept, -1) if isinstance(color, slice) else found
 
     @property
-    def _is_color(self) -> bool:
+    def is_color(self) -> bool:
+        """Whether the last axis holds the colours."""
         return self.axis is not None and self.channel is None
 
     def _ids(self, found: Array) -> Array:
@@ -163,7 +186,7 @@ class Part:
         return self.whole[tuple(items)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.whole.read(self.items), dtype=dtype)
+        return np.asanyarray(self.whole.select(self.items), dtype=dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -185,27 +208,40 @@ def _as_slice(kept: range) -> slice:
     return slice(kept.start, kept.stop if kept.stop >= 0 else None, kept.step)
 
 
-def _is_napari_drawing() -> bool:
-    """Return whether it is a layer of napari that asks, and not somebody who computes: who must get an error."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__")).startswith("napari.layers")
-
-
-def _whole_pieces(shown: Shown, items: list[Any]) -> Array:
-    """Return what ``items`` select with nothing where chunks are lost or damaged."""
+def _masked(shown: Shown, items: list[Any]) -> tuple[Array, list[str]]:
+    """Return what ``items`` select, masked over stripes where chunks are lost or damaged, and the errors."""
     ranges = [
         range(n)[item] if isinstance(item, slice) else range(n)[item : item + 1 or None]
         for n, item in zip(shown.shape, items, strict=True)
     ]
-    nothing = np.nan if shown.dtype.kind == "f" else 0
-    found = np.full([len(each) for each in ranges], nothing, shown.dtype)
+    found = np.empty([len(each) for each in ranges], shown.dtype)
+    lost = np.zeros(found.shape, bool)
+    errors: dict[str, None] = {}
     for part in itertools.product(*map(_pieces, ranges, shown.chunks)):
         at = tuple(slice(low, high) for low, high in part)
-        with contextlib.suppress(BigimgError):
-            found[at] = shown._exact([_as_slice(each[where]) for each, where in zip(ranges, at, strict=True)])
-    return found[tuple(slice(None) if isinstance(item, slice) else 0 for item in items)]
+        piece = [each[where] for each, where in zip(ranges, at, strict=True)]
+        try:
+            found[at] = shown._exact([_as_slice(each) for each in piece])
+        except BigimgError as error:
+            errors[str(error)] = None
+            found[at], lost[at] = _stripes(piece, shown), True
+    # With the dots a single pixel stays a masked array.
+    kept = (*(slice(None) if isinstance(item, slice) else 0 for item in items), ...)
+    return np.ma.masked_array(found, lost)[kept], list(errors)
+
+
+def _stripes(piece: list[range], shown: Shown) -> Array:
+    """Return oblique stripes of the least and the largest value of the type, alike in all colours and planes.
+
+    Planes with stripes of their own would fill each other's gaps where a volume is shown by its brightest values.
+    """
+    floats = np.finfo(
+        np.float16 if shown.dtype == np.float16 else np.float32
+    )  # beyond, graphics have infinity
+    about = floats if shown.dtype.kind == "f" else np.iinfo(shown.dtype)
+    odd = sum(np.ix_(*piece[: shown.ndim - shown.is_color][-PLANE:])) // STRIPE % 2
+    found: Array = np.array([about.min, about.max], shown.dtype)[odd]
+    return found[..., None] if shown.is_color else found
 
 
 def _pieces(line: range, chunk: int) -> list[tuple[int, int]]:
@@ -224,13 +260,20 @@ class Kept:
         self.source = reader.source
         self.access = Access("random", "decoded once and kept")
         self._pixels: Array | None = None
+        self._error: BigimgError | None = None
         self._lock = threading.Lock()
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
         with self._lock:
+            if self._error is not None:
+                raise self._error
             if self._pixels is None:
-                self._pixels = self.reader.read(full(self.spec.shape))
+                try:
+                    self._pixels = self.reader.read(full(self.spec.shape))
+                except BigimgError as error:
+                    self._error = error  # and not decoded again for each piece of the picture
+                    raise
                 self.reader.close()
         return self._pixels[region]
 

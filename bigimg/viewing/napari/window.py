@@ -21,6 +21,8 @@ MOST_VOXELS = 1 << 26
 """Of a level shown in three dimensions: 400 x 400 x 400, 270 MB as float32 on the graphics card."""
 MOST_DEPTH = 2048
 """Voxels a side that every graphics card takes as a volume."""
+DAMAGED = " (damaged)"
+"""What the name of a layer ends with when a part of it cannot be read."""
 SCREENLESS = ("offscreen", "minimal", "vnc", "xcb-offscreen")
 
 
@@ -94,16 +96,27 @@ def show_units(viewer: Any) -> None:
 
 
 def tell_damage(layers: Sequence[Layer]) -> None:
-    """Have napari tell what cannot be read of ``layers``, each object once, and go on drawing the rest."""
+    """Have napari tell what cannot be read of ``layers``, each place once, and draw stripes there."""
     for data, _, _ in layers:
-        for level in data if isinstance(data, list) else [data]:
+        levels = data if isinstance(data, list) else [data]
+        for level in levels:
             level.tell = _tell
+        levels[-1].is_thumbnail = len(levels) > 1
 
 
 def _tell(message: str) -> None:
     from napari.utils.notifications import show_error
 
     show_error(message)
+
+
+def _name_damage(layer: Any) -> None:
+    """Say in name and metadata of a layer of ours that a part of it cannot be read."""
+    levels = layer.data if layer.multiscale else [layer.data]
+    if damaged := [message for level in levels for message in getattr(level, "damaged", ())]:
+        layer.metadata["bigimg"]["damaged"] = damaged
+        if not layer.name.endswith(DAMAGED):
+            layer.name += DAMAGED
 
 
 def _check_screen(source: Source) -> None:
@@ -137,15 +150,25 @@ def level_in_3d(shapes: list[tuple[int, ...]]) -> int:
 
 
 def follow(viewer: Any) -> None:
-    """Show our layers of ``viewer`` at the level that fits whenever it goes to three dimensions."""
+    """Have our layers of ``viewer`` name their damage, and take the level that fits in three dimensions."""
     if getattr(viewer, "_bigimg_follows", False):
         return
     viewer.dims.events.ndisplay.connect(lambda event: _choose_levels(viewer))
     viewer.layers.events.inserted.connect(lambda event: _choose_levels(viewer))
+    viewer.layers.events.inserted.connect(lambda event: _watch(event.value))
+    for layer in viewer.layers:
+        _watch(layer)
     try:
         object.__setattr__(viewer, "_bigimg_follows", True)
     except AttributeError:  # a viewer without room for it is followed twice, which changes nothing
         return
+
+
+def _watch(layer: Any) -> None:
+    """Name the damage of a layer of ours that was seen already, and that which comes into view."""
+    if "bigimg" in layer.metadata:
+        _name_damage(layer)
+        layer.events.set_data.connect(lambda event: _name_damage(layer))
 
 
 def follow_current() -> None:

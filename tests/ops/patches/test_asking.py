@@ -435,7 +435,7 @@ def test_pickled_patches_are_the_same(store: Path) -> None:
         ({"size": 8, "where": np.ones((30, 41), bool)}, r"where has shape \(30, 41\)"),
         ({"size": 8, "where": np.ones((30, 40))}, r"where holds float64, not true and false"),
         ({"size": 8, "where": np.ones((30, 40), bool), "min_fraction": 1.5}, r"min_fraction=1.5: give"),
-        ({"size": 8, "level": 2}, r"level 2 of an array"),
+        ({"size": 8, "level": 2}, r"level 2 of an image without levels"),
     ],
 )
 def test_what_cannot_be_is_said(options: dict[str, Any], message: str) -> None:
