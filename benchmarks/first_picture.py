@@ -26,7 +26,6 @@ SIDE = 155 * 2048 // SHRINK
 
 
 def make(root: Path) -> None:
-    from bigimg.demo import SlideReader
     from bigimg.geometry.axes import Axis
     from bigimg.geometry.levels import plan_levels
     from bigimg.geometry.region import grid, piece, shape_of
@@ -41,6 +40,7 @@ def make(root: Path) -> None:
     )
     from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
     from bigimg.omezarr.shard import ShardLayout, write_shard
+    from bigimg.readers.demo import SlideReader
 
     axes = (Axis("c", 3), Axis("y", SIDE, 0.25, "micrometer"), Axis("x", SIDE, 0.25, "micrometer"))
     chunk, shard = (1, 512, 512), (3, 2048, 2048)

@@ -115,7 +115,7 @@ def child(kind: str, source: str, target: str) -> None:
 def make_slide(path: Path) -> None:
     import numpy as np
 
-    from bigimg.demo import SlideReader
+    from bigimg.readers.demo import SlideReader
 
     side = 16384 // SHRINK
     reader = SlideReader(side, side)

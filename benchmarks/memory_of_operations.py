@@ -147,7 +147,7 @@ def measured(
     import bigimg
     import bigimg.accessor
     import bigimg.ops.statistics.reducing
-    from bigimg.opening import open_source
+    from bigimg.opening.open import open_source
     from bigimg.planning.memory import budget_bytes
 
     virtual = Endless(LAYOUTS[layout], dtype, size) if layout in LAYOUTS else None
@@ -272,7 +272,7 @@ def main() -> None:
         os._exit(0)  # whatever is still at work
     if asked.make_store:
         import bigimg
-        from bigimg.opening import open_source
+        from bigimg.opening.open import open_source
 
         reader = Endless(LAYOUTS["slide, RGB 512²"], asked.types.split(",")[0], int(asked.gib * GIB))
         bigimg.convert(open_source(reader), asked.make_store, memory=asked.memory)

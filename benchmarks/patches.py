@@ -31,7 +31,7 @@ def normalise(patch: Any) -> Any:
 
 def places(store: str) -> Any:
     """Return the same places for everybody."""
-    from bigimg.ops.patches.asking import patches
+    from bigimg.ops.patches.patches import patches
 
     return patches(store, SIZE, n=COUNT, seed=0)
 

@@ -5,8 +5,8 @@ python slide.py SIDE TARGET
 
 import sys
 
-from bigimg.converting import convert_to_store
-from bigimg.demo import SlideReader
+from bigimg.faces.convert import convert_to_store
+from bigimg.readers.demo import SlideReader
 
 side, target = sys.argv[1:]
 convert_to_store(SlideReader(int(side), int(side)), target, memory="512MB")

@@ -22,11 +22,11 @@ import zarr
 from measure import SHRINK
 
 import bigimg
-from bigimg.conversion.verify import verify_store
-from bigimg.demo import SlideReader
 from bigimg.geometry.region import full, pieces
 from bigimg.omezarr.open import StoreReader, open_store
 from bigimg.omezarr.shard import ABSENT, ShardFile, ShardLayout
+from bigimg.readers.demo import SlideReader
+from bigimg.verification.store import verify_store
 
 
 def decode_alone(root: Path, workers: int) -> int:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from bigimg.functions import HOME
 
 if TYPE_CHECKING:
-    from bigimg.converting import plan as plan
     from bigimg.errors import BigimgError as BigimgError
     from bigimg.errors import BudgetError as BudgetError
     from bigimg.errors import CorruptChunk as CorruptChunk
@@ -27,19 +26,20 @@ if TYPE_CHECKING:
     from bigimg.errors import UnknownFormatError as UnknownFormatError
     from bigimg.errors import UsageError as UsageError
     from bigimg.errors import WorkerError as WorkerError
+    from bigimg.faces.convert import plan as plan
+    from bigimg.faces.formats import formats as formats
+    from bigimg.faces.verify import verify as verify
+    from bigimg.faces.write import convert as convert
+    from bigimg.faces.write import write as write
     from bigimg.functions import *  # noqa: F403
-    from bigimg.listing import formats as formats
-    from bigimg.opening import imread as imread
-    from bigimg.opening import info as info
-    from bigimg.verifying import verify as verify
-    from bigimg.writing import convert as convert
-    from bigimg.writing import write as write
+    from bigimg.opening.open import imread as imread
+    from bigimg.opening.open import info as info
 
 _HOME = {
     **dict.fromkeys(HOME, "functions"),
-    **dict.fromkeys(("imread", "info"), "opening"),
-    **{"plan": "converting", "convert": "writing", "write": "writing"},
-    **{"verify": "verifying", "formats": "listing", "__version__": "version"},
+    **dict.fromkeys(("imread", "info"), "opening.open"),
+    **{"plan": "faces.convert", "convert": "faces.write", "write": "faces.write"},
+    **{"verify": "faces.verify", "formats": "faces.formats", "__version__": "version"},
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),
@@ -58,7 +58,7 @@ __all__ = [*_HOME]  # names of the table above
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'bigimg' has no attribute {name!r}")
-    if _HOME[name] == "functions" and name not in _WITHOUT_XARRAY:
+    if _HOME[name] in ("functions", "faces.write") and name not in _WITHOUT_XARRAY:
         importlib.import_module("bigimg.accessor")
     found = getattr(importlib.import_module(f"bigimg.{_HOME[name]}"), name)
     globals()[name] = found  # the next access does not come here

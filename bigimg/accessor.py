@@ -19,9 +19,9 @@ from bigimg import functions
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import axis_codes, obliquity
-from bigimg.levels import levels_of_tree
-from bigimg.readers import coordinates
-from bigimg.readers.dicom_tags import Tags
+from bigimg.opening import coordinates
+from bigimg.opening.levels import levels_of_tree
+from bigimg.readers.dicom.tags import Tags
 from bigimg.types import Array
 
 if TYPE_CHECKING:

@@ -10,34 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigimg.exporters.run import export as export
-    from bigimg.opening import from_array as from_array
-    from bigimg.opening import open as open
-    from bigimg.opening import open_pyramid as open_pyramid
+    from bigimg.faces.map_patches import map_patches as map_patches
+    from bigimg.opening.open import from_array as from_array
+    from bigimg.opening.open import open as open
+    from bigimg.opening.open import open_pyramid as open_pyramid
     from bigimg.ops.downsampling import build_pyramid as build_pyramid
     from bigimg.ops.downsampling import downsample as downsample
     from bigimg.ops.geometry import stack as stack
     from bigimg.ops.geometry import with_geometry as with_geometry
+    from bigimg.ops.intensity import gray as gray
+    from bigimg.ops.intensity import map as map
+    from bigimg.ops.intensity import rescale as rescale
     from bigimg.ops.masks import apply_mask as apply_mask
     from bigimg.ops.masks import mask as mask
-    from bigimg.ops.multiscale import thumbnail as thumbnail
-    from bigimg.ops.patches.asking import patches as patches
+    from bigimg.ops.patches.patches import patches as patches
     from bigimg.ops.patches.reassembling import reassemble as reassemble
     from bigimg.ops.profiles import profile as profile
     from bigimg.ops.resizing import resize as resize
     from bigimg.ops.slices import crop as crop
     from bigimg.ops.slices import plane as plane
     from bigimg.ops.slices import region as region
+    from bigimg.ops.statistics.fractions import area as area
+    from bigimg.ops.statistics.fractions import fraction as fraction
     from bigimg.ops.statistics.histograms import histogram as histogram
-    from bigimg.ops.statistics.measuring import area as area
-    from bigimg.ops.statistics.measuring import fraction as fraction
     from bigimg.ops.statistics.percentiles import percentile as percentile
     from bigimg.ops.statistics.stats import stats as stats
     from bigimg.ops.statistics.thresholds import otsu as otsu
     from bigimg.ops.statistics.thresholds import sweep as sweep
-    from bigimg.ops.tones import gray as gray
-    from bigimg.ops.tones import map as map
-    from bigimg.ops.tones import rescale as rescale
-    from bigimg.patching import map_patches as map_patches
+    from bigimg.ops.thumbnails import thumbnail as thumbnail
     from bigimg.viewing.browse import browse as browse
     from bigimg.viewing.figures import show as show
     from bigimg.viewing.montage import montage as montage
@@ -45,23 +45,23 @@ if TYPE_CHECKING:
     from bigimg.viewing.ortho import ortho as ortho
 
 MODULES = {
-    "opening": ("open", "open_pyramid", "from_array"),
+    "opening.open": ("open", "open_pyramid", "from_array"),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.statistics.histograms": ("histogram",),
     "ops.statistics.stats": ("stats",),
     "ops.masks": ("mask", "apply_mask"),
-    "ops.statistics.measuring": ("fraction", "area"),
+    "ops.statistics.fractions": ("fraction", "area"),
     "ops.statistics.percentiles": ("percentile",),
     "ops.statistics.thresholds": ("otsu", "sweep"),
-    "ops.patches.asking": ("patches",),
+    "ops.patches.patches": ("patches",),
     "ops.patches.reassembling": ("reassemble",),
-    "patching": ("map_patches",),
+    "faces.map_patches": ("map_patches",),
     "ops.slices": ("plane", "crop", "region"),
     "ops.profiles": ("profile",),
     "ops.downsampling": ("downsample", "build_pyramid"),
     "ops.resizing": ("resize",),
-    "ops.tones": ("gray", "map", "rescale"),
-    "ops.multiscale": ("thumbnail",),
+    "ops.intensity": ("gray", "map", "rescale"),
+    "ops.thumbnails": ("thumbnail",),
     "exporters.run": ("export",),
     "viewing.figures": ("show",),
     "viewing.ortho": ("ortho",),

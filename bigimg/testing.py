@@ -48,7 +48,7 @@ def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None
     Examples
     --------
     >>> import numpy as np
-    >>> from bigimg.readers.arrays import ArrayReader
+    >>> from bigimg.readers.arrays.array import ArrayReader
     >>> pixels = np.arange(12).reshape(3, 4)
     >>> check_reader(lambda: ArrayReader(pixels, dims="yx"), expected=pixels)
     """

@@ -10,8 +10,8 @@ import xarray
 from xarray.backends import BackendEntrypoint
 
 import bigimg.accessor  # noqa: F401  # who opens through xarray wants .bigimg too
-from bigimg.opening import Memory, open_pyramid
-from bigimg.opening import open as open_image
+from bigimg.opening.open import Memory, open_pyramid
+from bigimg.opening.open import open as open_image
 from bigimg.readers.registry import BUILT_IN
 
 STORES = (".ome.zarr", ".ome.zarr/", ".ozx")

@@ -23,7 +23,7 @@ import numpy as np
 from bigimg.errors import BigimgError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.region import full
-from bigimg.opening import open_source
+from bigimg.opening.open import open_source
 
 PAGE = Path(__file__).with_name("formats.md")
 HEAD = """\

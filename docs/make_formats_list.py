@@ -5,7 +5,7 @@ uv run python docs/make_formats_list.py
 
 from pathlib import Path
 
-from bigimg.listing import formats_page
+from bigimg.faces.formats import formats_page
 
 if __name__ == "__main__":
     page = Path(__file__).parent / "reference" / "formats-list.md"

@@ -19,8 +19,8 @@ import bigimg
 import bigimg.accessor
 from bigimg.errors import UsageError
 from bigimg.geometry.orientation import axis_codes
-from bigimg.readers.labelled import to_labelled
-from bigimg.readers.nifti import open_nifti
+from bigimg.opening.labelled import to_labelled
+from bigimg.readers.volumes.nifti import open_nifti
 
 SHAPE = (9, 11, 13)
 OBLIQUE = np.array([[-1.9, 0.3, 0.2, 90.5], [0.25, 2.1, -0.4, -126.0], [0.1, 0.5, 2.9, -72.25], [0, 0, 0, 1]])

@@ -19,7 +19,7 @@ from skimage.transform import downscale_local_mean
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.shard import ShardFile
-from bigimg.opening import open_source
+from bigimg.opening.open import open_source
 
 
 @pytest.fixture

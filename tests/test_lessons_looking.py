@@ -22,8 +22,8 @@ from PIL import Image
 
 import bigimg
 from bigimg.omezarr.shard import ShardFile
-from bigimg.opening import open_source
-from bigimg.readers.labelled import to_labelled
+from bigimg.opening.labelled import to_labelled
+from bigimg.opening.open import open_source
 from bigimg.types import Array
 
 CHUNK = 64

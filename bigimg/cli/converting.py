@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @shared(*CONVERSION, "json")
 def plan(source: str, target: str, as_json: bool, **asked: Any) -> None:
     """Say what converting SOURCE to TARGET would do and cost. Writes nothing."""
-    from bigimg.converting import plan as make
+    from bigimg.faces.convert import plan as make
 
     print_value(make(source, target, **asked), as_json)
 
@@ -45,8 +45,8 @@ def convert(
     **asked: Any,
 ) -> None:
     """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass."""
-    from bigimg.converting import convert_to_store
-    from bigimg.converting import plan as make
+    from bigimg.faces.convert import convert_to_store
+    from bigimg.faces.convert import plan as make
 
     if dry_run:
         print_value(make(source, target, **asked), as_json)
@@ -71,9 +71,9 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     """Make a gigapixel slide out of nothing, convert it inside the budget, and show what came out."""
     from bigimg.conversion.progress import describe  # noqa: F401  (loaded before the plan measures memory)
     from bigimg.conversion.target import checked_target
-    from bigimg.converting import convert_to_store
-    from bigimg.demo import SlideReader, parse_size
+    from bigimg.faces.convert import convert_to_store
     from bigimg.ops.statistics.tables import statistics_table
+    from bigimg.readers.demo import SlideReader, parse_size
     from bigimg.viewing.pictures import thumbnail_picture
 
     checked_target(target)

@@ -16,7 +16,7 @@ from bigimg.cli.options import print_value, say, shared
 @shared("memory", "series", "json", "quiet")
 def verify(store: str, source: str | None, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
-    from bigimg.verifying import verify as check
+    from bigimg.faces.verify import verify as check
 
     report = check(store, source, progress=not quiet, **asked)
     if as_json:

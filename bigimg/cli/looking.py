@@ -14,7 +14,7 @@ from bigimg.cli.options import print_value, shared
 @shared("series", "insecure", "max_download", "json")
 def info(source: str, as_json: bool, **asked: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
-    from bigimg.opening import info as describe
+    from bigimg.opening.open import info as describe
 
     print_value(describe(source, **asked), as_json)
 
@@ -23,7 +23,7 @@ def info(source: str, as_json: bool, **asked: Any) -> None:
 @shared("json")
 def formats(as_json: bool) -> None:
     """Say what this install reads and writes, by which library, and what each extra adds."""
-    from bigimg.listing import formats as list_formats
+    from bigimg.faces.formats import formats as list_formats
 
     print_value(list_formats(), as_json)
 

@@ -53,9 +53,9 @@ def patches(
     **asked: Any,
 ) -> None:
     """Cut SOURCE into patches: files in the folder TARGET, one .npy, or a .zarr, with a table of places."""
-    from bigimg.opening import open_source
-    from bigimg.ops.patches.asking import patches as cut
-    from bigimg.saving import save_patches
+    from bigimg.faces.patch_files import save_patches
+    from bigimg.opening.open import open_source
+    from bigimg.ops.patches.patches import patches as cut
 
     asked["level"] = asked["level"] or 0
     done = save_patches(

@@ -40,7 +40,7 @@ def _shape(_: click.Context, option: click.Parameter, text: str | None) -> tuple
 @shared("method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def downsample(source: str, target: str, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Write SOURCE with fewer pixels to TARGET: a store, or a file whose ending names the format."""
-    from bigimg.shrinking import downsample_to
+    from bigimg.faces.downsample import downsample_to
 
     done = downsample_to(source, target, progress=not quiet, **asked)
     if as_json:

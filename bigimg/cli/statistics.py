@@ -121,8 +121,8 @@ def mask(
     overwrite: bool, as_json: bool, quiet: bool, **conditions: Any,
 ) -> None:  # fmt: skip
     """Write where SOURCE fulfils all conditions to the store TARGET; STORE/labels/NAME makes a label of it."""
-    from bigimg.converting import convert_to_store
-    from bigimg.opening import open as open_image
+    from bigimg.faces.convert import convert_to_store
+    from bigimg.opening.open import open as open_image
     from bigimg.ops.masks import mask as make
     from bigimg.ops.statistics.tables import mask_report
 

@@ -30,11 +30,11 @@ from bigimg.conversion.block import (
     reduce_block,
 )
 from bigimg.conversion.commit import Staging
+from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Entry, Journal
-from bigimg.conversion.kept import kept_blocks
-from bigimg.conversion.probe import check_room
 from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.conversion.resume import kept_blocks
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.target import checked_target

@@ -17,7 +17,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.reader import Access, Reader
-from bigimg.readers.rawfile import READ_BYTES, RawFile, RawReader
+from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader
 from bigimg.system.files import write_at
 from bigimg.types import Array, Region, Shape
 

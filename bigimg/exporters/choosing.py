@@ -8,7 +8,7 @@ from bigimg.errors import UsageError
 from bigimg.exporters.views import Cut, Real, channel_of, checked_index, place_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Reader
-from bigimg.readers.arrays import ArrayReader
+from bigimg.readers.arrays.array import ArrayReader
 
 
 def places(

@@ -13,7 +13,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
 from bigimg.reader import Access
-from bigimg.readers.rawfile import CHUNK, READ_BYTES
+from bigimg.readers.raw.plain import CHUNK, READ_BYTES
 from bigimg.system.memory import resident_bytes
 
 GZIP_BYTES = 4 << 20

@@ -19,8 +19,8 @@ from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, lay
 from bigimg.exporters.views import Real
-from bigimg.opening import Memory, Source, levels_of_source
-from bigimg.placing import is_place
+from bigimg.opening.open import Memory, Source, levels_of_source
+from bigimg.opening.sources import is_place
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.reader import Reader
 from bigimg.types import Json

@@ -15,7 +15,7 @@ from bigimg.exporters.layout import Layout
 from bigimg.exporters.plan import SCRATCH, ExportPlan, scratch_spec
 from bigimg.exporters.slabs import Portions
 from bigimg.reader import Reader
-from bigimg.readers.rawfile import RawFile, RawReader
+from bigimg.readers.raw.plain import RawFile, RawReader
 from bigimg.types import Array, DType, Region
 
 GZIP_PIECE = 1 << 20

@@ -17,9 +17,9 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import pieces, shape_of, shift
-from bigimg.opening import open as open_image
+from bigimg.opening.coordinates import origin, spacing
+from bigimg.opening.open import open as open_image
 from bigimg.ops.values import Computed, Values, values_of
-from bigimg.readers.coordinates import origin, spacing
 from bigimg.types import Array, DType, Region, Shape
 
 PLACED = 1e-3

@@ -22,15 +22,15 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
 from bigimg.geometry.region import full, pieces, shape_of, shift
-from bigimg.opening import Memory, Source, native
-from bigimg.opening import open as open_image
+from bigimg.opening.labelled import opened_pixels
+from bigimg.opening.open import Memory, Source, native
+from bigimg.opening.open import open as open_image
 from bigimg.ops.gathering import gathered
 from bigimg.ops.graphs import is_apart, order_of
 from bigimg.ops.ordered import Rolling, band_of
 from bigimg.ops.pieces import Blocks, Pieced
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.readers.bands import ordered_array
-from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, explicit, resolve
 from bigimg.types import Array, DType, Region, Shape
 

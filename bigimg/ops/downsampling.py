@@ -14,14 +14,14 @@ from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import CENTERED, plan_levels
 from bigimg.geometry.region import scale_up
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source
-from bigimg.opening import open as open_image
+from bigimg.opening import coordinates
+from bigimg.opening.labelled import opened_pixels
+from bigimg.opening.open import Memory, Source
+from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Smooth, Weights, needed, resample
 from bigimg.pyramid.windows import reduce_windows
-from bigimg.readers import coordinates
-from bigimg.readers.labelled import opened_pixels
 from bigimg.types import Array, DType, Method, Region, Shape
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
 from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.axes import ORDER
-from bigimg.opening import Source
+from bigimg.opening import coordinates
+from bigimg.opening.open import Source
 from bigimg.ops.derived import image
 from bigimg.ops.gathering import stacked
-from bigimg.readers import coordinates
 
 if TYPE_CHECKING:
     from bigimg.types import Array

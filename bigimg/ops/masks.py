@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.levels import is_tree
-from bigimg.opening import Source
-from bigimg.opening import open as open_image
+from bigimg.opening.levels import is_tree
+from bigimg.opening.open import Source
+from bigimg.opening.open import open as open_image
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import derive, placeholder, source_block
 from bigimg.ops.slices import by_name, edges, opened
-from bigimg.readers import coordinates
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:

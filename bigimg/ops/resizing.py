@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source, open_levels
+from bigimg.opening.coordinates import spacing
+from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
-from bigimg.readers.coordinates import spacing
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:

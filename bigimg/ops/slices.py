@@ -17,7 +17,8 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.region import grid, shift
-from bigimg.opening import Memory, Source
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import (
     PIECE_BYTES,
     derive,
@@ -27,7 +28,6 @@ from bigimg.ops.derived import (
     placeholder,
     source_block,
 )
-from bigimg.readers import coordinates
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 

@@ -17,10 +17,10 @@ import numpy as np
 import xarray
 from dask.optimization import cull
 
+from bigimg.opening.labelled import opened_pixels
 from bigimg.ops.derived import InOrder
 from bigimg.ops.graphs import independent, is_ordered
 from bigimg.ops.pieces import Blocks, computed_block
-from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import COMPUTED, LazyPixels, block_shape
 from bigimg.readers.spread import spread, with_known
 from bigimg.types import Array, DType, Region, Shape

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from bigimg.errors import InputError, OutputError
 from bigimg.places.address import file_name, redacted
-from bigimg.places.asking import Patience, TryAgain, ask
 from bigimg.places.cache import bound_downloads, entry_folder, entry_lock, make_private, versions, writing
+from bigimg.places.http import Patience, TryAgain, ask
 from bigimg.system.locks import Lock, locked, take
 from bigimg.system.sync import sync_file
 

@@ -48,7 +48,7 @@ BUILT_IN = (
     Format(
         "tiff",
         "TIFF, BigTIFF, OME-TIFF, SVS",
-        "bigimg.readers.tiff:open_tiff",
+        "bigimg.readers.tiff.reader:open_tiff",
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"),
         sniffing.is_tiff,
         "tifffile",
@@ -57,7 +57,7 @@ BUILT_IN = (
     Format(
         "png",
         "PNG",
-        "bigimg.readers.png:open_png",
+        "bigimg.readers.pictures.png:open_png",
         (".png",),
         sniffing.is_png,
         "isal, imagecodecs; pyvips for palettes and other kinds",
@@ -66,7 +66,7 @@ BUILT_IN = (
     Format(
         "jpeg",
         "JPEG",
-        "bigimg.readers.vips:open_jpeg",
+        "bigimg.readers.pictures.vips:open_jpeg",
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         sniffing.is_jpeg,
         "pyvips",
@@ -75,7 +75,7 @@ BUILT_IN = (
     Format(
         "nifti",
         "NIfTI, ANALYZE, SPM",
-        "bigimg.readers.nifti:open_nifti",
+        "bigimg.readers.volumes.nifti:open_nifti",
         (".nii", ".nii.gz", ".hdr", ".img"),
         sniffing.is_nifti,
         "nibabel",
@@ -84,7 +84,7 @@ BUILT_IN = (
     Format(
         "mgh",
         "FreeSurfer MGH, MGZ",
-        "bigimg.readers.mgh:open_mgh",
+        "bigimg.readers.volumes.mgh:open_mgh",
         (".mgh", ".mgz", ".mgh.gz"),
         sniffing.is_mgh,
         "nibabel",
@@ -93,7 +93,7 @@ BUILT_IN = (
     Format(
         "minc",
         "MINC 1, MINC 2",
-        "bigimg.readers.minc:open_minc",
+        "bigimg.readers.volumes.minc:open_minc",
         (".mnc",),
         sniffing.is_minc,
         "nibabel",
@@ -102,7 +102,7 @@ BUILT_IN = (
     Format(
         "afni",
         "AFNI HEAD/BRIK",
-        "bigimg.readers.afni:open_afni",
+        "bigimg.readers.volumes.afni:open_afni",
         (".head", ".brik", ".brik.gz"),
         sniffing.is_afni,
         "nibabel",
@@ -111,16 +111,16 @@ BUILT_IN = (
     Format(
         "parrec",
         "Philips PAR/REC",
-        "bigimg.readers.parrec:open_parrec",
+        "bigimg.readers.volumes.parrec:open_parrec",
         (".par", ".rec"),
         sniffing.is_parrec,
         "nibabel",
     ),
-    Format("ecat", "ECAT 7", "bigimg.readers.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel"),
+    Format("ecat", "ECAT 7", "bigimg.readers.volumes.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel"),
     Format(
         "metaimage",
         "MetaImage",
-        "bigimg.readers.metaimage:open_metaimage",
+        "bigimg.readers.volumes.metaimage:open_metaimage",
         (".mhd", ".mha"),
         sniffing.is_metaimage,
         "bigimg",
@@ -129,7 +129,7 @@ BUILT_IN = (
     Format(
         "nrrd",
         "NRRD",
-        "bigimg.readers.nrrd:open_nrrd",
+        "bigimg.readers.volumes.nrrd:open_nrrd",
         (".nrrd", ".nhdr"),
         sniffing.is_nrrd,
         "bigimg",
@@ -138,18 +138,18 @@ BUILT_IN = (
     Format(
         "dicom",
         "DICOM",
-        "bigimg.readers.dicom:open_dicom",
+        "bigimg.readers.dicom.reader:open_dicom",
         (".dcm", ".dicom", ".ima"),
         sniffing.is_dicom,
         "pydicom",
         access="random; whole when deflated",
         extra="dicom",
     ),
-    Format("npy", "numpy array", "bigimg.readers.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
+    Format("npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
         "pictures",
         "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more",
-        "bigimg.readers.pictures:open_picture",
+        "bigimg.readers.pictures.pillow:open_picture",
         (
             *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif"),
             *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi"),

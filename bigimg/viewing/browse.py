@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import BigimgError, UsageError
-from bigimg.opening import Memory, Source
-from bigimg.readers import coordinates
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.contrast import windows_for, windows_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source
-from bigimg.opening import open as open_image
+from bigimg.opening.open import Memory, Source
+from bigimg.opening.open import open as open_image
 from bigimg.viewing.canvas import new_figure, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source
-from bigimg.readers.coordinates import channels_of
+from bigimg.opening.coordinates import channels_of
+from bigimg.opening.open import Memory, Source
 from bigimg.viewing.canvas import (
     add_letters,
     add_scale_bar,
@@ -22,10 +22,10 @@ from bigimg.viewing.canvas import (
 from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.levels import Levels, levels_of
-from bigimg.viewing.naming import name_of
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, shape_of, where_text
+from bigimg.viewing.titles import name_of
 
 if TYPE_CHECKING:
     import xarray

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.levels import Levels as LevelsOf
-from bigimg.levels import levels_of_reader
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening import Memory, Source, open_levels
-from bigimg.opening import open as open_image
+from bigimg.opening import coordinates
+from bigimg.opening.labelled import opened_pixels
+from bigimg.opening.levels import Levels as LevelsOf
+from bigimg.opening.levels import levels_of_reader
+from bigimg.opening.open import Memory, Source, open_levels
+from bigimg.opening.open import open as open_image
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
 from bigimg.reader import Reader
-from bigimg.readers import coordinates
-from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import LazyPixels
 from bigimg.system.processes import usable_cpus
 

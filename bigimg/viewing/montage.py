@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.patches.sequence import Patches
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, held, levels_of
-from bigimg.viewing.naming import names_of, shortened
 from bigimg.viewing.overlay import Overlay, overlay_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, moved, picture_of, shape_of, where_text
+from bigimg.viewing.titles import names_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

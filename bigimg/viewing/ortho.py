@@ -9,9 +9,9 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
-from bigimg.opening import Memory, Source
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.slices import nearest_index
-from bigimg.readers import coordinates
 from bigimg.viewing.canvas import axes_pixels, new_figure
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.figures import draw, finish

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source
-from bigimg.readers import coordinates
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
 from bigimg.types import Array
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib
 from bigimg.viewing.colours import id_colours

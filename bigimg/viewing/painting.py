@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.readers.coordinates import channels_of
+from bigimg.opening.coordinates import channels_of
 from bigimg.types import Array
 from bigimg.viewing.canvas import need_matplotlib
 from bigimg.viewing.colours import (

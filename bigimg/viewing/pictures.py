@@ -13,11 +13,11 @@ from bigimg.errors import UsageError
 from bigimg.exporters.staging import staged
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
-from bigimg.opening import Memory, Source
-from bigimg.opening import open as open_image
-from bigimg.ops.multiscale import flat_level, shrunk
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
+from bigimg.opening.open import open as open_image
 from bigimg.ops.slices import plane as plane_of
-from bigimg.readers import coordinates
+from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.types import Array
 from bigimg.viewing.colours import blended, id_colours, is_picture, lights_of, picture_of_colours, stretched
 

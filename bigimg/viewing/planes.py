@@ -15,10 +15,10 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
+from bigimg.opening import coordinates
 from bigimg.ops.derived import placeholder
-from bigimg.ops.multiscale import shrunk
 from bigimg.ops.slices import axis_across, channel_index, nearest_index
-from bigimg.readers import coordinates
+from bigimg.ops.thumbnails import shrunk
 from bigimg.types import Array
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
 from bigimg.viewing.pictures import upright

@@ -17,11 +17,11 @@ import numpy as np
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
-from bigimg.opening import Source
+from bigimg.opening import coordinates
+from bigimg.opening.open import Source
 from bigimg.ops.statistics.histograms import histogram
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
-from bigimg.readers import coordinates
 from bigimg.types import Array
 from bigimg.viewing.colours import GREYS, lights_of, stretched
 from bigimg.viewing.contrast import stored_windows

@@ -21,8 +21,8 @@ import bigimg
 from bigimg.conversion import commit, overwrite
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
-from bigimg.converting import convert_to_store
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
+from bigimg.faces.convert import convert_to_store
 from bigimg.system import means, rename, sync
 from tests.conversion.test_run import tree
 
@@ -36,7 +36,7 @@ from bigimg.system import means
 if sys.argv[5] == "portable":
     means.found = means.Means()
 from bigimg.conversion import commit
-from bigimg.converting import convert_to_store
+from bigimg.faces.convert import convert_to_store
 source, target, step, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 seen = 0
 def hook(name):

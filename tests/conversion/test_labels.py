@@ -22,7 +22,7 @@ CHILD = """\
 import os, sys
 import numpy as np
 from bigimg.conversion import commit, labels
-from bigimg.converting import convert_to_store
+from bigimg.faces.convert import convert_to_store
 commit.hook = labels.hook = lambda at: os._exit(9) if at == sys.argv[1] else None
 convert_to_store(np.ones((150, 170), bool), sys.argv[2], progress=False, workers=1)
 """

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(
 CHILD = """\
 import json, sys
 import numpy as np
-from bigimg.converting import convert_to_store
-from bigimg.demo import SlideReader
+from bigimg.faces.convert import convert_to_store
+from bigimg.readers.demo import SlideReader
 from bigimg.system import means
 
 if sys.argv[4] == "portable":
@@ -179,7 +179,7 @@ def zipped_npy(path: Path, shape: Shape, dtype: str) -> None:
 
 def dicom(folder: Path, shape: Shape) -> None:
     """Write one file a slice."""
-    from tests.readers import dicom_files
+    from tests.readers.dicom import dicom_files
 
     dicom_files.series(folder, picture(shape, "i2"))
 
@@ -191,7 +191,7 @@ def dicom_jpeg(path: Path, shape: Shape) -> None:
     from PIL import Image
     from pydicom.encaps import encapsulate
 
-    from tests.readers import dicom_files
+    from tests.readers.dicom import dicom_files
 
     frames, *_ = shape
     data = BytesIO()

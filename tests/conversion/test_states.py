@@ -29,8 +29,8 @@ import bigimg
 from bigimg.conversion import commit
 from bigimg.conversion.leftovers import clean
 from bigimg.conversion.overwrite import check_replaceable
-from bigimg.converting import convert_to_store
 from bigimg.errors import BigimgError, OutputError, ResumeError, TargetExistsError
+from bigimg.faces.convert import convert_to_store
 from tests.conversion.faults import drop_chunk, flip, lose, truncate
 from tests.conversion.sources import noise
 from tests.conversion.test_run import tree

@@ -19,8 +19,8 @@ import zarr
 import bigimg
 from bigimg.conversion import commit
 from bigimg.conversion.leftovers import clean
-from bigimg.converting import convert_to_store
 from bigimg.errors import CorruptChunk, IntegrityError, MissingChunk, OutputError, ResumeError, UsageError
+from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader, open_store
 from tests.conversion.faults import files, flip, harmed, lose, swap, truncate
 from tests.conversion.sources import noise
@@ -31,7 +31,7 @@ ASKED: dict[str, Any] = {"memory": "2GB", "chunks": 32, "progress": False}
 CHILD = """
 import os, signal, sys
 from bigimg.conversion import commit
-from bigimg.converting import convert_to_store
+from bigimg.faces.convert import convert_to_store
 source, target, step, count, version = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
 seen = 0
 def hook(name):

@@ -184,9 +184,6 @@ def load(logs: Path) -> None:
     import numpy as np
     import tifffile
 
-    import bigimg.readers.nifti
-    import bigimg.readers.npy
-    import bigimg.readers.rawgzip  # noqa: F401  (what the samples need)
     from bigimg import cli
 
     os.environ["BIGIMG_MEMORY"] = "1GB"

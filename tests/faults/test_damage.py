@@ -15,12 +15,12 @@ import pytest
 
 import bigimg
 from bigimg.errors import BigimgError, CorruptChunk
-from bigimg.readers import labelled
+from bigimg.opening import labelled
 from tests.conversion.faults import Harm, drop_chunk, flip, harmed, lose, shards, swap, truncate
 from tests.conversion.sources import CountingReader, noise
-from tests.conversion.test_verify import STORES, made
 from tests.faults.conftest import Tell
 from tests.faults.times import SEED, times
+from tests.verification.test_store import STORES, made
 
 LEFT_OUT = {"bigimg/manifest/zarr.json", "bigimg/manifest/.zattrs"}
 """The list of objects accuses others when it is itself wrong."""

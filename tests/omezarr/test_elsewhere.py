@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bigimg
-import bigimg.opening
+import bigimg.opening.open
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import full
 from bigimg.omezarr.open import StoreReader, is_store, open_store
@@ -81,7 +81,7 @@ def objects(root: Path) -> dict[str, bytes]:
 
 
 def reader_of(place: str, level: int = 0) -> StoreReader:
-    found = bigimg.opening.open_source(place)
+    found = bigimg.opening.open.open_source(place)
     assert isinstance(found, StoreReader)
     return StoreReader(found.store, level)
 

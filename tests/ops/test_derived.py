@@ -14,13 +14,13 @@ import xarray
 from PIL import Image
 
 import bigimg
-from bigimg.opening import open_source
+from bigimg.opening.open import open_source
 from tests.oracles import fast_mean
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (70, 90)).astype(np.uint8)
 COUNTING = """
 import dask.array as da, numpy as np, psutil, xarray, bigimg, bigimg.accessor
-import bigimg.ops.profiles, bigimg.ops.tones, bigimg.ops.resizing, bigimg.ops.geometry, bigimg.ops.downsampling
+import bigimg.ops.profiles, bigimg.ops.intensity, bigimg.ops.resizing, bigimg.ops.geometry, bigimg.ops.downsampling
 pixels = da.zeros((3, 183 * 512, 183 * 512), chunks=(1, 512, 512), dtype="u1")
 img = xarray.DataArray(pixels, dims=("c", "y", "x"), coords={"c": ["R", "G", "B"]})
 assert img.data.npartitions > 100_000

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import count
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.downsampling import Windows
 from bigimg.ops.ordered import Rolling, band_of
-from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array
 from tests.virtual import Virtual
 

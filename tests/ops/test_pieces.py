@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import cells, count, edges_of, full
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.pieces import Blocks, Pieced, Pieces
-from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array, Region, Shape
 from tests.virtual import Virtual
 

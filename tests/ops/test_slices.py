@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.errors import UsageError
-from bigimg.readers.arrays import ArrayReader
-from bigimg.readers.labelled import to_labelled
+from bigimg.opening.labelled import to_labelled
+from bigimg.readers.arrays.array import ArrayReader
 
 PIXELS = np.random.default_rng(0).integers(0, 99, (5, 6, 7)).astype(np.uint8)
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, OutputError
 from bigimg.places import cache as cache_module
-from bigimg.places.asking import Patience
 from bigimg.places.cache import MOST_KEPT, bound_downloads, entry_folder
 from bigimg.places.download import Downloaded, download
+from bigimg.places.http import Patience
 from tests.places.server import (
     Fault,
     Handler,

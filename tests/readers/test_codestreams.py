@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
-from tests.readers.test_tiff import noise
+from tests.readers.tiff.test_reader import noise
 
 GREY = noise((64, 64), "uint8")
 DEEP = noise((64, 64), "uint16") >> 4

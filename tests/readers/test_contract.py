@@ -16,21 +16,21 @@ import xarray
 from PIL import Image
 
 from bigimg.reader import Access, Reader
-from bigimg.readers.arrays import ArrayReader, read_labelled
-from bigimg.readers.dicom import open_dicom, open_dicom_files
-from bigimg.readers.folder import open_folder
-from bigimg.readers.nifti import open_nifti
-from bigimg.readers.npy import open_npy
-from bigimg.readers.pictures import open_picture
-from bigimg.readers.png import open_png
+from bigimg.readers.arrays.array import ArrayReader, read_labelled
+from bigimg.readers.arrays.npy import open_npy
+from bigimg.readers.dicom.reader import open_dicom, open_dicom_files
+from bigimg.readers.folders.folder import open_folder
+from bigimg.readers.pictures.pillow import open_picture
+from bigimg.readers.pictures.png import open_png
+from bigimg.readers.pictures.vips import open_jpeg
 from bigimg.readers.registry import open_file
-from bigimg.readers.tiff import open_tiff
-from bigimg.readers.vips import open_jpeg
+from bigimg.readers.tiff.reader import open_tiff
+from bigimg.readers.volumes.nifti import open_nifti
 from bigimg.testing import check_reader
 from bigimg.types import Array
-from tests.readers import dicom_files
-from tests.readers.header_files import metaimage, nrrd
-from tests.readers.volume_files import BUNDLED, afni, ecat, mgh, minc1, minc2, par
+from tests.readers.dicom import dicom_files
+from tests.readers.volumes.header_files import metaimage, nrrd
+from tests.readers.volumes.volume_files import BUNDLED, afni, ecat, mgh, minc1, minc2, par
 
 
 def pixels(*shape: int, dtype: str = "u1") -> Array:

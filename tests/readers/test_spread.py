@@ -14,8 +14,8 @@ import xarray
 
 import bigimg
 from bigimg.geometry.region import count
-from bigimg.readers.arrays import read_labelled
-from bigimg.readers.labelled import to_labelled
+from bigimg.opening.labelled import to_labelled
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.readers.spread import spread
 from bigimg.types import Array, Region
 from tests.virtual import Virtual

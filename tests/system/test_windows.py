@@ -24,7 +24,7 @@ import bigimg
 from bigimg.cli import cli
 from bigimg.conversion import commit
 from bigimg.conversion.leftovers import clean
-from bigimg.converting import convert_to_store
+from bigimg.faces.convert import convert_to_store
 from bigimg.errors import OutputError, TargetExistsError
 from bigimg.system import means
 

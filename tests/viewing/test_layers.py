@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.errors import BudgetError, InputError, MissingChunk, UsageError
 from bigimg.omezarr import shard
-from bigimg.readers.arrays import ArrayReader
+from bigimg.readers.arrays.array import ArrayReader
 from bigimg.viewing.napari import layers as layers_module
 from bigimg.viewing.napari.layers import layers_of
 from bigimg.viewing.napari.shown import Kept, Shown

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bigimg
-from bigimg import opening
 from bigimg.errors import UsageError
+from bigimg.opening import open as opening
 from bigimg.viewing import figure_files
 from bigimg.viewing.marks import Letter, ScaleBar
 from tests.running import bigimg as run

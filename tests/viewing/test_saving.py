@@ -14,7 +14,7 @@ import yaml
 
 import bigimg
 from bigimg.errors import MissingChunk, MissingExtraError, TargetExistsError, UsageError
-from bigimg.listing import formats
+from bigimg.faces.formats import formats
 from bigimg.version import install_line
 from bigimg.viewing.napari import chelsea, napari_get_reader, rat_brain, window, write_layers
 from bigimg.viewing.napari.job import Job

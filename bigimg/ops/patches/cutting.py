@@ -18,7 +18,7 @@ import numpy as np
 
 from bigimg.geometry.region import piece, shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
-from bigimg.opening import Memory
+from bigimg.opening.open import Memory
 from bigimg.ops.patches.positions import Grid, Positions
 from bigimg.ops.pieces import Pieces
 from bigimg.planning.memory import budget_bytes

@@ -23,7 +23,7 @@ from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
 from bigimg.ops.patches.sequence import Patches
 from bigimg.planning.blocks import plan_traversal
-from bigimg.readers.arrays import read_labelled
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.readers.lazy import scaled
 from bigimg.types import Array, DType, Json, Kind, Region, Shape
 

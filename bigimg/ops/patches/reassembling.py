@@ -12,12 +12,12 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
 from bigimg.ops.patches.positions import Grid, Line
 from bigimg.ops.patches.sequence import PatchArrays, Patches
 from bigimg.reader import Access
-from bigimg.readers.arrays import read_labelled
-from bigimg.readers.labelled import to_labelled
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array, Json, Shape
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from bigimg.errors import BudgetError, UsageError
-from bigimg.opening import Memory
-from bigimg.ops.patches.covered import CoveredGrid, CoveredRandom
+from bigimg.opening.open import Memory
+from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, portions, room
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset

@@ -9,13 +9,13 @@ import numpy as np
 import xarray
 
 from bigimg.geometry.spec import ImageSpec
-from bigimg.opening import open as open_image
+from bigimg.opening.labelled import opened_pixels
+from bigimg.opening.open import open as open_image
 from bigimg.ops.aligning import OnGrid, mask_on
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.reader import Access, Reader
-from bigimg.readers.arrays import read_labelled
-from bigimg.readers.labelled import opened_pixels
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array, Region
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import xarray
 
 from bigimg.geometry.region import edges_of, pieces, rows, shift
+from bigimg.opening.labelled import opened_pixels
 from bigimg.ops.aligning import OnGrid, needed_region
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
-from bigimg.readers.labelled import opened_pixels
 from bigimg.readers.lazy import explicit, scaled
 from bigimg.types import Array, Region, Shape
 

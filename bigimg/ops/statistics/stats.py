@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source
-from bigimg.opening import open as open_image
-from bigimg.ops.statistics.label_stats import stats_of_labels
+from bigimg.opening.open import Source
+from bigimg.opening.open import open as open_image
+from bigimg.ops.statistics.by_label import stats_of_labels
 from bigimg.ops.statistics.stored import Kept, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url

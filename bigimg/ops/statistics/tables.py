@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Memory, Source, levels_of_source
-from bigimg.opening import open as open_image
+from bigimg.opening.open import Memory, Source, levels_of_source
+from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array
@@ -214,9 +214,9 @@ def fraction_table(
     conditions
         As in :func:`bigimg.mask`.
     """
-    from bigimg.opening import open_pyramid
+    from bigimg.opening.open import open_pyramid
     from bigimg.ops.masks import mask
-    from bigimg.ops.statistics.measuring import covered
+    from bigimg.ops.statistics.fractions import covered
 
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)

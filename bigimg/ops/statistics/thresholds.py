@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening import Source
-from bigimg.opening import open as open_image
+from bigimg.opening.open import Source
+from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.stored import kept_statistics

@@ -82,7 +82,7 @@ class Job:
             self._thread.join()
 
     def _run(self) -> None:
-        from bigimg.converting import convert_to_store
+        from bigimg.faces.convert import convert_to_store
 
         try:
             self.result = convert_to_store(self.source, self.target, progress=self._told, **self.asked)

@@ -45,7 +45,7 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
         They cannot be one image.
     """
     from bigimg.conversion.target import checked_target
-    from bigimg.converting import convert_to_store
+    from bigimg.faces.convert import convert_to_store
 
     checked_target(path, [data for data, _, _ in layers], overwrite=asked.get("overwrite", False))
     kinds = {kind for _, _, kind in layers}
@@ -83,7 +83,7 @@ def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArr
     UsageError
         Its axes have no place in OME-Zarr, or it is turned or sheared in the plane.
     """
-    from bigimg.opening import from_array
+    from bigimg.opening.open import from_array
     from bigimg.ops.geometry import with_geometry
 
     array = data[0] if options.get("multiscale") or isinstance(data, list | tuple) else data

@@ -74,7 +74,7 @@ class ConvertWidget(Container):  # type: ignore[misc]
 
     def plan(self) -> None:
         """Show what the conversion would do."""
-        from bigimg.converting import plan
+        from bigimg.faces.convert import plan
 
         try:
             self._say(str(plan(str(self.source.value), str(self.target.value), **self.asked)))

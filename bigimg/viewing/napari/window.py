@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
-from bigimg.opening import Source
+from bigimg.opening.open import Source
 from bigimg.version import install_line
 from bigimg.viewing.napari.layers import Layer, layers_of
 

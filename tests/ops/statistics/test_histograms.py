@@ -15,8 +15,8 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
-from bigimg.readers.arrays import ArrayReader
-from bigimg.readers.labelled import to_labelled
+from bigimg.opening.labelled import to_labelled
+from bigimg.readers.arrays.array import ArrayReader
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume
 

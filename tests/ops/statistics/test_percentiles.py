@@ -18,7 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
 from bigimg.ops.statistics.percentiles import Digits, sortable
-from bigimg.readers.arrays import ArrayReader
+from bigimg.readers.arrays.array import ArrayReader
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import DTYPES, volume
 

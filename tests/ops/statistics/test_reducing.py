@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import count
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.statistics.tallies import Sums
 from bigimg.ops.values import computed
-from bigimg.readers.labelled import to_labelled
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume
 from tests.virtual import Virtual

@@ -19,9 +19,9 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.statistics.tables import statistics_table
-from bigimg.readers.arrays import ArrayReader
-from bigimg.readers.labelled import to_labelled
+from bigimg.readers.arrays.array import ArrayReader
 from bigimg.types import Array
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]

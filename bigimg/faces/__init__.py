@@ -1,0 +1,1 @@
+"""What a person calls: thin functions, each over one room below."""

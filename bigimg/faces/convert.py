@@ -1,0 +1,169 @@
+"""``plan``, ``convert`` and ``write``: from anything that can be opened to an OME-Zarr pyramid."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+from bigimg.conversion.estimate import probe as probe_source
+from bigimg.conversion.labels import adding_label, as_label, label_place
+from bigimg.conversion.progress import Report
+from bigimg.conversion.run import Result, run
+from bigimg.conversion.target import checked_target
+from bigimg.errors import UsageError
+from bigimg.exporters.formats import EXPORTERS
+from bigimg.opening.open import open_source
+from bigimg.planning.options import CodecName, Lengths, Spacing, options
+from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.readers.registry import BUILT_IN
+from bigimg.types import Kind, Method, Version
+
+if TYPE_CHECKING:
+    pass
+
+ZIPPED = (".zip", ".zarr.zip", ".ozx")
+"""Endings that are read as stores in one file; a store is written as a folder."""
+
+
+def plan(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    memory: int | float | str | None = None,
+    workers: int | None = None,
+    chunks: Lengths | None = None,
+    shards: Lengths | None = None,
+    codec: CodecName = "lz4",
+    levels: int | None = None,
+    method: Method | None = None,
+    kind: Kind | None = None,
+    spacing: Spacing | None = None,
+    channels: Sequence[str] | None = None,
+    keep_metadata: bool = False,
+    ome_version: Version = "0.5",
+    series: int | str | None = None,
+    probe: bool = True,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> ConversionPlan:
+    """Return what converting ``source`` to ``target`` would do; nothing is written.
+
+    Parameters
+    ----------
+    source : path, array or DataArray
+    target : path
+        Of the store to be, ``name.ome.zarr``; must not exist. The ending of another format is refused.
+    memory : int or str, optional
+        Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
+        of what is free, at most 4 GB, by default.
+    workers : int, optional
+        At most this many at once; one a CPU by default, fewer when the budget asks for it.
+    chunks, shards : dict, tuple or int, optional
+        Pixels of the units of reading and writing.
+    codec : {"lz4", "zstd", "none"}
+    levels : int, optional
+        Number of levels; until every halved axis fits one chunk by default.
+    method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
+        How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
+    kind : {"image", "labels", "mask"}, optional
+        What the numbers mean, in place of what the file says.
+    spacing : str or dict, optional
+        In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
+    channels : sequence of str, optional
+        Names, in place of what the file says.
+    keep_metadata : bool
+        Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
+    ome_version : {"0.4", "0.5", "0.6"}
+        Of the store. 0.4, one file a chunk, is for QuPath and older tools; 0.6 says the affine in OME-Zarr's own way.
+    series : int or str, optional
+        Which image, where the source holds several.
+    probe : bool
+        Read and compress samples for a second, to estimate size and time.
+    insecure : bool
+        Take any certificate of a server; warned of.
+    max_download : int or str, optional
+        The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+
+    Raises
+    ------
+    BudgetError
+        It does not fit; the message names settings that would.
+    InputError, OutputError, UsageError
+    """
+    check_name(target)
+    asked = options(
+        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
+        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
+        ome_version=ome_version,
+    )  # fmt: skip
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    try:
+        checked_target(target, source, reader, overwrite=False)
+        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
+        return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
+    finally:
+        reader.close()
+
+
+def convert_to_store(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    series: int | str | None = None,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+    **asked: Any,
+) -> Result:
+    """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
+    check_name(target)
+    known = list(inspect.signature(options).parameters)
+    if unknown := [name for name in asked if name not in known]:
+        raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, progress=progress
+    )
+    try:
+        place = label_place(target)
+        if place is not None:
+            reader, asked = as_label(reader, place, asked)
+        with adding_label(place):
+            checked_target(target, source, reader, overwrite=overwrite, label=place is not None)
+            plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options(**asked))
+            return run(
+                plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
+                sync=sync,
+            )  # fmt: skip
+    finally:
+        reader.close()
+
+
+def check_name(target: str | os.PathLike[str]) -> None:
+    """Refuse the name of a file of another format: what is written is a folder, and would not be what it says.
+
+    Raises
+    ------
+    UsageError
+        ``target`` ends as a format that is read or exported; any other name may be that of a store.
+    """
+    name = os.fspath(target).rstrip("/")
+    lower = os.path.basename(name).lower()
+    written = {ending: format.title for format in EXPORTERS for ending in format.extensions}
+    known = {ending: format.title for format in BUILT_IN for ending in format.extensions}
+    known |= dict.fromkeys(ZIPPED, "zip archive") | written
+    ending = max((ending for ending in known if lower.endswith(ending)), key=len, default=None)
+    if ending is None:
+        return
+    way = f", or write {ending} with bigimg export" if ending in written else ""
+    raise UsageError(
+        f"{target}: {ending} is the name of a file ({known[ending]}), and an OME-Zarr store is a folder: "
+        f"name it {name[: -len(ending)]}.ome.zarr{way}"
+    )

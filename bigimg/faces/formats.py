@@ -1,0 +1,231 @@
+"""What this install reads and writes, by which library, and what each extra adds: made from the tables themselves."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bigimg.exporters.formats import EXPORTERS
+from bigimg.readers.registry import BUILT_IN, Format, outside_formats
+from bigimg.version import DISTRIBUTION, install_line
+
+ADDS = {
+    "dicom": "DICOM whose pixels are compressed as JPEG, JPEG-LS or JPEG 2000",
+    "hdf5": "MINC 2",
+    "remote": "OME-Zarr stores behind http(s), s3 and other addresses (files behind http(s) need no extra)",
+    "distributed": "a dask cluster that runs a conversion",
+    "napari": "bigimg view; its Qt comes by napari[pyqt6]",
+    "plot": "figures: show, ortho, montage, browse, and histograms as graphs",
+}
+"""By extra, in words; the packages come from what pip knows (``tests/faces/test_formats.py`` compares the names)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A format that is read."""
+
+    name: str
+    title: str
+    extensions: tuple[str, ...]
+    library: str
+    """The package that decodes it."""
+    access: str
+    """``random``, ``sequential`` or ``whole``, and when."""
+    extra: str | None
+    """Needed for some of its files; None when the core is enough."""
+    installed: bool
+    """Whether all that it may need is there."""
+    outside: bool
+    """Whether another package brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """A format that is written."""
+
+    name: str
+    title: str
+    extensions: tuple[str, ...]
+    library: str
+    holds: str
+    """Which axes, types and geometry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What ``pip install "bigimg-zarr[name]"`` brings."""
+
+    name: str
+    adds: str
+    packages: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Those of them that are not installed."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Formats:
+    """What ``bigimg.formats`` found; prints as tables."""
+
+    reads: tuple[Readable, ...]
+    writes: tuple[Writable, ...]
+    extras: tuple[Extra, ...]
+    broken: tuple[str, ...]
+    """A sentence for each reader of another package that does not load."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        found = asdict(self)
+        return {key: [_listed(item) for item in found[key]] for key in found}
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+STORE = Writable(
+    "ome-zarr",
+    "OME-Zarr 0.5, 0.4, 0.6 (bigimg convert)",
+    (".ome.zarr",),
+    "bigimg",
+    "t c z y x; every type; levels, spacing, units, channels, affine, slope, statistics",
+)
+"""Written by ``convert``, where all others are by ``export``."""
+
+STORES = Readable(
+    "ome-zarr",
+    "OME-Zarr 0.4, 0.5, 0.6; zarr arrays",
+    (".ome.zarr", ".zarr", ".ozx"),
+    "zarr",
+    "random",
+    None,
+    True,
+    False,
+)
+"""Told by what is in the folder, where all others are files."""
+
+
+def formats() -> Formats:
+    """Return what this install reads and writes, by which library and how, and what each extra adds."""
+    extras = tuple(_extras())
+    missing = {extra.name for extra in extras if extra.missing}
+    outside, broken = outside_formats()
+    return Formats(
+        (STORES, *_readable(BUILT_IN, missing, False), *_readable(outside, missing, True)),
+        (STORE, *_writable()),
+        extras,
+        tuple(broken),
+    )
+
+
+def formats_page() -> str:
+    """Return ``docs/reference/formats-list.md``: the same whatever is installed beside bigimg."""
+    return "\n".join(
+        [
+            "# Formats",
+            "",
+            "Made by `docs/make_formats_list.py` from the tables of readers and exporters; `bigimg formats` prints the "
+            "same of an install, and",
+            "which extras are there. A format is known by its content first, by its ending second.",
+            "",
+            "## Read",
+            "",
+            "Also a folder, a pattern or a list of planes of any of these, a URL, and a member of a zip file: "
+            "[open from anywhere](../howto/open-from-anywhere.md).",
+            "",
+            "| format | endings | by | access |",
+            "| --- | --- | --- | --- |",
+            *(
+                f"| {f.title} | {_endings(f)} | {f.library}{f', extra `{f.extra}`' if f.extra else ''} | {f.access} |"
+                for f in (STORES, *_readable(BUILT_IN, set(), False))
+            ),
+            "",
+            "`random`: any region at its own price. `sequential`: one ordered pass; going back costs. `whole`: decoded "
+            "at once.",
+            "",
+            "## Written",
+            "",
+            "| format | endings | by | holds |",
+            "| --- | --- | --- | --- |",
+            *(f"| {w.title} | {_endings(w)} | {w.library} | {w.holds} |" for w in (STORE, *_writable())),
+            "",
+            "## Extras",
+            "",
+            f"With pip: `pip install '{DISTRIBUTION}[dicom,hdf5]'`. In a checkout with uv: "
+            "`uv sync --inexact --extra dicom --extra hdf5`",
+            "(`--inexact` keeps the extras that are there). `all` is all of them. An error that names an extra prints "
+            "the line for your installation.",
+            "",
+            "| extra | adds | packages |",
+            "| --- | --- | --- |",
+            *(f"| `{e.name}` | {e.adds} | {', '.join(e.packages)} |" for e in _extras()),
+            "",
+        ]
+    )
+
+
+def _readable(known: Iterable[Format], missing: set[str], outside: bool) -> list[Readable]:
+    return [
+        Readable(f.name, f.title, f.extensions, f.library, f.access, f.extra, f.extra not in missing, outside)
+        for f in known
+    ]
+
+
+def _writable() -> list[Writable]:
+    return [Writable(e.name, e.title, e.extensions, e.library, e.holds) for e in EXPORTERS]
+
+
+def _extras() -> Iterator[Extra]:
+    """Yield the extras that the metadata of bigimg names, those with a text of ours first."""
+    packages: dict[str, list[str]] = {}
+    known = importlib.metadata.metadata(DISTRIBUTION)
+    for name in known.get_all("Provides-Extra") or []:
+        packages[name] = []
+    for line in importlib.metadata.requires(DISTRIBUTION) or []:
+        found = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == ['\"]([\w-]+)['\"]", line)
+        if found:
+            packages[found[2]].append(found[1])
+    packages.pop("all", None)
+    for name in sorted(packages, key=lambda name: [*ADDS, name].index(name)):
+        there = tuple(sorted(packages[name]))
+        yield Extra(name, ADDS.get(name, ""), there, tuple(each for each in there if not _is_installed(each)))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _endings(each: Readable | Writable) -> str:
+    return " ".join(each.extensions)
+
+
+def _lines(found: Formats) -> Iterator[str]:
+    yield "reads"
+    wide = max(len(each.title) for each in found.reads)
+    for each in found.reads:
+        brought = "" if not each.outside else ", from another package"
+        lacks = "" if each.installed else f"; some need {install_line(each.extra or '')}"
+        yield f"  {each.title:{wide}}  {each.library}{brought}: {each.access}{lacks}"
+        yield f"  {'':{wide}}  {_endings(each)}"
+    yield "writes"
+    for one in found.writes:
+        yield f"  {one.title:{wide}}  {one.library}: {one.holds}"
+        yield f"  {'':{wide}}  {_endings(one)}"
+    yield "extras"
+    for extra in found.extras:
+        state = "installed" if not extra.missing else f"missing: {', '.join(extra.missing)}"
+        yield f"  {extra.name:{wide}}  {extra.adds} ({state})"
+    for sentence in found.broken:
+        yield f"  note: {sentence}"
+
+
+def _listed(item: Any) -> Any:
+    """Return tuples as lists, for JSON."""
+    if isinstance(item, dict):
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in item.items()}
+    return item

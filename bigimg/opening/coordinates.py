@@ -1,0 +1,107 @@
+"""Spacing, origin, units and affine of a labelled array, from the coordinates it has now.
+
+Nothing is remembered, so cropping, striding and arithmetic cannot leave it stale. Only where one pixel is
+left along an axis do its coordinates not tell the spacing: then the ``spacing`` that opening noted in the
+coordinate's attrs counts, the size of the pixel as it was opened. It counts too where the coordinates tell the same
+but for what float64 cannot: 0.499, and not 0.49900000000000005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.affine import as_affine
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import Channel
+from bigimg.readers.arrays.array import EVEN
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def spacing(img: xarray.DataArray, name: str) -> float:
+    """Return the distance of neighbouring pixel centres along ``name``, 1 when nothing tells.
+
+    Raises
+    ------
+    UsageError
+        The coordinates are not evenly spaced.
+    """
+    coord = img.coords.get(name)
+    if coord is None or coord.dtype.kind not in "iuf":
+        return 1.0
+    if coord.size < 2:
+        return float(coord.attrs.get("spacing", 1.0))
+    values = coord.values.astype(np.float64)
+    step: float = float(values[-1] - values[0]) / (values.size - 1)
+    line = values[0] + step * np.arange(values.size)
+    if not step or not np.abs(values - line).max() <= EVEN * abs(step):
+        raise UsageError(
+            f"axis {name} is not evenly spaced, so it has no one spacing; resample or select evenly"
+        )
+    noted = coord.attrs.get("spacing")
+    rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max() / (values.size - 1)
+    return float(noted) if isinstance(noted, int | float) and abs(step - noted) <= rounding else step
+
+
+def origin(img: xarray.DataArray, name: str) -> float:
+    """Return the coordinate of the centre of the first pixel along ``name``, 0 when nothing tells."""
+    coord = img.coords.get(name)
+    if coord is None or coord.dtype.kind not in "iuf" or not coord.size:
+        return 0.0
+    return float(coord.values.flat[0])
+
+
+def units(img: xarray.DataArray, name: str) -> str | None:
+    """Return the long name of the unit along ``name``, None when nothing tells."""
+    coord = img.coords.get(name)
+    return None if coord is None else coord.attrs.get("units")
+
+
+def axes_of(img: xarray.DataArray) -> tuple[Axis, ...]:
+    """Return the present axes, with those of space that were cut down to one position (a plane's ``z``).
+
+    Axes other than ``t c z y x`` are left out; axes of one position come in the order x y z after the others.
+    """
+    kept = [str(name) for name in img.dims if name in set("tczyx")]
+    cut = [name for name in "xyz" if name not in kept and name in img.coords]
+    return tuple(
+        Axis(name, img.sizes.get(name, 1), spacing(img, name), units(img, name), origin(img, name))
+        if name != "c"
+        else Axis(name, img.sizes[name])
+        for name in (*kept, *cut)
+    )
+
+
+def channels_of(img: xarray.DataArray) -> tuple[Channel, ...]:
+    """Return the names and colours along ``c``, empty when nothing tells."""
+    coord = img.coords.get("c")
+    if coord is None or coord.dtype.kind not in "UOT" or coord.ndim > 1:
+        return ()
+    names = [str(name) for name in np.atleast_1d(coord.values)]
+    color = img.coords.get("color")
+    if color is None or color.size != len(
+        names
+    ):  # left over by what knows nothing of colours, as expand_dims
+        return tuple(Channel(name, None) for name in names)
+    colors = [str(v) or None for v in np.atleast_1d(color.values)]
+    return tuple(Channel(name, value) for name, value in zip(names, colors, strict=True))
+
+
+def world_of(img: xarray.DataArray) -> Array | None:
+    """Return the 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres, None when not known."""
+    world = img.attrs.get("world")
+    return None if world is None else np.asarray(as_affine(world))
+
+
+def coordinate(name: str, size: int, *, spacing: float, origin: float, unit: str | None) -> xarray.Variable:
+    """Return the coordinate of an axis: pixel centres as float64, with their unit and spacing."""
+    from xarray import Variable
+
+    attrs: Mapping[str, object] = {"units": unit} if unit else {}
+    return Variable((name,), origin + np.arange(size) * spacing, {**attrs, "spacing": spacing})

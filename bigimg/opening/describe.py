@@ -1,0 +1,185 @@
+"""What an image is and how it can be read, for people and as JSON; no pixel is read for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import MissingExtraError
+from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.axes import short_unit
+from bigimg.geometry.orientation import axis_codes
+from bigimg.planning.memory import human_bytes
+from bigimg.reader import Reader
+from bigimg.readers.registry import find_format
+from bigimg.types import Shape
+
+if TYPE_CHECKING:
+    from bigimg.omezarr.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LevelInfo:
+    """One level of what was asked about."""
+
+    shape: Shape
+    spacing: tuple[float | None, ...]
+    """In the unit of each axis; None along c, where there is no distance."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Info:
+    """What ``bigimg.info`` found; prints as a short table."""
+
+    source: str
+    format: str
+    access: str
+    """``random``, ``sequential`` or ``whole``."""
+    why: str
+    dims: tuple[str, ...]
+    shape: Shape
+    dtype: str
+    kind: str
+    decoded_bytes: int
+    """Of the largest level."""
+    levels: tuple[LevelInfo, ...]
+    spacing: tuple[float | None, ...]
+    units: tuple[str | None, ...]
+    origin: tuple[float, ...]
+    channels: tuple[str, ...]
+    orientation: str | None
+    """Letters that x, y and z point to, as in ``RAS``; None when the file does not say."""
+    scaling: tuple[float, float] | None
+    """Slope and intercept from stored to real values."""
+    window: tuple[float, float] | None
+    labels: tuple[str, ...]
+    """Label images beside it."""
+    series: tuple[str, ...]
+    """All images in the same store; empty when there is only this one."""
+    notes: tuple[str, ...]
+    statistics: tuple[dict[str, Any], ...] | None
+    """Of each channel, in real values; None unless they are stored."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return {name: _json(value) for name, value in asdict(self).items()}
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def describe(reader: Reader) -> Info:
+    """Return the :class:`Info` of what ``reader`` reads."""
+    spec, access = reader.spec, reader.access
+    # Who has a store has imported what reads it, which takes as long as numpy: files do without.
+    stores = sys.modules.get("bigimg.omezarr.store")
+    store = reader.store if stores is not None and isinstance(reader, stores.StoreReader) else None
+    spacing = _spacing(spec.dims, [axis.spacing for axis in spec.axes])
+    levels: tuple[LevelInfo, ...] = (LevelInfo(spec.shape, spacing),)
+    if store is not None:
+        levels = tuple(LevelInfo(level.shape, _spacing(store.dims, level.spacing)) for level in store.levels)
+    orientation = None
+    if spec.world is not None:
+        try:
+            orientation = "".join(axis_codes(index_to_world(spec.axes, spec.world)))
+        except ValueError:  # a singular matrix has no directions to name
+            orientation = None
+    return Info(
+        source=reader.source,
+        format=_format(reader, store),
+        access=access.kind,
+        why=access.why,
+        dims=spec.dims,
+        shape=spec.shape,
+        dtype=str(spec.dtype),
+        kind=spec.kind,
+        decoded_bytes=spec.nbytes,
+        levels=levels,
+        spacing=spacing,
+        units=tuple(axis.unit for axis in spec.axes),
+        origin=tuple(axis.origin for axis in spec.axes),
+        channels=tuple(channel.name for channel in spec.channels),
+        orientation=orientation,
+        scaling=None if spec.scaling is None else (spec.scaling.slope, spec.scaling.intercept),
+        window=spec.window,
+        labels=() if store is None else store.labels,
+        series=() if store is None or len(store.series) < 2 else store.series,
+        notes=(*spec.notes, *spec.of_source),
+        statistics=None if store is None else _statistics(store),
+    )
+
+
+def _spacing(dims: Sequence[str], spacing: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(None if name == "c" else step for name, step in zip(dims, spacing, strict=True))
+
+
+def _format(reader: Reader, store: Store | None) -> str:
+    if store is not None:
+        return "zarr array" if store.version is None else f"OME-Zarr {store.version}"
+    if type(reader).__module__ == "bigimg.readers.arrays.array":
+        return "array"
+    if (own := getattr(reader, "format", None)) is not None:  # of a copy or of many files, the reader says it
+        return str(own)
+    try:
+        return find_format(reader.source).title
+    except (OSError, ValueError, MissingExtraError):  # an outside reader of something that is not a file
+        return type(reader).__name__
+
+
+def _statistics(store: Store) -> tuple[dict[str, Any], ...] | None:
+    from bigimg.pyramid.summary import stored_summary
+
+    stored = store.statistics()
+    if stored is None:
+        return None
+    scaling = store.spec(0).scaling
+    rows = [
+        {"name": channel.get("name"), **asdict(stored_summary(channel, scaling))}
+        for channel in stored.statistics["channels"]
+    ]
+    for row in rows:
+        del row["saturated"]  # in the histogram, which a description does not read
+    return tuple(rows)
+
+
+def _lines(info: Info) -> Iterator[str]:
+    yield info.source
+    sizes = " x ".join(map(str, info.shape))
+    yield f"  image    {' '.join(info.dims)} = {sizes}, {info.dtype}, {human_bytes(info.decoded_bytes)} decoded"
+    yield f"  format   {info.format}; {info.access}: {info.why}"
+    space = [i for i, name in enumerate(info.dims) if name != "c"]
+    pixel = ", ".join(f"{info.dims[i]} {info.spacing[i]:.6g} {short_unit(info.units[i])}" for i in space)
+    yield f"  spacing  {pixel}"
+    if len(info.levels) > 1:
+        yield "  levels   " + ", ".join(" x ".join(map(str, level.shape)) for level in info.levels)
+    for name, texts in (("channels", info.channels), ("labels", info.labels), ("series", info.series)):
+        if texts:
+            yield f"  {name:8} {', '.join(texts)}"
+    if info.kind != "image":
+        yield f"  kind     {info.kind}"
+    if info.orientation:
+        yield f"  points   {info.orientation} (x, y, z)"
+    if info.scaling:
+        yield f"  scaling  real = {info.scaling[0]:g} x stored {info.scaling[1]:+g}"
+    if info.window:
+        yield f"  window   {info.window[0]:g} to {info.window[1]:g}"
+    for found in info.statistics or ():
+        name = found["name"] or "values"
+        yield f"  {name:8} {found['min']:g} to {found['max']:g}, mean {found['mean']:g}, std {found['std']:g}"
+    for note in info.notes:
+        yield f"  note     {note}"
+
+
+def _json(value: Any) -> Any:
+    """Return ``value`` with lists for tuples and None for NaN, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,168 @@
+"""A reader as a lazy labelled array: an ``xarray.DataArray`` over dask, coordinates in physical units.
+
+The conventions of every labelled array of ours are kept here. Coordinates of ``t z y x`` are pixel centres
+with attrs ``units`` (long name, where known) and ``spacing`` (used only where one pixel is left). ``c``
+holds channel names, beside it ``color``. Of geometry the attrs hold ``world`` alone; the others are ``kind``,
+``source``, and where they are so: ``scaling`` (the array is raw), ``window`` and ``meta``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.chunks import all_whole
+from bigimg.geometry.spec import ImageSpec
+from bigimg.opening.coordinates import coordinate
+from bigimg.reader import Reader
+from bigimg.readers.lazy import LazyPixels, band_shape, block_shape, explicit
+from bigimg.types import Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+_OPENED: WeakValueDictionary[str, LazyPixels] = WeakValueDictionary()
+"""Pixels by the name of their dask array, as long as a graph holds them: how a DataArray finds its store."""
+
+type Chunks = int | Sequence[int] | Mapping[str, int]
+"""Pixels of a dask block: one number for the axes of space, one for each axis, or by name; -1 is all."""
+
+
+def to_labelled(
+    reader: Reader,
+    *,
+    raw: bool = False,
+    block_bytes: int,
+    chunks: Chunks | None = None,
+    made: bool = False,
+) -> xarray.DataArray:
+    """Return the image of ``reader``, lazy; the blocks are multiples of what the source decodes at once.
+
+    Parameters
+    ----------
+    reader : Reader
+    raw : bool
+        Keep stored values where the file declares a slope and intercept, and note these in the attrs.
+    block_bytes : int
+        Bytes of a dask block at most; less than a row of an ordered source is not possible.
+    chunks : int, sequence or mapping, optional
+        Pixels of a dask block, instead of what fits ``block_bytes``.
+    made : bool
+        The pixels are made by what nobody can name, a function of the caller's: they are never taken for others.
+
+    Returns
+    -------
+    DataArray of shape (t, c, z, y, x), of which those axes that the image has
+
+    Raises
+    ------
+    UsageError
+        ``chunks`` do not fit the axes.
+    """
+    import dask.array
+
+    spec, access = reader.spec, reader.access
+    pixels = LazyPixels(reader, raw=raw)
+    itemsize = pixels.dtype.itemsize
+    wanted = checked_chunks(chunks, spec)
+    ordered = access.kind == "sequential"
+    if ordered:
+        block = band_shape(spec, access.order, block_bytes, itemsize=itemsize)
+    else:
+        block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
+    called = f"bigimg-{uuid.uuid4().hex if made else _token(reader, raw, block)}"
+    if wanted is None or not ordered:
+        # Opened twice, the same pixels serve both: the entry must last as long as either of them.
+        pixels = _OPENED.setdefault(called, pixels)
+    meta = np.empty((0,) * len(spec.shape), pixels.dtype)
+    if ordered:
+        from bigimg.readers.bands import ordered_array
+
+        data = ordered_array(pixels, block, [spec.axis(n) for n in access.order], name=called, meta=meta)
+        data = data if wanted is None else data.rechunk(wanted)
+    else:
+        cut = explicit(block, spec.shape)
+        # Not fancy=False: dask 2026.8 merges a slice into the read of a block only without it.
+        data = dask.array.from_array(pixels, cut, name=called, asarray=False, meta=meta)
+    return label(data, spec, raw=raw, source=reader.source)
+
+
+def opened_pixels(img: xarray.DataArray) -> LazyPixels | None:
+    """Return the pixels that ``img`` is the whole of, just as it was opened; None when it is anything else.
+
+    Each operation of dask gives its result a new name, so an array with the name of an opened one is it, unless
+    its axes were renamed.
+    """
+    found = None if img.chunks is None else _OPENED.get(img.data.name)
+    return found if found is None or found.reader.spec.dims == img.dims else None
+
+
+def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataArray:
+    """Return ``data`` (numpy or dask, axes as in ``spec``) with the coordinates and attrs of ``spec``."""
+    from xarray import DataArray
+
+    coords: dict[str, Any] = {}
+    for axis in spec.axes:
+        if axis.name != "c":
+            coords[axis.name] = coordinate(
+                axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit
+            )
+    if spec.channels:
+        coords["c"] = [channel.name for channel in spec.channels]
+        if any(channel.color for channel in spec.channels):
+            coords["color"] = ("c", [channel.color or "" for channel in spec.channels])
+    attrs: dict[str, Any] = {"kind": spec.kind, "source": source}
+    if spec.world is not None:
+        attrs["world"] = [list(row) for row in spec.world]
+    if raw and spec.scaling is not None:
+        attrs["scaling"] = [spec.scaling.slope, spec.scaling.intercept]
+    if spec.window is not None:
+        attrs["window"] = list(spec.window)
+    if spec.meta:
+        attrs["meta"] = dict(spec.meta)
+    if spec.private:
+        attrs["private"] = dict(spec.private)
+    return DataArray(data, coords, spec.dims, "image", attrs)
+
+
+def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
+    """Return one number of pixels for each axis of ``spec``, None for None.
+
+    Raises
+    ------
+    UsageError
+        An axis is not there, a number is neither positive nor -1, or there are too few.
+    """
+    if chunks is None:
+        return None
+    names = " ".join(spec.dims)
+    if not all_whole(chunks):
+        raise UsageError(f"chunks={chunks!r}: give one whole number, or one for each of the axes {names}")
+    if isinstance(chunks, Mapping):
+        if unknown := set(chunks) - set(spec.dims):
+            raise UsageError(f"chunks along {' '.join(sorted(map(str, unknown)))}: the axes are {names}")
+        wanted = [chunks.get(axis.name, -1) for axis in spec.axes]
+    elif isinstance(chunks, int):
+        wanted = [chunks if axis.type == "space" else 1 for axis in spec.axes]
+    else:
+        wanted = list(chunks)
+    if len(wanted) != len(spec.axes) or any(n < 1 and n != -1 for n in wanted):
+        raise UsageError(f"chunks {chunks!r} do not fit axes {names}: give each at least 1, or -1 for all")
+    return tuple(s if n == -1 else min(n, s) for n, s in zip(wanted, spec.shape, strict=True))
+
+
+def _token(reader: Reader, raw: bool, block: Shape) -> str:
+    """Return the same text for the same pixels: what would open the reader again, and the file's state."""
+    if not os.path.exists(reader.source):  # an array: pickling it would copy it
+        return uuid.uuid4().hex
+    status = os.stat(reader.source)
+    seen = (pickle.dumps(reader), status.st_mtime_ns, status.st_size, raw, block)
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]

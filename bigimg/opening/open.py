@@ -1,0 +1,422 @@
+"""Paths, URLs, arrays and stores as readers, labelled arrays and pyramids.
+
+What only this module knows is what may stand for an image, and how large the blocks of a lazy one may be:
+a reduction runs on all processors, each with one block, and numpy's temporaries beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import BudgetError, InputError, UsageError
+from bigimg.geometry.asked import asked_unit, check_spacing
+from bigimg.geometry.levels import checked_level
+from bigimg.geometry.region import full
+from bigimg.geometry.spec import Channel
+from bigimg.opening.describe import Info, describe
+from bigimg.opening.labelled import Chunks, label, to_labelled
+from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
+from bigimg.opening.sources import is_place, open_place, zipped_store
+from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
+from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.reader import Reader
+from bigimg.readers.arrays.array import ArrayReader, read_labelled
+from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.system.memory import resident_bytes
+from bigimg.system.processes import usable_cpus
+from bigimg.types import Array
+
+if TYPE_CHECKING:
+    import xarray
+
+type Memory = int | float | str | None
+type Source = Any
+"""A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, DataTree, numpy or dask array."""
+
+BLOCK_BYTES = 64 << 20
+"""The most a block has: beyond it nothing gets faster, and the first pixel comes later."""
+BESIDE = 24
+"""Bytes a value that a block's reduction holds beside it: ``std`` makes a mask, differences and squares."""
+REAL = 8
+"""Bytes of a value once somebody has computed with it: ``img * 0.5`` of 8 bits is float64."""
+LEAST = 1 << 20
+"""Bytes a thread that the smallest sensible plan needs."""
+
+
+def open_source(
+    source: Source,
+    *,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+    progress: object = None,
+) -> Reader:
+    """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
+
+    Parameters
+    ----------
+    source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, Reader, \
+            DataArray, DataTree, ndarray or dask array
+    series : int or str, optional
+        Which image, where the source holds several.
+    insecure, max_download, progress :
+        Of what is fetched; see :func:`bigimg.opening.sources.open_place`.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    UsageError
+        ``source`` is none of these.
+    """
+    if is_place(source):
+        if isinstance(source, str | os.PathLike):
+            store = zipped_store(source, insecure=insecure, max_download=max_download, progress=progress)
+            if store is not None or _may_be_store(source):
+                from bigimg.omezarr.open import StoreReader, is_store, open_store
+
+                name = os.fspath(source)
+                scheme = None if os.path.lexists(name) else other_scheme(name)
+                # Of a store elsewhere opening says what is wrong, such as a package that is not installed.
+                if store is not None or (scheme and is_store_url(name)) or is_store(source):
+                    return StoreReader(open_store(store or source, series=series))
+                if scheme:
+                    raise _no_file_there(redacted(name), scheme)
+        return open_place(
+            source, series=series, insecure=insecure, max_download=max_download, progress=progress
+        )
+    if _is_opened_store(source):
+        from bigimg.omezarr.store import StoreReader
+
+        return StoreReader(source)
+    if is_tree(source):
+        source = levels_of_tree(source).base
+    if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
+        return read_labelled(source)
+    if isinstance(source, Reader):
+        return source
+    if hasattr(source, "shape") and hasattr(source, "dtype"):
+        return ArrayReader(source, kind="mask" if source.dtype == bool else "image")
+    raise _no_image(source)
+
+
+def open(
+    source: Source,
+    *,
+    level: int = 0,
+    memory: Memory = None,
+    series: int | str | None = None,
+    raw: bool = False,
+    chunks: Chunks | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> xarray.DataArray:
+    """Return the image in ``source`` as a lazy labelled array; no pixel is read.
+
+    Parameters
+    ----------
+    source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, \
+            DataArray, DataTree, ndarray or dask array
+    level : int
+        Of a pyramid: 0 is full resolution, -1 the smallest.
+    memory : int or str, optional
+        The budget in bytes or as ``1GB``; a reduction over the array stays within.
+    series : int or str, optional
+        Which image, where the source holds several.
+    raw : bool
+        Keep stored values where the file declares a slope and intercept.
+    chunks : int, sequence or mapping, optional
+        Pixels of a dask block, instead of what fits the budget.
+    insecure : bool
+        Take any certificate of a server; warned of.
+    max_download : int or str, optional
+        The most to fetch, to unzip or to copy, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+
+    Returns
+    -------
+    DataArray of shape (t, c, z, y, x), of which those axes that the image has
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    UsageError
+        There is no such level or series.
+    BudgetError
+        The source must be decoded whole, and that does not fit.
+    """
+    import xarray
+
+    if is_tree(source):
+        source = levels_of_tree(source)[level]
+    elif _is_read(source):
+        levels = levels_of_source(source, series=series, insecure=insecure, max_download=max_download)
+        return _labelled(levels[level], memory, raw=raw, chunks=chunks)
+    else:
+        checked_level(level, 1, "array")
+    if isinstance(source, xarray.DataArray):
+        return native(_completed(source))
+    return native(
+        from_array(source) if chunks is None else from_array(source).chunk(_by_name(source, chunks))
+    )
+
+
+def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
+    """Return all levels of the image in ``source``: ``scale0`` to ``scaleN``, each with the variable ``image``.
+
+    A source without levels has ``scale0`` alone.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError, BudgetError
+        As :func:`open`.
+    """
+    import xarray
+
+    if is_tree(source):
+        return source
+    levels = levels_of_source(source)
+    about = {"source": levels.base.source, "kind": levels.base.spec.kind}
+    nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
+    for number, reader in enumerate(levels):
+        nodes[f"scale{number}"] = _labelled(reader, memory).to_dataset(name="image")
+    return xarray.DataTree.from_dict(nodes)
+
+
+def imread(
+    source: Source,
+    *,
+    memory: Memory = None,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> Array:
+    """Return all pixels as numpy, real values, colour last as matplotlib wants it.
+
+    The options are those of :func:`open`.
+
+    Raises
+    ------
+    BudgetError
+        It does not fit ``memory``.
+    """
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    spec = reader.spec
+    values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
+    parts = values + reader.access.fixed_bytes + reader.access.read_bytes
+    _check(reader, parts, _budget(memory), "open it lazily with bigimg.open, or a smaller level of a store")
+    pixels = reader.read(full(spec.shape))
+    reader.close()
+    if spec.scaling is not None:
+        pixels = scaled(pixels, spec.scaling, real_dtype(spec))
+    return np.moveaxis(pixels, spec.axis("c"), -1) if "c" in spec.dims else pixels
+
+
+def from_array(
+    array: Any,
+    *,
+    dims: str | Sequence[str] | None = None,
+    spacing: float | Sequence[float] | Mapping[str, float] | None = None,
+    unit: str | None = None,
+    channels: Sequence[str | Channel] | None = None,
+) -> xarray.DataArray:
+    """Return a bare array with names, coordinates and units; numpy pixels are not copied until computed.
+
+    Parameters
+    ----------
+    array : ndarray or dask array
+    dims : str, optional
+        Names of its axes in its own order, as in ``"yxc"``; guessed from the shape otherwise.
+    spacing : float, sequence or mapping, optional
+        Of the axes of space, in ``unit``, in the order of ``dims``.
+    unit : str, optional
+        Short or long: ``um``, ``millimeter``.
+    channels : sequence of str, optional
+        Names along ``c``.
+
+    Raises
+    ------
+    UsageError
+        It is no array, names, spacing or channels do not fit it, a spacing is no distance, or OME-Zarr has no such
+        unit.
+    """
+    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
+        raise _no_image(array)
+    kind = "mask" if np.dtype(array.dtype) == bool else "image"
+    reader = ArrayReader(
+        array,
+        dims=dims,
+        spacing=spacing,
+        unit=asked_unit(unit),
+        channels=channels,
+        kind=kind,  # type: ignore[arg-type]
+    )
+    if spacing is not None:
+        check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
+    if hasattr(array, "dask"):  # its own graph, rather than a graph within each task
+        order = [reader.dims.index(name) for name in reader.spec.dims]
+        return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
+    return to_labelled(reader, block_bytes=BLOCK_BYTES)
+
+
+def info(
+    source: Source,
+    *,
+    series: int | str | None = None,
+    insecure: bool = False,
+    max_download: int | str | None = None,
+) -> Info:
+    """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
+
+    The options are those of :func:`open`.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        There is nothing, or nothing that can be read.
+    """
+    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    try:
+        return describe(reader)
+    finally:
+        if reader is not source:
+            reader.close()
+
+
+def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
+    """Return a reader of each level of ``source``; ``opening`` is passed on to :func:`open_source`.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError, UsageError
+        As :func:`open_source`.
+    """
+    if is_tree(source):
+        return levels_of_tree(source).map(read_labelled)
+    return levels_of_reader(open_source(source, **opening))
+
+
+def open_levels(
+    source: Source, *, memory: Memory = None, series: int | str | None = None
+) -> Levels[xarray.DataArray]:
+    """Return the image of each level of ``source``, opened when it is asked for; an array as it is.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError, BudgetError, UsageError
+        As :func:`open`.
+    """
+    import xarray
+
+    if is_tree(source):
+        return levels_of_tree(source)
+    if isinstance(source, xarray.DataArray) or not _is_read(source):
+        image = source if isinstance(source, xarray.DataArray) else native(from_array(source))
+        return Levels(1, lambda _: image, "array")
+    return levels_of_source(source, series=series).map(lambda reader: _labelled(reader, memory))
+
+
+def _labelled(
+    reader: Reader, memory: Memory, *, raw: bool = False, chunks: Chunks | None = None
+) -> xarray.DataArray:
+    """Return the image of ``reader`` with blocks that a reduction can hold."""
+    import dask.array  # noqa: F401  # before memory is measured: it is resident from here on
+
+    budget, threads, access = _budget(memory), usable_cpus(), reader.access
+    least = access.fixed_bytes + threads * (access.read_bytes + LEAST)
+    free = budget - resident_bytes() - access.fixed_bytes
+    _check(reader, least, budget, "close what else is open, or convert it first on a larger machine")
+    itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
+    values = max(LEAST, free // threads - access.read_bytes) // (2 * max(itemsize, REAL) + BESIDE)
+    block_bytes = min(BLOCK_BYTES, values * itemsize)
+    return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
+
+
+def _budget(memory: Memory) -> int:
+    """Return the bytes that this process may hold, what it holds now included.
+
+    The default is half of what is free, so what is in use comes on top: a viewer with 5 GB of its own could
+    not open a thumbnail otherwise. A budget that a person names is kept as it is.
+    """
+    named = memory is not None or os.environ.get("BIGIMG_MEMORY")
+    return budget_bytes(memory) + (0 if named else resident_bytes())
+
+
+def _check(reader: Reader, parts: int, budget: int, remedy: str) -> None:
+    """Refuse what needs more than ``budget`` together with what this process holds already."""
+    resident = resident_bytes()
+    if parts + resident > budget:
+        raise BudgetError(
+            f"{reader.source}: needs {human_bytes(parts + resident)} of memory ({human_bytes(resident)} in use "
+            f"already), allowed {human_bytes(budget)}: {remedy}, or use "
+            f"memory='{math.ceil((parts + resident) / 1e6)}MB'",
+            needed=parts + resident,
+            allowed=budget,
+        )
+
+
+def native(img: xarray.DataArray) -> xarray.DataArray:
+    """Return the image with numbers in the byte order of this machine, converted block by block where it is another.
+
+    What counts and halves by looking at bits would see other numbers.
+    """
+    if img.dtype.isnative:
+        return img
+    return (img if img.chunks is not None else img.chunk("auto")).astype(img.dtype.newbyteorder("="))
+
+
+def _completed(img: xarray.DataArray) -> xarray.DataArray:
+    """Return ``img`` in the order t c z y x, with coordinates where it has none."""
+    spec = read_labelled(img).spec
+    known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
+    missing = {
+        name: coord for name, coord in known.coords.items() if name not in img.coords and name != "color"
+    }
+    found = img.transpose(*spec.dims).assign_coords(missing)
+    found.attrs.setdefault("kind", spec.kind)
+    return found
+
+
+def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
+    from bigimg.opening.labelled import checked_chunks
+
+    spec = open_source(source).spec
+    return dict(zip(spec.dims, checked_chunks(chunks, spec) or (), strict=True))
+
+
+def _no_image(source: object) -> UsageError:
+    return UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
+
+
+def _may_be_store(source: str | os.PathLike[str]) -> bool:
+    """Return whether to look for a store at a path or address: any other address is one of a file."""
+    name = os.fspath(source)
+    if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
+        return False  # spares the import of what reads stores
+    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+
+
+def _no_file_there(shown: str, scheme: str) -> InputError:
+    """Return why nothing is read from an address that is neither a path nor of the web."""
+    way = "give its path alone" if scheme == "file" else "download it first"
+    return InputError(
+        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
+        f"http:// and https://: {way}"
+    )
+
+
+def _is_opened_store(source: Source) -> bool:
+    """Return whether ``source`` is a Store, whose module then is there."""
+    stores = sys.modules.get("bigimg.omezarr.store")
+    return stores is not None and isinstance(source, stores.Store)
+
+
+def _is_read(source: Source) -> bool:
+    """Return whether ``source`` has a reader of its own, and is no array."""
+    return _is_opened_store(source) or isinstance(source, Reader) or is_place(source)

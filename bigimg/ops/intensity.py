@@ -1,0 +1,301 @@
+"""Values made from values, pixel by pixel: grey from colour, another range, any function; geometry stays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.region import full, pieces, rows
+from bigimg.opening import coordinates
+from bigimg.opening.open import Memory, Source
+from bigimg.ops.arguments import as_dtype, as_pair
+from bigimg.ops.derived import PIECE_BYTES, derive, grown, placeholder, source_block
+from bigimg.ops.slices import opened
+from bigimg.pyramid.kernels import divided
+from bigimg.types import Array, DType, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+LUMA = (2125, 7154, 721)
+"""Parts of 10 000 of R, G and B: Rec. 709, as in ``skimage.color.rgb2gray``."""
+OF_VALUES = ("window", "scaling")
+"""Attrs that speak of values, and mean nothing once these are others."""
+STRETCHED = 1 << 16
+"""Pixels that are stretched at once: what they become on the way fits the cache of a core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """A weighted mean of some channels (:class:`bigimg.ops.derived.Operation`)."""
+
+    shape: Shape
+    dtype: DType
+    axis: int
+    channels: tuple[int, ...]
+    weights: tuple[int, ...]
+
+    @property
+    def beside(self) -> int:
+        """Sums and a term of them."""
+        return 16
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` of the channels from the first to the last."""
+        span = slice(min(self.channels), max(self.channels) + 1)
+        return (*region[: self.axis], span, *region[self.axis :])
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the means, of integers exact and rounded half to even when the result is of integers."""
+        lines = np.moveaxis(block, self.axis, 0)
+        exact = block.dtype.kind in "bui" and block.dtype.itemsize <= 4
+        total = np.zeros(lines.shape[1:], np.int64 if exact else np.float64)
+        for channel, weight in zip(self.channels, self.weights, strict=True):
+            total += lines[channel - source[self.axis].start].astype(total.dtype) * weight
+        if self.dtype.kind == "b":
+            return 2 * total >= sum(self.weights)
+        if exact and self.dtype.kind in "ui":
+            return divided(total, sum(self.weights)).astype(self.dtype)
+        mean = total / sum(self.weights)
+        return (np.rint(mean) if self.dtype.kind in "ui" else mean).astype(self.dtype)
+
+
+def gray(
+    img: Source,
+    *,
+    method: Literal["luma", "mean"] = "luma",
+    dtype: Any = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return colour as grey, without the axis c; lazy.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    method : {"luma", "mean"}
+        ``luma`` is 0.2125 R + 0.7154 G + 0.0721 B (Rec. 709, as in scikit-image); ``mean`` the plain mean of all
+        channels, of any names. An alpha channel does not count.
+    dtype : dtype, optional
+        That of the image by default, rounded half to even; ``float`` keeps the fractions, in the image's own range.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        There are no such channels, or the method is unknown.
+    """
+    found = opened(img, level, memory)
+    if method not in ("luma", "mean"):
+        raise UsageError(f"method {method!r}: give luma or mean")
+    if "c" not in found.dims:
+        raise UsageError(
+            f"gray: the image has no channels; its axes are {' '.join(str(n) for n in found.dims)}"
+        )
+    names = [channel.name for channel in coordinates.channels_of(found)]
+    if method == "luma" and not {"R", "G", "B"} <= set(names):
+        said = ", ".join(names) or f"{found.sizes['c']} without names"
+        raise UsageError(f"gray: the channels are {said}, not R G B; name them, or use method='mean'")
+    chosen = [*"RGB"] if method == "luma" else [name for name in names if name != "A"]
+    channels = tuple(names.index(name) for name in chosen) if names else tuple(range(found.sizes["c"]))
+    weights = LUMA if method == "luma" else (1,) * len(channels)
+    kind = found.dtype if dtype is None else as_dtype(dtype)
+    axis = found.dims.index("c")
+    like = placeholder(found, dtype=kind).isel(c=0, drop=True)
+    operation = Grey(like.shape, kind, axis, channels, weights)
+    block, chunk = source_block(found)
+    values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.beside)
+    unit, most = (*chunk[:axis], *chunk[axis + 1 :]), min(math.prod(block), values)
+    return derive(found, operation, grown(unit, like.shape, most, like.dims), like)
+
+
+def map(
+    img: Source,
+    func: Callable[[Array], Any],
+    *,
+    dtype: Any = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return ``func`` of the pixels, block by block; lazy. Geometry, channels and metadata stay.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    func : callable
+        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any
+        order, and of any size. ``np.sqrt``, or a function of your own.
+    dtype : dtype, optional
+        Of the result. What ``func`` gives becomes it where no value can be lost but the last digits of floats.
+        Without it ``func`` is called at once, with an array of one pixel as ``(1, 1, 1)`` whose value is 1, to
+        see what it gives.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        ``func`` gives another shape, or, when it is computed, a type that does not fit ``dtype``.
+    """
+    found = opened(img, level, memory)
+    if not callable(func):
+        raise UsageError(f"map: func={func!r} is no function; give one of an ndarray, as np.sqrt")
+    if dtype is None:
+        with np.errstate(all="ignore"):
+            probe = np.asarray(func(np.ones((1,) * found.ndim, found.dtype)))
+        _check(probe, (1,) * found.ndim)
+        dtype = probe.dtype
+    kind = as_dtype(dtype)
+    return _mapped("map", found, _Checked(func, kind), kind)
+
+
+class _Checked:
+    """Calls a function and sees to it that the shape stays, and the type is the one that was said."""
+
+    def __init__(self, func: Callable[[Array], Any], dtype: DType) -> None:
+        self.func, self.dtype = func, dtype
+
+    def __call__(self, block: Array) -> Array:
+        made = np.asarray(self.func(block))
+        _check(made, block.shape)
+        if not (np.can_cast(made.dtype, self.dtype) or made.dtype.kind == self.dtype.kind == "f"):
+            raise UsageError(
+                f"map: func gave {made.dtype}, and dtype {self.dtype} was asked, which cannot hold all of its "
+                f"values: end func with .astype({self.dtype.name!r}), or leave out dtype"
+            )
+        return made.astype(self.dtype, copy=False)
+
+
+def _check(made: Array, shape: Shape) -> None:
+    if made.shape != shape:
+        raise UsageError(
+            f"map: func made {made.shape} from {shape}; it must keep the shape (see map_patches)"
+        )
+
+
+def _mapped(
+    name: str, img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *extra: Any
+) -> xarray.DataArray:
+    """Return ``func(block, *extra)`` with the labels of ``img``; dask's ``name`` begins so."""
+    import dask.array as da
+    from xarray import DataArray
+
+    data = img.data if img.chunks is not None else img.chunk().data
+    meta = np.empty((0,) * img.ndim, dtype)
+    made = da.map_blocks(func, data, *extra, dtype=dtype, meta=meta, token=name)
+    attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
+    if dtype.kind == "b":
+        attrs["kind"] = "mask"
+    elif attrs.get("kind") == "mask":
+        attrs["kind"] = "image"
+    return DataArray(made, img.coords, img.dims, img.name, attrs)
+
+
+def rescale(
+    img: Source,
+    dtype: Any = "uint8",
+    *,
+    window: tuple[float, float] | None = None,
+    percentiles: tuple[float, float] | None = None,
+    by: Literal["c"] | None = None,
+    level: int = 0,
+    memory: Memory = None,
+) -> xarray.DataArray:
+    """Return the values stretched from a window to the whole range of ``dtype``; lazy.
+
+    Without a window the image is read twice, unless its store keeps the histogram: then once.
+
+    Parameters
+    ----------
+    img : DataArray, DataTree, Store, path or anything that opens
+    dtype : dtype
+        Integers, rounded half to even; or floats, from 0 to 1.
+    window : (float, float), optional
+        Values that become the ends of the range; those beyond are cut off, and NaN is the lower end.
+    percentiles : (float, float), optional
+        In its place: ``(1, 99)``; smallest and largest value by default.
+    by : {"c"}, optional
+        Give each channel a window of its own; one for all by default, so that colours stay.
+    level, memory :
+        As in :func:`bigimg.open`.
+
+    Raises
+    ------
+    UsageError
+        The window is empty, both are given, or the image holds labels.
+    """
+    found, kind = opened(img, level, memory), as_dtype(dtype)
+    if found.attrs.get("kind") == "labels":
+        raise UsageError("rescale: of labels it would make other ids; it is for images")
+    if by not in (None, "c"):
+        raise UsageError(f"rescale by {by!r}: give 'c', or nothing")
+    if kind.kind not in "uif" or (kind.kind != "f" and kind.itemsize > 4):
+        raise UsageError(f"rescale to {kind}: give floats, or integers of up to 32 bits")
+    if window is not None and percentiles is not None:
+        raise UsageError(f"rescale: window {window} and percentiles {percentiles} are two; give one")
+    if window is None:
+        ends = _ends(found, as_pair("percentiles", percentiles or (0.0, 100.0)), by)
+    else:
+        low, high = as_pair("window", window)
+        if low == high:
+            raise UsageError(f"window {low:g} to {high:g} is empty: give two values that differ")
+        ends = [np.full((1,) * found.ndim, float(end)) for end in (low, high)]
+    return _mapped("rescale", found, _Stretch(kind), kind, *ends)
+
+
+def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:
+    """Return two lazy arrays that fit ``img`` along c, and are of size 1 along all other axes."""
+    from bigimg.ops.statistics.percentiles import of_all, percentile
+
+    if by is None or "c" not in img.dims:
+        return [end.reshape((1,) * img.ndim) for end in of_all(img, q)]
+    shape = tuple(img.sizes["c"] if name == "c" else 1 for name in img.dims)
+    return [end.reshape(shape) for end in percentile(img, q).data]
+
+
+class _Stretch:
+    """From a window to the range of a type."""
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    def __call__(self, block: Array, low: Array, high: Array) -> Array:
+        """Return the stretched values; of an empty window all are the lower end."""
+        out = np.empty(block.shape, self.dtype)
+        for index in np.ndindex(low.shape):
+            cut = tuple(
+                slice(i, i + 1) if n > 1 else slice(None) for i, n in zip(index, low.shape, strict=True)
+            )
+            self._fill(out[cut], block[cut], float(low[index]), float(high[index]))
+        return out
+
+    def _fill(self, out: Array, block: Array, low: float, high: float) -> None:
+        """Stretch what fits a core's cache at once, or all of a block would be there as float64."""
+        table = None
+        if block.dtype.kind in "ui" and block.itemsize <= 2 and block.size >= 1 << 8 * block.itemsize:
+            unsigned = np.dtype(block.dtype.str.replace("i", "u"))
+            every = np.arange(1 << 8 * unsigned.itemsize, dtype=unsigned)
+            table, block = self._stretched(every.view(block.dtype), low, high), block.view(unsigned)
+        for _, cut in pieces(full(block.shape), rows(block.shape, STRETCHED)):
+            if table is None:
+                out[cut] = self._stretched(block[cut], low, high)
+            else:
+                np.take(table, block[cut], out=out[cut], mode="clip")  # "raise" would take a copy
+
+    def _stretched(self, values: Array, low: float, high: float) -> Array:
+        limits = None if self.dtype.kind == "f" else np.iinfo(self.dtype)
+        first, last = (0.0, 1.0) if limits is None else (float(limits.min), float(limits.max))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            share = np.subtract(values, low, dtype=np.float64)
+            share /= high - low if high > low else np.inf
+        np.nan_to_num(share, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.clip(share, 0, 1, out=share)
+        share *= last - first
+        share += first
+        return (share if limits is None else np.rint(share, out=share)).astype(self.dtype)

@@ -1,0 +1,184 @@
+"""How much of an image a mask covers: as a share, and in physical units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.opening.levels import is_tree, levels_of_tree
+from bigimg.opening.open import Source
+from bigimg.opening.open import open as open_image
+from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
+from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.tallies import Dense, Sums
+from bigimg.types import Array, DType
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+    """Return the share of true pixels, for each channel; lazy.
+
+    Of a mask of 8 bits or of booleans in a store no pixel is read. All pixels count. In a mask made of an image NaN
+    is false (but for ``~``), and what the file declares as padding is a value like any other; :func:`bigimg.sweep`
+    and :func:`bigimg.stats` leave padding out.
+
+    Parameters
+    ----------
+    mask : DataArray, DataTree, Store or path
+        Booleans, or what was saved as a mask. Of a pyramid, all levels: the result has an axis ``level``.
+    by : str or sequence of str, optional
+        Axes to keep; None takes all pixels together. Or a label image, as in :func:`bigimg.stats`: the share of
+        each label id but 0 that is true, computed at once.
+    where : mask, optional
+        Of which pixels; all by default.
+
+    Returns
+    -------
+    DataArray of shape (c), (level, c) for a pyramid, (c, label) for labels
+        float64 from 0 to 1; NaN where there is no pixel.
+
+    Raises
+    ------
+    UsageError
+        The image holds no true and false, an axis is not there, or ``where`` does not fit.
+    """
+    return covered(mask, by=by, where=where)["fraction"]
+
+
+def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+    """Return the area of true pixels (volume with z), for each channel; lazy.
+
+    Pixels times the spacing along z, y and x; attrs ``units`` says in what. The parameters are those of
+    :func:`fraction`. Of a label image alone it is the area of each label id but 0, computed at once.
+
+    Raises
+    ------
+    UsageError
+        As :func:`fraction`; or the pixels are not evenly spaced.
+    """
+    return covered(mask, "area", by=by, where=where)["area"]
+
+
+def covered(
+    mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None
+) -> xarray.Dataset:
+    """Return :func:`fraction` and :func:`area`, both of one pass when they are computed together.
+
+    Parameters
+    ----------
+    mask, by, where :
+        As in :func:`fraction`.
+    what : str
+        What was asked for, which messages begin with; ``area`` may be that of a label image alone.
+    """
+    import xarray
+
+    if is_tree(mask) and not is_label_image(by):
+        rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
+        # A label that a coarser level has lost covers nothing there.
+        found = xarray.concat(
+            rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override",
+            join="outer", fill_value=0,
+        )  # fmt: skip
+        return found.assign_coords(level=range(len(rows)))
+    return _of_level(mask, by, where, what)
+
+
+def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
+    import xarray
+
+    image = open_image(mask)
+    if (
+        what == "area"
+        and isinstance(by, str)
+        and by == "c"
+        and image.attrs.get("kind") == "labels"
+        and image.dtype.kind in "iu"
+    ):
+        return _of_labels(xarray.ones_like(image, dtype=bool), image, where)
+    if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
+        numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
+        ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
+        raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
+    if is_label_image(by):
+        return _of_labels(image != 0 if image.dtype != bool else image, by, where)
+    kept = None if where is not None or by != "c" else kept_statistics(mask)
+    axes = axes_kept(image, by)
+    if kept is not None and (counts := kept.counts) is not None:
+        zero = int(np.flatnonzero(kept.values == 0)[0])
+        total = counts.sum(axis=1)
+        pairs: Any = np.stack([total - counts[:, zero], total], axis=-1)
+        pairs = pairs if kept.has_c else pairs[0]
+    else:
+        pairs = _lazy(image, axes, where)
+    scale, units = pixel_size(image)
+    coords = {name: image.coords[name].variable for name in axes if name in image.coords}
+    return xarray.Dataset(
+        {"fraction": (axes, _shares(pairs)), "area": (axes, pairs[..., 0] * scale, {"units": units})}, coords
+    )
+
+
+def _of_labels(true: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
+    """Return share and area of what is true in each label id but 0."""
+    found = stats(true, by=labels, where=where)
+    scale, units = pixel_size(true)
+    area = (found["sum"] * scale).assign_attrs(units=units)
+    return found[["mean"]].rename(mean="fraction").assign(area=area)
+
+
+def _shares(pairs: Any) -> Any:
+    if not isinstance(pairs, np.ndarray):
+        return pairs.map_blocks(_shares, drop_axis=pairs.ndim - 1, meta=np.empty((0,) * (pairs.ndim - 1)))
+    with np.errstate(invalid="ignore"):
+        return pairs[..., 0] / pairs[..., 1]
+
+
+def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
+    """Return how many pixels are true and how many there are, as a dask array (…, 2)."""
+    from bigimg.ops.statistics.reducing import reduce_image
+
+    make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
+    tallies = reduce_image(img, by, make, where=where)
+    chunks = (*((n,) for n in tallies.shape), (2,))
+    meta = np.empty((0,) * (tallies.ndim + 1), np.int64)
+    return tallies.map_blocks(_pairs, new_axis=tallies.ndim, chunks=chunks, meta=meta)
+
+
+class _Trues(Sums):
+    """Counts what is not 0 as 1."""
+
+    def __init__(self, dtype: DType) -> None:
+        super().__init__(np.dtype(np.int8))
+
+    def add(self, values: Array) -> None:
+        """Count values in."""
+        super().add((values != 0).view(np.int8))
+
+
+def _pairs(tallies: Array) -> Array:
+    out = np.empty((*tallies.shape, 2), np.int64)
+    for index in np.ndindex(tallies.shape):
+        tally: Any = tallies[index]
+        if isinstance(tally, Dense):
+            zero = len(tally.counts) // 2 if tally.dtype.kind == "i" else 0
+            out[index] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
+        else:
+            out[index] = tally.part.total, tally.part.count
+    return out
+
+
+def pixel_size(img: xarray.DataArray) -> tuple[float, str]:
+    """Return area or volume of a pixel, and its unit: ``micrometer^2``, ``pixel^3`` where none is known."""
+    from bigimg.opening.coordinates import spacing, units
+
+    names = [name for name in ("z", "y", "x") if name in img.dims]
+    found = [units(img, name) or "pixel" for name in names]
+    text = f"{found[0]}^{len(found)}" if len(set(found)) == 1 else " ".join(found)
+    return math.prod(abs(spacing(img, name)) for name in names), text if len(found) != 1 else found[0]

@@ -1,0 +1,389 @@
+"""A reader of pixels that are an array already: numpy, dask, or a labelled xarray.DataArray.
+
+What only this module knows is how arrays get their names: the guess for bare ones (:func:`guess_dims`) and
+what coordinates and ``attrs`` of a labelled one say (:func:`read_labelled`). A numpy array is never copied;
+a dask array is computed a batch of its chunks at a time, with dask's synchronous scheduler, so that a region
+of any size needs no more beside itself than ``BATCH_BYTES``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.affine import Affine, as_affine
+from bigimg.geometry.axes import ORDER, Axis, long_unit
+from bigimg.geometry.region import shape_of, shift
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.reader import Access
+from bigimg.readers.lazy import COMPUTED
+from bigimg.types import Array, Json, Kind, Region, Shape
+
+if TYPE_CHECKING:
+    import xarray
+
+    from bigimg.readers.spread import Once
+
+BATCH_BYTES = 16 << 20
+"""Pixels of a dask array computed at once, unless a chunk has more: 100 chunks of 4 KB one by one took 5 to 30
+times as long as together, and from about 1 MB a chunk the difference is gone."""
+
+EVEN = 1e-3
+"""How far a coordinate may stray from an even spacing, in parts of it: what six decimals of text cost."""
+
+
+class ArrayReader:
+    """A :class:`bigimg.reader.Reader` of an array in memory, or of a lazy one.
+
+    Parameters
+    ----------
+    array : ndarray, dask.array.Array, or alike
+        Anything with ``shape``, ``dtype`` and slices.
+    dims : str or sequence of str, optional
+        Names of its axes, each one of ``t c z y x``, in any order; guessed by :func:`guess_dims` otherwise.
+    spacing, origin : float, sequence or mapping, optional
+        Of the axes ``z y x``, in ``unit``: one for all, one each in the order of ``dims``, or by name. Only a
+        mapping can name ``t`` too.
+    unit : str or mapping, optional
+        Of the axes ``z y x``, or by name.
+    channels : sequence of str or Channel, optional
+        Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
+    world : array_like of shape (4, 4), optional
+        From coordinates (x, y, z) to RAS+ millimetres.
+    kind, scaling, window, meta, notes, private :
+        As in :class:`~bigimg.geometry.spec.ImageSpec`.
+    source : str
+        What to call it in messages.
+
+    Raises
+    ------
+    UsageError
+        Names, spacing or channels do not fit the array.
+    """
+
+    identity = None
+    """Nothing tells one array from another made of the same source: a half store of one is never gone on with."""
+
+    def __init__(
+        self,
+        array: Any,
+        *,
+        dims: str | Sequence[str] | None = None,
+        spacing: float | Sequence[float] | Mapping[str, float] | None = None,
+        origin: float | Sequence[float] | Mapping[str, float] | None = None,
+        unit: str | Mapping[str, str | None] | None = None,
+        channels: Sequence[str | Channel] | None = None,
+        world: Any = None,
+        kind: Kind = "image",
+        scaling: Scaling | None = None,
+        window: tuple[float, float] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        notes: Sequence[str] = (),
+        private: Mapping[str, Json] | None = None,
+        source: str = "array",
+    ) -> None:
+        shape, dtype = tuple(array.shape), np.dtype(array.dtype).newbyteorder("=")
+        guess = () if dims is not None else (guessed(guess_dims(shape), shape),)
+        self.dims = guess_dims(shape) if dims is None else tuple(dims)
+        if len(self.dims) != len(shape) or len(set(self.dims)) != len(shape):
+            raise UsageError(
+                f"{source}: dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}; "
+                "give one of t c z y x for each"
+            )
+        self.array = array
+        self.source = source
+        chunks = _dask_chunks(source, array)
+        computed = getattr(
+            array, "read_bytes", None
+        )  # regions of itself, without a graph: see ``lazy.COMPUTED``
+        self._steps = _batch(chunks, dtype.itemsize) if chunks else None
+        self._once = _once(array) if chunks else None
+        axes = _axes(source, self.dims, shape, spacing, origin, unit)
+        self.spec = ImageSpec(
+            axes=axes,
+            dtype=dtype,
+            chunks=_natural_chunks(axes, self.dims, chunks, None if computed is None else array.chunks),
+            channels=_channels(source, self.dims, shape, channels),
+            world=None if world is None else _world(source, world),
+            kind=kind,
+            scaling=scaling,
+            window=window,
+            meta=dict(meta or {}),
+            notes=(*guess, *notes),
+            private=dict(private or {}),
+        )
+        if computed is not None:
+            why = "computed from its source, region by region"
+            order = tuple(self.dims[axis] for axis in array.order)
+            self.access = Access(
+                "sequential" if order else "random", why, order or self.spec.dims,
+                fixed_bytes=array.fixed_bytes, read_bytes=computed,
+            )  # fmt: skip
+        elif self._steps is None:
+            self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
+        else:
+            chunk = dtype.itemsize * math.prod(self.spec.chunks)  # a batch and what it was computed from
+            why = f"dask array, chunks of {' x '.join(map(str, self.spec.chunks))}"
+            self.access = Access("random", why, self.spec.dims, read_bytes=2 * max(BATCH_BYTES, chunk))
+
+    def read(self, region: Region) -> Array:
+        """Return the values of ``region``, as a view where the array is numpy's own.
+
+        Raises
+        ------
+        UsageError
+            Some of its pixels are masked: what lies below a mask is no value.
+        """
+        ours = self.spec.dims
+        theirs = tuple(region[ours.index(name)] for name in self.dims)
+        part = self._unmasked(self.array[theirs]) if self._steps is None else self._compute(theirs)
+        part = part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
+        return part.transpose([self.dims.index(name) for name in ours])
+
+    def close(self) -> None:
+        """Do nothing: the array belongs to the caller."""
+
+    def _compute(self, region: Region) -> Array:
+        """Return ``region`` of a dask array, batch by batch."""
+        assert self._steps is not None
+        assert self._once is not None
+        array = self._once()
+        cuts = [_cuts(s, sizes, n) for s, sizes, n in zip(region, array.chunks, self._steps, strict=True)]
+        pieces: Iterator[Region] = itertools.product(*cuts)
+        if all(len(cut) == 1 for cut in cuts):
+            return self._unmasked(array[next(pieces)].compute(scheduler="synchronous"))
+        result = np.empty(shape_of(region), self.spec.dtype)
+        start = tuple(s.start for s in region)
+        for piece in pieces:
+            result[shift(piece, start)] = self._unmasked(array[piece].compute(scheduler="synchronous"))
+        return result
+
+    def _unmasked(self, part: Any) -> Array:
+        found = np.asanyarray(part)  # asarray would drop the mask
+        if np.ma.is_masked(found):
+            raise UsageError(
+                f"{self.source}: {np.ma.count_masked(found)} pixels are masked and have no value; fill them first, "
+                "as in array.filled(0)"
+            )
+        return np.asarray(found)
+
+
+def _once(array: Any) -> Once:
+    from bigimg.readers.spread import Once  # imports dask
+
+    return Once(array)
+
+
+def guess_dims(shape: Shape) -> tuple[str, ...]:
+    """Return likely names for the axes of a bare array: a last axis of 3 or 4 after two others is colour.
+
+    Raises
+    ------
+    UsageError
+        It has one axis, or more than five.
+
+    >>> ["".join(guess_dims(shape)) for shape in [(9, 9), (9, 9, 3), (9, 9, 9), (9, 9, 9, 9)]]
+    ['yx', 'yxc', 'zyx', 'tzyx']
+    """
+    names = {2: "yx", 3: "yxc" if shape[-1:] in ((3,), (4,)) else "zyx", 4: "tzyx", 5: "tczyx"}
+    if len(shape) not in names:
+        raise UsageError(
+            f"an array of shape {shape} has {len(shape)} axes; give one of 2 to 5 axes, or dims="
+        )
+    return tuple(names[len(shape)])
+
+
+def guessed(dims: Sequence[str], shape: Shape) -> str:
+    """Return the note that ``dims`` were guessed from ``shape``."""
+    return f"axes {' '.join(dims)} are guessed from shape {shape}; dims= names them"
+
+
+def colors(dims: Sequence[str], shape: Shape) -> tuple[Channel, ...]:
+    """Return red, green, blue (and alpha) where the last of ``dims`` is ``c`` with 3 (or 4), else nothing."""
+    return {3: RGB, 4: RGBA}.get(shape[-1], ()) if dims[-1] == "c" else ()
+
+
+def read_labelled(img: xarray.DataArray) -> ArrayReader:
+    """Return a reader of a labelled array: what its coordinates and attributes say, and its values as they are.
+
+    Parameters
+    ----------
+    img : xarray.DataArray
+        Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
+        the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.labelled` writes
+        them.
+
+    Raises
+    ------
+    UsageError
+        A dim is not one of ``t c z y x`` or has no pixels, or an attribute cannot mean anything.
+    """
+    source = str(img.attrs.get("source") or img.name or "array")
+    foreign = [str(dim) for dim in img.dims if dim not in tuple(ORDER)]
+    if foreign:
+        raise UsageError(
+            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
+            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
+        )
+    if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
+        raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
+    notes: list[str] = []
+    lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
+    # xarray keeps attrs through a comparison too: true and false are on no scale, and the tags are of the image.
+    of_values = {} if img.dtype.kind == "b" else img.attrs
+    scaling, window = of_values.get("scaling"), of_values.get("window")
+    return ArrayReader(
+        # .data of what has no chunks would load, and keep, what is still lazy.
+        img.variable if img.chunks is None else COMPUTED.get(img.data.name, img.data),
+        dims=tuple(str(dim) for dim in img.dims),
+        spacing={name: line[0] for name, line in lines.items()},
+        origin={name: line[1] for name, line in lines.items()},
+        unit={name: img.coords[name].attrs.get("units") for name in lines},
+        channels=_channel_coord(img),
+        world=img.attrs.get("world"),
+        kind=img.attrs.get("kind", "image"),
+        scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+        window=None if window is None else (float(window[0]), float(window[1])),
+        meta=of_values.get("meta"),
+        private=of_values.get("private"),
+        notes=notes,
+        source=source,
+    )
+
+
+def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
+    """Return spacing and origin of a coordinate; what is not a line of numbers is noted."""
+    if coord.dtype.kind not in "iuf":
+        notes.append(
+            f"coordinate {coord.name} holds {coord.dtype}, not numbers; positions are counted from 0"
+        )
+        return 1.0, 0.0
+    values = np.asarray(coord.values, np.float64)
+    if values.size == 1:  # one plane does not show its thickness, unless whoever cut it out left it
+        return float(coord.attrs.get("spacing", 1.0)), float(values[0])
+    spacing = float(values[-1] - values[0]) / (values.size - 1)
+    line = values[0] + spacing * np.arange(values.size)
+    if not spacing or not np.abs(values - line).max() <= EVEN * abs(spacing):
+        notes.append(f"coordinate {coord.name} is not evenly spaced; positions are counted from 0")
+        return 1.0, 0.0
+    return spacing, float(values[0])
+
+
+def _channel_coord(img: xarray.DataArray) -> list[Channel] | None:
+    if "c" not in img.dims or "c" not in img.coords:
+        return None
+    names = [str(name) for name in img.coords["c"].values]
+    has_colors = "color" in img.coords and img.coords["color"].dims == ("c",)
+    colors = [str(color) for color in img.coords["color"].values] if has_colors else [""] * len(names)
+    return [Channel(name, color or None) for name, color in zip(names, colors, strict=True)]
+
+
+def _axes(
+    source: str, dims: Sequence[str], shape: Shape, spacing: Any, origin: Any, unit: Any
+) -> tuple[Axis, ...]:
+    """Return the axes in our order."""
+    steps = _by_name(source, "spacing", dims, spacing)
+    starts = _by_name(source, "origin", dims, origin)
+    units = unit if isinstance(unit, Mapping) else dict.fromkeys("zyx", unit)
+    axes = {
+        name: Axis(
+            name, size, float(steps.get(name, 1.0)), long_unit(units.get(name)), float(starts.get(name, 0.0))
+        )
+        for name, size in zip(dims, shape, strict=True)
+    }
+    return tuple(axes[name] for name in ORDER if name in axes)
+
+
+def _by_name(source: str, what: str, dims: Sequence[str], values: Any) -> Mapping[str, float]:
+    """Return numbers given once, in order or by name, by name."""
+    space = [name for name in dims if name in "zyx"]
+    if isinstance(values, Mapping):
+        foreign = [name for name in values if name not in dims]
+        if foreign:
+            raise UsageError(f"{source}: {what} names axis {foreign[0]!r}, but the axes are {' '.join(dims)}")
+        return values
+    if values is None:
+        return {}
+    if np.ndim(values) == 0:
+        return dict.fromkeys(space, values)
+    if len(values) != len(space):
+        raise UsageError(
+            f"{source}: {what} has {len(values)} numbers for the axes {' '.join(space)}; give one each, or a dict"
+        )
+    return dict(zip(space, values, strict=True))
+
+
+def _channels(
+    source: str, dims: Sequence[str], shape: Shape, channels: Sequence[str | Channel] | None
+) -> tuple[Channel, ...]:
+    if channels is None:
+        return colors(dims, shape)
+    if "c" not in dims:
+        raise UsageError(f"{source}: channel names need an axis c, but the axes are {' '.join(dims)}")
+    return tuple(item if isinstance(item, Channel) else Channel(str(item)) for item in channels)
+
+
+def _world(source: str, matrix: Any) -> Affine:
+    try:
+        return as_affine(matrix)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{source}: world cannot be read ({error}); give 4 rows of 4 numbers") from None
+
+
+def _dask_chunks(source: str, array: Any) -> tuple[tuple[int, ...], ...] | None:
+    """Return the chunk sizes along each axis of a dask array, None for any other."""
+    if not hasattr(array, "dask"):
+        return None
+    chunks: tuple[tuple[int, ...], ...] = array.chunks
+    if any(math.isnan(size) for sizes in chunks for size in sizes):
+        raise UsageError(
+            f"{source}: chunk sizes are unknown; call compute_chunk_sizes() on the dask array first"
+        )
+    return chunks
+
+
+def _natural_chunks(
+    axes: Sequence[Axis],
+    dims: Sequence[str],
+    chunks: tuple[tuple[int, ...], ...] | None,
+    computed: Shape | None,
+) -> Shape:
+    """Return what is had at once: a chunk of a dask array, that of a computed one, one pixel of any other."""
+    at_once = tuple(max(sizes) for sizes in chunks) if chunks else computed
+    largest = dict(zip(dims, at_once, strict=True)) if at_once else {}
+    return tuple(largest.get(axis.name, 1) for axis in axes)
+
+
+def _batch(chunks: tuple[tuple[int, ...], ...], item: int) -> Shape:
+    """Return how many chunks along each axis fit ``BATCH_BYTES``, the fastest axes first.
+
+    >>> _batch(((512,) * 9, (512,) * 9), 1)
+    (7, 9)
+    """
+    room = BATCH_BYTES // (item * math.prod(max(sizes) for sizes in chunks))
+    steps = []
+    for sizes in reversed(chunks):
+        steps.append(max(1, min(len(sizes), room)))
+        room //= steps[-1]
+    return tuple(reversed(steps))
+
+
+def _cuts(part: slice, sizes: tuple[int, ...], step: int) -> list[slice]:
+    """Return ``part`` cut at every ``step``-th border of chunks of ``sizes``.
+
+    >>> _cuts(slice(3, 9), (2, 2, 2, 2, 2), 2)
+    [slice(3, 4, None), slice(4, 8, None), slice(8, 9, None)]
+    """
+    borders = [*itertools.accumulate(sizes, initial=0)]
+    edges = [*borders[:-1:step], borders[-1]]
+    return [
+        slice(max(a, part.start), min(b, part.stop))
+        for a, b in itertools.pairwise(edges)
+        if a < part.stop and b > part.start
+    ]

@@ -1,0 +1,1 @@
+"""DICOM: one file, or the files of a series as one stack."""

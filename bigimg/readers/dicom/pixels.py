@@ -1,0 +1,318 @@
+"""Planes of pixels out of DICOM files, read by window where they lie plain, else decoded frame by frame.
+
+What only this module knows is how the pixels of one file are stored. Nothing is kept between reads but the
+table of frames of a compressed file, so thousands of files need no open handles; pydicom and its plugins
+decode, and give real colours (RGB from YBR) and signs.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError
+from bigimg.readers.codestreams import jpeg_is_cut
+from bigimg.readers.failures import reading
+from bigimg.readers.raw.plain import RawFile
+from bigimg.types import Array, DType
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+RLE = "1.2.840.10008.1.2.5"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+
+MOST_INFLATED = 64 << 20
+"""Bytes that a deflated file may have inflated: it can only be read whole, and hides its size."""
+RLE_RATIO = 64
+"""What run lengths make of one byte at most: two bytes say 128."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of one file."""
+
+    path: str
+    syntax: str
+    """UID of the transfer syntax."""
+    offset: int
+    """Byte of the first pixel, or of the table of fragments."""
+    length: int
+    """Bytes of the pixels, as far as the file goes when the header does not say."""
+    keyword: str
+    vr: str
+    frames: int
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    planar: int
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+    palette: Array | None = field(default=None, compare=False)
+    """Of shape (values, 3): the colour of each value."""
+    _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
+
+    @property
+    def dtype(self) -> DType:
+        """Of a decoded value, before the palette."""
+        if self.keyword != "PixelData":
+            return np.dtype(np.float32 if self.keyword == "FloatPixelData" else np.float64)
+        if self.allocated == 1:
+            return np.dtype(np.uint8)
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
+
+    @property
+    def native(self) -> bool:
+        """Whether the pixels are not compressed."""
+        return self.syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
+
+    @property
+    def plain(self) -> bool:
+        """Whether any window can be read without decoding the frame."""
+        swapped = self.syntax == BIG_ENDIAN and self.allocated <= 8 and self.vr == "OW"
+        colour = self.photometric.startswith("YBR") or (self.allocated == 1 and self.samples > 1)
+        return self.native and not swapped and not colour
+
+    @property
+    def deep_jpeg(self) -> bool:
+        """Whether it is JPEG of 12 bits, which of pydicom's plugins only one under the GPL decodes."""
+        return self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1
+
+    @property
+    def plane_bytes(self) -> int:
+        """Of one decoded frame."""
+        return self.rows * self.columns * self.samples * self.dtype.itemsize
+
+    def read(self, frame: int, rows: slice, columns: slice) -> Array:
+        """Return a window of a frame, of shape (y, x), or (c, y, x) in colour.
+
+        Raises
+        ------
+        InputError
+            The file is corrupt or shorter than it says.
+        """
+        if not self.plain:
+            plane = self._decoded(frame)[rows, columns]
+        elif self.allocated == 1:
+            plane = self._bits(frame, rows, columns)
+        else:
+            plane = self._window(frame, rows, columns)
+        if self.palette is not None:
+            plane = self.palette[np.minimum(plane, len(self.palette) - 1)]
+        return plane if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
+
+    def close(self) -> None:
+        """Forget what was inflated; files are open only while they are read."""
+        self._table.whole = None
+
+    def _window(self, frame: int, rows: slice, columns: slice) -> Array:
+        dtype = self.dtype.newbyteorder(">" if self.syntax == BIG_ENDIAN else "<")
+        shape: tuple[int, ...] = (self.frames, self.rows, self.columns)
+        region: tuple[slice, ...] = (slice(frame, frame + 1), rows, columns)
+        if self.samples > 1:
+            at = 1 if self.planar else 3
+            shape = (*shape[:at], self.samples, *shape[at:])
+            region = (*region[:at], slice(0, self.samples), *region[at:])
+        raw = RawFile(self.path, offset=self.offset, shape=shape, dtype=dtype)
+        try:
+            window = raw.read(region)[0]
+        finally:
+            raw.close()
+        if dtype.kind != "f" and self.stored < self.allocated:  # the other bits are no part of the value
+            np.left_shift(window, self.allocated - 1 - self.high, out=window)
+            np.right_shift(window, self.allocated - self.stored, out=window)
+        return np.moveaxis(window, 0, -1) if self.samples > 1 and self.planar else window
+
+    def _bits(self, frame: int, rows: slice, columns: slice) -> Array:
+        """Return a window of a frame that may begin within a byte, which pydicom 3.0 cuts too short."""
+        first = (frame * self.rows + rows.start) * self.columns
+        last = (frame * self.rows + rows.stop) * self.columns
+        size = -(-self.frames * self.rows * self.columns // 8)
+        raw = RawFile(self.path, offset=self.offset, shape=(size,), dtype=np.dtype(np.uint8))
+        try:
+            packed = raw.read((slice(first // 8, -(-last // 8)),))
+        finally:
+            raw.close()
+        bits = np.unpackbits(packed, bitorder="little")[first % 8 :][: last - first]
+        return bits.reshape(-1, self.columns)[:, columns]
+
+    def _decoded(self, frame: int) -> Array:
+        """Return a whole frame of shape (y, x) or (y, x, c)."""
+        from pydicom.pixels import get_decoder
+
+        if self.syntax == DEFLATED:
+            return self._inflated(frame)
+        decoder = get_decoder(self.syntax)
+        try:
+            with open(self.path, "rb") as file:
+                options = self._options(file)
+                if self.syntax == RLE:
+                    self._check_rle(file, frame)
+                elif not self.native:
+                    coded = self._coded(file, frame, options)
+                    if self.deep_jpeg:
+                        return self._checked(_deep_jpeg(coded), frame)
+                file.seek(self.offset)
+                array, _ = decoder.as_array(file, index=frame, validate=False, **options)
+        except InputError:  # is a ValueError too
+            raise
+        except FileNotFoundError:
+            raise InputNotFoundError(f"{self.path}: there is no such file any more; check the path") from None
+        except (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error) as error:
+            why = " ".join(str(error).split())
+            raise InputError(
+                f"{self.path}: frame {frame} cannot be decoded ({why}); it is truncated or corrupt: fetch it again"
+            ) from error
+        return self._checked(array, frame)
+
+    def _inflated(self, frame: int) -> Array:
+        with self._table.lock:
+            if self._table.whole is None:
+                from pydicom import dcmread
+
+                inflated_bytes(self.path)
+                try:
+                    self._table.whole = dcmread(self.path).pixel_array
+                except (RuntimeError, ValueError, AttributeError, EOFError) as error:
+                    raise InputError(
+                        f"{self.path}: its pixels make no sense ({error}); fetch it again"
+                    ) from error
+            whole = self._table.whole
+        return self._checked(whole[frame] if self.frames > 1 else whole, frame)
+
+    def _checked(self, array: Array, frame: int) -> Array:
+        """Return what was decoded if it is what the header says."""
+        shape = (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
+        if array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise InputError(
+                f"{self.path}: frame {frame} decodes to {array.dtype} of shape {array.shape}, but the header says "
+                f"{self.dtype} of shape {shape}; fetch it again"
+            )
+        return array.astype(self.dtype, copy=False)
+
+    def _options(self, file: BinaryIO) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "rows": self.rows, "columns": self.columns, "samples_per_pixel": self.samples,
+            "photometric_interpretation": self.photometric, "number_of_frames": self.frames,
+            "bits_allocated": self.allocated, "bits_stored": self.stored,
+            "pixel_representation": int(self.signed), "pixel_keyword": self.keyword, "pixel_vr": self.vr,
+        }  # fmt: skip
+        if self.samples > 1:
+            options["planar_configuration"] = self.planar
+        if not self.native and self.frames > 1:
+            options |= self._table.options(file, self.offset, self.frames)
+        return options
+
+    def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
+        """Return the bytes of a compressed frame, a JPEG no decoder of which may tell that it was cut."""
+        from pydicom.encaps import get_frame
+
+        file.seek(self.offset)
+        table = options.get("extended_offsets")
+        coded: bytes = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
+        if jpeg_is_cut(coded):
+            raise ValueError("its JPEG stream has no end")
+        return coded
+
+    def _check_rle(self, file: BinaryIO, frame: int) -> None:
+        """Refuse a frame that its bytes cannot hold, before memory is asked for it."""
+        if self.length * RLE_RATIO * self.frames < self.plane_bytes:
+            raise InputError(
+                f"{self.path}: frame {frame} should have {self.plane_bytes} bytes, which {self.length} bytes of run "
+                "lengths cannot hold; fetch it again"
+            )
+
+
+class _FrameTable:
+    """Where the frames of a compressed file are, found at the first read, and what a deflated file holds."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.found: dict[str, Any] | None = None
+        self.whole: Array | None = None
+
+    def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
+        return _FrameTable, ()
+
+    def options(self, file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+        """Return the table as pydicom takes it; without, it would walk the file again for every frame."""
+        with self.lock:
+            if self.found is None:
+                self.found = _walked(file, offset, frames)
+            return self.found
+
+
+def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    file.seek(offset)
+    given = parse_basic_offsets(file)
+    first = file.tell()
+    count, places = parse_fragments(file)
+    if count != frames:  # frames in several fragments: the file's own table says which belong together
+        if len(given) == frames:
+            return {}
+        raise ValueError(f"{count} fragments for {frames} frames, and no table says which belong together")
+    lengths = []
+    for place in places:
+        file.seek(place + 4)
+        lengths.append(struct.unpack("<L", file.read(4))[0])
+    return {"extended_offsets": ([place - first for place in places], lengths)}
+
+
+def _deep_jpeg(coded: bytes) -> Array:
+    import imagecodecs
+
+    return np.asarray(imagecodecs.jpeg8_decode(coded))
+
+
+def inflated_bytes(path: str) -> int:
+    """Return the bytes that a deflated file holds.
+
+    Raises
+    ------
+    InputError
+        They are more than ``MOST_INFLATED``, or damaged.
+    """
+    import zlib
+
+    stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        with open(path, "rb") as file:
+            head = file.read(144)
+            file.seek(144 + struct.unpack("<L", head[140:144])[0])  # past the file meta, which is plain
+            while piece := file.read(1 << 16):
+                while piece and total <= MOST_INFLATED:
+                    total += len(stream.decompress(piece, 1 << 20))
+                    piece = stream.unconsumed_tail
+    except (zlib.error, struct.error) as error:
+        raise InputError(f"{path}: is deflated and damaged ({error}); fetch it again") from error
+    if not stream.eof and total <= MOST_INFLATED:
+        raise InputError(f"{path}: is deflated and ends too early, after {total} bytes; fetch it again")
+    if total > MOST_INFLATED:
+        raise InputError(
+            f"{path}: is deflated and has more than {MOST_INFLATED >> 20} MiB inside, which can only be read whole; "
+            "store it plain first, with dcmconv +te"
+        )
+    return total
+
+
+def file_size(path: str) -> int:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    """
+    with reading(path):
+        return os.stat(path).st_size

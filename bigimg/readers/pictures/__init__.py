@@ -1,0 +1,1 @@
+"""PNG, JPEG and what else pictures come in."""

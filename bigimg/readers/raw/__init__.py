@@ -1,0 +1,1 @@
+"""Plain numbers in files: uncompressed, behind gzip, as text, in frames."""

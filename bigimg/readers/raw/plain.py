@@ -1,0 +1,299 @@
+"""Any region of uncompressed pixels in a file, read with ``pread`` and no more memory than the region.
+
+Plain TIFF strips, ``.nii``, ``.npy`` and raw volumes are the same thing: C-order numbers from some byte on.
+What only this module knows is how to turn a region into few reads (:func:`gather`): runs that touch are read
+straight into the result, runs with small gaps are read together and cut out of a buffer of ``READ_BYTES``.
+:class:`RawReader` makes a reader of such a file and a spec, whatever order its axes have.
+
+The file is not mapped: a mapped page counts as resident memory, and a file cut while it is read would end
+the process with SIGBUS instead of an error that names it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from bigimg.errors import InputError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import shape_of
+from bigimg.geometry.spec import ImageSpec
+from bigimg.reader import Access
+from bigimg.readers.failures import reading
+from bigimg.system import files
+from bigimg.types import Array, DType, Region, Shape
+
+READ_BYTES = 1 << 20
+"""The most that one call of ``RawFile.read`` holds beside its result, in bytes."""
+
+GAP_BYTES = 16 << 10
+"""Runs with smaller gaps are read as one: a ``pread`` costs about 2 µs, in which memory moves 16 KiB."""
+
+CHUNK = 64
+"""Pixels along the fastest axis said to be read at once: any would do; this divides every block of ours."""
+
+
+class RawFile:
+    """C-order numbers in a file, from byte ``offset`` on.
+
+    Reads may come from many threads: each is a ``pread`` on one descriptor, without a lock or a position.
+
+    Parameters
+    ----------
+    path : str or path-like
+    offset : int
+        Byte of the first pixel.
+    shape : tuple of int
+        Pixels along each axis, slowest first.
+    dtype : dtype
+        As stored, byte order included.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        The file cannot be opened, or is too short for ``offset`` and ``shape``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
+        self.path = os.fspath(path)
+        self.offset = offset
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._descriptor: _Descriptor | None = None
+        self._open()
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``, C-contiguous and in native byte order.
+
+        Raises
+        ------
+        InputError
+            The file ends within the region.
+        """
+        result = np.empty(shape_of(region), self.dtype)
+        self.read_into(result, region)
+        return as_native(result)
+
+    def read_into(self, result: Array, region: Region) -> None:
+        """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
+        descriptor = self._descriptor or self._open()
+        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
+
+    def close(self) -> None:
+        """Let go of the file; a read that is under way ends well, and a later one opens it again."""
+        self._descriptor = None
+
+    def _open(self) -> _Descriptor:
+        end = self.offset + math.prod(self.shape) * self.dtype.itemsize
+        with reading(self.path):
+            descriptor = _Descriptor(self.path)
+            size = os.fstat(descriptor.number).st_size
+        if self.offset < 0 or size < end:
+            raise InputError(
+                f"{self.path}: pixels should take bytes {self.offset} to {end} "
+                f"(shape {self.shape}, {self.dtype}), but the file has {size}; it is truncated, "
+                "or its header is wrong"
+            )
+        self._descriptor = descriptor
+        return descriptor
+
+    def _pread(self, descriptor: _Descriptor, flat: Array, first: int) -> None:
+        """Fill ``flat`` with the pixels from number ``first`` on."""
+        view = memoryview(flat.view(np.uint8))
+        byte = self.offset + first * self.dtype.itemsize
+        done = 0
+        while done < len(view):  # Linux gives at most 2 GiB a call
+            try:
+                got = files.read_into(descriptor.number, view[done:], byte + done)
+            except OSError as error:
+                raise InputError(
+                    f"{self.path}: cannot be read at byte {byte + done} ({error.strerror}); check the disk"
+                ) from error
+            if not got:
+                raise InputError(
+                    f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
+                    f"{byte + len(view)}; it was cut after it was opened"
+                )
+            done += got
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_open_raw, (self.path, self.offset, self.shape, self.dtype))
+
+
+def _open_raw(path: str, offset: int, shape: Shape, dtype: DType) -> RawFile:
+    return RawFile(path, offset=offset, shape=shape, dtype=dtype)
+
+
+class _Descriptor:
+    """A file descriptor that is closed with its last user.
+
+    ``close`` in one thread must not close it under a ``pread`` of another: its number could by then belong
+    to another file, whose bytes would pass for pixels.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.number = files.open_to_read(path)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):  # not when os.open failed
+            with suppress(OSError):  # of reading nothing is lost by it, and nobody could catch it here
+                os.close(self.number)
+
+
+class Pixels(Protocol):
+    """Pixels in the axis order of a file: a :class:`RawFile`, or one behind a compressor."""
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` in native byte order."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+@dataclass(frozen=True)
+class RawReader:
+    """A :class:`bigimg.reader.Reader` of pixels whose axes the file has in an order of its own."""
+
+    spec: ImageSpec
+    access: Access
+    source: str
+    pixels: Pixels
+    dims: tuple[str, ...]
+    """Axis names of ``pixels``, slowest first: those of the spec in any order."""
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``, as a transposed view where the orders differ."""
+        ours = self.spec.dims
+        part = self.pixels.read(tuple(region[ours.index(name)] for name in self.dims))
+        return part.transpose([self.dims.index(name) for name in ours])
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again."""
+        self.pixels.close()
+
+
+def is_wide(dims: Sequence[str], row_bytes: int) -> bool:
+    """Return whether a row is so short that reading a piece of it costs what reading all of it does.
+
+    Planes of a volume are cut four times along x by blocks of 256: with rows of 2 KB, each block would read
+    all four pieces and throw three away.
+    """
+    return "z" in dims and row_bytes <= GAP_BYTES
+
+
+def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:
+    """Return what is read at once of uncompressed pixels, for ``axes`` that the file has in order ``dims``.
+
+    >>> natural_chunks([Axis("c", 3), Axis("y", 500), Axis("x", 500)], "yxc")
+    (3, 1, 64)
+    """
+    whole = "c" if dims[-1] == "c" else ""  # the colours of a pixel lie side by side
+    fast = [name for name in dims if name != whole][-1]
+    return tuple(
+        axis.size if axis.name == whole else min(axis.size, CHUNK if axis.name == fast else 1)
+        for axis in axes
+    )
+
+
+def as_native(array: Array) -> Array:
+    """Return ``array`` in native byte order, its bytes swapped in place where they have to be."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+
+
+def gather(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
+    """Fill ``result`` with ``region`` of C-order pixels, by few reads that go forwards.
+
+    Parameters
+    ----------
+    result : ndarray
+        C-contiguous, of the shape of ``region`` and the dtype of the pixels.
+    region : tuple of slice
+    shape : tuple of int
+        Pixels of the whole array along each axis.
+    read : callable
+        ``read(flat, first)`` fills a contiguous 1-D array with the pixels from number ``first`` on.
+    """
+    flat = result.reshape(-1)
+    first, steps = _coalesce(region, shape)
+    outer, inner, rows = _split(steps, result.itemsize)
+    size = math.prod(step.size for step in inner)
+    indices = itertools.product(*(range(step.size) for step in outer))
+    for start, index in zip(range(0, flat.size, size), indices, strict=True):
+        position = first + sum(i * step.stride for i, step in zip(index, outer, strict=True))
+        part = flat[start : start + size]
+        if len(inner) == 1:
+            read(part, position)
+        else:
+            _cut(part.reshape(tuple(step.size for step in inner)), position, inner, rows, read)
+
+
+def _cut(
+    target: Array, position: int, steps: list[_Step], rows: int, read: Callable[[Array, int], None]
+) -> None:
+    """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
+    row_stride = steps[0].stride
+    strides = tuple(step.stride * target.itemsize for step in steps)
+    tail = sum((step.size - 1) * step.stride for step in steps[1:]) + 1
+    buffer = np.empty((min(rows, len(target)) - 1) * row_stride + tail, target.dtype)
+    for row in range(0, len(target), rows):
+        some = target[row : row + rows]
+        read(buffer[: (len(some) - 1) * row_stride + tail], position + row * row_stride)
+        some[...] = np.ndarray(some.shape, target.dtype, buffer, strides=strides)
+
+
+class _Step(NamedTuple):
+    """An axis of a region as the file lies: how many, and how far apart in pixels."""
+
+    size: int
+    stride: int
+
+
+def _coalesce(region: Region, shape: Shape) -> tuple[int, list[_Step]]:
+    """Return the first pixel of ``region`` and its fewest steps; the last of them is one run, stride 1.
+
+    >>> _coalesce((slice(1, 2), slice(0, 3), slice(0, 5)), (4, 8, 5))
+    (40, [_Step(size=15, stride=1)])
+    """
+    first, stride = 0, 1
+    steps = [_Step(1, 1)]  # from the fastest axis to the slowest
+    for axis, size in zip(reversed(region), reversed(shape), strict=True):
+        count = axis.stop - axis.start
+        first += axis.start * stride
+        fast = steps[-1]
+        if fast.size * fast.stride == stride:
+            steps[-1] = _Step(fast.size * count, fast.stride)
+        elif count > 1:
+            steps.append(_Step(count, stride))
+        stride *= size
+    return first, steps[::-1]
+
+
+def _split(steps: list[_Step], item: int) -> tuple[list[_Step], list[_Step], int]:
+    """Return the steps that are walked, those that one read covers, and rows of the latter's first a read.
+
+    >>> _split([_Step(9, 1 << 20), _Step(3, 100), _Step(10, 1)], 1)
+    ([_Step(size=9, stride=1048576)], [_Step(size=3, stride=100), _Step(size=10, stride=1)], 3)
+    """
+    cut = len(steps) - 1
+    span = rows = steps[-1].size
+    while cut:
+        step = steps[cut - 1]
+        fit = (READ_BYTES // item - span) // step.stride + 1
+        if (step.stride - span) * item > GAP_BYTES or fit < 2:
+            break
+        cut, rows = cut - 1, min(fit, step.size)
+        if fit < step.size:
+            break
+        span += (step.size - 1) * step.stride
+    return steps[:cut], steps[cut:], rows

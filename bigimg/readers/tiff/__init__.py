@@ -1,0 +1,1 @@
+"""TIFF, from its tables of pages to any region of a series."""

@@ -1,0 +1,272 @@
+"""A reader of TIFF: classic and big, striped and tiled, OME and ImageJ, with every codec that imagecodecs has.
+
+tifffile parses the file and groups its pages into series; :mod:`tiff_axes` says which pages and samples a
+region needs, :mod:`tiff_segments` decodes them, :mod:`tiff_meta` says what they mean. This module puts the
+three together. The file is parsed once and tifffile closed again; what stays are two tables of numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bigimg.errors import BigimgError, InputError, UsageError
+from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.region import shape_of
+from bigimg.geometry.spec import ImageSpec
+from bigimg.reader import Access
+from bigimg.readers.failures import heard, reading
+from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
+from bigimg.readers.tiff.axes import ORIENTATIONS, Orientation, lay_out
+from bigimg.readers.tiff.chain import check_chain, check_promise
+from bigimg.readers.tiff.meta import own_fields, read_meaning
+from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
+from bigimg.readers.tiff.tables import color_map, read_tables
+from bigimg.types import Array, Region
+
+WHOLE_BYTES = 64 << 20
+"""From this size on, a single compressed segment makes a source ``whole``: every read decodes all of it."""
+
+PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
+"""What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
+
+
+def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) -> TiffReader:
+    """Return a reader of one series of a TIFF file, at full resolution.
+
+    Parameters
+    ----------
+    path : str or path-like
+    series : int or str, optional
+        Which series, by number or name; the first by default.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        The file is not a TIFF, is damaged, or holds what has no place in an image of t c z y x.
+    UsageError
+        There is no such series.
+    """
+    return TiffReader(path, series=series)
+
+
+class TiffReader:
+    """A series of a TIFF file as a source of pixels; see :class:`bigimg.reader.Reader`."""
+
+    spec: ImageSpec
+    access: Access
+    source: str
+
+    def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
+        self.source = os.fspath(path)
+        self._series = series
+        self._lock = threading.Lock()
+        self._image: _Image | None = _Image(self.source, series)
+        self.spec, self.access = self._image.spec, self._image.access
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
+        return self._open().read(region)
+
+    def close(self) -> None:
+        """Let go of the file; a read that is under way ends well, and a later one opens it again."""
+        with self._lock:
+            image, self._image = self._image, None
+        if image is not None:
+            image.segments.close()
+
+    def _open(self) -> _Image:
+        with self._lock:
+            if self._image is None:
+                image = _Image(self.source, self._series)
+                if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
+                    raise InputError(f"{self.source}: has changed since it was opened; open it again")
+                self._image = image
+            return self._image
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"source": self.source, "_series": self._series, "spec": self.spec, "access": self.access}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock(), _image=None)
+
+
+class _Image:
+    """A parsed series: all that reads need."""
+
+    def __init__(self, path: str, wanted: int | str | None) -> None:
+        import tifffile
+
+        with _blaming(path):
+            pages = check_chain(path)
+        with _blaming(path), heard("tifffile") as doubts, tifffile.TiffFile(path) as tif:
+            number, series = _choose(path, tif, wanted)
+            page = series.keyframe
+            if page.dtype is None or 0 in page.shaped:
+                bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
+                raise InputError(
+                    f"{path}: pixels of shape {page.shape} and {bits} are not supported; convert them first"
+                )
+            check_promise(path, tif, series, pages)
+            colors = color_map(page) if series.kind not in ("imagej", "ome") else None
+            letter, size = ("S", (3,)) if colors is not None else ("", ())
+            self.layout = lay_out(
+                series.axes + letter, series.shape + size, page.axes + letter, page.shape + size, source=path
+            )
+            self.orientation = ORIENTATIONS.get(int(page.tags.valueof(274, 1)), Orientation())
+            self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
+            self.segments = read_tables(path, series, colors)
+            spec = self._describe(tif, series, number)
+        self.spec = replace(spec, notes=(*spec.notes, *_summed(doubts)))
+        self.access = self._cost()
+
+    def read(self, region: Region) -> Array:
+        """Return the values of ``region``: what the pages give, turned as the orientation says."""
+        given = dict(zip(self.spec.dims, region, strict=True))
+        shown = tuple(given.get(name, slice(0, 1)) for name in ORDER)
+        stored = self.orientation.stored(shown, *self.layout.shape[3:])
+        result = np.empty(shape_of(stored), self.dtype)
+        for part in self.layout.parts(stored):
+            target = result[part.target][0]  # channels, planes, rows, columns
+            self.segments.fill(target, part.page, part.samples, (part.depth, *stored[3:]))
+        return self.orientation.shown(result)[tuple(slice(None) if name in given else 0 for name in ORDER)]
+
+    def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
+        page, layout, scheme = series.keyframe, self.layout, self.segments.scheme
+        meaning = read_meaning(tif, series, index=number, channels=layout.shape[1])
+        shape, spacing = dict(zip(ORDER, layout.shape, strict=True)), meaning.spacing
+        depth, rows, columns = scheme.chunk
+        if scheme.raw:  # any piece costs the same, so any cut will do
+            depth, rows, columns = 1, 1, min(columns, CHUNK)
+        chunk = {
+            "t": 1,
+            "c": layout.samples if scheme.shape[0] == 1 else 1,
+            "z": depth,
+            "y": rows,
+            "x": columns,
+        }
+        if self.orientation.swap:
+            for values in (shape, spacing, chunk):
+                _swap(values)
+        axes = tuple(Axis(name, shape[name], *spacing.get(name, (1.0, None))) for name in layout.dims)
+        notes = [*meaning.notes, *([layout.note] if layout.note else [])]
+        if self.segments.absent:
+            count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.word}s"
+            notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
+        meta = own_fields(page)
+        if len(series.levels) > 1:
+            meta["levels"] = [list(level.shape) for level in series.levels]
+        return ImageSpec(
+            axes=axes,
+            dtype=self.dtype,
+            chunks=tuple(min(chunk[axis.name], axis.size) for axis in axes),
+            channels=meaning.channels if "c" in layout.dims else (),
+            kind="mask" if self.dtype == np.bool_ else "image",
+            scaling=meaning.scaling,
+            window=meaning.window,
+            meta=meta,
+            notes=tuple(notes),
+            of_source=_others(tif, number),
+        )
+
+    def _cost(self) -> Access:
+        segments, scheme = self.segments, self.segments.scheme
+        # Two numbers here and in tifffile's tuples, of 40 bytes each there; 1 KiB a page for its object.
+        tables = segments.offsets.size * (16 + 2 * 40) + len(segments.offsets) * 1024
+        decoded = scheme.segment_bytes
+        if scheme.raw:
+            return Access(
+                "random",
+                "uncompressed",
+                wide=scheme.word == "strip" and is_wide(self.spec.dims, scheme.row_bytes),
+                fixed_bytes=tables,
+                read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
+            )
+        # The bytes as read and as handed on, the decoded pixels, and a copy in native order or unpredicted.
+        working = 2 * segments.largest + 2 * decoded
+        if scheme.colors is not None:
+            working += decoded * self.dtype.itemsize
+        codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
+        if segments.single:
+            kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"
+            return Access(
+                kind, f"one {scheme.word}, {codec}", fixed_bytes=tables + decoded + working, read_bytes=0
+            )
+        rows, columns = scheme.chunk[1:]
+        size = f"{rows} x {columns}" if scheme.word == "tile" else "1 row" if rows == 1 else f"{rows} rows"
+        return Access("random", f"{scheme.word}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
+
+
+@contextmanager
+def _blaming(path: str) -> Iterator[None]:
+    """Turn what tifffile raises on missing or broken files into errors that name ``path``."""
+    try:
+        with reading(path):
+            yield
+    except BigimgError:
+        raise
+    except PARSE_ERRORS as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{path}: is not a TIFF that can be read ({what}); copy or write it again"
+        ) from error
+
+
+def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
+    """Return the number and the series that is ``wanted``."""
+    every = list(tif.series)
+    if not every:
+        raise InputError(f"{path}: holds no image; the file is damaged or only metadata")
+    if isinstance(wanted, str):
+        numbers = [i for i, series in enumerate(every) if series.name == wanted]
+        number = numbers[0] if numbers else -1
+    else:
+        number = wanted or 0
+    if not 0 <= number < len(every):
+        listed = ", ".join(f"{i} {series.name!r}" for i, series in enumerate(every))
+        raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
+    return number, every[number]
+
+
+def _others(tif: Any, number: int) -> tuple[str, ...]:
+    """Say which other series the file holds."""
+    every = list(tif.series)
+    if len(every) < 2:
+        return ()
+    listed = ", ".join(
+        f"{i} {series.name} ({' x '.join(map(str, series.shape))})".replace("  ", " ")
+        for i, series in enumerate(every[:9])
+    )
+    return (
+        f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series=NUMBER",
+    )
+
+
+def _summed(doubts: list[str]) -> list[str]:
+    """Return what tifffile doubts of a file, on one line."""
+    more = f" and {len(doubts) - 1} more of the kind" if len(doubts) > 1 else ""
+    return [f"tifffile has doubts: {doubts[0]}{more}"] if doubts else []
+
+
+def _swap(values: dict[str, Any]) -> None:
+    """Exchange what ``values`` says of y and x."""
+    swapped = {name: values.pop(name) for name in ("y", "x") if name in values}
+    values |= {"x" if name == "y" else "y": value for name, value in swapped.items()}
+
+
+def _codec(compression: int) -> str:
+    import tifffile
+
+    try:
+        return str(tifffile.COMPRESSION(compression).name).lower().replace("_", " ")
+    except ValueError:
+        return f"codec {compression}"

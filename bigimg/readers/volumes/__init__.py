@@ -1,0 +1,1 @@
+"""Scanned volumes, one file a format."""

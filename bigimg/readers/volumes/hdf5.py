@@ -1,0 +1,182 @@
+"""Pixels of a dataset in an HDF5 file, through h5py (the extra ``hdf5``), one slab at a time.
+
+The HDF5 library keeps one lock for the whole process, so ours costs nothing and keeps ``close`` out of a read. A
+chunk that was never written reads as zeros there, silently: :func:`check_stored` counts them before. And it inflates a
+chunk without a limit: :func:`check_inflated` has done so before, in pieces.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import InputError, MissingExtraError
+from bigimg.geometry.region import grid, pieces
+from bigimg.readers.failures import one_line
+from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
+from bigimg.readers.raw.streams import PORTION_BYTES, ZlibStream, stream_errors
+from bigimg.types import Array, DType, Region, Shape
+from bigimg.version import install_line
+
+HDF5_BYTES = 8 << 20
+"""Memory of an open HDF5 file: the library's metadata and its chunk cache of 1 MiB, measured and rounded up."""
+
+SLACK_BYTES = 1 << 10
+"""What a chunk may be longer than twice its pixels: the head, the checksum and so on of a small one."""
+
+
+class Hdf5Pixels:
+    """The numbers of one dataset.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        Of the dataset.
+    dataset : h5py.Dataset
+        The same, open: only its shape, dtype and chunks are taken.
+
+    Raises
+    ------
+    InputError
+        Chunks of the dataset are missing.
+    """
+
+    def __init__(self, path: str, name: str, dataset: Any) -> None:
+        self.path = path
+        self.name = name
+        self.dtype: DType = dataset.dtype
+        self.shape: Shape = dataset.shape
+        # Where the dataset is one piece any part can be read alone, as of a raw file.
+        self.chunks: Shape = dataset.chunks or (*(1 for _ in self.shape[1:]), min(self.shape[-1], CHUNK))
+        self.read_bytes = READ_BYTES
+        if dataset.chunks:
+            self.read_bytes += 2 * math.prod(self.chunks) * self.dtype.itemsize
+        check_stored(path, dataset)
+        self._checked = np.zeros(grid(self.shape, self.chunks) if dataset.chunks else 0, bool)
+        self._file: Any = None
+        self._lock = threading.Lock()
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region`` in native byte order.
+
+        Raises
+        ------
+        InputError
+            The file is gone, or damaged there.
+        """
+        h5py = import_h5py(self.path)
+        with self._lock:
+            try:
+                if self._file is None:
+                    self._file = h5py.File(self.path, "r")
+                dataset = self._file[self.name]
+                for index, _ in pieces(region, self.chunks) if self._checked.size else ():
+                    if not self._checked[index]:
+                        check_inflated(self.path, dataset, index)
+                        self._checked[index] = True
+                part: Array = dataset[region]
+            except InputError:  # is a ValueError too
+                raise
+            except (OSError, RuntimeError, KeyError, ValueError) as error:
+                raise InputError(
+                    f"{self.path}: its pixels cannot be read ({one_line(error)}); fetch the file again"
+                ) from error
+        return as_native(np.ascontiguousarray(part))
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again."""
+        with self._lock:
+            self._close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):  # not when __init__ failed
+            self._close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def check_stored(path: str, dataset: Any) -> None:
+    """Check that every pixel of ``dataset`` was written.
+
+    Raises
+    ------
+    InputError
+        Some were not: the library would make zeros of them.
+    """
+    if dataset.chunks:
+        wanted = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+        there, what = int(dataset.id.get_num_chunks()), "chunks"
+    else:
+        wanted, there, what = (
+            dataset.dtype.itemsize * dataset.size,
+            int(dataset.id.get_storage_size()),
+            "bytes",
+        )
+    if there != wanted:
+        raise InputError(
+            f"{path}: {there} of {wanted} {what} of its pixels were written; what is missing is not known, "
+            "write the file again"
+        )
+
+
+def check_inflated(path: str, dataset: Any, index: Shape) -> None:
+    """Check that chunk ``index`` of ``dataset``, where it is deflated, has no more bytes inside than its shape says.
+
+    Raises
+    ------
+    InputError
+        It has more, or is damaged.
+    """
+    start = tuple(i * n for i, n in zip(index, dataset.chunks, strict=True))
+    if dataset.compression != "gzip":
+        return
+    most = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    found = dataset.id.get_chunk_info_by_coord(start).size
+    if found <= 2 * most + SLACK_BYTES:  # deflate makes little more of what it cannot make less
+        skipped, packed = dataset.id.read_direct_chunk(start)
+        if skipped:
+            return
+        stream, room, found = ZlibStream(io.BytesIO(packed)), memoryview(bytearray(PORTION_BYTES)), 0
+        try:
+            while found <= most and (got := stream.readinto(room)):
+                found += got
+        except stream_errors() as error:
+            raise InputError(
+                f"{path}: chunk {index} of its pixels is damaged ({one_line(error)}); fetch the file again"
+            ) from error
+    if found > most:
+        raise InputError(
+            f"{path}: chunk {index} of its pixels has more inside than the {most} bytes that its shape "
+            f"{dataset.chunks} needs; the file is damaged, or made to exhaust memory"
+        )
+
+
+def import_h5py(path: str) -> Any:
+    """Return h5py.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed; the message has the line that installs it.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError(
+            f"{path}: is HDF5, which h5py reads, and that is not installed: {install_line('hdf5')}"
+        ) from None
+    return h5py

@@ -1,0 +1,197 @@
+"""A reader of MetaImage: ``.mhd`` with its data file or files, ``.mha`` with the pixels behind the header.
+
+The header is lines of ``Name = value`` that end with ``ElementDataFile``; no library reads it without ITK. What only
+this module knows: row *i* of ``TransformMatrix`` is the direction of axis *i*, the origin is ``Offset``, and the world
+is LPS in millimetres as ITK has it. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from bigimg.errors import InputError
+from bigimg.readers.failures import reading
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
+from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers, only_image
+from bigimg.types import Array
+
+TYPES = {
+    "MET_CHAR": "i1", "MET_ASCII_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
+    "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+"""``MET_…_ARRAY`` is the same with ``ElementNumberOfChannels``."""
+
+UNITS = {"mm": ("millimeter", 1.0), "cm": ("centimeter", 10.0), "um": ("micrometer", 1e-3)}
+"""``DistanceUnits``: our name, and what makes millimetres of it."""
+
+SPACINGS = ("ElementSpacing", "ElementSize")
+
+MOST_HEADER = 16 << 20
+"""Bytes of header, list of files included; more is no header."""
+
+LAYOUT = {"ElementDataFile", "HeaderSize", "CompressedData", "CompressedDataSize", "BinaryData", "DimSize", "NDims",
+          "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementType", "ElementNumberOfChannels"}  # fmt: skip
+"""Fields that say how the file lies and nothing of the image."""
+
+
+PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|Anatomical|Distance|Offset|Position|" \
+           "Origin|Rotation|Orientation|Modality|Sequence|Color|ParentID).*"  # fmt: skip
+"""All but the fields of the format itself: ITK writes any tag of a DICOM behind them."""
+
+
+class _Header(NamedTuple):
+    fields: dict[str, str]
+    listed: list[str]
+    """Names behind ``ElementDataFile = LIST``."""
+    end: int
+    """Byte where the header ends."""
+
+
+def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
+    """Return a reader of the MetaImage at ``path``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ``.mhd`` or ``.mha``.
+    series : int, optional
+        Only 0: such a file holds one image.
+
+    Raises
+    ------
+    InputNotFoundError
+        The data file is not there.
+    InputError
+        The header makes no sense, names data outside its folder, or the data are too short.
+    """
+    source = os.fspath(path)
+    only_image(source, series)
+    header = _read_header(source)
+    fields = header.fields
+    if fields.get("ObjectType", "Image") != "Image":
+        raise InputError(
+            f"{source}: is a MetaIO {fields['ObjectType']}, not an image grid; bigimg reads images alone"
+        )
+    with reading(source, (ValueError, OverflowError)):
+        layout = _layout(source, header)
+        affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
+        slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
+        intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
+    named = fields["ElementDataFile"]
+    local = named.upper() == "LOCAL"
+    files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
+    pixels, access = open_detached(source, files, layout)
+    notes: list[str] = []
+    given = [name for name in ("Offset", "Position", "Origin") if name in fields]
+    if len({fields[name] for name in given}) > 1:
+        notes.append(f"the header gives {' and '.join(given)}, which differ; {given[0]} is taken")
+    spacings = _numbers(fields, SPACINGS, 1) or [1.0] * 4
+    steps = {
+        name: (spacing, None if name == "t" else unit)
+        for name, spacing in zip("xyzt", spacings, strict=False)
+    }
+    one = np.ones((1,) * len(layout.dims))
+    found = Volume(
+        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope * one,
+        intercepts=intercept * one, fields={name: fields[name] for name in fields if name not in LAYOUT},
+        personal=PERSONAL,
+    )  # fmt: skip
+    return found.reader(source, pixels, access, notes)
+
+
+def _read_header(path: str) -> _Header:
+    fields: dict[str, str] = {}
+    with reading(path), open(path, "rb") as file:
+        while "ElementDataFile" not in fields:
+            line = file.readline(4096)
+            name, equals, value = line.decode("latin-1").partition("=")
+            if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
+                raise InputError(
+                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and none so far names "
+                    "ElementDataFile; check that it is a MetaImage"
+                )
+            if equals:
+                fields[name.strip()] = value.strip()
+        end = file.tell()
+        words = fields["ElementDataFile"].split()
+        text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
+    return _Header(
+        fields, [name.strip() for name in text.decode("latin-1").splitlines() if name.strip()], end
+    )
+
+
+def _layout(source: str, header: _Header) -> Layout:
+    """Return how the pixels layout."""
+    fields = header.fields
+    for name in ("DimSize", "ElementType"):
+        if name not in fields:
+            raise ValueError(f"it has no {name}")
+    sizes = list(checked_shape(source, numbers(fields, "DimSize", int)))
+    if number(fields, "NDims", int, len(sizes)) != len(sizes):
+        raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
+    while len(sizes) > 4 and sizes[-1] == 1:
+        sizes.pop()
+    if not 2 <= len(sizes) <= 4:
+        raise ValueError(f"it has {len(sizes)} axes, and only x y z t are known")
+    kind = TYPES.get(fields["ElementType"].removesuffix("_ARRAY"))
+    if kind is None:
+        raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
+    msb = _true(fields, "ElementByteOrderMSB", _true(fields, "BinaryDataByteOrderMSB", False))
+    channels = number(fields, "ElementNumberOfChannels", int, 1)
+    if channels < 1:
+        raise ValueError(f"ElementNumberOfChannels is {channels}")
+    dims, shape = "xyzt"[: len(sizes)][::-1], tuple(reversed(sizes))
+    encoding: Encoding = "zlib" if _true(fields, "CompressedData", False) else "raw"
+    if not _true(fields, "BinaryData", True):
+        encoding = "text"
+    skip = number(fields, "HeaderSize", int, 0)
+    if skip < -1 or (skip == -1 and encoding != "raw"):
+        raise ValueError(f"HeaderSize is {skip}")
+    local = fields["ElementDataFile"].upper() == "LOCAL"
+    start = header.end if local else 0
+    if skip > 0 and not local:
+        start = skip  # of a LOCAL file it would be this header, whose end is known better
+    return Layout(
+        dims=(*dims, "c") if channels > 1 else tuple(dims),
+        shape=(*shape, channels) if channels > 1 else shape,
+        dtype=np.dtype(kind).newbyteorder(">" if msb else "<"),
+        encoding=encoding,
+        offset=-1 if skip == -1 else 0,
+        start=start,
+    )
+
+
+def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:
+    value = fields.get(name)
+    return otherwise if value is None else value[:1] in "TtYy1" and value != ""
+
+
+def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list[float] | None:
+    """Return the numbers of the first of ``names`` that is there."""
+    found = next((name for name in names if name in fields), None)
+    if found is None:
+        return None
+    values = numbers(fields, found, float)
+    if len(values) < count:
+        raise ValueError(f"{found} has {len(values)} numbers, not {count}")
+    return values
+
+
+def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
+    """Return the affine from index (x, y, z) to RAS+ mm, and the unit of the spacings."""
+    unit, millimeters = UNITS.get(fields.get("DistanceUnits", "mm"), UNITS["mm"])
+    spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
+    rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
+    turned = np.eye(ndim) if rows is None else np.array(rows[: ndim * ndim]).reshape(ndim, ndim)
+    origin = _numbers(fields, ("Offset", "Position", "Origin"), ndim) or [0.0] * ndim
+    space = min(ndim, 3)
+    affine = np.eye(4)
+    affine[:space, :space] = turned[:space, :space].T * spacings[:space]
+    affine[:space, 3] = origin[:space]
+    affine[:3] *= millimeters
+    return LPS_TO_RAS @ affine, unit

@@ -1,0 +1,1 @@
+"""The check of a store: its objects, metadata and pixels, and its source."""

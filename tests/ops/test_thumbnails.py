@@ -1,0 +1,119 @@
+"""Thumbnails: aspect, levels read, means against numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bigimg
+from bigimg.errors import UsageError
+from bigimg.omezarr.open import StoreReader
+from bigimg.ops.thumbnails import Averages
+from bigimg.types import Array
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (600, 900, 3)).astype(np.uint8)
+
+
+def means(pixels: Array, factor: int) -> Array:
+    h, w = (n // factor for n in pixels.shape[:2])
+    cut = pixels[: h * factor, : w * factor].reshape(h, factor, w, factor, -1).astype(np.float64)
+    return np.rint(cut.mean((1, 3))).astype(pixels.dtype).reshape(h, w, *pixels.shape[2:])
+
+
+def test_powers_of_two_are_plain_means() -> None:
+    pixels = PIXELS[:512, :768]
+    for blocks in ({"y": 64, "x": 128}, {"y": 100, "x": 70}, {}):  # whole windows, straddled ones, no blocks
+        img = bigimg.from_array(pixels).chunk(blocks)
+        small = bigimg.thumbnail(img, 96)
+        assert small.dtype == np.uint8
+        np.testing.assert_array_equal(small, means(pixels, 8))
+    np.testing.assert_array_equal(bigimg.thumbnail(pixels[..., 0], 96), means(pixels[..., 0], 8))
+
+
+@pytest.mark.parametrize("most", [90, 111, 200, 449, 700])
+def test_other_sizes_keep_everything_in_place(most: int) -> None:
+    # A ramp shows shifts and stretches: each thumbnail pixel is the value at its own centre.
+    ramp = np.add.outer(np.arange(601) * 50.0, np.arange(903) * 20.0)
+    small = bigimg.thumbnail(bigimg.from_array(ramp).chunk(y=64), most)
+    h, w = small.shape
+    y, x = (np.arange(h) + 0.5) * 601 / h - 0.5, (np.arange(w) + 0.5) * 903 / w - 0.5
+    want = np.add.outer(y * 50, x * 20)
+    edge = slice(2, -2)
+    assert np.abs(small - want)[edge, edge].max() < 40  # of 48 000: less than a source pixel
+
+
+def test_windows_at_the_edge_are_means_of_what_is_there() -> None:
+    block = PIXELS[:10, :7, 0]
+    found = Averages((10, 7), np.dtype(np.float64), (4, 4)).make(block, (), ())
+    want = [[block[y : y + 4, x : x + 4].mean() for x in (0, 4)] for y in (0, 4, 8)]
+    np.testing.assert_allclose(found, want, rtol=1e-15)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120), st.floats(0.2, 5), st.floats(0.2, 5))
+def test_true_aspect_never_enlarged(h: int, w: int, most: int, dy: float, dx: float) -> None:
+    img = bigimg.from_array(np.ones((h, w), np.uint8), spacing=(dy, dx), unit="um")
+    got = bigimg.thumbnail(img, most).shape
+    lengths = (h * dy, w * dx)
+    assert max(got) <= most
+    assert got[0] <= h
+    assert got[1] <= w
+    scale = max(got) / max(lengths)
+    for have, length in zip(got, lengths, strict=True):
+        assert abs(have - max(1, length * scale)) <= 1 + 0.5 * max(got) / max(1, max(got) - 0.5)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8"])
+def test_a_flat_image_stays_flat(dtype: str) -> None:
+    pixels = np.full((101, 67), 77, dtype)
+    small = bigimg.thumbnail(pixels, 23)
+    assert small.dtype == dtype
+    assert (small == 77).all()
+
+
+def test_labels_stay_ids_and_masks_booleans() -> None:
+    ids = np.random.default_rng(0).choice([0, 70_001, 2**31 - 1], (90, 80)).astype(np.int32)
+    img = bigimg.from_array(ids)
+    img.attrs["kind"] = "labels"
+    assert set(np.unique(bigimg.thumbnail(img, 20))) <= set(np.unique(ids))
+    mask = np.zeros((90, 90), bool)
+    mask[:45] = True
+    small = bigimg.thumbnail(mask, 30)
+    assert small.dtype == bool
+    assert small[:15].all()
+    assert not small[15:].any()
+
+
+def test_the_middle_of_a_volume() -> None:
+    pixels = np.zeros((2, 5, 30, 40), np.uint8)
+    pixels[1, 2] = 9
+    assert (bigimg.thumbnail(pixels, 10) == 9).all()
+
+
+def test_the_smallest_level_that_suffices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.ome.zarr"
+    tree = bigimg.convert(PIXELS, path, memory="4GB", chunks=128, progress=False)
+    read = []
+    real = StoreReader.read
+
+    def logged(self: StoreReader, region: Any) -> Array:
+        read.append(self.level)
+        return real(self, region)
+
+    monkeypatch.setattr(StoreReader, "read", logged)
+    for most, level in ((450, 1), (451, 0), (225, 2), (100, 3)):
+        for source in (path, tree):
+            read.clear()
+            small = bigimg.thumbnail(source, most)
+            assert set(read) == {level}
+            assert max(small.shape) == most
+    np.testing.assert_array_equal(bigimg.thumbnail(path, 450), means(PIXELS, 2))
+
+
+def test_no_size() -> None:
+    with pytest.raises(UsageError, match="at least 1 pixel"):
+        bigimg.thumbnail(PIXELS, 0)
