@@ -136,9 +136,8 @@ def test_the_same_on_every_scheduler(
     name: str, images: dict[str, Path], schedulers: dict[str, Callable[[], AbstractContextManager[Any]]]
 ) -> None:
     for path in images.values():
-        unknown = replace(
-            open_store(path), has_manifest=False
-        )  # else six are answered by the stored statistics
+        # Else six are answered by the stored statistics.
+        unknown = replace(open_store(path), has_manifest=False)
         img = bigimg.open(
             unknown, chunks={"z": 4, "y": 50, "x": 70} if "box" in path.name else {"c": 3, "y": 50, "x": 70}
         )
