@@ -36,6 +36,8 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
     UsageError
         Other than 8 bits, more than one plane, channels other than grey or RGB, or a side too long.
     """
+    import pyvips  # noqa: F401  # it is there before memory is planned
+
     refuse_options(asked, "JPEG", "quality")
     spec = levels[0]
     order = plane_order(spec, target, "JPEG")

@@ -12,6 +12,7 @@ from bigimg.exporters.slabs import MOST_BYTES, Portions, block_portions, least_s
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
+from bigimg.planning.room import SURE
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES
 from bigimg.system.memory import resident_bytes
@@ -62,7 +63,12 @@ class ExportPlan:
 
 
 def make_export_plan(
-    draft: ExportPlan, access: Sequence[Access], *, working: float = 0.0, resident: int | None = None
+    draft: ExportPlan,
+    access: Sequence[Access],
+    *,
+    working: float = 0.0,
+    resident: int | None = None,
+    libraries: int = LIBRARIES_BYTES,
 ) -> ExportPlan:
     """Return ``draft`` with portions that fit its budget.
 
@@ -76,13 +82,15 @@ def make_export_plan(
         Bytes a decoded byte that a reader needs beside its result (stored values that become real ones).
     resident : int, optional
         Bytes this process has resident already; measured when not given.
+    libraries : int
+        Bytes of what may still be imported.
 
     Raises
     ------
     BudgetError
         Not even the smallest portions fit.
     """
-    process = resident_bytes() if resident is None else resident
+    process = (resident_bytes() if resident is None else resident) + libraries
     smallest: ExportPlan | None = None
     for plan in _choices(draft, access, process):
         made = replace(plan, memory=tuple(_lines(plan, access, working, process)))
@@ -96,7 +104,7 @@ def make_export_plan(
     raise BudgetError(
         f"{draft.source}: needs {human_bytes(needed)} of memory to become {draft.target}, allowed "
         f"{human_bytes(allowed)} (largest part: {largest.name}, {human_bytes(largest.bytes)}, {largest.why}): "
-        f"use memory='{math.ceil(needed / 1e6)}MB'",
+        f"use memory='{math.ceil(needed * SURE / 1e6)}MB'",
         needed=needed,
         allowed=allowed,
     )
@@ -163,7 +171,7 @@ def _lines(plan: ExportPlan, access: Sequence[Access], working: float, process: 
     if plan.slabs:
         portion = max(portion, *(p.nbytes(spec) for p, spec in zip(plan.slabs, plan.levels, strict=True)))
     read = max(how.read_bytes for how in access) + int(working * portion)
-    yield MemoryLine("process", process + LIBRARIES_BYTES, "resident now, and libraries still to load")
+    yield MemoryLine("process", process, "resident now, and libraries still to load")
     yield MemoryLine("reader", max(how.fixed_bytes for how in access), access[0].why)
     yield MemoryLine("read", max(read, READ_BYTES if plan.slabs else 0), "one portion decoding at a time")
     yield MemoryLine("portions", COPIES * portion, f"{COPIES} of {human_bytes(portion)}")

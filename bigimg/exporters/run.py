@@ -13,17 +13,19 @@ from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError
 from bigimg.exporters.choosing import alike, chosen_of, places
-from bigimg.exporters.formats import find_exporter, load
+from bigimg.exporters.formats import Exporter, find_exporter, load
 from bigimg.exporters.layout import Asked
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, lay
-from bigimg.exporters.views import Real
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
 from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.reader import Reader
 from bigimg.types import Json
+
+NOTHING = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,35 +147,74 @@ def export(
         Nothing is left behind.
     """
     exporter = find_exporter(target)
-    lay_out = load(exporter)
+    load(exporter)  # what is not installed is said before anything is opened
     levels = levels_of_source(
         img, series=series, insecure=insecure, max_download=max_download, progress=progress
     )
     readers = list(levels.starting(level))
     try:
-        source = readers[0].source
         at = places(readers[0].spec, plane, index, position, t, channel)
         chosen = [chosen_of(reader, at, raw=raw or exporter.keeps_scaling) for reader in alike(readers, at)]
-        asked = Asked(compression, quality, version)
-        layout = lay_out([reader.spec for reader in chosen], Path(target), asked)
-        files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
-        paths = [checked_target(file, img, *readers) for file in files]
-        chosen = chosen[: layout.levels]
-        draft = ExportPlan(
-            source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),
-            budget_bytes(memory), (),
+        return write_out(
+            chosen, target, exporter, sources=(img, *readers), asked=Asked(compression, quality, version),
+            memory=memory, progress=progress,
         )  # fmt: skip
-        working = 1.0 if any(isinstance(reader, Real) for reader in chosen) else 0.0
-        plan = make_export_plan(draft, [reader.access for reader in chosen], working=working)
-        return _run(plan, chosen, paths, progress)
     finally:
         if is_place(img):  # what the caller opened stays open
             for reader in readers:
                 reader.close()
 
 
+def write_out(
+    chosen: Sequence[Reader],
+    target: str | os.PathLike[str],
+    exporter: Exporter,
+    *,
+    sources: Sequence[object],
+    asked: Asked = NOTHING,
+    memory: Memory = None,
+    overwrite: bool | None = None,
+    progress: bool | Report | None = None,
+    libraries: int = LIBRARIES_BYTES,
+) -> Exported:
+    """Write levels as they are to ``target``: laid out, planned inside the budget, whole or not at all.
+
+    Parameters
+    ----------
+    chosen : sequence of Reader
+        The largest first.
+    sources : sequence
+        What is never written over.
+    overwrite : bool, optional
+        Whether a file that is there may be replaced; None where nobody can ask for it.
+    libraries : int
+        Bytes of what may still be imported: less where most was imported to look at the pixels.
+
+    Raises
+    ------
+    UsageError, BudgetError, TargetExistsError, InputError, OutputError
+        As :func:`export`.
+    """
+    layout = load(exporter)([reader.spec for reader in chosen], Path(target), asked)
+    files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
+    paths = [checked_target(file, *sources, overwrite=overwrite, file=True) for file in files]
+    chosen = chosen[: layout.levels]
+    draft = ExportPlan(
+        chosen[0].source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),
+        budget_bytes(memory), (),
+    )  # fmt: skip
+    working = max(getattr(reader, "working", 0.0) for reader in chosen)
+    plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
+    return _run(plan, chosen, paths, progress, overwrite=bool(overwrite))
+
+
 def _run(
-    plan: ExportPlan, readers: Sequence[Reader], paths: Sequence[Path], progress: bool | Report | None
+    plan: ExportPlan,
+    readers: Sequence[Reader],
+    paths: Sequence[Path],
+    progress: bool | Report | None,
+    *,
+    overwrite: bool,
 ) -> Exported:
     """Write the files of ``plan``."""
     free = shutil.disk_usage(paths[-1].parent).free
@@ -183,7 +224,7 @@ def _run(
             "room or choose another disk"
         )
     started = time.monotonic()
-    with reporting(progress) as report, staged(paths) as parts:
+    with reporting(progress) as report, staged(paths, overwrite=overwrite) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)
         meter.stage = "export"
         if plan.layout.header_file is not None:

@@ -66,6 +66,9 @@ def lay_out_ome(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layo
 
 
 def _lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked, lost: str, *, ome: bool) -> Layout:
+    import imagecodecs  # noqa: F401  # these are there before memory is planned
+    import tifffile  # noqa: F401
+
     refuse_options(asked, "TIFF", "compression")
     compression = asked.compression or "deflate"
     if compression not in COMPRESSIONS:

@@ -63,6 +63,9 @@ class Cut:
 class Real:
     """A reader of the real values of another: slope and intercept applied."""
 
+    working = 1.0
+    """Bytes beside each byte of the result while it is made."""
+
     def __init__(self, reader: Reader) -> None:
         assert reader.spec.scaling is not None
         self.reader, self.scaling = reader, reader.spec.scaling

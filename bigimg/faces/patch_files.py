@@ -171,8 +171,17 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
         part.mkdir()
         try:
             if kind == "zarr":
+                import dask
+                import zarr  # noqa: F401  # before memory is measured
+
+                patches.cutter.fit(patches.cutter.memory)
                 # Format 3 has settled neither text, as names of channels are, nor metadata in one place.
-                _dataset(patches).to_zarr(part, mode="w", zarr_format=2, consolidated=True)
+                written = _dataset(patches).to_zarr(
+                    part, mode="w", zarr_format=2, consolidated=True, compute=False
+                )
+                written.compute(
+                    scheduler=dask.get
+                )  # one block in memory at a time; its patches are read ahead
             else:
                 digits = len(str(max(0, len(patches) - 1)))
                 names = lambda rank: f"{rank:0{digits}}.{kind}"  # noqa: E731

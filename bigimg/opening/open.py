@@ -6,7 +6,6 @@ a reduction runs on all processors, each with one block, and numpy's temporaries
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.errors import BudgetError, InputError, UsageError
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
@@ -24,11 +23,10 @@ from bigimg.opening.labelled import Chunks, label, to_labelled
 from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
-from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
 from bigimg.readers.lazy import real_dtype, scaled
-from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array
 
@@ -209,8 +207,12 @@ def imread(
     reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
-    parts = values + reader.access.fixed_bytes + reader.access.read_bytes
-    _check(reader, parts, _budget(memory), "open it lazily with bigimg.open, or a smaller level of a store")
+    access = reader.access
+    room(memory).take(
+        reader.source,
+        {"pixels": values, "reading": access.fixed_bytes + access.read_bytes},
+        "open it lazily with bigimg.open, or a smaller level of a store",
+    )
     pixels = reader.read(full(spec.shape))
     reader.close()
     if spec.scaling is not None:
@@ -328,37 +330,17 @@ def _labelled(
     """Return the image of ``reader`` with blocks that a reduction can hold."""
     import dask.array  # noqa: F401  # before memory is measured: it is resident from here on
 
-    budget, threads, access = _budget(memory), usable_cpus(), reader.access
-    least = access.fixed_bytes + threads * (access.read_bytes + LEAST)
-    free = budget - resident_bytes() - access.fixed_bytes
-    _check(reader, least, budget, "close what else is open, or convert it first on a larger machine")
+    threads, access, here = usable_cpus(), reader.access, room(memory)
+    here.take(
+        reader.source,
+        {"reading": access.fixed_bytes + threads * access.read_bytes, "blocks": threads * LEAST, **LATER},
+        "close what else is open, or convert it first on a larger machine",
+    )
+    free = here.free - access.fixed_bytes - DECODERS_BYTES
     itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
     values = max(LEAST, free // threads - access.read_bytes) // (2 * max(itemsize, REAL) + BESIDE)
     block_bytes = min(BLOCK_BYTES, values * itemsize)
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
-
-
-def _budget(memory: Memory) -> int:
-    """Return the bytes that this process may hold, what it holds now included.
-
-    The default is half of what is free, so what is in use comes on top: a viewer with 5 GB of its own could
-    not open a thumbnail otherwise. A budget that a person names is kept as it is.
-    """
-    named = memory is not None or os.environ.get("BIGIMG_MEMORY")
-    return budget_bytes(memory) + (0 if named else resident_bytes())
-
-
-def _check(reader: Reader, parts: int, budget: int, remedy: str) -> None:
-    """Refuse what needs more than ``budget`` together with what this process holds already."""
-    resident = resident_bytes()
-    if parts + resident > budget:
-        raise BudgetError(
-            f"{reader.source}: needs {human_bytes(parts + resident)} of memory ({human_bytes(resident)} in use "
-            f"already), allowed {human_bytes(budget)}: {remedy}, or use "
-            f"memory='{math.ceil((parts + resident) / 1e6)}MB'",
-            needed=parts + resident,
-            allowed=budget,
-        )
 
 
 def native(img: xarray.DataArray) -> xarray.DataArray:

@@ -17,6 +17,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.computing import computed
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _of_pyramid(
     if otsu:
         from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
-        threshold = otsu_of(tree).compute()
+        threshold = computed(otsu_of(tree))
     for name in tree.children:
         whole = tree[name].dataset["image"]
         named = _named(whole, _conditions(below, above, between, equals))

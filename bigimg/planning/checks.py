@@ -17,6 +17,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import ordered_band, plan_traversal
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SCRATCH_STRIP_BYTES, SPARE, MemoryLine
+from bigimg.planning.room import SURE
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import PIECE, histogram_bins
 from bigimg.reader import Access
@@ -135,7 +136,7 @@ def make_check_plan(
     assert smallest is not None
     raise BudgetError(
         f"{name}: checking its pixels needs {human_bytes(smallest.peak_bytes)} of memory, allowed "
-        f"{human_bytes(budget)}: use memory='{math.ceil(smallest.peak_bytes / 1e6)}MB', or quick=True",
+        f"{human_bytes(budget)}: use memory='{math.ceil(smallest.peak_bytes * SURE / 1e6)}MB', or quick=True",
         needed=smallest.peak_bytes,
         allowed=budget,
     )

@@ -15,6 +15,7 @@ from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import METHODS, CodecName, Options, described, left_out, lengths
+from bigimg.planning.room import SURE
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
@@ -288,8 +289,7 @@ def _refusal(plan: ConversionPlan, asked: Options, process: int) -> BudgetError:
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     largest = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, asked.memory
-    # A few percent more, for what is resident differs a little from one run to the next.
-    advice = f"use memory='{math.ceil(needed * 1.03 / 1e6)}MB'"
+    advice = f"use memory='{math.ceil(needed * SURE / 1e6)}MB'"
     smaller = _smaller(plan, asked, process)
     if smaller is not None:
         advice += " or " + smaller

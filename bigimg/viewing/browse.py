@@ -15,7 +15,8 @@ import numpy as np
 from bigimg.errors import BigimgError, UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
-from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib
+from bigimg.planning.room import room
+from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixels_for
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
@@ -23,6 +24,7 @@ from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, cut_of, pictured, place_along, place_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
+from bigimg.viewing.titles import name_of
 
 if TYPE_CHECKING:
     import xarray
@@ -82,7 +84,7 @@ def browse(
         There is no such axis, or no display to show a window on.
     """
     need_matplotlib()
-    levels = held(levels_of(img, memory=memory, series=series))
+    levels = held(levels_of(img, memory=memory, series=series), memory)
     base = levels.base
     if axis is None:
         axis = next((name for name in ("z", "t") if name in base.dims), None)
@@ -103,7 +105,17 @@ def browse(
         raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
     if figure is None:
         figure = _window()
-    Browser(levels, cut, "t" if along_time else str(cut.axis), figure, Look(cmap, vmin, vmax), level=level)
+    pixels_for(figure, name_of(base), memory)
+    cache_bytes = min(CACHE_BYTES, max(0, room(memory).free // 2))
+    Browser(
+        levels,
+        cut,
+        "t" if along_time else str(cut.axis),
+        figure,
+        Look(cmap, vmin, vmax),
+        level=level,
+        cache_bytes=cache_bytes,
+    )
     return figure
 
 

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 from bigimg.conversion.target import checked_target
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.exporters.staging import staged
+from bigimg.planning.room import LATER, room
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+
+    from bigimg.opening.open import Memory
 
 STEPS = (1, 2, 5)
 """A scale bar is one of these times a power of ten long."""
@@ -30,6 +33,10 @@ AROUND = (0.85, 0.95)
 """Inches left of and below a picture, with its title: ticks and names of the axes."""
 BAR = 1.2
 """Inches of a colour bar and its ticks."""
+CANVAS_BYTES = 86
+"""Of matplotlib for a pixel of a figure: what it draws on, and its copies of what it draws; measured with 3.11."""
+PICTURE_BYTES = 64
+"""The same for a pixel that ``imshow`` is given."""
 LARGER = {"nm": ("µm", 1e3), "µm": ("mm", 1e3), "mm": ("m", 1e3)}
 """The unit that a length of a thousand is better told in."""
 
@@ -43,7 +50,11 @@ def need_matplotlib() -> None:
         It cannot be imported.
     """
     try:
-        importlib.import_module("matplotlib")
+        for name in (
+            "matplotlib.figure",
+            "matplotlib.backends.backend_agg",
+        ):  # all, before memory is measured
+            importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
             f"figures are drawn by matplotlib, which is not installed: {install_line('plot')}"
@@ -93,6 +104,28 @@ def axes_pixels(ax: Axes) -> tuple[float, float]:
     """Return height and width of axes on the screen."""
     box = ax.get_window_extent()
     return max(1.0, float(box.height)), max(1.0, float(box.width))
+
+
+def pixels_for(
+    figure: Figure | SubFigure, source: str, memory: Memory, *, pictures: int = 1, remedy: str = ""
+) -> int:
+    """Return how many pixels a picture may have, of so many that fill a figure.
+
+    Raises
+    ------
+    BudgetError
+        Not even as many as the figure shows.
+    """
+    canvas = int(figure.bbox.width * figure.bbox.height)
+    here = room(memory)
+    fixed = {f"a figure of {canvas:,} pixels": float(CANVAS_BYTES * canvas), **LATER}
+    here.take(source, fixed | {"pictures": PICTURE_BYTES * canvas}, remedy or "draw a smaller figure")
+    return int((here.free - sum(fixed.values())) / PICTURE_BYTES / pictures)
+
+
+def is_zoomable(figure: Figure | SubFigure) -> bool:
+    """Return whether pyplot shows it, where a person may look closer than it was drawn."""
+    return getattr(figure.canvas, "manager", None) is not None
 
 
 def is_visible() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import COLORS
 from bigimg.geometry.spec import Channel
-from bigimg.types import Array
+from bigimg.types import Array, DType
 
 LOW, HIGH = 0.1, 99.9
 """Percentiles that become black and white where neither file nor person says: a hot pixel must not decide."""
@@ -51,17 +51,29 @@ def stretched(pixels: Array, window: Any) -> Array:
 
 
 def picture_of_colours(colours: Array, alpha: Array | None) -> Array:
-    """Return colours of 8 bits with their alpha, which says how much is seen and is never stretched.
+    """Return colours of 8 bits with their alpha, where it is one."""
+    if alpha is None or not is_alpha(alpha.dtype, alpha.min(), alpha.max()):
+        return colours
+    return with_alpha(colours, alpha)
+
+
+def with_alpha(colours: Array, alpha: Array) -> Array:
+    """Return colours of 8 bits with how much of them is seen, which is never stretched."""
+    return np.dstack([colours, stretched(alpha, (0, most_opaque(alpha.dtype)))])
+
+
+def is_alpha(dtype: DType, low: float, high: float) -> bool:
+    """Return whether a fourth channel with values from ``low`` to ``high`` says how much is seen.
 
     Floats from 0 to 1 are such, as matplotlib has them, and integers up to the most of their type. Of booleans and
     any other floats nothing says what is opaque: they are left out.
     """
-    if alpha is None or alpha.dtype.kind == "b":
-        return colours
-    most = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
-    if alpha.size and not (alpha.min() >= 0 and alpha.max() <= most):
-        return colours
-    return np.dstack([colours, stretched(alpha, (0, most))])
+    return dtype.kind != "b" and bool(low >= 0 and high <= most_opaque(dtype))
+
+
+def most_opaque(dtype: DType) -> int:
+    """Return the value of a pixel that is seen wholly."""
+    return 1 if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
 def percentiles(pixels: Array) -> Window:

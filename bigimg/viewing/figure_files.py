@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,13 @@ from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.viewing.canvas import new_figure, save
+from bigimg.planning.room import DECODERS_BYTES, SURE, room
+from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import prepared
 from bigimg.viewing.planes import cut_of
+from bigimg.viewing.titles import name_of
 
 type Target = str | os.PathLike[str]
 
@@ -47,12 +50,13 @@ def slice_figure(
     if at is not None and not physical and at != int(at):
         raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
     index = None if at is None or physical else int(at)
+    need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     # A picture of an image without z is the image: "z" is what the command asks for by default.
     wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
     place: dict[str, Any] = {"index": index, "position": at if physical else None}
     figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **place)), shown=False)
-    show(levels, wanted, **place, level=level, ax=figure.add_subplot())
+    show(levels, wanted, **place, level=level, ax=figure.add_subplot(), memory=memory)
     save(figure, target, overwrite=overwrite)
 
 
@@ -75,9 +79,13 @@ def thumbnail_figure(
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     side = max(most, 100) / DPI  # with less there is no room for a single letter
+    need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
-    show(levels, ax=figure.add_subplot())
+    here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
+    fits = math.isqrt(max(1, int((here.allowed / SURE - here.held - DECODERS_BYTES) / each)))
+    pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
+    show(levels, ax=figure.add_subplot(), memory=memory)
     save(figure, target, dpi=DPI, overwrite=overwrite)
 
 
@@ -116,7 +124,9 @@ def histogram_figure(
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     checked_target(target, source, asked.get("where"), overwrite=overwrite, file=True)
+    need_matplotlib()
     image = open_image(source, level=level or 0, memory=memory, series=series)
     figure = new_figure(shown=False)
+    pixels_for(figure, name_of(image), memory)
     histogram(image, ax=figure.add_subplot(), **asked)
     save(figure, target, overwrite=overwrite)

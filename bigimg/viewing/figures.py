@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,19 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.computing import computed
+from bigimg.planning.room import room
 from bigimg.viewing.canvas import (
+    PICTURE_BYTES,
     add_letters,
     add_scale_bar,
     axes_pixels,
     figure_size,
+    is_zoomable,
     need_matplotlib,
     new_axes,
     new_figure,
+    pixels_for,
 )
 from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.contrast import windows_for
@@ -116,10 +122,17 @@ def show(
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     if ax is None:
         ax = new_figure(size_for(levels, cut)).add_subplot()
-    picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
+    called = name_of(levels.base)
+    most = pixels_for(ax.figure, called, memory, pictures=1 if overlay is None else 2)
+    whole = level is not None and is_zoomable(ax.figure)
+    if whole:
+        pixels = math.prod(levels[level or 0].sizes[name] for name in cut.sides)
+        remedy = "leave level= out, or name a smaller one"
+        room(memory).take(called, {f"level {level}": PICTURE_BYTES * pixels}, remedy)
+    picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level, most=most, whole=whole)
     look = Look(cmap, vmin, vmax, imshow.pop("norm", None))
     drawn, scalar = draw(ax, picture, windows_for(levels, cut), look, **imshow)
-    over.draw(ax, levels, cut)
+    over.draw(ax, levels, cut, most)
     finish(ax, picture, scalebar=scalebar)
     ax.set_title(where_text(levels.base, cut) if title is None else title, fontsize="medium")
     if colorbar and scalar:
@@ -194,7 +207,7 @@ def histogram(
     need_matplotlib()
     from bigimg.ops.statistics.histograms import histogram as count
 
-    counts = count(img, bins=bins, range=range, where=where).compute()
+    counts = computed(count(img, bins=bins, range=range, where=where))
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
     ax = new_axes(ax)
     for name, color, row in _channel_rows(img, counts, "bin"):
@@ -248,7 +261,7 @@ def sweep(
         places = np.sort(np.asarray(thresholds, np.float64))
     if places.size < 2:
         raise UsageError(f"{places.size} thresholds make no line: give at least two")
-    shares = share_below(img, places.tolist()).compute()
+    shares = computed(share_below(img, places.tolist()))
     ax = new_axes(ax)
     for name, color, row in _channel_rows(img, shares, "threshold"):
         ax.plot(places, row, **{"label": name, "color": color, **plot})
@@ -262,7 +275,7 @@ def sweep(
 def _ends(img: Source) -> tuple[float, float]:
     from bigimg.ops.statistics.stats import stats
 
-    found = stats(img).compute()
+    found = computed(stats(img))
     return float(found["min"].min()), float(found["max"].max())
 
 

@@ -17,8 +17,10 @@ from bigimg.opening.levels import Levels as LevelsOf
 from bigimg.opening.levels import levels_of_reader
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
+from bigimg.ops.computing import computed
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
+from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.readers.lazy import LazyPixels
 from bigimg.system.processes import usable_cpus
@@ -34,7 +36,7 @@ SHARED_BYTES = 1 << 18
 """A plane is read by one processor up to here: to start another takes as long."""
 
 
-def held(levels: Levels) -> Levels:
+def held(levels: Levels, memory: Memory) -> Levels:
     """Return the same for several planes, with what they would each compute anew.
 
     Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
@@ -42,8 +44,9 @@ def held(levels: Levels) -> Levels:
     """
     pixels = opened_pixels(levels.base)
     ordered = pixels is not None and pixels.reader.access.kind != "random"
-    if len(levels) == 1 and ordered and levels.base.nbytes <= HELD_BYTES:
-        return levels.map(lambda image: image.compute())
+    # A quarter: it is there twice while it is put together, and drawing needs the rest.
+    if len(levels) == 1 and ordered and levels.base.nbytes <= min(HELD_BYTES, room(memory).free // 4):
+        return levels.map(computed)
     return levels.map(_settled)
 
 
@@ -160,7 +163,8 @@ def read_at(
     """
     pixels = pixels_of(image)
     if pixels is None:
-        return image.isel(places).compute()
+        found: xarray.DataArray = computed(image.isel(places))
+        return found
     like = placeholder(image).isel(places)
     region = tuple(
         slice(place, place + 1) if isinstance(place, int) else slice(*place.indices(size))

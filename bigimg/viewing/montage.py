@@ -13,14 +13,14 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.patches.sequence import Patches
-from bigimg.viewing.canvas import axes_pixels, new_figure
+from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.overlay import Overlay, overlay_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, moved, picture_of, shape_of, where_text
-from bigimg.viewing.titles import names_of, shortened
+from bigimg.viewing.titles import name_of, names_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +59,7 @@ class Panels:
     over: Overlay
     shared: bool
     """Whether they are of one image, and share its window."""
+    memory: Memory
 
     @property
     def size(self) -> tuple[float, float]:
@@ -72,15 +73,18 @@ class Panels:
         """Draw the panels in rows."""
         rows, columns, _ = self.layout
         axes = list(itertools.islice(_axes(figure, rows, columns), len(self.panels)))
+        first = self.panels[0][0]
+        count = len(self.panels) * (1 if self.over.levels is None else 2)
+        most = pixels_for(figure, name_of(first.base), self.memory, pictures=count)
         pictures = [
-            picture_of(levels, cut, pixels=axes_pixels(ax))
+            picture_of(levels, cut, pixels=axes_pixels(ax), most=most)
             for (levels, cut), ax in zip(self.panels, axes, strict=True)
         ]
         pooled = windows_for(*self.panels[0]) or windows_of(pictures) if self.shared else None
         parts = zip(axes, pictures, self.panels, self.titles, strict=True)
         for number, (ax, picture, (levels, cut), title) in enumerate(parts):
             draw(ax, picture, pooled or windows_for(levels, cut), self.look)
-            self.over.draw(ax, levels, cut)
+            self.over.draw(ax, levels, cut, most)
             # One set of letters and one bar say it for all panels of one image.
             alone = picture if number == 0 or not self.shared else replace(picture, letters=None)
             barred = number == 0 and (self.shared or len(self.panels) <= PLANES)
@@ -169,6 +173,7 @@ def prepared(
     series: int | str | None = None,
 ) -> Panels:
     """Return what :func:`montage` will draw, in a figure of height/width ``shape``; no pixel is read yet."""
+    need_matplotlib()
     look = look or Look()
     if is_many(img):
         if plane is not None or indices is not None or overlay is not None:
@@ -183,8 +188,8 @@ def prepared(
         letters = int(panel_width(*layout[1:]) / LETTER)
         own = [shortened(name, letters) for name in names_of([levels.base for levels, _ in panels])]
         nothing = overlay_of(None, None, 0)
-        return Panels(panels, look, _named(titles, own), layout, nothing, shared=False)
-    levels = held(levels_of(img, memory=memory, series=series))
+        return Panels(panels, look, _named(titles, own), layout, nothing, shared=False, memory=memory)
+    levels = held(levels_of(img, memory=memory, series=series), memory)
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
         plane = "c"
@@ -192,7 +197,8 @@ def prepared(
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     names = _named(titles, [where_text(base, _only(cut, plane)) for cut in cuts])
     panels = [(levels, cut) for cut in cuts]
-    return Panels(panels, look, names, _arranged(panels, columns, shape), over, shared=plane != "c")
+    layout = _arranged(panels, columns, shape)
+    return Panels(panels, look, names, layout, over, shared=plane != "c", memory=memory)
 
 
 def panel_width(columns: int, ratio: float) -> float:

@@ -12,13 +12,14 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.slices import nearest_index
-from bigimg.viewing.canvas import axes_pixels, new_figure
+from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import held, levels_of, read_at
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, picture_of, place_text, shape_of
+from bigimg.viewing.titles import name_of
 
 if TYPE_CHECKING:
     import xarray
@@ -76,7 +77,8 @@ def ortho(
     UsageError
         The image is no volume, or the point is outside.
     """
-    levels = held(levels_of(img, memory=memory, series=series))
+    need_matplotlib()
+    levels = held(levels_of(img, memory=memory, series=series), memory)
     base = levels.base
     if not {"z", "y", "x"} <= set(base.dims):
         raise UsageError(
@@ -99,11 +101,13 @@ def ortho(
         figure = new_figure((max(3.0, sum(widths) * scale), max(3.0, sum(heights) * scale)))
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=heights)
     look = Look(cmap, vmin, vmax)
+    pictures = 3 if overlay is None else 6
+    most = pixels_for(figure, name_of(base), memory, pictures=pictures)
     for cut, place in zip(cuts, ((0, 0), (0, 1), (1, 0)), strict=True):
         ax = figure.add_subplot(grid[place])
-        picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level)
+        picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level, most=most)
         draw(ax, picture, windows_for(levels, cut), look)
-        over.draw(ax, levels, cut)
+        over.draw(ax, levels, cut, most)
         finish(ax, picture, scalebar=place == (1, 0), ticks=False)
         if crosshair:
             _mark(ax, base, point, picture.sides, picture.unit)

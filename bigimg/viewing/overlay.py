@@ -16,7 +16,7 @@ from bigimg.types import Array
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib
 from bigimg.viewing.colours import id_colours
 from bigimg.viewing.levels import Levels, levels_of
-from bigimg.viewing.planes import Cut, Picture, picture_of
+from bigimg.viewing.planes import WHOLE_PIXELS, Cut, Picture, picture_of
 
 if TYPE_CHECKING:
     import xarray
@@ -41,7 +41,7 @@ class Overlay:
     """Of a mask; one for each of its channels where there are several."""
     alpha: float
 
-    def draw(self, ax: Axes, image: Levels, cut: Cut) -> None:
+    def draw(self, ax: Axes, image: Levels, cut: Cut, most: int = WHOLE_PIXELS) -> None:
         """Draw the plane ``cut`` over the picture of ``image`` that is there.
 
         Raises
@@ -61,7 +61,7 @@ class Overlay:
                 f"labels of {over.sizes['c']} channels over one picture: give one, as labels.isel(c=0)"
             )
         same = Cut(cut.axis, places, cut.turned, cut.sides)
-        picture = picture_of(self.levels, same, pixels=axes_pixels(ax))
+        picture = picture_of(self.levels, same, pixels=axes_pixels(ax), most=most)
         colours = overlay_colours(picture, self.lights, self.alpha)
         ax.imshow(colours, extent=picture.extent, interpolation="nearest", zorder=1)
 

@@ -23,7 +23,7 @@ from bigimg.viewing.colours import (
     picture_of_colours,
     stretched,
 )
-from bigimg.viewing.pictures import to_display
+from bigimg.viewing.display import to_display
 
 if TYPE_CHECKING:
     from bigimg.viewing.planes import Picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,22 +11,34 @@ import numpy as np
 
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
+from bigimg.exporters.formats import find_exporter
+from bigimg.exporters.run import write_out
 from bigimg.exporters.staging import staged
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
+from bigimg.geometry.region import full
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.computing import computed
 from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
+from bigimg.planning.room import DECODERS_BYTES, room
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array
-from bigimg.viewing.colours import blended, id_colours, is_picture, lights_of, picture_of_colours, stretched
+from bigimg.viewing.display import Shown, display_of
 
 if TYPE_CHECKING:
     import xarray
 
 MOST = 65500
 """Pixels a side of a picture at most: no plane of an image is meant to be larger, nor do viewers show it."""
+
+JPEG = (".jpg", ".jpeg")
+STREAMED = (".png", *JPEG, ".tif", ".tiff")
+"""Endings of pictures that are written band by band; Pillow writes the others, of a picture in memory."""
+HELD_BYTES = 32 << 20
+"""A plane is read before it is looked at and written, up to here: percentiles and the file are two passes else."""
 
 
 def thumbnail_picture(
@@ -58,7 +71,7 @@ def thumbnail_picture(
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     image = flat_level(source, most, memory=memory, series=series)
-    write_png(to_display(shrunk(image, most), like=image), target, overwrite=overwrite)
+    _write(shrunk(image, most), target, source, memory=memory, overwrite=overwrite)
 
 
 def slice_picture(
@@ -102,7 +115,7 @@ def slice_picture(
     cut = plane_of(image, plane, index=index, position=at if physical else None) if cut is None else cut
     cut = cut.isel(t=cut.sizes["t"] // 2) if "t" in cut.dims else cut
     cut = upright(cut) if plane in PLANES else cut
-    write_png(to_display(shrunk(cut, MOST), like=cut), target, overwrite=overwrite)
+    _write(shrunk(cut, MOST), target, source, memory=memory, overwrite=overwrite)
 
 
 def upright(plane: xarray.DataArray) -> xarray.DataArray:
@@ -125,50 +138,52 @@ def upright(plane: xarray.DataArray) -> xarray.DataArray:
     return plane.isel(flip).transpose(..., down, across)
 
 
-def to_display(
-    picture: Array | xarray.DataArray,
-    window: tuple[float, float] | None = None,
+def _write(
+    plane: xarray.DataArray,
+    target: str | os.PathLike[str],
+    source: Source,
     *,
-    like: xarray.DataArray | None = None,
-) -> Array:
-    """Return ``picture`` as uint8: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
-
-    Parameters
-    ----------
-    picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
-    window : (float, float), optional
-        Values that become black and white. By default that of the file; else the percentiles 0.1 and 99.9 of
-        what is shown; pixels of 8 bits stay as they are, booleans become black and white, and each id of a
-        label image has a colour, as in :func:`bigimg.show`.
-    like : DataArray, optional
-        Whose names, colours and window hold for an ndarray.
-
-    Raises
-    ------
-    UsageError
-        The window is empty.
-    """
-    if not isinstance(picture, np.ndarray):
-        like = picture
-        names = [name for name in picture.dims if name != "c"]
-        picture = picture.transpose(*names, ...).to_numpy()
-    channels = () if like is None else coordinates.channels_of(like)
-    if window is None and like is not None and like.attrs.get("window") and not like.attrs.get("scaling"):
-        window = tuple(like.attrs["window"])
-    pixels: Array = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
-    if like is not None and like.attrs.get("kind") == "mask":  # a label stores true and false as 1 and 0
-        pixels = pixels != 0
-    if pixels.ndim == 2:
-        coloured = window is None and like is not None and like.attrs.get("kind") == "labels"
-        return id_colours(pixels) if coloured else stretched(pixels, window)
-    count = pixels.shape[-1]
-    if is_picture(channels, count):
-        color = stretched(pixels[..., :3], window)
-        return picture_of_colours(color, None if count == 3 else pixels[..., 3])
-    if [c.name for c in channels] == ["C", "M", "Y", "K"] and pixels.dtype == np.uint8:
-        black = 255 - pixels[..., 3:].astype(np.uint16)
-        return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
-    return blended(pixels, lights_of(channels, count), [window] * count)
+    memory: Memory,
+    overwrite: bool,
+) -> None:
+    """Write a lazy plane as a picture, band by band where the format can be written so."""
+    path, here = Path(target), room(memory)
+    ending = path.suffix.lower() or ".png"
+    if ending not in STREAMED:
+        _pillows(path)
+    dims = dict(zip(plane.dims[:2], "yx", strict=True))
+    like, beside = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
+    plane = plane.drop_vars(beside).rename(dims)
+    if plane.nbytes <= min(HELD_BYTES, here.free // 4):  # read once, and on all processors
+        plane = computed(plane)
+    display = display_of(plane, like, None)
+    if ending in JPEG:
+        display = replace(display, alpha=False)
+    shown = Shown(read_labelled(plane), display)
+    if ending in STREAMED:
+        exporter = find_exporter(f"picture{ending}")
+        write_out(
+            [shown],
+            target,
+            exporter,
+            sources=[source],
+            memory=memory,
+            overwrite=overwrite,
+            progress=False,
+            libraries=DECODERS_BYTES,
+        )
+        return
+    size = shown.spec.nbytes * (1 + shown.working)
+    here.take(
+        shown.source,
+        {
+            "picture": size + 2 * shown.spec.nbytes,
+            "reading": shown.access.fixed_bytes + shown.access.read_bytes,
+        },
+        "write .png, .jpg or .tif, which go band by band",
+    )
+    pixels = shown.read(full(shown.spec.shape))
+    write_png(np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels, path, overwrite=overwrite)
 
 
 def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -184,12 +199,20 @@ def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool
     from PIL import Image
 
     path = Path(target)
-    Image.init()
-    format_ = Image.registered_extensions().get(path.suffix.lower(), "PNG" if not path.suffix else None)
-    if format_ is None or format_ not in Image.SAVE:
-        raise UsageError(f"{path}: no picture format ends in {path.suffix}; use .png, .jpg or .tif")
+    format_ = _pillows(path)
     image = Image.fromarray(np.ascontiguousarray(picture))
     if format_ == "JPEG" and image.mode == "RGBA":
         image = image.convert("RGB")
     with staged([checked_target(path, overwrite=overwrite, file=True)], overwrite=overwrite) as (part,):
         image.save(part, format_)
+
+
+def _pillows(path: Path) -> str:
+    """Return Pillow's name for the format that ``path`` ends in."""
+    from PIL import Image
+
+    Image.init()
+    found = Image.registered_extensions().get(path.suffix.lower(), "PNG" if not path.suffix else None)
+    if found is None or found not in Image.SAVE:
+        raise UsageError(f"{path}: no picture format ends in {path.suffix}; use .png, .jpg or .tif")
+    return found

@@ -16,6 +16,7 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
 from bigimg.opening import coordinates
+from bigimg.ops.computing import computed
 from bigimg.ops.derived import placeholder
 from bigimg.ops.slices import axis_across, channel_index, nearest_index
 from bigimg.ops.thumbnails import shrunk
@@ -141,8 +142,28 @@ class Picture:
     """Symbol of the unit of the axes."""
 
 
-def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: int | None = None) -> Picture:
+def picture_of(
+    levels: Levels,
+    cut: Cut,
+    *,
+    pixels: tuple[float, float],
+    level: int | None = None,
+    most: int = WHOLE_PIXELS,
+    whole: bool = False,
+) -> Picture:
     """Return the plane ``cut`` from the level that fits ``pixels`` (height, width), or from ``level``.
+
+    Parameters
+    ----------
+    levels : Levels
+    cut : Cut
+    pixels : (float, float)
+        Of the place where it is drawn.
+    level : int, optional
+    most : int
+        A plane of more pixels is averaged, to two for each that is drawn along a side where that is no more.
+    whole : bool
+        Never average.
 
     Raises
     ------
@@ -152,9 +173,15 @@ def picture_of(levels: Levels, cut: Cut, *, pixels: tuple[float, float], level: 
     number = level_for(levels, cut.sides, pixels) if level is None else level
     flat = drawn_plane(levels, cut, number)
     sides = (str(flat.dims[-2]), str(flat.dims[-1]))
-    if flat.sizes[sides[0]] * flat.sizes[sides[1]] > WHOLE_PIXELS and level is None:
+    have, drawn = flat.sizes[sides[0]] * flat.sizes[sides[1]], needed(flat, sides, pixels)
+    if have > min(most, WHOLE_PIXELS) and not whole:
+        finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
         return _pictured(
-            levels, cut, number, flat, shrunk(flat, math.ceil(2 * max(needed(flat, sides, pixels))))
+            levels,
+            cut,
+            number,
+            flat,
+            computed(shrunk(flat, math.ceil(finer * max(drawn)))).values,
         )
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 

@@ -360,7 +360,7 @@ def test_a_picture_that_fails_leaves_the_old_one(place: Path, monkeypatch: pytes
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr("bigimg.exporters.run.encode", full)
     before = everything(place)
     with pytest.raises(OutputError, match=r"there\.png: cannot write \(No space left"):
         pictures.slice_picture("s.npy", "there.png", overwrite=True)

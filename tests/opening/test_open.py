@@ -167,7 +167,7 @@ def test_who_computes_may_write_without_touching_the_source() -> None:
 
 
 def test_blocks_follow_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.opening.open.resident_bytes", lambda: 100_000_000)
+    monkeypatch.setattr("bigimg.planning.room.resident_bytes", lambda: 100_000_000)
     monkeypatch.setattr("bigimg.opening.open.usable_cpus", lambda: 2)
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4096, 4096), np.uint8), tile=(256, 256))
     sizes = {}
@@ -181,7 +181,7 @@ def test_blocks_follow_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigimg.opening.open.resident_bytes", lambda: 100_000_000)
+    monkeypatch.setattr("bigimg.planning.room.resident_bytes", lambda: 100_000_000)
     np.save(tmp_path / "a.npy", np.zeros((3000, 1000)))
     with pytest.raises(
         BudgetError, match=r"a\.npy: needs 12\d MB.*100 MB in use.*allowed 110 MB.*'12\dMB'"
@@ -200,7 +200,7 @@ def test_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_default_budget_is_beside_what_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A viewer that holds more than the 4 GB of the default must still open a small image.
     monkeypatch.delenv("BIGIMG_MEMORY", raising=False)
-    monkeypatch.setattr("bigimg.opening.open.resident_bytes", lambda: 5_000_000_000)
+    monkeypatch.setattr("bigimg.planning.room.resident_bytes", lambda: 5_000_000_000)
     monkeypatch.setattr(memory_module, "default_budget", lambda: 100_000_000)
     np.save(tmp_path / "a.npy", numbers(30, 10))
     assert bigimg.open(tmp_path / "a.npy").shape == (30, 10)
@@ -210,7 +210,7 @@ def test_the_default_budget_is_beside_what_is_in_use(tmp_path: Path, monkeypatch
 def test_a_whole_source_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(numbers(2000, 2000, 3)).save(tmp_path / "a.bmp")
     assert bigimg.info(tmp_path / "a.bmp").access == "whole"
-    monkeypatch.setattr("bigimg.opening.open.resident_bytes", lambda: 0)
+    monkeypatch.setattr("bigimg.planning.room.resident_bytes", lambda: 0)
     with pytest.raises(BudgetError, match=r"a\.bmp: needs .* allowed 10\.0 MB"):
         bigimg.open(tmp_path / "a.bmp", memory="10MB")
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
-from bigimg.ops.thumbnails import Averages
 from bigimg.types import Array
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (600, 900, 3)).astype(np.uint8)
@@ -45,13 +44,6 @@ def test_other_sizes_keep_everything_in_place(most: int) -> None:
     want = np.add.outer(y * 50, x * 20)
     edge = slice(2, -2)
     assert np.abs(small - want)[edge, edge].max() < 40  # of 48 000: less than a source pixel
-
-
-def test_windows_at_the_edge_are_means_of_what_is_there() -> None:
-    block = PIXELS[:10, :7, 0]
-    found = Averages((10, 7), np.dtype(np.float64), (4, 4)).make(block, (), ())
-    want = [[block[y : y + 4, x : x + 4].mean() for x in (0, 4)] for y in (0, 4, 8)]
-    np.testing.assert_allclose(found, want, rtol=1e-15)
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120), st.floats(0.2, 5), st.floats(0.2, 5))

@@ -16,7 +16,8 @@ import bigimg
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array
-from bigimg.viewing.pictures import slice_picture, thumbnail_picture, to_display, write_png
+from bigimg.viewing.display import to_display
+from bigimg.viewing.pictures import slice_picture, thumbnail_picture, write_png
 
 
 def numbers(*shape: int, dtype: Any = np.uint8) -> Array:

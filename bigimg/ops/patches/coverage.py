@@ -22,8 +22,6 @@ from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Grid, Random
 from bigimg.types import Array, Shape
 
-BOX_BYTES = 8 << 20
-"""Of the mask, counted at once; the sums take four times as much."""
 AT_ONCE = 256
 """Draws made together, where few patches wait."""
 DRAWS = 10_000
@@ -95,8 +93,8 @@ class CoveredGrid:
         line, last = self.grid.lines[-2], self.grid.lines[-1]
         full = math.prod(self.mask.patch)
         beside = full // (line.patch * last.patch)
-        width = max(1, (BOX_BYTES // (beside * line.patch) - last.patch) // last.stride + 1)
-        height = max(1, (BOX_BYTES // (beside * last.size) - line.patch) // line.stride + 1)
+        width = max(1, (self.mask.box_bytes // (beside * line.patch) - last.patch) // last.stride + 1)
+        height = max(1, (self.mask.box_bytes // (beside * last.size) - line.patch) // line.stride + 1)
         for number, index in enumerate(np.ndindex(*outer)):
             for top in range(0, rows, height):
                 many = min(height, rows - top)

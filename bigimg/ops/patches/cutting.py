@@ -21,10 +21,9 @@ from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.positions import Grid, Positions
 from bigimg.ops.pieces import Pieces
-from bigimg.planning.memory import budget_bytes
+from bigimg.planning.room import LATER, room
 from bigimg.reader import Access, Reader
 from bigimg.readers.lazy import band_shape, scaled
-from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 
@@ -36,6 +35,10 @@ MOST_PIECE_BYTES = 4 << 20
 """All channels make one piece, unless that is larger."""
 GROUP_BYTES = 4 << 20
 """Patches that one thread cuts out before it hands them over."""
+BLOCK_BYTES = 16 << 20
+BOX_BYTES = 8 << 20
+COUNTING = 28
+"""Bytes for each of a mask that counting takes: it, and three sums of 64 bits."""
 GROUP = 256
 SORTED_AT_ONCE = 1 << 16
 """Patches in no good order that are sorted together: 3 MB of numbers."""
@@ -69,12 +72,56 @@ class Cutter:
         self.unit = piece_shape(spec, reader.access)
         self.kept_bytes = KEPT_BYTES
         """Decoded pieces kept while patches are read one after another."""
+        self.group_bytes = GROUP_BYTES
+        """Patches that one thread cuts out before it hands them over."""
+        self.block_bytes = BLOCK_BYTES
+        """Patches of one dask block of a dataset."""
+        self.box_bytes = BOX_BYTES
+        """Of a mask, counted at once."""
+        self.memory: Memory = None
         self._kept: tuple[int, Pieces] | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of one patch."""
         return math.prod(self.patch) * self.dtype.itemsize
+
+    @property
+    def threads(self) -> int:
+        """How many threads cut at once."""
+        return 1 if self.ordered else min(THREADS, usable_cpus())
+
+    def fit(self, memory: Memory, *, of: int = 1, counted: bool = False) -> None:
+        """Keep no more than a budget allows: decoded pieces, and patches that are cut before they are asked for.
+
+        Parameters
+        ----------
+        memory : int or str, optional
+        of : int
+            How many cutters share what is left.
+        counted : bool
+            Whether it is a mask, whose true pixels are counted in each patch.
+
+        Raises
+        ------
+        BudgetError
+            Not even one patch at a time fits.
+        """
+        access, groups = self.reader.access, self.threads + 3  # under way, ready, in the hand of who asked
+        least = {
+            "decoding": access.fixed_bytes + self.threads * (access.read_bytes + self._piece_bytes()),
+            "pieces of a patch": self.least_bytes,
+            "patches": (COUNTING if counted else groups) * self.nbytes,
+            **LATER,
+        }
+        here, self.memory = room(memory), memory
+        here.take(self.reader.source, least, "give a smaller size")
+        spare = (here.free - sum(least.values())) // of
+        self.kept_bytes = min(self.kept_bytes, self.least_bytes + spare // 2)
+        self.group_bytes = min(self.group_bytes, self.nbytes + spare // 8 // groups)
+        self.box_bytes = min(self.box_bytes, self.nbytes + spare // 2 // COUNTING)
+        # A block is copied, and compressed.
+        self.block_bytes = min(self.block_bytes, self.nbytes + spare // 16)
 
     @property
     def ordered(self) -> bool:
@@ -93,7 +140,7 @@ class Cutter:
         The next groups are read by other threads meanwhile.
         """
         kept = self._pieces(max(self.kept_bytes, self.least_bytes))
-        threads = 1 if self.ordered else min(THREADS, usable_cpus())
+        threads = self.threads
         pool = ThreadPoolExecutor(threads, "bigimg-patches")
         under_way: deque[tuple[Array, Future[list[Array]]]] = deque()
         try:
@@ -152,7 +199,7 @@ class Cutter:
 
     def _groups(self, numbers: Iterable[Array]) -> Iterator[Array]:
         """Yield ``numbers`` in groups of a few megabytes of patches."""
-        most = int(max(1, min(GROUP, GROUP_BYTES // max(1, self.nbytes))))
+        most = int(max(1, min(GROUP, self.group_bytes // max(1, self.nbytes))))
         held: list[Array] = []
         count = 0
         for some in numbers:
@@ -254,12 +301,6 @@ def piece_shape(spec: ImageSpec, access: Access) -> Shape:
         least = min(short, key=unit.__getitem__)
         unit[least] = min(2 * unit[least], spec.shape[least])
     return tuple(unit)
-
-
-def room(memory: Memory) -> tuple[int, int]:
-    """Return the bytes that this process may hold, and those it holds; a default comes on top of what is held."""
-    named = memory is not None or os.environ.get("BIGIMG_MEMORY")
-    return budget_bytes(memory), resident_bytes() if named else 0
 
 
 def portions(count: int) -> Iterator[Array]:

@@ -7,16 +7,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bigimg.errors import BudgetError, UsageError
+from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
-from bigimg.ops.patches.cutting import Cutter, room
+from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
-from bigimg.planning.memory import human_bytes
 
 LEAST = 0.5
 """Of a patch, that a mask must cover where nobody says how much."""
@@ -103,7 +102,6 @@ def patches(
         dtype=image.dtype,
         fill=_checked_fill(fill, image.dtype),
     )
-    _check_room(cutter, memory)
     positions: Positions
     if n is None:
         if seed is not None:
@@ -127,9 +125,11 @@ def patches(
         )
         if not 0 <= min_fraction <= 1:
             raise UsageError(f"min_fraction={min_fraction:g}: give a number from 0 to 1")
-        mask = mask_cutter(where, image, spec, patch, level)
+        mask = mask_cutter(where, image, spec, patch, level, memory)
+        mask.fit(memory, of=4, counted=True)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
+    cutter.fit(memory, of=1 if where is None else 2)
     labels = labels.dropping(tuple(name for name in names if name not in asked))
     return Patches(cutter, positions, labels, reader.source, seed=seed)
 
@@ -211,18 +211,3 @@ def _checked_fill(fill: float, dtype: np.dtype[Any]) -> Any:
         if fill != int(fill) or not low <= fill <= high:
             raise UsageError(f"fill={fill}: {dtype} holds whole numbers from {low} to {high}")
     return dtype.type(fill)
-
-
-def _check_room(cutter: Cutter, memory: Memory) -> None:
-    """Refuse patches of which not even a few fit the budget."""
-    allowed, held = room(memory)
-    needed = held + 2 * cutter.nbytes + cutter.least_bytes
-    if needed > allowed:
-        raise BudgetError(
-            f"{cutter.reader.source}: one patch and what is decoded for it need {human_bytes(needed)} of memory "
-            f"({human_bytes(held)} in use already), allowed {human_bytes(allowed)}: give a smaller size, or "
-            f"memory='{-(-needed // 10**6)}MB'",
-            needed=needed,
-            allowed=allowed,
-        )
-    cutter.kept_bytes = min(cutter.kept_bytes, max(cutter.least_bytes, (allowed - held) // 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import uuid
 from collections.abc import Iterator, Sequence
@@ -10,21 +9,19 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from bigimg.errors import BudgetError, UsageError
+from bigimg.errors import UsageError
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
-from bigimg.ops.patches.cutting import Cutter, portions, room
+from bigimg.ops.patches.cutting import Cutter, portions
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
-from bigimg.planning.memory import human_bytes
+from bigimg.planning.room import room
 from bigimg.readers.lazy import explicit
 from bigimg.types import Array, Shape
 
 if TYPE_CHECKING:
     import xarray
 
-BLOCK_BYTES = 16 << 20
-"""Patches of one dask block of a dataset."""
 MOST_BLOCKS = 100_000
 ROWS = 1_000_000
 """Of a table of coordinates, computed at once."""
@@ -161,15 +158,8 @@ class Patches(Sequence["xarray.DataArray"]):
             They do not fit ``memory``.
         """
         _check_channels(channels)
-        needed, (free, held) = self.nbytes, room(memory)
-        if needed + held > free:
-            raise BudgetError(
-                f"{self.source}: {len(self):,} patches are {human_bytes(needed)} together ({human_bytes(held)} in use "
-                f"already), allowed {human_bytes(free)}: iterate, stack a slice of them, or use "
-                f"memory='{math.ceil((needed + held) * 1.05 / 1e6)}MB'",
-                needed=needed + held,
-                allowed=free,
-            )
+        parts = {f"{len(self):,} patches": self.nbytes, "pieces": self.cutter.least_bytes}
+        room(memory).take(self.source, parts, "iterate, or stack a slice of them")
         out = np.empty((len(self), *self.labels.shape(self.cutter.patch, channels)), self.dtype)
         for rank, pixels in self.items(channels):
             out[rank] = pixels
@@ -182,6 +172,7 @@ class Patches(Sequence["xarray.DataArray"]):
         Numbers where patches are few, lazy where they are more than 100,000 or random ones that a mask has to cover.
         ``y_index`` is the first pixel along y, ``y_position`` the coordinate of its centre, in the unit of the axis.
         """
+        import dask
         import dask.array as da
         from xarray import Coordinates, Dataset
 
@@ -211,7 +202,7 @@ class Patches(Sequence["xarray.DataArray"]):
         known = self.positions.positions if isinstance(self.positions, Subset) else self.positions
         if len(self) > SHOWN or isinstance(known, CoveredRandom):
             return places
-        return places.compute(scheduler="synchronous")
+        return places.compute(scheduler=dask.get)  # its name, in place of it, makes dask import distributed
 
     def to_dataset(self) -> xarray.Dataset:
         """Return all patches as ``image`` along the new axis ``patch``, lazy, with :attr:`coords`.
@@ -221,7 +212,7 @@ class Patches(Sequence["xarray.DataArray"]):
         import dask.array as da
         from xarray import Variable
 
-        several = max(1, BLOCK_BYTES // max(1, self.cutter.nbytes), -(-len(self) // MOST_BLOCKS))
+        several = max(1, self.cutter.block_bytes // max(1, self.cutter.nbytes), -(-len(self) // MOST_BLOCKS))
         stack = _LazyStack(self)
         cut = explicit((several, *stack.shape[1:]), stack.shape)
         data = da.from_array(stack, cut, name=_name(), asarray=False, fancy=False)

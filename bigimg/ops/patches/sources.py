@@ -10,6 +10,7 @@ import xarray
 
 from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.labelled import opened_pixels
+from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
 from bigimg.ops.aligning import OnGrid, mask_on
 from bigimg.ops.patches.cutting import Cutter
@@ -42,14 +43,19 @@ def labels_of(image: xarray.DataArray) -> Labels:
 
 
 def mask_cutter(
-    where: Any, image: xarray.DataArray, spec: ImageSpec, patch: Mapping[str, int], level: int
+    where: Any,
+    image: xarray.DataArray,
+    spec: ImageSpec,
+    patch: Mapping[str, int],
+    level: int,
+    memory: Memory = None,
 ) -> Cutter:
     """Return what cuts patches out of the mask ``where``, at the same places as out of ``image``.
 
     A mask of another resolution is laid on as everywhere (:mod:`bigimg.ops.aligning`).
     """
     if not isinstance(where, xarray.DataArray) and not hasattr(where, "shape"):
-        where = open_image(where, level=level)
+        where = open_image(where, level=level, memory=memory)
     reader = _OnImage(mask_on(image.transpose(*spec.dims), where), spec)
     window = tuple(patch.get(axis.name, axis.size) for axis in reader.spec.axes)
     return Cutter(reader, window, scaling=None, dtype=np.dtype(bool), fill=False)

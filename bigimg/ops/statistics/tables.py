@@ -14,6 +14,8 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
+from bigimg.opening.sources import is_place
+from bigimg.ops.computing import computed
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array
@@ -90,11 +92,16 @@ def statistics_table(
         image = open_image(source, memory=memory, series=series, level=level or 0)
         names = [channel.name for channel in reader.spec.channels]
         by = [name for name in image.dims if name == "c"]
-        tallies = reduce_image(image, by, tally_of(image.dtype, 1), where=where).compute()
+        tallies = computed(reduce_image(image, by, tally_of(image.dtype, 1), where=_opened(where, memory)))
         rows = [summary_of(tally) for tally in np.atleast_1d(np.asarray(tallies))]
     reader.close()
     labels: list[str | None] = [*names] or [None] * len(rows)
     return StatisticsTable(reader.source, tuple(zip(labels, rows, strict=True)))
+
+
+def _opened(where: Source, memory: Memory) -> Source:
+    """Return a mask that keeps to the budget of the image."""
+    return open_image(where, memory=memory) if is_place(where) else where
 
 
 def _short(value: float) -> str:
@@ -159,7 +166,7 @@ def histogram_table(
     from bigimg.ops.statistics.histograms import histogram
 
     image = open_image(source, memory=memory, series=series, level=level or 0)
-    found = histogram(image, bins=bins, range=range, where=where).compute()
+    found = computed(histogram(image, bins=bins, range=range, where=_opened(where, memory)))
     rows = np.atleast_2d(found.values)
     names = tuple(map(str, found.coords["c"].values)) if "c" in found.coords else (None,) * len(rows)
     edges = np.array([*found.coords["bin_left"].values, found.coords["bin_right"].values[-1]])
@@ -230,7 +237,7 @@ def fraction_table(
         image = open_pyramid(source, memory=memory)
     if given:
         image = mask(image, **given)
-    found = covered(image, where=where).compute()
+    found = computed(covered(image, where=_opened(where, memory)))
     rows = []
     for number in range(found.sizes["level"]) if levels else [level or 0]:
         here = found.isel(level=number) if levels else found

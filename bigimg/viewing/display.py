@@ -1,0 +1,203 @@
+"""Values as what a screen shows: decided once for a plane, then done to any part of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.opening import coordinates
+from bigimg.ops.computing import computed
+from bigimg.types import Array, Region
+from bigimg.viewing.colours import (
+    HIGH,
+    LOW,
+    Window,
+    blended,
+    id_colours,
+    is_alpha,
+    is_picture,
+    lights_of,
+    percentiles,
+    stretched,
+    with_alpha,
+)
+
+if TYPE_CHECKING:
+    import xarray
+
+    from bigimg.reader import Reader
+
+CONVERTED = 1 << 16
+"""Pixels that become colours at once: it takes some numbers of 64 bits for each value."""
+CONVERTING_BYTES = 12_000_000
+"""What that takes, of four channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How the values of one plane become 8 bits: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
+
+    look: str
+    """``grey``, ``ids``, ``colours``, ``inks`` or ``lights``."""
+    windows: tuple[Window | None, ...] = (None,)
+    """Values that become black and white: one, or for lights one a channel; None leaves 8 bits as they are."""
+    lights: tuple[str, ...] = ()
+    mask: bool = False
+    """Whether integers stand for true and false."""
+    alpha: bool = False
+    """Whether the fourth channel says how much is seen."""
+
+    def of(self, pixels: Array) -> Array:
+        """Return ``pixels`` (h, w) or (h, w, c) as uint8."""
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:
+            pixels = pixels[..., 0]
+        if self.mask:  # a label stores true and false as 1 and 0
+            pixels = pixels != 0
+        if self.look == "ids":
+            return id_colours(pixels)
+        if self.look == "grey":
+            return stretched(pixels, self.windows[0])
+        if self.look == "colours":
+            colours = stretched(pixels[..., :3], self.windows[0])
+            return with_alpha(colours, pixels[..., 3]) if self.alpha else colours
+        if self.look == "inks":
+            black = 255 - pixels[..., 3:].astype(np.uint16)
+            return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
+        return blended(pixels, self.lights, self.windows)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Of the picture; none when it is grey."""
+        return () if self.look == "grey" else RGBA if self.alpha else RGB
+
+
+def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: Window | None) -> Display:
+    """Return how ``plane`` is shown; the pixels are read where percentiles of them are needed, and not kept.
+
+    Parameters
+    ----------
+    plane : DataArray with two axes, or three with the channels last
+    like : DataArray, optional
+        Whose channels and attrs hold.
+    window : (float, float), optional
+        See :func:`to_display`.
+    """
+    attrs = {} if like is None else like.attrs
+    channels = () if like is None else coordinates.channels_of(like)
+    count = plane.shape[-1] if plane.ndim == 3 else 1
+    mask = attrs.get("kind") == "mask"
+    if window is None and attrs.get("window") and not attrs.get("scaling"):
+        window = tuple(attrs["window"])
+    plain = window is None and (mask or plane.dtype in (np.uint8, np.bool_))
+    if count == 1:
+        if window is None and attrs.get("kind") == "labels":
+            return Display("ids")
+        return Display("grey", (None if plain else window or _ends(plane),), mask=mask)
+    if is_picture(channels, count):
+        alpha = count == 4 and not mask and _has_alpha(plane[..., 3])
+        return Display(
+            "colours", (None if plain else window or _ends(plane[..., :3]),), mask=mask, alpha=alpha
+        )
+    if [c.name for c in channels] == ["C", "M", "Y", "K"] and plane.dtype == np.uint8:
+        return Display("inks")
+    windows = [None if plain else window or _ends(plane[..., i]) for i in range(count)]
+    return Display("lights", tuple(windows), lights_of(channels, count), mask)
+
+
+def to_display(
+    picture: Array | xarray.DataArray,
+    window: tuple[float, float] | None = None,
+    *,
+    like: xarray.DataArray | None = None,
+) -> Array:
+    """Return ``picture`` as uint8: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
+
+    Parameters
+    ----------
+    picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
+    window : (float, float), optional
+        Values that become black and white. By default that of the file; else the percentiles 0.1 and 99.9 of
+        what is shown; pixels of 8 bits stay as they are, booleans become black and white, and each id of a
+        label image has a colour, as in :func:`bigimg.show`.
+    like : DataArray, optional
+        Whose names, colours and window hold for an ndarray.
+
+    Raises
+    ------
+    UsageError
+        The window is empty.
+    """
+    from xarray import DataArray
+
+    if isinstance(picture, np.ndarray):
+        plane = DataArray(picture, dims=("y", "x", "c")[: picture.ndim])
+    else:
+        like = picture
+        plane = computed(picture.transpose(*(name for name in picture.dims if name != "c"), ...))
+    return display_of(plane, like, window).of(plane.to_numpy())
+
+
+class Shown:
+    """A reader of what a screen shows of another one's plane y, x or c, y, x."""
+
+    def __init__(self, reader: Reader, display: Display) -> None:
+        self.reader, self.display = reader, display
+        self.source = reader.source
+        spec = reader.spec
+        axes = tuple(axis for axis in spec.axes if axis.name != "c")
+        if display.channels:
+            axes = (Axis("c", len(display.channels)), *axes)
+        chunks = dict(zip(spec.dims, spec.chunks, strict=True)) | {"c": len(display.channels)}
+        self.spec = replace(
+            spec, axes=axes, dtype=np.dtype(np.uint8), channels=display.channels, kind="image", scaling=None,
+            chunks=tuple(chunks[axis.name] for axis in axes), window=None, meta={}, private={},
+        )  # fmt: skip
+        order = [name for name in reader.access.order if name != "c"]
+        self.access = replace(
+            reader.access,
+            order=tuple([*order, "c"] if display.channels else order),
+            read_bytes=reader.access.read_bytes + CONVERTING_BYTES,
+        )
+        self.working = spec.nbytes / self.spec.nbytes
+
+    def read(self, region: Region) -> Array:
+        """Return the colours of ``region``."""
+        ours, theirs = self.spec.dims, self.reader.spec
+        places = dict(zip(ours, region, strict=True))
+        source = tuple(slice(0, axis.size) if axis.name == "c" else places[axis.name] for axis in theirs.axes)
+        pixels = self.reader.read(source)
+        pixels = np.moveaxis(pixels, theirs.axis("c"), -1) if "c" in theirs.dims else pixels
+        out = np.empty(
+            (*pixels.shape[:2], *([len(self.display.channels)] if self.display.channels else [])), np.uint8
+        )
+        step = max(1, CONVERTED // pixels.shape[1])
+        for top in range(0, len(pixels), step):
+            out[top : top + step] = self.display.of(pixels[top : top + step])
+        return np.moveaxis(out, -1, 0)[places["c"]] if self.display.channels else out
+
+    def close(self) -> None:
+        """Close the reader beneath."""
+        self.reader.close()
+
+
+def _ends(plane: xarray.DataArray) -> Window:
+    """Return the percentiles 0.1 and 99.9 of the numbers in a plane, which are counted where it is lazy."""
+    if plane.chunks is None:
+        return percentiles(plane.to_numpy())
+    from bigimg.ops.statistics.percentiles import of_all
+
+    numbers = plane.where(np.isfinite(plane)) if plane.dtype.kind == "f" else plane
+    low, high = np.asarray(computed(of_all(numbers, (LOW, HIGH)))).tolist()
+    return (low, high) if math.isfinite(low) else (0.0, 1.0)
+
+
+def _has_alpha(values: xarray.DataArray) -> bool:
+    if values.dtype.kind in "bu":  # no need to look
+        return values.dtype.kind == "u"
+    low, high = (float(computed(end)) for end in (values.min(), values.max()))
+    return is_alpha(values.dtype, low, high)
