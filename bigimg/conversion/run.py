@@ -123,7 +123,7 @@ def run(
     WorkerError
         A worker process died. What was done is kept.
     """
-    target = checked_target(plan.target, reader, overwrite=overwrite)
+    target = checked_target(plan.target, plan.source, reader, overwrite=overwrite)
     check_room(plan, reader, target.parent)
     with (
         reporting(progress) as report,
