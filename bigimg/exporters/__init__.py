@@ -1,1 +1,1 @@
-"""Taking out: one file a format, and what all of them share (the table, the plan, the slabs, the staging)."""
+"""Export to files of other programs: one module for each format, and the table, plan, slabs and staging of all."""

@@ -1,6 +1,6 @@
-"""What can be written: a table of formats, and which of them a target means.
+"""The table of formats that bigimg writes, and the choice of one by the name of a target.
 
-The table is names alone, so that listing it (``bigimg formats``) imports no library.
+The table holds names only, so ``bigimg formats`` lists it without the import of any library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from bigimg.errors import UsageError
 
 if TYPE_CHECKING:
-    from bigimg.exporters.layout import LayOut
+    from bigimg.exporters.layout import LayoutFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,19 @@ class Exporter:
     name: str
     """Short and lower case: ``nifti``."""
     title: str
-    """For people: ``NIfTI-1, NIfTI-2``."""
+    """Name for a user: ``NIfTI-1, NIfTI-2``."""
     extensions: tuple[str, ...]
-    """Endings of the target in lower case, with the dot; the longest that fits decides."""
+    """Endings of a target in lower case, with the dot; the longest that matches decides."""
     function: str
-    """``module:function``, imported on first use: a :class:`~bigimg.exporters.layout.LayOut`."""
+    """``module:function`` of a :class:`~bigimg.exporters.layout.LayoutFunction`, imported on first use."""
     holds: str
-    """Which axes and types, and what of the geometry, for a person."""
+    """Axes, types and geometry that the format can hold, for a user."""
     library: str
-    """The package that knows the format."""
+    """The package that implements the format."""
     keeps_scaling: bool = False
-    """Whether it holds slope and intercept: stored values are written as they are, real ones otherwise."""
+    """Whether it holds slope and intercept: then stored values are written, otherwise real values."""
+    options: tuple[str, ...] = ()
+    """Options that belong to the format; see :class:`~bigimg.exporters.layout.Options`."""
 
 
 EXPORTERS = (
@@ -42,7 +44,7 @@ EXPORTERS = (
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; RGB of 8 bits; affine, "
         "spacing, units, slope, labels",
         "nibabel",
-        keeps_scaling=True,
+        keeps_scaling=True, options=("version",),
     ),
     Exporter(
         "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.metaimage:lay_out",
@@ -64,12 +66,12 @@ EXPORTERS = (
     Exporter(
         "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), "bigimg.exporters.tiff:lay_out_ome",
         "t c z y x; 8 to 32-bit integers, float32, float64; levels, spacing, units, channel names and colours",
-        "tifffile",
+        "tifffile", options=("compression",),
     ),
     Exporter(
         "tiff", "TIFF, BigTIFF", (".tif", ".tiff", ".btf"), "bigimg.exporters.tiff:lay_out",
         "t c z y x; integers, floats; levels, spacing of y and x",
-        "tifffile",
+        "tifffile", options=("compression",),
     ),
     Exporter(
         "png", "PNG", (".png",), "bigimg.exporters.png:lay_out",
@@ -80,35 +82,31 @@ EXPORTERS = (
     Exporter(
         "jpeg", "JPEG", (".jpg", ".jpeg"), "bigimg.exporters.jpeg:lay_out",
         "one plane, grey or RGB; 8 bits, with loss",
-        "pyvips",
+        "pyvips", options=("quality",),
     ),
 )  # fmt: skip
 """The formats that bigimg writes."""
 
 
 def find_exporter(target: str | os.PathLike[str]) -> Exporter:
-    """Return the format that the name of ``target`` means.
+    """Return the format that the ending of ``target`` stands for.
 
     Raises
     ------
     UsageError
-        No format ends so; the message lists those that are known.
+        No format has this ending; the message lists all endings.
     """
     lower = os.path.basename(os.fspath(target)).lower()
-    fitting = [
-        (len(ending), i) for i, e in enumerate(EXPORTERS) for ending in e.extensions if lower.endswith(ending)
-    ]
-    if not fitting:
-        known = " ".join(ending for e in EXPORTERS for ending in e.extensions)
-        if lower.endswith(".zarr"):
-            raise UsageError(
-                f"{target}: a store is written by bigimg convert, not export; export ends in {known}"
-            )
-        raise UsageError(f"{target}: no format that bigimg writes ends so; use one of {known}")
-    return EXPORTERS[max(fitting)[1]]
+    by_ending = {ending: exporter for exporter in EXPORTERS for ending in exporter.extensions}
+    if matches := list(filter(lower.endswith, by_ending)):
+        return by_ending[max(matches, key=len)]
+    known = " ".join(by_ending)
+    if lower.endswith(".zarr"):
+        raise UsageError(f"{target}: export writes no stores, bigimg convert does; export ends in {known}")
+    raise UsageError(f"{target}: no format that bigimg writes has this ending; use one of {known}")
 
 
-def load(exporter: Exporter) -> LayOut:
-    """Return the function of ``exporter``, its module imported."""
+def load(exporter: Exporter) -> LayoutFunction:
+    """Import the module of ``exporter`` and return its function."""
     module, _, function = exporter.function.partition(":")
-    return cast("LayOut", getattr(importlib.import_module(module), function))
+    return cast("LayoutFunction", getattr(importlib.import_module(module), function))

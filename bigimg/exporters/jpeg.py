@@ -1,7 +1,7 @@
-"""JPEG of one plane, grey or RGB of 8 bits, by libvips from a stream.
+"""Export to JPEG: one plane, grey or RGB of 8 bits, encoded by libvips from a stream.
 
-libvips takes a stream only as a file format, so the rows go through a pipe as a PNG without compression. The
-calling thread writes into the pipe, so that Ctrl-C is heard; another one encodes.
+libvips reads a stream only in a file format, so the rows go through a pipe as an uncompressed PNG. The calling thread
+writes into the pipe, so that Ctrl-C stops it; another thread encodes.
 """
 
 from __future__ import annotations
@@ -16,46 +16,43 @@ from typing import IO
 import numpy as np
 
 from bigimg.errors import OutputError, UsageError
-from bigimg.exporters.layout import Asked, Layout, Slabs, refuse_options
+from bigimg.exporters.layout import Layout, Options, Slabs
 from bigimg.exporters.png import GREY, RGB, color_type, plane_order, write_png
 from bigimg.geometry.spec import ImageSpec
 
 LONGEST = 65500
 """Pixels a side that libjpeg writes."""
 QUALITY = 90
-"""When nothing is asked: no artefacts that an eye finds, about 10:1."""
+"""Default quality: an eye sees no artefacts; about 10:1."""
 VIPS_BYTES = 24 << 20
-"""libvips, its threads and its lines, measured."""
+"""Memory of libvips, its threads and its line buffers, measured."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
     """Return how a JPEG holds the plane.
 
     Raises
     ------
     UsageError
-        Other than 8 bits, more than one plane, channels other than grey or RGB, or a side too long.
+        Values have not 8 bits, there is more than one plane, channels are not grey or RGB, or a side is too long.
     """
-    import pyvips  # noqa: F401  # it is there before memory is planned
+    import pyvips  # noqa: F401  # so that the plan measures memory after this import
 
-    refuse_options(asked, "JPEG", "quality")
     spec = levels[0]
     order = plane_order(spec, target, "JPEG")
     if spec.dtype != np.uint8:
         raise UsageError(
-            f"{target}: JPEG holds 8 bits a value, not {spec.dtype}: write .png or .tif, which keep it, or take bigimg "
-            "slice for a picture to look at"
+            f"{target}: JPEG holds 8 bits a value, not {spec.dtype}: write .png or .tif, which hold it, or make a "
+            "picture with bigimg slice"
         )
     if color_type(spec, target, "JPEG") not in (GREY, RGB):
         raise UsageError(f"{target}: JPEG has no alpha: write .png or .tif")
-    if max(spec.shape[spec.axis(name)] for name in "yx") > LONGEST:
-        raise UsageError(
-            f"{target}: a side is longer than the {LONGEST} pixels of a JPEG: write .png or .tif"
-        )
-    quality = QUALITY if asked.quality is None else asked.quality
+    if max(spec.sizes["y"], spec.sizes["x"]) > LONGEST:
+        raise UsageError(f"{target}: a side has more than {LONGEST} pixels, JPEG's limit: write .png or .tif")
+    quality = QUALITY if options.quality is None else options.quality
     if not 1 <= quality <= 100:
         raise UsageError(f"{target}: quality {quality}: give 1 to 100")
-    row = spec.nbytes // spec.shape[spec.axis("y")]
+    row = spec.nbytes // spec.sizes["y"]
     return Layout(
         order, spec.dtype, encode=functools.partial(_encode, target=target, quality=quality),
         encode_bytes=VIPS_BYTES + 600 * row + (16 << 20),
@@ -64,7 +61,7 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
 
 
 def _encode(levels: Sequence[Slabs], file: IO[bytes], *, target: Path, quality: int) -> None:
-    """Write rows into a pipe that libvips reads at the other end."""
+    """Write rows into a pipe from which libvips reads."""
     import pyvips
 
     reading, writing = os.pipe()
@@ -86,9 +83,9 @@ def _encode(levels: Sequence[Slabs], file: IO[bytes], *, target: Path, quality: 
         with open(writing, "wb", buffering=1 << 20) as pipe:
             write_png(levels, pipe, target=target, compress=False)
     except BrokenPipeError:
-        pass  # libvips has given up, and says why
+        pass  # libvips stopped reading; its error is raised below
     finally:
         thread.join()
     if failed:
-        said = " ".join(str(failed[0]).split())
-        raise OutputError(f"{target}: libvips cannot write it ({said}); check the disk, or write .png")
+        why = " ".join(str(failed[0]).split())
+        raise OutputError(f"{target}: libvips cannot write it ({why}); check the disk, or write .png")

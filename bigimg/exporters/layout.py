@@ -1,8 +1,9 @@
-"""How a file will hold an image: what an exporter decides before anything is written.
+"""How a file will hold an image: an exporter decides this before anything is written.
 
-An exporter is one function, a :class:`LayOut`: from what the image is to a :class:`Layout`, or a UsageError
-that says which format can. It reads no pixel and touches no disk. Files of plain numbers (NIfTI, MetaImage,
-npy) need no more than that: header bytes and the order of the axes. The others bring an ``encode``.
+An exporter is one function, a :class:`LayoutFunction`. It takes the description of an image and returns a
+:class:`Layout`, or raises a UsageError that names a format that can hold the image. It reads no pixel and no file.
+Files of uncompressed numbers (NIfTI, MetaImage, npy) need header bytes and the order of the axes; the other formats
+have a function ``encode``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from bigimg.types import Array, DType
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Options that a person may give; each belongs to some of the formats."""
+class Options:
+    """Options of a user; each belongs to some of the formats."""
 
     compression: str | None = None
     """TIFF: ``deflate`` (the default), ``zstd`` or ``none``."""
@@ -30,17 +31,17 @@ class Asked:
 
 
 class Slabs(Protocol):
-    """The pixels of one level as the file wants them."""
+    """The pixels of one level, in the order of the file."""
 
     @property
     def spec(self) -> ImageSpec:
-        """What the level is."""
+        """The description of the level."""
 
     def __iter__(self) -> Iterator[Array]:
         """Yield C-contiguous arrays in the order of the layout, from the first pixel to the last.
 
-        Each is full along the axes faster than the one it is cut along, and of length 1 along the slower
-        ones; ``ndim`` is that of the image.
+        An array is cut along one axis. It is complete along the faster axes and has length 1 along the slower ones;
+        its ``ndim`` is that of the image.
         """
 
 
@@ -53,46 +54,49 @@ class Layout:
     """How a file holds an image."""
 
     order: tuple[str, ...]
-    """Axis names from slowest to fastest, as the pixels follow one another in the file."""
+    """Axis names in the order of the file, slowest first."""
     dtype: DType
-    """Of the values in the file, byte order included."""
+    """Type of the values in the file, byte order included."""
     head: bytes = b""
-    """What comes before the pixels."""
+    """Bytes before the pixels."""
     encode: Encode | None = None
-    """What writes the pixels; None where they lie as they are, after ``head``."""
+    """Writes the pixels; None if they are written uncompressed after ``head``."""
     gzip: bool = False
-    """Whether head and pixels go through gzip."""
+    """Whether head and pixels are compressed with gzip."""
     header_file: tuple[Path, bytes] | None = None
-    """A second file that describes the first: it appears last."""
+    """Path and content of a separate header file; it appears last."""
     pixels_file: Path | None = None
-    """Where the pixels go, when not to the target."""
+    """File of the pixels, if it is not the target."""
     rows: int = 1
-    """Rows of y that an encoder takes at once."""
+    """Rows of y that the encoder takes at once."""
     encode_bytes: int = 0
-    """Memory of the encoder beside the slab it is given."""
+    """Memory of the encoder in addition to its input slab."""
     levels: int = 1
-    """How many levels of a pyramid the file will hold."""
+    """Number of pyramid levels that the file will hold."""
     notes: tuple[str, ...] = ()
-    """What the file cannot hold, a sentence each."""
+    """What the file cannot hold, one sentence each."""
 
 
-class LayOut(Protocol):
-    """What an exporter is."""
+class LayoutFunction(Protocol):
+    """The function of an exporter."""
 
-    def __call__(self, levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
-        """Return how ``target`` will hold an image of which these levels are at hand.
+    def __call__(self, levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+        """Return how ``target`` will hold an image that has these levels.
 
         Raises
         ------
         UsageError
-            The format cannot hold the axes or the type, or an option means nothing to it.
+            The format cannot hold the axes or the type, or an option has an impossible value.
         """
 
 
-def refuse_options(asked: Asked, title: str, *known: str) -> None:
-    """Raise a UsageError for an option that the format does not have."""
-    for name, of in (("compression", "TIFF"), ("quality", "JPEG"), ("version", "NIfTI")):
-        if name not in known and getattr(asked, name) is not None:
-            raise UsageError(
-                f"{name}={getattr(asked, name)!r} is an option of {of}, not of {title}: leave it out"
-            )
+def channels_last(spec: ImageSpec) -> tuple[str, ...]:
+    """Return the axis names of ``spec`` with ``c`` at the end."""
+    return tuple(sorted(spec.dims, key="c".__eq__))
+
+
+def check_options(options: Options, title: str, known: Sequence[str]) -> None:
+    """Raise a UsageError for an option that is not among ``known``, the options of the format ``title``."""
+    for name, owner in (("compression", "TIFF"), ("quality", "JPEG"), ("version", "NIfTI")):
+        if name not in known and (value := getattr(options, name)) is not None:
+            raise UsageError(f"{name}={value!r} is an option of {owner}, not of {title}: leave it out")

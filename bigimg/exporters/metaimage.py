@@ -1,7 +1,6 @@
-"""MetaImage: a header of text, and plain pixels behind it (``.mha``) or in a ``.raw`` beside it (``.mhd``).
+"""Export to MetaImage: a text header, and pixels behind it (``.mha``) or in a ``.raw`` file (``.mhd``).
 
-What only this module knows: row *i* of ``TransformMatrix`` is the direction of axis *i*. The world is that of
-:mod:`~bigimg.exporters.itk`.
+Row *i* of ``TransformMatrix`` is the direction of axis *i*. The world is that of :mod:`~bigimg.exporters.itk`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bigimg.exporters.itk import axis_count, behind_text, digits, geometry
-from bigimg.exporters.layout import Asked, Layout
+from bigimg.exporters.layout import Layout, Options
 from bigimg.geometry.spec import ImageSpec
 
 TYPES = {
@@ -19,7 +18,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
     """Return how a ``.mha``, or a ``.mhd`` and its ``.raw``, hold the image; channels are the fastest axis.
 
     Raises
@@ -31,21 +30,20 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
     notes = ["MetaImage keeps no unit of time"] if "t" in spec.dims else []
     if spec.channels:
         notes.append("MetaImage keeps no names of channels")
-    return behind_text("MetaImage", TYPES, _header, spec, target, asked, detached=".mhd", notes=notes)
+    return behind_text("MetaImage", TYPES, _header, spec, target, detached=".mhd", notes=notes)
 
 
 def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
     """Return the text of the header."""
-    sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    count = axis_count(spec)
-    spacing, turned, origin = geometry(spec, count)
+    sizes, count = spec.sizes, axis_count(spec)
+    spacing, directions, origin = geometry(spec, count)
     fields = {
         "ObjectType": "Image",
         "NDims": str(count),
         "BinaryData": "True",
         "BinaryDataByteOrderMSB": "False",
         "CompressedData": "False",
-        "TransformMatrix": digits(turned.T.reshape(-1)),
+        "TransformMatrix": digits(directions.T.reshape(-1)),
         "Offset": digits(origin),
         "CenterOfRotation": digits([0.0] * count),
         "ElementSpacing": digits(spacing),

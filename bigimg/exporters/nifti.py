@@ -1,9 +1,8 @@
-"""NIfTI: the header that nibabel makes, and pixels with x fastest.
+"""Export to NIfTI: nibabel makes the header; in the pixels x is the fastest axis.
 
-What only this module knows is how meaning goes into the header. The affine is written in the unit of the
-spacing (metre, millimetre or micrometre) as sform, and as qform too where it has no shear. NIfTI-1 keeps it in
-float32, about 7 digits; NIfTI-2 in float64. An image that does not say where it lies gets its coordinates as
-RAS+, with the code that nibabel gives such an affine, 2.
+The affine is written in the unit of the spacing (metre, millimetre or micrometre) as sform, and also as qform if it has
+no shear. NIfTI-1 stores it in float32, about 7 digits; NIfTI-2 in float64. If an image has no affine, its coordinates
+count as RAS+, with code 2 as nibabel gives it.
 """
 
 from __future__ import annotations
@@ -16,29 +15,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Asked, Layout, refuse_options
+from bigimg.exporters.layout import Layout, Options
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import MILLIMETERS, SECONDS
-from bigimg.geometry.spec import RGB, RGBA, ImageSpec
+from bigimg.geometry.spec import RGB, RGBA, ImageSpec, Scaling
 from bigimg.types import Array, DType, Json
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
 LONGEST = 32767
-"""Pixels along an axis that NIfTI-1 can say."""
+"""Pixels along an axis that NIfTI-1 can hold."""
 SPACE = {"meter": "meter", "millimeter": "mm", "micrometer": "micron"}
-"""Units of length that the header has, as nibabel calls them."""
+"""Units of length in the header, by nibabel's names."""
 TIME = {"second": "sec", "millisecond": "msec", "microsecond": "usec"}
 LABELS = 1002
 """NIFTI_INTENT_LABEL."""
 SHEAR = 1e-5
-"""How far the columns of an affine may be from a rotation for a qform: float32 quaternions know no better."""
+"""Largest deviation of the columns from a rotation for a qform; float32 quaternions are no more exact."""
 TEXTS = ("descrip", "aux_file", "intent_name")
-"""Header fields that are copied when the source was a NIfTI too."""
+"""Header fields that are copied if the source is a NIfTI too."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
     """Return how a ``.nii`` or ``.nii.gz`` file holds the image.
 
     Raises
@@ -46,15 +45,13 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
     UsageError
         float16 pixels, or an axis too long for the version that was asked for.
     """
-    refuse_options(asked, "NIfTI", "version")
     spec = levels[0]
     if spec.dtype == np.float16:
         raise UsageError(f"{target}: NIfTI has no float16: write .npy or .tif, or convert to float32 first")
     colors = {RGB: 3, RGBA: 4}.get(spec.channels) if spec.dtype == np.uint8 else None
-    slow = () if colors else ("c",)
-    order = tuple(n for n in (*slow, "t", "z", "y", "x", *(("c",) if colors else ())) if n in spec.dims)
-    header = _header(spec, target, asked.version, colors)
-    _place(header, spec)
+    order = tuple(name for name in ("tzyxc" if colors else "ctzyx") if name in spec.dims)
+    header = _header(spec, target, options.version, colors)
+    _set_geometry(header, spec)
     notes = []
     if spec.dtype == bool:
         notes.append("NIfTI has no booleans: they are written as 0 and 1 of 8 bits, marked as labels")
@@ -77,7 +74,7 @@ def _header(spec: ImageSpec, target: Path, version: int | None, colors: int | No
     """Return a header with shape, type, scaling, intent and window."""
     from nibabel import nifti1, nifti2
 
-    sizes = dict(zip(spec.dims, spec.shape, strict=True))
+    sizes = spec.sizes
     names = [name for name in "xyztc" if name != "c" or not colors]
     last = max(i for i, name in enumerate(names) if name in sizes)
     shape = tuple(sizes.get(name, 1) for name in names[: last + 1])
@@ -92,9 +89,8 @@ def _header(spec: ImageSpec, target: Path, version: int | None, colors: int | No
     header.set_data_shape(shape)
     header.set_data_dtype("RGB" if colors == 3 else "RGBA" if colors == 4 else _stored(spec.dtype))
     header["vox_offset"] = 544 if second else 352
-    header["scl_slope"], header["scl_inter"] = (
-        (1.0, 0.0) if spec.scaling is None else (spec.scaling.slope, spec.scaling.intercept)
-    )
+    scaling = spec.scaling or Scaling(1.0, 0.0)
+    header["scl_slope"], header["scl_inter"] = scaling.slope, scaling.intercept
     for name in TEXTS:
         if isinstance(text := spec.meta.get(name), str):
             header[name] = text.encode("latin-1", "replace")[: header.template_dtype[name].itemsize]
@@ -107,7 +103,7 @@ def _header(spec: ImageSpec, target: Path, version: int | None, colors: int | No
     return header
 
 
-def _place(header: Nifti1Header, spec: ImageSpec) -> None:
+def _set_geometry(header: Nifti1Header, spec: ImageSpec) -> None:
     """Write spacing, units and affine into ``header``."""
     axes = {axis.name: axis for axis in spec.axes}
     unit, scale = space_unit(spec)
@@ -132,14 +128,14 @@ def _place(header: Nifti1Header, spec: ImageSpec) -> None:
     header.set_sform(affine, code)
     if _is_rotation(affine, zooms[:3]):
         header.set_qform(affine, _code(spec.meta.get("qform_code"), 5) or code)
-    header["pixdim"][1 : len(zooms) + 1] = zooms  # set_qform puts the lengths of the columns there
+    header["pixdim"][1 : len(zooms) + 1] = zooms  # set_qform overwrites them with the lengths of the columns
 
 
 def space_unit(spec: ImageSpec) -> tuple[str | None, dict[str, float]]:
-    """Return the unit of length to write, and what turns the spacing of each axis into it.
+    """Return the unit of length to write, and the factor for the spacing of each axis.
 
-    The unit of the axes where it is one and the header has it, else the nearest smaller one; None where an
-    axis has no length.
+    If all axes have one unit that NIfTI has, it is that one, otherwise the next smaller one of NIfTI. It is None if an
+    axis has no unit of length.
     """
     units = {axis.name: axis.unit for axis in spec.axes if axis.type == "space"}
     if not all(unit in MILLIMETERS for unit in units.values()):
@@ -149,18 +145,16 @@ def space_unit(spec: ImageSpec) -> tuple[str | None, dict[str, float]]:
         return known.pop(), dict.fromkeys(units, 1.0)
     small = max(MILLIMETERS[unit] for unit in known) <= MILLIMETERS["micrometer"]
     chosen = "micrometer" if small else "millimeter"
-    # The factors are powers of ten and 25.4: their quotient is right to the last digit but one.
-    return chosen, {
-        n: MILLIMETERS[unit] / MILLIMETERS[chosen] for n, unit in units.items() if unit is not None
-    }
+    # The factors are powers of ten and 25.4: only the last digit of their quotient may be wrong.
+    return chosen, {name: MILLIMETERS[unit or ""] / MILLIMETERS[chosen] for name, unit in units.items()}
 
 
 def _is_rotation(affine: Array, zooms: Sequence[float]) -> bool:
-    """Return whether ``affine`` is a rotation of axes of these spacings, which a quaternion can say."""
-    turned = affine[:3, :3] / np.asarray(zooms)
-    return bool(np.abs(turned.T @ turned - np.eye(3)).max() < SHEAR)
+    """Return whether ``affine`` is a rotation of axes with these spacings, which a quaternion can hold."""
+    columns = affine[:3, :3] / np.asarray(zooms)
+    return bool(np.abs(columns.T @ columns - np.eye(3)).max() < SHEAR)
 
 
 def _code(value: Json, most: int) -> int:
-    """Return a code of the source's header; 0 for what is none."""
+    """Return ``value`` if it is a code from 0 to ``most``, otherwise 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else 0

@@ -1,4 +1,4 @@
-"""numpy's own files: a header of numpy's and plain pixels; they keep neither names nor geometry."""
+"""Export to numpy's ``.npy``: a header by numpy and uncompressed pixels, without names and geometry."""
 
 from __future__ import annotations
 
@@ -8,27 +8,18 @@ from pathlib import Path
 
 from numpy.lib import format as npy
 
-from bigimg.exporters.layout import Asked, Layout, refuse_options
+from bigimg.exporters.layout import Layout, Options, channels_last
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.spec import ImageSpec
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
-    """Return how a ``.npy`` file holds the image: in the order t c z y x, the colours of a picture last.
-
-    Raises
-    ------
-    UsageError
-        An option means nothing here.
-    """
-    refuse_options(asked, "numpy arrays")
+def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+    """Return how a ``.npy`` file holds the image: in the order t c z y x, or with ``c`` last for colours."""
     spec = levels[0]
-    order = spec.dims
-    if is_color(spec):
-        order = (*(name for name in order if name != "c"), "c")
-    shape = tuple(spec.shape[spec.axis(name)] for name in order)
+    order = channels_last(spec) if is_color(spec) else spec.dims
+    shape = tuple(spec.sizes[name] for name in order)
     dtype = spec.dtype.newbyteorder("<")
     head = io.BytesIO()
     npy.write_array_header_1_0(head, {"descr": dtype.str, "fortran_order": False, "shape": shape})
-    lost = "a .npy file keeps pixels alone: neither the names of the axes nor their spacing"
+    lost = "a .npy file keeps only pixels: neither the names of the axes nor their spacing"
     return Layout(order, dtype, head.getvalue(), notes=(lost,))

@@ -1,7 +1,7 @@
-"""NRRD: a header of text, and plain pixels behind it (``.nrrd``) or in a ``.raw`` beside it (``.nhdr``).
+"""Export to NRRD: a text header, and pixels behind it (``.nrrd``) or in a ``.raw`` file (``.nhdr``).
 
-What only this module knows: the first axis is the fastest, an axis of space has its direction times its spacing,
-and channels and time have none. The world is that of :mod:`~bigimg.exporters.itk`.
+The first axis is the fastest. An axis of space has a vector, its direction times its spacing; channels and time have
+none. The world is that of :mod:`~bigimg.exporters.itk`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bigimg.exporters.itk import axis_count, behind_text, digits, geometry
-from bigimg.exporters.layout import Asked, Layout
+from bigimg.exporters.layout import Layout, Options
 from bigimg.geometry.spec import RGB, RGBA, ImageSpec
 
 TYPES = {
@@ -19,7 +19,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
     """Return how a ``.nrrd``, or a ``.nhdr`` and its ``.raw``, hold the image; channels are the fastest axis.
 
     Raises
@@ -28,22 +28,20 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, asked: Asked) -> Layout:
         float16 pixels.
     """
     spec = levels[0]
-    notes = []
-    if "t" in spec.dims:
-        notes.append("NRRD keeps no origin of time, and ITK reads no NRRD with time: write .mha for it")
+    time = "NRRD keeps no origin of time, and ITK reads no NRRD with time: write .mha for it"
+    notes = [time] if "t" in spec.dims else []
     if spec.channels and spec.channels not in (RGB, RGBA):
         notes.append("NRRD keeps no names of channels")
-    return behind_text("NRRD", TYPES, _header, spec, target, asked, detached=".nhdr", notes=notes)
+    return behind_text("NRRD", TYPES, _header, spec, target, detached=".nhdr", notes=notes)
 
 
 def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
     """Return the text of the header, with the empty line before attached pixels."""
-    sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    count = axis_count(spec)
+    sizes, count = spec.sizes, axis_count(spec)
     space = min(count, 3)
     names = [*(["c"] if "c" in sizes else []), *"xyzt"[:count]]
-    spacing, turned, origin = geometry(spec, count)
-    vectors = {name: _vector(turned[:space, i] * spacing[i]) for i, name in enumerate("xyz"[:space])}
+    spacing, directions, origin = geometry(spec, count)
+    vectors = {name: _vector(directions[:space, i] * spacing[i]) for i, name in enumerate("xyz"[:space])}
     colour = {RGB: "RGB-color", RGBA: "RGBA-color"}.get(spec.channels, "vector")
     kinds = {"c": colour, "t": "time"}
     fields = {
@@ -59,7 +57,7 @@ def _header(spec: ImageSpec, kind: str, pixels: Path | None) -> bytes:
         "space origin": _vector(origin[:space]),
     }
     if "t" in sizes:
-        step = next(axis for axis in spec.axes if axis.name == "t")
+        step = spec.axes[spec.axis("t")]
         fields["spacings"] = " ".join(digits([step.spacing]) if name == "t" else "nan" for name in names)
         fields["units"] = " ".join(f'"{(step.unit or "") if name == "t" else ""}"' for name in names)
     if pixels is not None:

@@ -1,4 +1,4 @@
-"""The plan of an export: portions, scratch and memory, added up before the first pixel is read."""
+"""The plan of an export: portions, scratch file and memory, computed before the first pixel is read."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from bigimg.readers.raw.plain import CHUNK, READ_BYTES
 from bigimg.system.memory import resident_bytes
 
 GZIP_BYTES = 4 << 20
-"""What compressing holds: a portion of 1 MiB, what becomes of it, and igzip's tables."""
+"""Memory of the compression: a piece of 1 MiB, its compressed form, and igzip's tables."""
 COPIES = 3
-"""Portions in memory at once: one is read ahead, one is in hand, one is a copy in the order of the file."""
+"""Portions in memory at once: one is read ahead, one is written, one is a copy in the order of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What an export will do."""
+    """The decisions and the memory of an export."""
 
     source: str
     target: str
     format: str
     levels: tuple[ImageSpec, ...]
-    """What is written, the largest first."""
+    """Levels that are written, the largest first."""
     layout: Layout
     portions: tuple[Portions, ...]
-    """Of each level: blocks where the pixels lie as they are or go to scratch, slabs otherwise."""
+    """For each level: blocks if the pixels are written uncompressed or go to a scratch file, otherwise slabs."""
     slabs: tuple[Portions, ...]
-    """Of each level, from the scratch file to the encoder; empty where there is none."""
+    """For each level: slabs from the scratch file to the encoder; empty if there is no scratch file."""
     budget_bytes: int
     memory: tuple[MemoryLine, ...]
 
@@ -52,12 +52,12 @@ class ExportPlan:
 
     @property
     def scratch_bytes(self) -> int:
-        """Of the uncompressed file beside the target; 0 for none."""
+        """Bytes of the scratch file beside the target; 0 without one."""
         return self.levels[0].nbytes if self.slabs else 0
 
     @property
     def disk_bytes(self) -> int:
-        """What is needed on disk for sure: plain pixels and scratch, in bytes."""
+        """Bytes that the disk must have: uncompressed pixels and scratch file."""
         plain = self.layout.encode is None and not self.layout.gzip
         return self.scratch_bytes + (len(self.layout.head) + self.read_bytes if plain else 0)
 
@@ -75,30 +75,28 @@ def make_export_plan(
     Parameters
     ----------
     draft : ExportPlan
-        With levels, layout and budget.
+        Has levels, layout and budget.
     access : sequence of Access
-        Of each level.
+        One for each level.
     working : float
-        Bytes a decoded byte that a reader needs beside its result (stored values that become real ones).
+        Bytes that a reader needs for each decoded byte in addition to its result (to make real values of stored ones).
     resident : int, optional
-        Bytes this process has resident already; measured when not given.
+        Resident bytes of this process; measured by default.
     libraries : int
-        Bytes of what may still be imported.
+        Bytes of the libraries that may still be imported.
 
     Raises
     ------
     BudgetError
-        Not even the smallest portions fit.
+        The smallest portions do not fit.
     """
     process = (resident_bytes() if resident is None else resident) + libraries
-    smallest: ExportPlan | None = None
+    plans: list[ExportPlan] = []
     for plan in _choices(draft, access, process):
-        made = replace(plan, memory=tuple(_lines(plan, access, working, process)))
-        if made.peak_bytes <= draft.budget_bytes:
-            return made
-        if smallest is None or made.peak_bytes < smallest.peak_bytes:
-            smallest = made
-    assert smallest is not None
+        plans.append(replace(plan, memory=tuple(_lines(plan, access, working, process))))
+        if plans[-1].peak_bytes <= draft.budget_bytes:
+            return plans[-1]
+    smallest = min(plans, key=lambda plan: plan.peak_bytes)
     needed, allowed = smallest.peak_bytes, draft.budget_bytes
     largest = max(smallest.memory, key=lambda line: line.bytes)
     raise BudgetError(
@@ -111,25 +109,25 @@ def make_export_plan(
 
 
 def _choices(draft: ExportPlan, access: Sequence[Access], process: int) -> Iterator[ExportPlan]:
-    """Yield what can be done, the best first: portions of the usual size, larger ones, ever smaller ones.
+    """Yield possible plans, the best first: portions of the usual size, larger ones, smaller ones.
 
-    Larger ones are there to do without scratch: a slab of 64 planes meets each chunk of a volume once.
+    Larger portions avoid a scratch file: a slab of 64 planes reads each chunk of a volume once.
     """
-    less = [MOST_BYTES >> n for n in range(15)]
+    smaller = [MOST_BYTES >> n for n in range(15)]
     if draft.layout.encode is None and not draft.layout.gzip:
-        for most in less:
+        for most in smaller:
             yield replace(draft, portions=_blocks(draft, access, most))
         return
     most = int((draft.budget_bytes - process) / (COPIES + SPARE))
     for room in (MOST_BYTES, *(most * n // 8 for n in range(1, 9) if most * n // 8 > MOST_BYTES)):
         if (found := _slabs(draft, access, room)) is not None:
             yield replace(draft, portions=found)
-    for room in less:
+    for room in smaller:
         if (found := _slabs(draft, access, room)) is not None:
             yield replace(draft, portions=found)
         copied = replace(draft, levels=tuple(scratch_spec(spec, draft.layout) for spec in draft.levels))
         slabs = _slabs(copied, [SCRATCH] * len(access), room)
-        assert slabs is not None  # rows of a scratch file cost the same in any number
+        assert slabs is not None  # any number of rows can be read from a scratch file at the same cost
         yield replace(draft, portions=_blocks(draft, access, room), slabs=slabs)
 
 
@@ -141,37 +139,33 @@ def _blocks(draft: ExportPlan, access: Sequence[Access], most: int) -> tuple[Por
 
 
 def _slabs(draft: ExportPlan, access: Sequence[Access], most: int) -> tuple[Portions, ...] | None:
-    """Return slabs of about ``most`` bytes, a row of the encoder at least; None where a level has none."""
+    """Return slabs of about ``most`` bytes, at least what the encoder takes at once; None if a level has none."""
     order, rows = draft.layout.order, draft.layout.rows
-    found = []
-    for spec, how in zip(draft.levels, access, strict=True):
-        slab = slab_portions(spec, order, how, rows, max(most, least_slab(spec, order, rows)))
-        if slab is None:
-            return None
-        found.append(slab)
-    return tuple(found)
+    slabs = [
+        slab_portions(spec, order, how, rows, max(most, least_slab(spec, order, rows)))
+        for spec, how in zip(draft.levels, access, strict=True)
+    ]
+    found = tuple(slab for slab in slabs if slab is not None)
+    return found if len(found) == len(slabs) else None
 
 
 SCRATCH = Access("random", "scratch file", read_bytes=READ_BYTES)
-"""How the copy beside the target is read."""
+"""How the scratch file is read."""
 
 
 def scratch_spec(spec: ImageSpec, layout: Layout) -> ImageSpec:
-    """Return ``spec`` as a scratch file in the order of ``layout`` has it: any piece costs the same."""
-    fast = layout.order[-1]
-    return replace(
-        spec, chunks=tuple(min(axis.size, CHUNK) if axis.name == fast else 1 for axis in spec.axes)
-    )
+    """Return the description of a scratch file in the order of ``layout``; each piece of it costs the same."""
+    last = layout.order[-1]
+    return replace(spec, chunks=tuple(min(n, CHUNK) if name == last else 1 for name, n in spec.sizes.items()))
 
 
 def _lines(plan: ExportPlan, access: Sequence[Access], working: float, process: int) -> Iterator[MemoryLine]:
-    """Yield what is held at the peak, line by line."""
+    """Yield the parts of the peak of memory."""
     layout = plan.layout
-    portion = max(p.nbytes(spec) for p, spec in zip(plan.portions, plan.levels, strict=True))
-    if plan.slabs:
-        portion = max(portion, *(p.nbytes(spec) for p, spec in zip(plan.slabs, plan.levels, strict=True)))
+    levels = plan.levels * (2 if plan.slabs else 1)
+    portion = max(p.nbytes(spec) for p, spec in zip(plan.portions + plan.slabs, levels, strict=True))
     read = max(how.read_bytes for how in access) + int(working * portion)
-    yield MemoryLine("process", process, "resident now, and libraries still to load")
+    yield MemoryLine("process", process, "resident now, and libraries that will be loaded")
     yield MemoryLine("reader", max(how.fixed_bytes for how in access), access[0].why)
     yield MemoryLine("read", max(read, READ_BYTES if plan.slabs else 0), "one portion decoding at a time")
     yield MemoryLine("portions", COPIES * portion, f"{COPIES} of {human_bytes(portion)}")

@@ -1,4 +1,4 @@
-"""Taking an image out: choose, lay out, plan, then pixels into a hidden sibling file that gets its name at the end."""
+"""Export: choose the pixels, lay out the file, plan the memory, write a hidden file that gets its name at the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError
-from bigimg.exporters.choosing import alike, chosen_of, places
+from bigimg.exporters.choosing import cut_indices, reader_to_write, smaller_levels
 from bigimg.exporters.formats import Exporter, find_exporter, load
-from bigimg.exporters.layout import Asked
+from bigimg.exporters.layout import Options, check_options
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.staging import part_of, staged
-from bigimg.exporters.streaming import encode, lay
+from bigimg.exporters.streaming import encode, write_plain
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
 from bigimg.planning.memory import budget_bytes, human_bytes
@@ -25,17 +25,17 @@ from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.reader import Reader
 from bigimg.types import Json
 
-NOTHING = Asked()
+NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did."""
+    """The outcome of an export."""
 
     plan: ExportPlan = field(repr=False)
     target: str
     files: tuple[str, ...]
-    """Paths of all that were made: the target, and a ``.raw`` beside a ``.mhd`` or ``.nhdr``."""
+    """Paths of all files that were written: the target, and the ``.raw`` of a ``.mhd`` or ``.nhdr``."""
     stored_bytes: int
     seconds: float
 
@@ -94,8 +94,8 @@ def export(
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
 
-    The pixels go through in portions inside the budget. The file gets its name when it is whole, and never
-    replaces another one.
+    Pixels are read and written in portions that fit the budget. The file gets its name when it is complete, and never
+    replaces another file.
 
     Parameters
     ----------
@@ -107,18 +107,18 @@ def export(
     level : int
         Of a pyramid: 0 is full resolution, -1 the smallest.
     plane : str, optional
-        Write one plane: ``axial``, ``coronal``, ``sagittal``, or the name of the axis that is cut.
+        Write one plane: ``axial``, ``coronal``, ``sagittal``, or the name of the axis across it.
     index, position : int, float, optional
-        Where along that axis, in pixels or in its unit; the middle by default.
+        Position along that axis, in pixels or in its unit; the middle by default.
     t : int, optional
         Write one time.
     channel : int or str, optional
         Write one channel, by number or name.
     series : int or str, optional
-        Which image, where the source holds several.
+        Which image of a source that holds several.
     raw : bool
-        Stored values where the source declares a slope and the format has no place for it; real values
-        otherwise. An array is written as it is.
+        Write stored values if the source declares a slope that the format cannot hold; by default real values are
+        written. An array is written as it is.
     compression : {"deflate", "zstd", "none"}, optional
         Of TIFF; deflate by default.
     quality : int, optional
@@ -128,7 +128,7 @@ def export(
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
     insecure, max_download :
-        Of what is fetched, as in :func:`bigimg.open`.
+        For a source on the web, as in :func:`bigimg.open`.
 
     Returns
     -------
@@ -138,29 +138,31 @@ def export(
     Raises
     ------
     UsageError
-        No format ends so, or this one cannot hold the axes or the type; the message says which can.
+        No format has this ending, or it cannot hold the axes or the type; the message names one that can.
     BudgetError
-        It does not fit ``memory``.
+        The export does not fit ``memory``.
     TargetExistsError
-        The target is there already; nothing was changed.
+        The target exists; nothing was changed.
     InputError, OutputError
-        Nothing is left behind.
+        The source cannot be read, or the target cannot be written; nothing is left behind.
     """
     exporter = find_exporter(target)
-    load(exporter)  # what is not installed is said before anything is opened
+    options = Options(compression, quality, version)
+    check_options(options, exporter.title, exporter.options)
+    load(exporter)  # a missing library is an error before the source is opened
     levels = levels_of_source(
         img, series=series, insecure=insecure, max_download=max_download, progress=progress
     )
     readers = list(levels.starting(level))
     try:
-        at = places(readers[0].spec, plane, index, position, t, channel)
-        chosen = [chosen_of(reader, at, raw=raw or exporter.keeps_scaling) for reader in alike(readers, at)]
+        cut = cut_indices(readers[0].spec, plane, index, position, t, channel)
+        stored = raw or exporter.keeps_scaling
+        chosen = [reader_to_write(reader, cut, raw=stored) for reader in smaller_levels(readers, cut)]
         return write_out(
-            chosen, target, exporter, sources=(img, *readers), asked=Asked(compression, quality, version),
-            memory=memory, progress=progress,
+            chosen, target, exporter, sources=(img, *readers), options=options, memory=memory, progress=progress,
         )  # fmt: skip
     finally:
-        if is_place(img):  # what the caller opened stays open
+        if is_place(img):  # a source that the caller opened stays open
             for reader in readers:
                 reader.close()
 
@@ -171,7 +173,7 @@ def write_out(
     exporter: Exporter,
     *,
     sources: Sequence[object],
-    asked: Asked = NOTHING,
+    options: Options = NO_OPTIONS,
     memory: Memory = None,
     overwrite: bool | None = None,
     progress: bool | Report | None = None,
@@ -195,7 +197,7 @@ def write_out(
     UsageError, BudgetError, TargetExistsError, InputError, OutputError
         As :func:`export`.
     """
-    layout = load(exporter)([reader.spec for reader in chosen], Path(target), asked)
+    layout = load(exporter)([reader.spec for reader in chosen], Path(target), options)
     files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
     paths = [checked_target(file, *sources, overwrite=overwrite, file=True) for file in files]
     chosen = chosen[: layout.levels]
@@ -220,8 +222,8 @@ def _run(
     free = shutil.disk_usage(paths[-1].parent).free
     if free < plan.disk_bytes:
         raise OutputError(
-            f"{plan.target}: takes {human_bytes(plan.disk_bytes)}, and {human_bytes(free)} are free there: make "
-            "room or choose another disk"
+            f"{plan.target}: takes {human_bytes(plan.disk_bytes)}, and {human_bytes(free)} are free there: make room "
+            "or choose another disk"
         )
     started = time.monotonic()
     with reporting(progress) as report, staged(paths, overwrite=overwrite) as parts:
@@ -231,10 +233,10 @@ def _run(
             parts[-1].write_bytes(plan.layout.header_file[1])
         with open(parts[0], "r+b") as file:
             if plan.layout.encode is None and not plan.layout.gzip:
-                lay(plan, readers[0], file, meter)
+                write_plain(plan, readers[0], file, meter)
             else:
                 encode(plan, readers, file, meter, part_of(paths[-1]))
         stored = sum(part.stat().st_size for part in parts)
-    beside = plan.layout.pixels_file
-    files = (plan.target,) if beside is None else (plan.target, str(beside))
+    raw = plan.layout.pixels_file
+    files = (plan.target,) if raw is None else (plan.target, str(raw))
     return Exported(plan, plan.target, files, stored, time.monotonic() - started)

@@ -1,9 +1,9 @@
-"""In what portions an image is read so that it can be written: arithmetic on shapes, nothing else.
+"""The portions in which an image is read to be written: arithmetic on shapes only.
 
-Two ways to lay pixels into a file. *Blocks*: plain numbers may be written anywhere, so the source is walked
-in whole chunks of its own, each decoded once, whatever the order of the file. *Slabs*: an encoder wants the
-pixels in the order of the file; a slab is a run of them, as many as make whole chunks of the source where
-that fits. Where it does not, the pixels go block by block to a scratch file first, and slabs come from there.
+There are two kinds. *Blocks*: uncompressed numbers can be written at any position, so the source is read in whole
+chunks of its own, each decoded once. *Slabs*: an encoder needs the pixels in the order of the file. A slab is a run of
+these pixels, made of whole source chunks if memory allows it. If not, the pixels first go to a scratch file block by
+block, and slabs are read from there.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from bigimg.reader import Access
 from bigimg.types import Region, Shape
 
 MOST_BYTES = 32 << 20
-"""Of a portion: enough that seeks and calls do not count, and Ctrl-C is heard between two of them."""
+"""Bytes of a portion: large enough that seeks and calls cost little, small enough that Ctrl-C stops soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Portions:
-    """A tiling of an image and the order in which its pieces are taken."""
+    """A tiling of an image, and the order of its pieces."""
 
     step: Shape
     """Pixels of a piece along each axis of the spec."""
     order: tuple[str, ...]
     """Axis names, slowest first."""
     reread: float = 1.0
-    """How often a chunk of the source is decoded, on average."""
+    """How often a source chunk is decoded, on average."""
 
     def regions(self, spec: ImageSpec) -> Iterator[Region]:
         """Yield the pieces in order."""
@@ -45,14 +45,14 @@ class Portions:
 def block_portions(spec: ImageSpec, order: tuple[str, ...], access: Access, most_bytes: int) -> Portions:
     """Return portions of whole source chunks, longest along the fast axes of the file.
 
-    Never less than one chunk, so the outcome may be larger than ``most_bytes``.
+    A portion has at least one chunk, so it may be larger than ``most_bytes``.
 
     Parameters
     ----------
     order : tuple of str
         Axis names of the file, slowest first.
     most_bytes : int
-        Of a portion, where a chunk is not larger itself.
+        Bytes of a portion, unless one chunk is larger.
 
     >>> from bigimg.geometry.axes import Axis
     >>> import numpy as np
@@ -78,7 +78,7 @@ def block_portions(spec: ImageSpec, order: tuple[str, ...], access: Access, most
 def slab_portions(
     spec: ImageSpec, order: tuple[str, ...], access: Access, rows: int, most_bytes: int
 ) -> Portions | None:
-    """Return portions that are runs of the file, or None where a scratch file is the better way.
+    """Return portions that are runs of the file; None if a scratch file is better.
 
     Parameters
     ----------
@@ -87,37 +87,29 @@ def slab_portions(
     rows : int
         Rows of y that the encoder takes at once: a piece along y is a multiple of it.
     most_bytes : int
-        Of a portion.
+        Bytes of a portion.
     """
     if access.kind == "sequential" and _long(spec, access.order) != _long(spec, order):
         return None
-    found: Portions | None = None
-    for pivot in range(len(order)):
-        made = _slab(spec, order, access, pivot, rows, most_bytes)
-        if made is not None and (found is None or made.reread < found.reread * (1 - 1e-9)):
-            found = made
-    if found is None or found.reread > MOST_REREAD:
-        return None
-    return found
+    # An encoder takes rows, so no axis inside a row is cut. The slowest of equally good axes is.
+    pivots = range(order.index("y") + 1)
+    slabs = (_slab(spec, order, access, pivot, rows, most_bytes) for pivot in pivots)
+    best = min(filter(None, slabs), key=lambda slab: round(slab.reread, 9), default=None)
+    return best if best is not None and best.reread <= MOST_REREAD else None
 
 
 def least_slab(spec: ImageSpec, order: tuple[str, ...], rows: int) -> int:
-    """Return the bytes of the smallest slab: one row of what the encoder takes at once."""
-    inner = order[order.index("y") :]
-    step = [spec.shape[spec.axis(name)] if name in inner else 1 for name in spec.dims]
-    step[spec.axis("y")] = min(rows, spec.shape[spec.axis("y")])
-    return math.prod(step) * spec.dtype.itemsize
+    """Return the bytes of the smallest slab: the rows that the encoder takes at once."""
+    inner = order[order.index("y") + 1 :]
+    values = min(rows, spec.sizes["y"]) * math.prod(spec.sizes[name] for name in inner)
+    return values * spec.dtype.itemsize
 
 
 def _slab(
     spec: ImageSpec, order: tuple[str, ...], access: Access, pivot: int, rows: int, most_bytes: int
 ) -> Portions | None:
-    """Return the slab cut along ``order[pivot]``: all of the faster axes, one of each slower one."""
-    if pivot > order.index("y"):  # an encoder takes rows
-        return None
-    step = [1] * len(order)
-    for name in order[pivot + 1 :]:
-        step[spec.axis(name)] = spec.shape[spec.axis(name)]
+    """Return the slab that is cut along ``order[pivot]``: complete faster axes, one index of each slower axis."""
+    step = [size if name in order[pivot + 1 :] else 1 for name, size in spec.sizes.items()]
     axis = spec.axis(order[pivot])
     size, chunk = spec.shape[axis], min(spec.chunks[axis], spec.shape[axis])
     unit = rows if order[pivot] == "y" else 1
@@ -131,14 +123,14 @@ def _slab(
         step[axis] = fit // unit * unit
     else:
         return None
-    if access.kind != "random":  # decoded once, whatever is asked for: a forward pass, or all at once
+    if access.kind != "random":  # decoded once, in one forward pass or all at once
         return Portions(tuple(step), order)
     counts = zip(spec.shape, spec.chunks, step, strict=True)
     return Portions(tuple(step), order, math.prod(_times(*count) for count in counts))
 
 
 def _times(size: int, chunk: int, step: int) -> float:
-    """Return how often a source chunk is met along an axis of ``size`` walked by ``step``.
+    """Return how often a source chunk is read, on average, along an axis of ``size`` in steps of ``step``.
 
     >>> _times(100, 10, 20), _times(100, 64, 1)
     (1.0, 50.0)
@@ -150,5 +142,5 @@ def _times(size: int, chunk: int, step: int) -> float:
 
 
 def _long(spec: ImageSpec, order: tuple[str, ...]) -> list[str]:
-    """Return ``order`` without the axes of one pixel, which no walk moves along."""
-    return [name for name in order if spec.shape[spec.axis(name)] > 1]
+    """Return ``order`` without the axes of one pixel: their order does not matter."""
+    return [name for name in order if spec.sizes[name] > 1]

@@ -1,4 +1,4 @@
-"""Files under a hidden sibling name until they are whole; then they get theirs, and replace nothing unasked."""
+"""Files with a hidden name until they are complete; then they get their names, and replace nothing by default."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bigimg.system.rename import rename_without_replacing
 from bigimg.system.sync import sync_file, sync_folder
 
 MARK = "bigimg-part"
-"""How an unfinished file ends: a dot, the name of the target, eight random digits, and this."""
+"""Ending of an unfinished file, behind a dot, the name of the target and eight random digits."""
 LONGEST_NAME = 200
-"""Characters of the target's name that are kept in it: a name has 255 bytes at most."""
+"""Characters of the target's name that are used: a name has at most 255 bytes."""
 
 
 @contextmanager
 def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list[Path]]:
-    """Give a new empty file for each of ``targets``, which get their names when the block ends well.
+    """Give a new empty file for each of ``targets``; the files get these names if the block succeeds.
 
-    The last target appears last. When the block fails, or one of the names is taken by then, none of the
-    files is left. With ``overwrite`` a file takes the place of one that is there.
+    The last target appears last. If the block fails or one of the names is taken, no file is left. With ``overwrite``
+    a file replaces an existing one.
 
     Raises
     ------
     TargetExistsError
-        Somebody else made a target meanwhile; it is left alone.
+        Somebody else made a target meanwhile; it is unchanged.
     OutputError
         The disk is full, or the folder cannot be written to.
     """
@@ -49,7 +49,7 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
                 if overwrite:
                     os.replace(part, target)
                 else:
-                    _name(part, target)
+                    _give_name(part, target)
                     named.append(target)
             sync_folder(targets[-1].parent)
         except BaseException:
@@ -62,15 +62,13 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
 
 
 def part_of(target: Path) -> Path:
-    """Return a name beside ``target`` for what is not whole yet."""
+    """Return a new hidden name beside ``target`` for an unfinished file."""
     return target.with_name(f".{target.name[:LONGEST_NAME]}.{secrets.token_hex(4)}.{MARK}")
 
 
-def _name(part: Path, target: Path) -> None:
-    """Give ``part`` the name of ``target``, unless that is taken."""
+def _give_name(part: Path, target: Path) -> None:
+    """Give ``part`` the name ``target``; raise TargetExistsError if the name is taken."""
     try:
         rename_without_replacing(part, target)
     except FileExistsError:
-        raise TargetExistsError(
-            f"{target}: was made by somebody else just now; nothing was changed"
-        ) from None
+        raise TargetExistsError(f"{target}: somebody else made it just now; nothing was changed") from None

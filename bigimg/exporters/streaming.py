@@ -1,4 +1,4 @@
-"""Pixels from a reader into a file: laid as they are, handed to an encoder, or through gzip; all ``ahead`` of time."""
+"""Pixels from a reader into a file, uncompressed or through an encoder or gzip; the next portion is read ahead."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from bigimg.readers.raw.plain import RawFile, RawReader
 from bigimg.types import Array, DType, Region
 
 GZIP_PIECE = 1 << 20
-"""Bytes handed to igzip at once, so that the same pixels give the same file whatever the portions were."""
+"""Bytes that igzip gets at once: portions of any size then give the same file."""
 
 
-def lay(plan: ExportPlan, reader: Reader, file: IO[bytes], meter: Meter) -> None:
-    """Write head and pixels as they are, block by block, wherever they belong."""
+def write_plain(plan: ExportPlan, reader: Reader, file: IO[bytes], meter: Meter) -> None:
+    """Write head and uncompressed pixels, block by block, each at its position."""
     file.write(plan.layout.head)
-    file.flush()  # what follows goes past its buffer
+    file.flush()  # the pixels are written without its buffer
     _fill(reader, plan.portions[0], plan.layout, file.fileno(), len(plan.layout.head), meter)
 
 
 def _fill(
     reader: Reader, portions: Portions, layout: Layout, descriptor: int, start: int, meter: Meter
 ) -> None:
-    spec = reader.spec
-    axes = [spec.axis(name) for name in layout.order]
-    shape = tuple(spec.shape[a] for a in axes)
+    axes = [reader.spec.axis(name) for name in layout.order]
+    shape = tuple(reader.spec.shape[a] for a in axes)
     for region, data in ahead(reader, portions):
         data = as_stored(data.transpose(axes), layout.dtype)
         write_region(descriptor, data, tuple(region[a] for a in axes), shape, start)
@@ -42,7 +41,7 @@ def _fill(
 
 
 def encode(plan: ExportPlan, readers: Sequence[Reader], file: IO[bytes], meter: Meter, scratch: Path) -> None:
-    """Hand the pixels to the encoder in the order of the file, through scratch where the plan says so."""
+    """Give the pixels to the encoder in the order of the file, through a scratch file if the plan has one."""
     layout = plan.layout
     try:
         slabs = [
@@ -61,14 +60,8 @@ class _Slabs:
     """One level in the order of the file; see :class:`~bigimg.exporters.layout.Slabs`."""
 
     def __init__(
-        self,
-        reader: Reader,
-        portions: Portions,
-        slabs: Portions | None,
-        layout: Layout,
-        meter: Meter,
-        scratch: Path,
-    ) -> None:
+        self, reader: Reader, portions: Portions, slabs: Portions | None, layout: Layout, meter: Meter, scratch: Path
+    ) -> None:  # fmt: skip
         self.reader, self.portions, self.slabs = reader, portions, slabs
         self.layout, self.meter, self.scratch = layout, meter, scratch
         self.spec = reader.spec
@@ -89,29 +82,23 @@ class _Slabs:
         for _, data in ahead(reader, portions):
             self.meter.advance(
                 data.nbytes
-            )  # before it is handed on: not every encoder comes back after the last
+            )  # before the yield: not every encoder asks again after the last slab
             yield np.ascontiguousarray(as_stored(data.transpose(axes), self.layout.dtype))
 
     def _copied(self) -> Reader:
-        """Copy the level to the scratch file, in the order of the file, and return a reader of it."""
+        """Copy the level to the scratch file in the order of the file, and return a reader of the copy."""
         order, spec = self.layout.order, scratch_spec(self.spec, self.layout)
         self.meter.stage = "scratch"
         with open(self.scratch, "wb", buffering=0) as file:
-            plain = Layout(order, spec.dtype)
-            _fill(self.reader, self.portions, plain, file.fileno(), 0, self.meter)
+            _fill(self.reader, self.portions, Layout(order, spec.dtype), file.fileno(), 0, self.meter)
         self.meter.stage = "export"
-        shape = tuple(spec.shape[spec.axis(name)] for name in order)
-        return RawReader(
-            spec,
-            SCRATCH,
-            self.reader.source,
-            RawFile(self.scratch, offset=0, shape=shape, dtype=spec.dtype),
-            order,
-        )
+        shape = tuple(spec.sizes[name] for name in order)
+        pixels = RawFile(self.scratch, offset=0, shape=shape, dtype=spec.dtype)
+        return RawReader(spec, SCRATCH, self.reader.source, pixels, order)
 
 
 def ahead(reader: Reader, portions: Portions) -> Iterator[tuple[Region, Array]]:
-    """Yield each region of ``portions`` with its pixels; the next one is read meanwhile."""
+    """Yield each region of ``portions`` with its pixels, while the next region is read."""
     regions = portions.regions(reader.spec)
     with ThreadPoolExecutor(1, "bigimg-read") as pool:
         here = next(regions)
@@ -126,14 +113,14 @@ def ahead(reader: Reader, portions: Portions) -> Iterator[tuple[Region, Array]]:
 
 
 def as_stored(data: Array, dtype: DType) -> Array:
-    """Return ``data`` as the file has it: booleans as 0 and 1, without a copy where none is needed."""
+    """Return ``data`` with the type of the file, booleans as 0 and 1; a copy is made only if it is needed."""
     if data.dtype.kind == "b" and dtype.kind != "b":
         return data.view(np.uint8)
     return data.astype(dtype, copy=False)
 
 
 def _gzip(head: bytes, slabs: _Slabs, file: IO[bytes]) -> None:
-    """Compress head and pixels, without a time or a name in the stream."""
+    """Compress head and pixels; the stream holds neither a time nor a name."""
     from isal import igzip
 
     with igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream:

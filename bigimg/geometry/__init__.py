@@ -1,1 +1,1 @@
-"""Numbers only: axes, regions, chunk grids, levels, affines. No input or output, no dask."""
+"""Axes, regions, chunk grids, levels and affines: arithmetic without files and without dask."""

@@ -1,8 +1,8 @@
-"""Affines as plain 4x4 tuples: index to coordinate to world.
+"""Affines as 4x4 tuples: from index to coordinate to world.
 
-Two steps stand between a voxel and the room: coordinates (``origin + index * spacing`` along each axis, in
-its unit) and ``world``, a 4x4 matrix from coordinate values (x, y, z) to RAS+ millimetres. Only ``world`` is
-stored with an array; cropping or striding changes coordinates alone, so it can never go stale.
+An index becomes a position in two steps: the coordinate (``origin + index * spacing`` along each axis, in its unit),
+and ``world``, a 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres. Only ``world`` is stored with an array. A
+crop or a stride changes only the coordinates, so ``world`` stays correct.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def as_affine(matrix: Array | Sequence[Sequence[float]]) -> Affine:
 
 
 def index_to_coordinate(axes: Sequence[Axis]) -> Array:
-    """Return the 4x4 matrix from pixel index (x, y, z) to coordinate (x, y, z); absent axes count as 1, 0."""
+    """Return the 4x4 matrix from index (x, y, z) to coordinate; absent axes have spacing 1 and origin 0."""
     matrix = np.eye(4)
     by_name = {axis.name: axis for axis in axes}
     for row, name in enumerate("xyz"):
@@ -38,19 +38,19 @@ def index_to_coordinate(axes: Sequence[Axis]) -> Array:
 
 
 def index_to_world(axes: Sequence[Axis], world: Affine | None) -> Array:
-    """Return the 4x4 matrix from pixel index (x, y, z) to the world, in the order nibabel prints."""
+    """Return the 4x4 matrix from pixel index (x, y, z) to the world, in nibabel's order."""
     matrix = index_to_coordinate(axes)
     return matrix if world is None else np.asarray(world) @ matrix
 
 
 def world_from_index_affine(affine: Array, axes: Sequence[Axis]) -> Affine:
-    """Return ``world`` such that :func:`index_to_world` of ``axes`` gives ``affine`` back.
+    """Return the ``world`` for which :func:`index_to_world` of ``axes`` is ``affine``.
 
     Parameters
     ----------
     affine : ndarray of shape (4, 4)
         Pixel index (x, y, z) to RAS+ millimetres, as a NIfTI file holds it.
     axes : sequence of Axis
-        Their spacings are divided out.
+        Axes whose spacing and origin ``affine`` includes.
     """
     return as_affine(np.asarray(affine, dtype=np.float64) @ np.linalg.inv(index_to_coordinate(axes)))

@@ -1,6 +1,6 @@
-"""Spacing and units as a person gives them: what no OME-Zarr reader would understand is refused.
+"""Checks of spacing and units that a user gives: a unit that OME-Zarr does not have is refused.
 
-What a file says is never refused, however odd; it passes through :func:`~bigimg.geometry.axes.long_unit`.
+The unit of a file is never refused; :func:`~bigimg.geometry.axes.long_unit` passes unknown ones unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMES = frozenset({f"{prefix}second" for prefix in _PREFIXES} | {"minute", "hour
 
 
 def asked_unit(unit: str | None) -> str | None:
-    """Return the long name of a unit that a person names; None of what says no unit.
+    """Return the long name of a unit that a user gives; None for no unit.
 
     >>> asked_unit("um"), asked_unit("micrometres"), asked_unit(None)
     ('micrometer', 'micrometer', None)
@@ -44,29 +44,27 @@ def asked_unit(unit: str | None) -> str | None:
     close = difflib.get_close_matches(plain, sorted(LENGTHS | TIMES), n=1, cutoff=0.75)
     meant = f"did you mean {close[0]}? Else " if close else ""
     raise UsageError(
-        f"unit {unit!r} is none of OME-Zarr's: {meant}give nm, um, mm, cm, m, ms, s, min, h or another by its long "
-        "name, and none at all for pixels"
+        f"unit {unit!r} is not in OME-Zarr: {meant}give nm, um, mm, cm, m, ms, s, min, h or the long name of another "
+        "unit; for pixels give no unit"
     )
 
 
 def check_spacing(given: object, by_axis: Mapping[str, float]) -> None:
-    """Refuse a spacing that puts no distance between pixels.
+    """Refuse a spacing that is no distance between pixels.
 
-    Below zero it is meant when an axis is named, for some run backwards and say so in ``.bigimg.spacing``; as one
-    number for all axes it is a slip.
+    A negative spacing is allowed for a named axis, because some axes run backwards. As one number for all axes it is a
+    mistake.
 
     Raises
     ------
     UsageError
-        A number is 0, not finite, or below zero without the name of its axis.
+        A number is 0, not finite, or negative without the name of its axis.
     """
     for name, step in by_axis.items():
         if not step or not math.isfinite(step):
-            raise UsageError(
-                f"spacing {step} along {name}: pixel centres need a distance; give another number"
-            )
+            raise UsageError(f"spacing {step} along {name}: it must be finite and not 0; give another number")
         if step < 0 and not isinstance(given, Mapping):
             raise UsageError(
-                f"spacing {step} along {name}: a distance is above zero; of an axis that runs backwards give "
+                f"spacing {step} along {name}: a distance is above zero; for an axis that runs backwards give "
                 f"{{{name!r}: {step}}}"
             )

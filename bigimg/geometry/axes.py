@@ -1,6 +1,6 @@
-"""An axis keeps its name, size, spacing, unit and origin together.
+"""An axis: its name, size, spacing, unit and origin.
 
-Arrays are in the order ``t c z y x`` (numpy order, channels before the plane), as OME-Zarr demands.
+Arrays have the order ``t c z y x`` (numpy order, channels before the plane), as OME-Zarr demands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from bigimg.errors import UsageError
 
 ORDER = "tczyx"
-"""The order of axes in every array of ours; a source in another order is transposed by its reader."""
+"""Order of the axes of each array; the reader of a source in another order transposes it."""
 
 AxisType = Literal["time", "channel", "space"]
 
@@ -20,7 +20,7 @@ AxisType = Literal["time", "channel", "space"]
 class Axis:
     """One axis of an image.
 
-    Pixel ``i`` has its centre at ``origin + i * spacing``, in ``unit``.
+    The centre of pixel ``i`` is at ``origin + i * spacing``, in ``unit``.
     """
 
     name: str
@@ -28,9 +28,9 @@ class Axis:
     size: int
     """Pixels along the axis."""
     spacing: float = 1.0
-    """Distance of neighbouring pixel centres, in ``unit``."""
+    """Distance between neighbouring pixel centres, in ``unit``."""
     unit: str | None = None
-    """Long UDUNITS name as OME-Zarr writes it (``micrometer``, ``second``); None when not known."""
+    """Long UDUNITS name as OME-Zarr writes it (``micrometer``, ``second``); None if not known."""
     origin: float = 0.0
     """Coordinate of the centre of pixel 0, in ``unit``."""
 
@@ -42,7 +42,7 @@ class Axis:
 
     @property
     def type(self) -> AxisType:
-        """What runs along the axis."""
+        """Kind of the axis: time, channel or space."""
         return "time" if self.name == "t" else "channel" if self.name == "c" else "space"
 
     def with_size(self, size: int) -> Axis:
@@ -57,7 +57,7 @@ UNITS = {
     "inch": "inch", "s": "second", "sec": "second", "ms": "millisecond", "us": "microsecond",
     "µs": "microsecond", "μs": "microsecond", "ns": "nanosecond", "min": "minute", "h": "hour", "d": "day",
 }  # fmt: skip
-"""Short and informal unit names to the long ones OME-Zarr lists."""
+"""Long unit names of OME-Zarr, by short and informal names."""
 
 _SHORT = {"meter": "m", "decimeter": "dm", "centimeter": "cm", "millimeter": "mm", "micrometer": "µm",
           "nanometer": "nm", "picometer": "pm", "angstrom": "Å", "inch": "in", "second": "s",
@@ -89,7 +89,7 @@ def long_unit(unit: str | None) -> str | None:
 
 
 def short_unit(unit: str | None) -> str:
-    """Return the symbol of a long unit name, or ``px`` when there is none.
+    """Return the symbol of a long unit name, or ``px`` for None.
 
     >>> short_unit("micrometer"), short_unit(None)
     ('µm', 'px')

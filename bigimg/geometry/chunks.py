@@ -1,6 +1,6 @@
-"""Chunks and shards: the unit of reading and the unit of writing, chosen from the image alone.
+"""Shapes of chunks and shards: a chunk is the unit of reading, a shard the unit of writing.
 
-Neither the budget nor the number of workers has a say here, so the same image always gives the same tree.
+They depend on the image only, not on the budget or the number of workers, so the same image gives the same store.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bigimg.types import Shape
 SIDE_2D = 512
 """Pixels along y and x of a chunk of a plane: 2**18 values, 0.3 ms to decode, a fraction of a screen."""
 SHARD_RATIO = 4
-"""Chunks along each side of a shard: 16 or 64 chunks an object, 4 to 50 MB, three levels a sweep."""
+"""Chunks along each side of a shard: 16 or 64 chunks an object, 4 to 50 MB, three levels in one pass."""
 COLORS = {"R", "G", "B", "A", "C", "M", "Y", "K", "grey"}
-"""Channels of these names belong to one picture and share a shard."""
+"""Names of channels that belong to one colour picture and share a shard."""
 
 
 def default_chunks(axes: Sequence[Axis]) -> Shape:
     """Return the chunk shape for an image with ``axes``: 512 x 512, or 64 x 64 x 64 for volumes.
 
-    Thin volumes get flat chunks of about as many values; one ``t`` and one ``c`` a chunk.
+    Thin volumes get flat chunks of about as many values. A chunk has one ``t`` and one ``c``.
 
     >>> default_chunks((Axis("z", 300), Axis("y", 2000), Axis("x", 40)))
     (64, 64, 40)
@@ -40,18 +40,17 @@ def default_chunks(axes: Sequence[Axis]) -> Shape:
 
 
 def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
-    """Return the shard shape: 4 chunks along each spatial axis, less where the image ends, one ``t``.
+    """Return the shard shape: 4 chunks along each spatial axis, fewer if the image is smaller, and one ``t``.
 
-    All channels of a colour picture share a shard, for they are read together.
+    All channels of a colour picture share a shard, because they are read together.
     """
     color = is_color(spec)
-    shards = []
-    for axis, chunk in zip(spec.axes, chunks, strict=True):
-        if axis.type == "space":
-            shards.append(cut_shard(axis.size, chunk, chunk * SHARD_RATIO))
-        else:
-            shards.append(axis.size if axis.name == "c" and color else chunk)
-    return tuple(shards)
+    return tuple(
+        cut_shard(axis.size, chunk, chunk * SHARD_RATIO)
+        if axis.type == "space"
+        else (axis.size if axis.name == "c" and color else chunk)
+        for axis, chunk in zip(spec.axes, chunks, strict=True)
+    )
 
 
 def is_color(spec: ImageSpec) -> bool:
@@ -60,7 +59,7 @@ def is_color(spec: ImageSpec) -> bool:
 
 
 def all_whole(lengths: Any) -> bool:
-    """Return whether lengths that a person gave are one whole number, some, or some by name."""
+    """Return whether the lengths that a user gives are whole numbers: one, several, or several by name."""
     if isinstance(lengths, Mapping):
         lengths = list(lengths.values())
     try:
@@ -70,7 +69,7 @@ def all_whole(lengths: Any) -> bool:
 
 
 def cut_shard(size: int, chunk: int, shard: int) -> int:
-    """Return ``shard`` made no longer than a power of two of chunks that covers ``size``.
+    """Return ``shard``, or the smallest power of two of chunks that covers ``size`` if that is shorter.
 
     >>> cut_shard(600, 512, 2048), cut_shard(100, 100, 400), cut_shard(10000, 512, 2048)
     (1024, 100, 2048)
@@ -79,19 +78,17 @@ def cut_shard(size: int, chunk: int, shard: int) -> int:
 
 
 def checked_chunks(spec: ImageSpec, chunks: Shape | None, shards: Shape | None) -> tuple[Shape, Shape]:
-    """Return chunk and shard shape, the user's where given, cut to the image.
+    """Return chunk and shard shape: those of the user or the default, cut to the image.
 
     Raises
     ------
     UsageError
-        A number is below 1, the lengths do not match the axes, or a shard is no multiple of its chunk.
+        A number is below 1, the lengths do not match the axes, or a shard is not a multiple of its chunk.
     """
     names = " ".join(spec.dims)
     for what, given in (("chunks", chunks), ("shards", shards)):
         if given is not None and (len(given) != len(spec.axes) or min(given) < 1):
-            raise UsageError(
-                f"{what} {given} do not fit axes {names}: give one number of at least 1 for each"
-            )
+            raise UsageError(f"{what} {given} do not fit axes {names}: give a number of at least 1 for each")
     cut = default_chunks(spec.axes) if chunks is None else tuple(map(min, chunks, spec.shape))
     if shards is None:
         return cut, default_shards(spec, cut)

@@ -1,7 +1,7 @@
-"""The levels of a pyramid: shapes by ceil, factors, spacings and origins.
+"""The levels of a pyramid: their shapes, factors, spacings and origins.
 
-Level 0 is full resolution. An axis of space is halved from a level to the next while its spacing is under
-twice the smallest, so a volume of thick slices first becomes isotropic and then shrinks evenly.
+Level 0 has full resolution. A spatial axis is halved from one level to the next if its spacing is less than twice the
+smallest spacing. So a volume of thick slices first becomes isotropic, and then all its axes are halved.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from bigimg.geometry.axes import Axis
 from bigimg.types import Method, Shape
 
 CENTERED: frozenset[Method] = frozenset({"mean", "mode", "min", "max", "gaussian"})
-"""Methods whose coarse pixel stands for its whole window, so its centre moves by (f - 1) / 2 pixels."""
+"""Methods whose coarse pixel represents its whole window: its centre moves by (f - 1) / 2 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of a pyramid, one number an axis in each tuple."""
+    """One level of a pyramid; each tuple has one number for each axis."""
 
     index: int
     shape: Shape
     """Pixels."""
     factors: Shape
-    """Level 0 pixels a pixel of this level covers."""
+    """Pixels of level 0 that a pixel of this level covers."""
     step: Shape
-    """Pixels of the level below that a pixel of this level covers: 1 or 2."""
+    """Pixels of the next finer level that a pixel of this level covers: 1 or 2."""
     spacing: tuple[float, ...]
-    """Distance of neighbouring pixel centres, in the unit of the axis."""
+    """Distance between neighbouring pixel centres, in the unit of the axis."""
     origin: tuple[float, ...]
     """Coordinate of the centre of pixel 0, in the unit of the axis."""
 
@@ -68,7 +68,7 @@ def smallest(count: int, sizes: Callable[[int], Mapping[Any, int]], wanted: Mapp
 
 
 def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
-    """Return 2 for each axis that is halved above a level with ``shape`` and ``factors``, else 1.
+    """Return 2 for each axis that is halved after a level with ``shape`` and ``factors``, otherwise 1.
 
     >>> axes = (Axis("z", 50, spacing=4.0), Axis("y", 900), Axis("x", 900))
     >>> next_step(axes, (50, 900, 900), (1, 1, 1)), next_step(axes, (50, 225, 225), (1, 4, 4))
@@ -80,7 +80,7 @@ def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
         if axis.type == "space" and size > 1
     }
     smallest = min(spacing.values(), default=0.0)
-    # A spacing of exactly twice the smallest is not halved; 1e-9 keeps float noise from deciding.
+    # A spacing of exactly twice the smallest is not halved; 1e-9 covers rounding errors.
     return tuple(
         2 if i in spacing and spacing[i] < 2 * smallest * (1 - 1e-9) else 1 for i in range(len(axes))
     )
@@ -89,32 +89,28 @@ def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
 def level_at(
     axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method
 ) -> Level:
-    """Return level ``index`` with its spacing and origin worked out."""
+    """Return level ``index`` with its spacing and origin."""
     shift = 0.5 if method in CENTERED else 0.0
-    return Level(
-        index,
-        shape,
-        factors,
-        step,
-        tuple(axis.spacing * f for axis, f in zip(axes, factors, strict=True)),
-        tuple(axis.origin + axis.spacing * (f - 1) * shift for axis, f in zip(axes, factors, strict=True)),
-    )
+    pairs = list(zip(axes, factors, strict=True))
+    spacing = tuple(axis.spacing * f for axis, f in pairs)
+    origin = tuple(axis.origin + axis.spacing * (f - 1) * shift for axis, f in pairs)
+    return Level(index, shape, factors, step, spacing, origin)
 
 
 def plan_levels(
     axes: Sequence[Axis], chunks: Shape, *, method: Method, count: int | None = None
 ) -> tuple[Level, ...]:
-    """Return the levels from full resolution until every halved axis fits one chunk.
+    """Return the levels from full resolution to the first at which each halved axis fits one chunk.
 
     Parameters
     ----------
     axes : sequence of Axis
     chunks : tuple of int
-        Pixels a chunk has along each axis.
+        Pixels of a chunk along each axis.
     method : str
-        Decides only the half-pixel shift of the origins.
+        Method of downsampling; it only decides the half-pixel shift of the origins.
     count : int, optional
-        Make just this many levels, level 0 included (fewer when there is nothing left to halve).
+        Number of levels, level 0 included; there are fewer if no axis can be halved.
     """
     shape = tuple(axis.size for axis in axes)
     ones = (1,) * len(axes)

@@ -1,4 +1,4 @@
-"""Which way the axes of an image point in a body: ``("R", "A", "S")`` and the planes named after it."""
+"""Orientation of image axes in a body, such as ``("R", "A", "S")``, and anatomical planes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from bigimg.types import Array
 
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
-"""Where low and high values of world x, y and z lie in RAS+ millimetres."""
+"""Letters of the low and the high end of world x, y and z in RAS+ millimetres."""
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
-"""The world axis that a plane of this name cuts across."""
+"""The world axis across a plane of this name."""
 
 
-def no_plane(asked: str, axis: str, dims: Sequence[str]) -> str:
-    """Return what to say where an image with the axes ``dims`` has no ``axis``, which ``asked`` would cut across.
+def no_plane(plane: str, axis: str, dims: Sequence[str]) -> str:
+    """Return the message for an image with axes ``dims`` that has no ``axis``, the axis across ``plane``.
 
     >>> no_plane("axial", "z", "cyx")
     'plane axial (across z): the image has no z; its axes are c y x, which is one plane already'
     """
-    what = f"{asked} (across {axis})" if asked != axis else repr(asked)
+    what = f"{plane} (across {axis})" if plane != axis else repr(plane)
     if {"x", "y", "z"} <= set(dims):
         hint = "; name one, or axial, coronal, sagittal"
     else:
@@ -29,7 +29,7 @@ def no_plane(asked: str, axis: str, dims: Sequence[str]) -> str:
 
 
 def axis_codes(affine: Array) -> tuple[str, str, str]:
-    """Return the letter that each of x, y and z points to as its index grows, as nibabel's ``aff2axcodes``.
+    """Return the letter to which each of x, y and z points as its index grows, like nibabel's ``aff2axcodes``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def axis_codes(affine: Array) -> tuple[str, str, str]:
     Raises
     ------
     ValueError
-        The matrix is singular: an axis points nowhere.
+        The matrix is singular: an axis has no direction.
 
     >>> axis_codes(np.diag([-2.0, 2.0, 2.0, 1.0]))
     ('L', 'A', 'S')
@@ -51,13 +51,13 @@ def axis_codes(affine: Array) -> tuple[str, str, str]:
 
 
 def nearest_axes(affine: Array) -> tuple[int, int, int]:
-    """Return the world axis (0, 1, 2) that each of x, y and z runs along most nearly, each once."""
+    """Return the nearest world axis (0, 1, 2) of each of x, y and z; each world axis is used once."""
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     lengths = np.sqrt((matrix**2).sum(axis=0))
     if not (np.isfinite(matrix).all() and lengths.all()):
         raise ValueError("the affine has an axis without direction")
     left, _, right = np.linalg.svd(matrix / lengths)
-    turned = np.abs(left @ right)  # the nearest pure rotation: shear does not decide
+    turned = np.abs(left @ right)  # the nearest rotation, without shear
     found = [0, 0, 0]
     for _ in range(3):
         world, column = np.unravel_index(turned.argmax(), (3, 3))
@@ -67,7 +67,7 @@ def nearest_axes(affine: Array) -> tuple[int, int, int]:
 
 
 def obliquity(affine: Array) -> tuple[float, float, float]:
-    """Return the degrees between each axis of the world and the image axis nearest to it; 0 for a straight image.
+    """Return the degrees between each axis of the world and the nearest image axis; 0 if they are parallel.
 
     nibabel's function of this name gives the same in radians.
 

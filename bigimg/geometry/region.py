@@ -1,4 +1,4 @@
-"""Regions are tuples of slices; these are the sums done with them."""
+"""Arithmetic of regions, which are tuples of slices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def full(shape: Shape) -> Region:
 
 
 def shape_of(region: Region) -> Shape:
-    """Return how many pixels ``region`` has along each axis.
+    """Return the number of pixels of ``region`` along each axis.
 
     >>> shape_of((slice(2, 5), slice(0, 4)))
     (3, 4)
@@ -25,7 +25,7 @@ def shape_of(region: Region) -> Shape:
 
 
 def shift(region: Region, start: Shape) -> Region:
-    """Return ``region`` as seen from an array that begins at ``start``.
+    """Return ``region`` in the coordinates of an array that begins at ``start``.
 
     >>> shift((slice(12, 14),), (10,))
     (slice(2, 4, None),)
@@ -34,7 +34,7 @@ def shift(region: Region, start: Shape) -> Region:
 
 
 def grid(shape: Shape, step: Shape) -> Shape:
-    """Return how many pieces of ``step`` tile ``shape`` along each axis."""
+    """Return the number of pieces of ``step`` that tile ``shape`` along each axis."""
     return tuple(-(-size // n) for size, n in zip(shape, step, strict=True))
 
 
@@ -48,19 +48,14 @@ def piece(index: Shape, step: Shape, shape: Shape) -> Region:
 
 
 def pieces(region: Region, step: Shape) -> Iterator[tuple[Shape, Region]]:
-    """Yield ``(index, piece)`` of the tiles of ``step`` that meet ``region``, in C order.
+    """Yield ``(index, piece)`` of the tiles of ``step`` that overlap ``region``, in C order.
 
     Each piece is cut to ``region``; its index counts tiles from the origin of the array.
     """
     ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(region, step, strict=True)]
     for index in itertools.product(*ranges):
-        yield (
-            index,
-            tuple(
-                slice(max(i * n, s.start), min((i + 1) * n, s.stop))
-                for i, n, s in zip(index, step, region, strict=True)
-            ),
-        )
+        ends = zip(index, step, region, strict=True)
+        yield index, tuple(slice(max(i * n, s.start), min((i + 1) * n, s.stop)) for i, n, s in ends)
 
 
 def rows(shape: Shape, most: int) -> Shape:
@@ -77,7 +72,7 @@ def rows(shape: Shape, most: int) -> Shape:
 
 
 def cells(region: Region, edges: Sequence[Sequence[int]]) -> Iterator[tuple[Shape, Region]]:
-    """Yield ``(index, cell)`` of the cells that meet ``region``, in C order; along an axis they lie between ``edges``.
+    """Yield ``(index, cell)`` of the cells that overlap ``region``, in C order; ``edges`` separate cells along an axis.
 
     >>> list(cells((slice(3, 6),), [[0, 2, 4, 9]]))
     [((1,), (slice(2, 4, None),)), ((2,), (slice(4, 9, None),))]
@@ -91,7 +86,7 @@ def cells(region: Region, edges: Sequence[Sequence[int]]) -> Iterator[tuple[Shap
 
 
 def edges_of(chunks: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return where chunks of these lengths begin along each axis, and where the last one ends.
+    """Return the starts of chunks of these lengths along each axis, and the end of the last chunk.
 
     >>> edges_of([[2, 2, 5]])
     [[0, 2, 4, 9]]
@@ -100,14 +95,13 @@ def edges_of(chunks: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def overlap(region: Region, other: Region) -> Region:
-    """Return what two regions share, which is to be something.
+    """Return the overlap of two regions, which must not be empty.
 
     >>> overlap((slice(0, 5),), (slice(3, 9),))
     (slice(3, 5, None),)
     """
-    return tuple(
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(region, other, strict=True)
-    )
+    pairs = zip(region, other, strict=True)
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
 
 
 def count(region: Region) -> int:
@@ -116,11 +110,10 @@ def count(region: Region) -> int:
 
 
 def scale_up(region: Region, factors: Shape, shape: Shape) -> Region:
-    """Return what ``region`` of a coarse level covers in the level below, of ``shape``.
+    """Return the part of the next finer level, of ``shape``, that ``region`` of a coarse level covers.
 
     >>> scale_up((slice(1, 3),), (2,), (5,))
     (slice(2, 5, None),)
     """
-    return tuple(
-        slice(s.start * f, min(s.stop * f, size)) for s, f, size in zip(region, factors, shape, strict=True)
-    )
+    axes = zip(region, factors, shape, strict=True)
+    return tuple(slice(s.start * f, min(s.stop * f, size)) for s, f, size in axes)

@@ -1,7 +1,8 @@
-"""What is known of an image before a pixel is read."""
+"""The description of an image that is known before a pixel is read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ class Channel:
 
     name: str
     color: str | None = None
-    """Six hexadecimal digits, ``FF0000``; None when the file does not say."""
+    """Six hexadecimal digits, ``FF0000``; None if the file names no colour."""
 
 
 RGB = (Channel("R", "FF0000"), Channel("G", "00FF00"), Channel("B", "0000FF"))
@@ -28,7 +29,7 @@ RGBA = (*RGB, Channel("A", "FFFFFF"))
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """The straight line from stored to real values: ``real = slope * stored + intercept``."""
+    """How real values follow from stored values: ``real = slope * stored + intercept``."""
 
     slope: float
     intercept: float
@@ -39,51 +40,44 @@ class ImageSpec:
     """Shape, type and meaning of an image.
 
     ``shape`` and ``dtype`` describe the *stored* values, in native byte order and in the axis order
-    ``t c z y x``; :attr:`scaling` says how real values follow from them.
+    ``t c z y x``. Real values follow from them by :attr:`scaling`.
     """
 
     axes: tuple[Axis, ...]
     dtype: DType
     chunks: Shape
-    """What the source decodes at once (a tile, a strip, a page), one number an axis, in pixels."""
+    """What the source decodes at once (a tile, a strip, a page), in pixels along each axis."""
     channels: tuple[Channel, ...] = ()
-    """One for each index along ``c``; empty when there is no such axis or the file names none."""
+    """One for each index along ``c``; empty if there is no such axis or the file names no channels."""
     world: Affine | None = None
-    """From coordinate values (x, y, z) to RAS+ millimetres; None when the file does not say."""
+    """Matrix from coordinate values (x, y, z) to RAS+ millimetres; None if the file has none."""
     kind: Kind = "image"
     scaling: Scaling | None = None
     window: tuple[float, float] | None = None
-    """The display window that the file declares, in real values."""
+    """Lower and upper end of the display window that the file declares, in real values."""
     meta: Mapping[str, Json] = field(default_factory=dict)
-    """The file's own fields under their own names, JSON-safe; written along with the pixels."""
+    """Fields of the file under their own names, JSON-safe; they are written with the pixels."""
     padding: tuple[int, int] | None = None
-    """Stored values from and to which a pixel is no measurement: statistics leave these out."""
+    """First and last stored value that is no measurement; statistics leave these values out."""
     notes: tuple[str, ...] = ()
-    """What was assumed or is doubtful, a sentence each; shown by ``info`` and ``plan``, and kept in a store."""
+    """What was assumed or is doubtful, one sentence each; ``info`` and ``plan`` show them, a store keeps them."""
     private: Mapping[str, Json] = field(default_factory=dict)
-    """More fields like ``meta``, which may tell who was imaged: they stay here, and are written nowhere unless a
-    person asks for it."""
+    """More fields of the file, which may tell who was imaged. They are written only if a user asks for it."""
     of_source: tuple[str, ...] = ()
-    """More like ``notes``, of the source alone, as which other images it holds: shown and not kept."""
+    """Notes on the source alone, such as the other images it holds; they are shown, and a store does not keep them."""
 
     def __post_init__(self) -> None:
         names = self.dims
         if sorted(names, key=ORDER.index) != list(names) or len(set(names)) != len(names):
-            raise UsageError(
-                f"axes {' '.join(names)} are not in the order {' '.join(ORDER)}, each at most once"
-            )
+            raise UsageError(f"axes {' '.join(names)} are not in the order {' '.join(ORDER)}, each once")
         if not {"y", "x"} <= set(names):
             raise UsageError(f"axes {' '.join(names)} lack y or x")
         if len(self.chunks) != len(self.axes):
             raise UsageError(f"chunks {self.chunks} do not match axes {' '.join(names)}")
         if self.dtype.kind not in "buif" or self.dtype.itemsize > 8:
-            raise InputError(
-                f"pixels of type {self.dtype} are not supported: use booleans, integers or floats"
-            )
-        if self.channels and len(self.channels) != self.shape[names.index("c")]:
-            raise UsageError(
-                f"{len(self.channels)} channel names for {self.shape[names.index('c')]} channels"
-            )
+            raise InputError(f"pixels of type {self.dtype} are not supported: use booleans, integers, floats")
+        if self.channels and len(self.channels) != self.sizes["c"]:
+            raise UsageError(f"{len(self.channels)} channel names for {self.sizes['c']} channels")
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
 
     @property
@@ -97,6 +91,11 @@ class ImageSpec:
         return tuple(axis.size for axis in self.axes)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Pixels along each axis, by the name of the axis."""
+        return {axis.name: axis.size for axis in self.axes}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the whole image, decoded."""
         return self.dtype.itemsize * self.size
@@ -104,10 +103,7 @@ class ImageSpec:
     @property
     def size(self) -> int:
         """Number of values in the whole image."""
-        count = 1
-        for axis in self.axes:
-            count *= axis.size
-        return count
+        return math.prod(self.shape)
 
     def axis(self, name: str) -> int:
         """Return the position of the axis called ``name``.

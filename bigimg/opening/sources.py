@@ -189,15 +189,15 @@ def _no_store(shown: str) -> InputError:
 def _downloaded(url: str, limit: int, insecure: bool, progress: object) -> Downloaded:
     """Return the file at ``url`` in the cache."""
     from bigimg.places.download import download
-    from bigimg.places.progress import Teller
+    from bigimg.places.progress import DownloadLine
 
     lines = progress is True
-    told = None if progress is not None and not lines else Teller(redacted(url), lines=lines)
+    line = None if progress is not None and not lines else DownloadLine(redacted(url), lines=lines)
     try:
-        return download(url, most_bytes=limit, insecure=insecure, told=told)
+        return download(url, most_bytes=limit, insecure=insecure, on_progress=line)
     finally:
-        if told is not None:
-            told.wipe()
+        if line is not None:
+            line.wipe()
 
 
 def _again(name: str, series: Series, insecure: bool, limit: int) -> Reader:

@@ -1,1 +1,1 @@
-"""From wherever an image lies to a file on this machine: URLs, members of zip files, bytes, file objects."""
+"""Local files of images that lie elsewhere: URLs, members of zip files, bytes, file objects."""

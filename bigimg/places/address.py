@@ -1,4 +1,4 @@
-"""Names of places taken apart, and how they may be shown: never with a password, a token or a signature."""
+"""Addresses: their parts, and a form to show that has no password, token or signature."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from urllib.parse import unquote, urlsplit
 
 MEMBER = "::"
-"""Between an archive and what is in it, as fsspec writes it."""
+"""Separates an archive from its member, as in fsspec."""
 
 
 def is_url(name: str) -> bool:
-    """Return whether ``name`` is an address of the web.
+    """Return whether ``name`` is an http or https address.
 
     >>> is_url("https://a.org/b.png"), is_url("b.png"), is_url("s3://bucket/b.zarr")
     (True, False, False)
@@ -19,7 +19,7 @@ def is_url(name: str) -> bool:
 
 
 def other_scheme(name: str) -> str | None:
-    """Return the scheme of an address that is not of the web, None of anything else.
+    """Return the scheme of an address that is neither http nor https; None for any other name.
 
     >>> other_scheme("s3://bucket/b.zarr"), other_scheme("https://a.org/b.png"), other_scheme("a.png")
     ('s3', None, None)
@@ -29,30 +29,27 @@ def other_scheme(name: str) -> str | None:
 
 
 def is_store_url(name: str) -> bool:
-    """Return whether an address is one of a zarr store, or inside of one, by the endings of its parts."""
+    """Return whether an address leads to a zarr store or into one, by the endings of its parts."""
     return any(part.lower().endswith((".zarr", ".ozx")) for part in urlsplit(name).path.split("/"))
 
 
 def split_member(name: str) -> tuple[str, str] | None:
-    """Return archive and member of ``file.zip::path/in/it``, None when ``name`` is no such thing.
+    """Return archive and member of ``file.zip::path/in/it``; None for any other name.
 
     >>> split_member("a.zip::b/c.png"), split_member("https://a.org/get?x=1::c.png"), split_member("a::b")
     (('a.zip', 'b/c.png'), ('https://a.org/get?x=1', 'c.png'), None)
     """
     archive, between, member = name.rpartition(MEMBER)
-    if not between or not member.strip("/"):
-        return None
-    if not is_url(archive) and (
-        re.match(r"[a-z0-9+.-]+://", archive) or not archive.lower().endswith(".zip")
-    ):
+    local_zip = archive.lower().endswith(".zip") and not re.match(r"[a-z0-9+.-]+://", archive)
+    if not between or not member.strip("/") or not (is_url(archive) or local_zip):
         return None
     return archive, member.strip("/")
 
 
 def redacted(name: str) -> str:
-    """Return an address as it may be shown: without user and password, query and fragment.
+    """Return an address without user, password, query and fragment, to be shown.
 
-    What a query holds is not known, and signed addresses carry the key there, so none of it is shown.
+    A signed address has its key in the query, so no part of a query is shown.
 
     >>> redacted("https://me:secret@a.org/b.png?token=1"), redacted("what?.png")
     ('https://a.org/b.png?…', 'what?.png')
@@ -64,7 +61,7 @@ def redacted(name: str) -> str:
 
 
 def file_name(url: str) -> str:
-    """Return the last part of an address as the name of a file: its ending helps to know the format.
+    """Return the last part of an address as a file name; its ending helps to recognise the format.
 
     >>> file_name("https://a.org/x/rat%20brain.nii.gz?raw=1"), file_name("https://a.org/")
     ('rat_brain.nii.gz', 'download')

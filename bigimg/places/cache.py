@@ -1,8 +1,7 @@
-"""Folders of ours outside the user's own: downloads that may be kept, and copies that are gone after use.
+"""The cache folder: downloads that stay, and temporary copies that are removed after use.
 
-Everything lies under one folder (``BIGIMG_CACHE``, else where the system keeps caches), readable by its owner
-alone. Locks say what is in use, and end with the process that held them, however it ended: what a killed process left
-is removed by the next one.
+All of it lies in one folder (``BIGIMG_CACHE``, or the cache folder of the system) that only its owner can read. Locks
+mark what is in use. They end with their process, however it ended, so the next process removes what a killed one left.
 """
 
 from __future__ import annotations
@@ -14,37 +13,38 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bigimg.errors import BigimgError, OutputError
 from bigimg.system.files import user_cache_folder
 from bigimg.system.locks import Lock, take
 
-MOST_KEPT = 20_000_000_000
-"""Bytes of downloads kept in all; beyond it the ones unused for longest go."""
+MOST_DOWNLOADED = 20_000_000_000
+"""Bytes of all downloads together; the least recently used are removed first."""
 
 
 def cache_folder() -> Path:
-    """Return the folder of our cache, which may not exist yet."""
+    """Return the cache folder, which may not exist yet."""
     if named := os.environ.get("BIGIMG_CACHE"):
         return Path(named).absolute()
     return user_cache_folder() / "bigimg"
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` in the cache, where others may not look: images of people lie there."""
+    """Make ``folder`` in the cache; only its owner can read the cache, because it holds images of people."""
     cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Say what is wrong when the cache cannot be written.
+    """Raise an OutputError if the cache cannot be written.
 
     Raises
     ------
     OutputError
-        No permission, or no space.
+        There is no permission or no space.
     """
     try:
         yield
@@ -57,21 +57,32 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class TemporaryFolder:
-    """A folder that is removed with this object, at the end of the process, or by the next process of ours."""
+    """A folder that is removed with this object, at the end of the process, or by the next bigimg process."""
 
     def __init__(self) -> None:
         parent = cache_folder() / "temporary"
         with writing(parent):
             make_private(parent)
             _sweep(parent)
-            self.path, self._lock = _made(parent)
+            self.path, self._lock = _new_folder(parent)
         self.remove = weakref.finalize(self, _remove, self.path, self._lock)
 
 
-def _made(parent: Path) -> tuple[Path, Lock]:
+@dataclass(frozen=True)
+class TemporaryCopy:
+    """A copy in the cache; it is removed with this object."""
+
+    path: Path
+    """A file, or a folder if a folder was copied."""
+    shown: str
+    """Name of the source in messages."""
+    folder: TemporaryFolder
+
+
+def _new_folder(parent: Path) -> tuple[Path, Lock]:
     while True:
         path = Path(tempfile.mkdtemp(prefix="copy-", dir=parent))
-        with suppress(BlockingIOError, FileNotFoundError):  # another process swept it in between
+        with suppress(BlockingIOError, FileNotFoundError):  # another process removed the folder in between
             return path, take(path.with_suffix(".lock"), create=True)
 
 
@@ -82,36 +93,31 @@ def _remove(folder: Path, lock: Lock) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove copies whose process has ended without doing so."""
+    """Remove temporary folders that an ended process left."""
     for path in parent.glob("copy-*.lock"):
         with suppress(OSError):
             _remove(path.with_suffix(""), take(path))
 
 
 def entry_folder(url: str) -> Path:
-    """Return the folder for the download of ``url``; its name tells nothing of it."""
+    """Return the folder for the download of ``url``; its name does not reveal the address."""
     return cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
 def entry_lock(entry: Path) -> Path:
-    """Return the file that is locked by whoever changes the folder of a download."""
+    """Return the file that a process locks while it changes the folder of a download."""
     return entry.with_name(f"{entry.name}.lock")
 
 
-def bound_downloads(*, keep: Path, most_bytes: int = MOST_KEPT) -> None:
-    """Remove the downloads unused for longest until all take ``most_bytes``; never ``keep``, nor one in use."""
-    entries = [
-        entry for entry in (cache_folder() / "downloads").glob("*") if entry.is_dir() and entry != keep
-    ]
-    sizes = {
-        entry: sum(file.stat().st_size for file in entry.rglob("*") if file.is_file()) for entry in entries
-    }
-    own = sum(file.stat().st_size for file in keep.rglob("*") if file.is_file())
-    total = own + sum(sizes.values())
+def bound_downloads(*, keep: Path, most_bytes: int = MOST_DOWNLOADED) -> None:
+    """Remove the least recently used downloads until all take ``most_bytes``; ``keep`` and those in use stay."""
+    entries = [entry for entry in (cache_folder() / "downloads").glob("*") if entry.is_dir()]
+    sizes = {entry: sum(f.stat().st_size for f in entry.rglob("*") if f.is_file()) for entry in entries}
+    total = sum(sizes.values())
     for entry in sorted(entries, key=lambda e: e.stat().st_mtime):
         if total <= most_bytes:
             return
-        if _remove_unused(entry):
+        if entry != keep and _remove_unused(entry):
             total -= sizes[entry]
 
 

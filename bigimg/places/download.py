@@ -1,8 +1,8 @@
-"""A file behind a URL as a file in the cache: whole, checked, and fetched on from where a broken run ended.
+"""Download of a URL into the cache: complete, checked, and continued after a broken run.
 
-What only this module knows is when bytes of two answers belong together: the server must name the same
-version (a strong ``ETag``, or else ``Last-Modified``) and the byte that follows. In all other cases the file is
-fetched from its start. A copy in the cache is used again only when the server says that it is still the same.
+Bytes of two responses are put together only if the server names the same version (a strong ``ETag``, or else
+``Last-Modified``) and the next byte. Otherwise the file is fetched from its start. A copy in the cache is used again
+only if the server confirms that the file has not changed.
 """
 
 from __future__ import annotations
@@ -25,49 +25,53 @@ from bigimg.system.locks import Lock, locked, take
 from bigimg.system.sync import sync_file
 
 PIECE_BYTES = 1 << 20
-"""Asked of a connection at once; it gives what it has."""
+"""Bytes that are read from a connection at once, at most."""
 
 PROGRESS_BYTES = 1 << 20
-"""After so many new bytes a broken connection counts as the first failure again."""
+"""After so many new bytes the count of failures starts again."""
 
 LEAST_RATE = 1000
-"""Bytes a second; what comes slower for as long as a stall is one."""
+"""Bytes a second; a slower transfer counts as a stall."""
 
 RECORD = "version.json"
-"""What is known of the bytes beside it; without it they are worth nothing."""
+"""File that describes the bytes beside it; without it they are not used."""
 
-type Told = Callable[[int, int | None], None]
-"""Is told the bytes that are there, and of how many; None when the server does not say."""
+type OnProgress = Callable[[int, int | None], None]
+"""Takes the number of received bytes and that of all bytes; the latter is None if the server does not name it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a server says of the version of a file that it sends."""
+    """The version of a file that a server sends, and the copy of it."""
 
     etag: str | None = None
     modified: str | None = None
     total: int | None = None
     """Bytes."""
     path: str | None = None
-    """Of the finished copy, inside the folder of the download; None while it is unfinished."""
+    """Path of the finished copy in the folder of the download; None if it is unfinished."""
 
     def same(self, other: Version) -> bool:
-        """Return whether bytes of both may be put together."""
-        named = self.etag if self.etag and not self.etag.startswith("W/") else self.modified
-        theirs = other.etag if other.etag and not other.etag.startswith("W/") else other.modified
+        """Return whether bytes of both versions may be put together."""
+        mine, theirs = (
+            v.etag if v.etag and not v.etag.startswith("W/") else v.modified for v in (self, other)
+        )
         totals = self.total is None or other.total is None or self.total == other.total
-        return named is not None and named == theirs and totals
+        return mine is not None and mine == theirs and totals
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A finished copy; it stays in the cache at least as long as this object lives."""
+    """A finished copy; it stays in the cache at least as long as this object exists."""
 
     path: Path
     lock: Lock
 
     def doubt(self) -> None:
-        """Have the file fetched anew next time: a server that named a wrong length would vouch for a cut one."""
+        """Forget the version, so that the next call fetches the file again.
+
+        If a server names a wrong length, it would confirm a truncated copy.
+        """
         (self.path.parents[1] / RECORD).unlink(missing_ok=True)
 
 
@@ -77,7 +81,7 @@ def download(
     most_bytes: int,
     insecure: bool = False,
     patience: Patience | None = None,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Downloaded:
     """Return the file at ``url`` as a file in the cache.
 
@@ -88,17 +92,17 @@ def download(
     most_bytes : int
         Larger files are refused before they are fetched.
     insecure : bool
-        Take any certificate.
+        Accept any certificate.
     patience : Patience, optional
-    told : callable, optional
-        Called now and then with the bytes that are there and of how many.
+    on_progress : callable, optional
+        Called now and then with the number of received bytes and that of all bytes.
 
     Raises
     ------
     InputNotFoundError, InputError
-        The server has no such file, refuses, is dead, or sends another number of bytes than it says.
+        The server has no such file, refuses, does not answer, or sends another number of bytes than it named.
     OutputError
-        There is no room for it.
+        There is no room in the cache.
     """
     folder = entry_folder(url)
     while True:
@@ -106,7 +110,9 @@ def download(
             make_private(folder.parent)
             with locked(entry_lock(folder), create=True):
                 make_private(folder)
-                found = _Download(url, folder, most_bytes, insecure, patience or Patience(), told).run()
+                found = _Download(
+                    url, folder, most_bytes, insecure, patience or Patience(), on_progress
+                ).run()
                 with suppress(BlockingIOError, FileNotFoundError):
                     lock = take(found, shared=True)
                     break
@@ -115,76 +121,75 @@ def download(
 
 
 class _Download:
-    """One file on its way: what is there already, and of which version."""
+    """A running download: the received bytes and their version."""
 
     def __init__(
-        self, url: str, folder: Path, most_bytes: int, insecure: bool, patience: Patience, told: Told | None
-    ) -> None:
+        self, url: str, folder: Path, most_bytes: int, insecure: bool, patience: Patience,
+        on_progress: OnProgress | None,
+    ) -> None:  # fmt: skip
         self.url, self.folder, self.most_bytes, self.insecure = url, folder, most_bytes, insecure
-        self.shown, self.patience, self.told = redacted(url), patience, told
+        self.shown, self.patience, self.on_progress = redacted(url), patience, on_progress
         self.part = folder / "part"
         self.version = self._load()
 
     def run(self) -> Path:
-        """Return the finished copy, asking again where that may help."""
-        failures, there = 0, self._there()
+        """Return the finished copy; repeat the request if that may help."""
+        failures, before = 0, self._received()
         while True:
             try:
-                return self._once()
+                return self._request()
             except TryAgain as error:
-                now = self._there()
-                failures = 1 if now - there >= PROGRESS_BYTES else failures + 1
-                there = now
+                now = self._received()
+                failures = 1 if now - before >= PROGRESS_BYTES else failures + 1
+                before = now
                 wait = self.patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
                 if failures >= self.patience.tries or wait > self.patience.most_wait:
                     raise self._given_up(error, failures) from None
             time.sleep(wait)
 
     def _given_up(self, error: TryAgain, failures: int) -> InputError:
-        asked = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
-        kept = (
-            f"; {self._there()} bytes are kept, and the next run goes on from there" if self._there() else ""
-        )
-        return InputError(f"{self.shown}: {error}{asked} (tried {failures} times){kept}; try again later")
+        wait = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
+        size = self._received()
+        kept = f"; {size} bytes are kept, and the next run continues from there" if size else ""
+        return InputError(f"{self.shown}: {error}{wait} (tried {failures} times){kept}; try again later")
 
-    def _once(self) -> Path:
-        """Ask once, and take what comes."""
-        there = self._there()
+    def _request(self) -> Path:
+        """Send one request for what is missing, and return the finished copy."""
+        received = self._received()
         headers = {}
         if self.version.path is not None:
             headers = _named(self.version, "If-None-Match", "If-Modified-Since")
-        elif there and (same := _named(self.version, "If-Range", "If-Range")):
-            headers = {"Range": f"bytes={there}-"} | same
+        elif received and (same := _named(self.version, "If-Range", "If-Range")):
+            headers = {"Range": f"bytes={received}-"} | same
         with ask(self.url, headers, insecure=self.insecure, stall=self.patience.stall) as answer:
             if answer.status == 304 and self.version.path is not None:
-                os.utime(self.folder)  # the latest use, for whoever clears the cache
+                os.utime(self.folder)  # the time of the latest use
                 return self.folder / self.version.path
             if answer.status in (304, 416):
                 self._forget()
-                raise TryAgain(f"the server answers {answer.status} to a question for what is missing")
+                raise TryAgain(f"the server answers {answer.status} to a request for the rest")
             version = self._checked(answer)
-            if answer.status == 206 and not (
-                there and _start(answer) == there and self.version.same(version)
-            ):
+            continues = received and _start(answer) == received and self.version.same(version)
+            if answer.status == 206 and not continues:
                 self._forget()
                 raise TryAgain("the file was changed while it was fetched")
             if answer.status == 200:
                 self._begin(version)
             elif self.version.total is None and version.total is not None:
-                # The first answer came in chunks and did not say how long the file is; this one does.
+                # The first response came in chunks, without the length of the file.
                 self.version = replace(self.version, total=version.total)
                 self._save()
             self._receive(answer)
         return self._finish()
 
     def _checked(self, answer: http.client.HTTPResponse) -> Version:
-        """Return what the server says of the file, refusing what cannot be checked or kept."""
+        """Return the version that the server names; raise if the file cannot be checked or stored."""
         coding = (answer.headers.get("Content-Encoding") or "identity").lower()
-        # Some servers call a .nii.gz "encoded" and send it as it is; other codings would hide what the length is.
+        # Some servers call a .nii.gz "encoded" and send it as it is. Other codings would hide the length.
         if coding != "identity" and not (coding in ("gzip", "x-gzip") and file_name(self.url).endswith("gz")):
             raise InputError(
-                f"{self.shown}: the server sends it encoded ({coding}) although it was asked not to; fetch it with "
-                "another program"
+                f"{self.shown}: the server sends it encoded ({coding}), against the request; fetch it with another "
+                "program"
             )
         if answer.status == 206:
             text = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
@@ -193,8 +198,8 @@ class _Download:
         total = int(text) if text.isdecimal() else None
         if total is None and not answer.chunked:
             raise InputError(
-                f"{self.shown}: the server does not say how long the file is, so a cut one would pass for whole; fetch "
-                "it with another program"
+                f"{self.shown}: the server does not name the length of the file, so a truncated file cannot be "
+                "noticed; fetch it with another program"
             )
         self._fits(total or 0)
         return Version(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), total)
@@ -205,7 +210,7 @@ class _Download:
                 f"{self.shown}: has {total} bytes or more, allowed {self.most_bytes}; use "
                 f"max_download='{-(-total // 10**6)}MB'"
             )
-        room = shutil.disk_usage(self.folder).free + self._there()
+        room = shutil.disk_usage(self.folder).free + self._received()
         if total > room:
             raise OutputError(
                 f"{self.folder}: the cache has room for {room} bytes, and {self.shown} has {total}; set BIGIMG_CACHE "
@@ -213,9 +218,9 @@ class _Download:
             )
 
     def _receive(self, answer: http.client.HTTPResponse) -> None:
-        """Append the body to what is there."""
-        total, shown = self.version.total, self._there()
-        promised = None if answer.length is None else shown + answer.length
+        """Append the body of the response to the received bytes."""
+        total, received = self.version.total, self._received()
+        promised = None if answer.length is None else received + answer.length
         since, window = time.monotonic(), 0
         with open(self.part, "ab", buffering=0) as file:
             while True:
@@ -228,47 +233,43 @@ class _Download:
                 if not piece:
                     break
                 file.write(piece)
-                shown, window = shown + len(piece), window + len(piece)
+                received, window = received + len(piece), window + len(piece)
                 if total is None:
-                    self._fits(shown)
-                if self.told is not None:
-                    self.told(shown, total)
+                    self._fits(received)
+                if self.on_progress is not None:
+                    self.on_progress(received, total)
                 if time.monotonic() - since >= self.patience.stall:
                     if window < LEAST_RATE * self.patience.stall:
                         raise TryAgain(f"the server stalls: {window} bytes in {self.patience.stall:g} s")
                     since, window = time.monotonic(), 0
-        if promised is not None and shown < promised:
-            raise TryAgain(f"the body ends after {shown} of {total or promised} bytes")
-        if total is not None and shown != total:
-            if shown > total:
+        if promised is not None and received < promised:
+            raise TryAgain(f"the body ends after {received} of {total or promised} bytes")
+        if total is not None and received != total:
+            if received > total:
                 self._forget()
-            raise TryAgain(f"the body ends after {shown} of {total} bytes")
+            raise TryAgain(f"the body ends after {received} of {total} bytes")
 
     def _begin(self, version: Version) -> None:
-        """Start from nothing with ``version``."""
+        """Start the download of ``version`` from its first byte."""
         self._forget()
         self.version = version
         self._save()
 
     def _finish(self) -> Path:
-        """Give the whole file its name: a new one for each version, since the last may still be read."""
+        """Give the complete file a new name, because the last version may still be in use."""
         sync_file(self.part)
-        place = self.folder / f"{time.time_ns():x}"
-        place.mkdir(mode=0o700)
-        final = place / file_name(self.url)
+        folder = self.folder / f"{time.time_ns():x}"
+        folder.mkdir(mode=0o700)
+        final = folder / file_name(self.url)
         self.part.replace(final)
-        self.version = Version(
-            self.version.etag,
-            self.version.modified,
-            final.stat().st_size,
-            str(final.relative_to(self.folder)),
-        )
+        path = str(final.relative_to(self.folder))
+        self.version = replace(self.version, total=final.stat().st_size, path=path)
         self._save()
-        self._clear(place)
+        self._clear(folder)
         return final
 
     def _clear(self, keep: Path) -> None:
-        """Remove earlier versions that nobody reads."""
+        """Remove earlier versions that are not in use."""
         for old in versions(self.folder):
             if old.parent == keep:
                 continue
@@ -277,7 +278,7 @@ class _Download:
                 shutil.rmtree(old.parent, ignore_errors=True)
                 lock.release()
 
-    def _there(self) -> int:
+    def _received(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _forget(self) -> None:
@@ -285,12 +286,12 @@ class _Download:
         self.version = Version()
 
     def _load(self) -> Version:
-        """Return the version of what is there; without one, what is there is worth nothing."""
+        """Return the version of the received bytes; forget the bytes if there is none."""
         try:
             version = Version(**json.loads((self.folder / RECORD).read_text(encoding="utf-8")))
             if version.path is None or (self.folder / version.path).stat().st_size == version.total:
                 return version
-        except (OSError, ValueError, TypeError):  # none yet, or one half written by a killed process
+        except (OSError, ValueError, TypeError):  # there is none, or a killed process left half of it
             pass
         self._forget()
         return self.version
@@ -302,14 +303,16 @@ class _Download:
 
 
 def _named(version: Version, by_tag: str, by_date: str) -> dict[str, str]:
-    """Return the header that names ``version``: a strong tag, else its date."""
-    weak_will_do = by_tag != by_date
-    if version.etag and (weak_will_do or not version.etag.startswith("W/")):
+    """Return the header that names ``version``: its tag, else its date.
+
+    If both headers have the same name, the tag must be a strong one.
+    """
+    if version.etag and (by_tag != by_date or not version.etag.startswith("W/")):
         return {by_tag: version.etag}
     return {by_date: version.modified} if version.modified else {}
 
 
 def _start(answer: http.client.HTTPResponse) -> int | None:
-    """Return the first byte that a partial answer holds."""
+    """Return the position of the first byte of a partial response."""
     text = (answer.headers.get("Content-Range") or "").removeprefix("bytes ").partition("-")[0].strip()
     return int(text) if text.isdecimal() else None

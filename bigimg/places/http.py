@@ -1,8 +1,8 @@
-"""One answer of a web server: redirects followed, certificates checked, every refusal in a sentence.
+"""One HTTP request: redirects are followed, certificates are checked, each refusal becomes a clear error.
 
-The standard library does it, so that a core install opens URLs: ``urllib`` knows the proxies of the system,
-and one file at a time gains nothing from an asynchronous client. Its own error and redirect handlers are left
-out, since they would hand a password on to another host, and show addresses with their tokens.
+It uses ``urllib`` of the standard library, so that a core install opens URLs. ``urllib`` knows the proxies of the
+system, and an asynchronous client is no faster for one file at a time. Its error and redirect handlers are left out,
+because they would send a password to another host and show addresses with their tokens.
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ from bigimg.version import __version__
 
 MOST_REDIRECTS = 10
 STALL = 30.0
-"""Seconds without a byte after which a server is given up."""
+"""Seconds without a byte after which a request fails."""
 LATER = {408, 425, 429, 500, 502, 503, 504}
-"""Answers after which the same question may be answered."""
+"""Status codes after which the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a server is given, in seconds."""
+    """How long to wait for a server, in seconds."""
 
     tries: int = 5
-    """Questions in a row that bring nothing new."""
+    """Requests in a row that bring no new bytes."""
     first_wait: float = 0.5
-    """Before the second; doubled each time."""
+    """Wait before the second request; doubled each time."""
     most_wait: float = 60.0
-    """A server that asks for more is not waited for."""
+    """Longest wait; a server that asks for a longer one is given up."""
     stall: float = STALL
-    """Without a byte, or with hardly any."""
+    """Time without a byte, or with very few."""
 
 
 class TryAgain(Exception):
-    """The question may succeed when it is asked again; never leaves this folder."""
+    """The request may succeed if it is repeated; this error never leaves the folder ``places``."""
 
     def __init__(self, why: str, wait: float | None = None) -> None:
         super().__init__(why)
         self.wait = wait
-        """Seconds that the server asks for; None when it does not."""
+        """Seconds that the server asks to wait; None if it does not."""
 
 
 def ask(
     url: str, headers: dict[str, str], *, insecure: bool = False, stall: float = STALL
 ) -> http.client.HTTPResponse:
-    """Return the open answer to ``GET url`` with a status of 200, 206, 304 or 416.
+    """Return the open response to ``GET url`` with a status of 200, 206, 304 or 416.
 
     Parameters
     ----------
     url : str
-        User and password in it are sent to that host alone.
+        User and password in it are sent to that host only.
     headers : dict
     insecure : bool
-        Take any certificate; warned of.
+        Accept any certificate, with a warning.
     stall : float
-        Seconds without an answer after which it is given up.
+        Seconds without a response after which the request fails.
 
     Raises
     ------
     TryAgain
-        The server is busy or gone for now.
+        The server is busy or not reachable now.
     InputNotFoundError, InputError
-        It refuses, for good.
+        The server refuses the request.
     """
     shown = redacted(url)
     opener = _opener(insecure, shown)
@@ -81,14 +81,12 @@ def ask(
     home, seen = _host(bare), set[str]()
     while True:
         if bare in seen or len(seen) > MOST_REDIRECTS:
-            raise InputError(
-                f"{shown}: the server redirects in a loop ({len(seen)} times); check the address"
-            )
+            raise InputError(f"{shown}: the server redirects in a loop ({len(seen)} times); check it")
         seen.add(bare)
         sent = {"User-Agent": f"bigimg/{__version__}", "Accept-Encoding": "identity", **headers}
         if login is not None and _host(bare) == home:
             sent["Authorization"] = login
-        response = _answer(opener, bare, sent, shown, stall)
+        response = _response(opener, bare, sent, shown, stall)
         if response.status in (301, 302, 303, 307, 308):
             with response:
                 bare = _next(bare, response.headers.get("Location"), shown)
@@ -106,57 +104,49 @@ def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=context),
-    ):
-        opener.add_handler(handler)
+    opener.add_handler(urllib.request.ProxyHandler())
+    opener.add_handler(urllib.request.HTTPHandler())
+    opener.add_handler(urllib.request.HTTPSHandler(context=context))
     return opener
 
 
-def _answer(
+def _response(
     opener: urllib.request.OpenerDirector, url: str, headers: dict[str, str], shown: str, stall: float
 ) -> http.client.HTTPResponse:
     try:
-        response: http.client.HTTPResponse | None = opener.open(
-            urllib.request.Request(url, headers=headers), timeout=stall
-        )
+        request = urllib.request.Request(url, headers=headers)
+        response: http.client.HTTPResponse | None = opener.open(request, timeout=stall)
     except URLError as error:
-        _explain(error.reason, shown)
-        raise TryAgain(f"the server cannot be reached ({_said(error.reason)})") from None
+        _raise_if_final(error.reason, shown)
+        raise TryAgain(f"the server cannot be reached ({_reason(error.reason)})") from None
     except (http.client.InvalidURL, UnicodeError) as error:
-        raise InputError(f"{shown}: is not an address ({_said(error)}); check it") from None
+        raise InputError(f"{shown}: is not an address ({_reason(error)}); check it") from None
     except TimeoutError:
         raise TryAgain(f"the server says nothing for {stall:g} s") from None
     except (OSError, http.client.HTTPException) as error:
-        _explain(error, shown)
-        raise TryAgain(f"the connection broke ({_said(error)})") from None
-    assert (
-        response is not None
-    )  # one of the handlers takes http and https, and _next lets nothing else through
+        _raise_if_final(error, shown)
+        raise TryAgain(f"the connection broke ({_reason(error)})") from None
+    assert response is not None  # there are handlers for http and https, and _next allows no other scheme
     return response
 
 
-def _explain(reason: object, shown: str) -> None:
-    """Raise for what asking again does not mend."""
+def _raise_if_final(reason: object, shown: str) -> None:
+    """Raise an InputError for a reason that a second request does not change."""
     if isinstance(reason, ssl.SSLCertVerificationError):
         raise InputError(
-            f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust it all "
-            "the same, use insecure=True"
+            f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust the server, "
+            "use insecure=True"
         ) from None
     if isinstance(reason, socket.gaierror):
-        raise InputError(
-            f"{shown}: no server of this name is known; check the address and the network"
-        ) from None
+        raise InputError(f"{shown}: no server has this name; check the address and the network") from None
 
 
-def _said(reason: object) -> str:
+def _reason(reason: object) -> str:
     return getattr(reason, "strerror", None) or " ".join(str(reason).split())[:100] or type(reason).__name__
 
 
 def _login(url: str) -> tuple[str, str | None]:
-    """Return the address as it is sent, and what to authorize with."""
+    """Return the address without user and password, and the header that authorizes, if there is one."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     safe = "%/:=&?~+!$,;'@()*[]"
@@ -172,19 +162,17 @@ def _host(url: str) -> tuple[str, str]:
 
 
 def _next(url: str, location: str | None, shown: str) -> str:
-    """Return where a redirect leads; a user in it is not ours to send."""
+    """Return the address to which a redirect leads, without user and password."""
     if not location:
         raise InputError(f"{shown}: the server redirects to nowhere; check the address")
     target, _ = _login(urljoin(url, location))
     scheme = urlsplit(target).scheme.lower()
     if scheme not in ("http", "https"):
         raise InputError(
-            f"{shown}: the server redirects to {scheme or 'nothing'}, not to the web; check the address"
+            f"{shown}: the server redirects to {scheme or 'nothing'}, not http; check the address"
         )
     if scheme == "http" and _host(url)[0] == "https":
-        raise InputError(
-            f"{shown}: the server redirects from https to http, which anyone may change; not followed"
-        )
+        raise InputError(f"{shown}: the server redirects from https to http, which is not safe; not followed")
     return target
 
 
@@ -193,19 +181,17 @@ def _refusal(response: http.client.HTTPResponse, shown: str) -> Exception:
     if status in LATER:
         return TryAgain(f"the server answers {status} {phrase}", _wait(response.headers.get("Retry-After")))
     if status in (404, 410):
-        return InputNotFoundError(
-            f"{shown}: the server has no such file ({status} {phrase}); check the address"
-        )
+        return InputNotFoundError(f"{shown}: there is no such file ({status} {phrase}); check the address")
     if status in (401, 403, 407):
         return InputError(
-            f"{shown}: the server does not let us read it ({status} {phrase}); check user and password, or a "
-            "signature that has run out"
+            f"{shown}: the server does not allow to read it ({status} {phrase}); check user and password, or whether "
+            "the signature has expired"
         )
     return InputError(f"{shown}: the server answers {status} {phrase}; check the address in a browser")
 
 
 def _wait(text: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After``: a number or a date."""
+    """Return the seconds of a ``Retry-After`` header, which holds a number or a date."""
     if text is None:
         return None
     if text.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""How far a download is, told to a person: one line over and over on a terminal, some lines in a pipe."""
+"""Progress of a download for a user: one line that is rewritten on a terminal, a line now and then in a pipe."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from typing import TextIO
 
 
-class Teller:
-    """Says how many bytes are there; a context, at the end of which the line is wiped.
+class DownloadLine:
+    """Prints the number of received bytes; :meth:`wipe` removes the line from a terminal.
 
     Parameters
     ----------
     lines : bool
-        Print a line every ten seconds where there is no terminal.
+        Print a line every ten seconds if there is no terminal.
     """
 
     def __init__(self, what: str, *, lines: bool, stream: TextIO | None = None) -> None:
@@ -22,14 +22,14 @@ class Teller:
         self.terminal = self.stream.isatty()
         self.every = 0.1 if self.terminal else 10.0
         self.silent = not (self.terminal or lines)
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
         self.width = 0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Say that ``done`` bytes of ``total`` are there, when it is time to."""
-        if self.silent or time.monotonic() - self.said < self.every:
+        """Print ``done`` of ``total`` bytes, if enough time has passed since the last line."""
+        if self.silent or time.monotonic() - self.printed < self.every:
             return
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
         share = f" of {total / 1e6:.0f} MB, {100 * done // max(total, 1)} %" if total else " MB"
         line = f"fetching {self.what}: {done / 1e6:.0f}{share}"
         if self.terminal:
@@ -40,7 +40,7 @@ class Teller:
         self.stream.flush()
 
     def wipe(self) -> None:
-        """Take the line off the terminal."""
+        """Remove the line from the terminal."""
         if self.width:
             self.stream.write("\r" + " " * self.width + "\r")
             self.stream.flush()

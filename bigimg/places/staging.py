@@ -1,4 +1,4 @@
-"""Where a store is made until it is whole: beside its target, so that who finds no target can say why."""
+"""The folder beside a target in which a store is made until it is complete."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 def staging_folder(target: Path) -> Path:
-    """Return where the store for ``target`` is made."""
+    """Return the folder in which the store for ``target`` is made."""
     return target.with_name(f".{target.name}.bigimg")
 
 
 def why_absent(name: str) -> str:
-    """Return what to say of ``name`` when there is nothing at it."""
+    """Return the message for a ``name`` that does not exist."""
     folder = staging_folder(Path(os.path.abspath(name)))
     if folder.is_dir():
         return (
             f"{name}: is not there yet: the run that makes it was interrupted or is still at work, in {folder}; run "
-            "the same conversion again to go on, or bigimg clean --remove to drop what it left"
+            "the same conversion again to continue, or remove the rest with bigimg clean --remove"
         )
     return f"{name}: no such file or folder; check the name and the path"

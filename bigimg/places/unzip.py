@@ -1,7 +1,7 @@
-"""A member of a zip file as a file of its own, with what belongs beside it, for as long as it is read.
+"""A member of a zip file as a temporary file, together with the other files of the same image.
 
-Members are written under their own names but never outside a folder of ours, and only as many bytes as were
-counted beforehand: a small archive may unpack to more than the disk holds.
+Members keep their names but are never written outside a temporary folder. Their sizes are added up first, because a
+small archive may unpack to more bytes than the disk has.
 """
 
 from __future__ import annotations
@@ -10,58 +10,46 @@ import posixpath
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bigimg.errors import InputError, InputNotFoundError, OutputError
-from bigimg.places.cache import TemporaryFolder, writing
+from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
 
 PIECE_BYTES = 1 << 20
+"""Bytes that are unpacked at once; data files are searched in the first piece of a header."""
 
 PAIRED = {".hdr", ".img", ".mhd", ".nhdr", ".head", ".brik", ".par", ".rec"}
-"""Endings of files that are one of two; the other has the same name up to the first dot."""
+"""Endings of files that come in pairs with the same name up to the first dot."""
 
 HEADERS = {".mhd", ".nhdr"}
-"""These name their data files themselves, as any name in the same folder."""
-
-HEADER_BYTES = 1 << 20
-"""The most of such a header that is looked at."""
+"""Headers that name data files with any name in the same folder."""
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
-"""What reading a damaged or exotic member raises."""
+"""Exceptions of a member that is damaged or has an unknown compression."""
 
 
-@dataclass(frozen=True)
-class Unzipped:
-    """A copy of a member, gone with this object."""
-
-    path: Path
-    """A file, or a folder when the member is one."""
-    folder: TemporaryFolder
-
-
-def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Unzipped:
-    """Return a copy of ``member`` and of the files that belong to it.
+def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> TemporaryCopy:
+    """Return a copy of ``member`` and of the other files of its image.
 
     Parameters
     ----------
     archive : Path
     member : str
-        A file in it, or a folder whose files are wanted.
+        A file in it, or a folder, of which all files are copied.
     shown : str
-        What to call the archive in messages.
+        Name of the archive in messages.
     most_bytes : int
-        What all copies may take together.
+        Largest sum of the sizes of all copies.
 
     Raises
     ------
     InputNotFoundError
-        There is no such member; the message names some that are there.
+        There is no such member; the message names some that exist.
     InputError
         The archive is damaged or locked, or unpacks to more than ``most_bytes``.
     OutputError
-        There is no room for it.
+        There is no room in the cache.
     """
     try:
         opened = zipfile.ZipFile(archive)
@@ -85,7 +73,8 @@ def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Unzippe
             )
         for info in wanted:
             _copy(opened, info, folder.path / _base(info.filename), shown)
-    return Unzipped(folder.path if is_folder else folder.path / _base(member), folder)
+    path = folder.path if is_folder else folder.path / _base(member)
+    return TemporaryCopy(path, f"{shown}::{member}", folder)
 
 
 def members(archive: Path, *, shown: str) -> list[str]:
@@ -94,7 +83,7 @@ def members(archive: Path, *, shown: str) -> list[str]:
     Raises
     ------
     InputError
-        It is no zip file.
+        The file is no zip file.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -104,12 +93,12 @@ def members(archive: Path, *, shown: str) -> list[str]:
 
 
 def few(names: Sequence[str], most: int = 6) -> str:
-    """Return some names, for a message."""
+    """Return up to ``most`` names for a message."""
     return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
 
 
 def _wanted(opened: zipfile.ZipFile, member: str, shown: str) -> tuple[list[zipfile.ZipInfo], bool]:
-    """Return what to unpack, and whether ``member`` is a folder."""
+    """Return the members to unpack, and whether ``member`` is a folder."""
     files = {info.filename: info for info in opened.infolist() if not info.is_dir()}
     if member in files:
         return [files[member], *_companions(opened, files, member, shown)], False
@@ -122,47 +111,42 @@ def _wanted(opened: zipfile.ZipFile, member: str, shown: str) -> tuple[list[zipf
 def _companions(
     opened: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo], member: str, shown: str
 ) -> list[zipfile.ZipInfo]:
-    """Return the members beside ``member`` without which it is no image."""
+    """Return the other members of the image to which ``member`` belongs."""
     ending = posixpath.splitext(member.lower().removesuffix(".gz"))[1]
     if ending not in PAIRED:
         return []
     folder, own = posixpath.split(member)
-    beside = {n: i for n, i in files.items() if posixpath.dirname(n) == folder and n != member}
+    others = {n: i for n, i in files.items() if posixpath.dirname(n) == folder and n != member}
     stem = own.partition(".")[0]
-    found = {name: info for name, info in beside.items() if _base(name).partition(".")[0] == stem}
+    found = {name: info for name, info in others.items() if _base(name).partition(".")[0] == stem}
     if ending in HEADERS:
-        try:
-            with opened.open(files[member]) as file:
-                text = file.read(HEADER_BYTES).decode("latin-1")
-        except DAMAGED as error:
-            raise _damaged(f"{shown}::{member}", error) from error
-        pattern = "%" in text  # numbered data files: which ones, the reader will say
-        found |= {name: info for name, info in beside.items() if pattern or _base(name) in text}
+        text = next(_pieces(opened, files[member], shown), b"").decode("latin-1")
+        pattern = "%" in text  # the header has a pattern of numbered files, which only its reader can expand
+        found |= {name: info for name, info in others.items() if pattern or _base(name) in text}
     return list(found.values())
 
 
 def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: str) -> None:
-    """Write one member; zipfile stops at the size it declares, and checks its CRC at the end."""
+    """Write one member; zipfile stops at its declared size and checks its CRC at the end."""
     if info.flag_bits & 1:
         raise InputError(f"{shown}::{info.filename}: is locked with a password; unzip it by hand")
     with writing(target), open(target, "xb") as file:
-        try:
-            source = opened.open(info)
-        except DAMAGED as error:
-            raise _damaged(f"{shown}::{info.filename}", error) from error
-        with source:
-            while True:
-                try:
-                    piece = source.read(PIECE_BYTES)
-                except DAMAGED as error:
-                    raise _damaged(f"{shown}::{info.filename}", error) from error
-                if not piece:
-                    return
-                file.write(piece)
+        for piece in _pieces(opened, info, shown):
+            file.write(piece)
+
+
+def _pieces(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
+    """Yield the content of a member; an InputError is raised if it is damaged."""
+    try:
+        with opened.open(info) as source:
+            while piece := source.read(PIECE_BYTES):
+                yield piece
+    except DAMAGED as error:
+        raise _damaged(f"{shown}::{info.filename}", error) from error
 
 
 def _base(name: str) -> str:
-    """Return the last part of a member's name: all of it that is used on disk."""
+    """Return the last part of a member's name: only this part is used on disk."""
     return posixpath.basename(name.replace("\\", "/")) or "member"
 
 

@@ -1,1 +1,1 @@
-"""Kernels on blocks and the partial statistics of a block: arrays in, arrays out."""
+"""Downsampling of blocks and statistics of blocks, on numpy arrays."""

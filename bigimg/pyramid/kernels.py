@@ -1,16 +1,16 @@
-"""Coarser blocks from finer ones: numpy in, numpy out.
+"""Downsampling of numpy blocks, one value for each window of pixels.
 
-Each kernel makes one value of each window of pixels. A window at the far edge of the image has only the
-pixels that exist: the block is cut into the part with full windows and the odd rests, and each part is
-reduced with its own window, so no pixel is ever padded or invented.
+A window at the far edge of the image has only the pixels that exist. The block is split into a part of complete
+windows and the remainders. Each part is reduced with its own window size, so no pixel is padded or invented.
 
-Means of integers are exact sums rounded half to even. Sums of 8- and 16-bit pixels are done two at a time in
-words of twice the width (a row of uint8 seen as uint16 holds a pair in its low and high byte): contiguous
-instead of strided, 4 GB/s a core in plain numpy, which is why nothing here waits for a compiler.
+Means of integers are exact sums, rounded half to even. 8- and 16-bit pixels are added in pairs, as words of twice their
+width: a row of uint8 seen as uint16 has one pair in each word. This access is contiguous instead of strided and reaches
+4 GB/s a core in numpy, so no compiled code is needed.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import sys
@@ -18,27 +18,27 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bigimg.pyramid.resampling import Smooth, resample
 from bigimg.types import Array, Method, Region, Shape
 
 SCRATCH_BYTES = 8_000_000
-"""Memory that a call of :func:`downsample` may use beside its input and its result."""
+"""Memory that :func:`downsample` may use in addition to its input and its result."""
 
 
 def downsample(block: Array, step: Shape, method: Method, out: Array | None = None) -> Array:
-    """Return ``block`` with each window of ``step`` pixels made into one, shape by ceil, same dtype.
+    """Return ``block`` with one pixel for each window of ``step`` pixels, shape rounded up, same dtype.
 
     Parameters
     ----------
     block : ndarray
-        Begins on a window; ends on one or at the edge of the image.
+        Starts at a window; ends at the end of a window or at the edge of the image.
     step : tuple of int
         Pixels of a window along each axis.
     method : {"mean", "mode", "nearest", "min", "max"}
-        ``mean`` is rounded half to even; ``mode`` breaks ties to the smallest, or to true for booleans;
-        ``nearest`` takes the first pixel of the window. ``gaussian`` needs its neighbours:
-        see :func:`gaussian`.
+        ``mean`` is rounded half to even. ``mode`` is the most frequent value; of several the smallest, for booleans
+        True. ``nearest`` is the first pixel of the window. For ``gaussian`` see :func:`gaussian`.
     out : ndarray, optional
-        Where to put the result.
+        Array for the result.
     """
     if out is None:
         out = np.empty(tuple(-(-n // f) for n, f in zip(block.shape, step, strict=True)), block.dtype)
@@ -53,7 +53,7 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
 
 
 def parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
-    """Yield (source, target, window) of the full windows and of each odd rest."""
+    """Yield (source, target, window) of the complete windows and of each remainder at an edge."""
     along = []
     for n, f in zip(shape, step, strict=True):
         whole = n // f
@@ -67,9 +67,9 @@ def parts(shape: Shape, step: Shape) -> Iterator[tuple[Region, Region, Shape]]:
 
 
 def slabs(source: Region, target: Region, window: Shape, itemsize: int) -> Iterator[tuple[Region, Region]]:
-    """Cut a part along its longest outer axes so that the sums of a slab stay in the cache and in the scratch."""
+    """Cut a part along its slow axes into slabs whose sums stay in the cache and within ``SCRATCH_BYTES``."""
     counts = [s.stop - s.start for s in target]
-    # Sums are at most 8 bytes for each of at most two inputs of a window row; 256 KiB of output stays in cache.
+    # Sums take at most 8 bytes for each of at most two inputs of a window row; 256 KiB of output stay in the cache.
     most = max(1, (1 << 18) // itemsize)
     pieces = [range(0, n, n) for n in counts]
     for axis, n in enumerate(counts):
@@ -88,7 +88,7 @@ def slabs(source: Region, target: Region, window: Shape, itemsize: int) -> Itera
 
 
 def _windows(block: Array, window: Shape) -> list[Array]:
-    """Return one strided view a position in the window: their n-th pixels make up window n."""
+    """Return one strided view for each position in the window; their n-th pixels are those of window n."""
     return [
         block[tuple(slice(o, None, f) for o, f in zip(offsets, window, strict=True))]
         for offsets in itertools.product(*(range(f) for f in window))
@@ -108,15 +108,14 @@ def _mean(block: Array, window: Shape, out: Array) -> None:
     elif _is_pairs(block, window):
         _mean_pairs(block, window, out)
     else:
-        kind = block.dtype.kind
-        total = np.zeros(out.shape, f"{kind}8")
+        total = np.zeros(out.shape, f"{block.dtype.kind}8")
         for view in _windows(block, window):
             total += view
         out[...] = divided(total, n)
 
 
 def _is_pairs(block: Array, window: Shape) -> bool:
-    """Return whether two neighbours along the last axis can be added as one word."""
+    """Return whether pairs of neighbours along the last axis can be added as words."""
     return (
         block.dtype.kind == "u"
         and block.dtype.itemsize <= 2
@@ -129,25 +128,21 @@ def _is_pairs(block: Array, window: Shape) -> bool:
 
 
 def _mean_pairs(block: Array, window: Shape, out: Array) -> None:
-    """Means of windows of 2**k pixels: low half plus high half of each word, then the rows of the window."""
+    """Compute means of windows of 2**k pixels: add the halves of each word, then the rows of the window."""
     bits = 8 * block.dtype.itemsize
     words = block.view(f"u{2 * block.dtype.itemsize}")
     # At most 64 values of `bits` bits are added: 8 + 6 bits fit 16, and 16 + 6 fit 32.
     mask = words.dtype.type((1 << bits) - 1)
-    total: Array | None = None
-    high: Array | None = None
-    for row in _windows(words, (*window[:-1], 1)):
-        if total is None or high is None:
-            total, high = row & mask, row >> bits
-            total += high
-        else:
-            np.bitwise_and(row, mask, out=high)
-            total += high
-            np.right_shift(row, bits, out=high)
-            total += high
-    assert total is not None and high is not None
+    first, *others = _windows(words, (*window[:-1], 1))
+    total, high = first & mask, first >> bits
+    total += high
+    for row in others:
+        np.bitwise_and(row, mask, out=high)
+        total += high
+        np.right_shift(row, bits, out=high)
+        total += high
     shift = math.prod(window).bit_length() - 1
-    # Half to even without a branch: add half less one, plus the last bit of the quotient, then shift.
+    # Round half to even without a branch: add half minus one, plus the last bit of the quotient, then shift.
     np.right_shift(total, shift, out=high)
     high &= 1
     total += high
@@ -157,7 +152,7 @@ def _mean_pairs(block: Array, window: Shape, out: Array) -> None:
 
 def _mean_float(block: Array, window: Shape, out: Array) -> None:
     total = np.zeros(out.shape, np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as it should be
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
         for view in _windows(block, window):
             total += view
         total /= math.prod(window)
@@ -165,15 +160,21 @@ def _mean_float(block: Array, window: Shape, out: Array) -> None:
 
 
 def _mean_wide(block: Array, window: Shape, out: Array) -> None:
-    """Means of 64-bit integers: sums of the high and low halves, so that nothing overflows."""
+    """Compute means of 64-bit integers from sums of their high and low halves, so that nothing overflows."""
     n = math.prod(window)
     high = np.zeros(out.shape, block.dtype)
     low = np.zeros(out.shape, block.dtype)
     for view in _windows(block, window):
         high += view >> 32
         low += view & 0xFFFFFFFF
+    out[...] = mean_of_halves(high, low, n)
+
+
+def mean_of_halves(high: Array, low: Array, n: int) -> Array:
+    """Return ``((high << 32) + low) / n`` rounded half to even, in integers and without overflow."""
     quotient, rest = np.divmod(high, n)
-    out[...] = (quotient << 32) + divided((rest << 32) + low, n)
+    mean: Array = (quotient << 32) + divided((rest << 32) + low, n)
+    return mean
 
 
 def divided(total: Array, n: int) -> Array:
@@ -191,7 +192,7 @@ def _mode(block: Array, window: Shape, out: Array) -> None:
     views = _windows(block, window)
     best, most = views[0].copy(), np.zeros(out.shape, np.uint8 if len(views) < 256 else np.int64)
     for i, view in enumerate(views):
-        # Each pixel is compared with those after it only: the first of its kind sees them all.
+        # A pixel is compared with later ones only: the first pixel of a value counts all of them.
         count = np.ones_like(most)
         for other in views[i + 1 :]:
             count += view == other
@@ -209,21 +210,18 @@ def _mode_bool(block: Array, window: Shape, out: Array) -> None:
     np.greater_equal(count, -(-len(views) // 2), out=out)
 
 
-def _extreme(ufunc: np.ufunc) -> Callable[[Array, Shape, Array], None]:
-    def reduce(block: Array, window: Shape, out: Array) -> None:
-        views = _windows(block, window)
-        out[...] = views[0]
-        for view in views[1:]:
-            ufunc(out, view, out=out)
-
-    return reduce
+def _extreme(block: Array, window: Shape, out: Array, *, ufunc: np.ufunc) -> None:
+    views = _windows(block, window)
+    out[...] = views[0]
+    for view in views[1:]:
+        ufunc(out, view, out=out)
 
 
 _KERNELS: dict[Method, Callable[[Array, Shape, Array], None]] = {
     "mean": _mean,
     "mode": _mode,
-    "min": _extreme(np.minimum),
-    "max": _extreme(np.maximum),
+    "min": functools.partial(_extreme, ufunc=np.minimum),
+    "max": functools.partial(_extreme, ufunc=np.maximum),
 }
 
 
@@ -233,36 +231,20 @@ def gaussian(block: Array, step: Shape, before: Shape, shape: Shape) -> Array:
     Parameters
     ----------
     block : ndarray
-        The windows asked for and one pixel more on each side of a halved axis, where the image has one.
+        The windows, and one more pixel on each side of a halved axis if the image has one there.
     step : tuple of int
         1 or 2.
     before : tuple of int
         Pixels of ``block`` before the first window: 0 or 1.
     shape : tuple of int
-        Of the result.
+        Shape of the result.
 
     Notes
     -----
-    Weights that fall outside the image are left out and the rest made to sum to one. Sums are in float64;
-    integers are rounded half to even.
+    Weights outside the image are left out, and the others are scaled to a sum of one. Integers are rounded half to
+    even.
     """
-    total = block.astype(np.float64)
-    for axis, (f, first, n) in enumerate(zip(step, before, shape, strict=True)):
-        if f == 1:
-            continue
-        size = total.shape[axis]
-        parts = np.moveaxis(total, axis, 0)
-        result, weights = np.zeros((n, *parts.shape[1:])), np.zeros(n)
-        for offset, weight in zip((-1, 0, 1, 2), (1.0, 3.0, 3.0, 1.0), strict=True):
-            where = np.arange(n) * 2 + first + offset
-            inside = (where >= 0) & (where < size)
-            result[inside] += weight * parts[where[inside]]
-            weights[inside] += weight
-        result /= weights.reshape(-1, *[1] * (result.ndim - 1))
-        total = np.moveaxis(result, 0, axis)
-    if block.dtype.kind == "f":
-        return np.ascontiguousarray(total.astype(block.dtype))
-    if block.dtype.kind == "b":
-        return np.ascontiguousarray(total >= 0.5)
-    limits = np.iinfo(block.dtype)
-    return np.ascontiguousarray(np.clip(np.rint(total), limits.min, limits.max).astype(block.dtype))
+    axes = list(zip(step, before, block.shape, shape, strict=True))
+    weights = [Smooth(first + size, 2) if f == 2 else None for f, first, size, _ in axes]
+    source = tuple(slice(first, first + size) for _, first, size, _ in axes)
+    return resample(block, weights, source, tuple(slice(first, first + n) for _, first, _, n in axes))

@@ -1,8 +1,8 @@
-"""Statistics of one block, and how those of many blocks become those of the image.
+"""Statistics of one block, and their merge into statistics of the image.
 
-Integers are exact to the last digit: 8- and 16-bit pixels are counted into a dense histogram, from which
-count, sum, sum of squares, min and max follow; wider integers are summed in halves. Floats keep a mean and
-the squared deviations from it for each block, merged with :func:`math.fsum`, which does not care for order.
+Statistics of integers are exact. 8- and 16-bit pixels are counted in a dense histogram, which gives count, sum, sum of
+squares, min and max; wider integers are added in halves. For floats each block has a mean and squared deviations from
+it. :func:`math.fsum` merges them, and its result does not depend on their order.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from bigimg.types import Array, DType, Json
 
 PIECE = 1 << 18
-"""Pixels counted at once: a piece and what numpy makes of it (8 bytes a pixel) stay in the cache. 16 bits go at
-1.5 GB/s this way, against 0.8 for a block at once, which also takes 8 bytes a pixel of memory; libvips counts
-faster, 2.3 GB/s, but takes 31 MB and 0.1 s to load."""
+"""Pixels that are counted at once: a piece and numpy's copy of it (8 bytes a pixel) stay in the cache. 16-bit pixels
+are counted at 1.5 GB/s; a whole block at once reaches 0.8 and takes 8 bytes of memory a pixel. libvips reaches
+2.3 GB/s, but takes 31 MB and 0.1 s to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Partial:
     """Statistics of one channel in one block."""
 
     count: int
-    """Values that are numbers."""
+    """Values that are counted."""
     nan: int = 0
-    """Values left out: no numbers, or padding."""
+    """Values that are left out: NaN or padding."""
     low: int | float | None = None
-    """Smallest value; None when there is none."""
+    """Smallest value; None if no value is counted."""
     high: int | float | None = None
     total: int | float = 0
     squares: int | float = 0
@@ -40,7 +40,7 @@ class Partial:
 
 
 def histogram_bins(dtype: DType) -> int:
-    """Return how many bins the dense histogram of ``dtype`` has; 0 when there is none."""
+    """Return the number of bins of the dense histogram of ``dtype``; 0 if it has none."""
     if dtype.kind == "b":
         return 2
     return 1 << 8 * dtype.itemsize if dtype.kind in "ui" and dtype.itemsize <= 2 else 0
@@ -58,13 +58,13 @@ def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial
     ----------
     values : ndarray
     padding : (low, high), optional
-        Values from and to which a pixel is no measurement, and is left out.
+        First and last value that is no measurement; these values are left out.
     """
     if padding is not None and values.dtype.kind in "ui":
         return _without(values, *padding)
     if bins := histogram_bins(values.dtype):
         histogram = dense_histogram(values)
-        if values.dtype.kind == "i":  # counted by bit pattern: negative values are the upper half
+        if values.dtype.kind == "i":  # values are counted by bit pattern: negative ones are the upper half
             histogram = np.roll(histogram, bins // 2)
         return Partial(values.size, histogram=histogram)
     values = np.ascontiguousarray(values)
@@ -74,8 +74,8 @@ def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial
 def _without(values: Array, low: int, high: int) -> Partial:
     """Return the statistics of integers without those from ``low`` to ``high``."""
     if not histogram_bins(values.dtype):
-        kept = values[(values < low) | (values > high)]
-        return replace(of_channel(kept) if kept.size else Partial(0), nan=values.size - kept.size)
+        counted = values[(values < low) | (values > high)]
+        return replace(of_channel(counted) if counted.size else Partial(0), nan=values.size - counted.size)
     histogram = of_channel(values).histogram
     assert histogram is not None
     first = first_value(values.dtype)
@@ -86,18 +86,18 @@ def _without(values: Array, low: int, high: int) -> Partial:
 
 def dense_histogram(values: Array) -> Array:
     """Return how often each bit pattern occurs in 8- or 16-bit ``values``, as int64."""
-    from PIL import Image  # 10 ms, which those who only print statistics do not pay
+    from PIL import Image  # imported here: it takes 10 ms, which is not needed to print statistics
 
     bins = histogram_bins(values.dtype)
     counts = np.zeros(bins, np.int64)
     for piece in _pieces(values):
         if values.dtype.itemsize == 1:
             flat = piece.view(np.uint8)
-            # Adding to one and the same bin over and over goes at a fifth of the speed, and background is common.
+            # A constant piece would be counted at a fifth of the speed, and background is common.
             if flat[0] == flat[-1] == flat[flat.size // 2] and flat.min() == flat.max():
                 counts[flat[0]] += flat.size
                 continue
-            # As pixels of four channels, counted in four tables: neighbours are alike, and fall into different ones.
+            # Four channels are counted in four tables: similar neighbours then add to different tables.
             fours = flat.size // 4
             if fours:
                 image = Image.frombuffer("CMYK", (fours, 1), flat[: 4 * fours], "raw", "CMYK", 0, 1)
@@ -105,12 +105,12 @@ def dense_histogram(values: Array) -> Array:
             counts += np.bincount(flat[4 * fours :], minlength=bins)
         else:
             found = np.bincount(piece.view(np.uint16))
-            counts[: found.size] += found  # of 12 bits a sixteenth of the bins
+            counts[: found.size] += found  # 12-bit pixels fill a sixteenth of the bins
     return counts
 
 
 def _pieces(values: Array) -> Iterator[Array]:
-    """Yield all of ``values`` in flat pieces of about ``PIECE``; a block with long strides is never copied whole."""
+    """Yield ``values`` in flat pieces of about ``PIECE`` pixels; a block with strides is never copied as a whole."""
     if values.flags.c_contiguous:
         flat = values.reshape(-1)
         step = PIECE if values.dtype.itemsize > 1 else max(1, flat.size)
@@ -132,18 +132,20 @@ def _of_floats(values: Array) -> Partial:
     with np.errstate(invalid="ignore", over="ignore"):
         total = finite.sum(dtype=np.float64)
         squares = 0.0
-        for start in range(0, finite.size, 1 << 18):  # in pieces: float64 copies of a block would double it
-            deviation = finite[start : start + (1 << 18)] - total / finite.size
+        for start in range(
+            0, finite.size, PIECE
+        ):  # a float64 copy of the whole block would double its memory
+            deviation = finite[start : start + PIECE] - total / finite.size
             squares += float(np.square(deviation, out=deviation).sum())
     return Partial(finite.size, nan, float(finite.min()), float(finite.max()), float(total), squares)
 
 
 def of_wide_integers(values: Array) -> Partial:
-    """Return the statistics of integers of any type, from sums alone."""
+    """Return the statistics of integers of any type, from sums only."""
     total = squares = 0
     flat = values.reshape(-1)
-    for start in range(0, flat.size, 1 << 18):
-        piece = flat[start : start + (1 << 18)]
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
         if max(abs(int(piece.min())), abs(int(piece.max()))) < 1 << 32:
             total += int(piece.sum(dtype=np.int64))
             squares += _exact_sum(np.square(np.abs(piece.astype(np.int64)).astype(np.uint64)))
@@ -156,13 +158,13 @@ def of_wide_integers(values: Array) -> Partial:
 
 
 def _exact_sum(numbers: Array) -> int:
-    """Return the sum of at most 2**18 integers of 64 bits: halves are summed apart, and stay far below 2**64."""
+    """Return the sum of at most 2**18 integers of 64 bits; sums of their halves stay far below 2**64."""
     half = numbers.dtype.type(32)
     return (int((numbers >> half).sum()) << 32) + int((numbers & numbers.dtype.type(0xFFFFFFFF)).sum())
 
 
 def of_small_integers(values: Array) -> Partial:
-    """Return the statistics of integers of up to 16 bits, from sums alone."""
+    """Return the statistics of integers of up to 16 bits, from sums only."""
     total = squares = 0
     flat = values.reshape(-1)
     for start in range(0, flat.size, 1 << 16):  # 2**16 squares of 32 bits stay far below 2**63
@@ -173,7 +175,7 @@ def of_small_integers(values: Array) -> Partial:
 
 
 class Accumulator:
-    """Adds up the partial statistics of every channel, in memory that does not grow with the image."""
+    """Adds up the partial statistics of each channel, in memory that does not grow with the image."""
 
     def __init__(self, dtype: DType, channels: int, padding: tuple[int, int] | None = None) -> None:
         self.dtype = dtype
@@ -185,35 +187,30 @@ class Accumulator:
         self.histogram: Array | None = np.zeros((channels, bins), np.int64) if bins else None
 
     def add(self, channel: int, part: Partial) -> None:
-        """Count in one block of ``channel``."""
+        """Add the statistics of one block of ``channel``."""
         if self.histogram is not None and part.histogram is not None:
             self.histogram[channel] += part.histogram
             self.left_out[channel] += part.nan
         elif self.dtype.kind == "f":
             self.floats[channel].append(part)
         else:
-            self.sums[channel] = _add(self.sums[channel], part)
+            self.sums[channel] = merge_integers((self.sums[channel], part))
 
     def result(self, names: Sequence[str]) -> dict[str, Json]:
-        """Return the statistics of each channel, exact integers or floats, ready for JSON."""
+        """Return the statistics of each channel as JSON-safe values, exact integers or floats."""
         merged = [self._merged(channel) for channel in range(len(self.sums))]
         deviations = self.dtype.kind == "f"
-        said: dict[str, Json] = {} if self.padding is None else {"padding": list(self.padding)}
-        return said | {
+        padding: dict[str, Json] = {} if self.padding is None else {"padding": list(self.padding)}
+        return padding | {
             "channels": [
                 {
-                    "name": names[i] if names else None,
-                    "count": part.count,
-                    "nan": part.nan,
-                    "min": part.low,
-                    "max": part.high,
-                    "sum": part.total,
-                    "sum_squares": None if deviations else part.squares,
+                    "name": names[i] if names else None, "count": part.count, "nan": part.nan, "min": part.low,
+                    "max": part.high, "sum": part.total, "sum_squares": None if deviations else part.squares,
                     "squared_deviations": part.squares if deviations else None,
                 }
                 for i, part in enumerate(merged)
             ]
-        }
+        }  # fmt: skip
 
     def _merged(self, channel: int) -> Partial:
         if self.histogram is not None:
@@ -223,35 +220,25 @@ class Accumulator:
 
 
 def of_histogram(histogram: Array, first: int) -> Partial:
-    """Return the exact statistics that a dense histogram of integers holds."""
+    """Return the exact statistics of a dense histogram of integers."""
     (seen,) = np.nonzero(histogram)
     if not seen.size:
         return Partial(0)
     counts, values = histogram[seen].tolist(), (seen + first).tolist()
-    return Partial(
-        sum(counts),
-        0,
-        values[0],
-        values[-1],
-        math.sumprod(counts, values),
-        math.sumprod(counts, [v * v for v in values]),
-    )
+    squares = math.sumprod(counts, [v * v for v in values])
+    return Partial(sum(counts), 0, values[0], values[-1], math.sumprod(counts, values), squares)
 
 
 def merge_integers(parts: Sequence[Partial]) -> Partial:
-    """Return the statistics of all ``parts`` of an integer channel together, without histograms."""
-    return Partial(
-        sum(p.count for p in parts),
-        sum(p.nan for p in parts),
-        min((p.low for p in parts if p.low is not None), default=None),
-        max((p.high for p in parts if p.high is not None), default=None),
-        sum(p.total for p in parts),
-        sum(p.squares for p in parts),
-    )
+    """Return the merged statistics of ``parts`` of an integer channel, without histograms."""
+    low = min((p.low for p in parts if p.low is not None), default=None)
+    high = max((p.high for p in parts if p.high is not None), default=None)
+    count, nan = sum(p.count for p in parts), sum(p.nan for p in parts)
+    return Partial(count, nan, low, high, sum(p.total for p in parts), sum(p.squares for p in parts))
 
 
 def merge_floats(parts: Sequence[Partial]) -> Partial:
-    """Return the statistics of all ``parts`` of a float channel together; their order does not matter."""
+    """Return the merged statistics of ``parts`` of a float channel; their order does not matter."""
     full = [p for p in parts if p.count]
     nan = sum(p.nan for p in parts)
     if not full:
@@ -259,29 +246,15 @@ def merge_floats(parts: Sequence[Partial]) -> Partial:
     count = sum(p.count for p in full)
     total = _fsum([p.total for p in full])
     mean = total / count
-    squares = _fsum([p.squares for p in full]) + _fsum(
-        [p.count * (p.total / p.count - mean) ** 2 for p in full]
-    )
-    lows, highs = [p.low for p in full if p.low is not None], [p.high for p in full if p.high is not None]
-    return Partial(count, nan, min(lows), max(highs), total, squares)
+    between = [p.count * (p.total / p.count - mean) ** 2 for p in full]
+    squares = _fsum([p.squares for p in full]) + _fsum(between)
+    ends = merge_integers(full)
+    return Partial(count, nan, ends.low, ends.high, total, squares)
 
 
 def _fsum(numbers: Sequence[float]) -> float:
-    """Return the exact sum rounded once; infinities and NaN as IEEE adds them."""
+    """Return the exact sum, rounded once; infinities and NaN are added as IEEE 754 defines."""
     if all(map(math.isfinite, numbers)):
         return math.fsum(numbers)
     with np.errstate(invalid="ignore"):
         return float(np.sum(numbers))
-
-
-def _add(a: Partial, b: Partial) -> Partial:
-    lows = [p.low for p in (a, b) if p.low is not None]
-    highs = [p.high for p in (a, b) if p.high is not None]
-    return Partial(
-        a.count + b.count,
-        a.nan + b.nan,
-        min(lows, default=None),
-        max(highs, default=None),
-        a.total + b.total,
-        a.squares + b.squares,
-    )

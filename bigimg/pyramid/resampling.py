@@ -1,8 +1,8 @@
-"""Weighted sums along each axis: windows that do not end on pixels, and Gaussians that reach beyond them.
+"""Weighted sums along each axis: windows that end within pixels, and Gaussians that reach beyond their windows.
 
-What a pixel of the result is made of depends on its place in the whole image alone, and its terms are added in
-one order, so any cut into blocks gives the same numbers. The weights are whole numbers and are divided by at the
-end: sums of integers stay exact to 2**53, and rounding half to even is that of the true mean.
+A pixel of the result depends only on its position in the whole image, and its terms are added in a fixed order, so each
+cut into blocks gives the same numbers. Weights are whole numbers, and their sum is divided by at the end. Sums of
+integers are exact up to 2**53, so rounding half to even applies to the true mean.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from bigimg.types import Array, DType, Region
 
 
 class Weights(Protocol):
-    """Which pixels along one axis make the pixels of the result, and with which weights."""
+    """The pixels along one axis that make each pixel of the result, and their weights."""
 
     def table(self, start: int, stop: int) -> tuple[Array, Array]:
-        """Return first pixels (m) and weights (m, k) of the results ``start`` to ``stop``; 0 is no pixel."""
+        """Return first pixels (m) and weights (m, k) of the results ``start`` to ``stop``; weight 0 means no pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Each pixel of the result is the mean of what it covers: parts of pixels count as such.
+    """Each pixel of the result is the mean of the area that it covers; parts of pixels count in proportion.
 
-    The source is ``length`` long and a pixel of it ``step``: the last one of a level may stick out.
+    The source has the length ``length``, and each of its pixels ``step``; the last pixel of a level may reach beyond.
     """
 
     length: int
@@ -35,7 +35,7 @@ class Area:
     step: int = 1
 
     def table(self, start: int, stop: int) -> tuple[Array, Array]:
-        """In units of 1 / target, a result is as long as ``length``, and a pixel as ``step * target``."""
+        """Return the table in units of 1 / target: a result has ``length`` of them, a pixel ``step * target``."""
         pixel = self.step * self.target
         common = np.gcd(self.length, pixel)
         long, short = self.length // common, pixel // common
@@ -48,26 +48,26 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Smooth:
-    """A Gaussian of variance (f**2 - 1) / 4, in middles of windows of f pixels: a mean of f, three times over.
+    """A Gaussian of variance (f**2 - 1) / 4 at the centres of windows of f pixels: the mean of f pixels, three times.
 
-    For f = 2 these are the weights 1 3 3 1 of a stored level, and two levels in turn have the variance of f = 4.
+    For f = 2 the weights are 1 3 3 1, as in a stored level. Two such levels have the variance of f = 4.
     """
 
     size: int
     factor: int
 
     def table(self, start: int, stop: int) -> tuple[Array, Array]:
-        """Weights beyond the image are left out."""
+        """Return the table; weights beyond the image are 0."""
         box = np.ones(self.factor)
         line = np.convolve(np.convolve(box, box), box)
         first = np.arange(start, stop, dtype=np.int64) * self.factor - (self.factor - 1)
-        places = first[:, None] + np.arange(line.size)
-        weights = np.where((places >= 0) & (places < self.size), line, 0.0)
+        pixels = first[:, None] + np.arange(line.size)
+        weights = np.where((pixels >= 0) & (pixels < self.size), line, 0.0)
         return first, weights
 
 
 def needed(weights: Sequence[Weights | None], region: Region) -> Region:
-    """Return which pixels the results in ``region`` are made of; None leaves an axis as it is."""
+    """Return the region of the pixels that the results in ``region`` need; weights of None leave an axis unchanged."""
     found = []
     for along, part in zip(weights, region, strict=True):
         if along is None:
@@ -85,7 +85,7 @@ def needed(weights: Sequence[Weights | None], region: Region) -> Region:
 def resample(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
     """Return the results in ``region`` from ``block``, the pixels of ``source``; same dtype.
 
-    Integers are rounded half to even, booleans true from one half.
+    Integers are rounded half to even; booleans are True from one half on.
     """
     if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
         return _resample_wide(block, weights, source, region)
@@ -107,7 +107,7 @@ def _means(block: Array, weights: Sequence[Weights | None], source: Region, regi
 
 
 def _resample_wide(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
-    """Return results of 64-bit integers by their halves: a float64 would lose the last digits."""
+    """Return results of 64-bit integers, computed from their halves: float64 would lose the last digits."""
     high = _means(block >> 32, weights, source, region)
     low = _means(block & 0xFFFFFFFF, weights, source, region)
     whole = np.floor(high)
@@ -117,7 +117,7 @@ def _resample_wide(block: Array, weights: Sequence[Weights | None], source: Regi
 
 
 def _weighted(block: Array, axis: int, first: Array, table: Array) -> Array:
-    """Return sums along ``axis``, term by term: a term is one pixel for each result."""
+    """Return sums along ``axis``; each term is one pixel for each result."""
     lines = np.moveaxis(block, axis, 0)
     total = np.zeros((len(first), *lines.shape[1:]))
     shape = (-1, *[1] * (lines.ndim - 1))
@@ -127,7 +127,7 @@ def _weighted(block: Array, axis: int, first: Array, table: Array) -> Array:
             if len(used) == len(first):
                 total += table[:, term].reshape(shape) * lines[first + term]
             elif len(used):
-                # Not times 0, which makes NaN of an infinite neighbour.
+                # Weights of 0 are skipped: 0 times an infinite neighbour is NaN.
                 total[used] += table[used, term].reshape(shape) * lines[first[used] + term]
     return np.moveaxis(total, 0, axis)
 

@@ -1,6 +1,6 @@
-"""Count, min, max, mean and std of a channel, from the sums that a pass or a reduction left.
+"""Count, min, max, mean and std of a channel, computed from its sums.
 
-Integers come as exact sums of any size, so mean and std are rounded once, at the very end.
+Sums of integers are exact and of any size, so mean and std are rounded only once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bigimg.pyramid.partial import Partial
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Statistics of one channel, std with ddof 0; NaN where there is no value."""
+    """Statistics of one channel, std with ddof 0; NaN if no value is counted."""
 
     count: int
     nan: int
@@ -26,24 +26,24 @@ class Summary:
     std: float
     sum: float
     saturated: int | None
-    """Values at the largest of an integer type; None for other types, and where a store does not tell."""
+    """Number of values at the maximum of an integer type; None for other types, or if a store does not hold it."""
 
 
 def summarize(part: Partial, *, floats: bool, saturated: int | None = None) -> Summary:
-    """Return the summary of merged statistics; ``floats`` says what ``part.squares`` adds up."""
+    """Return the summary of merged statistics; if ``floats``, ``part.squares`` holds squared deviations."""
     if not part.count or part.low is None or part.high is None:
         return Summary(0, part.nan, math.nan, math.nan, math.nan, math.nan, 0, saturated)
     if floats:
         mean, std = part.total / part.count, math.sqrt(part.squares / part.count)
     else:
         mean = part.total / part.count
-        # In integers, where no digit is lost however near the mean the values lie.
+        # Computed in integers: no digit is lost, even if all values lie near the mean.
         std = math.sqrt(part.count * part.squares - part.total * part.total) / part.count
     return Summary(part.count, part.nan, part.low, part.high, mean, std, part.total, saturated)
 
 
 def stored_partial(channel: Mapping[str, Any]) -> tuple[Partial, bool]:
-    """Return what a store keeps of a channel, and whether its squares are deviations, as of floats."""
+    """Return the statistics of a channel in a store, and whether its squares are deviations, as for floats."""
     exact = channel.get("sum_squares") is not None
     squares = channel["sum_squares"] if exact else channel["squared_deviations"]
     part = Partial(channel["count"], channel["nan"], channel["min"], channel["max"], channel["sum"], squares)
@@ -51,13 +51,13 @@ def stored_partial(channel: Mapping[str, Any]) -> tuple[Partial, bool]:
 
 
 def stored_summary(channel: Mapping[str, Any], scaling: Scaling | None = None) -> Summary:
-    """Return the summary of a channel's entry in a store's statistics, in real values when scaled."""
+    """Return the summary of a channel in a store's statistics; real values if there is a scaling."""
     part, floats = stored_partial(channel)
     return rescaled(summarize(part, floats=floats), scaling)
 
 
 def rescaled(found: Summary, scaling: Scaling | None) -> Summary:
-    """Return the summary of real values from that of stored ones."""
+    """Return the summary of real values, from that of stored values."""
     if scaling is None:
         return found
     slope, intercept = scaling.slope, scaling.intercept

@@ -1,7 +1,7 @@
-"""Windows of any size made into one pixel each; those of two pixels a side are left to :mod:`.kernels`.
+"""Downsampling by windows of any size; :mod:`.kernels` is for windows of up to two pixels along an axis.
 
-The kernels look at every pixel of a window apart, which is fastest for four or eight of them. Here sums and
-extremes go one axis after the other, so 16 x 16 pixels cost 32 additions of whole rows, not 256.
+The kernels handle each pixel of a window by itself, which is fastest for four or eight pixels. This module adds or
+compares along one axis after the other, so a window of 16 x 16 pixels costs 32 additions of rows instead of 256.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import math
 
 import numpy as np
 
-from bigimg.pyramid.kernels import divided, downsample, parts, slabs
+from bigimg.pyramid.kernels import divided, downsample, mean_of_halves, parts, slabs
 from bigimg.types import Array, DType, Method, Region, Shape
 
 AT_ONCE = 1 << 18
-"""Pixels sorted at once: runs are counted beside them, in three times their bytes and more."""
+"""Pixels that are sorted at once: the count of runs takes three times their bytes and more."""
 
 
 def reduce_windows(block: Array, step: Shape, method: Method) -> Array:
-    """Return ``block`` with each window of ``step`` pixels made into one, shape by ceil, same dtype.
+    """Return ``block`` with one pixel for each window of ``step`` pixels, shape rounded up, same dtype.
 
     Parameters
     ----------
     block : ndarray
-        Begins on a window; ends on one or at the edge of the image.
+        Starts at a window; ends at the end of a window or at the edge of the image.
     step : tuple of int
         Pixels of a window along each axis, any number.
     method : {"mean", "mode", "nearest", "min", "max"}
-        As in :func:`bigimg.pyramid.kernels.downsample`, and to the same numbers.
+        As in :func:`bigimg.pyramid.kernels.downsample`, with the same results.
     """
     if max(step) <= 2 or method == "nearest":
         return downsample(block, step, method)
@@ -47,7 +47,7 @@ def _reduce(block: Array, window: Shape, method: Method, out: Array) -> None:
     elif method == "mode":
         out[...] = _modes(block, window)
     elif kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as it should be
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
             out[...] = _along_axes(np.add, block, window, np.dtype(np.float64)) / count
     elif block.dtype.itemsize == 8:
         out[...] = _mean_wide(block, window)
@@ -58,7 +58,7 @@ def _reduce(block: Array, window: Shape, method: Method, out: Array) -> None:
 
 
 def _along_axes(ufunc: np.ufunc, block: Array, window: Shape, dtype: DType) -> Array:
-    """Return ``ufunc`` over the windows, one axis after the other, the slowest first."""
+    """Return the reduction of each window by ``ufunc``, one axis after the other, the slowest first."""
     for axis, size in enumerate(window):
         if size == 1:
             continue
@@ -71,17 +71,14 @@ def _along_axes(ufunc: np.ufunc, block: Array, window: Shape, dtype: DType) -> A
 
 
 def _mean_wide(block: Array, window: Shape) -> Array:
-    """Return means of 64-bit integers by sums of their halves, so that nothing overflows."""
-    count = math.prod(window)
+    """Return means of 64-bit integers from sums of their halves, so that nothing overflows."""
     high = _along_axes(np.add, block >> 32, window, block.dtype)
     low = _along_axes(np.add, block & 0xFFFFFFFF, window, block.dtype)
-    quotient, rest = np.divmod(high, count)
-    mean: Array = (quotient << 32) + divided((rest << 32) + low, count)
-    return mean
+    return mean_of_halves(high, low, math.prod(window))
 
 
 def _modes(block: Array, window: Shape) -> Array:
-    """Return the commonest value of each window, of several the smallest: the longest run of the sorted window."""
+    """Return the most frequent value of each window: the longest run of the sorted window, of several the first."""
     split = [k for n, f in zip(block.shape, window, strict=True) for k in (n // f, f)]
     inner = range(1, len(split), 2)
     rows = np.moveaxis(block.reshape(split), inner, range(block.ndim, 2 * block.ndim))
@@ -99,6 +96,6 @@ def _modes_of_rows(rows: Array) -> Array:
     begins = np.zeros(rows.shape, np.int32)
     np.multiply(rows[:, 1:] != rows[:, :-1], np.arange(1, count, dtype=np.int32), out=begins[:, 1:])
     lengths = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begins, axis=1)
-    # argmax takes the first of equals, and the run of the smallest value comes first.
+    # argmax returns the first of equal lengths, and the run of the smallest value comes first.
     modes: Array = np.take_along_axis(rows, lengths.argmax(axis=1)[:, None], axis=1)
     return modes[:, 0]

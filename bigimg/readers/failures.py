@@ -25,7 +25,7 @@ def reading(
     who : str
         The file, as a message calls it.
     nonsense : tuple of exceptions
-        What a library raises for a header that makes no sense.
+        What a library raises for a header that makes no sense; for HDF5 it includes OSError.
     remedy : str
         What to do then.
 
@@ -40,12 +40,12 @@ def reading(
         raise
     except FileNotFoundError:
         raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
+    except nonsense as error:
+        raise InputError(f"{who}: the header makes no sense ({one_line(error)}); {remedy}") from error
     except OSError as error:
         raise InputError(
             f"{who}: cannot be read ({error.strerror or error}); check its type and permissions"
         ) from error
-    except nonsense as error:
-        raise InputError(f"{who}: the header makes no sense ({one_line(error)}); {remedy}") from error
 
 
 def one_line(error: object) -> str:

@@ -162,8 +162,8 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("img", "name", "options", "said"),
     [
-        (VOLUME, "a.xyz", {}, r"no format that bigimg writes ends so; use one of \.nii \.nii\.gz"),
-        (VOLUME, "a.ome.zarr", {}, "a store is written by bigimg convert"),
+        (VOLUME, "a.xyz", {}, r"no format that bigimg writes has this ending; use one of \.nii \.nii\.gz"),
+        (VOLUME, "a.ome.zarr", {}, "export writes no stores, bigimg convert does"),
         (VOLUME, "a.png", {}, r"PNG holds one plane, and there are z \(5\): choose with plane= and t=, or write"),
         (VOLUME[0], "a.png", {}, r"PNG has no int16, only booleans .* write \.tif"),
         (VOLUME[0], "a.jpg", {}, r"JPEG holds 8 bits a value, not int16: write \.png or \.tif"),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, OutputError
 from bigimg.places import cache as cache_module
-from bigimg.places.cache import MOST_KEPT, bound_downloads, entry_folder
+from bigimg.places.cache import MOST_DOWNLOADED, bound_downloads, entry_folder
 from bigimg.places.download import Downloaded, download
 from bigimg.places.http import Patience
 from tests.places.server import (
@@ -55,7 +55,7 @@ def url(server: Loopback) -> str:
 
 def test_the_bytes_come_once(server: Loopback, url: str) -> None:
     told: list[tuple[int, int | None]] = []
-    found = download(url, most_bytes=10**8, patience=QUICK, told=lambda *args: told.append(args))
+    found = download(url, most_bytes=10**8, patience=QUICK, on_progress=lambda *args: told.append(args))
     assert found.path.read_bytes() == CONTENT
     assert found.path.name == "a.bin"
     assert told[-1] == (len(CONTENT), len(CONTENT))
@@ -136,7 +136,7 @@ def test_a_long_wait_is_told_and_not_waited_for(server: Loopback, url: str, date
 REFUSED: dict[str, tuple[list[Fault], type[BigimgError], str]] = {
     "absent": ([status(404)], InputNotFoundError, "no such file .404 Not Found"),
     "gone": ([status(410)], InputNotFoundError, "410 Gone"),
-    "forbidden": ([status(403)], InputError, "does not let us read it .403"),
+    "forbidden": ([status(403)], InputError, "does not allow to read it .403"),
     "no login": ([status(401)], InputError, "401 Unauthorized"),
     "teapot": ([status(418)], InputError, "418"),
     "broken": ([status(500)] * 3, InputError, "500 Internal Server Error .tried 3 times"),
@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[list[Fault], type[BigimgError], str]] = {
     "too long a promise": ([whole(length=4_000_000)] * 3, InputError, "ends after 3000000 of 4000000"),
     "stalls": ([stall(10)] * 3, InputError, "stalls: no byte for 0.3 s"),
     "chunks cut": ([chunked(True)] * 3, InputError, "connection broke .IncompleteRead"),
-    "no length": ([no_length], InputError, "does not say how long"),
+    "no length": ([no_length], InputError, "does not name the length"),
     "encoded": ([whole(Content_Encoding="br")], InputError, "encoded .br"),
     "gzip in between": ([whole(Content_Encoding="gzip")], InputError, "encoded .gzip"),
     "to nowhere": ([status(302)], InputError, "redirects to nowhere"),
@@ -234,13 +234,13 @@ def test_nobody_there(server: Loopback) -> None:
 
 
 def test_no_such_name() -> None:
-    with pytest.raises(InputError, match=r"no server of this name|cannot be reached"):
+    with pytest.raises(InputError, match=r"no server has this name|cannot be reached"):
         fetch("http://nowhere.invalid/a.png")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:port/a.png", "http://" + "a" * 70 + ".org/a.png"])
 def test_no_address(url: str) -> None:
-    with pytest.raises(InputError, match=r"is not an address|no server of this name"):
+    with pytest.raises(InputError, match=r"is not an address|no server has this name"):
         fetch(url)
 
 
@@ -303,7 +303,7 @@ def test_downloads_are_bounded_and_those_in_use_stay(server: Loopback, url: str,
         found[i].lock.release()
     bound_downloads(keep=entry_folder(server.url("/3.bin")), most_bytes=2 * len(CONTENT) + 10_000)
     assert [each.path.exists() for each in found] == [False, True, False, True]
-    assert MOST_KEPT == 20_000_000_000
+    assert MOST_DOWNLOADED == 20_000_000_000
     assert fetch(server.url("/0.bin")).path.read_bytes() == CONTENT
 
 

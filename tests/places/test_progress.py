@@ -7,7 +7,7 @@ import io
 import pytest
 
 from bigimg.places import progress as telling
-from bigimg.places.progress import Teller
+from bigimg.places.progress import DownloadLine
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_has_one_line_that_is_wiped() -> None:
     screen = Terminal()
-    teller = Teller("https://h/a.png", lines=False, stream=screen)
+    teller = DownloadLine("https://h/a.png", lines=False, stream=screen)
     teller(1_000_000, 4_000_000)
     assert screen.getvalue() == "\rfetching https://h/a.png: 1 of 4 MB, 25 %"
     teller(2_000_000, None)
@@ -37,7 +37,7 @@ def test_a_terminal_has_one_line_that_is_wiped() -> None:
 def test_a_pipe_has_lines_when_asked() -> None:
     for lines in (True, False):
         pipe = io.StringIO()
-        teller = Teller("a", lines=lines, stream=pipe)
+        teller = DownloadLine("a", lines=lines, stream=pipe)
         for done in range(25):
             teller(done * 10**6, 10**8)
         teller.wipe()

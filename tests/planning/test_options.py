@@ -26,7 +26,7 @@ def test_spacing_that_means_nothing_is_refused(text):
 
 @pytest.mark.parametrize("spacing", ["y=0.5foo", {"y": (0.5, "foo")}])
 def test_a_unit_that_ome_zarr_has_not_is_refused(spacing):
-    with pytest.raises(UsageError, match="unit 'foo' is none of OME-Zarr's: did you mean foot"):
+    with pytest.raises(UsageError, match="unit 'foo' is not in OME-Zarr: did you mean foot"):
         options(spacing=spacing)
 
 

@@ -1,12 +1,13 @@
-"""Which planes belong together: series apart, one of them chosen, its planes in order.
+"""The series among DICOM planes, the choice of one series, and the order of its planes.
 
-Planes are of one stack when they share series, size, echo and orientation. What only this module knows is how
-a person is told of several, without a word of whom they show.
+Planes belong to one stack if they have the same series, size, echo and orientation. A message lists the series without
+any information about the person.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,16 +18,16 @@ from bigimg.readers.dicom.series import Stack, stack
 from bigimg.types import Array
 
 LISTED = 12
-"""Series named in a message, at most."""
+"""Series that a message lists, at most."""
 SAME_DIRECTION = 1e-3
-"""Cosines that differ by less are one orientation: 0.06 degrees."""
+"""Difference of cosines within one orientation: 0.06 degrees."""
 
 
 def series_of(planes: Sequence[Plane]) -> list[list[Plane]]:
-    """Return planes that belong together, in an order that does not depend on that of the files."""
+    """Return the planes of each series; the order of the files has no influence."""
     groups: dict[tuple[object, ...], list[list[Plane]]] = {}
     for plane in planes:
-        alike = groups.setdefault((plane.series, *plane.kin), [])
+        alike = groups.setdefault((plane.series, *plane.stack_key), [])
         for group in alike:  # one for each orientation
             if _same_direction(group[0], plane):
                 group.append(plane)
@@ -48,14 +49,14 @@ def _same_direction(a: Plane, b: Plane) -> bool:
 
 
 def chosen(groups: list[list[Plane]], series: int | str | None, source: str) -> list[Plane]:
-    """Return the series that was asked for, or the only one there is.
+    """Return the series that ``series`` names, or the only one.
 
     Raises
     ------
     InputError
-        There are several and none was asked for; the message lists them.
+        There are several and ``series`` is None; the message lists them.
     UsageError
-        There is none that was asked for.
+        There is no such series.
     """
     if isinstance(series, str) and series.isdecimal():
         series = int(series)
@@ -63,14 +64,14 @@ def chosen(groups: list[list[Plane]], series: int | str | None, source: str) -> 
         named = [group for group in groups if group[0].series == series]
         if len(named) == 1:
             return named[0]
-        raise UsageError(f"{source}: series {series!r} is there {len(named)} times; {_listed(groups)}")
+        raise UsageError(f"{source}: {len(named)} series have the UID {series!r}; {_listed(groups)}")
     if series is not None:
         if 0 <= series < len(groups):
             return groups[series]
-        raise UsageError(f"{source}: series {series} was asked; {_listed(groups)}")
+        raise UsageError(f"{source}: series {series} was asked for; {_listed(groups)}")
     if len(groups) == 1:
         return groups[0]
-    # Files of one series that do not fit together are no choice that a person has made.
+    # Files of one series that do not fit together are an error of the series, not a missing choice.
     kind = InconsistentSeries if len({group[0].series for group in groups}) == 1 else InputError
     raise kind(f"{source}: {_listed(groups)}; choose one with series=NUMBER")
 
@@ -85,22 +86,19 @@ def _listed(groups: list[list[Plane]]) -> str:
 
 
 def _one_type(planes: Sequence[Plane], source: str) -> None:
-    kinds: dict[tuple[str, str], int] = {}
-    for plane in planes:
-        key = plane.pixels.photometric.split("_")[0], str(plane.pixels.dtype)
-        kinds[key] = kinds.get(key, 0) + 1
+    kinds = Counter(f"{p.pixels.photometric.split('_')[0]} {p.pixels.dtype}" for p in planes)
     if len(kinds) > 1:
-        said = " and ".join(f"{count} of {name} {dtype}" for (name, dtype), count in kinds.items())
-        raise InconsistentSeries(f"{source}: holds {said}, which are no one image; open them apart")
+        parts = " and ".join(f"{count} of {kind}" for kind, count in kinds.items())
+        raise InconsistentSeries(f"{source}: holds {parts}, which are not one image; open them separately")
 
 
 def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
-    """Return the planes as an array of shape (t, segments, z), and what else is known of their order.
+    """Return the numbers of the planes as an array of shape (t, segments, z), and their stack.
 
     Raises
     ------
     InconsistentSeries
-        They are no one image, or make no even stack.
+        They are not one image, or make no even stack.
     """
     _one_type(planes, source)
     segments = sorted({plane.segment for plane in planes if plane.segment is not None})
@@ -112,12 +110,12 @@ def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
         where = [i for i, plane in enumerate(planes) if plane.segment == segment]
         found = stack([planes[i].at for i in where], source)
         parts.append(np.asarray(where)[found.order])
-    places = [[planes[i].at.position for i in part.ravel().tolist()] for part in parts]
-    if len({part.shape for part in parts}) > 1 or any(not _near(places[0], place) for place in places):
+    positions = [[planes[i].at.position for i in part.ravel().tolist()] for part in parts]
+    if len({part.shape for part in parts}) > 1 or any(not _near(positions[0], own) for own in positions):
         sizes = ", ".join(str(part.shape[1]) for part in parts)
         raise InconsistentSeries(
-            f"{source}: its {len(segments)} segments cover different slices ({sizes} of them), which makes no one "
-            "volume; take it apart with highdicom"
+            f"{source}: its {len(segments)} segments cover different slices ({sizes} of them), which are not one "
+            "volume; split it with highdicom"
         )
     return np.stack(parts, axis=1), found
 

@@ -1,13 +1,14 @@
-"""The planes that DICOM files hold: for each where its pixels are, where it lies, and what its numbers mean.
+"""The planes in DICOM files: the pixels of each, its position, and the meaning of its values.
 
-Headers are read up to the pixels and let go of; what stays is a :class:`Plane` for each. What only this module
-knows is where the tags are: at the top of a file, or for each frame in the functional groups of an enhanced one.
+Headers are read up to the pixels and then dropped; a :class:`Plane` stays for each frame. A tag is at the top of a
+file, or for each frame in the functional groups of an enhanced file.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from bigimg.errors import InputError
 from bigimg.readers.dicom.layout import describe_pixels, pixel_keyword
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, file_size, inflated_bytes
 from bigimg.readers.dicom.series import Slice
-from bigimg.readers.dicom.tags import number, numbers, seconds, tag_of, text, value_of
+from bigimg.readers.dicom.tags import number, numbers, seconds, tag_of, text, transfer_syntax, value_of
+from bigimg.readers.failures import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,12 +37,12 @@ _SCANNED = """
     SegmentedBluePaletteColorLookupTableData SegmentationType
 """
 SCANNED = _SCANNED.split()
-"""All that is asked of every file of a series: 1.2 ms each, a third of what all tags take."""
+"""Tags that are read of each file of a series: 1.2 ms a file, a third of the time of all tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One plane of pixels, and what is said of it."""
+    """One plane of pixels and its description."""
 
     pixels: Pixels
     frame: int
@@ -50,22 +52,21 @@ class Plane:
     number: int
     """SeriesNumber, which sorts series for people."""
     modality: str
-    kin: tuple[object, ...]
-    """Planes of one stack have this in common, beside series and orientation."""
+    stack_key: tuple[object, ...]
+    """Equal for the planes of one stack, which also have the same series and orientation."""
     line: tuple[float, float]
     """Slope and intercept."""
     window: tuple[float, float] | None
-    """Low and high, in real values."""
+    """Lower and upper end of the display window, in real values."""
     padding: tuple[int, int] | None
-    """Stored values from and to which pixels are no measurement."""
+    """First and last stored value that is no measurement."""
     segment: int | None
-    """Number of the segment that it shows."""
+    """Number of the segment in this plane; None if it shows no segment."""
 
 
 DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, OverflowError, struct.error,
           NotImplementedError, RecursionError, MemoryError)  # fmt: skip
-"""What pydicom raises of bytes that are no header: lengths beyond the file, types that do not exist, texts for
-numbers."""
+"""What pydicom raises for a damaged header: lengths beyond the file, unknown types, texts in place of numbers."""
 
 
 def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Dataset, int, bytes, int]:
@@ -74,68 +75,57 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
     Raises
     ------
     InputError
-        It is no DICOM, or damaged.
+        The file is not DICOM, or is damaged.
     """
     from pydicom import dcmread
 
     size = file_size(path)
-    try:
-        with open(path, "rb") as file:
-            if DEFLATED.encode() in file.read(1024):
-                inflated_bytes(path)
-            file.seek(0)
-            wanted = None if tags is None else list(map(tag_of, tags))
-            header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
-            offset = file.tell()
-            return header, offset, file.read(12), size
-    except InputError:  # is a ValueError too
-        raise
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); check it and its rights"
-        ) from error
-    except DAMAGE as error:
-        raise damaged(path, error) from error
+    with reading_dicom(path), open(path, "rb") as file:
+        if DEFLATED.encode() in file.read(1024):
+            inflated_bytes(path)
+        file.seek(0)
+        wanted = None if tags is None else list(map(tag_of, tags))
+        header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
+        return header, file.tell(), file.read(12), size
 
 
-def damaged(path: str, error: Exception) -> InputError:
-    """Return the error of a header that pydicom cannot make sense of."""
-    why = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{path}: its DICOM header makes no sense ({why}); fetch the file again")
+@contextmanager
+def reading_dicom(path: str) -> Iterator[None]:
+    """Turn errors of pydicom into errors that name ``path``.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is no such file, it cannot be read, or its header makes no sense.
+    """
+    with reading(path, DAMAGE, "fetch the file again"):
+        yield
 
 
 def planes_of(path: str) -> list[Plane]:
-    """Return what the file at ``path`` holds; nothing when it is a DICOM without pixels.
+    """Return the planes of the file at ``path``; none if it is a DICOM without pixels.
 
     Raises
     ------
     InputError
-        It is no image that is understood.
+        The file is damaged or holds an image that is not supported.
     MissingExtraError
         Its pixels need the extra ``dicom``.
     """
     header, offset, head, size = read_header(path, tags=SCANNED)
-    meta = getattr(header, "file_meta", None)
-    syntax = text(meta, "TransferSyntaxUID") if meta is not None else ""
     order = ">" if header.original_encoding[1] is False else "<"
-    if syntax != DEFLATED and pixel_keyword(head, order) is None:
+    if transfer_syntax(header) != DEFLATED and pixel_keyword(head, order) is None:
         if "Rows" in header:
-            raise InputError(
-                f"{path}: ends before its pixels, at byte {size}; it is truncated, fetch it again"
-            )
+            raise InputError(f"{path}: ends before its pixels, at byte {size}; fetch it again")
         return []
-    try:
+    with reading_dicom(path):
         _refuse(path, header)
         pixels = describe_pixels(path, header, offset, head, size)
         return list(_planes(path, header, pixels))
-    except InputError:  # is a ValueError too
-        raise
-    except DAMAGE as error:
-        raise damaged(path, error) from error
 
 
 def _refuse(path: str, header: Dataset) -> None:
-    """Refuse pictures whose pixels are not where their header seems to say."""
+    """Raise an InputError for whole slides and mosaics: their frames are not planes of an image."""
     across, down = number(header, "TotalPixelMatrixColumns"), number(header, "TotalPixelMatrixRows")
     tile = number(header, "Columns") or 0, number(header, "Rows") or 0
     if across and down and (across > tile[0] or down > tile[1]):
@@ -145,8 +135,8 @@ def _refuse(path: str, header: Dataset) -> None:
         )
     if "MOSAIC" in (value_of(header, "ImageType") or ()):
         raise InputError(
-            f"{path}: is a Siemens mosaic, many slices in one picture, which is not unfolded; convert it with "
-            "dcm2niix"
+            f"{path}: is a Siemens mosaic, which holds many slices in one picture and is not supported; convert it "
+            "with dcm2niix"
         )
 
 
@@ -154,74 +144,56 @@ def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:
     shared = _first(header, "SharedFunctionalGroupsSequence")
     frames = value_of(header, "PerFrameFunctionalGroupsSequence") or []
     if frames and len(frames) != pixels.frames:
-        raise InputError(
-            f"{path}: describes {len(frames)} frames, but says that it has {pixels.frames}; fetch it again"
-        )
+        raise InputError(f"{path}: describes {len(frames)} of {pixels.frames} frames; fetch it again")
     offsets = numbers(header, "GridFrameOffsetVector")
     name = path.replace("\\", "/").rsplit("/", 1)[-1]
     for i in range(pixels.frames):
         look = _Look(header, shared, frames[i] if frames else None)
-        told = bool(frames) or pixels.frames == 1 or len(offsets) == pixels.frames
+        positioned = bool(frames) or pixels.frames == 1 or len(offsets) == pixels.frames
+        series = text(header, "SeriesInstanceUID")
+        stack_key = (
+            pixels.rows, pixels.columns, pixels.samples,
+            look.number("EchoTime", "MREchoSequence", "EffectiveEchoTime"),
+            look.text("StackID", "FrameContentSequence") if frames else "",
+            "" if positioned else text(header, "SOPInstanceUID") or path,  # a clip is a series of its own
+        )  # fmt: skip
+        at = _slice(look, name if pixels.frames == 1 else f"{name} frame {i}", i, pixels, positioned, offsets)
+        segment = look.number("ReferencedSegmentNumber", "SegmentIdentificationSequence")
         yield Plane(
-            pixels,
-            i,
-            _slice(look, name if pixels.frames == 1 else f"{name} frame {i}", i, pixels, told, offsets),
-            text(header, "SeriesInstanceUID"),
-            int(number(header, "SeriesNumber") or 0),
-            text(header, "Modality") or "image",
-            (
-                pixels.rows,
-                pixels.columns,
-                pixels.samples,
-                look.number("EchoTime", "MREchoSequence", "EffectiveEchoTime"),
-                look.text("StackID", "FrameContentSequence") if frames else "",
-                "" if told else text(header, "SOPInstanceUID") or path,  # a clip is a series of its own
-            ),
-            look.line(),
-            look.window(),
-            _padding(header, pixels),
-            look.integer("ReferencedSegmentNumber", "SegmentIdentificationSequence"),
-        )
+            pixels, i, at, series, int(number(header, "SeriesNumber") or 0), text(header, "Modality") or "image",
+            stack_key, look.line(), look.window(), _padding(header, pixels),
+            None if segment is None else int(segment),
+        )  # fmt: skip
 
 
 def _slice(
-    look: _Look, name: str, frame: int, pixels: Pixels, told: bool, offsets: tuple[float, ...]
+    look: _Look, name: str, frame: int, pixels: Pixels, positioned: bool, offsets: tuple[float, ...]
 ) -> Slice:
     header = look.header
-    position = look.numbers("ImagePositionPatient", "PlanePositionSequence", 3) if told else None
+    position = look.numbers("ImagePositionPatient", "PlanePositionSequence", 3) if positioned else None
     orientation = look.numbers("ImageOrientationPatient", "PlaneOrientationSequence", 6)
-    if position and len(offsets) == pixels.frames > 1:  # a dose: its frames lie along z of the patient
+    if position and len(offsets) == pixels.frames > 1:  # frames of a dose lie along z of the patient
         position = (*position[:2], position[2] + offsets[frame] - offsets[0])
     spacing = look.numbers("PixelSpacing", "PixelMeasuresSequence", 2)
     spacing = spacing or look.numbers("ImagerPixelSpacing", "PixelMeasuresSequence", 2)
     keys = {
-        "TemporalPositionIdentifier": number(header, "TemporalPositionIdentifier"),
         "TemporalPositionIndex": look.number("TemporalPositionIndex", "FrameContentSequence"),
-        "FrameReferenceTime": number(header, "FrameReferenceTime"),
-        "TriggerTime": number(header, "TriggerTime"),
         "AcquisitionDateTime": look.seconds("FrameAcquisitionDateTime", "AcquisitionDateTime"),
-        "AcquisitionTime": seconds(header, "AcquisitionTime"),
-        "ContentTime": seconds(header, "ContentTime"),
-        "AcquisitionNumber": number(header, "AcquisitionNumber"),
         "InstanceNumber": float(frame) if pixels.frames > 1 else number(header, "InstanceNumber"),
     }
-    if pixels.frames > 1:  # what is said once for all frames tells none of them
-        keys = {k: v for k, v in keys.items() if k in look.of_frames or k == "InstanceNumber"}
+    if pixels.frames == 1:  # a tag of the whole file does not distinguish its frames
+        of_file = ("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "AcquisitionNumber")
+        keys |= {tag: number(header, tag) for tag in of_file}
+        keys |= {tag: seconds(header, tag) for tag in ("AcquisitionTime", "ContentTime")}
     uid = text(header, "SOPInstanceUID")
     return Slice(
-        name,
-        position,
-        orientation if position else None,
-        spacing if spacing and min(spacing) > 0 else None,
-        {key: value for key, value in keys.items() if value is not None},
-        f"{uid} {frame}" if uid else "",
-    )
+        name, position, orientation if position else None, spacing if spacing and min(spacing) > 0 else None,
+        {key: value for key, value in keys.items() if value is not None}, f"{uid} {frame}" if uid else "",
+    )  # fmt: skip
 
 
 class _Look:
-    """Looks a field up where it may be: in the groups of the frame, those of all frames, or at the top."""
-
-    of_frames = frozenset({"TemporalPositionIndex", "AcquisitionDateTime"})
+    """Looks up a field in the groups of the frame, in those of all frames, and at the top of the header."""
 
     def __init__(self, header: Dataset, shared: Dataset | None, own: Dataset | None) -> None:
         self.header, self.groups = header, [group for group in (own, shared) if group is not None]
@@ -234,13 +206,9 @@ class _Look:
         return self.header
 
     def number(self, keyword: str, sequence: str, other: str | None = None) -> float | None:
-        """Return one number; ``other`` is its name within the sequence."""
+        """Return one number; within the sequence its name is ``other``, if that is given."""
         inside = self._where(other or keyword, sequence)
         return number(inside, keyword if inside is self.header else other or keyword)
-
-    def integer(self, keyword: str, sequence: str) -> int | None:
-        found = self.number(keyword, sequence)
-        return None if found is None else int(found)
 
     def numbers(self, keyword: str, sequence: str, count: int) -> tuple[float, ...] | None:
         found = numbers(self._where(keyword, sequence), keyword)
@@ -263,7 +231,7 @@ class _Look:
         return (1.0 if slope is None or not slope else slope, intercept or 0.0)
 
     def window(self) -> tuple[float, float] | None:
-        """Return the first display window, as DICOM counts it (PS3.3 C.11.2.1.2)."""
+        """Return the ends of the first display window, as DICOM defines them (PS3.3 C.11.2.1.2)."""
         inside = self._where("WindowCenter", "FrameVOILUTSequence")
         center, width = number(inside, "WindowCenter"), number(inside, "WindowWidth")
         if center is None or width is None or width <= 0:
@@ -277,8 +245,8 @@ def _padding(header: Dataset, pixels: Pixels) -> tuple[int, int] | None:
     value, limit = number(header, "PixelPaddingValue"), number(header, "PixelPaddingRangeLimit")
     if value is None or pixels.dtype.kind == "f" or pixels.samples > 1 or pixels.palette is not None:
         return None
-    other = value if limit is None else limit
-    return int(min(value, other)), int(max(value, other))
+    low, high = sorted((value, value if limit is None else limit))
+    return int(low), int(high)
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset | None:

@@ -1,20 +1,21 @@
-"""How the pixels of a DICOM file are stored, as its header says, or why that cannot be.
+"""How the pixels of a DICOM file are stored, according to its header, after checks of the header.
 
-What only this module knows is what to doubt: lengths against the size of the file, bits against one another,
-and whether anything that is installed decodes it.
+The checks compare lengths with the size of the file and numbers of bits with each other, and look for an installed
+decoder.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, counted
 from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
-from bigimg.readers.dicom.tags import text, value_of
+from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
 from bigimg.types import Array
 from bigimg.version import install_line
 
@@ -31,9 +32,9 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     ----------
     path : str
     header : Dataset
-        All that comes before the pixels, or of it what this module asks for.
+        The tags before the pixels, or at least those that this module reads.
     offset : int
-        Byte where their tag begins.
+        Byte at which the tag of the pixels begins.
     head : bytes
         The 12 bytes from there on.
     size : int
@@ -44,7 +45,7 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     InputError
         The header makes no sense, or the file is too short for it.
     MissingExtraError
-        They are compressed in a way that needs the extra ``dicom``.
+        The pixels are compressed in a way that needs the extra ``dicom``.
     """
     syntax = _syntax(header)
     keyword, vr, offset, length = _element(path, header, syntax, offset, head, size)
@@ -62,14 +63,12 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
             signed=bool(_whole(header, "PixelRepresentation", 0)),
         )  # fmt: skip
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: the header of its pixels makes no sense ({error}); fetch it again"
-        ) from error
+        raise InputError(f"{path}: its pixel header makes no sense ({error}); fetch it again") from error
     _check(pixels, size)
     _check_decoder(pixels)
     if pixels.photometric != "PALETTE COLOR":
         return pixels
-    return Pixels(**{**pixels.__dict__, "palette": _palette(pixels, header)})
+    return replace(pixels, palette=_palette(pixels, header))
 
 
 def _whole(header: Dataset, keyword: str, default: int | None = None) -> int:
@@ -80,15 +79,14 @@ def _whole(header: Dataset, keyword: str, default: int | None = None) -> int:
 
 
 def _syntax(header: Dataset) -> str:
-    meta: Dataset | None = getattr(header, "file_meta", None)
-    if meta is not None and (found := text(meta, "TransferSyntaxUID")):
-        return found
-    implicit, little = header.original_encoding  # as pydicom had to find out by itself
+    if syntax := transfer_syntax(header):
+        return syntax
+    implicit, little = header.original_encoding  # which pydicom detected
     return (IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN
 
 
 def pixel_keyword(head: bytes, order: str = "<") -> str | None:
-    """Return which pixels begin with ``head``, None when there are none."""
+    """Return the keyword of the pixels that begin with ``head``; None if they are no pixels."""
     if len(head) < 12:
         return None
     group, number = struct.unpack(order + "HH", head[:4])
@@ -123,7 +121,7 @@ def _check(pixels: Pixels, size: int) -> None:
     if wrong or p.samples not in (1, 3, 4) or min(p.rows, p.columns) < 1:
         raise InputError(
             f"{p.path}: {p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated} "
-            f"(the highest {p.high}), are not understood; convert it with dcmtk first"
+            f"(the highest {p.high}), are not supported; convert it with dcmtk first"
         )
     if p.syntax == DEFLATED:
         return
@@ -140,7 +138,7 @@ def _check(pixels: Pixels, size: int) -> None:
 
 
 def _check_decoder(pixels: Pixels) -> None:
-    """Refuse what no installed library decodes, naming what would."""
+    """Raise an error if no installed library decodes the pixels; it names what to install."""
     from pydicom.pixels import get_decoder
     from pydicom.uid import UID
 
@@ -152,11 +150,11 @@ def _check_decoder(pixels: Pixels) -> None:
             f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
         ) from None
     able = set(decoder.available_plugins)
-    if pixels.stored > 8 and pixels.samples > 1:  # Pillow has 8 bits for these
+    if pixels.stored > 8 and pixels.samples > 1:  # Pillow decodes 8 bits of these
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
         raise MissingExtraError(
-            f"{pixels.path}: is stored as {name}, which needs more libraries; install them: {install_line('dicom')}"
+            f"{pixels.path}: is stored as {name}, which needs more libraries: {install_line('dicom')}"
         )
 
 

@@ -1,8 +1,9 @@
-"""The slices of a DICOM series in order: numbers in, places in a stack out, or what is wrong with them.
+"""The order of the slices of a DICOM series in one even stack, or an error that says why they make none.
 
-Nothing is guessed. Slices are sorted by their position along the normal of the plane; whatever is not one
-even, straight stack, as often at each place, is an :class:`~bigimg.errors.InconsistentSeries` with numbers.
-What only this module knows is how far positions may stray: they are decimal text, rounded by the scanner.
+Nothing is guessed. Slices are sorted by their position along the normal of their plane. They must make one even,
+straight stack with the same number of slices at each position, otherwise an
+:class:`~bigimg.errors.InconsistentSeries` with numbers is raised. Positions are decimal text that the scanner rounded,
+so small deviations are allowed.
 """
 
 from __future__ import annotations
@@ -18,38 +19,38 @@ from bigimg.errors import InconsistentSeries
 from bigimg.types import Array
 
 SAME_MM = 1e-4
-"""Positions nearer than this are the same place: the sixth digit of what scanners write, in millimetres."""
+"""Distance below which two positions are equal, in millimetres: the sixth digit that scanners write."""
 EVEN = 0.05
-"""How far a slice may lie from its place in an even stack, in parts of the distance: text of 2 digits costs 0.01
-of a millimetre, and what is missing or moved by a person shows as 0.5 and more."""
+"""Largest deviation of a slice from an even stack, in parts of the distance. Text with 2 digits is wrong by up to 0.01
+millimetres; a missing slice, or one that somebody moved, deviates by 0.5 or more."""
 TILT = math.tan(math.radians(0.5))
-"""Shift of a slice for each millimetre of depth up to which a stack is straight: a gantry is tilted by 1 degree
-or more, rounded direction cosines come to 0.01. What shift there is, the affine keeps."""
+"""Largest shift of a slice for each millimetre of depth in a straight stack. A tilted gantry has 1 degree or more,
+rounded direction cosines have 0.01 degrees. The affine includes such a small shift."""
 
 ORDERS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "FrameReferenceTime", "TriggerTime",
           "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "AcquisitionNumber", "InstanceNumber")  # fmt: skip
-"""What may tell the order of slices at the same place, the best first."""
+"""Tags that may order slices at the same position, the best first."""
 SECONDS = {"FrameReferenceTime": 1e-3, "TriggerTime": 1e-3, "AcquisitionDateTime": 1.0, "AcquisitionTime": 1.0,
            "ContentTime": 1.0}  # fmt: skip
-"""Those of them that are times, and how many seconds one unit is."""
+"""The tags among them that are times, with the seconds of their unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One plane: where it is, and what may tell it from others at the same place."""
+    """The position of one plane, and tags that may distinguish it from others at the same position."""
 
     name: str
-    """For messages: a file, or a frame of one."""
+    """Name for messages: a file, or a frame of a file."""
     position: tuple[float, ...] | None = None
     """Centre of the first pixel in LPS millimetres."""
     orientation: tuple[float, ...] | None = None
     """Directions of x and y in LPS, six cosines."""
     spacing: tuple[float, ...] | None = None
-    """Of rows and of columns, as in PixelSpacing, in millimetres."""
+    """Distance of rows and of columns, as in PixelSpacing, in millimetres."""
     keys: dict[str, float] = field(default_factory=dict)
-    """Numbers of :data:`ORDERS`."""
+    """Values of the tags in :data:`ORDERS`."""
     uid: str = ""
-    """Two slices with the same are copies."""
+    """Slices with the same UID are copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +58,33 @@ class Stack:
     """Slices in order."""
 
     order: Array
-    """Of shape (t, z): which slice is there."""
+    """Number of the slice at each time and position, of shape (t, z)."""
     step: tuple[float, ...] | None
-    """From one slice to the next in LPS millimetres; None for a single one, or when the file does not say."""
+    """Vector from one slice to the next in LPS millimetres; None for a single slice, or if it is not known."""
     t_step: float | None = None
-    """Seconds from one time to the next; None when not known, or there is one alone."""
+    """Seconds from one time to the next; None if not known, or if there is one time."""
     notes: tuple[str, ...] = ()
 
 
 def stack(slices: Sequence[Slice], source: str) -> Stack:
-    """Return ``slices`` in order of place and time.
+    """Return ``slices`` in order of position and time.
 
     Parameters
     ----------
     slices : sequence of Slice
-        Of one series, size and orientation, in any order.
+        Slices of one series, size and orientation, in any order.
     source : str
         For messages.
 
     Raises
     ------
     InconsistentSeries
-        Slices are missing, there twice, of different kinds or not in one straight stack.
+        Slices are missing, doubled, of different kinds or not in one straight stack.
     """
     if copies := [uid for uid, count in Counter(s.uid for s in slices if s.uid).items() if count > 1]:
         names = [s.name for s in slices if s.uid == copies[0]]
         raise InconsistentSeries(
-            f"{source}: {len(copies)} of {len(slices)} slices are there more than once, as {names[0]} and "
+            f"{source}: {len(copies)} of {len(slices)} slices have copies, such as {names[0]} and "
             f"{names[1]} (same SOPInstanceUID); remove the copies"
         )
     _alike(slices, source)
@@ -92,34 +93,34 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
     if slices[0].position is None:
         return _numbered(slices, source)
     across = normal(slices[0], source)
-    places = np.array([s.position for s in slices])
-    order = _places(places @ across, source)
-    step = _checked_step(places, order, across, source)
+    positions = np.array([s.position for s in slices])
+    order = _by_depth(positions @ across, source)
+    step = _checked_step(positions, order, across, source)
     if order.shape[1] == 1:
         return Stack(order.T, step)
     return _in_time(slices, order, step, source)
 
 
 def normal(one: Slice, source: str) -> Array:
-    """Return the direction across the plane of ``one``, of length 1.
+    """Return the normal of the plane of ``one``, of length 1.
 
     Raises
     ------
     InconsistentSeries
-        Its orientation is no pair of directions at right angles.
+        The orientation is not a pair of directions at right angles.
     """
     rows = np.asarray(one.orientation or (1, 0, 0, 0, 1, 0), np.float64).reshape(2, 3)
     if not np.allclose(rows @ rows.T, np.eye(2), atol=1e-2):
         raise InconsistentSeries(
-            f"{source}: the orientation of {one.name} ({', '.join(f'{v:g}' for v in rows.ravel())}) is no pair of "
-            "directions at right angles; correct ImageOrientationPatient"
+            f"{source}: the orientation of {one.name} ({', '.join(f'{v:g}' for v in rows.ravel())}) is not a pair "
+            "of directions at right angles; correct ImageOrientationPatient"
         )
     across = np.cross(rows[0], rows[1])
     return np.asarray(across / np.linalg.norm(across))
 
 
 def _alike(slices: Sequence[Slice], source: str) -> None:
-    """Refuse slices that differ in pixel spacing, or of which some have no position."""
+    """Raise InconsistentSeries if slices differ in pixel spacing, or if only some have a position."""
     spacings = [None if s.spacing is None else tuple(round(v, 5) for v in s.spacing) for s in slices]
     for what, values in (("pixel spacing", spacings), ("position", [s.position is not None for s in slices])):
         counts = Counter(values).most_common()
@@ -127,10 +128,10 @@ def _alike(slices: Sequence[Slice], source: str) -> None:
             (most, many), (other, few) = counts[:2]
             odd = slices[list(values).index(other)].name
             if what == "position":
-                said = f"{sum(map(bool, values))} of {len(slices)} slices have a position and {odd} has none"
+                why = f"{sum(map(bool, values))} of {len(slices)} slices have a position and {odd} has none"
             else:
-                said = f"{many} slices have a pixel spacing of {_mm(most)} and {few} ({odd}) of {_mm(other)}"
-            raise InconsistentSeries(f"{source}: {said}; open them apart")
+                why = f"{many} slices have a pixel spacing of {_mm(most)} and {few} ({odd}) of {_mm(other)}"
+            raise InconsistentSeries(f"{source}: {why}; open them separately")
 
 
 def _mm(spacing: object) -> str:
@@ -150,8 +151,8 @@ def _numbered(slices: Sequence[Slice], source: str) -> Stack:
     return Stack(np.argsort(known, kind="stable")[None], None, notes=(note,))
 
 
-def _places(depth: Array, source: str) -> Array:
-    """Return the slices at each place along the normal, of shape (z, how many at each)."""
+def _by_depth(depth: Array, source: str) -> Array:
+    """Return the numbers of the slices at each position along the normal, of shape (z, slices at each)."""
     order = np.argsort(depth, kind="stable")
     gaps = np.diff(depth[order])
     steps = gaps[gaps > SAME_MM]
@@ -164,17 +165,17 @@ def _places(depth: Array, source: str) -> Array:
         odd = [i for i, group in enumerate(groups) if len(group) != usual]
         at = float(depth[groups[odd[0]]].mean())
         raise InconsistentSeries(
-            f"{source}: of {len(groups)} places {len(groups) - len(odd)} have {usual} slices each, and {len(odd)} "
-            f"another number (place {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])}): slices are missing or "
-            "there twice; complete the series or remove the extra ones"
+            f"{source}: {len(groups) - len(odd)} of {len(groups)} positions have {usual} slices each, and {len(odd)} "
+            f"another number (position {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])}): slices are missing or "
+            "doubled; complete the series or remove the extra ones"
         )
     return np.array(groups)
 
 
-def _checked_step(places: Array, order: Array, across: Array, source: str) -> tuple[float, ...] | None:
-    """Return the way from one place to the next, once it is known to be even and straight."""
-    centres = places[order].mean(axis=1)
-    scatter = np.abs(places[order] - centres[:, None]).max()
+def _checked_step(positions: Array, order: Array, across: Array, source: str) -> tuple[float, ...] | None:
+    """Return the vector from one slice to the next, after a check that the stack is even and straight."""
+    centres = positions[order].mean(axis=1)
+    scatter = np.abs(positions[order] - centres[:, None]).max()
     if len(order) == 1:
         steps, distance = np.zeros(3), math.inf
     else:
@@ -185,8 +186,8 @@ def _checked_step(places: Array, order: Array, across: Array, source: str) -> tu
         _straight(centres, steps, distance, across, source)
     if scatter > max(SAME_MM, EVEN * min(distance, 1.0)):
         raise InconsistentSeries(
-            f"{source}: slices of the same depth lie up to {scatter:.3g} mm apart: more than one stack is mixed; "
-            "open them apart"
+            f"{source}: slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed; "
+            "open them separately"
         )
     return None if len(order) == 1 else tuple(float(v) for v in steps)
 
@@ -201,11 +202,11 @@ def _even(gaps: Array, source: str) -> None:
     whole = np.abs(ratio - np.rint(ratio)).max() <= EVEN * ratio.max() and ratio.min() > 0.5
     if whole:
         missing = int(np.rint(ratio).sum()) - len(gaps)
-        said = f"{missing} slices are missing in {wrong.size} gaps"
+        why = f"{missing} slices are missing in {wrong.size} gaps"
     else:
-        said = f"{wrong.size} of {len(gaps)} distances differ from it"
+        why = f"{wrong.size} of {len(gaps)} distances differ from it"
     raise InconsistentSeries(
-        f"{source}: slices lie {usual:g} mm apart, but {said} (between slices {first} and {first + 1}: "
+        f"{source}: slices lie {usual:g} mm apart, but {why} (between slices {first} and {first + 1}: "
         f"{gaps[first]:g} mm); complete the series, or open an even part of it by a pattern or a list of its files"
     )
 
@@ -223,22 +224,22 @@ def _straight(centres: Array, step: Array, distance: float, across: Array, sourc
     worst = int(stray.argmax())
     if stray[worst] > max(SAME_MM, EVEN * distance):
         raise InconsistentSeries(
-            f"{source}: slice {worst} lies {stray[worst]:.3g} mm beside the line of the others, which are "
-            f"{distance:g} mm apart: more than one stack is mixed; open them apart"
+            f"{source}: slice {worst} lies {stray[worst]:.3g} mm off the line of the others, which are "
+            f"{distance:g} mm apart: several stacks are mixed; open them separately"
         )
 
 
 def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | None, source: str) -> Stack:
-    """Return several slices at each place, put in order by what tells them apart everywhere."""
+    """Return several slices at each position, ordered by the first tag that distinguishes them everywhere."""
     count = order.shape[1]
     for key in ORDERS:
         values = np.array([[slices[i].keys.get(key, math.nan) for i in row] for row in order])
         rank = np.argsort(values, axis=1, kind="stable")
         ranked = np.take_along_axis(values, rank, axis=1)
-        if not _tells(ranked, key):
+        if not _orders(ranked, key):
             continue
         times = ranked.mean(axis=0) * SECONDS.get(key, math.nan)
-        note = f"t is the order of {key}: {count} slices at each of {len(order)} places"
+        note = f"t is the order of {key}: {count} slices at each of {len(order)} positions"
         t_step, uneven = None, ""
         if key in SECONDS:
             t_step = float(times[-1] - times[0]) / (count - 1)
@@ -246,16 +247,16 @@ def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | No
                 uneven = f"; times are not even, {t_step:g} s is their mean distance"
         return Stack(np.take_along_axis(order, rank, axis=1).T, step, t_step, (note + uneven,))
     raise InconsistentSeries(
-        f"{source}: there are {count} slices at each of {len(order)} places, and no tag says which is which (tried "
+        f"{source}: there are {count} slices at each of {len(order)} positions, and no tag orders them (tried "
         f"{', '.join(ORDERS)}); open those of one volume at a time"
     )
 
 
-def _tells(ranked: Array, key: str) -> bool:
-    """Return whether values, sorted at each place, give every slice its time without a doubt.
+def _orders(ranked: Array, key: str) -> bool:
+    """Return whether ``ranked``, the values sorted at each position, give each slice its time with certainty.
 
-    Numbers run alike at every place, so that a slice which stands in for another shows; a time must be over
-    everywhere before the next begins.
+    Numbers must be the same at each position, so that an exchanged slice is noticed. The last time of one volume must
+    be before the first time of the next.
     """
     if np.isnan(ranked).any() or (np.diff(ranked, axis=1) <= 0).any():
         return False

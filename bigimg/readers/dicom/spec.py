@@ -1,7 +1,7 @@
-"""What an image of DICOM planes is: axes, place, unit, window, and what a person should know of it.
+"""The description of an image of DICOM planes: axes, affine, channels, window and notes.
 
-What only this module knows is what tags mean for an image: spacing is that of the body or of the detector,
-patient coordinates (LPS) become RAS, frames without a place are times where the file says how long one lasts.
+Spacing is that of the body or of the detector. Patient coordinates (LPS) become RAS. Frames without a position are
+times if the file gives their duration.
 """
 
 from __future__ import annotations
@@ -17,33 +17,31 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import Stack, normal
-from bigimg.readers.dicom.tags import divided, number, numbers
+from bigimg.readers.dicom.tags import number, numbers, public_and_private, transfer_syntax
 from bigimg.readers.raw.plain import natural_chunks
+from bigimg.readers.volumes.headers import LPS_TO_RAS
 from bigimg.types import Array, DType, Kind, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM counts to the left and to the back; we, as NIfTI, to the right and to the front."""
-
 
 def describe(
     header: Dataset, planes: Sequence[Plane], order: Array, stacked: Stack, notes: list[str], source: str
 ) -> ImageSpec:
-    """Return what the image is.
+    """Return the description of the image.
 
     Parameters
     ----------
     header : Dataset
-        Of the first plane, all of it.
+        The complete header of the first plane.
     planes : sequence of Plane
     order : ndarray of shape (t, segments, z)
-        Which plane is there.
+        Number of the plane at each position.
     stacked : Stack
-        What else is known of their order.
+        The stack that the planes make.
     notes : list of str
-        Gets what a person should know.
+        Notes for the user are appended to it.
     source : str
         For messages.
     """
@@ -53,34 +51,26 @@ def describe(
     dtype = _dtype(first, len(lines) == 1)
     if len(lines) > 1:
         notes.append(f"slope and intercept differ from slice to slice: real values are given, as {dtype}")
-    one_line = first.line if len(lines) == 1 and first.line != (1.0, 0.0) else None
-    public, private = divided(header)
-    _remark(header, planes, notes)
+    same_line = len(lines) == 1 and first.line != (1.0, 0.0)
+    public, private = public_and_private(header)
+    _add_notes(header, planes, notes)
     return ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=_chunks(axes, planes),
-        channels=_channels(header, first, planes),
-        world=_world(first, stacked, axes, source),
-        kind=_kind(header, first.pixels),
-        scaling=None if one_line is None else Scaling(*one_line),
-        window=_window(planes, notes),
-        meta=public,
-        padding=_padding(planes, dtype, notes),
+        axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
+        world=_world(first, stacked, axes, source), scaling=Scaling(*first.line) if same_line else None,
+        window=_window(planes, notes), padding=_padding(planes, dtype, notes), meta=public, private=private,
         notes=tuple(notes),
-        private=private,
-    )
+    )  # fmt: skip
 
 
 def as_clip(header: Dataset, first: Plane, order: Array, stacked: Stack) -> tuple[Array, Stack]:
-    """Return frames without positions as times where the file says how long one lasts, else as slices."""
-    vector = numbers(header, "FrameTimeVector")  # of what lies before each frame: the first is 0
-    lasts = number(header, "FrameTime") or (sum(vector) / (len(vector) - 1) if len(vector) > 1 else 0)
+    """Return frames without positions as times if the file gives their duration, otherwise as slices."""
+    vector = numbers(header, "FrameTimeVector")  # the time before each frame: the first is 0
+    duration = number(header, "FrameTime") or (sum(vector) / (len(vector) - 1) if len(vector) > 1 else 0)
     rate = number(header, "CineRate") or number(header, "RecommendedDisplayFrameRate")
-    step = lasts / 1000 if lasts else 1 / rate if rate else None
+    step = duration / 1000 if duration else 1 / rate if rate else None
     if step is not None:
         return np.swapaxes(order, 0, 2), Stack(stacked.order, None, step)
-    note = f"the file does not say what its {first.pixels.frames} frames are; they are taken as z"
+    note = f"the file does not describe its {first.pixels.frames} frames; they are read as z"
     return order, Stack(stacked.order, None, notes=(note,))
 
 
@@ -97,25 +87,18 @@ def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: li
     if max(samples, segments) > 1:
         axes.append(Axis("c", max(samples, segments)))
     if depth > 1:
-        known = stacked.step is not None
-        axes.append(
-            Axis("z", depth, _length(stacked.step) if known else 1.0, "millimeter" if known else None)
-        )
-    spacing, unit = first.at.spacing, "millimeter"
+        between = 1.0 if stacked.step is None else float(np.linalg.norm(stacked.step))
+        axes.append(Axis("z", depth, between, None if stacked.step is None else "millimeter"))
+    spacing = first.at.spacing
     if spacing is None:
-        notes.append("the file gives no pixel spacing; 1 is assumed")
+        notes.append("the file has no pixel spacing; 1 is assumed")
     elif "PixelSpacing" not in header and "ImagerPixelSpacing" in header:
-        notes.append(
-            "pixel spacing is that of the detector (ImagerPixelSpacing): the body is nearer to the tube"
-        )
+        notes.append("pixel spacing is that of the detector (ImagerPixelSpacing), not of the body")
     down, across = spacing or (1.0, 1.0)
-    axes.append(Axis("y", first.pixels.rows, down, unit if spacing else None))
-    axes.append(Axis("x", first.pixels.columns, across, unit if spacing else None))
+    unit = "millimeter" if spacing else None
+    axes.append(Axis("y", first.pixels.rows, down, unit))
+    axes.append(Axis("x", first.pixels.columns, across, unit))
     return tuple(axes)
-
-
-def _length(step: Sequence[float] | None) -> float:
-    return float(np.linalg.norm(step or (1.0,)))
 
 
 def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[Channel, ...]:
@@ -126,7 +109,7 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
     segments = sorted({plane.segment for plane in planes if plane.segment is not None})
     if len(segments) < 2:
         return ()
-    # By the code of what a segment is: its label is free text.
+    # A segment is named by its code, because its label is free text.
     names = {}
     for item in header.get("SegmentSequence") or ():
         code = item.get("SegmentedPropertyTypeCodeSequence")
@@ -135,12 +118,12 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
 
 
 def _world(first: Plane, stacked: Stack, axes: Sequence[Axis], source: str) -> Affine | None:
-    """Return the way from coordinates to RAS+ millimetres; None when the file does not say."""
+    """Return the matrix from coordinates to RAS+ millimetres; None if the file has none."""
     position, orientation, spacing = first.at.position, first.at.orientation, first.at.spacing
     if position is None or orientation is None or spacing is None:
         return None
     matrix = np.eye(4)
-    matrix[:3, 0] = np.multiply(orientation[:3], spacing[1])  # DICOM says the distance of rows first
+    matrix[:3, 0] = np.multiply(orientation[:3], spacing[1])  # DICOM gives the distance of rows first
     matrix[:3, 1] = np.multiply(orientation[3:], spacing[0])
     matrix[:3, 2] = normal(first.at, source) if stacked.step is None else stacked.step
     matrix[:3, 3] = position
@@ -161,7 +144,7 @@ def _dtype(first: Plane, same_line: bool) -> DType:
 def _kind(header: Dataset, pixels: Pixels) -> Kind:
     if pixels.allocated == 1:
         return "mask"
-    binary = header.get("SegmentationType") == "BINARY"  # stored a byte each
+    binary = header.get("SegmentationType") == "BINARY"  # stored as one byte each
     return "labels" if binary or header.get("SegmentationType") == "LABELMAP" else "image"
 
 
@@ -174,7 +157,7 @@ def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | 
 
 
 def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
-    """Return the stored values that are no measurement, the same ones in all planes."""
+    """Return first and last stored value that is no measurement, if all planes have the same."""
     found = {plane.padding for plane in planes}
     padding = found.pop()
     if found:
@@ -183,16 +166,16 @@ def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[i
     if padding is None or dtype.kind not in "ui":
         return None
     low, high = padding
-    said = f"{low}" if low == high else f"{low} to {high}"
-    notes.append(f"pixels of {said} are padding (PixelPaddingValue) and left out of statistics")
+    values = f"{low}" if low == high else f"{low} to {high}"
+    notes.append(f"pixels of {values} are padding (PixelPaddingValue) and left out of statistics")
     return padding
 
 
-def _remark(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
-    """Add what a person should know of the pixels."""
+def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
+    """Append notes on the pixels for the user."""
     first = planes[0].pixels
-    if not hasattr(header, "file_meta") or "TransferSyntaxUID" not in header.file_meta:
-        notes.append("the file does not say how it is stored; that was found out from its first tags")
+    if not transfer_syntax(header):
+        notes.append("the file does not name its transfer syntax; it was detected from the first tags")
     if first.photometric == "MONOCHROME1":
         notes.append("low values are meant to be bright (MONOCHROME1); they are as stored")
     if len(header.group_dataset(0x6000)):
@@ -208,13 +191,11 @@ def _remark(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
 
 
 def _chunks(axes: Sequence[Axis], planes: Sequence[Plane]) -> Shape:
-    """Return what is decoded at once: a run of a plain plane, a whole plane of any other."""
+    """Return what is decoded at once: a run of pixels of an uncompressed plane, or a whole plane."""
     pixels = next((plane.pixels for plane in planes if not plane.pixels.plain), planes[0].pixels)
     names = [axis.name for axis in axes]
     if pixels.plain and pixels.palette is None:
         inner = "yx" if pixels.samples == 1 else "cyx" if pixels.planar else "yxc"
-        return natural_chunks(
-            axes, [name for name in "tzc" if name in names and name not in inner] + list(inner)
-        )
+        return natural_chunks(axes, [n for n in "tzc" if n in names and n not in inner] + list(inner))
     whole = "cyx" if pixels.samples > 1 or pixels.palette is not None else "yx"
     return tuple(axis.size if axis.name in whole else 1 for axis in axes)

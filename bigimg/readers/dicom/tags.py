@@ -1,11 +1,12 @@
-"""Tags of a DICOM header as JSON, divided into those that say how the image is and those that may say whose.
+"""Tags of a DICOM header as JSON, in two groups: those that describe the image, and those that may identify a person.
 
-What only this module knows is that line: :data:`PUBLIC` is a list of what may be known of everybody, and
-whatever it does not name (names, dates, ids, free text, private tags) is kept apart as ``private``.
+:data:`PUBLIC` lists the tags of the first group. All others (names, dates, ids, free text, private tags) belong to the
+second group, ``private``.
 """
 
 from __future__ import annotations
 
+import datetime
 import functools
 import math
 import re
@@ -37,19 +38,19 @@ _PUBLIC = """
     ViewPosition WindowCenter WindowWidth XRayTubeCurrent
 """
 PUBLIC = frozenset(_PUBLIC.split())
-"""Keywords of geometry, modality, window, units, maker and technique: all that a store gets to see."""
+"""Keywords of geometry, modality, window, units, maker and technique: the only ones that a store gets."""
 
 MOST_VALUES = 1024
-"""Longer lists (lookup tables, curves) and 16 times as many characters are data rather than description."""
+"""Longer lists (lookup tables, curves), and texts of 16 times as many characters, are left out."""
 
 TEXTS = frozenset({"CS", "DA", "DS", "DT", "IS", "TM", "UI"})
-"""Types whose values are ASCII, whatever alphabet the names in the file are in."""
+"""Types with ASCII values, in any character set of the file."""
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)?")
 
 
 class Tags(Mapping[str, Json]):
-    """Fields by their own names, and those of DICOM by their numbers too: ``tags["0008,0070"]``."""
+    """Fields by their names, and fields of DICOM also by their numbers: ``tags["0008,0070"]``."""
 
     def __init__(self, fields: Mapping[str, Json]) -> None:
         self._fields = fields
@@ -71,36 +72,37 @@ class Tags(Mapping[str, Json]):
         return repr(dict(self._fields))
 
 
-def divided(header: Dataset) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return the fields that may be written anywhere, and those that stay with the file unless asked for."""
+def public_and_private(header: Dataset) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Return the fields that may be written, and those that are written only if a user asks for them."""
     found = _fields(header)
-    found |= {"TransferSyntaxUID": str(syntax)} if (syntax := _syntax(header)) else {}
+    found |= {"TransferSyntaxUID": syntax} if (syntax := transfer_syntax(header)) else {}
     public = {name: value for name, value in found.items() if name in PUBLIC}
     return public, {name: value for name, value in found.items() if name not in PUBLIC}
 
 
-def _syntax(header: Dataset) -> str | None:
+def transfer_syntax(header: Dataset) -> str:
+    """Return the UID of the transfer syntax; empty if the file names none."""
     meta: Dataset | None = getattr(header, "file_meta", None)
-    return None if meta is None else meta.get("TransferSyntaxUID")
+    return "" if meta is None else text(meta, "TransferSyntaxUID")
 
 
 def _fields(dataset: Dataset) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for tag in sorted(dataset.keys()):
         if tag.element == 0 or 0x5000 <= tag.group < 0x7FE0 or tag == 0x52009230:
-            continue  # lengths of groups, curves and overlays, and what differs from frame to frame
+            continue  # lengths of groups, curves, overlays, and the groups of single frames
         try:
             element = dataset[tag]
             value = _json(element)
         except (ValueError, TypeError, NotImplementedError, KeyError, OverflowError, struct.error):
-            continue  # not what its type says: pydicom cannot tell either
+            continue  # the value does not have its type, and pydicom cannot read it
         if value is not None:
             found[element.keyword or f"{tag.group:04X},{tag.element:04X}"] = value
     return found
 
 
 def _json(element: DataElement) -> Json:
-    """Return a value as JSON has it; None for bytes, what is empty, and what is too long."""
+    """Return a value as JSON has it; None if it is empty, too long, or bytes."""
     value = element.value
     if element.VR == "SQ":
         items: list[Json] = [_fields(item) for item in value[:MOST_VALUES]]
@@ -128,7 +130,7 @@ def _plain(value: Any) -> Json:
 
 @functools.cache
 def tag_of(keyword: str) -> BaseTag:
-    """Return the number of a field."""
+    """Return the tag number of a keyword."""
     from pydicom.tag import Tag
 
     return Tag(keyword)
@@ -142,15 +144,15 @@ def _type_of(keyword: str) -> str:
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
-    """Return a value, None when there is none.
+    """Return the value of a field; None if there is none.
 
-    Plain numbers and texts are taken from their bytes: for each of thousands of headers, pydicom would make an
-    object of its own of them first, which takes longer than reading the file.
+    Numbers and texts are decoded here from their bytes. pydicom would make an object for each, which for thousands of
+    headers takes longer than the read of the files.
     """
     raw: Any = dataset.get_item(tag_of(keyword))
     if raw is None or not raw.is_raw:
         return None if raw is None else raw.value
-    kind = raw.VR or _type_of(keyword)  # which a file with implicit types leaves out
+    kind = raw.VR or _type_of(keyword)  # a file with implicit types has no VR
     if kind in TEXTS:
         text = raw.value.decode("latin-1").strip(" \0")
         return text.split("\\") if "\\" in text else text or None
@@ -160,19 +162,19 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """Return a field as text, empty when there is none."""
+    """Return a field as text; empty if there is none."""
     value = value_of(dataset, keyword)
     return "" if value is None else str(value)
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """Return the first value of a field as a finite number, None where there is none."""
+    """Return the first value of a field as a finite number; None if there is none."""
     found = numbers(dataset, keyword)
     return found[0] if found else None
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """Return the values of a field as numbers; empty where there are none, or they are not numbers."""
+    """Return the values of a field as numbers; empty if there are none or they are not numbers."""
     value = value_of(dataset, keyword)
     if value is None or isinstance(value, bytes):
         return ()
@@ -185,17 +187,13 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
 
 
 def seconds(dataset: Dataset, keyword: str) -> float | None:
-    """Return a time of day, or date and time (``HHMMSS.FFFFFF``, ``YYYYMMDDHHMMSS.FFFFFF``), in seconds."""
+    """Return a time (``HHMMSS.FFFFFF``) or a date and time (``YYYYMMDDHHMMSS.FFFFFF``) in seconds."""
     pattern = r"(?:(\d{4})(\d\d)(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?"
     match = re.fullmatch(pattern, text(dataset, keyword).strip())
     if match is None:
         return None
-    day = 0
-    if match[1]:
-        import datetime
-
-        try:
-            day = datetime.date(int(match[1]), int(match[2]), int(match[3])).toordinal()
-        except ValueError:
-            return None
+    try:
+        day = datetime.date(int(match[1]), int(match[2]), int(match[3])).toordinal() if match[1] else 0
+    except ValueError:
+        return None
     return day * 86400 + int(match[4]) * 3600 + int(match[5]) * 60 + float(match[6])

@@ -1,10 +1,11 @@
-"""Pixels that a text header points to: in the same file or beside it, plain, packed or text, one file or many.
+"""Pixels that a text header points to: in its own file or in others, uncompressed, compressed or as text.
 
-MetaImage and NRRD differ in how they say it, and mean the same: :class:`Layout`.
+MetaImage and NRRD write this differently and mean the same: :class:`Layout`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from bigimg.errors import InputError, InputNotFoundError
 from bigimg.reader import Access
 from bigimg.readers.failures import reading
 from bigimg.readers.raw.compressed import STREAM_BYTES, RawGzip
-from bigimg.readers.raw.frames import Place, frames
+from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import READ_BYTES, Pixels
 from bigimg.readers.raw.streams import Packing
 from bigimg.readers.raw.text import TextPixels
@@ -25,7 +26,7 @@ from bigimg.types import DType, Shape
 type Encoding = Literal["raw", "text"] | Packing
 
 MOST_FILES = 100_000
-"""Files of one image; a header that asks for more is a mistake."""
+"""Files of one image at most; a header with more is wrong."""
 
 BZIP2_BYTES = 8 << 20
 """Memory of an open bzip2 stream, rounded up from 3.6 MB for blocks of 900 kB."""
@@ -42,84 +43,47 @@ class Layout:
     """Byte order included."""
     encoding: Encoding
     offset: int = 0
-    """Bytes before the pixels, unpacked; -1 when the pixels end the file."""
+    """Decompressed bytes before the pixels; -1 when the pixels are the last bytes of the file."""
     start: int = 0
-    """Byte of the file where the packed stream begins."""
+    """Byte of the file at which the data begin: text, pixels, or a compressed stream."""
 
 
 def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
-    """Return the pixels that the header ``source`` has in ``paths``, and how they can be had.
+    """Return the pixels that the header ``source`` places in ``paths``, and how they are read.
 
     Raises
     ------
     InputNotFoundError, InputError
-        A file is not there, too short, or does not divide the image.
+        A file is not there or too short, or the files do not divide the image.
     """
-    size = _size(source, paths[0])
-    native = layout.dtype.newbyteorder("=")
+    dims, shape, dtype, encoding = layout.dims, layout.shape, layout.dtype, layout.encoding
+    sizes = [_size(source, path) for path in paths]
+    if encoding == "raw":
+        nbytes = math.prod(shape) * dtype.itemsize // len(paths)
+        offset = layout.start + layout.offset
+        starts = [
+            FrameStart(path, offset if layout.offset >= 0 else size - nbytes)
+            for path, size in zip(paths, sizes, strict=True)
+        ]
+        return open_frames(starts, dims, shape, dtype)
     if len(paths) > 1:
-        return _open_many(source, paths, layout)
-    if layout.encoding == "text":
-        text = TextPixels(paths[0], offset=layout.start, shape=layout.shape, dtype=layout.dtype)
+        raise InputError(f"{paths[0]}: is one of {len(paths)} {encoding} files; write them raw or as one")
+    if encoding == "text":
+        text = TextPixels(paths[0], offset=layout.start, shape=shape, dtype=dtype)
         return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=text.fixed_bytes)
-    if layout.encoding == "raw":
-        offset = _offset(layout, size, layout.shape)
-        place = Place(paths[0], offset)
-        return frames([place], outer=(), inner=layout.shape, dtype=layout.dtype), Access(
-            "random", f"uncompressed, {native}", layout.dims, read_bytes=READ_BYTES
-        )
     if layout.offset < 0:
         raise InputError(
-            f"{paths[0]}: pixels at the end of a {layout.encoding} stream cannot be found; unpack it first"
+            f"{paths[0]}: the header counts from the end of a {encoding} stream, which is not known; unpack it first"
         )
-    packed = RawGzip(
-        paths[0],
-        offset=layout.offset,
-        shape=layout.shape,
-        dtype=layout.dtype,
-        start=layout.start,
-        packing=layout.encoding,
-    )
-    held = BZIP2_BYTES if layout.encoding == "bzip2" else STREAM_BYTES
-    return packed, Access(
-        "sequential", f"one {layout.encoding} stream, {native}", layout.dims, held, READ_BYTES
-    )
-
-
-def _open_many(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
-    """Return pixels of which each file holds the same share, cut along the slowest axes."""
-    if layout.encoding != "raw":
-        raise InputError(
-            f"{paths[0]}: is one of {len(paths)} {layout.encoding} files; write them raw, or as one file"
-        )
-    count, ahead = 1, 0
-    while count < len(paths) and ahead < len(layout.shape):
-        count, ahead = count * layout.shape[ahead], ahead + 1
-    if count != len(paths):
-        raise InputError(
-            f"{paths[0]}: is one of {len(paths)} files, which do not divide axes {' '.join(layout.dims)} of "
-            f"{' x '.join(map(str, layout.shape))} pixels; name one file for each of the slowest axis"
-        )
-    outer, inner = layout.shape[:ahead], layout.shape[ahead:]
-    places = [Place(path, _offset(layout, _size(source, path), inner)) for path in paths]
-    why = f"uncompressed, {layout.dtype.newbyteorder('=')}, {len(paths)} files"
-    return frames(places, outer=outer, inner=inner, dtype=layout.dtype), Access(
-        "random", why, layout.dims, read_bytes=READ_BYTES
-    )
-
-
-def _offset(layout: Layout, size: int, shape: Shape) -> int:
-    """Return the first byte of the pixels in a file of ``size`` bytes."""
-    if layout.offset >= 0:
-        return layout.start + layout.offset
-    count = layout.dtype.itemsize
-    for n in shape:
-        count *= n
-    return size - count
+    offset, start = layout.offset, layout.start
+    packed = RawGzip(paths[0], offset=offset, shape=shape, dtype=dtype, start=start, packing=encoding)
+    stream_bytes = BZIP2_BYTES if encoding == "bzip2" else STREAM_BYTES
+    why = f"one {encoding} stream, {dtype.newbyteorder('=')}"
+    return packed, Access("sequential", why, dims, stream_bytes, READ_BYTES)
 
 
 def missing(source: str, path: str) -> InputNotFoundError:
-    """Return the error of a header whose data file is not there."""
+    """Return the error for a data file that is not there."""
     return InputNotFoundError(
         f"{source}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
     )
@@ -129,7 +93,7 @@ def _size(source: str, path: str) -> int:
     with reading(path):
         try:
             return os.stat(path).st_size
-        except (FileNotFoundError, ValueError):  # a null byte in a name: no file is called so
+        except (FileNotFoundError, ValueError):  # ValueError: the name has a null byte, which no file has
             raise missing(source, path) from None
 
 
@@ -140,11 +104,11 @@ def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> 
     ----------
     header : str
     named : str
-        A file, ``LIST``, or a pattern with the first and last number and the step.
+        The header's value: a file, ``LIST``, or a pattern with the first number, the last and the step.
     listed : sequence of str
         Names behind ``LIST``.
     slowest : int
-        Pixels along the slowest axis: that many files, when a pattern does not say.
+        Pixels along the slowest axis: the number of files when a pattern has no last number.
 
     Raises
     ------
@@ -161,30 +125,26 @@ def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> 
     try:
         numbers = [int(word) for word in words[1:4]]
     except ValueError:
-        raise InputError(
-            f"{header}: {named!r} is no pattern with a first, last and step; correct it"
-        ) from None
+        raise InputError(f"{header}: {named!r} is no pattern with first, last and step; correct it") from None
     first = numbers[0] if numbers else 1
     last = numbers[1] if len(numbers) > 1 else first + slowest - 1
     return numbered(header, words[0], first, last, numbers[2] if len(numbers) > 2 else 1)
 
 
 def numbered(header: str, pattern: str, first: int, last: int, step: int) -> list[str]:
-    """Return the files that a pattern like ``slice%03d.raw`` names for ``first`` to ``last``.
+    """Return the files that a pattern such as ``slice%03d.raw`` names, from ``first`` to ``last`` by ``step``.
 
     Raises
     ------
     InputError
-        The pattern has not one ``%d``, or there are too many numbers or none.
+        The pattern does not have exactly one ``%d``, or there are too many numbers or none.
     """
     if step == 0 or not 0 <= (last - first) // step < MOST_FILES:
-        raise InputError(
-            f"{header}: counts files from {first} to {last} by {step}; correct it, at most {MOST_FILES}"
-        )
-    # Of all that % can do only this is allowed: "%999999999d" would ask for a gigabyte of blanks.
+        raise InputError(f"{header}: counts files from {first} to {last} by {step}; at most {MOST_FILES}")
+    # No other conversion is allowed: "%999999999d" would make a name of a gigabyte of blanks.
     if not re.fullmatch(r"[^%]{0,1024}%0?\d{0,2}d[^%]{0,1024}", pattern):
         raise InputError(
-            f"{header}: names its files {pattern!r}, which holds no one number; write it as slice%03d.raw"
+            f"{header}: names its files {pattern!r}, which has not exactly one number; write it as slice%03d.raw"
         )
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
     return [in_folder(header, name) for name in names]

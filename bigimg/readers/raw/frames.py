@@ -1,24 +1,26 @@
-"""Pixels in frames that lie anywhere: slices in any order, volumes with headers between them, a file a slice.
+"""Uncompressed pixels in frames: slices in any order, volumes with headers between them, one file a slice.
 
-No file stays open between calls, so a series of thousands of files costs no handles.
+No file stays open between calls, so a series of thousands of files needs no handles.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
+from bigimg.errors import InputError
 from bigimg.geometry.region import shape_of
-from bigimg.readers.raw.plain import Pixels, RawFile, as_native
+from bigimg.reader import Access
+from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, as_native
 from bigimg.types import Array, DType, Region, Shape
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a frame begins."""
+class FrameStart:
+    """File and byte at which a frame begins."""
 
     path: str
     offset: int
@@ -27,9 +29,9 @@ class Place:
 
 @dataclass(frozen=True)
 class RawFrames:
-    """C-order numbers in frames of one shape: ``outer`` numbers the frames, ``inner`` is one of them."""
+    """C-order numbers in frames of one shape: ``outer`` counts the frames, ``inner`` is the shape of one."""
 
-    places: tuple[Place, ...]
+    starts: tuple[FrameStart, ...]
     """One for each frame, in C order of ``outer``."""
     outer: Shape
     inner: Shape
@@ -44,49 +46,70 @@ class RawFrames:
         InputError
             A file is gone, or ends within the region.
         """
-        ahead = len(self.outer)
+        ndim = len(self.outer)
         result = np.empty(shape_of(region), self.dtype)
-        for index in product(*(range(s.start, s.stop) for s in region[:ahead])):
-            number = int(np.ravel_multi_index(index, self.outer))
-            at = tuple(i - s.start for i, s in zip(index, region[:ahead], strict=True))
-            self._open(self.places[number]).read_into(result[at], region[ahead:])
+        numbers = np.arange(len(self.starts)).reshape(self.outer)[region[:ndim]]
+        for at, number in np.ndenumerate(numbers):
+            self._open(self.starts[number]).read_into(result[at], region[ndim:])
         return as_native(result)
 
     def close(self) -> None:
         """Do nothing: no file is open."""
 
     def check(self) -> None:
-        """Check that every file is there and long enough, each opened once.
+        """Check that every file is there and long enough; each is opened once.
 
         Raises
         ------
         InputNotFoundError, InputError
             One is not; the message names it.
         """
-        last: dict[str, Place] = {}
-        for place in self.places:
-            if place.offset < 0:
-                self._open(place)
-            last[place.path] = max(place, last.get(place.path, place), key=lambda p: p.offset)
-        for place in last.values():
-            self._open(place)
+        last: dict[str, FrameStart] = {}
+        for start in self.starts:
+            if start.offset < 0:
+                self._open(start)
+            last[start.path] = max(start, last.get(start.path, start), key=lambda s: s.offset)
+        for start in last.values():
+            self._open(start)
 
-    def _open(self, place: Place) -> RawFile:
-        return RawFile(place.path, offset=place.offset, shape=self.inner, dtype=self.dtype)
+    def _open(self, start: FrameStart) -> RawFile:
+        return RawFile(start.path, offset=start.offset, shape=self.inner, dtype=self.dtype)
 
 
-def frames(places: Sequence[Place], *, outer: Shape, inner: Shape, dtype: DType) -> Pixels:
-    """Return pixels in frames, as one run where they follow one another in a single file.
+def open_frames(
+    starts: Sequence[FrameStart],
+    dims: tuple[str, ...],
+    shape: Shape,
+    dtype: DType,
+    what: str = "uncompressed",
+) -> tuple[Pixels, Access]:
+    """Return pixels in frames, and how they are read; frames that follow one another in one file are one run.
+
+    Parameters
+    ----------
+    starts : sequence of FrameStart
+        In C order of the slowest axes, as many of these as the number of frames needs.
+    dims, shape, dtype
+        Of all frames together; ``dims`` and ``shape`` slowest axis first, ``dtype`` as stored.
+    what : str
+        What the pixels are, for a person.
 
     Raises
     ------
     InputNotFoundError, InputError
-        A file is not there, or too short.
+        A file is not there, or too short, or the frames do not divide the slowest axes.
     """
-    first = places[0]
-    step = int(np.prod(inner, dtype=object)) * dtype.itemsize
-    if all(place == Place(first.path, first.offset + i * step) for i, place in enumerate(places)):
-        return RawFile(first.path, offset=first.offset, shape=(*outer, *inner), dtype=dtype)
-    found = RawFrames(tuple(places), outer, inner, dtype)
-    found.check()
-    return found
+    ndim = next((n for n in range(len(shape)) if math.prod(shape[:n]) == len(starts)), None)
+    if ndim is None:
+        raise InputError(
+            f"{starts[0].path}: is one of {len(starts)} files or frames, which do not divide axes {' '.join(dims)} of "
+            f"{' x '.join(map(str, shape))} pixels; give one for each index along the slowest axes"
+        )
+    access = Access("random", f"{what}, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
+    outer, inner = shape[:ndim], shape[ndim:]
+    first, step = starts[0], math.prod(inner) * dtype.itemsize
+    if all(start == FrameStart(first.path, first.offset + i * step) for i, start in enumerate(starts)):
+        return RawFile(first.path, offset=first.offset, shape=shape, dtype=dtype), access
+    frames = RawFrames(tuple(starts), outer, inner, dtype)
+    frames.check()
+    return frames, access

@@ -1,25 +1,25 @@
-"""Real values where one slope does not hold for all: each frame by its own slope and intercept, slab by slab.
+"""Real values of an image whose frames have different slopes and intercepts, computed slab by slab.
 
-``ImageSpec.scaling`` is one straight line for the whole image. PAR/REC has one a slice, AFNI one a volume, MINC one a
-slice: there the stored numbers of two frames cannot be compared, so the reader gives real values instead.
+``ImageSpec.scaling`` holds one slope and intercept for the whole image. PAR/REC and MINC have one pair for each slice,
+AFNI one factor for each volume. Stored numbers of two such frames cannot be compared, so the reader gives real values.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.geometry.spec import Scaling
-from bigimg.reader import Access
 from bigimg.readers.raw.plain import Pixels
 from bigimg.types import Array, DType, Region, Shape
 
 SLAB = 1 << 16
-"""Values worked on at once, in float64: they stay in the cache."""
+"""Values computed at once, in float64: they stay in the cache."""
 SLAB_BYTES = 2 << 20
-"""Memory of one such slab beside the result: float64 and the stored values, with room."""
+"""Memory of one such slab in addition to the result: float64 and stored values, rounded up."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +28,37 @@ class ScaledPixels:
 
     pixels: Pixels
     slopes: Array
-    """As many axes as the pixels; length 1 along those where it is the same."""
+    """With as many axes as the pixels; length 1 along an axis where the slope is the same."""
     intercepts: Array
     dtype: DType
     """Of the result."""
     limits: tuple[float, float] | None = None
-    """Stored values are cut to these first, as MINC wants of its valid range."""
+    """Stored values are clipped to these first, as MINC demands for its valid range."""
 
     def read(self, region: Region) -> Array:
         """Return the real values of ``region``."""
-        result = np.empty(shape_of(region), self.dtype)
-        start = tuple(s.start for s in region)
-        for _, part in pieces(shift(region, start), slab_shape(result.shape)):
-            place = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part, start, strict=True))
-            real = self.pixels.read(place).astype(np.float64)
+
+        def real_values(slab: Region) -> Array:
+            real = self.pixels.read(slab).astype(np.float64)
             if self.limits is not None:
                 np.clip(real, *self.limits, out=real)
-            real *= _of(self.slopes, place)
-            real += _of(self.intercepts, place)
-            result[part] = real
-        return result
+            real *= _part(self.slopes, slab)
+            real += _part(self.intercepts, slab)
+            return real
+
+        return in_slabs(region, self.dtype, real_values)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.pixels.close()
+
+
+def in_slabs(region: Region, dtype: DType, values: Callable[[Region], Array]) -> Array:
+    """Return an array for ``region`` in C order, filled slab by slab with what ``values`` gives for each slab."""
+    result = np.empty(shape_of(region), dtype)
+    for _, part in pieces(full(result.shape), slab_shape(result.shape)):
+        result[part] = values(shift(part, tuple(-s.start for s in region)))
+    return result
 
 
 def slab_shape(shape: Shape) -> Shape:
@@ -69,7 +76,7 @@ def slab_shape(shape: Shape) -> Shape:
 
 
 def real_dtype(stored: DType, slopes: Array, intercepts: Array) -> DType:
-    """Return the type of real values: float32, or float64 where 32 bits are stored or float32 has no such values."""
+    """Return float32; float64 if the stored values have 32 bits or float32 cannot represent the real values."""
     steps = np.abs(slopes[slopes != 0])
     ends = np.finfo(np.float32)
     most = 65535 * np.max(np.abs(slopes)) + np.max(np.abs(intercepts))
@@ -84,17 +91,6 @@ def same_for_all(slopes: Array, intercepts: Array) -> Scaling | None:
     return Scaling(float(slopes.flat[0]), float(intercepts.flat[0]))
 
 
-def _of(factors: Array, region: Region) -> Array:
-    """Return the part of ``factors`` for ``region``."""
-    whole = full(factors.shape)
-    part: Array = factors[
-        tuple(w if n == 1 else s for w, n, s in zip(whole, factors.shape, region, strict=True))
-    ]
-    return part
-
-
-def scaled_access(access: Access, what: str) -> Access:
-    """Return how real values can be had where the stored ones can as ``access`` says."""
-    return replace(
-        access, why=f"{access.why}, scaled {what} by {what}", read_bytes=access.read_bytes + SLAB_BYTES
-    )
+def _part(factors: Array, region: Region) -> Array:
+    """Return the part of ``factors`` for ``region``; a factor of length 1 holds for the whole axis."""
+    return factors[tuple(slice(None) if n == 1 else s for n, s in zip(factors.shape, region, strict=True))]

@@ -1,7 +1,7 @@
-"""Streams of unpacked bytes out of an open file: gzip, zlib or bzip2 from where the file stands.
+"""Decompressed streams of an open file: gzip, zlib or bzip2 from its current position on.
 
-``isal`` inflates two to three times as fast as zlib; a bare zlib stream has no file object there, so that one is
-made here. Each stream checks its checksum at the end and raises where it ends early.
+``isal`` decompresses two to three times as fast as zlib. It has no file object for a bare zlib stream, so this module
+has one. Each stream compares its checksum at the end, and raises if the file ends before the stream does.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import BinaryIO, Literal, Protocol, cast
 type Packing = Literal["gzip", "zlib", "bzip2"]
 
 PORTION_BYTES = 256 << 10
-"""What a zlib stream reads and inflates at once."""
+"""Bytes that a zlib stream reads at once, and decompresses at once."""
 
 
 class UnpackedStream(Protocol):
-    """What is read forwards, once."""
+    """A stream that is read forwards, once."""
 
     def readinto(self, view: memoryview, /) -> int:
-        """Fill the start of ``view`` and return how many bytes; 0 at the end."""
+        """Fill the start of ``view`` and return the number of bytes; 0 at the end."""
 
     def close(self) -> None:
-        """Let go of buffers; the file below stays open."""
+        """Free the buffers; the file stays open."""
 
 
 class ZlibStream:
-    """The bytes of a zlib or gzip stream in ``file``, from where it stands."""
+    """The decompressed bytes of a zlib or gzip stream in ``file``, from its current position on."""
 
     def __init__(self, file: BinaryIO) -> None:
         from isal import isal_zlib
@@ -34,17 +34,17 @@ class ZlibStream:
         self._file = file
         self._inflater = isal_zlib.decompressobj(47)  # either kind of header
         self._rest = b""
-        self._held = False
+        self._buffered = False
 
     def readinto(self, view: memoryview, /) -> int:
-        """Fill the start of ``view`` and return how many bytes; 0 after the end, whose checksum then is right."""
+        """Fill the start of ``view`` and return the number of bytes; 0 after the end, if the checksum is right."""
         while not self._inflater.eof:
-            # isal keeps input of its own: what it was not asked for may come out of no input at all.
-            packed = self._rest or (b"" if self._held else self._file.read(PORTION_BYTES))
-            ended = not packed and not self._held
+            # isal buffers input: it may return more bytes although it is given no input.
+            packed = self._rest or (b"" if self._buffered else self._file.read(PORTION_BYTES))
+            ended = not packed and not self._buffered
             got = self._inflater.decompress(packed, min(len(view), PORTION_BYTES))
             self._rest = self._inflater.unconsumed_tail
-            self._held = bool(got)
+            self._buffered = bool(got)
             if got:
                 view[: len(got)] = got
                 return len(got)
@@ -53,12 +53,12 @@ class ZlibStream:
         return 0
 
     def close(self) -> None:
-        """Let go of what was read ahead."""
+        """Drop the bytes that were read ahead."""
         self._rest = b""
 
 
 def unpacked(file: BinaryIO, packing: Packing) -> UnpackedStream:
-    """Return the bytes that ``file`` holds packed from where it stands."""
+    """Return the decompressed bytes of ``file`` from its current position on."""
     if packing == "gzip":
         from isal import igzip
 
@@ -71,7 +71,7 @@ def unpacked(file: BinaryIO, packing: Packing) -> UnpackedStream:
 
 
 def stream_errors() -> tuple[type[Exception], ...]:
-    """Return what reading a truncated or corrupt stream raises."""
+    """Return the exceptions that a truncated or corrupt stream raises."""
     from isal import igzip_lib
 
     corrupt: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance

@@ -1,7 +1,8 @@
-"""Numbers written as text, decoded at once: the ``ascii`` encodings of NRRD and MetaImage."""
+"""Pixels written as text numbers, all decoded at once: the ``ascii`` encodings of NRRD and MetaImage."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -38,7 +39,7 @@ class TextPixels:
         self._values: Array | None = None
         self._lock = threading.Lock()
         count = math.prod(shape)
-        if 2 * count - 1 > self.size:  # a digit each, and a space between
+        if 2 * count - 1 > self.size:  # one digit for each, and a space between two
             raise InputError(
                 f"{path}: {self.size} bytes of text cannot hold {count} numbers (shape {shape}); it is truncated, "
                 "or its header is wrong"
@@ -46,7 +47,7 @@ class TextPixels:
 
     @property
     def fixed_bytes(self) -> int:
-        """Memory of the decoded image, its text, and one word a number while it is split."""
+        """Memory of the decoded image, its text, and one Python object for each word while the text is split."""
         return self.size + math.prod(self.shape) * (self.dtype.itemsize + 80)
 
     def read(self, region: Region) -> Array:
@@ -55,7 +56,7 @@ class TextPixels:
         Raises
         ------
         InputError
-            A word is no number of the type, or there are too few or too many.
+            A word is no number of the type, or the file has too few or too many words.
         """
         with self._lock:
             if self._values is None:
@@ -63,7 +64,7 @@ class TextPixels:
             return self._values[region]
 
     def close(self) -> None:
-        """Let go of the decoded numbers."""
+        """Drop the decoded numbers."""
         with self._lock:
             self._values = None
 
@@ -76,18 +77,14 @@ class TextPixels:
             raise InputError(
                 f"{self.path}: has {len(words)} numbers, and shape {self.shape} needs {count}; write the file again"
             )
+        number = float if self.dtype.kind == "f" else int
         try:
-            if self.dtype.kind == "f":
-                return np.array([float(word) for word in words], self.dtype).reshape(self.shape)
-            return np.array([int(word) for word in words], self.dtype).reshape(self.shape)
+            return np.array([number(word) for word in words], self.dtype).reshape(self.shape)
         except (ValueError, OverflowError) as error:
             raise InputError(
-                f"{self.path}: a word of its pixels is no {self.dtype} ({error}); write the file again"
+                f"{self.path}: one of its numbers is no {self.dtype} ({error}); write it again"
             ) from error
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_open_text, (self.path, self.offset, self.shape, self.dtype))
-
-
-def _open_text(path: str, offset: int, shape: Shape, dtype: DType) -> TextPixels:
-    return TextPixels(path, offset=offset, shape=shape, dtype=dtype)
+        opener = functools.partial(TextPixels, offset=self.offset, shape=self.shape, dtype=self.dtype)
+        return opener, (self.path,)

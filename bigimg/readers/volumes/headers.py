@@ -1,4 +1,4 @@
-"""What readers of scanned volumes share: files that belong together, axes and worlds, header fields as JSON."""
+"""Shared by readers of scanned volumes: pairs of files, axes and affines, header fields as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,31 +19,31 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.failures import one_line
+from bigimg.readers.failures import one_line, reading
 from bigimg.readers.raw.plain import Pixels, RawReader, natural_chunks
-from bigimg.readers.raw.scaled import ScaledPixels, real_dtype, same_for_all, scaled_access
-from bigimg.types import Array, DType, Json, Shape
+from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
+from bigimg.types import Array, DType, Json, Kind, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, ours)."""
+"""From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, bigimg)."""
 
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
 
 def only_image(source: str, series: int | str | None) -> None:
-    """Refuse any ``series`` but 0 of a file that holds one image."""
+    """Raise a UsageError for any ``series`` but 0: the file holds one image."""
     if series not in (None, 0):
-        raise UsageError(f"{source}: series {series} was asked, but the file holds one image; leave it out")
+        raise UsageError(f"{source}: series {series} was asked for, but there is one image; leave it out")
 
 
 def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
-    """Return the file ``stem`` with the first of ``suffixes`` that exists, in lower or upper case.
+    """Return the first file that exists of ``stem`` with one of ``suffixes``, in lower or upper case.
 
     Raises
     ------
     InputNotFoundError
-        There is none: ``path`` names ``what`` it needs.
+        There is none. The message names ``path`` and says ``what`` is missing.
     """
     for suffix in suffixes:
         for spelt in dict.fromkeys((suffix, suffix.lower(), suffix.upper())):
@@ -60,7 +60,7 @@ def in_folder(header: str, name: str) -> str:
     Raises
     ------
     InputError
-        ``name`` leads out of the folder: a header from elsewhere must not make us read any file of this machine.
+        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
     """
     inside = os.path.normpath(name.replace("\\", "/"))
     if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
@@ -109,7 +109,7 @@ def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
     Raises
     ------
     InputError
-        There is none, or one is below 1.
+        There are no sizes, or one is below 1.
     """
     shape = tuple(int(size) for size in sizes)
     if not shape or min(shape) < 1:
@@ -120,16 +120,16 @@ def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
 def axes_of(
     dims: Sequence[str], shape: Shape, steps: Mapping[str, Step], notes: list[str], *, start: float = 0.0
 ) -> tuple[Axis, ...]:
-    """Return the axes in our order; x y z begin at 0, since the affine holds the translation.
+    """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
 
     Parameters
     ----------
     dims, shape : sequence
         Names and pixels, in any order.
     steps : mapping
-        Spacing and unit by name, of those that have one; what is no spacing becomes 1, and is said in ``notes``.
+        Spacing and unit by name. An axis that has none gets spacing 1; an impossible spacing becomes 1 with a note.
     start : float
-        Where ``t`` begins, in its unit.
+        Coordinate of the first pixel along ``t``, in its unit.
     """
     axes = []
     for name, size in sorted(zip(dims, shape, strict=True), key=lambda item: ORDER.index(item[0])):
@@ -142,8 +142,8 @@ def axes_of(
 
 
 def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
-    """Return what leads from coordinates to RAS+ mm, for ``affine`` from index (x, y, z); None if not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):  # of headers full of noise
+    """Return the matrix from coordinates to RAS+ mm for ``affine`` from index (x, y, z); None if not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
         world = world_from_index_affine(affine, axes)
     if np.isfinite(world).all():
         return world
@@ -153,40 +153,42 @@ def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | 
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """What the header of a scanned volume says, in the words that all such formats share."""
+    """The header of a scanned volume, in terms that all such formats share."""
 
     dims: tuple[str, ...]
-    """Names of the axes, slowest in the file first."""
+    """Names of the axes as the file stores them, slowest first."""
     shape: Shape
     dtype: DType
-    """Of the stored values, in any byte order."""
+    """Type of the stored values, in any byte order."""
     affine: Array | None
-    """From index (x, y, z) to RAS+ millimetres; None where the header does not say."""
+    """From index (x, y, z) to RAS+ millimetres; None if the header has none."""
     steps: Mapping[str, Step]
     """Spacing and unit of the axes that have one."""
     start: float = 0.0
-    """Of the first pixel along ``t``, in its unit."""
+    """Coordinate of the first pixel along ``t``, in its unit."""
     slopes: Array | None = None
-    """With as many axes as ``dims``, of length 1 along those where they do not change; None where nothing is scaled."""
+    """With as many axes as ``dims``, of length 1 along an axis where they do not change; None if nothing is scaled."""
     intercepts: Array | None = None
-    """The same of the intercepts; zeros by default."""
+    """Of the same kind; zeros by default."""
     frame: str = "slice"
-    """What has a slope of its own, where not all are equal."""
+    """What each slope belongs to, for messages."""
     limits: tuple[float, float] | None = None
     """See :class:`~bigimg.readers.raw.scaled.ScaledPixels`."""
     channels: tuple[Channel, ...] = ()
     fields: Mapping[str, Any]
-    """Of the header, under its own names."""
+    """Fields of the header, under their own names."""
     personal: str = ""
-    """See :func:`divided`."""
+    """See :func:`public_and_private`."""
     chunks: Shape | None = None
-    """What is decoded at once, along ``dims``; runs of plain numbers by default."""
+    """What is decoded at once, along ``dims``; runs of uncompressed numbers by default."""
+    kind: Kind = "image"
+    window: tuple[float, float] | None = None
 
     def reader(self, source: str, pixels: Pixels, access: Access, notes: list[str]) -> RawReader:
         """Return the reader of ``pixels``, which hold the stored values.
 
-        One slope and intercept for all are the scaling of the image. Where they differ, stored values of two frames
-        cannot be compared, so the reader gives real values.
+        If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
+        of two frames cannot be compared, and the reader gives real values.
         """
         dtype, scaling = self.dtype.newbyteorder("="), None
         if self.slopes is not None:
@@ -196,33 +198,26 @@ class Volume:
             if scaling is None:
                 dtype = real_dtype(dtype, slopes, intercepts)
                 pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
-                access = scaled_access(access, self.frame)
-                notes.append(
-                    f"each {self.frame} has a slope and intercept of its own, so real values are given, not the "
-                    "stored ones"
-                )
+                why = f"{access.why}, scaled {self.frame} by {self.frame}"
+                access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
+                notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
             elif self.limits is not None:
                 low, high = self.limits
                 notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
         axes = axes_of(self.dims, self.shape, self.steps, notes, start=self.start)
         by_name = dict(zip(self.dims, self.chunks or (), strict=False))
-        meta, private = divided(self.fields, self.personal)
+        meta, private = public_and_private(self.fields, self.personal)
         spec = ImageSpec(
-            axes=axes,
-            dtype=dtype,
-            chunks=tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, self.dims),
-            channels=self.channels,
-            world=None if self.affine is None else world_of(self.affine, axes, notes),
+            axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, self.dims),
+            channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
+            world=None if self.affine is None else world_of(self.affine, axes, notes), notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
-            meta=meta,
-            private=private,
-            notes=tuple(notes),
-        )
+        )  # fmt: skip
         return RawReader(spec, access, source, pixels, self.dims)
 
 
 def json_safe(value: Any) -> Json:
-    """Return a header field as JSON has it: text without its zeros, None for what is not finite."""
+    """Return a header field as JSON has it: text up to its first null byte, None for a number that is not finite."""
     if isinstance(value, Mapping):
         return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -237,14 +232,14 @@ def json_safe(value: Any) -> Json:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def divided(fields: Mapping[str, Any], personal: str) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return ``meta`` and ``private``: fields that may tell who was imaged, when or where are kept apart.
+def public_and_private(fields: Mapping[str, Any], personal: str) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Return ``meta`` and ``private``: the latter holds the fields that may tell who was imaged, when or where.
 
     Parameters
     ----------
     fields : mapping
     personal : str
-        Regular expression of the names of such fields, in whole.
+        Regular expression that matches the whole name of such a field.
     """
     meta, private = dict[str, Json](), dict[str, Json]()
     for name, value in fields.items():
@@ -252,8 +247,8 @@ def divided(fields: Mapping[str, Any], personal: str) -> tuple[dict[str, Json], 
     return meta, private
 
 
-def listener(notes: list[str]) -> logging.Logger:
-    """Return a logger of nobody else's that puts the doubts of nibabel in ``notes``."""
+def logger_into(notes: list[str]) -> logging.Logger:
+    """Return a new logger that appends the messages of nibabel to ``notes``."""
     handler = logging.Handler()
     handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.Logger("bigimg.readers", logging.INFO)
@@ -262,9 +257,21 @@ def listener(notes: list[str]) -> logging.Logger:
 
 
 @contextmanager
-def heard(notes: list[str]) -> Iterator[None]:
-    """Put what a library warns of in ``notes``: a doubt about one file is told with that file."""
-    with warnings.catch_warnings(record=True) as seen:
+def reading_header(
+    who: str, errors: Sequence[type[Exception]], remedy: str, notes: list[str]
+) -> Iterator[None]:
+    """Read a header with nibabel: name the file in each error, and append each warning to ``notes``.
+
+    Parameters
+    ----------
+    who, remedy : str
+        See :func:`~bigimg.readers.failures.reading`.
+    errors : sequence of exceptions
+        Classes of nibabel's own for a header that makes no sense; builtin ones are known.
+    notes : list of str
+    """
+    builtin = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError)
+    with warnings.catch_warnings(record=True) as caught, reading(who, (*errors, *builtin), remedy):
         warnings.simplefilter("always")
         yield
-    notes += dict.fromkeys(one_line(warning.message) for warning in seen)
+    notes += dict.fromkeys(one_line(warning.message) for warning in caught)

@@ -1,8 +1,8 @@
-"""A reader of MetaImage: ``.mhd`` with its data file or files, ``.mha`` with the pixels behind the header.
+"""A reader of MetaImage: ``.mhd`` with one or more data files, ``.mha`` with the pixels behind the header.
 
-The header is lines of ``Name = value`` that end with ``ElementDataFile``; no library reads it without ITK. What only
-this module knows: row *i* of ``TransformMatrix`` is the direction of axis *i*, the origin is ``Offset``, and the world
-is LPS in millimetres as ITK has it. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
+The header is lines of ``Name = value``; the last is ``ElementDataFile``. No library but ITK reads it. Row *i* of
+``TransformMatrix`` is the direction of axis *i*, ``Offset`` is the origin, and the world is LPS in millimetres, as in
+ITK. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError
+from bigimg.geometry.axes import MILLIMETERS
 from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
@@ -24,24 +25,26 @@ TYPES = {
     "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8",
     "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
-"""``MET_…_ARRAY`` is the same with ``ElementNumberOfChannels``."""
+"""``MET_…_ARRAY`` is the same type, with ``ElementNumberOfChannels``."""
 
-UNITS = {"mm": ("millimeter", 1.0), "cm": ("centimeter", 10.0), "um": ("micrometer", 1e-3)}
-"""``DistanceUnits``: our name, and what makes millimetres of it."""
+UNITS = {"mm": "millimeter", "cm": "centimeter", "um": "micrometer"}
+"""Units in ``DistanceUnits``."""
 
 SPACINGS = ("ElementSpacing", "ElementSize")
+ORIGINS = ("Offset", "Position", "Origin")
+"""Names of one field; the first that the header has counts."""
 
 MOST_HEADER = 16 << 20
-"""Bytes of header, list of files included; more is no header."""
+"""Bytes of a header at most, its list of files included."""
 
 LAYOUT = {"ElementDataFile", "HeaderSize", "CompressedData", "CompressedDataSize", "BinaryData", "DimSize", "NDims",
           "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementType", "ElementNumberOfChannels"}  # fmt: skip
-"""Fields that say how the file lies and nothing of the image."""
+"""Fields that describe the file and not the image."""
 
 
 PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|Anatomical|Distance|Offset|Position|" \
            "Origin|Rotation|Orientation|Modality|Sequence|Color|ParentID).*"  # fmt: skip
-"""All but the fields of the format itself: ITK writes any tag of a DICOM behind them."""
+"""All but the fields of the format itself: ITK adds any tag of a DICOM file."""
 
 
 class _Header(NamedTuple):
@@ -74,9 +77,7 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     header = _read_header(source)
     fields = header.fields
     if fields.get("ObjectType", "Image") != "Image":
-        raise InputError(
-            f"{source}: is a MetaIO {fields['ObjectType']}, not an image grid; bigimg reads images alone"
-        )
+        raise InputError(f"{source}: is a MetaIO {fields['ObjectType']}; bigimg reads images only")
     with reading(source, (ValueError, OverflowError)):
         layout = _layout(source, header)
         affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
@@ -87,21 +88,20 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
     pixels, access = open_detached(source, files, layout)
     notes: list[str] = []
-    given = [name for name in ("Offset", "Position", "Origin") if name in fields]
-    if len({fields[name] for name in given}) > 1:
-        notes.append(f"the header gives {' and '.join(given)}, which differ; {given[0]} is taken")
+    origins = [name for name in ORIGINS if name in fields]
+    if len({fields[name] for name in origins}) > 1:
+        notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
     spacings = _numbers(fields, SPACINGS, 1) or [1.0] * 4
     steps = {
-        name: (spacing, None if name == "t" else unit)
-        for name, spacing in zip("xyzt", spacings, strict=False)
+        name: (step, None if name == "t" else unit) for name, step in zip("xyzt", spacings, strict=False)
     }
     one = np.ones((1,) * len(layout.dims))
-    found = Volume(
+    volume = Volume(
         dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope * one,
         intercepts=intercept * one, fields={name: fields[name] for name in fields if name not in LAYOUT},
         personal=PERSONAL,
     )  # fmt: skip
-    return found.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes)
 
 
 def _read_header(path: str) -> _Header:
@@ -112,7 +112,7 @@ def _read_header(path: str) -> _Header:
             name, equals, value = line.decode("latin-1").partition("=")
             if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
                 raise InputError(
-                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and none so far names "
+                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and no line before it is "
                     "ElementDataFile; check that it is a MetaImage"
                 )
             if equals:
@@ -120,13 +120,11 @@ def _read_header(path: str) -> _Header:
         end = file.tell()
         words = fields["ElementDataFile"].split()
         text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
-    return _Header(
-        fields, [name.strip() for name in text.decode("latin-1").splitlines() if name.strip()], end
-    )
+    return _Header(fields, list(filter(None, map(str.strip, text.decode("latin-1").splitlines()))), end)
 
 
 def _layout(source: str, header: _Header) -> Layout:
-    """Return how the pixels layout."""
+    """Return how the pixels lie in their files."""
     fields = header.fields
     for name in ("DimSize", "ElementType"):
         if name not in fields:
@@ -145,7 +143,7 @@ def _layout(source: str, header: _Header) -> Layout:
     channels = number(fields, "ElementNumberOfChannels", int, 1)
     if channels < 1:
         raise ValueError(f"ElementNumberOfChannels is {channels}")
-    dims, shape = "xyzt"[: len(sizes)][::-1], tuple(reversed(sizes))
+    dims, shape = tuple("xyzt"[: len(sizes)][::-1]), tuple(reversed(sizes))
     encoding: Encoding = "zlib" if _true(fields, "CompressedData", False) else "raw"
     if not _true(fields, "BinaryData", True):
         encoding = "text"
@@ -154,25 +152,19 @@ def _layout(source: str, header: _Header) -> Layout:
         raise ValueError(f"HeaderSize is {skip}")
     local = fields["ElementDataFile"].upper() == "LOCAL"
     start = header.end if local else 0
-    if skip > 0 and not local:
-        start = skip  # of a LOCAL file it would be this header, whose end is known better
-    return Layout(
-        dims=(*dims, "c") if channels > 1 else tuple(dims),
-        shape=(*shape, channels) if channels > 1 else shape,
-        dtype=np.dtype(kind).newbyteorder(">" if msb else "<"),
-        encoding=encoding,
-        offset=-1 if skip == -1 else 0,
-        start=start,
-    )
+    if skip > 0 and not local:  # in a LOCAL file these bytes are this header, whose end is known
+        start = skip
+    if channels > 1:
+        dims, shape = (*dims, "c"), (*shape, channels)
+    return Layout(dims, shape, np.dtype((">" if msb else "<") + kind), encoding, min(skip, 0), start)
 
 
 def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:
-    value = fields.get(name)
-    return otherwise if value is None else value[:1] in "TtYy1" and value != ""
+    return fields[name][:1] in tuple("TtYy1") if name in fields else otherwise
 
 
 def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list[float] | None:
-    """Return the numbers of the first of ``names`` that is there."""
+    """Return the numbers of the first field of ``names`` that the header has; None if it has none of them."""
     found = next((name for name in names if name in fields), None)
     if found is None:
         return None
@@ -184,14 +176,14 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list
 
 def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
     """Return the affine from index (x, y, z) to RAS+ mm, and the unit of the spacings."""
-    unit, millimeters = UNITS.get(fields.get("DistanceUnits", "mm"), UNITS["mm"])
+    unit = UNITS.get(fields.get("DistanceUnits", "mm"), "millimeter")
     spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
     rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
     turned = np.eye(ndim) if rows is None else np.array(rows[: ndim * ndim]).reshape(ndim, ndim)
-    origin = _numbers(fields, ("Offset", "Position", "Origin"), ndim) or [0.0] * ndim
+    origin = _numbers(fields, ORIGINS, ndim) or [0.0] * ndim
     space = min(ndim, 3)
     affine = np.eye(4)
     affine[:space, :space] = turned[:space, :space].T * spacings[:space]
     affine[:space, 3] = origin[:space]
-    affine[:3] *= millimeters
+    affine[:3] *= MILLIMETERS[unit]
     return LPS_TO_RAS @ affine, unit

@@ -1,7 +1,7 @@
-"""A reader of FreeSurfer volumes, MGH and MGZ: nibabel's header, big-endian pixels, plain or one gzip stream.
+"""A reader of FreeSurfer volumes, MGH and MGZ: nibabel reads the header; pixels are big-endian, plain or in gzip.
 
-The repetition time stands *behind* the pixels. Of a gzip series it is fetched by inflating the stream once (1 GB/s),
-for a series without its time step would have lost its meaning; a single volume needs none and is not inflated.
+The repetition time stands *behind* the pixels. For a series in gzip the whole stream is decompressed once (1 GB/s) to
+get it, because a series needs its time step. A single volume needs none and is not decompressed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bigimg.readers.raw.streams import stream_errors
 from bigimg.readers.volumes.headers import Volume, checked_shape, only_image
 
 LAYOUT = {"version", "dims", "type"}
-"""Header fields that say how the file lies and nothing of the image."""
+"""Header fields that describe the file and not the image."""
 
 
 def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
@@ -46,8 +46,8 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     fields = np.frombuffer(head, header_dtype)[0]
     if int(fields["version"]) != 1 or int(fields["type"]) not in data_type_codes.code:
         raise InputError(
-            f"{source}: says version {fields['version']}, type {fields['type']}, and only version 1 with types "
-            "0, 1, 3, 4 and 10 is known; save it again with mri_convert"
+            f"{source}: has version {fields['version']}, type {fields['type']}; only version 1 with types 0, 1, 3, 4 "
+            "and 10 is known; save it again with mri_convert"
         )
     sizes = checked_shape(source, fields["dims"])
     shape = tuple(reversed(sizes if sizes[3] > 1 else sizes[:3]))
@@ -56,25 +56,23 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     pixels, access = open_pixels(source, offset=DATA_OFFSET, shape=shape, dtype=dtype, dims=dims)
     notes: list[str] = []
     if not fields["goodRASFlag"]:
-        notes.append(
-            "the header says no position (goodRASFlag is 0); FreeSurfer's coronal default is assumed"
-        )
+        notes.append("the header has no position (goodRASFlag is 0); FreeSurfer's coronal default is assumed")
     behind = _behind(source, DATA_OFFSET + math.prod(shape) * dtype.itemsize, frames=sizes[3])
     header = MGHHeader(head + (behind or b""), check=False)
     steps = {name: (float(step), "millimeter") for name, step in zip("xyz", header["delta"], strict=True)}
-    with np.errstate(all="ignore"):  # of headers full of noise
+    with np.errstate(all="ignore"):  # headers may hold random bytes
         affine = header.get_affine()
     known = header_dtype.names if behind is None else header.template_dtype.names
-    found = Volume(
+    volume = Volume(
         dims=dims, shape=shape, dtype=dtype, affine=affine,
         steps={**steps, "t": (float(header["tr"]), "millisecond")},
         fields={name: header[name] for name in known if name not in LAYOUT},
     )  # fmt: skip
-    return found.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes)
 
 
 def _behind(path: str, offset: int, *, frames: int) -> bytes | None:
-    """Return the 20 bytes behind the pixels, as far as they are there; None where they would cost a pass."""
+    """Return up to 20 bytes behind the pixels; None for a single volume in gzip, where they need a whole pass."""
     gzipped = is_gzip(path)
     if gzipped and frames == 1:
         return None
@@ -82,13 +80,10 @@ def _behind(path: str, offset: int, *, frames: int) -> bytes | None:
         with open_gzip(path) if gzipped else open(path, "rb") as file:
             while gzipped and file.tell() < offset:
                 if not file.read(min(SKIP_BYTES, offset - file.tell())):
-                    raise InputError(
-                        f"{path}: its gzip stream ends at byte {file.tell()}, before its pixels do at {offset}; "
-                        "fetch the file again"
-                    )
+                    raise EOFError(f"the gzip stream ends at byte {file.tell()}")
             file.seek(offset)
             return file.read(20)
     except stream_errors() as error:
         raise InputError(
-            f"{path}: cannot be read to the end of its pixels ({error}); fetch the file again"
+            f"{path}: cannot be read to the end of its pixels, byte {offset} ({error}); fetch the file again"
         ) from error

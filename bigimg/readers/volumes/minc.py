@@ -1,14 +1,15 @@
-"""A reader of MINC 1 and 2: nibabel's headers; netCDF pixels read from their byte on, HDF5 ones through h5py.
+"""A reader of MINC 1 and 2: nibabel reads headers; netCDF pixels are uncompressed, HDF5 pixels go through h5py.
 
-MINC names its axes, so ``xspace`` is ``x`` wherever it lies in the file; nibabel's affine, whose columns follow the
-file, is put in the order x y z. Each slice may have a range of real values of its own (``image-min``, ``image-max``).
-HDF5 keeps one lock for the whole process and we another, so that slabs are read one after the other.
+MINC names its axes, so ``xspace`` is ``x`` at any position in the file. The columns of nibabel's affine follow the file
+and are put in the order x y z. Each slice may have its own range of real values (``image-min``, ``image-max``).
+HDF5 has one lock for the whole process, and bigimg another, so slabs are read one after the other.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,34 +18,25 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.failures import one_line
 from bigimg.readers.raw.compressed import is_gzip
-from bigimg.readers.raw.frames import Place, frames
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawReader
+from bigimg.readers.raw.frames import FrameStart, open_frames
+from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, heard, json_safe, only_image
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, json_safe, only_image, reading_header
 from bigimg.types import Array, DType, Json
 
 if TYPE_CHECKING:
     from nibabel.minc1 import Minc1File
 
 NAMES = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}
-UNITS = {
-    "mm": "millimeter",
-    "millimeters": "millimeter",
-    "s": "second",
-    "seconds": "second",
-    "ms": "millisecond",
-}
+UNITS = {"mm": "millimeter", "millimeters": "millimeter", "s": "second", "seconds": "second",
+         "ms": "millisecond"}  # fmt: skip
 
 IMAGE = "minc-2.0/image/0/image"
-"""Where the pixels are in a MINC 2 file."""
+"""Path of the pixels in a MINC 2 file."""
 
 PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
-"""Fields that may tell who was imaged, when and where, and commands with names of files."""
-
-DOUBTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError, OSError)
-"""What nibabel and what it calls trip over in a file that is cut or no MINC."""
+"""Fields that may tell who was imaged, when and where; commands with file names are among them."""
 
 
 def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
@@ -62,97 +54,75 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     MissingExtraError
         It is MINC 2, and h5py is not installed.
     InputError
-        The header makes no sense, the file is cut, or its chunks are not all there.
+        The header makes no sense, the file is truncated, or chunks are missing.
     """
     source = os.fspath(path)
     only_image(source, series)
     if is_gzip(source):
-        raise InputError(
-            f"{source}: is MINC in gzip, which cannot be read by window; unpack it with gunzip first"
-        )
+        raise InputError(f"{source}: is MINC in gzip, which has no random access; unpack it with gunzip")
     with open(source, "rb") as file:
         hdf5 = file.read(4) == b"\x89HDF"
     notes: list[str] = []
-    header, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source)
-    return header.reader(source, pixels, access, notes)
+    volume, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source, notes)
+    return volume.reader(source, pixels, access, notes)
 
 
-def _open_netcdf(path: str) -> tuple[Volume, Pixels, Access]:
-    """Return what a MINC 1 file says, and its pixels from their byte on."""
+def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
+    """Return the header of a MINC 1 file, and its uncompressed pixels."""
     from nibabel.externals.netcdf import netcdf_file
     from nibabel.minc1 import Minc1File, MincError
 
-    try:
-        with open(path, "rb") as file:
-            # Mapped, so that no pixel is read: only its address is asked. The map goes with its last array.
-            net = netcdf_file(file, mmap=True)
-            header = _header(path, Minc1File(net), _netcdf_meta(net))
-            image = net.variables["image"].data
-            offset, steps = _address(image) - _address(net._mm_buf), image.strides
-            del image, net
-    except InputError:
-        raise
-    except (MincError, *DOUBTS) as error:
-        raise InputError(
-            f"{path}: the MINC header is cut or makes no sense ({one_line(error)}); fetch the file again"
-        ) from error
-    shape, dtype = header.shape, header.dtype
-    if len(shape) > 1 and steps[0] >= math.prod(shape[1:]) * dtype.itemsize:  # records may lie apart
-        places = [Place(path, offset + i * steps[0]) for i in range(shape[0])]
-        pixels = frames(places, outer=shape[:1], inner=shape[1:], dtype=dtype)
-    else:
-        pixels = frames([Place(path, offset)], outer=(), inner=shape, dtype=dtype)
-    why = f"uncompressed netCDF, {dtype.newbyteorder('=')}"
-    return header, pixels, Access("random", why, header.dims, read_bytes=READ_BYTES)
+    with reading_header(path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
+        # The file is mapped, so no pixel is read: only addresses are used. The last array closes the map.
+        net = netcdf_file(file, mmap=True)
+        others = {n: v for n, v in net.variables.items() if n not in NAMES and not n.startswith("image")}
+        meta = _meta(net._attributes, {name: variable._attributes for name, variable in others.items()})
+        volume = _volume(path, Minc1File(net), meta)
+        image = net.variables["image"].data
+        offset, record_bytes = _address(image) - _address(net._mm_buf), image.strides[0]
+        del image, others, net
+    shape, dtype = volume.shape, volume.dtype
+    starts = [FrameStart(path, offset)]
+    if len(shape) > 1 and record_bytes >= math.prod(shape[1:]) * dtype.itemsize:  # records may lie apart
+        starts = [FrameStart(path, offset + i * record_bytes) for i in range(shape[0])]
+    return volume, *open_frames(starts, volume.dims, shape, dtype, "uncompressed netCDF")
 
 
 def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _netcdf_meta(net: Any) -> dict[str, Json]:
-    """Return the attributes of the file and of variables that are no axis and no pixels, as ``ncdump`` names them."""
-    meta = {name: json_safe(value) for name, value in net._attributes.items()}
-    for name, variable in net.variables.items():
-        if name not in NAMES and not name.startswith("image"):
-            meta |= {f"{name}:{key}": json_safe(value) for key, value in variable._attributes.items()}
-    return meta
+def _meta(attributes: Mapping[str, Any], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
+    """Return the attributes of a file and of its variables, named as by ``ncdump``."""
+    of_variables = {f"{name}:{key}": value for name, own in variables.items() for key, value in own.items()}
+    return {name: json_safe(value) for name, value in {**attributes, **of_variables}.items()}
 
 
 def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
-    """Return what a MINC 2 file says, and its pixels through h5py."""
+    """Return the header of a MINC 2 file, and its pixels through h5py."""
     from nibabel.minc1 import MincError
     from nibabel.minc2 import Minc2File
 
     h5py = import_h5py(path)
-    try:
-        with h5py.File(path, "r") as file, heard(notes):
-            for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these whole
-                for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
-                    check_inflated(path, ranges, index)
-            header = _header(path, Minc2File(file), _hdf5_meta(file))
-            pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
-            header = replace(header, chunks=pixels.chunks)
-    except InputError:
-        raise
-    except (MincError, *DOUBTS, RuntimeError) as error:
-        raise InputError(
-            f"{path}: is no whole MINC 2 file ({one_line(error)}); fetch it again, or convert it to NIfTI"
-        ) from error
-    why = f"HDF5 in pieces of {' x '.join(map(str, pixels.chunks))}, {header.dtype.newbyteorder('=')}"
-    return header, pixels, Access("random", why, header.dims, HDF5_BYTES, pixels.read_bytes)
+    remedy = "fetch it again, or convert it to NIfTI"
+    with (
+        reading_header(path, (MincError, RuntimeError, OSError), remedy, notes),
+        h5py.File(path, "r") as file,
+    ):
+        for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these as a whole
+            for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
+                check_inflated(path, ranges, index)
+        info = file["minc-2.0"].get("info", {})
+        meta = _meta(file.attrs, {name: variable.attrs for name, variable in info.items()})
+        volume = _volume(path, Minc2File(file), meta)
+        pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
+        volume = replace(volume, chunks=pixels.chunks)
+    why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.dtype.newbyteorder('=')}"
+    return volume, pixels, Access("random", why, volume.dims, HDF5_BYTES, pixels.read_bytes)
 
 
-def _hdf5_meta(file: Any) -> dict[str, Json]:
-    """Return the attributes of the file and of its variables that are no axis and no pixels."""
-    meta = {name: json_safe(value) for name, value in file.attrs.items()}
-    for name, variable in file["minc-2.0"].get("info", {}).items():
-        meta |= {f"{name}:{key}": json_safe(value) for key, value in variable.attrs.items()}
-    return meta
-
-
-def _header(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
-    """Return what ``minc`` says of axes, places and real values, copied."""
+def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
+    """Return a copy of what ``minc`` says about axes, affine and real values."""
     names = list(minc._dim_names)
     if not set(names) <= set(NAMES) or len(set(names)) != len(names) or len(set(names) - {"time"}) != 3:
         raise InputError(
@@ -180,7 +150,7 @@ def _header(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
 
 
 def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Array, Array, tuple[float, float] | None]:
-    """Return slope and intercept of each slice as nibabel has them, and the valid range where it is narrower."""
+    """Return slope and intercept of each slice as nibabel computes them, and the valid range if it is narrower."""
     one = np.ones((1,) * ndim)
     if dtype.kind == "f":
         return one, 0 * one, None
@@ -195,6 +165,6 @@ def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Array, Array, tup
     if not (np.isfinite(slopes).all() and np.isfinite(intercepts).all()):
         raise ValueError("image-min, image-max or the valid range are not finite")
     ends = np.iinfo(dtype)
-    around = None if (low, high) == (ends.min, ends.max) else (low, high)
+    limits = None if (low, high) == (ends.min, ends.max) else (low, high)
     shape = (*slopes.shape, *(1,) * (ndim - slopes.ndim))
-    return slopes.reshape(shape), intercepts.reshape(shape), around
+    return slopes.reshape(shape), intercepts.reshape(shape), limits

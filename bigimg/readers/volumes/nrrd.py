@@ -1,9 +1,8 @@
 """A reader of NRRD, attached (``.nrrd``) and detached (``.nhdr``).
 
-The header is parsed here: it is lines of ``field: value``, and pynrrd would be one more dependency for all that
-reads neither lists nor patterns of files and does not tell where the pixels begin. What only this module knows is
-what the fields mean: the first axis is the fastest, axes without a direction are channels or time, and ``space``
-says which way the world points. ``scanner-xyz`` and spaces without a name are taken as LPS, as ITK does.
+The header is lines of ``field: value`` and is parsed here: pynrrd reads neither lists nor patterns of files and does
+not tell where the pixels begin. The first axis is the fastest, axes without a direction are channels or time, and
+``space`` gives the directions of the world. ``scanner-xyz`` and a space without a name are read as LPS, as in ITK.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.axes import long_unit
+from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, missing, open_detached
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers, only_image
-from bigimg.types import Array, DType
+from bigimg.types import Array
 
 TYPES = {
     "i1": "signed char, int8, int8_t", "u1": "uchar, unsigned char, uint8, uint8_t",
@@ -34,7 +33,7 @@ TYPES = {
     "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
     "f4": "float", "f8": "double",
 }  # fmt: skip
-"""Numpy's names, and all those of the format."""
+"""Names of numpy, and all names of the format for each."""
 
 ENCODINGS: dict[str, Encoding] = {
     "raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2",
@@ -43,43 +42,25 @@ ENCODINGS: dict[str, Encoding] = {
 
 SPACES = {"right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1), "left-anterior-superior": (-1, 1, 1),
           "las": (-1, 1, 1), "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1)}  # fmt: skip
-"""What turns each axis of the world to right, anterior, superior."""
+"""Factors that turn the axes of each world to right, anterior, superior."""
 
 SPATIAL = {"space", "domain"}
-CHANNELS = {
-    "list",
-    "vector",
-    "covariant-vector",
-    "normal",
-    "scalar",
-    "stub",
-    "complex",
-    "point",
-    "quaternion",
-}
+CHANNELS = {"list", "vector", "covariant-vector", "normal", "scalar", "stub", "complex", "point",
+            "quaternion"}  # fmt: skip
 COLORS = {"rgb-color": RGB, "rgba-color": RGBA}
 
 MOST_HEADER = 16 << 20
-"""Bytes of header at most, list of files included."""
+"""Bytes of a header at most, its list of files included."""
 
-LAYOUT = {
-    "type",
-    "dimension",
-    "sizes",
-    "encoding",
-    "endian",
-    "data file",
-    "byte skip",
-    "line skip",
-    "block size",
-}
-"""Fields that say how the file lies and nothing of the image."""
+LAYOUT = {"type", "dimension", "sizes", "encoding", "endian", "data file", "byte skip", "line skip",
+          "block size"}  # fmt: skip
+"""Fields that describe the file and not the image."""
 
 PERSONAL = (
     "content|(?!DWMRI_|modality|(?:space.*|kinds|labels|units|spacings|thicknesses|axis m.*|centers|"
     "measurement frame|old m.*|sample units|number)$).*"
 )
-"""All but the fields of the format itself, and the gradients of diffusion: keys are anybody's."""
+"""All but the fields of the format itself and the diffusion gradients: anybody may add keys."""
 
 ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip", "centerings": "centers",
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
@@ -124,10 +105,8 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
             raise ValueError(f"dimension is {fields['dimension']}, and there are {len(sizes)} sizes")
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
-        placed = [axis for axis, name in enumerate(names) if name]  # one without a name has one pixel
-        layout = _layout(
-            fields, tuple(names[axis] for axis in reversed(placed)), tuple(sizes[a] for a in reversed(placed))
-        )
+        kept = [axis for axis, name in reversed(list(enumerate(names))) if name]  # others have one pixel
+        layout = _layout(fields, tuple(names[axis] for axis in kept), tuple(sizes[axis] for axis in kept))
         steps = _steps(fields, names, directions)
         affine = _affine(fields, names, directions, notes)
         skip = number(fields, "line skip", int, 0)
@@ -139,12 +118,12 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
     pairs = {name: value for name, value in header.pairs.items() if name not in fields}
-    found = Volume(
+    volume = Volume(
         dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
         fields={name: fields[name] for name in fields if name not in LAYOUT} | pairs,
     )  # fmt: skip
-    return found.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes)
 
 
 def _read_header(path: str) -> _Header:
@@ -160,14 +139,11 @@ def _read_header(path: str) -> _Header:
             if fields.get("data file", "").split()[:1] == ["LIST"]:
                 listed.append(text.strip())
             elif not text.startswith("#"):
-                colon = re.match(r"([^:]*):(=| )?(.*)", text)
-                if colon is None:
-                    raise InputError(
-                        f"{path}: a line of the header is no 'field: value' ({text[:40]!r}); correct it"
-                    )
-                name, sign, value = colon.groups()
-                if sign == "=":
-                    pairs[name] = value
+                name, colon, value = text.partition(":")
+                if not colon:
+                    raise InputError(f"{path}: a line is no 'field: value' ({text[:40]!r}); correct it")
+                if value.startswith("="):
+                    pairs[name] = value[1:]
                 else:
                     lower = name.strip().lower()
                     fields[ALIASES.get(lower, lower)] = value.strip()
@@ -181,7 +157,7 @@ def _field(fields: dict[str, str], name: str) -> str:
 
 
 def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) -> Layout:
-    """Return how the pixels lie; where they start is seen later."""
+    """Return how the pixels lie in their files; the caller adds where they start."""
     word = _field(fields, "type").lower()
     kind = next((code for code, names in TYPES.items() if word in names.split(", ")), None)
     if kind is None:
@@ -189,12 +165,10 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
     encoding = ENCODINGS.get(_field(fields, "encoding").lower())
     if encoding is None:
         raise ValueError(f"encoding {fields['encoding']!r} is not one of {', '.join(ENCODINGS)}")
-    dtype: DType = np.dtype(kind)
-    if dtype.itemsize > 1 and encoding != "text":
-        order = _field(fields, "endian").lower()
-        if order not in ("little", "big"):
-            raise ValueError(f"endian is {order!r}, not little or big")
-        dtype = dtype.newbyteorder(">" if order == "big" else "<")
+    order = "little" if kind[1] == "1" or encoding == "text" else _field(fields, "endian").lower()
+    if order not in ("little", "big"):
+        raise ValueError(f"endian is {order!r}, not little or big")
+    dtype = np.dtype((">" if order == "big" else "<") + kind)
     skip = number(fields, "byte skip", int, 0)
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
@@ -202,15 +176,13 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
 
 
 def _after_lines(source: str, path: str, start: int, lines: int) -> int:
-    """Return the byte behind so many lines of ``path``."""
+    """Return the byte behind the first ``lines`` lines of ``path``, counted from byte ``start``."""
     try:
         with open(path, "rb") as file:
             file.seek(start)
             for _ in range(lines):
                 if not file.readline(MOST_HEADER):
-                    raise InputError(
-                        f"{path}: ends before line {lines}, behind which its pixels should be; fetch it again"
-                    )
+                    raise InputError(f"{path}: ends before line {lines} and its pixels; fetch it again")
             return file.tell()
     except FileNotFoundError:
         raise missing(source, path) from None
@@ -229,7 +201,7 @@ def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
 
 
 def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
-    """Return the vector of each axis in the world, None for those that have none."""
+    """Return the vector of each axis in the world; None for an axis without one."""
     found = _vectors(fields, "space directions") or [None] * ndim
     if len(found) != ndim:
         raise ValueError(f"space directions has {len(found)} vectors for {ndim} axes")
@@ -239,29 +211,29 @@ def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
 
 
 def _names(fields: dict[str, str], directions: list[list[float] | None], sizes: tuple[int, ...]) -> list[str]:
-    """Return ``x y z t c`` for each axis, fastest first; an empty name for one of one pixel that has no place."""
+    """Return one of ``x y z t c`` for each axis, fastest first; "" for an axis of one pixel that has no other name."""
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or ["???"] * len(sizes)
     if len(kinds) != len(sizes):
         raise ValueError(f"kinds has {len(kinds)} words for {len(sizes)} axes")
-    placed = any(directions)
+    has_directions = any(directions)
     names: list[str] = []
     space = iter("xyz")
     for kind, vector in zip(kinds, directions, strict=True):
         if kind == "time":
             names.append("t")
-        elif vector is not None or kind in SPATIAL or (kind in ("???", "none") and not placed):
+        elif vector is not None or kind in SPATIAL or (kind in ("???", "none") and not has_directions):
             names.append(next(space, "t" if "t" not in names else "c"))
         elif kind in ("???", "none") or kind in CHANNELS or kind in COLORS or re.match(r"\d|3d-", kind):
             names.append("c")
         else:
-            raise ValueError(f"an axis of kind {kind!r} has no place in t c z y x")
+            raise ValueError(f"an axis of kind {kind!r} is none of t c z y x")
     for axis, name in enumerate(names):
         if names.count(name) > 1 and sizes[axis] == 1:
             names[axis] = ""
-    if len({name for name in names if name}) != len([name for name in names if name]):
+    if any(name and names.count(name) > 1 for name in names):
         raise ValueError(f"axes of kinds {' '.join(kinds)} would be {' '.join(names)}; split it first")
     if not {"x", "y"} <= set(names):
-        raise ValueError("it has no two axes of space")
+        raise ValueError("it has fewer than two axes of space")
     return names
 
 
@@ -270,7 +242,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def _steps(fields: dict[str, str], names: list[str], directions: list[list[float] | None]) -> dict[str, Step]:
-    """Return spacing and unit by name: the length of a direction, or the word in ``spacings``."""
+    """Return spacing and unit by name; the spacing is the length of a direction, or a word in ``spacings``."""
     spacings = numbers(fields, "spacings", float)
     if spacings and len(spacings) != len(names):
         raise ValueError(f"spacings has {len(spacings)} words for {len(names)} axes")
@@ -291,35 +263,30 @@ def _affine(
     fields: dict[str, str], names: list[str], directions: list[list[float] | None], notes: list[str]
 ) -> Array | None:
     """Return the affine from index (x, y, z) to RAS+ millimetres; None when the header has no directions."""
-    placed = {
-        name: vector for name, vector in zip(names, directions, strict=True) if vector and name in "xyz"
-    }
-    if not placed:
+    columns = dict(zip(names, directions, strict=True))
+    if not any(columns.get(name) for name in "xyz"):
         return None
     affine = np.eye(4)
-    origin = (_vectors(fields, "space origin") or [None])[0] or [0.0] * 4
-    for column, name in enumerate("xyz"):
-        if name in placed:
-            affine[:3, column] = (*placed[name], 0.0, 0.0)[:3]
-    affine[:3, 3] = (*origin, 0.0, 0.0)[:3]
+    columns["origin"] = (_vectors(fields, "space origin") or [None])[0] or [0.0]
+    for column, name in enumerate(("x", "y", "z", "origin")):
+        if vector := columns.get(name):
+            affine[:3, column] = (*vector, 0.0, 0.0)[:3]
     space = fields.get("space", "").lower().removesuffix("-time")
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
         notes.append(
-            f"the space {space or 'has no name'!r} says nothing of the patient; it is taken as LPS, as ITK does"
+            f"the space {space or 'without a name'!r} is not anatomical; it is read as LPS, as in ITK"
         )
     units = _quoted(fields.get("space units", ""))
-    millimeters = {"meter": 1e3, "centimeter": 10.0, "micrometer": 1e-3, "nanometer": 1e-6}
-    affine[:3] *= millimeters.get(long_unit(units[0]) or "", 1.0) if units else 1.0
+    affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0
     found: Array = np.diag([*turns, 1.0]) @ affine
     return found
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:
-    """Return the colours of a colour image; other channels have no names."""
-    kinds = fields.get("kinds", "").lower().split()
-    if "c" not in names or not kinds:
-        return ()
-    axis = names.index("c")
-    colors = COLORS.get(kinds[axis], ())
-    return colors if len(colors) == sizes[axis] else ()
+    """Return the channels of a colour image; other channels have no names."""
+    for kind, name, size in zip(fields.get("kinds", "").lower().split(), names, sizes, strict=False):
+        if name == "c":
+            colors = COLORS.get(kind, ())
+            return colors if len(colors) == size else ()
+    return ()

@@ -278,7 +278,7 @@ def test_frames_of_a_clip_become_times(tmp_path: Path):
     spec = open_dicom(save(made, tmp_path / "b.dcm")).spec
     assert spec.dims == ("z", "y", "x")
     assert spec.axes[0].unit is None
-    assert "does not say what its 7 frames are" in spec.notes[0]
+    assert "does not describe its 7 frames" in spec.notes[0]
 
 
 def test_times_in_files(tmp_path: Path):
@@ -289,7 +289,7 @@ def test_times_in_files(tmp_path: Path):
     reader = open_dicom_files([str(path) for path in paths[::-1]])
     np.testing.assert_array_equal(whole(reader), times)
     assert reader.spec.axes[0].spacing == 2.0
-    with pytest.raises(InconsistentSeries, match=r"place 3, .* has 2"):
+    with pytest.raises(InconsistentSeries, match=r"position 3, .* has 2"):
         open_dicom_files([str(path) for i, path in enumerate(paths) if i != 10])
 
 
@@ -404,8 +404,8 @@ def damaged(make: Callable[[Dataset], None]) -> Callable[[Path], Path]:
         (lambda d: setattr(d, "Rows", 0), "0 x 9"),
         (lambda d: setattr(d, "SamplesPerPixel", 2), "2 samples"),
         (lambda d: delattr(d, "Rows"), "it lacks Rows"),
-        (lambda d: setattr(d, "PerFrameFunctionalGroupsSequence", []), "does not say"),
-        (lambda d: d.PerFrameFunctionalGroupsSequence.pop(), "describes 6 frames"),
+        (lambda d: setattr(d, "PerFrameFunctionalGroupsSequence", []), "does not describe"),
+        (lambda d: d.PerFrameFunctionalGroupsSequence.pop(), "describes 6 of 7 frames"),
         (lambda d: setattr(d, "ImageType", ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "Siemens mosaic"),
         (lambda d: setattr(d.file_meta, "TransferSyntaxUID", "1.2.3"), "does not decode"),
     ],
@@ -414,7 +414,7 @@ def test_a_header_that_makes_no_sense(change: Callable[[Dataset], None], message
     made = enhanced(VOLUME, [(0, 0, z) for z in range(7)])
     change(made)
     made.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True)
-    if message == "does not say":  # frames without places are no damage
+    if message == "does not describe":  # frames without places are no damage
         assert message in open_dicom(tmp_path / "a.dcm").spec.notes[0]
         return
     with pytest.raises(InputError, match=message) as found:

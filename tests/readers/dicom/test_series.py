@@ -213,7 +213,7 @@ def test_a_time_that_stands_in_for_another_is_refused(times: int, depth: int, wh
     taken = slices[gone]
     later = slices[gone + depth]
     slices[gone] = replace(later, name="again", keys={"InstanceNumber": 1000 + number})
-    with pytest.raises(InconsistentSeries, match="no tag says which is which"):
+    with pytest.raises(InconsistentSeries, match="no tag orders them"):
         stack(slices, f"without {taken.name}")
 
 
@@ -237,7 +237,7 @@ def test_the_better_tag_decides_and_gives_the_time():
         ),
         (
             lambda s: [*s, replace(s[4], uid="9")],
-            r"of 9 places 8 have 1 slices each, and 1 another number \(place 4, at 8 mm, has 2",
+            r"8 of 9 positions have 1 slices each, and 1 another number \(position 4, at 8 mm, has 2",
         ),
         (
             lambda s: [replace(x, position=(0, x.position[2], x.position[2])) for x in s],
@@ -249,7 +249,7 @@ def test_the_better_tag_decides_and_gives_the_time():
             r"8 slices .* 1 x 1 mm and 1 \(s0\) of 1 x 2 mm",
         ),
         (lambda s: [replace(s[0], position=None), *s[1:]], "8 of 9 slices have a position and s0 has none"),
-        (lambda s: [replace(x, orientation=(1.0, 0, 0, 1, 0, 0)) for x in s], "no pair of directions"),
+        (lambda s: [replace(x, orientation=(1.0, 0, 0, 1, 0, 0)) for x in s], "not a pair of directions"),
         (lambda s: [replace(x, position=None) for x in s], "InstanceNumber has 0 different values"),
     ],
 )

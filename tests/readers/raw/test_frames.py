@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.region import full
-from bigimg.readers.raw.frames import Place, RawFrames, frames
+from bigimg.readers.raw.frames import FrameStart, RawFrames, open_frames
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.raw.scaled import SLAB, ScaledPixels, real_dtype, slab_shape
 from bigimg.types import Region, Shape
@@ -36,15 +36,14 @@ def test_frames_in_any_order(data: st.DataObject, shape: Shape, ahead: int, gap:
     array = np.random.default_rng(0).integers(0, 9999, shape).astype(">i2")
     parts = array.reshape(-1, *shape[ahead:])
     order = data.draw(st.permutations(range(len(parts))))
-    places: dict[int, Place] = {}
+    starts: dict[int, FrameStart] = {}
     content = bytearray(b"head")
     for number in order:
-        places[number] = Place(str(tmp_path / "a"), len(content))
+        starts[number] = FrameStart(str(tmp_path / "a"), len(content))
         content += parts[number].tobytes() + bytes(gap)
     (tmp_path / "a").write_bytes(content)
-    pixels = frames(
-        [places[i] for i in range(len(parts))], outer=shape[:ahead], inner=shape[ahead:], dtype=array.dtype
-    )
+    pixels, access = open_frames([starts[i] for i in range(len(parts))], tuple("tzyx"), shape, array.dtype)
+    assert access.order == tuple("tzyx")
     region = data.draw(regions(shape))
     np.testing.assert_array_equal(pixels.read(region), array[region])
     assert pixels.read(region).dtype.isnative
@@ -53,22 +52,22 @@ def test_frames_in_any_order(data: st.DataObject, shape: Shape, ahead: int, gap:
 
 def test_frames_that_follow_one_another_are_one_run(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(100))
-    places = [Place(str(tmp_path / "a"), 10 + 20 * i) for i in range(4)]
-    one = frames(places, outer=(4,), inner=(2, 10), dtype=np.dtype("u1"))
+    starts = [FrameStart(str(tmp_path / "a"), 10 + 20 * i) for i in range(4)]
+    one, _ = open_frames(starts, tuple("zyx"), (4, 2, 10), np.dtype("u1"))
     assert isinstance(one, RawFile)
     one.close()
-    assert isinstance(frames(places[::-1], outer=(4,), inner=(2, 10), dtype=np.dtype("u1")), RawFrames)
+    assert isinstance(open_frames(starts[::-1], tuple("zyx"), (4, 2, 10), np.dtype("u1"))[0], RawFrames)
 
 
 def test_frames_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(100))
-    gone = [Place(str(tmp_path / "a"), 50), Place(str(tmp_path / "b"), 0)]
+    gone = [FrameStart(str(tmp_path / "a"), 50), FrameStart(str(tmp_path / "b"), 0)]
     with pytest.raises(InputNotFoundError, match="b: there is no such file"):
-        frames(gone, outer=(2,), inner=(5, 10), dtype=np.dtype("u1"))
+        open_frames(gone, tuple("zyx"), (2, 5, 10), np.dtype("u1"))
     for offset in (60, -10):
-        short = [Place(str(tmp_path / "a"), offset), Place(str(tmp_path / "a"), 0)]
+        short = [FrameStart(str(tmp_path / "a"), offset), FrameStart(str(tmp_path / "a"), 0)]
         with pytest.raises(InputError, match="a: pixels should take bytes"):
-            frames(short, outer=(2,), inner=(5, 10), dtype=np.dtype("u1"))
+            open_frames(short, tuple("zyx"), (2, 5, 10), np.dtype("u1"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

@@ -169,7 +169,7 @@ def test_text_is_read_whole(tmp_path: Path) -> None:
     assert reader.access.kind == "whole"
     np.testing.assert_array_equal(whole(reader), VOLUME)
     path.with_suffix(".raw").write_text(" ".join(map(str, VOLUME.ravel()[1:])) + " 12a")
-    with pytest.raises(InputError, match="a word of its pixels is no int16"):
+    with pytest.raises(InputError, match="one of its numbers is no int16"):
         whole(open_file(path))
 
 
@@ -245,16 +245,16 @@ def test_a_missing_raw(tmp_path: Path, data: Path) -> None:
         ("ElementDataFile", "ElementToIntensityFunctionSlope = nan\nElementDataFile", "Slope is 'nan'"),
         ("DimSize = 2 3 4\n", "", "has no DimSize"),
         ("MET_UCHAR", "MET_OTHER", "ElementType is MET_OTHER"),
-        ("ObjectType = Image", "ObjectType = Tube", "is a MetaIO Tube, not an image grid"),
-        ("ElementDataFile = a.raw\n", "", "none so far names ElementDataFile"),
+        ("ObjectType = Image", "ObjectType = Tube", "is a MetaIO Tube; bigimg reads images only"),
+        ("ElementDataFile = a.raw\n", "", "no line before it is ElementDataFile"),
         ("ElementDataFile", "HeaderSize = -2\nElementDataFile", "HeaderSize is -2"),
         ("ElementDataFile", "Offset = 1 2\nElementDataFile", "Offset has 2 numbers, not 3"),
         ("ElementDataFile", "a line without sense\nElementDataFile", "no 'Name = value'"),
         ("a.raw", "LIST", "lists no data files"),
-        ("a.raw", "a%d%d.raw 1 4 1", "holds no one number"),
-        ("a.raw", "a%999999999d.raw 1 4 1", "holds no one number"),
+        ("a.raw", "a%d%d.raw 1 4 1", "has not exactly one number"),
+        ("a.raw", "a%999999999d.raw 1 4 1", "has not exactly one number"),
         ("a.raw", "a%d.raw 1 999999999 1", "at most 100000"),
-        ("a.raw", "LIST\na.raw\na.raw\na.raw", "3 files, which do not divide axes z y x"),
+        ("a.raw", "LIST\na.raw\na.raw\na.raw", "3 files or frames, which do not divide axes z y x"),
     ],
 )
 def test_headers_that_make_no_sense(old: str, new: str, words: str, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_noise_for_a_place_or_an_affine(tmp_path: Path) -> None:
     assert any("not finite" in note for note in reader.spec.notes)
     head[108:112] = np.array(np.nan, "<f4").tobytes()  # vox_offset
     path.write_bytes(head)
-    with pytest.raises(InputError, match=r"a\.nii: .* no byte where pixels begin"):
+    with pytest.raises(InputError, match=r"a\.nii: .* no valid offset of the pixels"):
         open_nifti(path)
 
 

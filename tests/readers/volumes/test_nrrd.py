@@ -90,7 +90,7 @@ def test_spaces(space: str, turn: tuple[int, ...], tmp_path: Path) -> None:
     named = "anterior" in space or "posterior" in space or space in ("RAS", "LPS")
     assert [axis.spacing for axis in reader.spec.axes] == [4, 3, 2]
     assert {axis.unit for axis in reader.spec.axes} == {"millimeter" if named else None}
-    assert any("taken as LPS" in note for note in reader.spec.notes) != named
+    assert any("read as LPS" in note for note in reader.spec.notes) != named
 
 
 def test_spacings_units_and_no_place(tmp_path: Path) -> None:
