@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bigimg.errors import BigimgError, InputError, InputNotFoundError
+from bigimg.errors import BigimgError, InputError, InputNotFoundError, UsageError
 
 MOST_DOUBTS = 100
 """Of a library about one file."""
@@ -74,11 +73,7 @@ def heard(library: str) -> Iterator[list[str]]:
         logger.removeFilter(keep)
 
 
-def warn_of_return(source: str, row: int) -> None:
-    """Warn, in the name of whoever asked for the pixels, that an ordered source begins anew for ``row``."""
-    warnings.warn(
-        f"{source}: rows from {row} on are read again, so decoding starts anew at the top;"
-        " for repeated access convert it first (bigimg convert)",
-        UserWarning,
-        stacklevel=6,
-    )
+def only_image(source: str, series: int | str | None) -> None:
+    """Refuse any ``series`` but 0 of a file that holds one image."""
+    if series not in (None, 0):
+        raise UsageError(f"{source}: series {series} was asked for, but it holds one image; leave series out")

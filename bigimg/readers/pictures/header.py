@@ -14,7 +14,6 @@ from typing import BinaryIO, Literal
 
 from bigimg.errors import InputError
 from bigimg.readers.sniffing import read_head
-from bigimg.types import Array
 
 _PORTION = 64 << 10
 """Bytes of a PNG chunk read at once."""
@@ -214,22 +213,3 @@ def _facts(marker: int, frame: bytes, *, scan: bytes, quirk: str) -> JpegHeader:
     columns, rows = -(-width // (8 * wide)), -(-height // (8 * high))
     coefficients = sum(columns * h * 8 * rows * v * 8 * 2 for h, v in factors)
     return JpegHeader(width, height, bits, progressive, coefficients, quirk)
-
-
-def orient(image: Array, orientation: int) -> Array:
-    """Return a view of ``image`` as EXIF orientation 1 to 8 wants it shown; other numbers change nothing.
-
-    Parameters
-    ----------
-    image : ndarray of shape (y, x) or (y, x, c)
-        As stored.
-    orientation : int
-        The EXIF tag 274.
-    """
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return image
