@@ -1,4 +1,4 @@
-"""Natural order of file names, and what is odd about their numbering."""
+"""Natural order of file names, and notes on gaps in their numbering."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from collections.abc import Sequence
 from bigimg.errors import counted
 
 FEW = 5
-"""Gaps that are told one by one."""
+"""Gaps that a note lists."""
 
 UNEVEN = 10
-"""From so many absent numbers a file on, names hold times or positions, which have no gaps."""
+"""If more numbers are absent for each file, the names hold times or positions, where gaps mean nothing."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Return the key that sorts ``name`` as people count: ``z2`` before ``z10``.
+    """Return the key that sorts ``name`` by the numbers in it: ``z2`` before ``z10``.
 
     >>> sorted(["z10", "z2", "z1"], key=natural_key)
     ['z1', 'z2', 'z10']
     """
-    parts = re.split(r"(\d+)", name)  # text and digits take turns, so like meets like
+    parts = re.split(r"(\d+)", name)  # text and digits alternate, so texts are compared with texts
     return [int(part) if i % 2 else part.lower() for i, part in enumerate(parts)], name
 
 
 def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a person should know of how files in natural order are numbered; nothing when all is well.
+    """Return a note on the numbers of files in natural order; none when they have no gaps.
 
     >>> numbering_notes(["z1.tif", "z2.tif", "z5.tif"])
     ('the numbering lacks 3-4 (2 planes); those that are there lie next to one another',)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.reader import Access, Reader
-from bigimg.readers.failures import only_image
+from bigimg.readers.failures import damage, only_image
 from bigimg.readers.pictures.header import PngHeader, read_png_header
 from bigimg.readers.pictures.png_rows import MOST_WIDTH, Damage, PngRows
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
@@ -91,15 +91,13 @@ class PngReader(StripReader):
                 decoder.read_into(self._empty(self._strip_rows))
             out = self._empty(rows) if out is None else out
             decoder.read_into(out)
-        except Damage as damage:
+        except Damage as error:
             height, strip = self._header.height, self._strip_rows
             first = min(decoder.row, height - 1)
             last = min((first // strip + 1) * strip, height) - 1
             self._forget()
-            raise InputError(
-                f"{self.source}: the PNG is damaged or cut: rows {first} to {last} of {height} cannot be decoded"
-                f" ({damage}); copy or download it again"
-            ) from damage
+            what = f"the PNG is damaged: rows {first} to {last} of {height} cannot be decoded ({error})"
+            raise damage(self.source, what) from error
         return out[1:]
 
     def _empty(self, rows: int) -> Array:

@@ -31,7 +31,7 @@ import pyvips
 
 from bigimg.errors import InputError
 from bigimg.reader import Access
-from bigimg.readers.failures import only_image
+from bigimg.readers.failures import damage, only_image
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
@@ -124,12 +124,10 @@ class VipsReader(StripReader):
         except pyvips.Error as error:
             self._forget()
             reason, where = _reason(error), f"rows {top} to {top + rows - 1} of {height}"
-            what = f"is damaged or cut: {where} cannot be decoded"
+            what = f"is damaged: {where} cannot be decoded"
             if "premature end" in reason:  # the rows before the end of the file are whole: they are not lost
                 what = f"ends early, within {where}"
-            raise InputError(
-                f"{self.source}: the {self._codec.upper()} {what} ({reason}); copy or download it again"
-            ) from error
+            raise damage(self.source, f"the {self._codec.upper()} {what} ({reason})") from error
         strip: Array = np.frombuffer(data, self._stored).reshape(rows, width, samples)
         return strip != 0 if self.spec.kind == "mask" else strip
 
@@ -149,10 +147,8 @@ class VipsReader(StripReader):
             fail_on = "warning" if careful else "error"
             return load(stream.source, access="sequential", fail_on=fail_on), stream
         except pyvips.Error as error:
-            raise InputError(
-                f"{self.source}: the header of the {self._codec.upper()} cannot be read ({_reason(error)});"
-                " copy or download it again"
-            ) from error
+            what = f"the header of the {self._codec.upper()} cannot be read ({_reason(error)})"
+            raise damage(self.source, what) from error
 
     def _choose_access(self, image: Any, row_bytes: int, tag: int) -> Access:
         """Return how the pixels can be read; the numbers of bytes are measured, see LINES."""

@@ -151,7 +151,13 @@ class _Image:
         depth, rows, columns = scheme.chunk
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
-        chunk = {"t": 1, "c": layout.samples if scheme.shape[0] == 1 else 1, "z": depth, "y": rows, "x": columns}
+        chunk = {
+            "t": 1,
+            "c": layout.samples if scheme.shape[0] == 1 else 1,
+            "z": depth,
+            "y": rows,
+            "x": columns,
+        }
         if self.orientation.swap:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
@@ -226,7 +232,9 @@ def _others(tif: Any, number: int) -> tuple[str, ...]:
     every = list(tif.series)
     if len(every) < 2:
         return ()
-    sizes = ((f"{i} {each.name}".strip(), " x ".join(map(str, each.shape))) for i, each in enumerate(every[:9]))
+    sizes = (
+        (f"{i} {each.name}".strip(), " x ".join(map(str, each.shape))) for i, each in enumerate(every[:9])
+    )
     listed = ", ".join(f"{name} ({size})" for name, size in sizes)
     return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
 

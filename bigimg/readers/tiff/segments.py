@@ -20,7 +20,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
-from bigimg.readers.failures import one_line
+from bigimg.readers.failures import damage, one_line
 from bigimg.readers.raw.plain import RawFile
 from bigimg.types import Array, DType, Region, Shape
 
@@ -284,12 +284,9 @@ class Segments:
         each = rows[:, None] * np.uint64(row_bytes * scheme.chunk[0])
         return np.broadcast_to(each, (scheme.shape[0], *scheme.grid)).reshape(-1)
 
-    def _error(
-        self, page: int, number: int, what: str, why: str = "the file is truncated or damaged"
-    ) -> InputError:
-        name = self.files[self.file_of[page]].path
-        where = f"page {page}, {self.scheme.kind} {number}"
-        return InputError(f"{name}: {where} {what}; {why}: copy or write it again")
+    def _error(self, page: int, number: int, what: str, *why: str) -> InputError:
+        path = self.files[self.file_of[page]].path
+        return damage(path, f"page {page}, {self.scheme.kind} {number} {what}", *why)
 
 
 def _merge_strips(scheme: Scheme, offsets: Array, counts: Array) -> tuple[Scheme, Array, Array]:

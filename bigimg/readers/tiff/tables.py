@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.failures import one_line
-from bigimg.readers.tiff.chain import check_chain, damage
+from bigimg.readers.failures import damage, one_line
+from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.meta import PALETTE
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType
