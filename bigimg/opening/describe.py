@@ -137,10 +137,8 @@ def _statistics(store: Store) -> tuple[dict[str, Any], ...] | None:
     if stored is None:
         return None
     scaling = store.spec(0).scaling
-    rows = [
-        {"name": channel.get("name"), **asdict(stored_summary(channel, scaling))}
-        for channel in stored.statistics["channels"]
-    ]
+    channels = stored.statistics["channels"]
+    rows = [{"name": each.get("name"), **asdict(stored_summary(each, scaling))} for each in channels]
     for row in rows:
         del row["saturated"]  # it needs the histogram, which is not read here
     return tuple(rows)

@@ -68,9 +68,9 @@ class Levels[Image]:
 
 
 def _sizes(image: Any) -> Mapping[Any, int]:
-    return (
-        image.sizes if hasattr(image, "sizes") else dict(zip(image.spec.dims, image.spec.shape, strict=True))
-    )
+    if hasattr(image, "sizes"):
+        return dict(image.sizes)
+    return dict(zip(image.spec.dims, image.spec.shape, strict=True))
 
 
 def levels_of_reader(reader: Reader) -> Levels[Reader]:

@@ -179,9 +179,8 @@ def _no_store(shown: str) -> InputError:
     import importlib.util
 
     if importlib.util.find_spec("aiohttp") is None:
-        return MissingExtraError(
-            f"{shown}: aiohttp reads a store that has a URL, and it is not installed: {install_line('remote')}"
-        )
+        what = "a store with a URL is read by aiohttp, which is not installed"
+        return MissingExtraError(f"{shown}: {what}: {install_line('remote')}")
     return InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
 
 

@@ -48,7 +48,6 @@ def jxr_is_cut(data: bytes) -> bool:
 
 def fax_is_cut(data: bytes) -> bool:
     """Return whether ``data``, of a fax of group 4 in either order of bits, lacks the code that ends it."""
-    tail = data.rstrip(b"\0")[-5:]
-    return not any(
-        "".join(f"{byte:08b}"[::order] for byte in tail).rstrip("0").endswith(FAX_END) for order in (1, -1)
-    )
+    tail = [f"{byte:08b}" for byte in data.rstrip(b"\0")[-5:]]
+    ends = ("".join(bits[::order] for bits in tail).rstrip("0") for order in (1, -1))
+    return not any(end.endswith(FAX_END) for end in ends)

@@ -31,9 +31,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     height, cross, width = text.lower().replace(" ", "").partition("x")
     if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise UsageError(
-            f"size {text!r} is not understood: write height x width in pixels, as in 32768x32768"
-        )
+        raise UsageError(f"size {text!r} is not understood: write height x width, as in 32768x32768")
     return int(height), int(width)
 
 
@@ -80,9 +78,8 @@ def _texture(seed: int) -> Array:
     fibres = np.sin(5 * yy + 3 * xx) + np.sin(2 * yy - 7 * xx + np.sin(3 * yy))
     absorbed = np.stack([30 + 8 * fibres, 70 + 14 * fibres, 36 + 8 * fibres])
     for cy, cx in rng.integers(16, TILE - 16, (60, 2)):
-        near = ((np.arange(TILE)[:, None] - cy) ** 2 + (np.arange(TILE)[None] - cx) ** 2) < rng.integers(
-            40, 160
-        )
+        distances = (np.arange(TILE)[:, None] - cy) ** 2 + (np.arange(TILE)[None] - cx) ** 2
+        near = distances < rng.integers(40, 160)
         absorbed[:, near] = np.array([[95], [110], [60]])
     absorbed += rng.normal(0, 2.2, (1, TILE, TILE)) + rng.normal(0, 1.2, (3, TILE, TILE))
     return np.asarray(np.clip(absorbed, 0, 160), np.int16)

@@ -90,9 +90,8 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     except IsADirectoryError:
         raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({os.strerror(error.errno or 0)}); check the file and its permissions"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        raise InputError(f"{path}: cannot be opened ({reason}); check it and its permissions") from error
 
 
 def _begins(signature: bytes, head: bytes, name: str) -> bool:
@@ -140,9 +139,9 @@ def is_minc(head: bytes, name: str) -> bool:
     minc = name.endswith((".mnc", ".mnc.gz"))
     if head.startswith((b"CDF\1", b"CDF\2")):
         return minc or b"MINC standard variable" in head
-    return (minc and head.startswith(b"\x1f\x8b")) or (
-        head.startswith(b"\x89HDF\r\n\x1a\n") and (minc or b"minc-2.0" in head)
-    )
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return minc or b"minc-2.0" in head
+    return minc and head.startswith(b"\x1f\x8b")
 
 
 def is_afni(head: bytes, name: str) -> bool:
@@ -153,19 +152,16 @@ def is_afni(head: bytes, name: str) -> bool:
 
 def is_parrec(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a Philips PAR; a REC has no signature."""
-    return b"= DATA DESCRIPTION FILE =" in head[:256] or (
-        name.endswith(".rec") and not other_format(head, "")
-    )
+    rec = name.endswith(".rec") and not other_format(head, "")
+    return rec or b"= DATA DESCRIPTION FILE =" in head[:256]
 
 
 def is_metaimage(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a MetaImage header: ``Name = value`` lines, sizes among them."""
-    first = head[:64].partition(b"=")
-    word = first[0].strip()
-    named = name.endswith((".mhd", ".mha")) and word.isalnum()
-    return bool(first[1]) and (
-        named or (word in (b"ObjectType", b"NDims", b"Comment") and b"DimSize" in head)
-    )
+    word, equals, _ = head[:64].partition(b"=")
+    if equals and name.endswith((".mhd", ".mha")) and word.strip().isalnum():
+        return True
+    return bool(equals) and word.strip() in (b"ObjectType", b"NDims", b"Comment") and b"DimSize" in head
 
 
 def is_picture(head: bytes, name: str) -> bool:
@@ -189,9 +185,8 @@ def other_format(head: bytes, name: str) -> str | None:
     for title, offset, signatures in _OTHERS:
         if head.startswith(signatures, offset):
             return title
-    return next(
-        (title for ending, title in _OTHER_NAMES.items() if name.removesuffix(".gz").endswith(ending)), None
-    )
+    plain = name.removesuffix(".gz")
+    return next((title for ending, title in _OTHER_NAMES.items() if plain.endswith(ending)), None)
 
 
 def no_grid(head: bytes) -> str | None:

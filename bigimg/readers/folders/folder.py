@@ -67,11 +67,9 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
         return open_files(found, source=name, series=series)
     with os.scandir(name) as entries:
-        seen = [
-            each for each in entries if not each.name.startswith(".") and each.name.lower() not in IGNORED
-        ]
-        files = [each.path for each in seen if not each.is_dir()]
-    folders = len(seen) - len(files)
+        ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
+        files = [entry.path for entry in ours if not entry.is_dir()]
+    folders = len(ours) - len(files)
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
@@ -164,16 +162,15 @@ class FolderReader:
         self._shared, self._stamp = _shared(planes.spec), planes.stamp
         access, each = planes.access, planes.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
-        self._keep = room if room >= min(len(paths), 16) else 0
-        self.spec = _volume(
-            planes, len(paths), by_window=self._keep > 0, notes=(*notes, *numbering_notes(paths))
-        )
+        self._most_open = room if room >= min(len(paths), 16) else 0
+        notes = (*notes, *numbering_notes(paths))
+        self.spec = _volume(planes, len(paths), by_window=self._most_open > 0, notes=notes)
         self.access = Access(
             "random",
             f"{self.format}: {access.why}",
             ("z", *(access.order or planes.spec.dims)),
-            fixed_bytes=min(self._keep, len(paths)) * each,
-            read_bytes=planes.read_bytes + (0 if self._keep else each),
+            fixed_bytes=min(self._most_open, len(paths)) * each,
+            read_bytes=planes.read_bytes + (0 if self._most_open else each),
         )
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Reader] = OrderedDict()
@@ -196,7 +193,7 @@ class FolderReader:
                 self._open.popitem()[1].close()
 
     def _read_plane(self, index: int, within: Region) -> Array:
-        if self._keep:
+        if self._most_open:
             return self._cached(index).read(within)
         reader = self._opened(index)  # a new reader begins at the top, so no stream is read backwards
         try:
@@ -209,7 +206,7 @@ class FolderReader:
         with self._lock:
             reader = self._open.pop(index, None) or self._opened(index)
             self._open[index] = reader
-            if len(self._open) > self._keep:
+            if len(self._open) > self._most_open:
                 self._open.popitem(last=False)[1].close()
         return reader
 

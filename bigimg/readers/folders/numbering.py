@@ -38,9 +38,8 @@ def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
     if len(patterns) > 1:
         some = ", ".join(repr(each) for each in sorted(patterns)[:FEW])
         return (f"the names follow {len(patterns)} patterns ({some}), and are one stack in natural order",)
-    columns = [
-        column for column in zip(*(re.findall(r"\d+", s) for s in stems), strict=True) if len(set(column)) > 1
-    ]
+    numbers_of = zip(*(re.findall(r"\d+", stem) for stem in stems), strict=True)
+    columns = [column for column in numbers_of if len(set(column)) > 1]
     if len(columns) > 1:
         return (f"the names differ in {len(columns)} numbers, and are one stack in natural order",)
     if not columns:
@@ -56,8 +55,6 @@ def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     if absent > UNEVEN * len(numbers):
         return ("the numbers in the names are unevenly spaced; planes lie next to one another",)
-    told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
-    return (
-        f"the numbering lacks {told} ({counted(absent, 'plane')}); "
-        "those that are there lie next to one another",
-    )
+    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
+    lacks = f"the numbering lacks {listed} ({counted(absent, 'plane')})"
+    return (f"{lacks}; those that are there lie next to one another",)

@@ -28,7 +28,7 @@ from bigimg.errors import InputError, UnknownFormatError, counted
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.reader import Access
-from bigimg.readers.failures import one_line, only_image
+from bigimg.readers.failures import damage, one_line, only_image
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.gif_blocks import check_gif
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, GREY_ALPHA, picture_spec
@@ -101,9 +101,7 @@ class PictureReader:
         head = read_head(path)
         plugin = picture_plugin(head, os.path.basename(path).lower())
         if plugin is None:
-            raise UnknownFormatError(
-                f"{path}: is no picture that Pillow decodes; convert it to PNG or TIFF first"
-            )
+            raise UnknownFormatError(f"{path}: is no picture that Pillow decodes; convert it to PNG first")
         self._plugin, self._module = plugin
         _refuse_cut(path, self._plugin, head)
         self._lock = threading.Lock()
@@ -187,9 +185,7 @@ class PictureReader:
             pixels: Array = imagecodecs.jpeg2k_decode(Path(self.source).read_bytes())
         width, height = self._size
         if pixels.shape[:2] != (height, width) or pixels.dtype != self._dtype:
-            raise InputError(
-                f"{self.source}: decodes to {pixels.shape} {pixels.dtype}, not as its header says"
-            )
+            raise damage(self.source, f"decodes to {pixels.shape} {pixels.dtype}, not as its header says")
         return pixels
 
     @contextmanager
@@ -231,9 +227,8 @@ class PictureReader:
             # Later frames may show the background; their modes are known only when they are decoded.
             return "RGBA", np.dtype(np.uint8), RGBA
         if image.mode not in _MODES:
-            raise InputError(
-                f"{self.source}: pixels of Pillow mode {image.mode} are not read; convert it to PNG or TIFF"
-            )
+            what = f"pixels of Pillow mode {image.mode} are not read"
+            raise InputError(f"{self.source}: {what}; convert it to PNG or TIFF")
         mode, dtype, channels = _MODES[image.mode]
         if image.mode in ("P", "RGB") and "transparency" in image.info:
             mode, channels = "RGBA", RGBA
@@ -290,7 +285,7 @@ def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
         bits = 16
     if bits > 8:
         raise InputError(
-            f"{path}: is a {plugin} of {bits} bits, which would be cut to 8; convert it to PNG or TIFF"
+            f"{path}: is a {plugin} of {bits} bits, which Pillow would cut to 8; convert it first"
         )
 
 
@@ -313,13 +308,10 @@ def _raw_pnm(path: str, head: bytes) -> RawFile | None:
         return None
     kind, width, height, maximum = (int(group) for group in found.groups())
     if kind in (2, 3):
-        raise InputError(
-            f"{path}: is a PNM written as text with a maximum of {maximum}, which Pillow would scale; convert it to PNG"
-        )
+        what = f"is a PNM written as text with a maximum of {maximum}"
+        raise InputError(f"{path}: {what}, which Pillow would scale; convert it to PNG")
     if not 0 < maximum < 65536:
-        raise InputError(
-            f"{path}: the PNM header gives a maximum of {maximum}, not 1 to 65535; repair or convert it"
-        )
+        raise damage(path, f"the PNM header gives a maximum of {maximum}, not 1 to 65535")
     dtype = np.dtype(np.uint8 if maximum < 256 else ">u2")
     file = RawFile(path, offset=found.end(), shape=(height, width, 3 if kind == 6 else 1), dtype=dtype)
     file.close()

@@ -97,9 +97,8 @@ class PngRows:
         from isal.isal_zlib import adler32, crc32
 
         header = self._header
-        ihdr = b"IHDR" + struct.pack(
-            ">IIBBBBB", header.width, rows + 1, header.bits, _COLOR[header.bands], 0, 0, 0
-        )
+        size = struct.pack(">II", header.width, rows + 1)
+        ihdr = b"IHDR" + size + bytes((header.bits, _COLOR[header.bands], 0, 0, 0))
         png = bytearray(b"\x89PNG\r\n\x1a\n\0\0\0\r" + ihdr + struct.pack(">I", crc32(ihdr)))
         start = len(png)
         png += b"\0\0\0\0IDAT\x78\x01"  # the length comes last

@@ -131,9 +131,8 @@ class RawFile(RawPixels):
             try:
                 got = files.read_into(descriptor.number, view[done:], byte + done)
             except OSError as error:
-                raise InputError(
-                    f"{self.path}: cannot be read at byte {byte + done} ({error.strerror}); check the disk"
-                ) from error
+                what = f"cannot be read at byte {byte + done} ({error.strerror})"
+                raise InputError(f"{self.path}: {what}; check the disk") from error
             if not got:
                 raise InputError(
                     f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
@@ -216,10 +215,8 @@ def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:
     """
     whole = "c" if dims[-1] == "c" else ""  # the colours of a pixel lie next to one another
     fast = [name for name in dims if name != whole][-1]
-    return tuple(
-        axis.size if axis.name == whole else min(axis.size, CHUNK if axis.name == fast else 1)
-        for axis in axes
-    )
+    most = dict.fromkeys(dims, 1) | {fast: CHUNK}
+    return tuple(axis.size if axis.name == whole else min(axis.size, most[axis.name]) for axis in axes)
 
 
 def as_native(array: Array) -> Array:

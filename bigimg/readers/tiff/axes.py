@@ -130,9 +130,8 @@ def _name_unknown(
     unknown = [n for letter, n in outer if letter in UNKNOWN]
     letters = {letter for letter, _ in outer} | taken
     if foreign:
-        raise InputError(
-            f"{source}: axis {', '.join(foreign)} is none of t c z y x; extract one index of it first"
-        )
+        listed = ", ".join(foreign)
+        raise InputError(f"{source}: axis {listed} is none of t c z y x; extract one index of it first")
     if len(unknown) > 1 or (unknown and "Z" in letters):
         listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
         raise InputError(

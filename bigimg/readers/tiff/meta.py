@@ -66,9 +66,8 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     elif note := _from_tags(page, meaning):
         meaning.notes.append(note)
     if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
-        meaning.notes.append(
-            f"this is one file of an OME-TIFF set that {part[1]} describes: only the pages of this file are read"
-        )
+        note = f"this is one file of an OME-TIFF set that {part[1]} describes"
+        meaning.notes.append(f"{note}: only the pages of this file are read")
     return meaning
 
 

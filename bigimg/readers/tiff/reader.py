@@ -115,9 +115,8 @@ class _Image:
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
                 bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
-                raise InputError(
-                    f"{path}: pixels of shape {page.shape} and {bits} are not supported; convert them first"
-                )
+                what = f"pixels of shape {page.shape} and {bits}"
+                raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
             letter, size = ("S", (3,)) if colors is not None else ("", ())
@@ -203,9 +202,7 @@ class _Image:
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
         if segments.single:
             kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"
-            return Access(
-                kind, f"one {scheme.kind}, {codec}", fixed_bytes=tables + decoded + working, read_bytes=0
-            )
+            return Access(kind, f"one {scheme.kind}, {codec}", fixed_bytes=tables + decoded + working)
         rows, columns = scheme.chunk[1:]
         size = f"{rows} x {columns}" if scheme.kind == "tile" else "1 row" if rows == 1 else f"{rows} rows"
         return Access("random", f"{scheme.kind}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
@@ -232,10 +229,9 @@ def _others(tif: Any, number: int) -> tuple[str, ...]:
     every = list(tif.series)
     if len(every) < 2:
         return ()
-    sizes = (
-        (f"{i} {each.name}".strip(), " x ".join(map(str, each.shape))) for i, each in enumerate(every[:9])
-    )
-    listed = ", ".join(f"{name} ({size})" for name, size in sizes)
+    names = (f"{i} {each.name}".strip() for i, each in enumerate(every))
+    sizes = (" x ".join(map(str, each.shape)) for each in every[:9])
+    listed = ", ".join(f"{name} ({size})" for size, name in zip(sizes, names, strict=False))
     return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
 
 

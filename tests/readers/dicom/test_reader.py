@@ -174,7 +174,7 @@ def test_a_real_series_with_gaps_is_refused(data: Path, index: dict[str, dict[st
     [
         ("MR_truncated.dcm", "should have 8192 bytes .* but 8130 are there"),
         ("badVR.dcm", "invalid literal"),
-        ("no_meta.dcm", "tags of DICOM from byte 1 on, and lacks what"),
+        ("no_meta.dcm", "DICOM tags from byte 1 on, but the preamble"),
     ],
 )
 def test_real_damage_is_an_error_that_names_the_file(name: str, message: str, data: Path):
