@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
@@ -69,10 +69,13 @@ def open_place(
 
         return open_files(source, series=series)
     if not isinstance(source, str | os.PathLike):
-        return _spooled(source, series, most_bytes(max_download))
+        from bigimg.places.spool import spool
+
+        copy = spool(source, most_bytes=most_bytes(max_download))
+        return _opened_copy(str(copy.path), copy.shown, series, copy)
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
-        return _fetched(name, inside, series, insecure, max_download, progress)
+        return _fetched(name, inside, series, _Fetching(most_bytes(max_download), insecure, progress))
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
@@ -105,7 +108,7 @@ def zipped_store(
     else:
         return None
     if is_url(archive):
-        found = _downloaded(archive, most_bytes(max_download), insecure, progress)
+        found = _Fetching(most_bytes(max_download), insecure, progress).download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
         raise InputNotFoundError(f"{archive}: there is no such file; check the path")
@@ -129,23 +132,37 @@ def most_bytes(max_download: int | str | None) -> int:
         raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
 
 
-def _fetched(
-    name: str,
-    inside: tuple[str, str] | None,
-    series: Series,
-    insecure: bool,
-    max_download: int | str | None,
-    progress: object,
-) -> Reader:
+class _Fetching(NamedTuple):
+    """How a URL is fetched."""
+
+    limit: int
+    insecure: bool
+    progress: object
+
+    def download(self, url: str) -> Downloaded:
+        """Return the file at ``url`` in the cache."""
+        from bigimg.places.download import download
+        from bigimg.places.progress import Teller
+
+        lines = self.progress is True
+        told = Teller(redacted(url), lines=lines) if lines or self.progress is None else None
+        try:
+            return download(url, most_bytes=self.limit, insecure=self.insecure, told=told)
+        finally:
+            if told is not None:
+                told.wipe()
+
+
+def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching: _Fetching) -> Reader:
     """Return a reader of a URL, or of a member of a zip file, which may itself have a URL."""
-    limit, shown = most_bytes(max_download), redacted(name)
+    shown = redacted(name)
     archive, member = inside or (name, None)
     copy: object = None
     on_damage = None
     if is_url(archive):
         if is_store_url(archive):
             raise _no_store(shown)
-        copy = found = _downloaded(archive, limit, insecure, progress)
+        copy = found = fetching.download(archive)
         archive, on_damage = str(found.path), found.doubt
     path = archive
     if member is not None:
@@ -155,9 +172,10 @@ def _fetched(
 
         with naming(archive, shown, on_damage):
             of = redacted(name.rpartition(MEMBER)[0])
-            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=limit)
+            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.limit)
         path = str(unpacked.path)  # the archive is not needed any more
-    reopen = partial(open_place, name, series=series, insecure=insecure, max_download=limit, progress=False)
+    again = fetching._replace(progress=False)
+    reopen = partial(_fetched, name, inside, series, again)
     return _opened_copy(path, shown, series, copy, on_damage, reopen, archive)
 
 
@@ -182,28 +200,6 @@ def _no_store(shown: str) -> InputError:
         what = "a store with a URL is read by aiohttp, which is not installed"
         return MissingExtraError(f"{shown}: {what}: {install_line('remote')}")
     return InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
-
-
-def _downloaded(url: str, limit: int, insecure: bool, progress: object) -> Downloaded:
-    """Return the file at ``url`` in the cache."""
-    from bigimg.places.download import download
-    from bigimg.places.progress import Teller
-
-    lines = progress is True
-    told = None if progress is not None and not lines else Teller(redacted(url), lines=lines)
-    try:
-        return download(url, most_bytes=limit, insecure=insecure, told=told)
-    finally:
-        if told is not None:
-            told.wipe()
-
-
-def _spooled(source: Any, series: Series, limit: int) -> Reader:
-    """Return a reader of bytes or of a file object."""
-    from bigimg.places.spool import spool
-
-    copy = spool(source, most_bytes=limit)
-    return _opened_copy(str(copy.path), copy.shown, series, copy)
 
 
 def _unchosen(archive: str) -> InputError:

@@ -147,8 +147,9 @@ class Pixels:
         try:
             with open(self.path, "rb") as file:
                 options = self._options(file)
-                if self.syntax == RLE:
-                    self._check_rle(file, frame)
+                if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
+                    if self.length * RLE_RATIO * self.frames < self.plane_bytes:
+                        raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
                 elif not self.native:
                     coded = self._coded(file, frame, options)
                     if self.deep_jpeg:
@@ -211,12 +212,6 @@ class Pixels:
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
         return coded
-
-    def _check_rle(self, file: BinaryIO, frame: int) -> None:
-        """Refuse a frame that is larger than its bytes can hold, before memory is allocated for it."""
-        if self.length * RLE_RATIO * self.frames < self.plane_bytes:
-            what = f"frame {frame} should have {self.plane_bytes} bytes"
-            raise damage(self.path, f"{what}, which {self.length} bytes of run lengths cannot hold")
 
 
 class _FrameTable:

@@ -16,7 +16,6 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -158,19 +157,18 @@ class FolderReader:
         self.source = source
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._paths = tuple(paths)
-        planes = _check(self._paths)
-        self._shared, self._stamp = _shared(planes.spec), planes.stamp
-        access, each = planes.access, planes.fixed_bytes + READER_BYTES
+        plane, access, self._stamp = _check(self._paths)
+        self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
         notes = (*notes, *numbering_notes(paths))
-        self.spec = _volume(planes, len(paths), by_window=self._most_open > 0, notes=notes)
+        self.spec = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
         self.access = Access(
             "random",
             f"{self.format}: {access.why}",
-            ("z", *(access.order or planes.spec.dims)),
+            ("z", *(access.order or plane.dims)),
             fixed_bytes=min(self._most_open, len(paths)) * each,
-            read_bytes=planes.read_bytes + (0 if self._most_open else each),
+            read_bytes=access.read_bytes + (0 if self._most_open else each),
         )
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Reader] = OrderedDict()
@@ -224,22 +222,12 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-class _Planes(NamedTuple):
-    """What the planes have in common, found when each file is opened once."""
+def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
+    """Open every file; refuse one that is no plane or is unlike the first.
 
-    spec: ImageSpec
-    """Of the first plane."""
-    access: Access
-    fixed_bytes: int
-    """The most that a reader of one plane holds."""
-    read_bytes: int
-    stamp: str
-    """Names a dask array; it is another one when a file has been written since."""
-    notes: tuple[str, ...]
-
-
-def _check(paths: tuple[str, ...]) -> _Planes:
-    """Open every file; refuse one that is no plane or is unlike the first."""
+    Returns the description of the first plane, the costs of the most expensive one, and a stamp that changes when a
+    file is written.
+    """
     stamp = hashlib.sha256()
     first: Reader | None = None
     fixed = read = uneven = 0
@@ -264,17 +252,17 @@ def _check(paths: tuple[str, ...]) -> _Planes:
         status = os.stat(path)
         stamp.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     assert first is not None
-    notes = first.spec.notes
+    spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
     if uneven:
-        notes += (
-            f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, whose spacing is used",
+        note = (
+            f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, which is used"
         )
-    return _Planes(first.spec, first.access, fixed, read, stamp.hexdigest(), notes)
+        spec = replace(spec, notes=(*spec.notes, note))
+    return spec, access, stamp.hexdigest()
 
 
-def _volume(planes: _Planes, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
+def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
     """Return the description of the volume; the planes say nothing about the third dimension."""
-    plane = planes.spec
     axis = 1 if "c" in plane.dims else 0
     chunks = plane.chunks if by_window else plane.shape
     more = ["files of planes do not say how far apart the planes are: 1 is assumed along z"]
@@ -285,7 +273,7 @@ def _volume(planes: _Planes, count: int, *, by_window: bool, notes: Sequence[str
         axes=(*plane.axes[:axis], Axis("z", count), *plane.axes[axis:]),
         chunks=(*chunks[:axis], 1, *chunks[axis:]),
         world=None,
-        notes=(*planes.notes, *more, *notes),
+        notes=(*plane.notes, *more, *notes),
     )
 
 

@@ -1,6 +1,6 @@
 """PNG and JPEG, decoded by libvips in bands of full-width rows.
 
-What only this module knows is how to have libvips stream without surprises:
+libvips reads an image in order, in strips, under these conditions:
 
 - Bands are cut with ``crop(...).write_to_memory()``, in strips of about 1 MB: ``Region.fetch`` and tall
   crops cost several times the memory.
@@ -11,7 +11,8 @@ What only this module knows is how to have libvips stream without surprises:
   such a group is an "out of order read". So strips begin at multiples of 16 rows, and the last one stays in memory.
 - ``fail_on`` is ``error`` for PNG, where it turns the checksums on (``truncated`` gave wrong pixels for 7 of
   60 flipped bits), and ``warning`` for JPEG, which has no checksum: what libjpeg notices of damage in the
-  pixels are warnings. A JPEG whose header alone makes libjpeg warn is read with ``error`` and says so.
+  pixels are warnings. If already the header makes libjpeg warn, a JPEG is read with ``error``,
+  and a note says so.
 - libvips gets a JPEG as a Python file. It would map a path, and a mapped file counts as resident memory
   page by page (66 MB of a JPEG of 50 MB), and ends the process with SIGBUS when the file is cut meanwhile.
 - ``revalidate=True`` keeps a file that was rewritten from being served from libvips' cache, and the loaders
@@ -77,7 +78,7 @@ class VipsReader(StripReader):
         self._codec = codec
         self._header = read_png_header(path) if codec == "png" else read_jpeg_header(path)
         self._image: Any = None  # the libvips image that is being decoded
-        self._file: _VipsFile | None = None  # the file behind it
+        self._file: _VipsFile | None = None  # the file that it reads
         self._frame: Array | None = None  # (y, x, c), oriented; only for ``whole``
 
         image, _file = self._open()

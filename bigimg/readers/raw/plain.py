@@ -145,7 +145,7 @@ class RawFile(RawPixels):
 
 
 def read_once(path: str, offset: int, shape: Shape, dtype: DType, region: Region) -> Array:
-    """Return ``region`` of a :class:`RawFile` that is opened for this read alone."""
+    """Return ``region`` of a :class:`RawFile` that is opened only for this read."""
     with closing(RawFile(path, offset=offset, shape=shape, dtype=dtype)) as file:
         return file.read(region)
 

@@ -13,7 +13,6 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
-from bigimg.errors import InputError
 from bigimg.readers.failures import damage
 from bigimg.readers.tiff.meta import OWN_TAGS
 from bigimg.system.files import read_at
@@ -123,36 +122,30 @@ def check_promise(path: str, tif: Any, series: Any, pages: int) -> None:
         fewer.
     """
     page, plane = series.keyframe, series.keyframe.size
-    who, promised = _promised(tif, series, pages)
+    tag, promised = _promised(tif, series, pages)
     there = series.size
     if series.kind == "ome":  # images whose pages all lie in other files do not count
         own = (each for each in tif.series if any(one and one.parent is tif for one in each.pages))
         there = sum(each.size for each in own)
     if promised > there or promised % plane:
-        raise InputError(
-            f"{path}: page 0, tag {who} promises {-(-promised // plane)} planes of {page.shape}, and "
-            f"{there // plane} are there; it is truncated or damaged: copy or download it again, or put all files "
-            "of the set into one folder"
-        )
+        what = f"page 0, tag {tag} promises {-(-promised // plane)} planes of {page.shape}"
+        raise damage(path, f"{what}, and {there // plane} are there (put all files of a set into one folder)")
+    missing = any(each is None for each in series.pages)  # read_tables says which
     if series.kind == "imagej":  # one page may stand for all
         used = set(range(series.size // plane))
-    elif series.kind == "ome" and all(
-        each is not None for each in series.pages
-    ):  # otherwise read_tables says which page is missing
+    elif series.kind == "ome" and not missing:
         used = {each.index for one in tif.series for each in one.pages if each and each.parent is tif}
     else:
         return
     for number in range(pages):
         if number not in used and tif.pages[number].aspage().hash == page.hash:
-            raise InputError(
-                f"{path}: page 0, tag {who} promises {series.size // plane} planes of {page.shape}, and page {number} "
-                "is one more; the description is damaged: write the file again"
-            )
+            what = f"page 0, tag {tag} promises {series.size // plane} planes of {page.shape}"
+            raise damage(path, f"{what}, and page {number} is one more", "the description is wrong")
 
 
 def _promised(tif: Any, series: Any, pages: int) -> tuple[str, int]:
     """Return the tag that says how large ``series`` is, and its number of values; 0 if no tag does."""
-    page, who = series.keyframe, "ImageDescription"
+    page, tag = series.keyframe, "ImageDescription"
     if series.kind == "mmstack":
         summary = tif.micromanager_metadata["Summary"]
         axes = ("Channels", "Slices", "Frames")  # not Positions: a file may hold one of them
@@ -160,15 +153,17 @@ def _promised(tif: Any, series: Any, pages: int) -> tuple[str, int]:
         return "MicroManagerMetadata", page.size * math.prod(max(1, n) for n in sizes)
     if text := page.shaped_description:
         shape = json.loads(text)["shape"] if text[0] == "{" else [int(n) for n in text[7:-1].split(",") if n]
-        return who, math.prod(shape)
+        return tag, math.prod(shape)
     if page.index != 0 and series.kind in ("generic", "uniform"):  # tifffile did not follow the description
-        return who, 0
+        return tag, 0
     if series.kind in ("generic", "uniform", "ome") and (xml := tif.ome_metadata):
         root = ElementTree.fromstring(xml)
-        parts = [part for image in root for part in image if _is(part, "Pixels")]
-        images = [part for part in parts if any(_is_here(data, root, tif) for data in part)]
-        sizes = [math.prod(int(part.attrib[f"Size{axis}"]) for axis in "XYZCT") for part in images]
-        return who, sum(sizes if series.kind == "ome" else sizes[:1])
+        images = [
+            image for image in root.findall("{*}Image/{*}Pixels")
+            if any(_is_here(data, root, tif) for data in image.findall("{*}TiffData"))
+        ]  # fmt: skip
+        sizes = [math.prod(int(image.attrib[f"Size{axis}"]) for axis in "XYZCT") for image in images]
+        return tag, sum(sizes if series.kind == "ome" else sizes[:1])
     if series.kind in ("generic", "uniform", "imagej") and (fields := tif.imagej_metadata):
         names = ("channels", "slices", "frames", "images")
         channels, slices, frames, count = (int(fields.get(name, 1)) for name in names)
@@ -178,19 +173,16 @@ def _promised(tif: Any, series: Any, pages: int) -> tuple[str, int]:
         whole = planes == pages > 1  # ImageJ then ignores the number of images too
         if not whole and count != planes * page.samplesperpixel:
             planes = max(planes, count)
-        return who, page.size * planes
+        return tag, page.size * planes
     return "", 0
-
-
-def _is(element: ElementTree.Element, name: str) -> bool:
-    return element.tag.rpartition("}")[2] == name
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, tif: Any) -> bool:
     """Return whether ``data`` is a TiffData of OME-XML whose pages are in the file itself."""
-    where = [part for part in data if _is(part, "UUID")]
-    own = not where or where[0].text == root.get("UUID")
-    return _is(data, "TiffData") and (own or where[0].get("FileName", "").lower() == tif.filename.lower())
+    uuid = data.find("{*}UUID")
+    if uuid is None or uuid.text == root.get("UUID"):
+        return True
+    return uuid.get("FileName", "").lower() == str(tif.filename).lower()
 
 
 def _name(code: int) -> str:

@@ -110,7 +110,7 @@ class _Image:
         import tifffile
 
         pages = check_chain(path)
-        with logged_warnings("tifffile") as doubts, tifffile.TiffFile(path) as tif:
+        with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
@@ -119,17 +119,16 @@ class _Image:
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            letter, size = ("S", (3,)) if colors is not None else ("", ())
-            self.layout = lay_out(
-                series.axes + letter, series.shape + size, page.axes + letter, page.shape + size, source=path
-            )
+            axes, shape = ("S", (3,)) if colors is not None else ("", ())
+            whole, part = (series.axes + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
+            self.layout = lay_out(*whole, *part, source=path)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors)
             spec = self._describe(tif, series, number)
-        if doubts:
-            more = f" and {len(doubts) - 1} more" if len(doubts) > 1 else ""
-            spec = replace(spec, notes=(*spec.notes, f"tifffile has doubts: {doubts[0]}{more}"))
+        if warnings:
+            more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
+            spec = replace(spec, notes=(*spec.notes, f"tifffile warns: {warnings[0]}{more}"))
         self.spec, self.access = spec, self._access(spec)
 
     def read(self, region: Region) -> Array:
@@ -150,13 +149,8 @@ class _Image:
         depth, rows, columns = scheme.chunk
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
-        chunk = {
-            "t": 1,
-            "c": layout.samples if scheme.shape[0] == 1 else 1,
-            "z": depth,
-            "y": rows,
-            "x": columns,
-        }
+        samples = layout.samples if scheme.shape[0] == 1 else 1
+        chunk = {"t": 1, "c": samples, "z": depth, "y": rows, "x": columns}
         if self.orientation.swap:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))

@@ -158,7 +158,13 @@ class Segments:
                 number = ((plane * along[0] + index[0]) * along[1] + index[1]) * along[2] + index[2]
                 corner = tuple(i * n for i, n in zip(index, scheme.chunk, strict=True))
                 part = target[(slice(None), *shift(piece, start))]
-                self._fill_segment(part, page, number, wanted, shift(piece, corner), corner)
+                inside = shift(piece, corner)
+                if not self.counts[page, number]:
+                    part[...] = scheme.nodata
+                elif scheme.raw and self.counts[page, number] >= self._size_at(corner):
+                    self._copy_raw(part, page, number, wanted, inside, corner)
+                else:
+                    self._put(part, self._decode(page, number)[inside], wanted, page, number)
 
     def close(self) -> None:
         """Let go of the files and of the decoded segment."""
@@ -166,19 +172,10 @@ class Segments:
             file.close()
         self._decoded = None
 
-    def _fill_segment(
-        self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape
-    ) -> None:
-        if not self.counts[page, number]:
-            out[...] = self.scheme.nodata
-        elif self.scheme.raw and self.counts[page, number] >= self._size_at(corner):
-            self._copy_raw(out, page, number, samples, box, corner)
-        else:
-            self._put(out, self._decode(page, number)[box], samples, page, number)
-
     def _copy_raw(
         self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape
     ) -> None:
+        """Copy ``samples`` of the pixels ``box`` of an uncompressed segment into ``out``."""
         scheme = self.scheme
         name = self.files[self.file_of[page]].path
         shape = (scheme.chunk[0], self._rows_at(corner), scheme.chunk[2], scheme.shape[4])

@@ -90,7 +90,7 @@ def color_map(page: Any) -> Array | None:
 
 
 def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
-    """Return the segments of pages that follow one another, of which the file may describe only the first."""
+    """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
     whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
     pages = math.prod(series.shape) // math.prod(series.keyframe.shape)
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
@@ -111,10 +111,8 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
         raise damage(path, f"its metadata promise {promised} pages, and {len(series)} are there")
     for number, page in enumerate(series.pages):
         if page is None:
-            raise InputError(
-                f"{path}: its metadata promise {promised} pages, and page {number} is in no file; copy or write "
-                "the file again, or put all files of the set into one folder"
-            )
+            what = f"its metadata promise {promised} pages, and page {number} is in no file"
+            raise damage(path, f"{what} (put all files of a set into one folder)")
         if (lists := min(len(page.dataoffsets), len(page.databytecounts))) < each:
             raise damage(path, f"page {number} lists {lists} of {each} {scheme.kind}s")
         name = path if page.parent is series.parent else page.parent.filehandle.path

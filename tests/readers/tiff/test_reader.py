@@ -721,7 +721,7 @@ def test_what_tifffile_doubts_is_told_with_the_file_and_not_printed(
     img = bigimg.open(path)
     np.testing.assert_array_equal(img.values, np.arange(12).reshape(3, 4))
     (note,) = bigimg.info(path).notes
-    assert "tifffile has doubts: " in note
+    assert "tifffile warns: " in note
     assert "invalid data type 9999" in note
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
