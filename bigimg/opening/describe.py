@@ -1,4 +1,4 @@
-"""What an image is and how it can be read, for people and as JSON; no pixel is read for it."""
+"""What an image is and how it can be read, for people and as JSON, without reading a pixel."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LevelInfo:
-    """One level of what was asked about."""
+    """One level of the image."""
 
     shape: Shape
     spacing: tuple[float | None, ...]
-    """In the unit of each axis; None along c, where there is no distance."""
+    """In the unit of each axis; None along c, which has no distances."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,12 +52,12 @@ class Info:
     origin: tuple[float, ...]
     channels: tuple[str, ...]
     orientation: str | None
-    """Letters that x, y and z point to, as in ``RAS``; None when the file does not say."""
+    """Letters of the directions of x, y and z, as in ``RAS``; None when the file does not say."""
     scaling: tuple[float, float] | None
     """Slope and intercept from stored to real values."""
     window: tuple[float, float] | None
     labels: tuple[str, ...]
-    """Label images beside it."""
+    """Label images in the same store."""
     series: tuple[str, ...]
     """All images in the same store; empty when there is only this one."""
     notes: tuple[str, ...]
@@ -75,7 +75,7 @@ class Info:
 def describe(reader: Reader) -> Info:
     """Return the :class:`Info` of what ``reader`` reads."""
     spec, access = reader.spec, reader.access
-    # Who has a store has imported what reads it, which takes as long as numpy: files do without.
+    # Importing the store side takes as long as numpy; whoever has a store has imported it, and files do not need it.
     stores = sys.modules.get("bigimg.omezarr.store")
     store = reader.store if stores is not None and isinstance(reader, stores.StoreReader) else None
     spacing = _spacing(spec.dims, [axis.spacing for axis in spec.axes])
@@ -122,7 +122,7 @@ def _format(reader: Reader, store: Store | None) -> str:
         return "zarr array" if store.version is None else f"OME-Zarr {store.version}"
     if type(reader).__module__ == "bigimg.readers.arrays.array":
         return "array"
-    if (own := getattr(reader, "format", None)) is not None:  # of a copy or of many files, the reader says it
+    if (own := getattr(reader, "format", None)) is not None:  # the reader of a copy or of many files knows it
         return str(own)
     try:
         return find_format(reader.source).title
@@ -137,12 +137,10 @@ def _statistics(store: Store) -> tuple[dict[str, Any], ...] | None:
     if stored is None:
         return None
     scaling = store.spec(0).scaling
-    rows = [
-        {"name": channel.get("name"), **asdict(stored_summary(channel, scaling))}
-        for channel in stored.statistics["channels"]
-    ]
+    channels = stored.statistics["channels"]
+    rows = [{"name": each.get("name"), **asdict(stored_summary(each, scaling))} for each in channels]
     for row in rows:
-        del row["saturated"]  # in the histogram, which a description does not read
+        del row["saturated"]  # it needs the histogram, which is not read here
     return tuple(rows)
 
 
@@ -175,7 +173,7 @@ def _lines(info: Info) -> Iterator[str]:
 
 
 def _json(value: Any) -> Any:
-    """Return ``value`` with lists for tuples and None for NaN, which JSON has no word for."""
+    """Return ``value`` with lists for tuples and None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

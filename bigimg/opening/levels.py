@@ -1,4 +1,4 @@
-"""The levels of an image: how many there are, level -1, the smallest one that is large enough."""
+"""The levels of an image: their number, level -1, and the smallest level that is large enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Levels[Image]:
-    """The levels of an image, each made when it is first asked for; an image without levels has one.
+    """The levels of an image, each made at its first use; an image without levels has one.
 
     Parameters
     ----------
@@ -59,22 +59,22 @@ class Levels[Image]:
         return self[0]
 
     def map[Other](self, function: Callable[[Image], Other]) -> Levels[Other]:
-        """Return what ``function`` makes of each level, when it is asked for."""
+        """Return the results of ``function`` for each level, each made at its first use."""
         return Levels(self._count, lambda level: function(self[level]), self._source)
 
     def fitting(self, wanted: Mapping[str, float]) -> int:
-        """Return the smallest level with ``wanted`` pixels along each axis that is named; full resolution without."""
+        """Return the smallest level with at least ``wanted`` pixels along each of these axes; 0 if there is none."""
         return smallest(self._count, lambda level: _sizes(self[level]), wanted)
 
 
 def _sizes(image: Any) -> Mapping[Any, int]:
-    return (
-        image.sizes if hasattr(image, "sizes") else dict(zip(image.spec.dims, image.spec.shape, strict=True))
-    )
+    if hasattr(image, "sizes"):
+        return dict(image.sizes)
+    return dict(zip(image.spec.dims, image.spec.shape, strict=True))
 
 
 def levels_of_reader(reader: Reader) -> Levels[Reader]:
-    """Return a reader of each level, from that of ``reader`` on."""
+    """Return a reader of each level, beginning with that of ``reader``."""
     from bigimg.omezarr.store import StoreReader
 
     if not isinstance(reader, StoreReader):
@@ -88,7 +88,7 @@ def levels_of_reader(reader: Reader) -> Levels[Reader]:
 
 
 def is_tree(source: object) -> TypeGuard[xarray.DataTree]:
-    """Return whether ``source`` is a DataTree; xarray is imported by whoever has one."""
+    """Return whether ``source`` is a DataTree; xarray is not imported for it."""
     xarray = sys.modules.get("xarray")
     return xarray is not None and isinstance(source, xarray.DataTree)
 
@@ -99,7 +99,7 @@ def levels_of_tree(tree: xarray.DataTree) -> Levels[xarray.DataArray]:
     Raises
     ------
     UsageError
-        The tree is no pyramid of ours.
+        The tree is no pyramid of bigimg.
     """
     found = (name for name in tree.children if name.startswith("scale"))
     names = sorted(found, key=lambda name: int(name[5:] or 0))

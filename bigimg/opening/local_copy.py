@@ -1,13 +1,11 @@
-"""A reader of a local copy that goes by the name of where it came from.
-
-Messages, metadata and stores name the place as it may be shown; the copy lives as long as the reader.
-"""
+"""A reader of a local copy whose messages, metadata and stores name the original: a URL, a zip member, a stream."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from bigimg.errors import BudgetError, InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.spec import ImageSpec
@@ -15,48 +13,26 @@ from bigimg.reader import Access, Reader
 from bigimg.types import Array, Region
 
 
-class PlacedReader:
-    """A :class:`bigimg.reader.Reader` of what lies at ``local``, called ``source``.
+@dataclass(frozen=True, eq=False)
+class LocalCopyReader:
+    """A :class:`bigimg.reader.Reader` of the copy at ``path`` of ``source``."""
 
-    Parameters
-    ----------
-    inner : Reader
-    source : str
-        What to call it.
-    local : str
-        Its copy, as messages of ``inner`` name it.
-    title : str
-        Of the format.
-    keep : object
-        Keeps the copy for as long as it lives.
-    doubt : callable, optional
-        Called when the copy turns out damaged.
-    again : callable, optional
-        Gives the same reader in another process; without one the copy itself is opened there.
-    kept_as : str, optional
-        The local file by which the source is known again when a conversion goes on: a zip file, a download.
-    """
-
-    def __init__(
-        self,
-        inner: Reader,
-        *,
-        source: str,
-        local: str,
-        title: str,
-        keep: object,
-        doubt: Callable[[], None] | None = None,
-        again: tuple[Callable[..., Reader], tuple[object, ...]] | None = None,
-        kept_as: str | None = None,
-    ) -> None:
-        self.inner = inner
-        self.local = kept_as
-        self.source = source
-        self.format = title
-        self._local = local
-        self._keep = keep
-        self._doubt = doubt
-        self._again = again
+    inner: Reader
+    """Of the copy."""
+    source: str
+    """The original, as messages name it."""
+    path: str
+    """The copy, as messages of ``inner`` name it."""
+    format: str
+    """Its title."""
+    copy: object = None
+    """The copy is deleted when nothing refers to this object any more."""
+    on_damage: Callable[[], None] | None = None
+    """Called when the copy turns out damaged."""
+    reopen: Callable[[], Reader] | None = None
+    """Returns the same reader in another process; without it the copy itself is opened there."""
+    local: str | None = None
+    """The local file that identifies the source when a conversion is continued: a zip file, a download."""
 
     @property
     def spec(self) -> ImageSpec:
@@ -65,39 +41,35 @@ class PlacedReader:
 
     @property
     def access(self) -> Access:
-        """How its pixels can be had."""
+        """How its pixels can be read."""
         return self.inner.access
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        with named(self._local, self.source, self._doubt):
+        with naming(self.path, self.source, self.on_damage):
             return self.inner.read(region)
 
     def close(self) -> None:
-        """Let go of files; the copy stays for a later read, until this reader is gone."""
+        """Let go of files; the copy stays for a later read, as long as this reader lives."""
         self.inner.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        if self._again is not None:
-            return self._again
-        return _copy_opened, (self.inner, self.source, self._local, self.format)
-
-
-def _copy_opened(inner: Reader, source: str, local: str, title: str) -> PlacedReader:
-    return PlacedReader(inner, source=source, local=local, title=title, keep=None)
+        if self.reopen is not None:
+            return self.reopen, ()
+        return LocalCopyReader, (self.inner, self.source, self.path, self.format)
 
 
 @contextmanager
-def named(local: str, source: str, doubt: Callable[[], None] | None = None) -> Iterator[None]:
-    """Have errors name ``source`` where they name ``local`` or a file beside it, and ``doubt`` the copy then."""
+def naming(path: str, source: str, on_damage: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let errors name ``source`` instead of ``path`` or its folder; call ``on_damage`` if the file is damaged."""
     try:
         yield
     except BudgetError:
         raise
     except InputError as error:
-        if doubt is not None and not isinstance(error, InputNotFoundError | MissingExtraError):
-            doubt()
-        text = str(error).replace(local, source).replace(os.path.join(os.path.dirname(local), ""), "")
+        if on_damage is not None and not isinstance(error, InputNotFoundError | MissingExtraError):
+            on_damage()
+        text = str(error).replace(path, source).replace(os.path.join(os.path.dirname(path), ""), "")
         if text == str(error):
             raise
         raise type(error)(text if source in text else f"{source}: {text}") from error

@@ -1,17 +1,17 @@
 """Readers of images wherever they lie: URLs, members of zip files, folders, patterns, lists, bytes, file objects.
 
-What only this module knows is which of these a source is, and that its copy lives as long as its reader.
+A source that is no local file is copied to one first; the copy lives as long as its reader.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
-from bigimg.opening.local_copy import PlacedReader, named
+from bigimg.opening.local_copy import LocalCopyReader, naming
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from bigimg.places.download import Downloaded
 
 MOST_DOWNLOADED = 10_000_000_000
-"""Bytes that are fetched, unzipped or copied without being asked for."""
+"""Bytes of a source that is fetched, unzipped or copied, unless the caller gives another limit."""
 
 type Series = int | str | None
 
 
 def is_place(source: object) -> bool:
-    """Return whether ``source`` says where an image lies, rather than being one."""
+    """Return whether ``source`` says where an image lies and is not itself one."""
     if isinstance(source, list | tuple):
         return all(isinstance(each, str | os.PathLike) for each in source)
     if isinstance(source, Reader):
@@ -57,40 +57,43 @@ def open_place(
     max_download : int or str, optional
         The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
     progress : bool or callable, optional
-        How a download is told: None on a terminal, True also as lines in a pipe, all else not at all.
+        How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError, OutputError, UsageError
-        There is nothing, nothing that can be read, too much of it, or no room for a copy.
+        There is no such source, it cannot be read, it is over the limit, or there is no space for a copy.
     """
     if isinstance(source, list | tuple):
         from bigimg.readers.folders.folder import open_files
 
         return open_files(source, series=series)
     if not isinstance(source, str | os.PathLike):
-        return _spooled(source, series, most_bytes(max_download))
+        from bigimg.places.spool import spool
+
+        copy = spool(source, most_bytes=most_bytes(max_download))
+        return _opened_copy(str(copy.path), copy.shown, series, copy)
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
-        return _fetched(name, inside, series, insecure, max_download, progress)
+        return _fetched(name, inside, series, _Fetching(most_bytes(max_download), insecure, progress))
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
         return open_folder(name, series=series)
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
-    return _file(name, series)
+    return open_file(name, series=series)
 
 
 def zipped_store(
     source: str | os.PathLike[str], *, insecure: bool, max_download: int | str | None, progress: object
 ) -> Tree | None:
-    """Return the tree of a store inside a zip file, which is read in place; None for anything else.
+    """Return the tree of a store in a zip file, which is read without unpacking; None for anything else.
 
     Raises
     ------
     InputError
-        The zip file is none, or lies behind a URL and cannot be fetched.
+        It is no zip file, or has a URL and cannot be fetched.
     """
     name = os.fspath(source)
     if os.path.lexists(name):
@@ -105,123 +108,107 @@ def zipped_store(
     else:
         return None
     if is_url(archive):
-        found = _downloaded(archive, most_bytes(max_download), insecure, progress)
+        found = _Fetching(most_bytes(max_download), insecure, progress).download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
         raise InputNotFoundError(f"{archive}: there is no such file; check the path")
     return zipped_tree(archive, prefix, shown=name)
 
 
-def most_bytes(asked: int | str | None) -> int:
-    """Return the limit of a copy in bytes.
+def most_bytes(max_download: int | str | None) -> int:
+    """Return the largest size of a copy in bytes.
 
     Raises
     ------
     UsageError
         The text is no size.
     """
-    named_limit = asked if asked is not None else os.environ.get("BIGIMG_MAX_DOWNLOAD") or MOST_DOWNLOADED
+    if max_download is None:
+        max_download = os.environ.get("BIGIMG_MAX_DOWNLOAD") or MOST_DOWNLOADED
     try:
-        return as_bytes(named_limit)
+        return as_bytes(max_download)
     except UsageError:
-        raise UsageError(
-            f"max_download {named_limit!r} is not a size: write a number with a unit, as in 20GB"
-        ) from None
+        what = f"max_download {max_download!r} is not a size"
+        raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
 
 
-def _file(path: str, series: Series) -> Reader:
-    return open_file(path, series=series)
+class _Fetching(NamedTuple):
+    """How a URL is fetched."""
+
+    limit: int
+    insecure: bool
+    progress: object
+
+    def download(self, url: str) -> Downloaded:
+        """Return the file at ``url`` in the cache."""
+        from bigimg.places.download import download
+        from bigimg.places.progress import DownloadLine
+
+        lines = self.progress is True
+        line = DownloadLine(redacted(url), lines=lines) if lines or self.progress is None else None
+        try:
+            return download(url, most_bytes=self.limit, insecure=self.insecure, on_progress=line)
+        finally:
+            if line is not None:
+                line.wipe()
 
 
-def _fetched(
-    name: str,
-    inside: tuple[str, str] | None,
-    series: Series,
-    insecure: bool,
-    max_download: int | str | None,
-    progress: object,
-) -> Reader:
-    """Return a reader of a URL, or of a member of a zip file that may lie behind one."""
-    limit, shown = most_bytes(max_download), redacted(name)
+def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching: _Fetching) -> Reader:
+    """Return a reader of a URL, or of a member of a zip file, which may itself have a URL."""
+    shown = redacted(name)
     archive, member = inside or (name, None)
-    keep: object = None
-    doubt = None
+    copy: object = None
+    on_damage = None
     if is_url(archive):
         if is_store_url(archive):
             raise _no_store(shown)
-        keep = found = _downloaded(archive, limit, insecure, progress)
-        archive, doubt = str(found.path), found.doubt
-    local = kept_as = archive
+        copy = found = fetching.download(archive)
+        archive, on_damage = str(found.path), found.doubt
+    path = archive
     if member is not None:
         from pathlib import Path
 
         from bigimg.places.unzip import unzip
 
-        with named(archive, shown, doubt):
-            copy = unzip(Path(archive), member, shown=redacted(name.rpartition(MEMBER)[0]), most_bytes=limit)
-        keep = copy  # the archive has done its part
-        local = str(copy.path)
-    with named(local, shown, doubt):
-        if os.path.isdir(local):
+        with naming(archive, shown, on_damage):
+            of = redacted(name.rpartition(MEMBER)[0])
+            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.limit)
+        path = str(unpacked.path)  # the archive is not needed any more
+    again = fetching._replace(progress=False)
+    reopen = partial(_fetched, name, inside, series, again)
+    return _opened_copy(path, shown, series, copy, on_damage, reopen, archive)
+
+
+def _opened_copy(path: str, shown: str, series: Series, copy: object, *more: Any) -> Reader:
+    """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
+    with naming(path, shown, *more[:1]):
+        if os.path.isdir(path):
             from bigimg.readers.folders.folder import open_folder
 
-            reader: Reader = open_folder(local, series=series)
+            reader: Reader = open_folder(path, series=series)
             title = str(getattr(reader, "format", "folder"))
         else:
-            reader, title = _file(local, series), find_format(local).title
-    again = (_again, (name, series, insecure, limit))
-    return PlacedReader(
-        reader, source=shown, local=local, title=title, keep=keep, doubt=doubt, again=again, kept_as=kept_as
-    )
+            reader, title = open_file(path, series=series), find_format(path).title
+    return LocalCopyReader(reader, shown, path, title, copy, *more)
 
 
 def _no_store(shown: str) -> InputError:
-    """Return why there is no store at an address that looks like one."""
+    """Return the error about an address that looks like a store but is none."""
     import importlib.util
 
     if importlib.util.find_spec("aiohttp") is None:
-        return MissingExtraError(
-            f"{shown}: a store behind a URL is read by aiohttp, which is not installed: {install_line('remote')}"
-        )
+        what = "a store with a URL is read by aiohttp, which is not installed"
+        return MissingExtraError(f"{shown}: {what}: {install_line('remote')}")
     return InputError(f"{shown}: there is no zarr.json, .zgroup or .zarray; check the address")
 
 
-def _downloaded(url: str, limit: int, insecure: bool, progress: object) -> Downloaded:
-    """Return the file at ``url`` in the cache."""
-    from bigimg.places.download import download
-    from bigimg.places.progress import DownloadLine
-
-    lines = progress is True
-    line = None if progress is not None and not lines else DownloadLine(redacted(url), lines=lines)
-    try:
-        return download(url, most_bytes=limit, insecure=insecure, on_progress=line)
-    finally:
-        if line is not None:
-            line.wipe()
-
-
-def _again(name: str, series: Series, insecure: bool, limit: int) -> Reader:
-    return open_place(name, series=series, insecure=insecure, max_download=limit, progress=False)
-
-
-def _spooled(source: Any, series: Series, limit: int) -> Reader:
-    """Return a reader of bytes or of a file object."""
-    from bigimg.places.spool import spool
-
-    copy = spool(source, most_bytes=limit)
-    local = str(copy.path)
-    with named(local, copy.shown):
-        reader, title = _file(local, series), find_format(local).title
-    return PlacedReader(reader, source=copy.shown, local=local, title=title, keep=copy)
-
-
 def _unchosen(archive: str) -> InputError:
-    """Return what to say of a zip file of which no member was named."""
+    """Return the error about a zip file without the name of a member."""
     from pathlib import Path
 
     from bigimg.places.unzip import few, members
 
-    names: Sequence[str] = members(Path(archive), shown=archive)
+    names = members(Path(archive), shown=archive)
     return InputError(
         f"{archive}: is a zip archive; name one of its files or folders, as in "
         f"'{archive}{MEMBER}{names[0] if names else 'name'}' (it holds {few(names) or 'nothing'})"

@@ -1,10 +1,10 @@
-"""Whether a coded picture is whole, for those codecs whose decoders fill what is missing without a word.
+"""Checks that a coded picture is whole, for codecs whose decoders fill missing pixels without an error.
 
 Most decoders raise when their bytes end early: OpenJPEG, CharLS, libwebp, libavif, libjxl, libdeflate, zstd and
-Pillow's own. libjpeg-turbo fills the rest with grey, jxrlib and the decoders of faxes with white. What only this
-module knows is where such a stream says that it ends. A JPEG without its end marker (EOI) counts as cut, though all
-its rows may be there: libjpeg does not tell whether they are, and Pillow and libvips refuse it too. Bytes behind the
-end are padding. A writer that cut the pixels and put an end marker behind them cannot be found out here.
+Pillow's own. libjpeg-turbo fills the rest with grey; jxrlib and the decoders of faxes fill it with white. So this
+module looks for the end of such a stream. A JPEG without its end marker (EOI) counts as cut even if all its rows are
+there: libjpeg does not say whether they are, and Pillow and libvips refuse it too. Bytes after the end are padding.
+If a writer cut the pixels and put an end marker after them, it is not noticed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 import struct
 
 MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
-"""A marker of JPEG or JPEG-LS that does not stand amid coded pixels, as stuffed bytes and restarts do."""
+"""A marker of JPEG or JPEG-LS outside coded pixels; stuffed bytes and restart markers are within them."""
 
-JXR_PLACES = ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3))
+JXR_PICTURES = ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3))
 """Tags of JPEG XR: offset and length of the picture, and of its alpha."""
 
 FAX_END = "000000000001" * 2
@@ -43,12 +43,11 @@ def jxr_is_cut(data: bytes) -> bool:
     except struct.error:
         return True
     values = {tag: value for tag, _, _, value in entries}
-    return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PLACES)
+    return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PICTURES)
 
 
 def fax_is_cut(data: bytes) -> bool:
     """Return whether ``data``, of a fax of group 4 in either order of bits, lacks the code that ends it."""
-    tail = data.rstrip(b"\0")[-5:]
-    return not any(
-        "".join(f"{byte:08b}"[::order] for byte in tail).rstrip("0").endswith(FAX_END) for order in (1, -1)
-    )
+    tail = [f"{byte:08b}" for byte in data.rstrip(b"\0")[-5:]]
+    ends = ("".join(bits[::order] for bits in tail).rstrip("0") for order in (1, -1))
+    return not any(end.endswith(FAX_END) for end in ends)

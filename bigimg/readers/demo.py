@@ -1,7 +1,7 @@
 """A picture of any size that is made while it is read, for ``bigimg demo`` and the benchmarks.
 
-It looks like a stained section on a glass slide: tissue with cells on a white ground, and the noise of a
-camera. Every pixel depends on its place alone, so any region can be had, in any order, by any worker.
+It looks like a stained section on a glass slide: tissue with cells on a white background, and the noise of a camera.
+A pixel depends only on its position, so any worker can make any region in any order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bigimg.types import Array, Region
 TILE = 512
 TEXTURES = 8
 GRAIN = 32
-"""Pixels between the points where the outline of the tissue is worked out."""
+"""Pixels between the points at which the outline of the tissue is computed."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -27,13 +27,11 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises
     ------
     UsageError
-        It is no such text.
+        The text is not understood.
     """
     height, cross, width = text.lower().replace(" ", "").partition("x")
     if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise UsageError(
-            f"size {text!r} is not understood: write height x width in pixels, as in 32768x32768"
-        )
+        raise UsageError(f"size {text!r} is not understood: write height x width, as in 32768x32768")
     return int(height), int(width)
 
 
@@ -70,22 +68,21 @@ class SlideReader:
         return out
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def _texture(seed: int) -> Array:
-    """Return how much light a tile of tissue takes away, 0 to 160, as int16 of shape (3, 512, 512)."""
+    """Return how much light a tile of tissue absorbs, 0 to 160, as int16 of shape (3, 512, 512)."""
     rng = np.random.default_rng(seed)
     yy, xx = np.mgrid[:TILE, :TILE].astype(np.float32) * np.float32(2 * np.pi / TILE)
     fibres = np.sin(5 * yy + 3 * xx) + np.sin(2 * yy - 7 * xx + np.sin(3 * yy))
-    taken = np.stack([30 + 8 * fibres, 70 + 14 * fibres, 36 + 8 * fibres])
+    absorbed = np.stack([30 + 8 * fibres, 70 + 14 * fibres, 36 + 8 * fibres])
     for cy, cx in rng.integers(16, TILE - 16, (60, 2)):
-        near = ((np.arange(TILE)[:, None] - cy) ** 2 + (np.arange(TILE)[None] - cx) ** 2) < rng.integers(
-            40, 160
-        )
-        taken[:, near] = np.array([[95], [110], [60]])
-    taken += rng.normal(0, 2.2, (1, TILE, TILE)) + rng.normal(0, 1.2, (3, TILE, TILE))
-    return np.asarray(np.clip(taken, 0, 160), np.int16)
+        distances = (np.arange(TILE)[:, None] - cy) ** 2 + (np.arange(TILE)[None] - cx) ** 2
+        near = distances < rng.integers(40, 160)
+        absorbed[:, near] = np.array([[95], [110], [60]])
+    absorbed += rng.normal(0, 2.2, (1, TILE, TILE)) + rng.normal(0, 1.2, (3, TILE, TILE))
+    return np.asarray(np.clip(absorbed, 0, 160), np.int16)
 
 
 def _tissue(rows: slice, columns: slice, shape: tuple[int, ...]) -> Array:

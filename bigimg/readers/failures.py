@@ -1,33 +1,38 @@
-"""What the system and the libraries say of a file that cannot be read, in words of ours."""
+"""Errors and warnings of the system and of libraries about a file, as errors and notes of ours."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bigimg.errors import BigimgError, InputError, InputNotFoundError
+from bigimg.errors import BigimgError, InputError, InputNotFoundError, UsageError
 
-MOST_DOUBTS = 100
+MOST_WARNINGS = 100
 """Of a library about one file."""
 
 
 @contextmanager
 def reading(
-    who: str, nonsense: tuple[type[Exception], ...] = (), remedy: str = "write the file again"
+    source: str,
+    parse_errors: tuple[type[Exception], ...] = (),
+    remedy: str = "write the file again",
+    *,
+    what: str = "the header makes no sense",
 ) -> Iterator[None]:
-    """Have errors of the code within name ``who`` and say what to do.
+    """Turn errors of the code within into errors that name ``source`` and say what to do.
 
     Parameters
     ----------
-    who : str
+    source : str
         The file, as a message calls it.
-    nonsense : tuple of exceptions
+    parse_errors : tuple of exceptions
         What a library raises for a header that makes no sense; for HDF5 it includes OSError.
     remedy : str
         What to do then.
+    what : str
+        What is wrong then.
 
     Raises
     ------
@@ -39,46 +44,47 @@ def reading(
     except BigimgError:  # some kinds are ValueErrors or OSErrors too
         raise
     except FileNotFoundError:
-        raise InputNotFoundError(f"{who}: there is no such file; check the path") from None
-    except nonsense as error:
-        raise InputError(f"{who}: the header makes no sense ({one_line(error)}); {remedy}") from error
+        raise InputNotFoundError(f"{source}: there is no such file; check the path") from None
+    except parse_errors as error:
+        raise InputError(f"{source}: {what} ({one_line(error)}); {remedy}") from error
     except OSError as error:
-        raise InputError(
-            f"{who}: cannot be read ({error.strerror or error}); check its type and permissions"
-        ) from error
+        reason = error.strerror or error
+        raise InputError(f"{source}: cannot be read ({reason}); check its type and permissions") from error
+
+
+def damage(source: str, what: str, why: str = "it is truncated or damaged") -> InputError:
+    """Return the error of a damaged file that says ``what`` is wrong with it."""
+    return InputError(f"{source}: {what}; {why}: copy or download it again")
 
 
 def one_line(error: object) -> str:
-    """Return what ``error`` says, on one line of bearable length."""
-    said = " ".join(str(error).split())
-    return (said if len(said) <= 160 else said[:157] + "...") or type(error).__name__
+    """Return the text of ``error`` in one line of at most 160 characters; the name of its type if it has no text."""
+    text = " ".join(str(error).split())
+    return (text if len(text) <= 160 else text[:157] + "...") or type(error).__name__
 
 
 @contextmanager
-def heard(library: str) -> Iterator[list[str]]:
-    """Gather what ``library`` logs of doubts in this thread, once each, in place of what it would print."""
+def logged_warnings(library: str) -> Iterator[list[str]]:
+    """Collect the warnings that ``library`` logs in this thread, once each; they are not printed."""
     found: list[str] = []
-    me, logger = threading.get_ident(), logging.getLogger(library)
+    thread, logger = threading.get_ident(), logging.getLogger(library)
 
-    def keep(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or threading.get_ident() != me:
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or threading.get_ident() != thread:
             return True
-        if len(found) < MOST_DOUBTS and (said := one_line(record.getMessage())) not in found:
-            found.append(said)
+        text = one_line(record.getMessage())
+        if len(found) < MOST_WARNINGS and text not in found:
+            found.append(text)
         return False
 
-    logger.addFilter(keep)
+    logger.addFilter(collect)
     try:
         yield found
     finally:
-        logger.removeFilter(keep)
+        logger.removeFilter(collect)
 
 
-def warn_of_return(source: str, row: int) -> None:
-    """Warn, in the name of whoever asked for the pixels, that an ordered source begins anew for ``row``."""
-    warnings.warn(
-        f"{source}: rows from {row} on are read again, so decoding starts anew at the top;"
-        " for repeated access convert it first (bigimg convert)",
-        UserWarning,
-        stacklevel=6,
-    )
+def only_image(source: str, series: int | str | None) -> None:
+    """Refuse any ``series`` but 0 of a source that holds one image."""
+    if series not in (None, 0):
+        raise UsageError(f"{source}: series {series} was asked for, but it holds one image; leave series out")

@@ -1,8 +1,8 @@
-"""The reader of a file: its format is chosen by content first, by name second.
+"""The formats of files and the reader of each; a format is recognised by the content first, then by the name.
 
-Built-in formats are a table of names, so that nothing is imported until one is chosen. Other packages add
-theirs by an entry point in the group ``bigimg.readers`` that loads to a :class:`Format`; these are asked
-only when no built-in one matches.
+The table of built-in formats holds names of modules, so that nothing is imported before a format is chosen. Other
+packages add formats through entry points of the group ``bigimg.readers`` that load a :class:`Format`; they are
+tried when no built-in format matches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from bigimg.errors import UnknownFormatError
 from bigimg.readers import sniffing
 
-if TYPE_CHECKING:  # the contract brings numpy along, which choosing a format does not need
+if TYPE_CHECKING:  # it imports numpy, which choosing a format does not need
     from bigimg.reader import Reader
 
 GROUP = "bigimg.readers"
@@ -39,128 +39,72 @@ class Format:
     library: str
     """The package that decodes it."""
     access: str = "random"
-    """How its pixels are had, for the list of formats: ``random``, ``sequential``, ``whole``, and when."""
+    """How its pixels can be read, for the list of formats: ``random``, ``sequential``, ``whole``, and when."""
     extra: str | None = None
-    """The extra of bigimg that is needed beside ``library`` for some of its files."""
+    """The extra of bigimg that some of its files need in addition to ``library``."""
 
+
+BEHIND_GZIP = "random; sequential behind gzip"
+TEXT_HEADER = "random; sequential when compressed; whole as text"
 
 BUILT_IN = (
     Format(
-        "tiff",
-        "TIFF, BigTIFF, OME-TIFF, SVS",
-        "bigimg.readers.tiff.reader:open_tiff",
-        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"),
-        sniffing.is_tiff,
-        "tifffile",
-        access="random; whole when one large segment is compressed",
+        "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:open_tiff",
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"), sniffing.is_tiff,
+        "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(
-        "png",
-        "PNG",
-        "bigimg.readers.pictures.png:open_png",
-        (".png",),
-        sniffing.is_png,
-        "isal, imagecodecs; pyvips for palettes and other kinds",
-        access="sequential; whole when interlaced",
+        "png", "PNG", "bigimg.readers.pictures.png:open_png", (".png",), sniffing.is_png,
+        "isal, imagecodecs; pyvips for palettes and other kinds", access="sequential; whole when interlaced",
     ),
     Format(
-        "jpeg",
-        "JPEG",
-        "bigimg.readers.pictures.vips:open_jpeg",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        sniffing.is_jpeg,
-        "pyvips",
-        access="sequential; whole when progressive",
+        "jpeg", "JPEG", "bigimg.readers.pictures.vips:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"),
+        sniffing.is_jpeg, "pyvips", access="sequential; whole when progressive",
     ),
     Format(
-        "nifti",
-        "NIfTI, ANALYZE, SPM",
-        "bigimg.readers.volumes.nifti:open_nifti",
-        (".nii", ".nii.gz", ".hdr", ".img"),
-        sniffing.is_nifti,
-        "nibabel",
-        access="random; sequential behind gzip",
+        "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
+        (".nii", ".nii.gz", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP,
     ),
     Format(
-        "mgh",
-        "FreeSurfer MGH, MGZ",
-        "bigimg.readers.volumes.mgh:open_mgh",
-        (".mgh", ".mgz", ".mgh.gz"),
-        sniffing.is_mgh,
-        "nibabel",
-        access="random; sequential behind gzip",
+        "mgh", "FreeSurfer MGH, MGZ", "bigimg.readers.volumes.mgh:open_mgh", (".mgh", ".mgz", ".mgh.gz"),
+        sniffing.is_mgh, "nibabel", access=BEHIND_GZIP,
     ),
     Format(
-        "minc",
-        "MINC 1, MINC 2",
-        "bigimg.readers.volumes.minc:open_minc",
-        (".mnc",),
-        sniffing.is_minc,
-        "nibabel",
+        "minc", "MINC 1, MINC 2", "bigimg.readers.volumes.minc:open_minc", (".mnc",), sniffing.is_minc, "nibabel",
         extra="hdf5",
     ),
     Format(
-        "afni",
-        "AFNI HEAD/BRIK",
-        "bigimg.readers.volumes.afni:open_afni",
-        (".head", ".brik", ".brik.gz"),
-        sniffing.is_afni,
-        "nibabel",
-        access="random; sequential behind gzip",
+        "afni", "AFNI HEAD/BRIK", "bigimg.readers.volumes.afni:open_afni", (".head", ".brik", ".brik.gz"),
+        sniffing.is_afni, "nibabel", access=BEHIND_GZIP,
     ),
     Format(
-        "parrec",
-        "Philips PAR/REC",
-        "bigimg.readers.volumes.parrec:open_parrec",
-        (".par", ".rec"),
-        sniffing.is_parrec,
-        "nibabel",
+        "parrec", "Philips PAR/REC", "bigimg.readers.volumes.parrec:open_parrec", (".par", ".rec"),
+        sniffing.is_parrec, "nibabel",
     ),
     Format("ecat", "ECAT 7", "bigimg.readers.volumes.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel"),
     Format(
-        "metaimage",
-        "MetaImage",
-        "bigimg.readers.volumes.metaimage:open_metaimage",
-        (".mhd", ".mha"),
-        sniffing.is_metaimage,
-        "bigimg",
-        access="random; sequential when compressed; whole as text",
+        "metaimage", "MetaImage", "bigimg.readers.volumes.metaimage:open_metaimage", (".mhd", ".mha"),
+        sniffing.is_metaimage, "bigimg", access=TEXT_HEADER,
     ),
     Format(
-        "nrrd",
-        "NRRD",
-        "bigimg.readers.volumes.nrrd:open_nrrd",
-        (".nrrd", ".nhdr"),
-        sniffing.is_nrrd,
-        "bigimg",
-        access="random; sequential when compressed; whole as text",
+        "nrrd", "NRRD", "bigimg.readers.volumes.nrrd:open_nrrd", (".nrrd", ".nhdr"), sniffing.is_nrrd, "bigimg",
+        access=TEXT_HEADER,
     ),
     Format(
-        "dicom",
-        "DICOM",
-        "bigimg.readers.dicom.reader:open_dicom",
-        (".dcm", ".dicom", ".ima"),
-        sniffing.is_dicom,
-        "pydicom",
-        access="random; whole when deflated",
-        extra="dicom",
+        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima"), sniffing.is_dicom,
+        "pydicom", access="random; whole when deflated", extra="dicom",
     ),
     Format("npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
-        "pictures",
-        "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more",
-        "bigimg.readers.pictures.pillow:open_picture",
+        "pictures", "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more", "bigimg.readers.pictures.pillow:open_picture",
         (
-            *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif"),
-            *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi"),
-            *(".pcx", ".xpm", ".tga"),
+            ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
+            ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi", ".pcx", ".xpm", ".tga",
         ),
-        sniffing.is_picture,
-        "pillow",
-        access="whole, or sequential frames of an animation",
+        sniffing.is_picture, "pillow", access="whole, or sequential frames of an animation",
     ),
-)
-"""The formats that come with bigimg, in the order in which they are asked."""
+)  # fmt: skip
+"""The formats that come with bigimg, in the order in which they are tried."""
 
 
 def find_format(path: str | os.PathLike[str]) -> Format:
@@ -171,9 +115,9 @@ def find_format(path: str | os.PathLike[str]) -> Format:
     InputNotFoundError
         There is no such file.
     UnknownFormatError
-        No format matches, or one that is known by sight but not read.
+        No format matches, or a known format that is not read.
     InputError
-        The system does not let us read it.
+        The system refuses to open it.
     """
     name = os.fspath(path)
     head = sniffing.read_head(name)
@@ -186,7 +130,7 @@ def find_format(path: str | os.PathLike[str]) -> Format:
         matching = [known for known in outside if known.matches(head, lower)]
         if not matching:
             raise UnknownFormatError(_refusal(name, head, lower, (*BUILT_IN, *outside), broken))
-    # More than one claim is settled by the name; the order of the table decides what is left.
+    # If several formats match, the name decides; then the order of the table.
     return next((known for known in matching if lower.endswith(known.extensions)), matching[0])
 
 
@@ -229,16 +173,16 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) 
 
 
 def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], broken: list[str]) -> str:
-    """Return on one line why no reader takes the file, and what to do."""
+    """Return why no reader takes the file and what to do, on one line."""
     other = sniffing.other_format(head, lower)
     if (thing := sniffing.no_grid(head)) is not None:
-        what = f"is {thing}, not an image grid; bigimg reads pixels and voxels alone"
+        what = f"is {thing}, not an image grid; bigimg reads pixels and voxels only"
     elif other is not None:
         what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
     elif (start := sniffing.headless_dicom(head)) is not None:
         what = (
-            f"holds tags of DICOM from byte {start} on, and lacks what comes before them, the preamble and the file "
-            "meta information, which say how the pixels are stored; export it again from where it came, as a DICOM file"
+            f"holds DICOM tags from byte {start} on, but the preamble and the file meta information before them are "
+            "missing, which say how the pixels are stored; export it again as a DICOM file"
         )
     elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
         what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"

@@ -1,8 +1,7 @@
-"""What the first bytes of a file say it is.
+"""Signatures of file formats: what the first bytes of a file say it is.
 
-Only signatures live here, and only the standard library is imported: choosing a reader must cost nothing.
-Each check takes the head (the first 4 KiB) and the file name in lower case; the name is asked only where a
-format has no signature of its own.
+Only the standard library is imported, so that choosing a reader costs nothing. Each check takes the head (the first
+4 KiB) and the file name in lower case; the name counts only where a format has no signature.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from functools import partial
 
 from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError
 from bigimg.places.staging import why_absent
@@ -38,8 +38,8 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
     ("PCX", "PcxImagePlugin", 0, (b"\x0a\x00\x01", b"\x0a\x02\x01", b"\x0a\x03\x01", b"\x0a\x05\x01")),
     ("XPM", "XpmImagePlugin", 0, (b"/* XPM */",)),
 )  # fmt: skip
-"""Pictures that Pillow decodes by itself. EPS, WMF, HDF5 and the like are left out: for those it calls other
-programs or only knows the name; DDS too, whose deep textures it cuts to 8 bits."""
+"""Pictures that Pillow itself decodes. EPS, WMF, HDF5 and others are left out: Pillow calls other programs for them, or
+knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("HDF5 (also Imaris)", 0, (b"\x89HDF\r\n\x1a\n",)),
@@ -66,10 +66,8 @@ _NO_GRIDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("a tractogram (MRtrix)", (b"mrtrix tracks",)),
     ("a surface (FreeSurfer)", (b"\xff\xff\xfd", b"\xff\xff\xfe", b"\xff\xff\xff")),
 )
-"""What nibabel reads beside images."""
-_OTHER_NAMES = {
-    ".mrc": "MRC", ".map": "MRC", ".svg": "SVG"
-}  # fmt: skip
+"""What nibabel reads that is no image."""
+_OTHER_NAMES = {".mrc": "MRC", ".map": "MRC", ".svg": "SVG"}
 
 
 def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
@@ -82,7 +80,7 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     UnknownFormatError
         It is a folder.
     InputError
-        The system refuses; the message gives its reason.
+        The system refuses to open it; the message gives the reason.
     """
     try:
         with open(path, "rb") as file:
@@ -92,42 +90,37 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     except IsADirectoryError:
         raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({os.strerror(error.errno or 0)}); check it and its rights"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        raise InputError(f"{path}: cannot be opened ({reason}); check it and its permissions") from error
+
+
+def _begins(signature: bytes, head: bytes, name: str) -> bool:
+    return head.startswith(signature)
+
+
+is_png = partial(_begins, b"\x89PNG\r\n\x1a\n")
+is_jpeg = partial(_begins, b"\xff\xd8\xff")
+is_npy = partial(_begins, b"\x93NUMPY")
+is_ecat = partial(_begins, b"MATRIX7")
+is_nrrd = partial(_begins, b"NRRD00")
 
 
 def is_tiff(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a TIFF or BigTIFF.
 
-    A DICOM may carry a TIFF header in its preamble and be both: then the name decides.
+    A DICOM file may have a TIFF header in its preamble and be both; then the name decides.
     """
     return head.startswith(_TIFF) and (head[128:132] != b"DICM" or name.endswith((".tif", ".tiff")))
 
 
-def is_png(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a PNG."""
-    return head.startswith(b"\x89PNG\r\n\x1a\n")
-
-
 def is_dicom(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a DICOM; files from before 1993 lack the preamble, and then the name counts."""
+    """Return whether ``head`` begins a DICOM file; before 1993 these had no preamble, and then the name counts."""
     old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
     return old or (head[128:132] == b"DICM" and not is_tiff(head, name))
 
 
-def is_jpeg(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a JPEG."""
-    return head.startswith(b"\xff\xd8\xff")
-
-
-def is_npy(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a numpy array file."""
-    return head.startswith(b"\x93NUMPY")
-
-
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE; a bare ``.img`` has no header to ask."""
+    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
     plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
     magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
     analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))
@@ -146,42 +139,29 @@ def is_minc(head: bytes, name: str) -> bool:
     minc = name.endswith((".mnc", ".mnc.gz"))
     if head.startswith((b"CDF\1", b"CDF\2")):
         return minc or b"MINC standard variable" in head
-    return (minc and head.startswith(b"\x1f\x8b")) or (
-        head.startswith(b"\x89HDF\r\n\x1a\n") and (minc or b"minc-2.0" in head)
-    )
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return minc or b"minc-2.0" in head
+    return minc and head.startswith(b"\x1f\x8b")
 
 
 def is_afni(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins an AFNI header; a BRIK has nothing to ask."""
+    """Return whether ``head`` begins an AFNI header; a BRIK has no signature."""
     text = head[:64].split()
     return name.endswith((".brik", ".brik.gz")) or (text[:1] == [b"type"] and b"-attribute" in head[:64])
 
 
 def is_parrec(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a Philips PAR; a REC has nothing to ask."""
-    return b"= DATA DESCRIPTION FILE =" in head[:256] or (
-        name.endswith(".rec") and not other_format(head, "")
-    )
-
-
-def is_ecat(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins an ECAT 7 file."""
-    return head.startswith(b"MATRIX7")
+    """Return whether ``head`` begins a Philips PAR; a REC has no signature."""
+    rec = name.endswith(".rec") and not other_format(head, "")
+    return rec or b"= DATA DESCRIPTION FILE =" in head[:256]
 
 
 def is_metaimage(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a MetaImage header: ``Name = value`` lines, sizes among them."""
-    first = head[:64].partition(b"=")
-    word = first[0].strip()
-    named = name.endswith((".mhd", ".mha")) and word.isalnum()
-    return bool(first[1]) and (
-        named or (word in (b"ObjectType", b"NDims", b"Comment") and b"DimSize" in head)
-    )
-
-
-def is_nrrd(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins an NRRD header."""
-    return head.startswith(b"NRRD00")
+    word, equals, _ = head[:64].partition(b"=")
+    if equals and name.endswith((".mhd", ".mha")) and word.strip().isalnum():
+        return True
+    return bool(equals) and word.strip() in (b"ObjectType", b"NDims", b"Comment") and b"DimSize" in head
 
 
 def is_picture(head: bytes, name: str) -> bool:
@@ -201,33 +181,32 @@ def picture_plugin(head: bytes, name: str) -> tuple[str, str] | None:
 
 
 def other_format(head: bytes, name: str) -> str | None:
-    """Return the title of a format that bigimg knows by sight and does not read, None when unknown."""
+    """Return the title of a format that bigimg recognises but does not read, None when unknown."""
     for title, offset, signatures in _OTHERS:
         if head.startswith(signatures, offset):
             return title
-    return next(
-        (title for ending, title in _OTHER_NAMES.items() if name.removesuffix(".gz").endswith(ending)), None
-    )
+    plain = name.removesuffix(".gz")
+    return next((title for ending, title in _OTHER_NAMES.items() if plain.endswith(ending)), None)
 
 
 def no_grid(head: bytes) -> str | None:
-    """Return what ``head`` begins when that is no image grid but lines or surfaces, None otherwise."""
+    """Return what ``head`` begins if that is lines or a surface, not an image grid; None otherwise."""
     if b"<GIFTI" in head:
         return "a surface (GIFTI)"
     return next((title for title, signatures in _NO_GRIDS if head.startswith(signatures)), None)
 
 
 def headless_dicom(head: bytes) -> int | None:
-    """Return where tags of DICOM begin in ``head`` that lacks what comes before them, None when there are none.
+    """Return the byte where DICOM tags begin in a ``head`` without preamble and file meta; None if there are none.
 
-    An element of group 8 with a value representation in letters, with which nearly every image begins.
+    Nearly every image begins with an element of group 8 and a value representation in letters.
     """
     found = re.search(rb"\x08\x00[\x00-\x70]\x00(?:CS|UI|DA|TM|LO|SH|PN|UL)[\x00-\x7f]\x00", head[:256])
     return None if found is None else found.start()
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:
-    """Return at most ``size`` bytes of the gzip stream that ``head`` begins; nothing when it is damaged."""
+    """Return at most ``size`` bytes of the gzip stream that begins in ``head``; none when it is damaged."""
     try:
         return zlib.decompressobj(wbits=31).decompress(head, size)
     except zlib.error:

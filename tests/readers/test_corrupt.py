@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "MR_truncated.dcm": (INPUT, "8130 are there"),
     "badVR.dcm": (INPUT, "makes no sense"),
     "broken.png": (INPUT, "no header"),
-    "broken_data_stream.png": (INPUT, "damaged or cut: rows 0 to 127"),
+    "broken_data_stream.png": (INPUT, "is damaged: rows 0 to 127"),
     "chest_xray.mhd": (INPUT, "its pixels should be in chest_xray.raw, which is not there"),
     "crash-0e16d3bfb83be87356d026d66919deaefca44dac.tif": (
         INPUT,
@@ -52,7 +52,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     # Pillow's GIF plugin itself refuses more than twice MAX_IMAGE_PIXELS, before it allocates a frame.
     "decompression_bomb.gif": (INPUT, "declares a frame of 4364696535 pixels in a file of 44 bytes"),
-    "no_meta.dcm": (INPUT, "holds tags of DICOM from byte 1 on, and lacks what comes before"),
+    "no_meta.dcm": (INPUT, "holds DICOM tags from byte 1 on, but the preamble"),
     "not_enough_data.jp2": (INPUT, "JPEG2000 is damaged, cut"),
     "oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": (
         INPUT,
@@ -66,7 +66,7 @@ TABLE: dict[str, tuple[int, str]] = {
         "page 0, tag StripOffsets has 39 values, and the page has 3 strips",
     ),
     "truncated.jpg": (INPUT, "ends early, within rows 0 to 255 of 442"),
-    "truncated_image.png": (INPUT, "damaged or cut: rows 400 to 479 of 480"),
+    "truncated_image.png": (INPUT, "is damaged: rows 400 to 479 of 480"),
     "truncated_jpeg.jpg": (INPUT, "ends early, within rows 0 to 99 of 100"),
     # These convert: what is wrong lies outside the pixels, which equal those of the library that owns the format.
     "tiff_wrong_bits_per_sample.tiff": (

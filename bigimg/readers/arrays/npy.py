@@ -1,6 +1,6 @@
-"""A reader of ``.npy`` files: numpy reads the header, the pixels are C or Fortran order numbers after it.
+"""A reader of ``.npy`` files: numpy reads the header; the pixels are C or Fortran order numbers after it.
 
-The format names no axes, so they are guessed as for a bare array, and the guess is said in ``spec.notes``.
+The format names no axes, so they are guessed as for an array in memory; ``spec.notes`` says how.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
-from bigimg.readers.failures import reading
+from bigimg.readers.failures import only_image, reading
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.types import DType, Shape
 
@@ -35,40 +35,39 @@ def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
         The header makes no sense, the values are objects, records or complex, or the file is too short.
     """
     source = os.fspath(path)
-    if series not in (None, 0):
-        raise UsageError(f"{source}: series {series} was asked, but the file holds one array; leave it out")
+    only_image(source, series)
     shape, fortran, dtype, offset = _header(source)
     try:
         dims = guess_dims(shape)
         axes = tuple(Axis(name, shape[dims.index(name)]) for name in ORDER if name in dims)
     except UsageError as error:
         raise InputError(f"{source}: is no image: {error}") from None
-    lying = tuple(reversed(dims)) if fortran else dims
-    spec = ImageSpec(
-        axes=axes,
-        dtype=dtype,
-        chunks=natural_chunks(axes, lying),
-        channels=colors(dims, shape),
-        meta={},
-        notes=(guessed(dims, shape),),
-    )
+    file_dims = tuple(reversed(dims)) if fortran else dims
+    chunks, notes = natural_chunks(axes, file_dims), (guessed(dims, shape),)
+    spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
     raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
     order = "Fortran" if fortran else "C"
     access = Access(
         "random",
         f"uncompressed, {order} order",
-        lying,
-        wide=is_wide(lying, spec.shape[-1] * dtype.itemsize),
+        file_dims,
+        wide=is_wide(file_dims, spec.shape[-1] * dtype.itemsize),
         read_bytes=READ_BYTES,
     )
-    return RawReader(spec, access, source, raw, lying)
+    return RawReader(spec, access, source, raw, file_dims)
 
 
 def _header(path: str) -> tuple[Shape, bool, DType, int]:
     """Return shape, whether in Fortran order, dtype, and the byte of the first value."""
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    read[3, 0] = npy.read_array_header_2_0  # the same but for field names, and records are refused
-    python = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)  # of what is in the header
+    read[3, 0] = npy.read_array_header_2_0  # it differs only in field names, and records are refused
+    python = (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+    )  # raised for what is in the header
     with reading(path, python, "save the array again"), open(path, "rb") as file:
         version = npy.read_magic(file)
         if version not in read:

@@ -1,8 +1,7 @@
-"""Planes of pixels out of DICOM files, read by window where they lie plain, else decoded frame by frame.
+"""Pixels of one DICOM file: uncompressed ones are read by window, all others are decoded frame by frame.
 
-What only this module knows is how the pixels of one file are stored. Nothing is kept between reads but the
-table of frames of a compressed file, so thousands of files need no open handles; pydicom and its plugins
-decode, and give real colours (RGB from YBR) and signs.
+Only the table of frames of a compressed file stays in memory between reads, and no file stays open, so a series may
+have thousands of files. pydicom and its plugins decode, convert YBR to RGB, and give signed values.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.readers.codestreams import jpeg_is_cut
-from bigimg.readers.failures import reading
-from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.failures import damage, one_line, reading
+from bigimg.readers.raw.plain import read_once
 from bigimg.types import Array, DType
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -29,9 +28,9 @@ RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 MOST_INFLATED = 64 << 20
-"""Bytes that a deflated file may have inflated: it can only be read whole, and hides its size."""
+"""Bytes that a deflated file may inflate to: it can only be read whole, and does not say its size."""
 RLE_RATIO = 64
-"""What run lengths make of one byte at most: two bytes say 128."""
+"""Bytes that one byte of run lengths stands for at most: two bytes stand for 128."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Pixels:
     offset: int
     """Byte of the first pixel, or of the table of fragments."""
     length: int
-    """Bytes of the pixels, as far as the file goes when the header does not say."""
+    """Bytes of the pixels; up to the end of the file when the header does not say."""
     keyword: str
     vr: str
     frames: int
@@ -111,7 +110,7 @@ class Pixels:
         return plane if plane.ndim == 2 else np.moveaxis(plane, -1, 0)
 
     def close(self) -> None:
-        """Forget what was inflated; files are open only while they are read."""
+        """Drop the inflated pixels; no file is open between reads."""
         self._table.whole = None
 
     def _window(self, frame: int, rows: slice, columns: slice) -> Array:
@@ -122,26 +121,19 @@ class Pixels:
             at = 1 if self.planar else 3
             shape = (*shape[:at], self.samples, *shape[at:])
             region = (*region[:at], slice(0, self.samples), *region[at:])
-        raw = RawFile(self.path, offset=self.offset, shape=shape, dtype=dtype)
-        try:
-            window = raw.read(region)[0]
-        finally:
-            raw.close()
-        if dtype.kind != "f" and self.stored < self.allocated:  # the other bits are no part of the value
+        window = read_once(self.path, self.offset, shape, dtype, region)[0]
+        if dtype.kind != "f" and self.stored < self.allocated:  # the other bits are not part of the value
             np.left_shift(window, self.allocated - 1 - self.high, out=window)
             np.right_shift(window, self.allocated - self.stored, out=window)
         return np.moveaxis(window, 0, -1) if self.samples > 1 and self.planar else window
 
     def _bits(self, frame: int, rows: slice, columns: slice) -> Array:
-        """Return a window of a frame that may begin within a byte, which pydicom 3.0 cuts too short."""
+        """Return a window of a frame that may begin within a byte; pydicom 3.0 gives too little of those."""
         first = (frame * self.rows + rows.start) * self.columns
         last = (frame * self.rows + rows.stop) * self.columns
         size = -(-self.frames * self.rows * self.columns // 8)
-        raw = RawFile(self.path, offset=self.offset, shape=(size,), dtype=np.dtype(np.uint8))
-        try:
-            packed = raw.read((slice(first // 8, -(-last // 8)),))
-        finally:
-            raw.close()
+        part = (slice(first // 8, -(-last // 8)),)
+        packed = read_once(self.path, self.offset, (size,), np.dtype(np.uint8), part)
         bits = np.unpackbits(packed, bitorder="little")[first % 8 :][: last - first]
         return bits.reshape(-1, self.columns)[:, columns]
 
@@ -155,12 +147,15 @@ class Pixels:
         try:
             with open(self.path, "rb") as file:
                 options = self._options(file)
-                if self.syntax == RLE:
-                    self._check_rle(file, frame)
+                if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
+                    if self.length * RLE_RATIO * self.frames < self.plane_bytes:
+                        raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
                 elif not self.native:
                     coded = self._coded(file, frame, options)
                     if self.deep_jpeg:
-                        return self._checked(_deep_jpeg(coded), frame)
+                        import imagecodecs
+
+                        return self._checked(imagecodecs.jpeg8_decode(coded), frame)
                 file.seek(self.offset)
                 array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         except InputError:  # is a ValueError too
@@ -168,10 +163,8 @@ class Pixels:
         except FileNotFoundError:
             raise InputNotFoundError(f"{self.path}: there is no such file any more; check the path") from None
         except (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error) as error:
-            why = " ".join(str(error).split())
-            raise InputError(
-                f"{self.path}: frame {frame} cannot be decoded ({why}); it is truncated or corrupt: fetch it again"
-            ) from error
+            what = f"frame {frame} cannot be decoded ({one_line(error)})"
+            raise damage(self.path, what) from error
         return self._checked(array, frame)
 
     def _inflated(self, frame: int) -> Array:
@@ -183,20 +176,17 @@ class Pixels:
                 try:
                     self._table.whole = dcmread(self.path).pixel_array
                 except (RuntimeError, ValueError, AttributeError, EOFError) as error:
-                    raise InputError(
-                        f"{self.path}: its pixels make no sense ({error}); fetch it again"
-                    ) from error
+                    what = f"its pixels make no sense ({one_line(error)})"
+                    raise damage(self.path, what) from error
             whole = self._table.whole
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
 
     def _checked(self, array: Array, frame: int) -> Array:
-        """Return what was decoded if it is what the header says."""
+        """Return a decoded frame; refuse one that is not as the header says."""
         shape = (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
         if array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
-            raise InputError(
-                f"{self.path}: frame {frame} decodes to {array.dtype} of shape {array.shape}, but the header says "
-                f"{self.dtype} of shape {shape}; fetch it again"
-            )
+            what = f"frame {frame} decodes to {array.dtype} of shape {array.shape}"
+            raise damage(self.path, f"{what}, but the header says {self.dtype} of shape {shape}")
         return array.astype(self.dtype, copy=False)
 
     def _options(self, file: BinaryIO) -> dict[str, Any]:
@@ -213,7 +203,7 @@ class Pixels:
         return options
 
     def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
-        """Return the bytes of a compressed frame, a JPEG no decoder of which may tell that it was cut."""
+        """Return the bytes of a compressed frame; refuse a JPEG that is cut, which decoders may not notice."""
         from pydicom.encaps import get_frame
 
         file.seek(self.offset)
@@ -223,17 +213,9 @@ class Pixels:
             raise ValueError("its JPEG stream has no end")
         return coded
 
-    def _check_rle(self, file: BinaryIO, frame: int) -> None:
-        """Refuse a frame that its bytes cannot hold, before memory is asked for it."""
-        if self.length * RLE_RATIO * self.frames < self.plane_bytes:
-            raise InputError(
-                f"{self.path}: frame {frame} should have {self.plane_bytes} bytes, which {self.length} bytes of run "
-                "lengths cannot hold; fetch it again"
-            )
-
 
 class _FrameTable:
-    """Where the frames of a compressed file are, found at the first read, and what a deflated file holds."""
+    """The table of frames of a compressed file, found at the first read, or the pixels of a deflated file."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -244,39 +226,33 @@ class _FrameTable:
         return _FrameTable, ()
 
     def options(self, file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
-        """Return the table as pydicom takes it; without, it would walk the file again for every frame."""
+        """Return the table as pydicom takes it; without it, pydicom would search the file for every frame."""
         with self.lock:
             if self.found is None:
-                self.found = _walked(file, offset, frames)
+                self.found = _find_frames(file, offset, frames)
             return self.found
 
 
-def _walked(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+def _find_frames(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     file.seek(offset)
-    given = parse_basic_offsets(file)
+    own_table = parse_basic_offsets(file)
     first = file.tell()
-    count, places = parse_fragments(file)
-    if count != frames:  # frames in several fragments: the file's own table says which belong together
-        if len(given) == frames:
+    count, starts = parse_fragments(file)
+    if count != frames:  # a frame has several fragments, and the table of the file says which
+        if len(own_table) == frames:
             return {}
         raise ValueError(f"{count} fragments for {frames} frames, and no table says which belong together")
     lengths = []
-    for place in places:
-        file.seek(place + 4)
+    for start in starts:
+        file.seek(start + 4)
         lengths.append(struct.unpack("<L", file.read(4))[0])
-    return {"extended_offsets": ([place - first for place in places], lengths)}
-
-
-def _deep_jpeg(coded: bytes) -> Array:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.jpeg8_decode(coded))
+    return {"extended_offsets": ([start - first for start in starts], lengths)}
 
 
 def inflated_bytes(path: str) -> int:
-    """Return the bytes that a deflated file holds.
+    """Return the bytes that a deflated file inflates to.
 
     Raises
     ------
@@ -289,19 +265,21 @@ def inflated_bytes(path: str) -> int:
     try:
         with open(path, "rb") as file:
             head = file.read(144)
-            file.seek(144 + struct.unpack("<L", head[140:144])[0])  # past the file meta, which is plain
+            file.seek(
+                144 + struct.unpack("<L", head[140:144])[0]
+            )  # after the file meta, which is not deflated
             while piece := file.read(1 << 16):
                 while piece and total <= MOST_INFLATED:
                     total += len(stream.decompress(piece, 1 << 20))
                     piece = stream.unconsumed_tail
     except (zlib.error, struct.error) as error:
-        raise InputError(f"{path}: is deflated and damaged ({error}); fetch it again") from error
+        raise damage(path, f"is deflated and cannot be inflated ({error})") from error
     if not stream.eof and total <= MOST_INFLATED:
-        raise InputError(f"{path}: is deflated and ends too early, after {total} bytes; fetch it again")
+        raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
         raise InputError(
-            f"{path}: is deflated and has more than {MOST_INFLATED >> 20} MiB inside, which can only be read whole; "
-            "store it plain first, with dcmconv +te"
+            f"{path}: is deflated and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole; "
+            "store it uncompressed first, with dcmconv +te"
         )
     return total
 

@@ -1,11 +1,10 @@
 """A reader of many 2-D files as one volume: a folder, a pattern or a list, in natural order along z.
 
-Every file goes through the registry, so planes are of any format that bigimg reads. What only this module
-knows is how thousands of them are held: each is opened once to be checked and closed again. Readers of cheap
-planes (tiles and strips that are read by window) stay open among the last ``MOST_OPEN``, as many as a block
-is deep; a plane that must be decoded from its start is opened for one read and closed, one at a time.
+The registry opens each file, so planes may have any format that bigimg reads. Each file is opened once to be checked,
+and closed again. For planes that are read by window (tiles and strips), the last ``MOST_OPEN`` readers stay open, as
+many as a block is deep. A plane that must be decoded from its start is opened for one read, one at a time.
 
-Folders of DICOM files have an order of their own and go to :mod:`bigimg.readers.dicom.reader`.
+DICOM files have an order of their own; :mod:`bigimg.readers.dicom.reader` reads folders of them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,22 +24,23 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
+from bigimg.readers.failures import only_image
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
 from bigimg.readers.registry import find_format, open_file
 from bigimg.types import Array, Region
 
 MOST_OPEN = 320
-"""Readers kept: a block is 256 planes deep, so its neighbour along x or y opens nothing again; under the 1024
-files that most systems allow a process."""
+"""Readers that stay open. A block is 256 planes deep, so its neighbour along x or y opens none again. Most systems let
+a process open 1024 files."""
 
-HELD_BYTES = 32 << 20
-"""The most that kept readers may hold together; planes that would need more are opened for each read."""
+OPEN_BYTES = 32 << 20
+"""Bytes that open readers may hold together; planes that need more are opened for each read."""
 
 READER_BYTES = 24 << 10
-"""An open reader beside what it declares: its objects and metadata, measured with small TIFFs and rounded up."""
+"""Of an open reader, in addition to its ``fixed_bytes``: objects and metadata, measured with small TIFFs."""
 
 IGNORED = {"thumbs.db", "desktop.ini", "dicomdir"}
-"""What systems leave in folders, in lower case; hidden files too."""
+"""Files that systems leave in folders, in lower case; hidden files are ignored too."""
 
 
 def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
@@ -67,11 +66,9 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
         return open_files(found, source=name, series=series)
     with os.scandir(name) as entries:
-        seen = [
-            each for each in entries if not each.name.startswith(".") and each.name.lower() not in IGNORED
-        ]
-        files = [each.path for each in seen if not each.is_dir()]
-    folders = len(seen) - len(files)
+        ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
+        files = [entry.path for entry in ours if not entry.is_dir()]
+    folders = len(ours) - len(files)
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
@@ -91,7 +88,7 @@ def open_files(
     ----------
     paths : sequence of str or path-like
     source : str, optional
-        What to call them together; the first and the last name otherwise.
+        Their name together; by default the first and the last path.
     series : int or str, optional
         Which series, where DICOM files hold several.
 
@@ -102,24 +99,21 @@ def open_files(
     InputError
         The files are of several formats, or not planes of one size and type.
     """
-    given = [os.fspath(path) for path in paths]
-    if not given:
+    names = [os.fspath(path) for path in paths]
+    if not names:
         raise UsageError("an empty list of files is no image; give the paths of its planes")
-    ordered = sorted(given, key=natural_key)
+    ordered = sorted(names, key=natural_key)
+    notes: tuple[str, ...] = ()
     if source is None:
         source = f"{ordered[0]} … {os.path.basename(ordered[-1])}" if len(ordered) > 1 else ordered[0]
-        notes = ["the files were put in natural order; bigimg.stack keeps an order of yours"] * (
-            ordered != given
-        )
-    else:
-        notes = []
+        if ordered != names:
+            notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
     if _one_format(ordered, source) == "dicom":
         from bigimg.readers.dicom.reader import open_dicom_files
 
         reader: Reader = open_dicom_files(ordered, series=series)
         return reader
-    if series not in (None, 0):
-        raise UsageError(f"{source}: series {series!r} was asked for, and planes are one image, series 0")
+    only_image(source, series)
     return FolderReader(ordered, source, notes)
 
 
@@ -163,20 +157,18 @@ class FolderReader:
         self.source = source
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._paths = tuple(paths)
-        planes = _check(self._paths)
-        self._core, self._stamp = _core(planes.spec), planes.stamp
-        access, each = planes.access, planes.fixed_bytes + READER_BYTES
-        room = min(MOST_OPEN, HELD_BYTES // each) if access.kind == "random" else 0
-        self._keep = room if room >= min(len(paths), 16) else 0
-        self.spec = _volume(
-            planes, len(paths), by_window=self._keep > 0, notes=(*notes, *numbering_notes(paths))
-        )
+        plane, access, self._stamp = _check(self._paths)
+        self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
+        room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
+        self._most_open = room if room >= min(len(paths), 16) else 0
+        notes = (*notes, *numbering_notes(paths))
+        self.spec = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
         self.access = Access(
             "random",
             f"{self.format}: {access.why}",
-            ("z", *(access.order or planes.spec.dims)),
-            fixed_bytes=min(self._keep, len(paths)) * each,
-            read_bytes=planes.read_bytes + (0 if self._keep else each),
+            ("z", *(access.order or plane.dims)),
+            fixed_bytes=min(self._most_open, len(paths)) * each,
+            read_bytes=access.read_bytes + (0 if self._most_open else each),
         )
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Reader] = OrderedDict()
@@ -188,8 +180,8 @@ class FolderReader:
         if planes.stop - planes.start == 1:
             return np.expand_dims(self._read_plane(planes.start, within), axis)
         out = np.empty(shape_of(region), self.spec.dtype)
-        for place, index in enumerate(range(planes.start, planes.stop)):
-            np.moveaxis(out, axis, 0)[place] = self._read_plane(index, within)
+        for index, plane in zip(range(planes.start, planes.stop), np.moveaxis(out, axis, 0), strict=True):
+            plane[...] = self._read_plane(index, within)
         return out
 
     def close(self) -> None:
@@ -199,26 +191,26 @@ class FolderReader:
                 self._open.popitem()[1].close()
 
     def _read_plane(self, index: int, within: Region) -> Array:
-        if self._keep:
-            return self._kept(index).read(within)
-        reader = self._opened(index)  # a fresh one, so that no stream ever goes back
+        if self._most_open:
+            return self._cached(index).read(within)
+        reader = self._opened(index)  # a new reader begins at the top, so no stream is read backwards
         try:
             return reader.read(within)
         finally:
             reader.close()
 
-    def _kept(self, index: int) -> Reader:
-        """Return the open reader of a plane; the one used longest ago is closed for it."""
+    def _cached(self, index: int) -> Reader:
+        """Return an open reader of a plane; at the limit, the reader that was used longest ago is closed."""
         with self._lock:
             reader = self._open.pop(index, None) or self._opened(index)
             self._open[index] = reader
-            if len(self._open) > self._keep:
+            if len(self._open) > self._most_open:
                 self._open.popitem(last=False)[1].close()
         return reader
 
     def _opened(self, index: int) -> Reader:
         reader = open_file(self._paths[index])
-        if _core(reader.spec) != self._core:
+        if _shared(reader.spec) != self._shared:
             reader.close()
             raise InputError(f"{self._paths[index]}: has changed since it was opened; open the folder again")
         return reader
@@ -230,22 +222,12 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-class _Planes(NamedTuple):
-    """What was found when each file was opened once."""
+def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
+    """Open every file; refuse one that is no plane or is unlike the first.
 
-    spec: ImageSpec
-    """Of the first plane."""
-    access: Access
-    fixed_bytes: int
-    """The most that a reader of one plane holds."""
-    read_bytes: int
-    stamp: str
-    """Another one when any file was written since: names a dask array."""
-    notes: tuple[str, ...]
-
-
-def _check(paths: tuple[str, ...]) -> _Planes:
-    """Open every file, and refuse what is no plane or unlike the first."""
+    Returns the description of the first plane, the costs of the most expensive one, and a stamp that changes when a
+    file is written.
+    """
     stamp = hashlib.sha256()
     first: Reader | None = None
     fixed = read = uneven = 0
@@ -260,9 +242,9 @@ def _check(paths: tuple[str, ...]) -> _Planes:
                 "open the file by itself"
             )
         first = first or reader
-        if _core(spec) != _core(first.spec):
+        if _shared(spec) != _shared(first.spec):
             raise InputError(
-                f"{path}: is {_said(spec)}, but {paths[0]} is {_said(first.spec)}; planes must be alike: give a "
+                f"{path}: is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike: give a "
                 "pattern or a list that leaves it out"
             )
         uneven += spec.axes != first.spec.axes
@@ -270,38 +252,38 @@ def _check(paths: tuple[str, ...]) -> _Planes:
         status = os.stat(path)
         stamp.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     assert first is not None
-    notes = first.spec.notes
+    spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
     if uneven:
-        notes += (
-            f"{counted(uneven, 'plane')} of {len(paths)} state another spacing than the first, which is taken",
+        note = (
+            f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, which is used"
         )
-    return _Planes(first.spec, first.access, fixed, read, stamp.hexdigest(), notes)
+        spec = replace(spec, notes=(*spec.notes, note))
+    return spec, access, stamp.hexdigest()
 
 
-def _volume(planes: _Planes, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
-    """Return what the planes are together; what they say of the third dimension is nothing."""
-    plane = planes.spec
+def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
+    """Return the description of the volume; the planes say nothing about the third dimension."""
     axis = 1 if "c" in plane.dims else 0
     chunks = plane.chunks if by_window else plane.shape
-    said = [*planes.notes, "files of planes do not say how far apart these are: 1 is assumed along z"]
+    more = ["files of planes do not say how far apart the planes are: 1 is assumed along z"]
     if plane.world is not None:
-        said.append("where each plane lies in the world is left out")
+        more.append("the position of each plane in the world is left out")
     return replace(
         plane,
         axes=(*plane.axes[:axis], Axis("z", count), *plane.axes[axis:]),
         chunks=(*chunks[:axis], 1, *chunks[axis:]),
         world=None,
-        notes=(*said, *notes),
+        notes=(*plane.notes, *more, *notes),
     )
 
 
-def _core(spec: ImageSpec) -> tuple[object, ...]:
-    """Return what the planes of one volume share."""
+def _shared(spec: ImageSpec) -> tuple[object, ...]:
+    """Return what all planes of a volume must have in common."""
     return spec.dims, spec.shape, spec.dtype, spec.channels, spec.scaling, spec.kind
 
 
-def _said(spec: ImageSpec) -> str:
-    """Return what may differ, for a message."""
+def _summary(spec: ImageSpec) -> str:
+    """Return what ``_shared`` compares, for a message."""
     sizes = " ".join(f"{axis.name} {axis.size}" for axis in spec.axes)
     colors = f", channels {' '.join(channel.name for channel in spec.channels)}" if spec.channels else ""
     slope = f", slope {spec.scaling.slope:g} and intercept {spec.scaling.intercept:g}" if spec.scaling else ""

@@ -1,4 +1,4 @@
-"""Natural order of file names, and what is odd about their numbering."""
+"""Natural order of file names, and notes on gaps in their numbering."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from collections.abc import Sequence
 from bigimg.errors import counted
 
 FEW = 5
-"""Gaps that are told one by one."""
+"""Gaps that a note lists."""
 
 UNEVEN = 10
-"""From so many absent numbers a file on, names hold times or positions, which have no gaps."""
+"""If more numbers are absent for each file, the names hold times or positions, where gaps mean nothing."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Return the key that sorts ``name`` as people count: ``z2`` before ``z10``.
+    """Return the key that sorts ``name`` by the numbers in it: ``z2`` before ``z10``.
 
     >>> sorted(["z10", "z2", "z1"], key=natural_key)
     ['z1', 'z2', 'z10']
     """
-    parts = re.split(r"(\d+)", name)  # text and digits take turns, so like meets like
+    parts = re.split(r"(\d+)", name)  # text and digits alternate, so texts are compared with texts
     return [int(part) if i % 2 else part.lower() for i, part in enumerate(parts)], name
 
 
 def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a person should know of how files in natural order are numbered; nothing when all is well.
+    """Return a note on the numbers of files in natural order; none when they have no gaps.
 
     >>> numbering_notes(["z1.tif", "z2.tif", "z5.tif"])
     ('the numbering lacks 3-4 (2 planes); those that are there lie next to one another',)
@@ -38,9 +38,8 @@ def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
     if len(patterns) > 1:
         some = ", ".join(repr(each) for each in sorted(patterns)[:FEW])
         return (f"the names follow {len(patterns)} patterns ({some}), and are one stack in natural order",)
-    columns = [
-        column for column in zip(*(re.findall(r"\d+", s) for s in stems), strict=True) if len(set(column)) > 1
-    ]
+    numbers_of = zip(*(re.findall(r"\d+", stem) for stem in stems), strict=True)
+    columns = [column for column in numbers_of if len(set(column)) > 1]
     if len(columns) > 1:
         return (f"the names differ in {len(columns)} numbers, and are one stack in natural order",)
     if not columns:
@@ -56,8 +55,6 @@ def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     if absent > UNEVEN * len(numbers):
         return ("the numbers in the names are unevenly spaced; planes lie next to one another",)
-    told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
-    return (
-        f"the numbering lacks {told} ({counted(absent, 'plane')}); "
-        "those that are there lie next to one another",
-    )
+    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps[:FEW]) + ", …" * (len(gaps) > FEW)
+    lacks = f"the numbering lacks {listed} ({counted(absent, 'plane')})"
+    return (f"{lacks}; those that are there lie next to one another",)

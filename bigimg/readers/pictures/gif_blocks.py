@@ -1,22 +1,22 @@
-"""The blocks of a GIF up to its end mark: Pillow takes the end of a cut file for the end of the animation."""
+"""A check that a GIF has its end mark: Pillow takes the end of a cut file for the end of the animation."""
 
 from __future__ import annotations
 
 import os
 from typing import BinaryIO
 
-from bigimg.errors import InputError
+from bigimg.readers.failures import damage
 
 EXTENSION, IMAGE, END = b"\x21", b"\x2c", b"\x3b"
 
 
 def check_gif(path: str) -> None:
-    """Refuse a GIF that ends before its end mark, by its blocks alone.
+    """Refuse a GIF whose blocks end before its end mark.
 
     Raises
     ------
     InputError
-        The file is cut: how many frames follow is not known.
+        The file is cut, so the number of its frames is not known.
     """
     frames = 0
     with open(path, "rb") as file:
@@ -27,10 +27,8 @@ def check_gif(path: str) -> None:
                 _skip_colors(file, file.read(9)[8:9])
             elif kind != EXTENSION:
                 where = "ends" if not kind else f"has a block of unknown kind {kind[0]}"
-                raise InputError(
-                    f"{path}: {where} at byte {file.tell() - len(kind)}, after {frames} frames and before the end mark "
-                    "of a GIF; it is truncated or damaged: fetch it again"
-                )
+                at = f"at byte {file.tell() - len(kind)}, after {frames} frames and before the end mark of a GIF"
+                raise damage(path, f"{where} {at}")
             file.seek(1, os.SEEK_CUR)  # the label of an extension, the bits a code of an image
             while size := file.read(1):
                 if size == b"\0":

@@ -1,8 +1,7 @@
-"""What the header of a PNG or JPEG says that decoders keep to themselves; pixels turned by EXIF orientation.
+"""Facts in the headers of PNG and JPEG that the decoders do not give.
 
-libvips and Pillow give size and type. This module adds what decides *how* a file can be read: whether a PNG
-is interlaced, how much a JPEG of several scans must hold, and whether a JPEG has quirks in its header that
-are harmless and yet make libjpeg warn.
+libvips and Pillow give size and type. The facts here decide *how* a file can be read: whether a PNG is interlaced, how
+much memory a JPEG of several scans needs, and whether something harmless in the header of a JPEG makes libjpeg warn.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from bigimg.errors import InputError
+from bigimg.readers.failures import damage
 from bigimg.readers.sniffing import read_head
-from bigimg.types import Array
 
 _PORTION = 64 << 10
 """Bytes of a PNG chunk read at once."""
@@ -34,9 +32,9 @@ class PngHeader:
     palette: bool
     interlaced: bool
     animated: bool
-    """There are more frames (APNG); the first one is the image."""
+    """It has more frames (APNG); the first one is the image."""
     dpi: tuple[float, float] | None
-    """Pixels an inch along x and y, from pHYs; libvips makes 72 up where it is missing."""
+    """Pixels an inch along x and y, from pHYs; where it is missing, libvips says 72."""
     bands: int
     """Samples a pixel; 1 for a palette."""
     profile: bool
@@ -44,24 +42,24 @@ class PngHeader:
     data: int
     """Byte of the file where the first IDAT chunk begins."""
     damaged: tuple[str, ...]
-    """Names of chunks before the pixels, none of them needed for these, that are damaged and so left out."""
+    """Names of damaged chunks before the pixels; the pixels do not need them, so they are left out."""
     plain: bool
-    """Rows of 8- or 16-bit samples as the standard has them, shown as they are stored: no palette, transparent colour,
-    orientation or interlacing, and nothing wrong or strange before the pixels."""
+    """Rows of 8- or 16-bit samples that are shown as they are stored: no palette, transparent colour, orientation or
+    interlacing, and no damaged or unknown critical chunk before the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """Facts of a JPEG from before its first scan."""
+    """What a JPEG says before its first scan."""
 
     width: int
     height: int
     bits: int
     progressive: bool
     coefficient_bytes: int
-    """Bytes of all DCT coefficients, which a decoder holds at once when the file has several scans."""
+    """Bytes of all DCT coefficients; a decoder holds all of them when the file has several scans."""
     quirk: str
-    """A harmless oddity that makes libjpeg warn; empty for a clean header."""
+    """Something harmless that makes libjpeg warn; empty for most headers."""
 
 
 def read_png_header(path: str) -> PngHeader:
@@ -74,10 +72,10 @@ def read_png_header(path: str) -> PngHeader:
     """
     head = read_head(path)
     if len(head) < 33 or head[12:16] != b"IHDR":
-        raise InputError(f"{path}: has the signature of a PNG but no header; copy or download it again")
+        raise damage(path, "has the signature of a PNG but no header")
     width, height, bits, color, packing, filters, interlace = struct.unpack(">IIBBBBB", head[16:29])
     if not width or not height:
-        raise InputError(f"{path}: the PNG header gives {width} x {height} pixels; copy or download it again")
+        raise damage(path, f"the PNG header gives {width} x {height} pixels")
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
     plain &= bits in (8, 16) and color in _PNG_BANDS and not (packing or filters or interlace)
     animated, profile, dpi, data = False, False, None, 0
@@ -122,12 +120,12 @@ def read_png_header(path: str) -> PngHeader:
 
 
 def _is_known(name: bytes, body: bytes) -> bool:
-    """Return whether a chunk is packed as the standard has it: a profile by method 0."""
+    """Return whether a chunk is compressed as the standard says: a profile by method 0."""
     return name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
-    """Return the first bytes of a chunk and whether its checksum is right; the file then stands behind it."""
+    """Return the first bytes of a chunk and whether its checksum is right; read ``file`` to the end of the chunk."""
     body, crc, rest = b"", zlib.crc32(name), length
     while rest and (part := file.read(min(rest, _PORTION))):
         body = body or part
@@ -137,7 +135,7 @@ def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Return tag 274 of the first directory of ``exif``; 1 where it has none, 0 where that cannot be told."""
+    """Return tag 274 of the first directory of ``exif``; 1 where it has none, 0 where it cannot be read."""
     order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     first = int.from_bytes(exif[4:8], order)
     count = int.from_bytes(exif[first : first + 2], order)
@@ -157,14 +155,12 @@ def read_jpeg_header(path: str) -> JpegHeader:
     InputError
         The file ends, or stops being a JPEG, before the first scan.
     """
-    read_head(path, 1)  # the clear errors for a missing or locked file
+    read_head(path, 1)  # raises clear errors for a missing or locked file
     with open(path, "rb") as file:
         try:
             return _walk(file)
         except (struct.error, IndexError, ValueError) as error:
-            raise InputError(
-                f"{path}: the JPEG header is damaged or cut ({error}); copy or download it again"
-            ) from error
+            raise damage(path, f"the JPEG header cannot be read ({error})") from error
 
 
 def _walk(file: BinaryIO) -> JpegHeader:
@@ -214,22 +210,3 @@ def _facts(marker: int, frame: bytes, *, scan: bytes, quirk: str) -> JpegHeader:
     columns, rows = -(-width // (8 * wide)), -(-height // (8 * high))
     coefficients = sum(columns * h * 8 * rows * v * 8 * 2 for h, v in factors)
     return JpegHeader(width, height, bits, progressive, coefficients, quirk)
-
-
-def orient(image: Array, orientation: int) -> Array:
-    """Return a view of ``image`` as EXIF orientation 1 to 8 wants it shown; other numbers change nothing.
-
-    Parameters
-    ----------
-    image : ndarray of shape (y, x) or (y, x, c)
-        As stored.
-    orientation : int
-        The EXIF tag 274.
-    """
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return image

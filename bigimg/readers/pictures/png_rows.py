@@ -1,11 +1,11 @@
 """The rows of a plain PNG, decoded in order: inflated by ISA-L, unfiltered by libpng.
 
-libpng and libspng inflate by zlib, which takes most of the time of a PNG. Here ``isal`` inflates, two to three times
-as fast, and what it gives is handed to libpng as a small PNG of its own, whose deflate blocks are *stored*: libpng
-then only undoes the filters (3 GB/s for Sub, 0.6 for Paeth). Filters look at the row above, so each small PNG
-begins with the last row of the one before, without a filter.
+libpng and libspng inflate with zlib, which takes most of the time of a PNG. Here ``isal`` inflates, two to three times
+as fast. libpng gets the result as a small PNG whose deflate blocks are *stored*, so that it only undoes the filters
+(3 GB/s for Sub, 0.6 for Paeth). Filters need the row above, so each small PNG begins with the last row of the one
+before, without a filter.
 
-Everything is checked: the CRC of every chunk of pixels, the Adler-32 of the whole, the number of rows.
+Checked are the CRC of every chunk of pixels, the Adler-32 of all pixels, and the number of rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TAIL = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 class Damage(Exception):
-    """The file is cut or damaged; the text is for the end of a message."""
+    """The file is cut or damaged; the text completes a message."""
 
 
 class PngRows:
@@ -51,7 +51,7 @@ class PngRows:
         from isal import igzip_lib
 
         self.row = 0
-        """The row that is read next; after damage, the first that could not be."""
+        """The row that is read next; after damage, the first row that cannot be read."""
         self._header = header
         self._row_bytes = header.width * header.bands * header.bits // 8
         self._above = bytes(self._row_bytes)  # the row above the first counts as zeros
@@ -97,9 +97,8 @@ class PngRows:
         from isal.isal_zlib import adler32, crc32
 
         header = self._header
-        ihdr = b"IHDR" + struct.pack(
-            ">IIBBBBB", header.width, rows + 1, header.bits, _COLOR[header.bands], 0, 0, 0
-        )
+        size = struct.pack(">II", header.width, rows + 1)
+        ihdr = b"IHDR" + size + bytes((header.bits, _COLOR[header.bands], 0, 0, 0))
         png = bytearray(b"\x89PNG\r\n\x1a\n\0\0\0\r" + ihdr + struct.pack(">I", crc32(ihdr)))
         start = len(png)
         png += b"\0\0\0\0IDAT\x78\x01"  # the length comes last
@@ -116,7 +115,7 @@ class PngRows:
         return png
 
     def _pieces(self, rows: int) -> Iterator[bytes]:
-        """Yield the filtered bytes of the row above, unfiltered as it is, and of the next ``rows``."""
+        """Yield the bytes of the row above, which has no filter, and the filtered bytes of the next ``rows``."""
         above = b"\0" + self._above
         for at in range(0, len(above), STORED_MOST):
             yield above[at : at + STORED_MOST]
@@ -128,12 +127,12 @@ class PngRows:
                     raise Damage("the compressed data ends there")
                 rest -= len(piece)
                 yield piece
-        except Damage:  # say how far it was whole
+        except Damage:  # count the rows before it
             self.row += rows - -(-rest // (1 + self._row_bytes))
             raise
 
     def _inflate(self, most: int) -> bytes:
-        """Return up to ``most`` bytes more; none at the end of the data, whose Adler-32 then is right."""
+        """Return up to ``most`` more bytes; none at the end of the data, where the Adler-32 has been checked."""
         inflater = self._inflater
         while not inflater.eof:
             packed = b""
@@ -148,7 +147,7 @@ class PngRows:
         return b""
 
     def _finish(self) -> None:
-        """Read to the end of the data: what follows the last row, and the checksums."""
+        """Read to the end of the data, where the checksums are; more pixels after the last row are damage."""
         if self._inflate(STORED_MOST):
             raise Damage("there is more data than the header says")
         for _ in self._deflated:
@@ -156,12 +155,12 @@ class PngRows:
 
 
 def _idat(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what the IDAT chunks hold from where ``file`` stands, the last bytes of each after its CRC."""
+    """Yield the content of the IDAT chunks from where ``file`` stands; the last bytes of each follow its CRC check."""
     from isal.isal_zlib import crc32
 
-    of_name = crc32(b"IDAT")
+    name_crc = crc32(b"IDAT")
     while len(start := file.read(8)) == 8 and start[4:] == b"IDAT":
-        rest, crc, part = int.from_bytes(start[:4]), of_name, b""
+        rest, crc, part = int.from_bytes(start[:4]), name_crc, b""
         while rest:
             if part:
                 yield part

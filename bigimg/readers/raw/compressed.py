@@ -1,27 +1,26 @@
-"""Any region of C-order pixels behind gzip, zlib or bzip2, read in one ordered pass.
+"""Any region of C-order pixels in a gzip, zlib or bzip2 stream, read in one ordered pass.
 
-The sister of :class:`bigimg.readers.raw.plain.RawFile`: the same regions, but the stream only goes forwards.
-What only this module knows is where the stream stands. Going back starts it again, warned of once; reading
-the last pixel also reads to the end of the stream, so that a full pass has checked the length and CRC.
+:class:`RawGzip` reads the same regions as :class:`bigimg.readers.raw.plain.RawFile`, but the stream only goes forwards.
+A region before the last one starts it again and warns once. Reading the last pixel also reads to the end of the
+stream, so that a full pass checks the length and CRC.
 
 ``isal.igzip`` inflates at 1.0 GB/s in under 1 MB; its threaded reader was no faster and takes 11 MB more.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.geometry.region import shape_of
 from bigimg.reader import Access
 from bigimg.readers.failures import reading
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, as_native, gather, is_wide
+from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawPixels, is_wide, read_runs
 from bigimg.readers.raw.streams import Packing, UnpackedStream, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
 
@@ -35,24 +34,22 @@ STREAM_BYTES = 1 << 20
 """Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.7 MB measured."""
 
 MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000}
-"""What one byte unpacks to at most; a file that would need more is shorter than its header says. Deflate cannot do
-better; bzip2 makes 1.4 million zeros of one byte."""
+"""Bytes that one byte unpacks to at most; a file that needs more is shorter than its header says. 1032 is the limit of
+deflate; bzip2 packs 1.4 million zeros into one byte."""
 
 
-class RawGzip:
-    """C-order numbers in a compressed file, from byte ``offset`` of the inflated stream on.
+class RawGzip(RawPixels):
+    """Pixels in a compressed file; see :class:`~bigimg.readers.raw.plain.RawPixels`.
 
-    Reads from many threads wait for one another.
+    Reads from many threads wait for one another. The first read of a region before the last one warns.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str
     offset : int
-        Inflated byte of the first pixel.
-    shape : tuple of int
-        Pixels along each axis, slowest first.
-    dtype : dtype
-        As stored, byte order included.
+        Byte of the first pixel in the inflated stream.
+    shape, dtype
+        Of the pixels as stored.
     start : int
         Byte of the file where the stream begins.
     packing : {"gzip", "zlib", "bzip2"}
@@ -64,54 +61,26 @@ class RawGzip:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        offset: int,
-        shape: Shape,
-        dtype: DType,
-        start: int = 0,
-        packing: Packing = "gzip",
+        self, path: str, *, offset: int, shape: Shape, dtype: DType, start: int = 0, packing: Packing = "gzip"
     ) -> None:
-        self.path = os.fspath(path)
-        self.start = start
-        self.packing: Packing = packing
-        self.offset = offset
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-        self._end = offset + math.prod(shape) * self.dtype.itemsize
+        super().__init__(path, offset=offset, shape=shape, dtype=dtype)
+        self.start, self.packing = start, packing
         self._file: BinaryIO | None = None
         self._stream: UnpackedStream | None = None
         self._position = 0
         self._warned = False
         self._lock = threading.Lock()
-        size = _size(self.path)
-        if offset < 0 or max(size - start, 0) * MOST_INFLATION[packing] < self._end:
-            raise InputError(
-                f"{self.path}: pixels should take bytes {offset} to {self._end} (shape {shape}, "
-                f"{self.dtype}), but {size} bytes of {packing} cannot hold them; it is truncated, "
-                "or its header is wrong"
-            )
+        with reading(self.path), open(self.path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+        most = max(size - start, 0) * MOST_INFLATION[packing]
+        self._check_length(most, f"{size} bytes of {packing} cannot hold them")
 
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region``, C-contiguous and in native byte order.
-
-        Raises
-        ------
-        InputError
-            The stream is truncated or corrupt.
-
-        Warns
-        -----
-        UserWarning
-            The first time that ``region`` lies before what was read last.
-        """
-        result = np.empty(shape_of(region), self.dtype)
+    def read_into(self, result: Array, region: Region) -> None:
+        """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
         with self._lock:
-            gather(result, region, self.shape, self._inflate)
-            if self._position == self._end:
+            read_runs(result, region, self.shape, self._inflate)
+            if self._position == self.end:
                 self._finish()
-        return as_native(result)
 
     def close(self) -> None:
         """Let go of the file; a later read starts it again."""
@@ -123,7 +92,8 @@ class RawGzip:
             self._close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_open_gzip, (self.path, self.offset, self.shape, self.dtype, self.start, self.packing))
+        where = partial(RawGzip, self.path, offset=self.offset, start=self.start, packing=self.packing)
+        return partial(where, shape=self.shape, dtype=self.dtype), ()
 
     def _close(self) -> None:
         for part in (self._stream, self._file):
@@ -145,17 +115,17 @@ class RawGzip:
         if self._stream is not None and self._position <= byte:
             return self._stream
         if self._position > byte and not self._warned:
-            self._warned = True  # first, since a warning may be an error
+            self._warned = True  # before the warning, which may be an error
             warnings.warn(
                 f"{self.path}: is read backwards, which inflates it again from its start; "
-                "bigimg.convert makes a store that is read in any order",
+                "bigimg.convert makes a store that can be read in any order",
                 UserWarning,
-                stacklevel=7,
+                stacklevel=8,
             )
         self._close()
-        _size(self.path)  # says kindly what is wrong when it cannot be opened
-        self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)
-        self._file.seek(self.start)
+        with reading(self.path):
+            self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)
+            self._file.seek(self.start)
         self._stream, self._position = unpacked(self._file, self.packing), 0
         return self._stream
 
@@ -168,7 +138,7 @@ class RawGzip:
             done += got
 
     def _finish(self) -> None:
-        """Read on to the end, where igzip compares length and CRC."""
+        """Read to the end, where igzip checks the length and CRC."""
         if self._stream is None:
             return
         rest = memoryview(bytearray(SKIP_BYTES))
@@ -188,7 +158,7 @@ class RawGzip:
         at, self._position = self._position, 0
         self._close()
         return InputError(
-            f"{self.path}: {self.packing} stream is truncated or corrupt after {at} of {self._end} bytes ({why}); "
+            f"{self.path}: {self.packing} stream is truncated or corrupt after {at} of {self.end} bytes ({why}); "
             f"fetch the file again{', or check it with gzip -t' if self.packing == 'gzip' and not self.start else ''}"
         )
 
@@ -203,8 +173,8 @@ def open_gzip(path: str) -> GzipFile:
     """
     from isal import igzip
 
-    _size(path)
-    stream: GzipFile = igzip.open(path, "rb")
+    with reading(path):
+        stream: GzipFile = igzip.open(path, "rb")
     return stream
 
 
@@ -239,7 +209,7 @@ def read_start(path: str, size: int) -> bytes:
 def open_pixels(
     path: str, *, offset: int, shape: Shape, dtype: DType, dims: tuple[str, ...]
 ) -> tuple[Pixels, Access]:
-    """Return the pixels of a file that is plain or gzip as a whole, and how they can be had.
+    """Return the pixels of a file that is plain or in gzip as a whole, and how they can be read.
 
     Parameters
     ----------
@@ -263,12 +233,3 @@ def open_pixels(
     wide = is_wide(dims, shape[-1] * dtype.itemsize)
     access = Access("random", f"uncompressed, {native}", dims, read_bytes=READ_BYTES, wide=wide)
     return RawFile(path, offset=offset, shape=shape, dtype=dtype), access
-
-
-def _size(path: str) -> int:
-    with reading(path), open(path, "rb") as file:
-        return file.seek(0, os.SEEK_END)
-
-
-def _open_gzip(path: str, offset: int, shape: Shape, dtype: DType, start: int, packing: Packing) -> RawGzip:
-    return RawGzip(path, offset=offset, shape=shape, dtype=dtype, start=start, packing=packing)

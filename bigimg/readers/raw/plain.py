@@ -1,12 +1,11 @@
 """Any region of uncompressed pixels in a file, read with ``pread`` and no more memory than the region.
 
-Plain TIFF strips, ``.nii``, ``.npy`` and raw volumes are the same thing: C-order numbers from some byte on.
-What only this module knows is how to turn a region into few reads (:func:`gather`): runs that touch are read
-straight into the result, runs with small gaps are read together and cut out of a buffer of ``READ_BYTES``.
-:class:`RawReader` makes a reader of such a file and a spec, whatever order its axes have.
+Plain TIFF strips, ``.nii``, ``.npy`` and raw volumes are all C-order numbers from some byte on. :func:`read_runs` turns
+a region into few reads: runs that touch are read straight into the result; runs with small gaps are read together into
+a buffer of ``READ_BYTES`` and copied from there. :class:`RawReader` is a reader of such pixels in any order of axes.
 
-The file is not mapped: a mapped page counts as resident memory, and a file cut while it is read would end
-the process with SIGBUS instead of an error that names it.
+The file is not mapped: a mapped page counts as resident memory, and a file that is cut while it is read would end
+the process with SIGBUS instead of an error.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -31,19 +32,17 @@ from bigimg.system import files
 from bigimg.types import Array, DType, Region, Shape
 
 READ_BYTES = 1 << 20
-"""The most that one call of ``RawFile.read`` holds beside its result, in bytes."""
+"""The most that one call of ``RawFile.read`` holds in addition to its result, in bytes."""
 
 GAP_BYTES = 16 << 10
-"""Runs with smaller gaps are read as one: a ``pread`` costs about 2 µs, in which memory moves 16 KiB."""
+"""Runs with smaller gaps are read as one: a ``pread`` takes about 2 µs, the time to copy 16 KiB."""
 
 CHUNK = 64
-"""Pixels along the fastest axis said to be read at once: any would do; this divides every block of ours."""
+"""Pixels along the fastest axis that the spec gives as read at once. Any number works; this one divides our blocks."""
 
 
-class RawFile:
+class RawPixels(ABC):
     """C-order numbers in a file, from byte ``offset`` on.
-
-    Reads may come from many threads: each is a ``pread`` on one descriptor, without a lock or a position.
 
     Parameters
     ----------
@@ -68,8 +67,7 @@ class RawFile:
         self.offset = offset
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self._descriptor: _Descriptor | None = None
-        self._open()
+        self.end = offset + math.prod(shape) * self.dtype.itemsize
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, C-contiguous and in native byte order.
@@ -77,32 +75,50 @@ class RawFile:
         Raises
         ------
         InputError
-            The file ends within the region.
+            The file is cut or damaged within or before the region.
         """
         result = np.empty(shape_of(region), self.dtype)
         self.read_into(result, region)
         return as_native(result)
 
+    @abstractmethod
+    def read_into(self, result: Array, region: Region) -> None:
+        """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
+
+    def _check_length(self, most: int, size: str) -> None:
+        """Refuse a file that holds fewer bytes than the pixels need: at most ``most``."""
+        if self.offset < 0 or most < self.end:
+            raise InputError(
+                f"{self.path}: pixels should take bytes {self.offset} to {self.end} (shape {self.shape}, {self.dtype}),"
+                f" but {size}; it is truncated, or its header is wrong"
+            )
+
+
+class RawFile(RawPixels):
+    """Uncompressed pixels in a file; see :class:`RawPixels`.
+
+    Reads may come from many threads: each is a ``pread`` on one descriptor, without a lock or a position.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
+        super().__init__(path, offset=offset, shape=shape, dtype=dtype)
+        self._descriptor: _Descriptor | None = None
+        self._open()
+
     def read_into(self, result: Array, region: Region) -> None:
         """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
         descriptor = self._descriptor or self._open()
-        gather(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
+        read_runs(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         self._descriptor = None
 
     def _open(self) -> _Descriptor:
-        end = self.offset + math.prod(self.shape) * self.dtype.itemsize
         with reading(self.path):
             descriptor = _Descriptor(self.path)
             size = os.fstat(descriptor.number).st_size
-        if self.offset < 0 or size < end:
-            raise InputError(
-                f"{self.path}: pixels should take bytes {self.offset} to {end} "
-                f"(shape {self.shape}, {self.dtype}), but the file has {size}; it is truncated, "
-                "or its header is wrong"
-            )
+        self._check_length(size, f"the file has {size}")
         self._descriptor = descriptor
         return descriptor
 
@@ -115,9 +131,8 @@ class RawFile:
             try:
                 got = files.read_into(descriptor.number, view[done:], byte + done)
             except OSError as error:
-                raise InputError(
-                    f"{self.path}: cannot be read at byte {byte + done} ({error.strerror}); check the disk"
-                ) from error
+                what = f"cannot be read at byte {byte + done} ({error.strerror})"
+                raise InputError(f"{self.path}: {what}; check the disk") from error
             if not got:
                 raise InputError(
                     f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
@@ -126,18 +141,20 @@ class RawFile:
             done += got
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_open_raw, (self.path, self.offset, self.shape, self.dtype))
+        return partial(RawFile, self.path, offset=self.offset, shape=self.shape, dtype=self.dtype), ()
 
 
-def _open_raw(path: str, offset: int, shape: Shape, dtype: DType) -> RawFile:
-    return RawFile(path, offset=offset, shape=shape, dtype=dtype)
+def read_once(path: str, offset: int, shape: Shape, dtype: DType, region: Region) -> Array:
+    """Return ``region`` of a :class:`RawFile` that is opened only for this read."""
+    with closing(RawFile(path, offset=offset, shape=shape, dtype=dtype)) as file:
+        return file.read(region)
 
 
 class _Descriptor:
     """A file descriptor that is closed with its last user.
 
-    ``close`` in one thread must not close it under a ``pread`` of another: its number could by then belong
-    to another file, whose bytes would pass for pixels.
+    ``close`` in one thread must not close it during a ``pread`` in another: the number could then belong to another
+    file, whose bytes would be taken for pixels.
     """
 
     def __init__(self, path: str) -> None:
@@ -145,12 +162,12 @@ class _Descriptor:
 
     def __del__(self) -> None:
         if hasattr(self, "number"):  # not when os.open failed
-            with suppress(OSError):  # of reading nothing is lost by it, and nobody could catch it here
+            with suppress(OSError):  # nothing that was read is lost, and no caller could catch it
                 os.close(self.number)
 
 
 class Pixels(Protocol):
-    """Pixels in the axis order of a file: a :class:`RawFile`, or one behind a compressor."""
+    """Pixels in the axis order of a file, plain (:class:`RawFile`) or compressed."""
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` in native byte order."""
@@ -161,7 +178,7 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True)
 class RawReader:
-    """A :class:`bigimg.reader.Reader` of pixels whose axes the file has in an order of its own."""
+    """A :class:`bigimg.reader.Reader` of pixels whose axes have another order in the file."""
 
     spec: ImageSpec
     access: Access
@@ -182,37 +199,35 @@ class RawReader:
 
 
 def is_wide(dims: Sequence[str], row_bytes: int) -> bool:
-    """Return whether a row is so short that reading a piece of it costs what reading all of it does.
+    """Return whether a row is so short that reading a piece of it takes as long as reading all of it.
 
-    Planes of a volume are cut four times along x by blocks of 256: with rows of 2 KB, each block would read
-    all four pieces and throw three away.
+    Blocks of 256 cut the planes of a volume into four along x: with rows of 2 KB, each block would read all four
+    pieces and use one.
     """
     return "z" in dims and row_bytes <= GAP_BYTES
 
 
 def natural_chunks(axes: Sequence[Axis], dims: Sequence[str]) -> Shape:
-    """Return what is read at once of uncompressed pixels, for ``axes`` that the file has in order ``dims``.
+    """Return the chunk of uncompressed pixels that is read at once; the file has the ``axes`` in the order ``dims``.
 
     >>> natural_chunks([Axis("c", 3), Axis("y", 500), Axis("x", 500)], "yxc")
     (3, 1, 64)
     """
-    whole = "c" if dims[-1] == "c" else ""  # the colours of a pixel lie side by side
+    whole = "c" if dims[-1] == "c" else ""  # the colours of a pixel lie next to one another
     fast = [name for name in dims if name != whole][-1]
-    return tuple(
-        axis.size if axis.name == whole else min(axis.size, CHUNK if axis.name == fast else 1)
-        for axis in axes
-    )
+    most = dict.fromkeys(dims, 1) | {fast: CHUNK}
+    return tuple(axis.size if axis.name == whole else min(axis.size, most[axis.name]) for axis in axes)
 
 
 def as_native(array: Array) -> Array:
-    """Return ``array`` in native byte order, its bytes swapped in place where they have to be."""
+    """Return ``array`` in native byte order; its bytes are swapped in place where needed."""
     if array.dtype.isnative:
         return array
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def gather(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
-    """Fill ``result`` with ``region`` of C-order pixels, by few reads that go forwards.
+def read_runs(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
+    """Fill ``result`` with ``region`` of C-order pixels, in few reads, each further on in the file.
 
     Parameters
     ----------
@@ -247,20 +262,20 @@ def _cut(
     tail = sum((step.size - 1) * step.stride for step in steps[1:]) + 1
     buffer = np.empty((min(rows, len(target)) - 1) * row_stride + tail, target.dtype)
     for row in range(0, len(target), rows):
-        some = target[row : row + rows]
-        read(buffer[: (len(some) - 1) * row_stride + tail], position + row * row_stride)
-        some[...] = np.ndarray(some.shape, target.dtype, buffer, strides=strides)
+        part = target[row : row + rows]
+        read(buffer[: (len(part) - 1) * row_stride + tail], position + row * row_stride)
+        part[...] = np.ndarray(part.shape, target.dtype, buffer, strides=strides)
 
 
 class _Step(NamedTuple):
-    """An axis of a region as the file lies: how many, and how far apart in pixels."""
+    """Some of a region's pixels along an axis of the file: their number, and how many pixels apart they lie."""
 
     size: int
     stride: int
 
 
 def _coalesce(region: Region, shape: Shape) -> tuple[int, list[_Step]]:
-    """Return the first pixel of ``region`` and its fewest steps; the last of them is one run, stride 1.
+    """Return the first pixel of ``region`` and as few steps as possible; the last one is a run of stride 1.
 
     >>> _coalesce((slice(1, 2), slice(0, 3), slice(0, 5)), (4, 8, 5))
     (40, [_Step(size=15, stride=1)])
@@ -280,7 +295,7 @@ def _coalesce(region: Region, shape: Shape) -> tuple[int, list[_Step]]:
 
 
 def _split(steps: list[_Step], item: int) -> tuple[list[_Step], list[_Step], int]:
-    """Return the steps that are walked, those that one read covers, and rows of the latter's first a read.
+    """Return the steps to loop over, those that one read covers, and how many of the first of these a read has.
 
     >>> _split([_Step(9, 1 << 20), _Step(3, 100), _Step(10, 1)], 1)
     ([_Step(size=9, stride=1048576)], [_Step(size=3, stride=100), _Step(size=10, stride=1)], 3)

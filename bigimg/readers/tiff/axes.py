@@ -1,7 +1,7 @@
 """The axes t c z y x of a TIFF series, and the page and samples in which each of its pixels lies.
 
-tifffile names an axis by a letter. Letters before those of a page count pages; ``S`` is a sample within a
-pixel. What only this module knows is which of our axes each letter becomes, and the eight orientations.
+tifffile names an axis by a letter. The letters before those of a page are axes of pages; ``S`` is a sample of a
+pixel. This module gives each letter its axis among t c z y x.
 """
 
 from __future__ import annotations
@@ -13,64 +13,26 @@ from typing import NamedTuple
 
 from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Region, Shape
 
 UNKNOWN = "IQ"
-"""tifffile's letters for pages of which the file does not say what they are."""
+"""tifffile's letters for pages whose meaning the file does not say."""
 
 NAMES = {
     "A": "angle", "P": "phase", "R": "tile", "H": "lifetime", "E": "lambda", "L": "exposure", "V": "event",
     "M": "mosaic", "J": "column", "K": "row",
 }  # fmt: skip
-"""Axes that have no place among t c z y x, as tifffile calls them."""
+"""tifffile's names of axes that are none of t c z y x."""
 
 
 class Part(NamedTuple):
-    """What one page gives to a region."""
+    """The pixels of a region that lie in one page."""
 
     page: int
     samples: slice
     depth: slice
     target: Region
-    """Where it goes along t, c and z of the result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How the stored rows and columns become the picture: flips as stored, then the swap of rows and columns."""
-
-    flip_y: bool = False
-    flip_x: bool = False
-    swap: bool = False
-
-    def stored(self, region: Region, height: int, width: int) -> Region:
-        """Return where ``region``, along ..., y and x of the picture, lies in ``height`` x ``width`` as stored."""
-        *lead, y, x = region
-        if self.swap:
-            y, x = x, y
-        if self.flip_y:
-            y = slice(height - y.stop, height - y.start)
-        if self.flip_x:
-            x = slice(width - x.stop, width - x.start)
-        return (*lead, y, x)
-
-    def shown(self, stored: Array) -> Array:
-        """Return a view of ``stored``, of axes ..., y and x, as the picture has it."""
-        flipped = stored[..., :: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
-        return flipped.swapaxes(-1, -2) if self.swap else flipped
-
-
-ORIENTATIONS = {
-    1: Orientation(),
-    2: Orientation(flip_x=True),
-    3: Orientation(flip_y=True, flip_x=True),
-    4: Orientation(flip_y=True),
-    5: Orientation(swap=True),
-    6: Orientation(flip_y=True, swap=True),
-    7: Orientation(flip_y=True, flip_x=True, swap=True),
-    8: Orientation(flip_x=True, swap=True),
-}
-"""By the value of the Orientation tag: where row 0 and column 0 of the file are in the picture."""
+    """Their indices along t, c and z of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +46,7 @@ class Layout:
     samples: int
     """Samples of a pixel of a page; index c of the image is sample ``c % samples`` of channel ``c // samples``."""
     note: str | None = None
-    """What was assumed, a sentence."""
+    """A sentence that says what was assumed."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -92,7 +54,7 @@ class Layout:
         return tuple(name for name, size in zip(ORDER, self.shape, strict=True) if size > 1 or name in "yx")
 
     def parts(self, region: Region) -> Iterator[Part]:
-        """Yield what each page gives to ``region``, which is along t, c, z, y and x."""
+        """Yield the part of ``region`` (t, c, z, y, x) that lies in each page."""
         t, c, z, _, _ = region
         per_page = self.steps[2] == 0
         for time in range(t.start, t.stop):
@@ -125,7 +87,7 @@ def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, sourc
     Raises
     ------
     InputError
-        An axis has no place among t c z y x.
+        An axis is none of t c z y x.
 
     Examples
     --------
@@ -137,7 +99,7 @@ def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, sourc
     outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
     pages = math.prod(shape) // math.prod(page_shape)
     if [n for _, n in tail] != [n for _, n in inner]:
-        outer = [("Q", pages)] if pages > 1 else []  # axes that cut across pages: only the pages are sure
+        outer = [("Q", pages)] if pages > 1 else []  # axes lie across pages, so only their number is sure
     elif [n for n in axes if n in "YX"] != ["Y", "X"] or any(letter in "YX" for letter, _ in outer):
         raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
     outer, note = _name_unknown(outer, taken={letter for letter, _ in inner}, source=source)
@@ -145,14 +107,9 @@ def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, sourc
     steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
     within = dict(inner)
     samples, depth = within.get("S", 1), within.get("Z", 1)
+    channels = sizes.get("C", 1) * samples
     return Layout(
-        shape=(
-            sizes.get("T", 1),
-            sizes.get("C", 1) * samples,
-            sizes.get("Z", depth),
-            within["Y"],
-            within["X"],
-        ),
+        shape=(sizes.get("T", 1), channels, sizes.get("Z", depth), within["Y"], within["X"]),
         steps=(steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)),
         samples=samples,
         note=note,
@@ -169,14 +126,12 @@ def _name_unknown(
     """Return the axes over pages with the one unknown called Z, and a sentence that says so."""
     if "C" not in {letter for letter, _ in outer}:
         outer = [("C" if letter == "S" else letter, n) for letter, n in outer]
-    foreign = [(NAMES.get(letter, letter), n) for letter, n in outer if letter not in UNKNOWN + "TCZ"]
+    foreign = [f"{NAMES.get(letter, letter)} ({n})" for letter, n in outer if letter not in UNKNOWN + "TCZ"]
     unknown = [n for letter, n in outer if letter in UNKNOWN]
     letters = {letter for letter, _ in outer} | taken
     if foreign:
-        listed = ", ".join(f"{name} ({n})" for name, n in foreign)
-        raise InputError(
-            f"{source}: axis {listed} has no place among t c z y x; extract one index of it first"
-        )
+        listed = ", ".join(foreign)
+        raise InputError(f"{source}: axis {listed} is none of t c z y x; extract one index of it first")
     if len(unknown) > 1 or (unknown and "Z" in letters):
         listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
         raise InputError(

@@ -1,7 +1,7 @@
-"""What a TIFF file promises against what is there: the chain of its pages, their tags, and its descriptions.
+"""Checks that a TIFF file holds what it promises: the chain of its pages, their tags, and its descriptions.
 
-tifffile only logs that a chain of pages is cut or that a description names more planes than there are, and
-then gives a shorter image. So this module reads the tables itself; what is logged plays no part.
+If a chain of pages is cut, or a description promises more planes than there are, tifffile only logs it and gives a
+shorter image. So this module reads the tables itself and does not depend on what is logged.
 """
 
 from __future__ import annotations
@@ -13,33 +13,28 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
-from bigimg.errors import InputError
+from bigimg.readers.failures import damage
 from bigimg.readers.tiff.meta import OWN_TAGS
 from bigimg.system.files import read_at
 
 MOST_TAGS = 4096
-"""tifffile takes pages of more tags as broken."""
+"""tifffile takes pages with more tags for damaged."""
 
 SUBIFDS = 330
-"""The tag that lists pages below a page, as the levels of a pyramid."""
+"""The tag that lists pages below a page, such as the levels of a pyramid."""
 
 WIDTHS = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | dict.fromkeys((16, 17, 18), 8)
 """Field type to the bytes of one value."""
 
 
-def damage(path: str, what: str) -> InputError:
-    """Return the error that says ``what`` is wrong with the file, and what to do."""
-    return InputError(f"{path}: {what}; the file is truncated or damaged: copy or write it again")
-
-
 def check_chain(path: str) -> int:
-    """Return the number of pages of a TIFF; 0 for dialects that tifffile alone understands.
+    """Return the number of pages of a TIFF; 0 for dialects that only tifffile understands.
 
     Raises
     ------
     InputError
-        A page lies beyond the end of the file, is cut, or follows a second time; a tag says that its values
-        lie beyond the end, or how the pixels are stored cannot be read from it.
+        A page lies beyond the end of the file, is cut, or stands in the chain twice; the values of a tag lie
+        beyond the end, or a tag that says how the pixels are stored cannot be read.
     """
     if path.lower().endswith(".ndpi"):  # offsets of 64 bits in a classic TIFF
         return 0
@@ -53,14 +48,14 @@ def check_chain(path: str) -> int:
         offset = tables.word.unpack_from(header, 8 if big else 4)[0]
         seen: set[int] = set()
         while offset or not seen:
-            place = f"page {len(seen)}"
+            page = f"page {len(seen)}"
             if offset in seen:
-                raise damage(path, f"{place} is one of those before it")
+                raise damage(path, f"{page} is one of those before it")
             seen.add(offset)
-            offset, below = tables.check(place, offset)
+            offset, below = tables.check(page, offset)
             for number, start in enumerate(below):
                 if start >= 8:  # tifffile skips the others too
-                    tables.check(f"{place}, SubIFD {number}", start)
+                    tables.check(f"{page}, SubIFD {number}", start)
         return len(seen)
 
 
@@ -73,21 +68,21 @@ class _Tables:
         self.count, self.word = (struct.Struct(order + kind) for kind in ("QQ" if big else "HI"))
         self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
 
-    def check(self, place: str, offset: int) -> tuple[int, tuple[int, ...]]:
+    def check(self, page: str, offset: int) -> tuple[int, tuple[int, ...]]:
         """Check the tags of the page at ``offset``; return the offsets of the next page and of those below it."""
         content = read_at(self.descriptor, 512, offset) if offset < self.size else b""
         if len(content) < self.count.size:
-            raise damage(self.path, f"{place} should begin at byte {offset} of a file of {self.size}")
+            raise damage(self.path, f"{page} should begin at byte {offset} of a file of {self.size}")
         number = self.count.unpack_from(content)[0]
         if not 0 < number <= MOST_TAGS:
-            raise damage(self.path, f"{place}, at byte {offset}, has {number} tags")
+            raise damage(self.path, f"{page}, at byte {offset}, has {number} tags")
         end = self.count.size + number * self.entry.size
         length = end + self.word.size
         if len(content) < length:
             content = read_at(self.descriptor, length, offset)
         if len(content) < length:
             where = f"bytes {offset} to {offset + length} of a file of {self.size}"
-            raise damage(self.path, f"{place} lists {number} tags in {where}")
+            raise damage(self.path, f"{page} lists {number} tags in {where}")
         codes: set[int] = set()
         below: tuple[int, ...] = ()
         for code, kind, count, value in self.entry.iter_unpack(content[self.count.size : end]):
@@ -95,7 +90,7 @@ class _Tables:
             length, start = WIDTHS.get(kind, 0) * count, self.word.unpack(value)[0]
             wrong = ""
             if kind not in WIDTHS and code in OWN_TAGS:
-                wrong = f"is of type {kind}, which there is not"
+                wrong = f"is of type {kind}, which TIFF does not have"
             elif length > self.word.size and not 8 <= start <= self.size - length:
                 wrong = f"has {count} values in bytes {start} to {start + length} of a file of {self.size}"
             elif code == SUBIFDS and count > MOST_TAGS:
@@ -104,9 +99,9 @@ class _Tables:
                 data = read_at(self.descriptor, length, start) if length > self.word.size else value[:length]
                 below = struct.unpack(f"{self.order}{count}{form}", data)
             if wrong:
-                raise damage(self.path, f"{place}, tag {_name(code)} {wrong}")
+                raise damage(self.path, f"{page}, tag {_name(code)} {wrong}")
         if not ({256, 257} <= codes or 513 in codes):
-            raise damage(self.path, f"{place}, at byte {offset}, does not say how large it is")
+            raise damage(self.path, f"{page}, at byte {offset}, does not say how large it is")
         return self.word.unpack_from(content, end)[0], below
 
 
@@ -118,83 +113,76 @@ def check_promise(path: str, tif: Any, series: Any, pages: int) -> None:
     tif : tifffile.TiffFile
     series : tifffile.TiffPageSeries
     pages : int
-        In the chain of the file; 0 if that is not known.
+        Pages in the chain of the file; 0 if that is not known.
 
     Raises
     ------
     InputError
         The description of ImageJ, OME, Micro-Manager or tifffile promises more planes than there are, or
-        tells of fewer.
+        fewer.
     """
     page, plane = series.keyframe, series.keyframe.size
-    who, promised = _promised(tif, series, pages)
+    tag, promised = _promised(tif, series, pages)
     there = series.size
-    if series.kind == "ome":  # images that lie in other files alone are none of this one
+    if series.kind == "ome":  # images whose pages all lie in other files do not count
         own = (each for each in tif.series if any(one and one.parent is tif for one in each.pages))
         there = sum(each.size for each in own)
     if promised > there or promised % plane:
-        raise InputError(
-            f"{path}: page 0, tag {who} promises {-(-promised // plane)} planes of {page.shape}, and "
-            f"{there // plane} are there; the file is truncated or damaged: copy or write it again, or put all files "
-            "of the set into one folder"
-        )
-    if series.kind not in ("imagej", "ome") or (
-        series.kind == "ome" and any(each is None for each in series.pages)
-    ):
-        return  # read_tables says which page is missing
-    used = set(range(series.size // plane))  # of ImageJ one page may stand for all
-    if series.kind == "ome":
+        what = f"page 0, tag {tag} promises {-(-promised // plane)} planes of {page.shape}"
+        raise damage(path, f"{what}, and {there // plane} are there (put all files of a set into one folder)")
+    missing = any(each is None for each in series.pages)  # read_tables says which
+    if series.kind == "imagej":  # one page may stand for all
+        used = set(range(series.size // plane))
+    elif series.kind == "ome" and not missing:
         used = {each.index for one in tif.series for each in one.pages if each and each.parent is tif}
+    else:
+        return
     for number in range(pages):
         if number not in used and tif.pages[number].aspage().hash == page.hash:
-            raise InputError(
-                f"{path}: page 0, tag {who} tells of {series.size // plane} planes of {page.shape}, and page {number} "
-                "is one more; the description is damaged: write the file again"
-            )
+            what = f"page 0, tag {tag} promises {series.size // plane} planes of {page.shape}"
+            raise damage(path, f"{what}, and page {number} is one more", "the description is wrong")
 
 
 def _promised(tif: Any, series: Any, pages: int) -> tuple[str, int]:
-    """Return the tag that says how large ``series`` is, and the number of its values; 0 when none says it."""
-    page, who = series.keyframe, "ImageDescription"
+    """Return the tag that says how large ``series`` is, and its number of values; 0 if no tag does."""
+    page, tag = series.keyframe, "ImageDescription"
     if series.kind == "mmstack":
         summary = tif.micromanager_metadata["Summary"]
-        sizes = [
-            int(summary.get(name, 1)) for name in ("Channels", "Slices", "Frames")
-        ]  # a file may hold one position
+        axes = ("Channels", "Slices", "Frames")  # not Positions: a file may hold one of them
+        sizes = [int(summary.get(axis, 1)) for axis in axes]
         return "MicroManagerMetadata", page.size * math.prod(max(1, n) for n in sizes)
     if text := page.shaped_description:
         shape = json.loads(text)["shape"] if text[0] == "{" else [int(n) for n in text[7:-1].split(",") if n]
-        return who, math.prod(shape)
-    if page.index != 0 and series.kind in ("generic", "uniform"):  # where tifffile gave the description up
-        return who, 0
+        return tag, math.prod(shape)
+    if page.index != 0 and series.kind in ("generic", "uniform"):  # tifffile did not follow the description
+        return tag, 0
     if series.kind in ("generic", "uniform", "ome") and (xml := tif.ome_metadata):
         root = ElementTree.fromstring(xml)
-        parts = [part for image in root for part in image if _is(part, "Pixels")]
-        images = [part for part in parts if any(_is_here(data, root, tif) for data in part)]
-        sizes = [math.prod(int(part.attrib[f"Size{axis}"]) for axis in "XYZCT") for part in images]
-        return who, sum(sizes if series.kind == "ome" else sizes[:1])
+        images = [
+            image for image in root.findall("{*}Image/{*}Pixels")
+            if any(_is_here(data, root, tif) for data in image.findall("{*}TiffData"))
+        ]  # fmt: skip
+        sizes = [math.prod(int(image.attrib[f"Size{axis}"]) for axis in "XYZCT") for image in images]
+        return tag, sum(sizes if series.kind == "ome" else sizes[:1])
     if series.kind in ("generic", "uniform", "imagej") and (fields := tif.imagej_metadata):
         names = ("channels", "slices", "frames", "images")
         channels, slices, frames, count = (int(fields.get(name, 1)) for name in names)
-        told = slices * frames
-        if channels != page.samplesperpixel:  # else its channels are samples
-            told *= channels
-        whole = told == pages > 1  # then ImageJ does not ask how many images there are either
-        if not whole and count != told * page.samplesperpixel:
-            told = max(told, count)
-        return who, page.size * told
+        planes = slices * frames
+        if channels != page.samplesperpixel:  # otherwise its channels are the samples of a pixel
+            planes *= channels
+        whole = planes == pages > 1  # ImageJ then ignores the number of images too
+        if not whole and count != planes * page.samplesperpixel:
+            planes = max(planes, count)
+        return tag, page.size * planes
     return "", 0
-
-
-def _is(element: ElementTree.Element, name: str) -> bool:
-    return element.tag.rpartition("}")[2] == name
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, tif: Any) -> bool:
     """Return whether ``data`` is a TiffData of OME-XML whose pages are in the file itself."""
-    where = [part for part in data if _is(part, "UUID")]
-    own = not where or where[0].text == root.get("UUID")
-    return _is(data, "TiffData") and (own or where[0].get("FileName", "").lower() == tif.filename.lower())
+    uuid = data.find("{*}UUID")
+    if uuid is None or uuid.text == root.get("UUID"):
+        return True
+    return uuid.get("FileName", "").lower() == str(tif.filename).lower()
 
 
 def _name(code: int) -> str:

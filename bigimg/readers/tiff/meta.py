@@ -1,7 +1,7 @@
-"""Spacing, units, channels and remarks of a TIFF series, from OME-XML, ImageJ, Aperio and plain tags.
+"""Spacing, units, channels and notes of a TIFF series, from OME-XML, ImageJ, Aperio and plain tags.
 
-What only this module knows is whom to believe. OME-XML and ImageJ's description say what they mean; a plain
-resolution tag mostly says how large someone would print the picture, so it counts only when it cannot be that.
+OME-XML and ImageJ's description are taken as they are. A plain resolution tag mostly gives the size of a print, so
+it counts only if it cannot be that.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.types import Json
 
 LONGEST_TEXT = 1 << 20
-"""Characters of a text tag that go into ``meta``; longer ones (raw data in disguise) are left out."""
+"""Characters of the longest text tag that goes into ``meta``; longer ones are mostly data and are left out."""
 
 LARGEST_PRINT = 1200
-"""Dots an inch: whole numbers up to here are taken as print resolutions, not as sizes of pixels."""
+"""Dots an inch: whole numbers up to this one are taken as resolutions of a print, not as sizes of pixels."""
 
 OWN_TAGS = frozenset(
     {256, 257, 258, 273, 279, 320, 322, 323, 324, 325, 330, 338, 339, 347, 512, 513, 514, 519, 520, 521}
 )
-"""Tags that say how the file is built; the spec says it already, or nobody asks."""
+"""Tags that say how the file is built: the spec says it already, or it does not matter for the image."""
 
 MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 """Values of the PhotometricInterpretation tag."""
@@ -63,12 +63,11 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
         _from_imagej(tif.imagej_metadata or {}, page, channels, meaning)
     elif series.kind == "svs":
         _from_aperio(page, meaning)
-    elif printed := _from_tags(page, meaning):
-        meaning.notes.append(printed)
+    elif note := _from_tags(page, meaning):
+        meaning.notes.append(note)
     if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
-        meaning.notes.append(
-            f"this is one file of an OME-TIFF set, which {part[1]} describes: only its own pages are read"
-        )
+        note = f"this is one file of an OME-TIFF set that {part[1]} describes"
+        meaning.notes.append(f"{note}: only the pages of this file are read")
     return meaning
 
 
@@ -106,12 +105,8 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
     if page.photometric in (RGB_COLORS, PALETTE) or converted:
         names = RGB
     elif page.photometric == CMYK:
-        names = (
-            Channel("C", "00FFFF"),
-            Channel("M", "FF00FF"),
-            Channel("Y", "FFFF00"),
-            Channel("K", "000000"),
-        )
+        inks = {"C": "00FFFF", "M": "FF00FF", "Y": "FFFF00", "K": "000000"}
+        names = tuple(Channel(*ink) for ink in inks.items())
     elif page.photometric == YCBCR:
         names = (Channel("Y"), Channel("Cb"), Channel("Cr"))
         meaning.notes.append("colours are Y Cb Cr, as stored")
@@ -138,12 +133,9 @@ def _from_ome(tif: Any, series: Any, index: int, channels: int, meaning: Meaning
         meaning.notes.append("its OME-XML names no image for this series: spacing and channels are unknown")
         return
     for axis in "xyz":
-        size = _positive(pixels.get(f"PhysicalSize{axis.upper()}"))
-        if size:
-            meaning.spacing[axis] = (
-                size,
-                long_unit(str(pixels.get(f"PhysicalSize{axis.upper()}Unit", "µm"))),
-            )
+        key = f"PhysicalSize{axis.upper()}"
+        if size := _positive(pixels.get(key)):
+            meaning.spacing[axis] = (size, long_unit(str(pixels.get(f"{key}Unit", "µm"))))
     if step := _positive(pixels.get("TimeIncrement")):
         meaning.spacing["t"] = (step, long_unit(str(pixels.get("TimeIncrementUnit", "s"))))
     described = _list(pixels.get("Channel"))
@@ -167,33 +159,29 @@ def _from_imagej(fields: Mapping[str, Any], page: Any, channels: int, meaning: M
     unit = str(fields.get("unit", "")).replace("\\u00B5", "µ")
     known = long_unit(unit) if unit.lower() not in ("", "pixel", "pixels", "inch") else None
     x, y = (float(n) for n in page.resolution)
-    if known is None or page.resolutionunit == 3:  # centimetres, as others write beside ImageJ's own unit
+    if (
+        known is None or page.resolutionunit == 3
+    ):  # other programs write centimetres, in addition to ImageJ's unit
         _from_tags(page, meaning)
     elif 282 in page.tags and x > 0 and y > 0:
         meaning.spacing |= {"x": (1 / x, known), "y": (1 / y, known)}
     if depth := _positive(fields.get("spacing")):
         meaning.spacing["z"] = (depth, known)
-    if {"axes", "scales", "units"} <= fields.keys():  # SCIFIO says it once more, with z
-        said = (str(fields[key]).split(",") for key in ("axes", "scales", "units"))
-        for axis, scale, scale_unit in zip(*said, strict=False):
+    if {"axes", "scales", "units"} <= fields.keys():  # SCIFIO gives the spacing once more, with z
+        lists = (str(fields[key]).split(",") for key in ("axes", "scales", "units"))
+        for axis, scale, scale_unit in zip(*lists, strict=False):
             if axis.lower() in ("x", "y", "z") and (size := _positive(scale)):
                 meaning.spacing[axis.lower()] = (size, long_unit(scale_unit))
     if step := _positive(fields.get("finterval")):
         meaning.spacing["t"] = (step, long_unit(str(fields.get("tunit", "s"))))
     _imagej_channels(fields, channels, meaning)
     if page.photometric == PALETTE:
-        meaning.notes.append("its ImageJ lookup table is for display: values are as stored")
+        meaning.notes.append("its ImageJ lookup table is only for display: values are as stored")
     if fields.get("cf") == 0 and all(isinstance(fields.get(c), int | float) for c in ("c0", "c1")):
         meaning.scaling = Scaling(slope=float(fields["c1"]), intercept=float(fields["c0"]))
-    low, high = fields.get("min"), fields.get("max")
-    if (
-        channels == 1
-        and meaning.scaling is None
-        and isinstance(low, int | float)
-        and isinstance(high, int | float)
-        and low < high
-    ):
-        meaning.window = (float(low), float(high))
+    ends = [float(end) for name in ("min", "max") if isinstance(end := fields.get(name), int | float)]
+    if channels == 1 and meaning.scaling is None and len(ends) == 2 and ends[0] < ends[1]:
+        meaning.window = (ends[0], ends[1])
 
 
 def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning) -> None:
@@ -217,7 +205,7 @@ def _from_aperio(page: Any, meaning: Meaning) -> None:
 
 
 def _from_tags(page: Any, meaning: Meaning) -> str | None:
-    """Take the spacing from the resolution tags; return a sentence instead when they are about print."""
+    """Take the spacing from the resolution tags; if they are those of a print, return a note instead."""
     per_inch = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit))
     if per_inch is None or not {282, 283} <= {tag.code for tag in page.tags}:
         return None
@@ -226,7 +214,7 @@ def _from_tags(page: Any, meaning: Meaning) -> str | None:
         return None
     dots = [n * per_inch for n in (x, y)]
     if all(n <= LARGEST_PRINT and abs(n - round(n)) < 1e-3 * n for n in dots):
-        return f"its resolution of {dots[0]:.0f} dots an inch is for print: spacing is unknown"
+        return f"its resolution of {dots[0]:.0f} dots an inch is that of a print: spacing is unknown"
     meaning.spacing |= {"x": (25400 / dots[0], "micrometer"), "y": (25400 / dots[1], "micrometer")}
     return None
 

@@ -1,8 +1,8 @@
 """A reader of TIFF: classic and big, striped and tiled, OME and ImageJ, with every codec that imagecodecs has.
 
-tifffile parses the file and groups its pages into series; :mod:`tiff_axes` says which pages and samples a
-region needs, :mod:`tiff_segments` decodes them, :mod:`tiff_meta` says what they mean. This module puts the
-three together. The file is parsed once and tifffile closed again; what stays are two tables of numbers.
+tifffile parses the file and groups its pages into series; :mod:`~bigimg.readers.tiff.axes` says which pages and
+samples a region needs, :mod:`~bigimg.readers.tiff.segments` decodes them, :mod:`~bigimg.readers.tiff.meta` says what
+they mean. The file is parsed once and tifffile closed again; two tables of numbers stay.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from bigimg.errors import BigimgError, InputError, UsageError
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.failures import heard, reading
+from bigimg.readers.failures import logged_warnings, reading
+from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
-from bigimg.readers.tiff.axes import ORIENTATIONS, Orientation, lay_out
+from bigimg.readers.tiff.axes import lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
@@ -32,7 +31,7 @@ from bigimg.readers.tiff.tables import color_map, read_tables
 from bigimg.types import Array, Region
 
 WHOLE_BYTES = 64 << 20
-"""From this size on, a single compressed segment makes a source ``whole``: every read decodes all of it."""
+"""Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
@@ -52,7 +51,7 @@ def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) 
     InputNotFoundError
         There is no such file.
     InputError
-        The file is not a TIFF, is damaged, or holds what has no place in an image of t c z y x.
+        The file is not a TIFF, is damaged, or has an axis that is none of t c z y x.
     UsageError
         There is no such series.
     """
@@ -104,63 +103,62 @@ class _Image:
     """A parsed series: all that reads need."""
 
     def __init__(self, path: str, wanted: int | str | None) -> None:
+        with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
+            self._parse(path, wanted)
+
+    def _parse(self, path: str, wanted: int | str | None) -> None:
         import tifffile
 
-        with _blaming(path):
-            pages = check_chain(path)
-        with _blaming(path), heard("tifffile") as doubts, tifffile.TiffFile(path) as tif:
+        pages = check_chain(path)
+        with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
                 bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
-                raise InputError(
-                    f"{path}: pixels of shape {page.shape} and {bits} are not supported; convert them first"
-                )
+                what = f"pixels of shape {page.shape} and {bits}"
+                raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            letter, size = ("S", (3,)) if colors is not None else ("", ())
-            self.layout = lay_out(
-                series.axes + letter, series.shape + size, page.axes + letter, page.shape + size, source=path
-            )
-            self.orientation = ORIENTATIONS.get(int(page.tags.valueof(274, 1)), Orientation())
+            axes, shape = ("S", (3,)) if colors is not None else ("", ())
+            whole, part = (series.axes + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
+            self.layout = lay_out(*whole, *part, source=path)
+            self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors)
             spec = self._describe(tif, series, number)
-        self.spec = replace(spec, notes=(*spec.notes, *_summed(doubts)))
-        self.access = self._cost()
+        if warnings:
+            more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
+            spec = replace(spec, notes=(*spec.notes, f"tifffile warns: {warnings[0]}{more}"))
+        self.spec, self.access = spec, self._access(spec)
 
     def read(self, region: Region) -> Array:
-        """Return the values of ``region``: what the pages give, turned as the orientation says."""
-        given = dict(zip(self.spec.dims, region, strict=True))
-        shown = tuple(given.get(name, slice(0, 1)) for name in ORDER)
+        """Return the values of ``region``, turned as the orientation says."""
+        along = dict(zip(self.spec.dims, region, strict=True))
+        shown = tuple(along.get(name, slice(0, 1)) for name in ORDER)
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
         for part in self.layout.parts(stored):
             target = result[part.target][0]  # channels, planes, rows, columns
             self.segments.fill(target, part.page, part.samples, (part.depth, *stored[3:]))
-        return self.orientation.shown(result)[tuple(slice(None) if name in given else 0 for name in ORDER)]
+        return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
 
     def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
         page, layout, scheme = series.keyframe, self.layout, self.segments.scheme
         meaning = read_meaning(tif, series, index=number, channels=layout.shape[1])
         shape, spacing = dict(zip(ORDER, layout.shape, strict=True)), meaning.spacing
         depth, rows, columns = scheme.chunk
-        if scheme.raw:  # any piece costs the same, so any cut will do
+        if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
-        chunk = {
-            "t": 1,
-            "c": layout.samples if scheme.shape[0] == 1 else 1,
-            "z": depth,
-            "y": rows,
-            "x": columns,
-        }
+        samples = layout.samples if scheme.shape[0] == 1 else 1
+        chunk = {"t": 1, "c": samples, "z": depth, "y": rows, "x": columns}
         if self.orientation.swap:
-            for values in (shape, spacing, chunk):
-                _swap(values)
+            other = {"y": "x", "x": "y"}
+            shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
+            spacing = {other.get(axis, axis): step for axis, step in spacing.items()}
         axes = tuple(Axis(name, shape[name], *spacing.get(name, (1.0, None))) for name in layout.dims)
         notes = [*meaning.notes, *([layout.note] if layout.note else [])]
         if self.segments.absent:
-            count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.word}s"
+            count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
         meta = own_fields(page)
         if len(series.levels) > 1:
@@ -178,47 +176,30 @@ class _Image:
             of_source=_others(tif, number),
         )
 
-    def _cost(self) -> Access:
+    def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
-        # Two numbers here and in tifffile's tuples, of 40 bytes each there; 1 KiB a page for its object.
+        # Two numbers of a segment here, and in tuples of tifffile, of 40 bytes each; 1 KiB a page for its object.
         tables = segments.offsets.size * (16 + 2 * 40) + len(segments.offsets) * 1024
         decoded = scheme.segment_bytes
         if scheme.raw:
             return Access(
                 "random",
                 "uncompressed",
-                wide=scheme.word == "strip" and is_wide(self.spec.dims, scheme.row_bytes),
+                wide=scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes),
                 fixed_bytes=tables,
                 read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
             )
-        # The bytes as read and as handed on, the decoded pixels, and a copy in native order or unpredicted.
+        # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * segments.largest + 2 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
         if segments.single:
             kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"
-            return Access(
-                kind, f"one {scheme.word}, {codec}", fixed_bytes=tables + decoded + working, read_bytes=0
-            )
+            return Access(kind, f"one {scheme.kind}, {codec}", fixed_bytes=tables + decoded + working)
         rows, columns = scheme.chunk[1:]
-        size = f"{rows} x {columns}" if scheme.word == "tile" else "1 row" if rows == 1 else f"{rows} rows"
-        return Access("random", f"{scheme.word}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
-
-
-@contextmanager
-def _blaming(path: str) -> Iterator[None]:
-    """Turn what tifffile raises on missing or broken files into errors that name ``path``."""
-    try:
-        with reading(path):
-            yield
-    except BigimgError:
-        raise
-    except PARSE_ERRORS as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(
-            f"{path}: is not a TIFF that can be read ({what}); copy or write it again"
-        ) from error
+        size = f"{rows} x {columns}" if scheme.kind == "tile" else "1 row" if rows == 1 else f"{rows} rows"
+        return Access("random", f"{scheme.kind}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
 
 
 def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
@@ -238,29 +219,14 @@ def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
 
 
 def _others(tif: Any, number: int) -> tuple[str, ...]:
-    """Say which other series the file holds."""
+    """Return a sentence about the other series of the file."""
     every = list(tif.series)
     if len(every) < 2:
         return ()
-    listed = ", ".join(
-        f"{i} {series.name} ({' x '.join(map(str, series.shape))})".replace("  ", " ")
-        for i, series in enumerate(every[:9])
-    )
-    return (
-        f"the file has {len(every)} series, of which this is {number}: {listed}; choose with series=NUMBER",
-    )
-
-
-def _summed(doubts: list[str]) -> list[str]:
-    """Return what tifffile doubts of a file, on one line."""
-    more = f" and {len(doubts) - 1} more of the kind" if len(doubts) > 1 else ""
-    return [f"tifffile has doubts: {doubts[0]}{more}"] if doubts else []
-
-
-def _swap(values: dict[str, Any]) -> None:
-    """Exchange what ``values`` says of y and x."""
-    swapped = {name: values.pop(name) for name in ("y", "x") if name in values}
-    values |= {"x" if name == "y" else "y": value for name, value in swapped.items()}
+    names = (f"{i} {each.name}".strip() for i, each in enumerate(every))
+    sizes = (" x ".join(map(str, each.shape)) for each in every[:9])
+    listed = ", ".join(f"{name} ({size})" for size, name in zip(sizes, names, strict=False))
+    return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
 
 
 def _codec(compression: int) -> str:

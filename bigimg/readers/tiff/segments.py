@@ -1,8 +1,8 @@
 """Pixels of TIFF pages, from the strips and tiles that hold them.
 
-tifffile parses the file once and lends its decoder of a single segment; the tables of offsets are kept here
-as two integer arrays, so that nothing is looked up in the file again and reads need no lock. What only this
-module knows is when bytes are pixels already, and which lies of a broken file can be seen without decoding.
+tifffile parses the file once, and its decoder of a single segment is used here. The offsets and lengths of all
+segments are two integer arrays, so that a read looks up nothing in the file and needs no lock. Uncompressed bytes are
+read without a decoder. Offsets and lengths that cannot be right are refused before anything is decoded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +20,12 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
+from bigimg.readers.failures import damage, one_line
 from bigimg.readers.raw.plain import RawFile
 from bigimg.types import Array, DType, Region, Shape
 
 BAND_BYTES = 1 << 22
-"""Uncompressed rows are read so many bytes at a time: the copy into the result then happens in the cache."""
+"""Bytes of uncompressed rows read at once: so few that the processor's cache holds them until they are copied."""
 
 JPEG = frozenset({7, 33007, 34892})
 """Compression tags of JPEG streams."""
@@ -31,13 +33,13 @@ JPEG = frozenset({7, 33007, 34892})
 CUT: dict[int, Callable[[bytes], bool]] = {
     **dict.fromkeys(JPEG, jpeg_is_cut), 22610: jxr_is_cut, 34934: jxr_is_cut, 4: fax_is_cut,
 }  # fmt: skip
-"""Compression tag to what tells that a stream was cut, of those whose decoders do not."""
+"""Compression tag to the check that a stream is cut, for decoders that do not notice it."""
 
 MOST_EXPANSION = {5: 4096, 8: 1100, 32773: 64, 32946: 1100}
 """Compression tag to the most bytes that one byte can stand for: LZW, deflate, PackBits, old deflate."""
 
 DECODE_ERRORS = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, MemoryError, ImportError)
-"""What decoders raise on bytes that they cannot take; imagecodecs' own errors are RuntimeErrors."""
+"""What decoders raise on bytes that they cannot decode; imagecodecs' own errors are RuntimeErrors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class Scheme:
     dtype: DType
     """Of a stored sample, byte order of the file included."""
     compression: int
-    word: str
-    """``tile`` or ``strip``."""
+    kind: str
+    """Of segments: ``tile`` or ``strip``."""
     raw: bool
     """The bytes of a segment are its pixels."""
     decode: Callable[..., tuple[Array | None, Any, Any]]
@@ -90,19 +92,19 @@ class Segments:
     ----------
     scheme : Scheme
     files : sequence of str
-        Where the pages are.
+        Files that hold the pages.
     file_of : sequence of int
         Index into ``files`` for each page.
     offsets, counts : ndarray of uint64, shape (pages, segments)
-        Byte of the file at which each segment begins, and its length; both 0 where the file has no such
-        segment and TIFF defines its pixels as nodata.
+        Byte of the file at which each segment begins, and its length. Both are 0 where the file has no such
+        segment; TIFF defines its pixels as nodata.
     tables : sequence of (bytes or None)
         JPEG tables of each page, or one for all.
 
     Raises
     ------
     InputError
-        A segment lies outside its file, or cannot hold what it should.
+        A segment lies outside its file, or has too few bytes for its pixels.
     """
 
     def __init__(
@@ -114,25 +116,24 @@ class Segments:
         counts: Array,
         tables: Sequence[bytes | None],
     ) -> None:
-        self.files = [
-            RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=np.dtype("u1")) for path in files
-        ]
-        for file in self.files[1:]:  # a series may have thousands: only the first stays open
+        byte = np.dtype(np.uint8)
+        self.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=byte) for path in files]
+        for file in self.files[1:]:  # a series may have thousands, so only the first stays open
             file.close()
         self.file_of = file_of
-        if scheme.raw and scheme.word == "strip" and offsets.shape[1] == 1:
-            # Writers are careless about the length of a single strip; its offset and the file's size bound it.
+        if scheme.raw and scheme.kind == "strip" and offsets.shape[1] == 1:
+            # Writers often give a wrong length of a single strip; its offset and the size of the file limit it.
             counts = np.where(offsets > 0, np.uint64(scheme.segment_bytes), counts)
         self.scheme, self.offsets, self.counts = _merge_strips(scheme, offsets, counts)
         self.tables = tables
         self._check()
         self.absent = int((self.counts == 0).sum())
         self._lock = threading.Lock()
-        self._kept: Array | None = None
+        self._decoded: Array | None = None  # of the only segment
 
     @property
     def single(self) -> bool:
-        """One segment, to be decoded, is the whole image."""
+        """The whole image is one segment that must be decoded."""
         return self.offsets.size == 1 and not self.scheme.raw
 
     @property
@@ -157,53 +158,51 @@ class Segments:
                 number = ((plane * along[0] + index[0]) * along[1] + index[1]) * along[2] + index[2]
                 corner = tuple(i * n for i, n in zip(index, scheme.chunk, strict=True))
                 part = target[(slice(None), *shift(piece, start))]
-                self._fill_segment(part, page, number, wanted, shift(piece, corner), corner)
+                inside = shift(piece, corner)
+                if not self.counts[page, number]:
+                    part[...] = scheme.nodata
+                elif scheme.raw and self.counts[page, number] >= self._size_at(corner):
+                    self._copy_raw(part, page, number, wanted, inside, corner)
+                else:
+                    self._put(part, self._decode(page, number)[inside], wanted, page, number)
 
     def close(self) -> None:
-        """Let go of the files and of what is kept decoded."""
+        """Let go of the files and of the decoded segment."""
         for file in self.files:
             file.close()
-        self._kept = None
-
-    def _fill_segment(
-        self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape
-    ) -> None:
-        if not self.counts[page, number]:
-            out[...] = self.scheme.nodata
-        elif self.scheme.raw and self.counts[page, number] >= self._size_at(corner):
-            self._copy_raw(out, page, number, samples, box, corner)
-        else:
-            self._place(out, self._decode(page, number)[box], samples, page, number)
+        self._decoded = None
 
     def _copy_raw(
         self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape
     ) -> None:
+        """Copy ``samples`` of the pixels ``box`` of an uncompressed segment into ``out``."""
         scheme = self.scheme
         name = self.files[self.file_of[page]].path
         shape = (scheme.chunk[0], self._rows_at(corner), scheme.chunk[2], scheme.shape[4])
-        file = RawFile(name, offset=int(self.offsets[page, number]), shape=shape, dtype=scheme.dtype)
-        stored = slice(0, scheme.shape[4]) if scheme.colors is not None else samples
-        wanted = slice(0, samples.stop - samples.start) if scheme.colors is None else samples
-        if scheme.colors is None and len(out) == 1 and out.flags.c_contiguous and out.dtype == scheme.dtype:
-            file.read_into(out[0, ..., None], (*box, samples))
-            file.close()
-            return
-        depth, rows, columns = shape_of(box)
-        band = max(1, BAND_BYTES // (columns * (stored.stop - stored.start) * scheme.dtype.itemsize))
-        for _, piece in pieces(full((depth, rows)), (1, band)):
-            z, y = shift(piece, (-box[0].start, -box[1].start))
-            pixels = file.read((z, y, box[2], stored))
-            self._place(out[(slice(None), *piece)], pixels, wanted, page, number)
-        file.close()
+        stored, wanted = samples, slice(0, samples.stop - samples.start)
+        if scheme.colors is not None:  # an index is read, and the samples are those of the colour map
+            stored, wanted = slice(0, scheme.shape[4]), samples
+        offset = int(self.offsets[page, number])
+        with closing(RawFile(name, offset=offset, shape=shape, dtype=scheme.dtype)) as file:
+            direct = scheme.colors is None and len(out) == 1 and out.dtype == scheme.dtype
+            if direct and out.flags.c_contiguous:
+                file.read_into(out[0, ..., None], (*box, samples))
+                return
+            depth, rows, columns = shape_of(box)
+            band = max(1, BAND_BYTES // (columns * (stored.stop - stored.start) * scheme.dtype.itemsize))
+            for _, piece in pieces(full((depth, rows)), (1, band)):
+                z, y = shift(piece, (-box[0].start, -box[1].start))
+                pixels = file.read((z, y, box[2], stored))
+                self._put(out[(slice(None), *piece)], pixels, wanted, page, number)
 
     def _decode(self, page: int, number: int) -> Array:
         """Return the pixels of a segment, of shape (depth, rows, columns, interleaved samples)."""
         if not self.single:
             return self._decode_now(page, number)
-        with self._lock:  # the others would wait for the same pixels anyway
-            if self._kept is None:
-                self._kept = self._decode_now(page, number)
-            return self._kept
+        with self._lock:  # other threads need the same pixels
+            if self._decoded is None:
+                self._decoded = self._decode_now(page, number)
+            return self._decoded
 
     def _decode_now(self, page: int, number: int) -> Array:
         scheme = self.scheme
@@ -214,19 +213,15 @@ class Segments:
             file.close()
         extra: dict[str, bytes | None] = {}
         if scheme.compression in JPEG or scheme.compression == 6:
-            extra = {
-                "jpegtables": self.tables[page if len(self.tables) > 1 else 0],
-                "jpegheader": scheme.jpegheader,
-            }
+            tables = self.tables[page if len(self.tables) > 1 else 0]
+            extra = {"jpegtables": tables, "jpegheader": scheme.jpegheader}
         if (is_cut := CUT.get(scheme.compression)) and scheme.jpegheader is None and is_cut(data):
             raise self._error(page, number, "is cut short: its coded stream has no end")
         try:
             pixels, _, _ = scheme.decode(data, number, **extra)
         except DECODE_ERRORS as error:
-            what = f"cannot be decoded ({one_line(error)})"
-            raise self._error(
-                page, number, what, "it is damaged or of a variant that is not supported"
-            ) from error
+            why = "it is damaged or of a variant that is not supported"
+            raise self._error(page, number, f"cannot be decoded ({one_line(error)})", why) from error
         if pixels is None or pixels.ndim != 4 or pixels.shape[3] != scheme.shape[4]:
             raise self._error(page, number, "decodes to another number of samples than the page has")
         native = scheme.dtype.newbyteorder("=")
@@ -234,12 +229,10 @@ class Segments:
             raise self._error(page, number, f"decodes to {pixels.dtype} where the page says {native}")
         return pixels
 
-    def _place(self, out: Array, pixels: Array, samples: slice, page: int, number: int) -> None:
+    def _put(self, out: Array, pixels: Array, samples: slice, page: int, number: int) -> None:
         """Copy ``pixels`` (depth, rows, columns, samples) into ``out`` (samples, depth, rows, columns)."""
         if pixels.shape[:3] != out.shape[1:]:
-            raise self._error(
-                page, number, f"decodes to fewer pixels than its place of {out.shape[1:]} needs"
-            )
+            raise self._error(page, number, f"decodes to fewer pixels than {out.shape[1:]}")
         colors = self.scheme.colors
         if colors is None:
             out[...] = pixels[..., samples].transpose(3, 0, 1, 2)
@@ -251,68 +244,53 @@ class Segments:
             plane[...] = colors[sample][indices]
 
     def _rows_at(self, corner: Shape) -> int:
-        """Return the rows that a segment stores: tiles are padded, strips end with the image."""
+        """Return the rows that a segment stores: tiles are padded, and strips end with the image."""
         rows = self.scheme.chunk[1]
-        return rows if self.scheme.word == "tile" else min(rows, self.scheme.shape[2] - corner[1])
+        return rows if self.scheme.kind == "tile" else min(rows, self.scheme.shape[2] - corner[1])
 
     def _size_at(self, corner: Shape) -> int:
         return self.scheme.chunk[0] * self._rows_at(corner) * self.scheme.row_bytes
 
     def _check(self) -> None:
-        """Refuse segments that cannot be what they should, by their offsets and counts alone."""
+        """Refuse segments whose offsets and lengths cannot be right."""
         sizes = np.array([file.shape[0] for file in self.files], np.uint64)[np.asarray(self.file_of)][:, None]
         needed = self._needed()
         counts = np.minimum(self.counts, needed) if self.scheme.raw else self.counts
         outside = (self.offsets > sizes) | (counts > sizes) | (self.offsets + counts > sizes)
         for page, number in np.argwhere(outside)[:1].tolist():
-            start, count, size = self.offsets[page, number], counts[page, number], sizes[page, 0]
-            raise self._error(
-                page, number, f"takes bytes {start} to {int(start) + int(count)} of a file of {size}"
-            )
+            start, size = int(self.offsets[page, number]), sizes[page, 0]
+            end = start + int(counts[page, number])
+            raise self._error(page, number, f"takes bytes {start} to {end} of a file of {size}")
         for page, number in np.argwhere((self.offsets == 0) != (self.counts == 0))[:1].tolist():
             start, count = self.offsets[page, number], self.counts[page, number]
-            raise self._error(
-                page, number, f"has {count} bytes at offset {start}, which is no place for pixels"
-            )
+            raise self._error(page, number, f"has {count} bytes at offset {start}, where no pixels can be")
         most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
-        if most is None or (self.scheme.raw and self.scheme.word == "tile"):
-            return  # raw tiles at the edge may be stored without their padding: decoding tells
+        if most is None or (self.scheme.raw and self.scheme.kind == "tile"):
+            return  # writers may leave out the padding of raw tiles at the edge; decoding finds out
         for page, number in np.argwhere((self.counts > 0) & (self.counts < needed // most))[:1].tolist():
             there = f"has {self.counts[page, number]} bytes, too few for {needed[number]} of pixels"
             raise self._error(page, number, there)
 
     def _needed(self) -> Array:
-        """Return the least bytes of each segment of a page: of its pixels, or one bit a sample when encoded."""
-        rows = np.full(self.scheme.grid[1], self.scheme.chunk[1], np.uint64)
-        if self.scheme.word == "strip":
-            rows[-1] = self.scheme.shape[2] - (len(rows) - 1) * self.scheme.chunk[1]
-        row_bytes = (
-            self.scheme.row_bytes
-            if self.scheme.raw
-            else self.scheme.row_bytes // self.scheme.dtype.itemsize // 8
-        )
-        each = rows[:, None] * np.uint64(row_bytes * self.scheme.chunk[0])
-        lengths = np.broadcast_to(each, (self.scheme.shape[0], *self.scheme.grid))
-        return lengths.reshape(-1)
+        """Return the fewest bytes of each segment of a page: those of its pixels; one bit a sample if encoded."""
+        scheme = self.scheme
+        rows = np.full(scheme.grid[1], scheme.chunk[1], np.uint64)
+        if scheme.kind == "strip":
+            rows[-1] = scheme.shape[2] - (len(rows) - 1) * scheme.chunk[1]
+        row_bytes = scheme.row_bytes if scheme.raw else scheme.row_bytes // scheme.dtype.itemsize // 8
+        each = rows[:, None] * np.uint64(row_bytes * scheme.chunk[0])
+        return np.broadcast_to(each, (scheme.shape[0], *scheme.grid)).reshape(-1)
 
-    def _error(
-        self, page: int, number: int, what: str, why: str = "the file is truncated or damaged"
-    ) -> InputError:
-        name = self.files[self.file_of[page]].path
-        place = f"page {page}, {self.scheme.word} {number}"
-        return InputError(f"{name}: {place} {what}; {why}: copy or write it again")
-
-
-def one_line(error: BaseException) -> str:
-    """Return the kind and text of ``error`` in one line of at most 200 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    def _error(self, page: int, number: int, what: str, *why: str) -> InputError:
+        path = self.files[self.file_of[page]].path
+        return damage(path, f"page {page}, {self.scheme.kind} {number} {what}", *why)
 
 
 def _merge_strips(scheme: Scheme, offsets: Array, counts: Array) -> tuple[Scheme, Array, Array]:
     """Return uncompressed strips that follow one another as one strip a plane, so that they are read together."""
     depth, rows, columns = scheme.chunk
     planes = scheme.shape[0] * scheme.shape[1]
-    if not scheme.raw or depth > 1 or scheme.word == "tile" or rows >= scheme.shape[2]:
+    if not scheme.raw or depth > 1 or scheme.kind == "tile" or rows >= scheme.shape[2]:
         return scheme, offsets, counts
     starts = offsets.reshape(len(offsets), planes, -1)
     lengths = counts.reshape(starts.shape)

@@ -1,7 +1,7 @@
 """The tables of segments of a TIFF series: where each strip and tile of each page lies, as tifffile read it.
 
-What only this module knows is tifffile's objects. Its pages hold offsets as tuples of Python numbers; they are
-copied once into two integer arrays, and pages that follow one another without gaps need no more than the first.
+tifffile's pages hold offsets as tuples of Python numbers; they are copied once into two integer arrays. For pages that
+follow one another without gaps the offset of the first is enough.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.tiff.chain import check_chain, damage
+from bigimg.readers.failures import damage, one_line
+from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.meta import PALETTE
-from bigimg.readers.tiff.segments import Scheme, Segments, one_line
+from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType
 
 GDAL_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
-"""GDAL's option SPARSE_OK leaves out strips and tiles of nodata (offset and length 0), of whole pages too.
+"""Tags of GDAL, whose option SPARSE_OK leaves out strips and tiles of nodata (offset and length 0), even whole pages.
 
-Other writers leave out tiles where a slide was not scanned; strips and whole pages they leave out by accident.
+Other writers leave out tiles where a slide was not scanned. If strips or whole pages are missing there, it is damage.
 """
 
 
@@ -39,7 +40,7 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
     Raises
     ------
     InputError
-        A page or segment is missing, or lies where it cannot.
+        A page or segment is missing, or lies where it cannot be.
     """
     page = series.keyframe
     stored: DType = np.dtype(page.dtype.newbyteorder(page.parent.byteorder))
@@ -54,17 +55,17 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         raise damage(path, f"tiles or strips of {chunk} pixels cannot be")
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
-        word="tile" if page.is_tiled else "strip", raw=raw, decode=page.decode, jpegheader=page.jpegheader,
+        kind="tile" if page.is_tiled else "strip", raw=raw, decode=page.decode, jpegheader=page.jpegheader,
         nodata=page.nodata, colors=colors,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
         tag = page.tags.get(code)
         if tag is not None and tag.count != scheme.count and not page.is_lsm:
-            there = f"has {tag.count} values, and the page has {scheme.count} {scheme.word}s"
+            there = f"has {tag.count} values, and the page has {scheme.count} {scheme.kind}s"
             raise damage(path, f"page {page.index}, tag {tag.name} {there}")
     if not raw:
         try:
-            scheme.decode(None, 0)  # says now what keeps every segment from being decoded
+            scheme.decode(None, 0)  # raises now what would fail for every segment
         except (ValueError, NotImplementedError) as error:
             raise InputError(
                 f"{path}: its pixels cannot be decoded ({one_line(error)}); convert it with another program first"
@@ -75,14 +76,10 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
 
 
 def color_map(page: Any) -> Array | None:
-    """Return the colour map of a palette page, shape (3, n), in 8 bits where it needs no more; else None."""
+    """Return the colour map of a palette page, shape (3, n), in 8 bits where these are enough; else None."""
     colors = page.colormap
-    if (
-        page.photometric != PALETTE
-        or colors is None
-        or page.samplesperpixel > 1
-        or page.dtype.char not in "?BH"
-    ):
+    usable = page.samplesperpixel == 1 and page.dtype.char in "?BH"
+    if page.photometric != PALETTE or colors is None or not usable:
         return None
     colors = np.asarray(colors)
     if colors.max(initial=0) <= 255:  # some writers never scaled it to 16 bits
@@ -93,8 +90,8 @@ def color_map(page: Any) -> Array | None:
 
 
 def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
-    """Return the segments of pages that follow one another, of which the file may describe only the first."""
-    whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), word="strip")
+    """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
+    whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
     pages = math.prod(series.shape) // math.prod(series.keyframe.shape)
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
     before = np.arange(counts.size, dtype=np.uint64).reshape(counts.shape) * np.uint64(whole.segment_bytes)
@@ -102,7 +99,7 @@ def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
 
 
 def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
-    """Return the segments of pages that each say where theirs are."""
+    """Return the segments of pages that have tables of offsets."""
     each = scheme.count
     files: dict[str, int] = {}
     file_of: list[int] = []
@@ -111,15 +108,13 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
     tables: list[bytes | None] = []
     promised = math.prod(series.shape) // math.prod(series.keyframe.shape)
     if len(series) != promised:
-        raise damage(path, f"its metadata name {promised} pages, and {len(series)} are there")
+        raise damage(path, f"its metadata promise {promised} pages, and {len(series)} are there")
     for number, page in enumerate(series.pages):
         if page is None:
-            raise InputError(
-                f"{path}: its metadata name {promised} pages, of which page {number} is in no file; copy or write "
-                "the file again, or put all files of the set into one folder"
-            )
+            what = f"its metadata promise {promised} pages, and page {number} is in no file"
+            raise damage(path, f"{what} (put all files of a set into one folder)")
         if (lists := min(len(page.dataoffsets), len(page.databytecounts))) < each:
-            raise damage(path, f"page {number} lists {lists} of {each} {scheme.word}s")
+            raise damage(path, f"page {number} lists {lists} of {each} {scheme.kind}s")
         name = path if page.parent is series.parent else page.parent.filehandle.path
         if name not in files and name != path:
             check_chain(name)
@@ -130,9 +125,9 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
     shared = tables[:1] if tables.count(tables[0]) == len(tables) else tables
     starts, lengths = np.stack(offsets), np.stack(counts)
     absent = (starts == 0) & (lengths == 0)
-    unwritten = absent.all(axis=1) if scheme.word == "tile" else absent.any(axis=1)
+    unwritten = absent.all(axis=1) if scheme.kind == "tile" else absent.any(axis=1)
     if not any(code in series.keyframe.tags for code in GDAL_TAGS):
         for number in np.flatnonzero(unwritten)[:1].tolist():
-            place = f"page {number}, {scheme.word} {int(absent[number].argmax())}"
-            raise damage(path, f"{place} was never written: its offset and length are 0")
+            where = f"page {number}, {scheme.kind} {int(absent[number].argmax())}"
+            raise damage(path, f"{where} was never written: its offset and length are 0")
     return Segments(scheme, list(files), file_of, starts, lengths, shared)

@@ -193,9 +193,8 @@ def test_a_claim_of_gigabytes_opens_and_allocates_nothing(tmp_path: Path) -> Non
     (tmp_path / "bomb.gif").write_bytes(b"GIF89a" + b"\xff\xff\xff\xff\0\0\0" + b",\0\0\0\0\1\0\1\0\0\2\0;")
     assert open_picture(tmp_path / "bomb.gif").spec.shape[-2:] == (65535, 65535)
     (tmp_path / "bomb.ppm").write_bytes(b"P6 900000 900000 65535\n")
-    reader = open_picture(tmp_path / "bomb.ppm")
-    with pytest.raises(InputError, match="shorter"):
-        reader.read((slice(0, 3), slice(0, 1), slice(0, 1)))
+    with pytest.raises(InputError, match="the file has 23; it is truncated"):
+        open_picture(tmp_path / "bomb.ppm")
     assert limit == Image.MAX_IMAGE_PIXELS
 
 

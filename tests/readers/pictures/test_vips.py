@@ -430,6 +430,6 @@ def test_a_damaged_profile_beside_the_pixels_is_told(tmp_path: Path, broken: str
     assert bigimg.info(tmp_path / "a.png").notes == ()
     (tmp_path / "b.png").write_bytes(content)
     assert bigimg.info(tmp_path / "b.png").notes == (
-        "damaged beside the pixels, which are whole, and left out: the PNG's iCCP",
+        "damaged and left out: the PNG's iCCP; the pixels are whole",
     )
     np.testing.assert_array_equal(bigimg.open(tmp_path / "b.png").values, np.moveaxis(pixels, -1, 0))

@@ -1,0 +1,53 @@
+"""The eight orientations that TIFF and EXIF know (tag 274): how stored rows and columns become the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigimg.types import Array, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """Flips of the rows and columns as stored, then the swap of the two."""
+
+    flip_y: bool = False
+    flip_x: bool = False
+    swap: bool = False
+
+    def stored(self, region: Region, height: int, width: int) -> Region:
+        """Return where ``region``, along ..., y and x of the picture, lies in ``height`` x ``width`` as stored."""
+        *lead, y, x = region
+        if self.swap:
+            y, x = x, y
+        if self.flip_y:
+            y = slice(height - y.stop, height - y.start)
+        if self.flip_x:
+            x = slice(width - x.stop, width - x.start)
+        return (*lead, y, x)
+
+    def shown(self, stored: Array, rows: int = -2) -> Array:
+        """Return a view of ``stored`` as the picture has it; axis ``rows`` is y and the next one x."""
+        flips = ((rows, self.flip_y), (rows + 1, self.flip_x))
+        flipped = np.flip(stored, tuple(axis for axis, flip in flips if flip))
+        return flipped.swapaxes(rows, rows + 1) if self.swap else flipped
+
+
+ORIENTATIONS = {
+    1: Orientation(),
+    2: Orientation(flip_x=True),
+    3: Orientation(flip_y=True, flip_x=True),
+    4: Orientation(flip_y=True),
+    5: Orientation(swap=True),
+    6: Orientation(flip_y=True, swap=True),
+    7: Orientation(flip_y=True, flip_x=True, swap=True),
+    8: Orientation(flip_x=True, swap=True),
+}
+"""By the value of the tag: where row 0 and column 0 of the file are in the picture."""
+
+
+def orientation(tag: int) -> Orientation:
+    """Return the orientation of ``tag``; that of a picture stored as it is shown for values out of 1 to 8."""
+    return ORIENTATIONS.get(tag, Orientation())
