@@ -112,7 +112,7 @@ def spoken(text: object) -> str:
     """Return a text of the library as the command that runs would say it."""
     conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
     context = click.get_current_context()
-    return in_words_of(context.command, str(text), extra_bytes=conversion, typed=context.meta.get(TYPED, ()))
+    return in_words_of(context.command, str(text), beside=conversion, typed=context.meta.get(TYPED, ()))
 
 
 def say(value: object) -> None:

@@ -1,21 +1,21 @@
 """What dask computes for the lazy tree: a region of an array, and single values that many blocks need.
 
-Nothing here knows a node. Regions are computed in the thread that asks, for it may be a worker's own.
+Nothing here knows a node, and dask is imported only where something is computed: a file is opened without it.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import dask
-import dask.array as da
 import numpy as np
 
 from bigimg.geometry.region import edges_of, shape_of
+from bigimg.lazy.masked import unmasked
 from bigimg.system.memory import heap_trimmer
 from bigimg.types import Array, Region, Shape
 
@@ -42,8 +42,24 @@ def boxed(item: Any, ndim: int = 0) -> Array:
     return box
 
 
-def computed(array: Any, region: Region) -> Array:
+def computed(lazy: Any) -> Any:
+    """Return ``lazy``, a DataArray, Dataset or dask array, with its values, computed where dask computes.
+
+    Asked without a scheduler, dask imports ``distributed`` to look for a client: 25 MB and half a second. A client can
+    be active only where it was imported already.
+    """
+    import dask
+    import dask.threaded
+
+    chosen = "distributed" in sys.modules or dask.config.get("scheduler", None)
+    return lazy.compute(scheduler=None if chosen else dask.threaded.get)
+
+
+def computed_region(array: Any, region: Region) -> Array:
     """Return ``region`` of a dask array, computed in this thread."""
+    import dask
+    import dask.array as da
+
     part = array[region]
     found: dict[Shape, Array] = {}
     ones = tuple((1,) * len(lengths) for lengths in part.chunks)
@@ -75,17 +91,21 @@ class _Taking:
         return id(self.found)
 
     def __call__(self, block: Array, block_id: Shape) -> Array:
-        self.found[tuple(block_id)] = np.asarray(block)
+        self.found[tuple(block_id)] = unmasked(block)
         return np.zeros((1,) * block.ndim, bool)
 
 
 def item_of(array: Any, *, here: bool) -> Any:
     """Return the only item of a dask array of no axes, computed in this thread when ``here``."""
-    return array.compute(scheduler=dask.get if here else None).item()
+    import dask
+
+    return (array.compute(scheduler=dask.get) if here else computed(array)).item()
 
 
 def one_object(function: Callable[..., Any], *arrays: Any) -> Any:
     """Return a dask array of no axes whose value is ``function`` of dask arrays of one block each."""
+    import dask.array as da
+
     pairs = [(array, tuple(f"{n}{axis}" for axis in range(array.ndim))) for n, array in enumerate(arrays)]
     make = Task(partial(_boxed_result, function))
     return da.blockwise(
@@ -95,6 +115,8 @@ def one_object(function: Callable[..., Any], *arrays: Any) -> Any:
 
 def unboxed(box: Any, shape: Shape, called: str) -> Any:
     """Return the float64 array of ``shape`` that is the only item of a dask array of no axes."""
+    import dask.array as da
+
     return da.map_blocks(
         Task(_item), box, name=f"{called}-{uuid.uuid4().hex}", new_axis=list(range(len(shape))),
         chunks=tuple((n,) for n in shape), dtype=np.float64, meta=np.empty((0,) * len(shape)),

@@ -12,7 +12,7 @@ import threading
 import warnings
 from typing import Any
 
-from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.dask_compute import computed_region
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node import Reads, reads
 from bigimg.lazy.pieces import Pieced, grouped
@@ -76,7 +76,7 @@ class Foreign(Pieced):
         return found
 
     def _whole(self, region: Region) -> Array:
-        return computed(self.array, region)
+        return computed_region(self.array, region)
 
     def _judge(self, noticed: Reads, size: int) -> None:
         """Take the order of a source, and warn of one that each block reads whole."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import computed
 from bigimg.lazy.link import linked, linked_node
 from bigimg.lazy.node import Node
 from bigimg.lazy.values import Value
@@ -22,7 +23,6 @@ from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.aligning import mask_on
-from bigimg.ops.computing import computed
 from bigimg.ops.derived import derive, pixelwise, placeholder
 from bigimg.types import Array, DType, Region, Shape
 

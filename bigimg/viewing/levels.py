@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigimg.lazy.dask_compute import computed
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import StoreReader
@@ -18,7 +19,6 @@ from bigimg.opening.levels import Levels as LevelsOf
 from bigimg.opening.levels import levels_of_reader
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
-from bigimg.ops.computing import computed
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
 from bigimg.planning.room import room

@@ -24,10 +24,10 @@ import bigimg.ops.profiles, bigimg.ops.intensity, bigimg.ops.resizing, bigimg.op
 pixels = da.zeros((3, 183 * 512, 183 * 512), chunks=(1, 512, 512), dtype="u1")
 img = xarray.DataArray(pixels, dims=("c", "y", "x"), coords={"c": ["R", "G", "B"]})
 assert img.data.npartitions > 100_000
-import bigimg.lazy.dask_edge as edge
+import bigimg.lazy.foreign as foreign
 tasks = []
-real = edge.computed
-edge.computed = lambda array, region: (tasks.append(1), real(array, region))[1]
+real = foreign.computed_region
+foreign.computed_region = lambda array, region: (tasks.append(1), real(array, region))[1]
 before = psutil.Process().memory_info().rss
 made = [
     bigimg.downsample(img, 3), bigimg.downsample(img, 4, method="gaussian"), bigimg.resize(img, (1740, 1870)),

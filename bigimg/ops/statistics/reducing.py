@@ -21,7 +21,7 @@ import dask.array as da
 import numpy as np
 import xarray
 
-from bigimg.lazy.dask_compute import Task, boxed
+from bigimg.lazy.dask_compute import Task, boxed, computed
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.link import node_of
@@ -69,7 +69,7 @@ def count_labels(
 ) -> Found:
     """Return a tally for each index along ``by`` and each label id but 0, computed now."""
     parts = _parts(img, by, make, where, labels, None)
-    return _merged(parts.compute(), make, ())
+    return _merged(computed(parts), make, ())
 
 
 def _parts(

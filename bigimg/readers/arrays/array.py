@@ -21,6 +21,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import linked_node
+from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
 from bigimg.reader import Access
 from bigimg.types import Array, Json, Kind, Region, Shape
@@ -127,21 +128,12 @@ class ArrayReader:
         ours = self.spec.dims
         theirs = tuple(region[ours.index(name)] for name in self.dims)
         part = self.array.read(theirs) if isinstance(self.array, Node) else self.array[theirs]
-        part = self._unmasked(part)
+        part = unmasked(part, self.source)
         part = part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
         return part.transpose([self.dims.index(name) for name in ours])
 
     def close(self) -> None:
         """Do nothing: the array belongs to the caller."""
-
-    def _unmasked(self, part: Any) -> Array:
-        found = np.asanyarray(part)  # asarray would drop the mask
-        if np.ma.is_masked(found):
-            raise UsageError(
-                f"{self.source}: {np.ma.count_masked(found)} pixels are masked and have no value; fill them first, "
-                "as in array.filled(0)"
-            )
-        return np.asarray(found)
 
 
 def is_computed(array: Any) -> bool:
