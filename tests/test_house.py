@@ -15,16 +15,16 @@ PACKAGE = ROOT / "bigimg"
 FLOORS = {
     "errors": 0, "types": 0, "version": 0,
     "geometry": 1, "system": 1, "places": 2, "reader": 2,
-    "pyramid": 3,
+    "pyramid": 3, "lazy": 4,
     # Sisters: the source side, the store side. A reader knows nothing of OME-Zarr, a store nothing of TIFF.
-    "readers": 4, "omezarr": 4,
-    "planning": 5,
-    "conversion": 6, "verification": 7, "opening": 7,
+    "readers": 5, "omezarr": 5,
+    "planning": 6,
+    "conversion": 7, "verification": 8, "opening": 8,
     # Functions of an image take paths too, so these stand above opening.
-    "ops": 8, "exporters": 8,
-    "faces": 9, "viewing": 10,
-    "functions": 11, "accessor": 12, "xarray_engine": 13, "testing": 13, "cli": 13,
-    "__init__": 14, "__main__": 14,
+    "ops": 9, "exporters": 9,
+    "faces": 10, "viewing": 11,
+    "functions": 12, "accessor": 13, "xarray_engine": 14, "testing": 14, "cli": 14,
+    "__init__": 15, "__main__": 15,
 }  # fmt: skip
 APART = {("opening", "conversion"), ("ops", "conversion"), ("exporters", "ops")}
 """Lower or not, the first may not import the second: reading an image needs no writer."""
@@ -175,6 +175,47 @@ def test_only_one_room_knows_the_operating_system() -> None:
                     found.append((line, text))
         wrong += [f"{where}:{line}: {name}" for line, name in found]
     assert not wrong, "\n".join(wrong)
+
+
+DASKS_OWN = (
+    "highlevelgraph",
+    "blockwise",
+    "core",
+    "optimization",
+    "graph_manipulation",
+    "delayed",
+    "local",
+    "order",
+)
+"""Modules of dask that say how it works inside; those that begin with an underscore are such too."""
+INNER = {"__dask_graph__", "__dask_keys__", "__dask_layers__", "__dask_optimize__", "dask", "expr"}
+
+
+def test_dask_is_asked_through_its_public_functions() -> None:
+    """Its graphs change from one version to the next, and its array expressions have none."""
+    wrong = []
+    for path in modules():
+        for line, name in imports(path):
+            inner = name.split(".")[1:2]
+            if name.split(".")[0] == "dask" and inner and (inner[0] in DASKS_OWN or inner[0].startswith("_")):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {name}")
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno}: .{node.attr}"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute) and node.attr in INNER
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_two_files_of_the_lazy_tree_know_dask() -> None:
+    found = {
+        path.name
+        for path in modules()
+        if room_of(path) == "lazy"
+        for _, name in imports(path)
+        if name.split(".")[0] == "dask"
+    }
+    assert found == {"dask_edge.py", "dask_compute.py"}
 
 
 def test_files_have_a_subject_and_an_end() -> None:

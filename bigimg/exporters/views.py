@@ -12,8 +12,8 @@ from bigimg.geometry.affine import as_affine, index_to_world
 from bigimg.geometry.axes import Axis, short_unit
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.spec import ImageSpec
+from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.reader import Access, Reader
-from bigimg.readers.lazy import real_dtype, scaled
 from bigimg.types import Array, Region
 
 

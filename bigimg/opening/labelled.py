@@ -14,23 +14,19 @@ import pickle
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
-
-import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import ImageSpec
+from bigimg.lazy.blocks import band_shape, block_shape, explicit
+from bigimg.lazy.leaves import LazyPixels
+from bigimg.lazy.link import linked
 from bigimg.opening.coordinates import coordinate
 from bigimg.reader import Reader
-from bigimg.readers.lazy import LazyPixels, band_shape, block_shape, explicit
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
     import xarray
-
-_OPENED: WeakValueDictionary[str, LazyPixels] = WeakValueDictionary()
-"""Pixels by the name of their dask array, as long as a graph holds them: how a DataArray finds its store."""
 
 type Chunks = int | Sequence[int] | Mapping[str, int]
 """Pixels of a dask block: one number for the axes of space, one for each axis, or by name; -1 is all."""
@@ -67,42 +63,20 @@ def to_labelled(
     UsageError
         ``chunks`` do not fit the axes.
     """
-    import dask.array
+    from bigimg.lazy.dask_edge import as_dask
 
     spec, access = reader.spec, reader.access
-    pixels = LazyPixels(reader, raw=raw)
-    itemsize = pixels.dtype.itemsize
     wanted = checked_chunks(chunks, spec)
-    ordered = access.kind == "sequential"
-    if ordered:
+    pixels = LazyPixels(reader, raw=raw, token=uuid.uuid4().hex if made else _token(reader, raw))
+    itemsize = pixels.dtype.itemsize
+    if pixels.order:
         block = band_shape(spec, access.order, block_bytes, itemsize=itemsize)
     else:
         block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
-    called = f"bigimg-{uuid.uuid4().hex if made else _token(reader, raw, block)}"
-    if wanted is None or not ordered:
-        # Opened twice, the same pixels serve both: the entry must last as long as either of them.
-        pixels = _OPENED.setdefault(called, pixels)
-    meta = np.empty((0,) * len(spec.shape), pixels.dtype)
-    if ordered:
-        from bigimg.readers.bands import ordered_array
-
-        data = ordered_array(pixels, block, [spec.axis(n) for n in access.order], name=called, meta=meta)
-        data = data if wanted is None else data.rechunk(wanted)
-    else:
-        cut = explicit(block, spec.shape)
-        # Not fancy=False: dask 2026.8 merges a slice into the read of a block only without it.
-        data = dask.array.from_array(pixels, cut, name=called, asarray=False, meta=meta)
-    return label(data, spec, raw=raw, source=reader.source)
-
-
-def opened_pixels(img: xarray.DataArray) -> LazyPixels | None:
-    """Return the pixels that ``img`` is the whole of, just as it was opened; None when it is anything else.
-
-    Each operation of dask gives its result a new name, so an array with the name of an opened one is it, unless
-    its axes were renamed.
-    """
-    found = None if img.chunks is None else _OPENED.get(img.data.name)
-    return found if found is None or found.reader.spec.dims == img.dims else None
+    data = as_dask(pixels, explicit(block, spec.shape))
+    if wanted is not None and pixels.order:
+        return label(data.rechunk(wanted), spec, raw=raw, source=reader.source)
+    return linked(label(data, spec, raw=raw, source=reader.source), pixels)
 
 
 def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataArray:
@@ -159,10 +133,10 @@ def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
     return tuple(s if n == -1 else min(n, s) for n, s in zip(wanted, spec.shape, strict=True))
 
 
-def _token(reader: Reader, raw: bool, block: Shape) -> str:
+def _token(reader: Reader, raw: bool) -> str:
     """Return the same text for the same pixels: what would open the reader again, and the file's state."""
     if not os.path.exists(reader.source):  # an array: pickling it would copy it
         return uuid.uuid4().hex
     status = os.stat(reader.source)
-    seen = (pickle.dumps(reader), status.st_mtime_ns, status.st_size, raw, block)
+    seen = (pickle.dumps(reader), status.st_mtime_ns, status.st_size, raw)
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]

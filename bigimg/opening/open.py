@@ -18,6 +18,7 @@ from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
+from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.labelled import Chunks, label, to_labelled
 from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
@@ -25,8 +26,7 @@ from bigimg.opening.sources import is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
-from bigimg.readers.arrays.array import ArrayReader, read_labelled
-from bigimg.readers.lazy import real_dtype, scaled
+from bigimg.readers.arrays.array import ArrayReader, is_computed, read_labelled
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array
 
@@ -261,7 +261,7 @@ def from_array(
     )
     if spacing is not None:
         check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
-    if hasattr(array, "dask"):  # its own graph, rather than a graph within each task
+    if is_computed(array):  # its own graph, rather than a graph within each task
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
     return to_labelled(reader, block_bytes=BLOCK_BYTES)

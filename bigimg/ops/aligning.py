@@ -7,113 +7,21 @@ fields of view must agree to less than one pixel of the coarser of the two, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.lazy.grids import OnGrid
+from bigimg.lazy.link import node_of
 from bigimg.opening.coordinates import origin, spacing
 from bigimg.opening.open import open as open_image
-from bigimg.ops.values import Computed, Values, values_of
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, Region, Shape
 
 PLACED = 1e-3
 """How far two coordinates may lie apart and still be the same, in pixels."""
-
-
-@dataclass(frozen=True, eq=False)
-class OnGrid:
-    """Pixels on the grid of an image, of size 1 along the axes that they do not have."""
-
-    values: Values | None
-    """Where they come from; None when only dask can compute them."""
-    img: xarray.DataArray
-    """The mask itself, its axes in the order of the image."""
-    axes: tuple[int | None, ...]
-    """For each axis of the image that of the mask, None where it has none."""
-    index: tuple[Array | None, ...]
-    """For each axis of the image the position in the mask of each pixel; None where that is its own."""
-    as_bool: bool
-    """Whether 1 stands for true."""
-
-    @property
-    def dtype(self) -> DType:
-        """Of what is read."""
-        return np.dtype(bool) if self.as_bool else self.img.dtype
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether it is of another resolution."""
-        return any(index is not None for index in self.index)
-
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region`` of the image."""
-        assert not isinstance(self.values, Computed)
-        assert self.values is not None
-        return self.read_by(self.values.read, region)
-
-    def read_by(self, read: Callable[[Region], Array], region: Region) -> Array:
-        """Return the pixels of ``region`` of the image, where ``read`` gives those of a region of the mask."""
-        taken: list[Array | slice] = []
-        cut: list[slice] = []
-        for axis, index, part in zip(self.axes, self.index, region, strict=True):
-            if axis is None:
-                continue
-            if index is None:
-                taken.append(slice(None))
-                cut.append(part)
-            else:
-                inside = index[part]
-                low, high = int(inside.min()), int(inside.max())
-                taken.append(inside - low)
-                cut.append(slice(low, high + 1))
-        found = read(tuple(cut))
-        for axis, which in enumerate(taken):
-            if not isinstance(which, slice):
-                found = np.take(found, which, axis)
-        return self.spread(found)
-
-    def spread(self, values: Array) -> Array:
-        """Return pixels of the mask with the axes of the image."""
-        found = values[tuple(None if axis is None else slice(None) for axis in self.axes)]
-        return found != 0 if self.as_bool else found
-
-    def as_dask(self, chunks: tuple[tuple[int, ...], ...]) -> Any:
-        """Return a dask array with blocks as in ``chunks``, of size 1 along axes that the mask does not have."""
-        lengths = tuple(
-            (1,) if axis is None else block for axis, block in zip(self.axes, chunks, strict=True)
-        )
-        if self.values is not None and not isinstance(self.values, Computed):
-            shape = tuple(sum(block) for block in lengths)
-            reading = _Reading(self, shape)
-            meta = np.empty((0,) * len(shape), self.dtype)
-            return da.from_array(reading, lengths, asarray=False, fancy=False, name=False, meta=meta)
-        mapped = {
-            self.img.dims[axis]: index
-            for axis, index in zip(self.axes, self.index, strict=True)
-            if axis is not None and index is not None
-        }
-        data = (self.img if self.img.chunks is not None else self.img.chunk()).isel(mapped).data
-        data = data[tuple(None if axis is None else slice(None) for axis in self.axes)]
-        return (data != 0 if self.as_bool else data).rechunk(lengths)
-
-
-class _Reading:
-    """A mask on the grid of its image as dask's ``from_array`` reads it."""
-
-    def __init__(self, mask: OnGrid, shape: Shape) -> None:
-        self.mask = mask
-        self.shape = shape
-        self.ndim = len(shape)
-        self.dtype = mask.dtype
-
-    def __getitem__(self, key: Any) -> Array:
-        return np.array(self.mask.read(key))
 
 
 def mask_on(img: xarray.DataArray, where: Any, name: str = "where") -> OnGrid:
@@ -174,7 +82,7 @@ def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_boo
     mask = mask.transpose(*(axis for axis in img.dims if axis in mask.dims))
     axes = tuple(mask.dims.index(axis) if axis in mask.dims else None for axis in img.dims)
     index = tuple(_positions(img, mask, str(axis), name) if axis in mask.dims else None for axis in img.dims)
-    return OnGrid(values_of(mask), mask, axes, index, as_bool)
+    return OnGrid(node_of(mask), img.shape, axes, index, as_bool=as_bool)
 
 
 def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: str) -> Array | None:

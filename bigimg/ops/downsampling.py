@@ -13,9 +13,9 @@ from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import CENTERED, plan_levels
 from bigimg.geometry.region import scale_up
+from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
-from bigimg.opening.labelled import opened_pixels
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
@@ -49,7 +49,7 @@ class Windows:
         return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Sums, of a Gaussian in float64 with a term of them."""
         return 20 if self.method == "gaussian" else 8
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,10 +11,14 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import full, pieces, rows
+from bigimg.lazy.derived import PIECE_BYTES
+from bigimg.lazy.link import linked
+from bigimg.lazy.pointwise import Pixelwise
+from bigimg.lazy.values import Value
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_dtype, as_pair
-from bigimg.ops.derived import PIECE_BYTES, derive, grown, placeholder, source_block
+from bigimg.ops.derived import derive, grown, pixelwise, placeholder, source_block
 from bigimg.ops.slices import opened
 from bigimg.pyramid.kernels import divided
 from bigimg.types import Array, DType, Region, Shape
@@ -41,7 +45,7 @@ class Grey:
     weights: tuple[int, ...]
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Sums and a term of them."""
         return 16
 
@@ -110,7 +114,7 @@ def gray(
     like = placeholder(found, dtype=kind).isel(c=0, drop=True)
     operation = Grey(like.shape, kind, axis, channels, weights)
     block, chunk = source_block(found)
-    values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.beside)
+    values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.extra_bytes)
     unit, most = (*chunk[:axis], *chunk[axis + 1 :]), min(math.prod(block), values)
     return derive(found, operation, grown(unit, like.shape, most, like.dims), like)
 
@@ -156,12 +160,13 @@ def map(
 
 
 class _Checked:
-    """Calls a function and sees to it that the shape stays, and the type is the one that was said."""
+    """Calls a function and sees to it that shape and type are those that were said (:class:`Pixelwise`)."""
 
     def __init__(self, func: Callable[[Array], Any], dtype: DType) -> None:
         self.func, self.dtype = func, dtype
 
-    def __call__(self, block: Array) -> Array:
+    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
+        (block,) = blocks
         made = np.asarray(self.func(block))
         _check(made, block.shape)
         if not (np.can_cast(made.dtype, self.dtype) or made.dtype.kind == self.dtype.kind == "f"):
@@ -180,21 +185,18 @@ def _check(made: Array, shape: Shape) -> None:
 
 
 def _mapped(
-    name: str, img: xarray.DataArray, func: Callable[..., Array], dtype: DType, *extra: Any
+    called: str, img: xarray.DataArray, function: Pixelwise, dtype: DType, values: Sequence[Value] = ()
 ) -> xarray.DataArray:
-    """Return ``func(block, *extra)`` with the labels of ``img``; dask's ``name`` begins so."""
-    import dask.array as da
+    """Return what ``function`` makes of the pixels, with the labels of ``img``."""
     from xarray import DataArray
 
-    data = img.data if img.chunks is not None else img.chunk().data
-    meta = np.empty((0,) * img.ndim, dtype)
-    made = da.map_blocks(func, data, *extra, dtype=dtype, meta=meta, token=name)
+    node, data = pixelwise(called, img, function, dtype, values=values)
     attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
     if dtype.kind == "b":
         attrs["kind"] = "mask"
     elif attrs.get("kind") == "mask":
         attrs["kind"] = "image"
-    return DataArray(made, img.coords, img.dims, img.name, attrs)
+    return linked(DataArray(data, img.coords, img.dims, img.name, attrs), node)
 
 
 def rescale(
@@ -239,40 +241,49 @@ def rescale(
         raise UsageError(f"rescale to {kind}: give floats, or integers of up to 32 bits")
     if window is not None and percentiles is not None:
         raise UsageError(f"rescale: window {window} and percentiles {percentiles} are two; give one")
+    axis = found.dims.index("c") if by == "c" and "c" in found.dims else None
     if window is None:
-        ends = _ends(found, as_pair("percentiles", percentiles or (0.0, 100.0)), by)
-    else:
-        low, high = as_pair("window", window)
-        if low == high:
-            raise UsageError(f"window {low:g} to {high:g} is empty: give two values that differ")
-        ends = [np.full((1,) * found.ndim, float(end)) for end in (low, high)]
-    return _mapped("rescale", found, _Stretch(kind), kind, *ends)
+        values = _ends(found, as_pair("percentiles", percentiles or (0.0, 100.0)), axis)
+        return _mapped("rescale", found, _Stretch(kind, axis), kind, values)
+    low, high = as_pair("window", window)
+    if low == high:
+        raise UsageError(f"window {low:g} to {high:g} is empty: give two values that differ")
+    return _mapped("rescale", found, _Stretch(kind, None, np.array([[low], [high]])), kind)
 
 
-def _ends(img: xarray.DataArray, q: tuple[float, float], by: str | None) -> list[Any]:
-    """Return two lazy arrays that fit ``img`` along c, and are of size 1 along all other axes."""
+def _ends(img: xarray.DataArray, q: tuple[float, float], axis: int | None) -> list[Value]:
+    """Return the two ends, of each channel or of all, computed once."""
+    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.percentiles import of_all, percentile
 
-    if by is None or "c" not in img.dims:
-        return [end.reshape((1,) * img.ndim) for end in of_all(img, q)]
-    shape = tuple(img.sizes["c"] if name == "c" else 1 for name in img.dims)
-    return [end.reshape(shape) for end in percentile(img, q).data]
+    found = of_all(img, q) if axis is None else percentile(img, q).data
+    if isinstance(found, np.ndarray):  # the store knew
+        import dask.array as da
+
+        found = da.from_array(found, chunks=-1)
+    return [Value(one_object(_columns, found))]
+
+
+def _columns(ends: Array) -> Array:
+    return np.asarray(ends).reshape(2, -1)
 
 
 class _Stretch:
-    """From a window to the range of a type."""
+    """From a window to the range of a type (:class:`Pixelwise`)."""
 
-    def __init__(self, dtype: DType) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: DType, axis: int | None, ends: Array | None = None) -> None:
+        self.dtype, self.axis, self.ends = dtype, axis, ends
 
-    def __call__(self, block: Array, low: Array, high: Array) -> Array:
+    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Array]) -> Array:
         """Return the stretched values; of an empty window all are the lower end."""
+        (block,), ends = blocks, values[0] if self.ends is None else self.ends
         out = np.empty(block.shape, self.dtype)
-        for index in np.ndindex(low.shape):
-            cut = tuple(
-                slice(i, i + 1) if n > 1 else slice(None) for i, n in zip(index, low.shape, strict=True)
-            )
-            self._fill(out[cut], block[cut], float(low[index]), float(high[index]))
+        if self.axis is None:
+            self._fill(out, block, float(ends[0, 0]), float(ends[1, 0]))
+            return out
+        for i in range(block.shape[self.axis]):
+            cut, channel = (slice(None),) * self.axis + (i,), region[self.axis].start + i
+            self._fill(out[cut], block[cut], float(ends[0, channel]), float(ends[1, channel]))
         return out
 
     def _fill(self, out: Array, block: Array, low: float, high: float) -> None:

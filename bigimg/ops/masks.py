@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.link import linked, linked_node
+from bigimg.lazy.node import Node
+from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.computing import computed
-from bigimg.types import Array, DType
+from bigimg.ops.aligning import mask_on
+from bigimg.ops.derived import derive, pixelwise, placeholder
+from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
@@ -85,23 +91,32 @@ def mask(
         return _of_pyramid(img, below, above, between, equals, otsu)
     given = _conditions(below, above, between, equals)
     whole = open_image(img)
-    named = _named(whole, given)
-    image = whole.isel(named)
-    found = _compared(image, _tests(image, given)) if given else None
+    chosen = _named(whole, given)
+    image = _channels(whole, chosen)
+    tests = _tests(image, given) if given else [[]]
+    values = []
     if otsu:
         from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
-        threshold = otsu_of(img).isel(named)
+        threshold = otsu_of(img)
         if threshold.chunks is None:  # the store knew
-            by_otsu = _compared(image, _tests(image, [("above", threshold.values.tolist())]))
+            tests = _tests(image, [*given, ("above", _chosen(threshold.values, chosen=chosen).tolist())])
         else:
-            if "c" in threshold.dims:  # else dask does it, and imports distributed to choose how: 0.2 s
-                blocks = image.chunksizes["c"] if image.chunks is not None else -1
-                threshold = threshold.copy(data=threshold.data.rechunk((blocks,), method="tasks"))
-            by_otsu = _as_mask(image, (image > threshold).transpose(*image.dims).data)
-        found = by_otsu if found is None else found & by_otsu
-    assert found is not None
-    return _as_mask(image, found.data)
+            values = [_value_of(threshold.data, chosen)]
+    return _compared(image, tests, values)
+
+
+def _value_of(threshold: Any, chosen: list[int]) -> Any:
+    """Return thresholds of the chosen channels, computed once."""
+    from bigimg.lazy.dask_compute import one_object
+    from bigimg.lazy.values import Value
+
+    return Value(one_object(partial(_chosen, chosen=chosen), threshold))
+
+
+def _chosen(thresholds: Array, *, chosen: list[int]) -> Array:
+    found = np.atleast_1d(np.asarray(thresholds))
+    return found[chosen] if chosen else found
 
 
 def _of_pyramid(
@@ -118,15 +133,12 @@ def _of_pyramid(
         threshold = computed(otsu_of(tree))
     for name in tree.children:
         whole = tree[name].dataset["image"]
-        named = _named(whole, _conditions(below, above, between, equals))
-        image = whole.isel(named)
-        found = mask(image, **given) if any(value is not None for value in given.values()) else None
+        conditions = _conditions(**given)
+        chosen = _named(whole, conditions)
+        image = _channels(whole, chosen)
         if threshold is not None:
-            here = threshold.isel(named).values.tolist()
-            by_otsu = _compared(image, _tests(image, [("above", here)]))
-            found = by_otsu if found is None else found & by_otsu
-        assert found is not None
-        nodes[name] = _as_mask(image, found.data).to_dataset(name="image")
+            conditions.append(("above", _chosen(threshold.values, chosen=chosen).tolist()))
+        nodes[name] = _compared(image, _tests(image, conditions)).to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 
@@ -140,15 +152,14 @@ def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple
     return found
 
 
-def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return which channels thresholds name, the same in each, as ``isel`` takes it; empty where none is named.
+def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[int]:
+    """Return the places of the channels that thresholds name, the same in each; empty where none is named.
 
-    By their places, for two channels may have one name; neighbours as a slice, so that an image of which all are
-    named stays as it was opened.
+    By their places, for two channels may have one name.
     """
     named = [(name, value) for name, value in given if isinstance(value, Mapping)]
     if not named:
-        return {}
+        return []
     names = _names(img)
     there = f"there are {', '.join(names)}" if names else "the channels have no names: give numbers alone"
     for name, value in named:
@@ -160,9 +171,47 @@ def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> dict[str, Any
             raise UsageError(
                 f"{_said(named[0][0])} and {_said(name)}: only one names the channel {absent[0]!r}; give both the same"
             )
-    chosen = [i for i, name in enumerate(names) if name in named[0][1]]
-    first, stop = chosen[0], chosen[-1] + 1
-    return {"c": slice(first, stop) if stop - first == len(chosen) else chosen}
+    return [i for i, name in enumerate(names) if name in named[0][1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Some channels (:class:`bigimg.lazy.derived.Operation`)."""
+
+    shape: Shape
+    dtype: DType
+    axis: int
+    indices: tuple[int, ...]
+
+    @property
+    def extra_bytes(self) -> int:
+        """Nothing: the pixels are the result."""
+        return 0
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` of the channels from the first to the last."""
+        wanted = self.indices[region[self.axis]]
+        return (*region[: self.axis], slice(min(wanted), max(wanted) + 1), *region[self.axis + 1 :])
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the channels."""
+        first = source[self.axis].start
+        return block.take([i - first for i in self.indices[region[self.axis]]], self.axis)
+
+
+def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
+    """Return the channels at these places; all of them as they were opened where none is chosen, or each."""
+    if not chosen or len(chosen) == img.sizes["c"]:
+        return img
+    if linked_node(img) is None:
+        return img.isel(c=chosen)
+    like = placeholder(img).isel(c=chosen)
+    axis = img.dims.index("c")
+    blocks = tuple(
+        (1,) * len(chosen) if name == "c" else lengths
+        for name, lengths in zip(img.dims, img.chunks or (), strict=True)
+    )
+    return derive(img, Chosen(like.shape, img.dtype, axis, tuple(chosen)), blocks, like)
 
 
 def _names(img: xarray.DataArray) -> list[str]:
@@ -212,33 +261,30 @@ def _exact(name: str, number: Any, dtype: DType) -> Test:
     return name, int(number) if number.is_integer() else math.nan
 
 
-def _compared(img: xarray.DataArray, tests: list[list[Test]]) -> xarray.DataArray:
-    image = img if img.chunks is not None else img.chunk()
-    if len(tests) == 1:
-        compare: Any = partial(_passes, tests=tests[0])
-    else:
-        axis = image.dims.index("c")
-        starts = np.cumsum([0, *image.data.chunks[axis]]).tolist()
-        compare = _ByChannel(tests, axis, starts)
-    data = image.data.map_blocks(compare, dtype=bool, meta=_no_pixels(image), token="mask")
-    return _as_mask(img, data)
+def _compared(
+    img: xarray.DataArray, tests: list[list[Test]], values: Sequence[Value] = ()
+) -> xarray.DataArray:
+    axis = img.dims.index("c") if "c" in img.dims else None
+    return _as_mask(img, *pixelwise("mask", img, _Compare(tests, axis), np.dtype(bool), values=values))
 
 
-def _no_pixels(img: xarray.DataArray) -> Array:
-    return np.empty((0,) * img.ndim, bool)
+class _Compare:
+    """Compares each channel with its own thresholds, or all with one; values are limits too (:class:`Pixelwise`)."""
 
+    def __init__(self, tests: list[list[Test]], axis: int | None) -> None:
+        self.tests, self.axis = tests, axis
 
-class _ByChannel:
-    """Compares each channel with its own thresholds."""
-
-    def __init__(self, tests: list[list[Test]], axis: int, starts: list[int]) -> None:
-        self.tests, self.axis, self.starts = tests, axis, starts
-
-    def __call__(self, block: Array, block_id: tuple[int, ...]) -> Array:
+    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Array]) -> Array:
+        (block,) = blocks
+        if len(self.tests) == 1 and not values:
+            return _passes(block, self.tests[0])
         out = np.empty(block.shape, bool)
-        for i in range(block.shape[self.axis]):
-            cut = (slice(None),) * self.axis + (i,)
-            out[cut] = _passes(block[cut], self.tests[self.starts[block_id[self.axis]] + i])
+        first, count = (0, 1) if self.axis is None else (region[self.axis].start, block.shape[self.axis])
+        for i in range(count):
+            cut = ... if self.axis is None else (slice(None),) * self.axis + (i,)
+            own = self.tests[first + i if len(self.tests) > 1 else 0]
+            limits = [("above", found[first + i if len(found) > 1 else 0]) for found in values]
+            out[cut] = _passes(block[cut], [*own, *limits])
         return out
 
 
@@ -252,19 +298,19 @@ COMPARE: dict[str, Callable[[Array, Any], Array]] = {
 
 
 def _passes(block: Array, tests: list[Test]) -> Array:
-    found = COMPARE[tests[0][0]](block, tests[0][1])
+    found: Array = COMPARE[tests[0][0]](block, tests[0][1])
     for name, number in tests[1:]:
         found &= COMPARE[name](block, number)
     return found
 
 
-def _as_mask(img: xarray.DataArray, data: Any) -> xarray.DataArray:
+def _as_mask(img: xarray.DataArray, node: Node, data: Any) -> xarray.DataArray:
     """Return true and false with the coordinates of ``img``."""
     attrs = {key: img.attrs[key] for key in KEPT if key in img.attrs}
     coords = {name: coord for name, coord in img.coords.items() if name != "color"}
     import xarray
 
-    return xarray.DataArray(data, coords, img.dims, "mask", {"kind": "mask", **attrs})
+    return linked(xarray.DataArray(data, coords, img.dims, "mask", {"kind": "mask", **attrs}), node)
 
 
 def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArray:
@@ -283,19 +329,10 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
     UsageError
         The mask does not fit, or the type cannot hold ``fill``.
     """
-    from bigimg.ops.aligning import mask_on
-
     image = open_image(img)
     number = checked_fill(fill, image.dtype)
-    chunked = image if image.chunks is not None else image.chunk()
-    chosen = mask_on(image, mask, "mask").as_dask(chunked.data.chunks)
-    import dask.array as da
-
-    meta = np.empty((0,) * image.ndim, image.dtype)
-    data = da.map_blocks(
-        _filled, chunked.data, chosen, fill=number, dtype=image.dtype, meta=meta, token="masked"
-    )
-    return chunked.copy(data=data)
+    node, data = pixelwise("masked", image, _Fill(number), image.dtype, mask_on(image, mask, "mask"))
+    return linked(image.copy(deep=False, data=data), node)
 
 
 def checked_fill(fill: Any, dtype: DType) -> Any:
@@ -322,8 +359,13 @@ def checked_fill(fill: Any, dtype: DType) -> Any:
     return dtype.type(fill)
 
 
-def _filled(block: Array, chosen: Array, *, fill: Any) -> Array:
-    if chosen.all():
-        return block
-    found: Array = np.where(chosen, block, fill)
-    return found
+class _Fill:
+    """Puts one value where the mask is false (:class:`Pixelwise`)."""
+
+    def __init__(self, fill: Any) -> None:
+        self.fill = fill
+
+    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
+        block, chosen = blocks
+        found: Array = block if chosen.all() else np.where(chosen, block, self.fill)
+        return found

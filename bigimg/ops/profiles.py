@@ -47,7 +47,7 @@ class Line:
         return (*(n for i, n in enumerate(self.size) if i not in self.across), self.samples)
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Samples are few."""
         return 0
 

@@ -33,7 +33,7 @@ class Areas:
     shape: Shape
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Sums in float64, and a term of them."""
         return 20
 
@@ -61,7 +61,7 @@ class Nearest:
     shape: Shape
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Only copies."""
         return 0
 

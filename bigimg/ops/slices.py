@@ -17,17 +17,11 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.region import grid, shift
+from bigimg.lazy.derived import PIECE_BYTES
+from bigimg.lazy.link import linked_node
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
-from bigimg.ops.derived import (
-    PIECE_BYTES,
-    derive,
-    image,
-    ordered_pixels_of,
-    pixels_of,
-    placeholder,
-    source_block,
-)
+from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 
@@ -50,7 +44,7 @@ class Plane:
     index: int
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Nothing: the pixels are the result."""
         return 0
 
@@ -77,7 +71,7 @@ class Box:
     start: Shape
 
     @property
-    def beside(self) -> int:
+    def extra_bytes(self) -> int:
         """Nothing: the pixels are the result."""
         return 0
 
@@ -143,7 +137,7 @@ def plane(
     if not -size <= index < size:
         raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
     index %= size
-    if found.chunks is None or (pixels_of(found) is None and ordered_pixels_of(found) is None):
+    if linked_node(found) is None:
         return found.isel({name: index})
     like = placeholder(found).isel({name: index})
     across = found.dims.index(name)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source, open_levels
-from bigimg.ops.computing import computed
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.resizing import resize
 from bigimg.types import Array

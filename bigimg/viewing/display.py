@@ -10,8 +10,8 @@ import numpy as np
 
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.computing import computed
 from bigimg.types import Array, Region
 from bigimg.viewing.colours import (
     HIGH,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.open import Memory, Source
-from bigimg.ops.computing import computed
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import (
     PICTURE_BYTES,

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.leaves import LazyPixels
+from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
-from bigimg.opening.labelled import opened_pixels
 from bigimg.opening.levels import Levels as LevelsOf
 from bigimg.opening.levels import levels_of_reader
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
-from bigimg.ops.computing import computed
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.derived import pixels_of, placeholder
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.readers.lazy import LazyPixels
 from bigimg.system.processes import usable_cpus
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ def held(levels: Levels, memory: Memory) -> Levels:
     """Return the same for several planes, with what they would each compute anew.
 
     Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
-    it otherwise. Of a computed one it is what all its blocks need, as a threshold.
+    it otherwise.
     """
     pixels = opened_pixels(levels.base)
     ordered = pixels is not None and pixels.reader.access.kind != "random"
     # A quarter: it is there twice while it is put together, and drawing needs the rest.
     if len(levels) == 1 and ordered and levels.base.nbytes <= min(HELD_BYTES, room(memory).free // 4):
         return levels.map(computed)
-    return levels.map(_settled)
+    return levels
 
 
 def level_for(
@@ -69,14 +69,6 @@ def level_for(
     base = levels.base
     wanted = zip(sides, needed(base, sides, pixels), strict=True)
     return levels.fitting({name: enough * min(n, base.sizes[name]) for name, n in wanted})
-
-
-def _settled(image: xarray.DataArray) -> xarray.DataArray:
-    if image.chunks is None or opened_pixels(image) is not None:
-        return image
-    from bigimg.readers.spread import settled
-
-    return image.copy(data=settled(image.data))
 
 
 def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:

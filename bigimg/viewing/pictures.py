@@ -17,10 +17,10 @@ from bigimg.exporters.staging import staged
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.geometry.region import full
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.computing import computed
 from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.planning.room import DECODERS_BYTES, room

@@ -15,8 +15,8 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.computing import computed
 from bigimg.ops.derived import placeholder
 from bigimg.ops.slices import axis_across, channel_index, nearest_index
 from bigimg.ops.thumbnails import shrunk

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from bigimg.lazy.leaves import LazyPixels
 from bigimg.ops.derived import pixels_of
-from bigimg.readers.lazy import LazyPixels
 from bigimg.viewing.levels import read_at
 
 if TYPE_CHECKING:

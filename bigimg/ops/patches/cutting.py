@@ -18,12 +18,13 @@ import numpy as np
 
 from bigimg.geometry.region import piece, shape_of
 from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.lazy.blocks import band_shape
+from bigimg.lazy.leaves import scaled
+from bigimg.lazy.pieces import Pieces
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.positions import Grid, Positions
-from bigimg.ops.pieces import Pieces
 from bigimg.planning.room import LATER, room
 from bigimg.reader import Access, Reader
-from bigimg.readers.lazy import band_shape, scaled
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 

@@ -16,6 +16,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks, default_shards
 from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.lazy.leaves import scaled
 from bigimg.ops.arguments import as_dtype
 from bigimg.ops.patches.blending import Blend, Blended, gapless, held_bytes
 from bigimg.ops.patches.cutting import Cutter
@@ -24,7 +25,6 @@ from bigimg.ops.patches.positions import Grid
 from bigimg.ops.patches.sequence import Patches
 from bigimg.planning.blocks import plan_traversal
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.readers.lazy import scaled
 from bigimg.types import Array, DType, Json, Kind, Region, Shape
 
 type Func = Callable[[Array], Array]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.blocks import explicit
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, portions
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
 from bigimg.planning.room import room
-from bigimg.readers.lazy import explicit
 from bigimg.types import Array, Shape
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ import numpy as np
 import xarray
 
 from bigimg.geometry.spec import ImageSpec
-from bigimg.opening.labelled import opened_pixels
+from bigimg.lazy.grids import OnGrid
+from bigimg.lazy.link import opened_pixels
 from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
-from bigimg.ops.aligning import OnGrid, mask_on
+from bigimg.ops.aligning import mask_on
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.reader import Access, Reader
@@ -64,32 +65,27 @@ def mask_cutter(
 class _OnImage:
     """A mask on the grid of an image, without c where it has none; a :class:`bigimg.reader.Reader`."""
 
+    source = "mask"
+
     def __init__(self, grid: OnGrid, like: ImageSpec) -> None:
-        self.grid, self.reader = grid, reader_of(grid.img)
-        own = self.reader.spec
+        self.grid = grid
         self.kept = [i for i, axis in enumerate(like.axes) if axis.name != "c" or grid.axes[i] is not None]
         axes = tuple(like.axes[i] for i in self.kept)
-        chunks = tuple(
-            max(1, own.chunks[own.axis(a.name)] * a.size // own.shape[own.axis(a.name)]) if a.name in own.dims else 1
-            for a in axes
+        self.spec = ImageSpec(axes, np.dtype(bool), tuple(grid.chunks[i] for i in self.kept), kind="mask")
+        order = tuple(like.dims[i] for i in grid.order if i in self.kept)
+        self.access = Access(
+            "sequential" if order else "random", "a mask on the grid of an image", order or self.spec.dims,
+            fixed_bytes=grid.fixed_bytes, read_bytes=grid.read_bytes,
         )  # fmt: skip
-        self.spec = ImageSpec(axes, np.dtype(bool), chunks, kind="mask")
-        self.source = self.reader.source
-
-    @property
-    def access(self) -> Access:
-        """As the mask itself."""
-        return self.reader.access
 
     def read(self, region: Region) -> Array:
         """Return the mask there, the same along each axis that it has not."""
         whole = [slice(0, 1)] * len(self.grid.axes)
         for i, part in zip(self.kept, region, strict=True):
             whole[i] = part
-        found = self.grid.read_by(self.reader.read, tuple(whole))
+        found = self.grid.read(tuple(whole))
         dropped = tuple(i for i in range(found.ndim) if i not in self.kept)
         return np.broadcast_to(found.squeeze(dropped), tuple(s.stop - s.start for s in region))
 
     def close(self) -> None:
-        """Let go of the mask."""
-        self.reader.close()
+        """Do nothing: the mask is its image's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +13,23 @@ import numpy as np
 import xarray
 
 from bigimg.geometry.region import edges_of, pieces, rows, shift
-from bigimg.opening.labelled import opened_pixels
-from bigimg.ops.aligning import OnGrid, needed_region
+from bigimg.lazy.blocks import explicit, multiplied
+from bigimg.lazy.derived import Derived
+from bigimg.lazy.grids import OnGrid
+from bigimg.lazy.leaves import Plain, scaled
+from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node import Node
+from bigimg.lazy.pointwise import within
+from bigimg.ops.aligning import needed_region
 from bigimg.ops.statistics.tallies import Tally
-from bigimg.ops.values import PIECE_BYTES, Computed, InMemory, Opened, Reads, Values
-from bigimg.readers.lazy import explicit, scaled
 from bigimg.types import Array, Region, Shape
 
+PIECE_BYTES = 1 << 20
+"""What a pass reads at once of an opened source, unless a chunk has more: small enough for the cache of a core,
+large enough that finding the piece costs a tenth of reading it."""
+PAGE_BYTES = 1 << 12
+"""The least that a mask spares, unless a chunk has more: no disk reads less, and to look at the mask of each run of 64
+plain pixels would cost a hundred times what reading them does."""
 COUNTED = 1 << 20
 """Pixels that are counted at once: it takes some float64 a pixel beside a block, which may be as large as the budget
 allows."""
@@ -35,59 +45,54 @@ type Make = Callable[..., Tally]
 class Pass:
     """What is counted of which pixels, in cells that are gone through one after another."""
 
-    values: Values
+    pixels: Node
     mask: OnGrid | None
     labels: OnGrid | None
     keep: tuple[int, ...]
     make: Make
     padding: tuple[Any, Any] | None
-    lengths: Lengths
-    """Of the cells along each axis."""
+    piece: Shape
+    """What is read at once."""
+    chunk: Shape
+    """What a mask can spare: what is decoded at once, or a page of what is not."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """What is read."""
+        return [node for node in (self.pixels, self.mask, self.labels) if node is not None]
 
     @property
     def in_order(self) -> bool:
         """Whether the cells are to be gone through one after another, by one task."""
-        grids = [grid.values for grid in (self.mask, self.labels) if grid is not None]
-        return any(isinstance(v, Opened | Computed) and v.in_order for v in (self.values, *grids))
+        return any(node.in_order for node in self.nodes)
 
     @property
-    def order(self) -> tuple[int, ...]:
-        """Axes from slowest to fastest where the source has an order of its own."""
-        return self.values.order if isinstance(self.values, Opened) else ()
+    def lengths(self) -> Lengths:
+        """Of the cells along each axis."""
+        return explicit(self.piece, self.pixels.shape)
 
-    @property
-    def needs(self) -> dict[str, Any]:
-        """Dask arrays that are to be computed before, by name."""
-        grids = [grid.values for grid in (self.mask, self.labels) if grid is not None]
-        computed = [values for values in (self.values, *grids) if isinstance(values, Computed)]
-        return {name: array for values in computed for name, array in values.needs.items()}
-
-    def count(self, part: int, parts: int, told: tuple[Any, ...], known: Mapping[str, Any]) -> Found:
-        """Return the tallies of one of ``parts`` runs of cells; ``known`` are the values of what it needs."""
-        indices = list(self._indices(part, parts))
+    def count(self, part: int, parts: int, told: tuple[Any, ...]) -> Found:
+        """Return the tallies of one of ``parts`` runs of cells."""
         starts = edges_of(self.lengths)
-        image = self._blocks(self.values, None, indices, known)
-        mask = None if self.mask is None else self._blocks(self.mask.values, self.mask, indices, known)
-        ids = None if self.labels is None else self._blocks(self.labels.values, self.labels, indices, known)
         count = Counting(self.keep, partial(self.make, *told), self.padding)
-        for index in indices:
+        for index in self._indices(part, parts):
             region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
-            chosen = None if mask is None else mask(region, index)
+            chosen = None if self.mask is None else self.mask.read(within(region, self.mask.shape))
             if chosen is not None and not chosen.any():
                 continue
-            label = None if ids is None else ids(region, index)
+            label = None if self.labels is None else self.labels.read(within(region, self.labels.shape))
             if label is not None:
                 chosen = label != 0 if chosen is None else chosen & (label != 0)
                 if not chosen.any():
                     continue
-            for piece in self._read(region, chosen):
+            for piece in self.needed(region, chosen):
                 inside = shift(piece, tuple(s.start for s in region))
-                count.add(image(piece, index), piece, cut_of(chosen, inside), cut_of(label, inside))
+                count.add(self.pixels.read(piece), piece, cut_of(chosen, inside), cut_of(label, inside))
         return count.found
 
     def _indices(self, part: int, parts: int) -> Iterator[Shape]:
         counts = tuple(map(len, self.lengths))
-        order = self.order or tuple(range(len(counts)))
+        order = next((node.order for node in self.nodes if node.order), tuple(range(len(counts))))
         total = math.prod(counts)
         for flat in range(total * part // parts, total * (part + 1) // parts):
             index = [0] * len(counts)
@@ -95,38 +100,41 @@ class Pass:
                 flat, index[axis] = divmod(flat, counts[axis])
             yield tuple(index)
 
-    def _blocks(
-        self, values: Values | None, grid: OnGrid | None, indices: list[Shape], known: Mapping[str, Any]
-    ) -> Callable[[Region, Shape], Array]:
-        """Return what gives the pixels of a region that lies in the cell of an index."""
-        if isinstance(values, Computed):
-            own = [_index_of(grid, index) for index in indices]
-            reads: Reads = values.blocks(own, known)
-            if grid is None:
-                return lambda region, index: reads(index)
-            return lambda region, index: grid.spread(reads(_index_of(grid, index)))
-        assert values is not None
-        read = values.read if grid is None else grid.read
-        return lambda region, index: read(region)
-
-    def _read(self, cell: Region, chosen: Array | None) -> Iterator[Region]:
-        """Yield the regions of a cell to read, without those of the source's chunks where nothing is chosen."""
-        if not isinstance(self.values, Opened):
-            yield cell
+    def needed(self, region: Region, chosen: Array | None) -> Iterator[Region]:
+        """Yield the parts of ``region`` to read, without the chunks in which nothing is chosen."""
+        if chosen is None or self.in_order:
+            yield region
             return
-        if chosen is None:
-            yield from (piece for _, piece in pieces(cell, self.values.piece))
-        else:
-            yield from needed(self.values, cell, chosen)
+        start = tuple(s.start for s in region)
+        for _, piece in pieces(region, self.piece):
+            inside = cut_of(chosen, shift(piece, start))
+            assert inside is not None
+            yield from needed_region(piece, self.chunk, inside)
 
 
-def needed(source: Opened, region: Region, chosen: Array) -> Iterator[Region]:
-    """Yield the parts of ``region`` to read, without the chunks of ``source`` where nothing is chosen."""
-    start = tuple(s.start for s in region)
-    for _, piece in pieces(region, source.piece):
-        inside = cut_of(chosen, shift(piece, start))
-        assert inside is not None
-        yield from needed_region(piece, source.chunk, inside)
+def pass_over(
+    img: xarray.DataArray,
+    pixels: Node,
+    mask: OnGrid | None,
+    labels: OnGrid | None,
+    keep: tuple[int, ...],
+    make: Make,
+) -> Pass:
+    """Return the pass over the pixels of ``img``, in pieces that suit them."""
+    largest = tuple(map(max, img.chunks)) if img.chunks else pixels.shape
+    itemsize, space = pixels.dtype.itemsize, [i for i, name in enumerate(img.dims) if name in ("z", "y", "x")]
+    if pixels.order or isinstance(pixels, Derived):
+        piece = chunk = largest
+    elif isinstance(pixels, Plain) and pixels.in_memory:
+        piece = chunk = rows(pixels.shape, max(1, PIECE_BYTES // itemsize))
+    else:
+        chunk_bytes = itemsize * math.prod(map(min, pixels.chunks, pixels.shape))
+        # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
+        most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
+        piece = multiplied(pixels.chunks, pixels.shape, space, max(1, most // itemsize))
+        spared = multiplied(pixels.chunks, pixels.shape, space, max(PAGE_BYTES, chunk_bytes) // itemsize)
+        chunk = tuple(map(min, spared, piece))
+    return Pass(pixels, mask, labels, keep, make, padding_of(img), piece, chunk)
 
 
 class Counting:
@@ -192,44 +200,13 @@ def cut_of(values: Array | None, region: Region) -> Array | None:
     return values[tuple(s if n > 1 else slice(0, 1) for s, n in zip(region, values.shape, strict=True))]
 
 
-def _index_of(grid: OnGrid | None, index: Shape) -> Shape:
-    """Return the index of a block of a mask, which may have fewer axes than the image."""
-    if grid is None:
-        return index
-    own = [(axis, i) for axis, i in zip(grid.axes, index, strict=True) if axis is not None]
-    return tuple(i for _, i in sorted(own))
-
-
-def cells_of(values: Values, others: Sequence[OnGrid]) -> Lengths | None:
-    """Return the cells of a pass, the blocks of whatever is computed; None when these do not agree."""
-    sources = [values, *(grid.values for grid in others)]
-    if sum(not isinstance(s, InMemory) and s is not None and s.in_order for s in sources) > 1:
-        return None  # two readings of one ordered source would take turns in going back
-    found: list[tuple[int, ...] | None] = [None] * len(values.shape)
-    if isinstance(values, Computed):
-        found = list(values.chunks)
-    for grid in others:
-        if grid.values is None or (isinstance(grid.values, Computed) and grid.is_mapped):
-            return None
-        if isinstance(grid.values, Computed):
-            for i, axis in enumerate(grid.axes):
-                own = None if axis is None else grid.values.chunks[axis]
-                if own is not None and found[i] not in (None, own):
-                    return None
-                found[i] = found[i] if own is None else own
-    if all(lengths is None for lengths in found):
-        if isinstance(values, Opened):
-            return explicit(values.piece, values.shape)
-        return explicit(rows(values.shape, PIECE_BYTES // values.dtype.itemsize), values.shape)
-    if isinstance(values, Opened) and values.in_order:
-        return None  # its own bands come in their order; a mask in other blocks would go back and forth
-    return tuple((n,) if own is None else own for own, n in zip(found, values.shape, strict=True))
-
-
-def put(total: Tally, tally: Tally) -> None:
-    """Add ``tally`` to ``total``, with what was left out."""
-    total.merge(tally)
-    total.left_out += tally.left_out
+def put_all(total: Found, found: Found, make: Callable[[], Tally]) -> None:
+    """Add tallies to those of ``total``."""
+    for key, tally in found.items():
+        if key not in total:
+            total[key] = make()
+        total[key].merge(tally)
+        total[key].left_out += tally.left_out
 
 
 def padding_of(img: xarray.DataArray) -> tuple[Any, Any] | None:

@@ -126,9 +126,8 @@ def _between(low: Array, high: Array, share: Array) -> Array:
 
 def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
     """Return a dask array (percentile, c), with one column without c."""
-    import dask.array as da
-
-    from bigimg.ops.statistics.reducing import one_object, reduce_image
+    from bigimg.lazy.dask_compute import one_object, unboxed
+    from bigimg.ops.statistics.reducing import reduce_image
 
     channels = img.sizes["c"] if by else 1
     if histogram_bins(img.dtype):
@@ -142,15 +141,7 @@ def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
             narrow = partial(_narrowed, q=q, bits=bits)
             state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
         state = one_object(partial(_of_digits, dtype=img.dtype), state)
-    meta = np.empty((0, 0), np.float64)
-    return da.map_blocks(
-        _opened, state, chunks=((len(q),), (channels,)), new_axis=[0, 1], meta=meta, token="percentile"
-    )
-
-
-def _opened(box: Array) -> Array:
-    found: Array = box.item()
-    return found
+    return unboxed(state, (len(q), channels), "percentile")
 
 
 def _of_dense(tallies: Array, *, q: Array) -> Array:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigimg.geometry.spec import ImageSpec, Scaling
+from bigimg.lazy.leaves import real_dtype, scaled
+from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.manifest import StoredStatistics
 from bigimg.omezarr.open import Store, StoreReader
-from bigimg.opening.labelled import opened_pixels
 from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source, open_source
 from bigimg.pyramid.partial import merge_floats, merge_integers
 from bigimg.pyramid.summary import Summary, rescaled, stored_partial, summarize
-from bigimg.readers.lazy import real_dtype, scaled
 from bigimg.types import Array, DType
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
 from bigimg.opening.sources import is_place
-from bigimg.ops.computing import computed
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array

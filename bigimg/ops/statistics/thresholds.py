@@ -98,22 +98,20 @@ def of_bins(counts: Array, edges: Array) -> float:
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return a dask array (c), of one value without c."""
-    import dask.array as da
+    from bigimg.lazy.dask_compute import one_object, unboxed
+    from bigimg.ops.statistics.reducing import reduce_image
 
-    from bigimg.ops.statistics.reducing import one_object, reduce_image
-
-    channels, meta = img.sizes["c"] if by else 1, np.empty(0, np.float64)
+    channels = img.sizes["c"] if by else 1
     if histogram_bins(img.dtype):
         box = one_object(_of_dense, reduce_image(img, by, partial(Dense, img.dtype), where=where))
-        return da.map_blocks(_opened, box, chunks=((channels,),), new_axis=0, meta=meta, token="otsu")
+        return unboxed(box, (channels,), "otsu")
     rows = []
     for channel in range(channels):  # each has ends of its own, and so bins
         one = img.isel(c=channel) if by else img
         mask = where.isel(c=channel) if by and hasattr(where, "isel") and "c" in where.dims else where
         counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
-        box = one_object(_of_bins, counts, edges)
-        rows.append(da.map_blocks(_opened, box, chunks=((1,),), new_axis=0, meta=meta, token="otsu"))
-    return da.concatenate(rows).rechunk(-1, method="tasks")  # asked for the method, dask imports distributed
+        rows.append(one_object(of_bins, counts, edges))
+    return unboxed(one_object(_row, *rows), (channels,), "otsu")
 
 
 def _of_dense(tallies: Array) -> Array:
@@ -121,13 +119,8 @@ def _of_dense(tallies: Array) -> Array:
     return np.array([of_counts(t.counts, dense_values(t.dtype)) for t in rows])
 
 
-def _of_bins(counts: Array, edges: Array) -> Array:
-    return np.array([of_bins(counts, edges)])
-
-
-def _opened(box: Array) -> Array:
-    found: Array = box.item()
-    return found
+def _row(*thresholds: Array) -> Array:
+    return np.array([threshold.item() for threshold in thresholds])
 
 
 def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
@@ -188,18 +181,15 @@ def _share(part: Array, whole: Array) -> Array:
 
 
 def _lazy_shares(img: xarray.DataArray, by: list[str], thresholds: Array, where: Any) -> Any:
-    import dask.array as da
-
-    from bigimg.ops.statistics.reducing import one_object, reduce_image
+    from bigimg.lazy.dask_compute import one_object, unboxed
+    from bigimg.ops.statistics.reducing import reduce_image
 
     if histogram_bins(img.dtype):
         make: Any = partial(Dense, img.dtype)
     else:
         make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
     box = one_object(partial(_shares_of, thresholds=thresholds), reduce_image(img, by, make, where=where))
-    chunks = ((img.sizes["c"] if by else 1,), (len(thresholds),))
-    meta = np.empty((0, 0), np.float64)
-    return da.map_blocks(_opened, box, chunks=chunks, new_axis=[0, 1], meta=meta, token="sweep")
+    return unboxed(box, (img.sizes["c"] if by else 1, len(thresholds)), "sweep")
 
 
 def _shares_of(tallies: Array, *, thresholds: Array) -> Array:

@@ -2,15 +2,14 @@
 
 What only this module knows is how arrays get their names: the guess for bare ones (:func:`guess_dims`) and
 what coordinates and ``attrs`` of a labelled one say (:func:`read_labelled`). A numpy array is never copied;
-a dask array is computed a batch of its chunks at a time, with dask's synchronous scheduler, so that a region
-of any size needs no more beside itself than ``BATCH_BYTES``.
+a dask array is computed a block at a time, in the thread that asks.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +17,17 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, Axis, long_unit
-from bigimg.geometry.region import shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.lazy.foreign import Foreign
+from bigimg.lazy.leaves import LazyPixels
+from bigimg.lazy.link import linked_node
+from bigimg.lazy.masked import unmasked
+from bigimg.lazy.node import Node
 from bigimg.reader import Access
-from bigimg.readers.lazy import COMPUTED
 from bigimg.types import Array, Json, Kind, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
-
-    from bigimg.readers.spread import Once
-
-BATCH_BYTES = 16 << 20
-"""Pixels of a dask array computed at once, unless a chunk has more: 100 chunks of 4 KB one by one took 5 to 30
-times as long as together, and from about 1 MB a chunk the difference is gone."""
 
 EVEN = 1e-3
 """How far a coordinate may stray from an even spacing, in parts of it: what six decimals of text cost."""
@@ -95,19 +91,14 @@ class ArrayReader:
                 f"{source}: dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}; "
                 "give one of t c z y x for each"
             )
-        self.array = array
         self.source = source
-        chunks = _dask_chunks(source, array)
-        computed = getattr(
-            array, "read_bytes", None
-        )  # regions of itself, without a graph: see ``lazy.COMPUTED``
-        self._steps = _batch(chunks, dtype.itemsize) if chunks else None
-        self._once = _once(array) if chunks else None
+        self.array = _foreign(source, array, self.dims) if is_computed(array) else array
+        node = self.array if isinstance(self.array, Node) else None
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
         self.spec = ImageSpec(
             axes=axes,
             dtype=dtype,
-            chunks=_natural_chunks(axes, self.dims, chunks, None if computed is None else array.chunks),
+            chunks=_natural_chunks(axes, self.dims, node),
             channels=_channels(source, self.dims, shape, channels),
             world=None if world is None else _world(source, world),
             kind=kind,
@@ -117,19 +108,14 @@ class ArrayReader:
             notes=(*guess, *notes),
             private=dict(private or {}),
         )
-        if computed is not None:
-            why = "computed from its source, region by region"
-            order = tuple(self.dims[axis] for axis in array.order)
-            self.access = Access(
-                "sequential" if order else "random", why, order or self.spec.dims,
-                fixed_bytes=array.fixed_bytes, read_bytes=computed,
-            )  # fmt: skip
-        elif self._steps is None:
+        if node is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
         else:
-            chunk = dtype.itemsize * math.prod(self.spec.chunks)  # a batch and what it was computed from
-            why = f"dask array, chunks of {' x '.join(map(str, self.spec.chunks))}"
-            self.access = Access("random", why, self.spec.dims, read_bytes=2 * max(BATCH_BYTES, chunk))
+            order = tuple(self.dims[axis] for axis in node.order)
+            self.access = Access(
+                "sequential" if order else "random", _why(node), order or self.spec.dims,
+                fixed_bytes=node.fixed_bytes, read_bytes=node.read_bytes,
+            )  # fmt: skip
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, as a view where the array is numpy's own.
@@ -141,42 +127,27 @@ class ArrayReader:
         """
         ours = self.spec.dims
         theirs = tuple(region[ours.index(name)] for name in self.dims)
-        part = self._unmasked(self.array[theirs]) if self._steps is None else self._compute(theirs)
+        part = self.array.read(theirs) if isinstance(self.array, Node) else self.array[theirs]
+        part = unmasked(part, self.source)
         part = part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
         return part.transpose([self.dims.index(name) for name in ours])
 
     def close(self) -> None:
         """Do nothing: the array belongs to the caller."""
 
-    def _compute(self, region: Region) -> Array:
-        """Return ``region`` of a dask array, batch by batch."""
-        assert self._steps is not None
-        assert self._once is not None
-        array = self._once()
-        cuts = [_cuts(s, sizes, n) for s, sizes, n in zip(region, array.chunks, self._steps, strict=True)]
-        pieces: Iterator[Region] = itertools.product(*cuts)
-        if all(len(cut) == 1 for cut in cuts):
-            return self._unmasked(array[next(pieces)].compute(scheduler="synchronous"))
-        result = np.empty(shape_of(region), self.spec.dtype)
-        start = tuple(s.start for s in region)
-        for piece in pieces:
-            result[shift(piece, start)] = self._unmasked(array[piece].compute(scheduler="synchronous"))
-        return result
 
-    def _unmasked(self, part: Any) -> Array:
-        found = np.asanyarray(part)  # asarray would drop the mask
-        if np.ma.is_masked(found):
-            raise UsageError(
-                f"{self.source}: {np.ma.count_masked(found)} pixels are masked and have no value; fill them first, "
-                "as in array.filled(0)"
-            )
-        return np.asarray(found)
+def is_computed(array: Any) -> bool:
+    """Return whether ``array`` is one of dask's; dask is there already if it is."""
+    found = sys.modules.get("dask.array")
+    return found is not None and isinstance(array, found.Array)
 
 
-def _once(array: Any) -> Once:
-    from bigimg.readers.spread import Once  # imports dask
-
-    return Once(array)
+def _why(node: Node) -> str:
+    if isinstance(node, LazyPixels):
+        return node.reader.access.why
+    if isinstance(node, Foreign):
+        return f"dask array, chunks of {' x '.join(map(str, node.chunks))}"
+    return "computed from its source, region by region"
 
 
 def guess_dims(shape: Shape) -> tuple[str, ...]:
@@ -240,7 +211,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     scaling, window = of_values.get("scaling"), of_values.get("window")
     return ArrayReader(
         # .data of what has no chunks would load, and keep, what is still lazy.
-        img.variable if img.chunks is None else COMPUTED.get(img.data.name, img.data),
+        img.variable if img.chunks is None else linked_node(img) or img.data,
         dims=tuple(str(dim) for dim in img.dims),
         spacing={name: line[0] for name, line in lines.items()},
         origin={name: line[1] for name, line in lines.items()},
@@ -336,54 +307,15 @@ def _world(source: str, matrix: Any) -> Affine:
         raise UsageError(f"{source}: world cannot be read ({error}); give 4 rows of 4 numbers") from None
 
 
-def _dask_chunks(source: str, array: Any) -> tuple[tuple[int, ...], ...] | None:
-    """Return the chunk sizes along each axis of a dask array, None for any other."""
-    if not hasattr(array, "dask"):
-        return None
-    chunks: tuple[tuple[int, ...], ...] = array.chunks
-    if any(math.isnan(size) for sizes in chunks for size in sizes):
+def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
+    if any(math.isnan(size) for sizes in array.chunks for size in sizes):
         raise UsageError(
             f"{source}: chunk sizes are unknown; call compute_chunk_sizes() on the dask array first"
         )
-    return chunks
+    return Foreign(array, dims)
 
 
-def _natural_chunks(
-    axes: Sequence[Axis],
-    dims: Sequence[str],
-    chunks: tuple[tuple[int, ...], ...] | None,
-    computed: Shape | None,
-) -> Shape:
-    """Return what is had at once: a chunk of a dask array, that of a computed one, one pixel of any other."""
-    at_once = tuple(max(sizes) for sizes in chunks) if chunks else computed
-    largest = dict(zip(dims, at_once, strict=True)) if at_once else {}
+def _natural_chunks(axes: Sequence[Axis], dims: Sequence[str], node: Node | None) -> Shape:
+    """Return what is had at once: what a node makes, one pixel of an array."""
+    largest = {} if node is None else dict(zip(dims, node.chunks, strict=True))
     return tuple(largest.get(axis.name, 1) for axis in axes)
-
-
-def _batch(chunks: tuple[tuple[int, ...], ...], item: int) -> Shape:
-    """Return how many chunks along each axis fit ``BATCH_BYTES``, the fastest axes first.
-
-    >>> _batch(((512,) * 9, (512,) * 9), 1)
-    (7, 9)
-    """
-    room = BATCH_BYTES // (item * math.prod(max(sizes) for sizes in chunks))
-    steps = []
-    for sizes in reversed(chunks):
-        steps.append(max(1, min(len(sizes), room)))
-        room //= steps[-1]
-    return tuple(reversed(steps))
-
-
-def _cuts(part: slice, sizes: tuple[int, ...], step: int) -> list[slice]:
-    """Return ``part`` cut at every ``step``-th border of chunks of ``sizes``.
-
-    >>> _cuts(slice(3, 9), (2, 2, 2, 2, 2), 2)
-    [slice(3, 4, None), slice(4, 8, None), slice(8, 9, None)]
-    """
-    borders = [*itertools.accumulate(sizes, initial=0)]
-    edges = [*borders[:-1:step], borders[-1]]
-    return [
-        slice(max(a, part.start), min(b, part.stop))
-        for a, b in itertools.pairwise(edges)
-        if a < part.stop and b > part.start
-    ]

@@ -16,8 +16,8 @@ import numpy as np
 from bigimg.errors import BudgetError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
-from bigimg.opening.labelled import opened_pixels
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
 from bigimg.planning.memory import budget_bytes, human_bytes

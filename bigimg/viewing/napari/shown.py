@@ -22,8 +22,8 @@ import numpy as np
 from bigimg.errors import BigimgError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import ImageSpec
+from bigimg.lazy.leaves import LazyPixels
 from bigimg.reader import Access, Reader
-from bigimg.readers.lazy import LazyPixels
 from bigimg.types import Array, Region, Shape
 
 PLANE = 2

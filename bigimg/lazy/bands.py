@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bigimg.geometry.region import full, shape_of
+from bigimg.lazy.node import Node
+from bigimg.lazy.operation import Operation
 from bigimg.types import Array, Region, Shape
-
-if TYPE_CHECKING:
-    from bigimg.ops.derived import Operation
 
 
 def band_of(
@@ -63,14 +62,14 @@ class Rolling:
 
     Parameters
     ----------
-    pixels : array-like
-        Best sliced in one order.
+    pixels : Node
+        Best read in one order.
     operation : Operation
     axis, source_axis : int
         Along which the bands of the result follow one another; that axis of the source.
     """
 
-    def __init__(self, pixels: Any, operation: Operation, axis: int, source_axis: int) -> None:
+    def __init__(self, pixels: Node, operation: Operation, axis: int, source_axis: int) -> None:
         self.pixels, self.operation = pixels, operation
         self.axis, self.source_axis = axis, source_axis
         self._kept: tuple[Region, Array] | None = None
@@ -86,8 +85,7 @@ class Rolling:
     def _read(self, source: Region) -> Array:
         at, along = self.source_axis, source[self.source_axis]
         if self._kept is None:
-            block: Array = self.pixels[source]
-            return block
+            return self.pixels.read(source)
         (region, kept), self._kept = self._kept, None
         have = region[at]
         if region[:at] + region[at + 1 :] != source[:at] + source[at + 1 :] or not (
@@ -99,9 +97,9 @@ class Rolling:
         count = have.stop - along.start
         block[(*before, slice(0, count))] = kept[(*before, slice(along.start - have.start, None))]
         if have.stop < along.stop:
-            block[(*before, slice(count, None))] = self.pixels[
+            block[(*before, slice(count, None))] = self.pixels.read(
                 _with(source, at, slice(have.stop, along.stop))
-            ]
+            )
         return block
 
     def _needed_again(self, block: Array, source: Region, region: Region) -> tuple[Region, Array] | None:

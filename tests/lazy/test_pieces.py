@@ -10,13 +10,16 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import cells, count, edges_of, full
+from bigimg.lazy.foreign import Foreign
+from bigimg.lazy.leaves import Plain
+from bigimg.lazy.pieces import Pieced, Pieces, Turn
 from bigimg.opening.labelled import to_labelled
-from bigimg.ops.pieces import Blocks, Pieced, Pieces
 from bigimg.types import Array, Region, Shape
 from tests.virtual import Virtual
 
@@ -32,23 +35,22 @@ def test_any_region_of_any_chunks(rows: Shape, columns: Shape, data: st.DataObje
     met = list(cells(region, edges_of((rows, columns))))
     assert len({index for index, _ in met}) == len(met)
     for kept in (0, 1 << 20):
-        found = Pieced(pixels, (rows, columns), kept_bytes=kept)
+        found = Pieced(Plain(xarray.DataArray(pixels)), (rows, columns), kept_bytes=kept)
         np.testing.assert_array_equal(found[region], pixels[region])
-        blocks = Pieced(Blocks(da.from_array(pixels, (rows, columns)) + 1), (rows, columns), kept_bytes=kept)
-        np.testing.assert_array_equal(pickle.loads(pickle.dumps(blocks))[region], pixels[region] + 1)
+    blocks = Foreign(da.from_array(pixels, (rows, columns)) + 1, ("y", "x"))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(blocks))[region], pixels[region] + 1)
 
 
-class Counted:
+class Counted(Plain):
     """Pixels that remember which regions were asked for."""
 
     def __init__(self, shape: Shape) -> None:
-        self.pixels = np.arange(np.prod(shape)).reshape(shape)
-        self.shape, self.dtype = shape, self.pixels.dtype
+        super().__init__(xarray.DataArray(np.arange(np.prod(shape)).reshape(shape)))
         self.asked: list[Region] = []
 
-    def __getitem__(self, region: Region) -> Array:
+    def read(self, region: Region) -> Array:
         self.asked.append(region)
-        return self.pixels[region]
+        return super().read(region)
 
 
 def test_what_was_used_last_is_kept() -> None:
@@ -60,6 +62,35 @@ def test_what_was_used_last_is_kept() -> None:
     rows[full((4, 40))]
     assert len(source.asked) > 10
     assert len(rows._pieces.found) == 3
+
+
+def test_of_threads_that_ask_at_once_the_first_piece_goes_first() -> None:
+    read: list[int] = []
+    go = threading.Event()
+
+    def slow(rank: int) -> Array:
+        read.append(rank)
+        assert go.wait(10)
+        return np.array(rank)
+
+    turn = Turn(slow)
+    threads = [threading.Thread(target=turn.get, args=(rank,)) for rank in (0, 3, 1, 2)]
+    for thread in threads:
+        thread.start()
+    while len(turn._wanted) + len(read) < 4:
+        threading.Event().wait(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert read == [0, 1, 2, 3]
+
+
+def test_a_source_that_each_block_reads_whole_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bigimg.lazy.foreign.TOGETHER_BYTES", 1)
+    reader = Virtual((640, 64), "u1", "yx", (64, 64))
+    img = to_labelled(reader, block_bytes=64 * 64)
+    with pytest.warns(UserWarning, match="compute what all blocks need first"):
+        bigimg.patches(img - img.mean(), 64)[0].compute()
 
 
 def test_a_piece_that_two_threads_want_is_read_once() -> None:

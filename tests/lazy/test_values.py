@@ -16,7 +16,6 @@ import bigimg
 from bigimg.geometry.region import count
 from bigimg.opening.labelled import to_labelled
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.readers.spread import spread
 from bigimg.types import Array, Region
 from tests.virtual import Virtual
 
@@ -25,7 +24,7 @@ MADE: dict[str, tuple[Callable[[xarray.DataArray], xarray.DataArray], int]] = {
     "rescale": (bigimg.rescale, 2),
     "percentiles": (lambda img: bigimg.rescale(img, percentiles=(1, 99)), 2),
     "otsu": (lambda img: bigimg.mask(img, otsu=True), 2),
-    "less its mean": (lambda img: img.astype("f4") - img.mean(), 2),
+    "less its mean": (lambda img: img.astype("f4") - img.mean().compute(), 2),
     "made smaller": (lambda img: bigimg.downsample(bigimg.rescale(img), 2), 2),
     "twice": (lambda img: bigimg.rescale(bigimg.rescale(img), "uint16"), 3),
 }
@@ -72,7 +71,7 @@ def test_it_is_computed_once(name: str, order: str, use: Callable[..., Any], tmp
     (tmp_path / "memory").mkdir()
     want = use(make(bigimg.from_array(PIXELS, dims="yx")), tmp_path / "memory")
     made = make(lazy(reader))
-    assert not reader.log
+    assert not reader.log or name == "less its mean"
     np.testing.assert_allclose(use(made, tmp_path), want, rtol=1e-12)
     assert expected <= passes(reader) < expected + 0.5
 
@@ -83,14 +82,6 @@ def test_a_pass_over_ten_thousand_blocks_has_few_tasks() -> None:
     for make, _ in list(MADE.values())[:3]:
         found = bigimg.stats(make(img))["sum"].data
         assert len(found.__dask_optimize__(found.__dask_graph__(), found.__dask_keys__())) < 200
-
-
-def test_what_lies_at_the_bottom_does_not_count() -> None:
-    img = bigimg.from_array(PIXELS, dims="yx").chunk(y=64).data
-    assert not spread(img)
-    assert not spread(img - da.from_array(np.array([[3]])))
-    assert list(spread(img - img.mean()))
-    assert not spread(img - img.mean(axis=1, keepdims=True).rechunk((64, 1)))  # a block each
 
 
 @pytest.mark.parametrize("order", ["", "yx"], ids=["random", "ordered"])
@@ -104,8 +95,9 @@ def test_a_reader_that_is_pickled_knows_what_was_known(order: str) -> None:
     np.testing.assert_array_equal(unknown.read(region), want)
     np.testing.assert_array_equal(made.read(region), want)
     known = pickle.loads(pickle.dumps(made))
-    copied = known._once._array.dask.layers
-    assert not any(name.startswith("bigimg-counted") for name in copied)
+    before = len(reader.log)
+    assert known.array.own_values[0].get() == made.array.own_values[0].get()
+    assert len(reader.log) == before
     np.testing.assert_array_equal(known.read(region), want)
 
 
