@@ -57,6 +57,9 @@ OWNER, JOURNAL, STORE, SCRATCH = "owner.json", "journal", "store", "scratch"
 HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
 """Errors with which the same command would end again, so the staging folder is of no use."""
 
+COMPLETE = "the store {target} is complete; bigimg clean removes what is beside it"
+INCOMPLETE = "what was done is kept in {folder}; run the same command again to go on"
+
 type Step = Callable[[str], None]
 
 
@@ -145,13 +148,9 @@ def staged(
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
                 discard(folder)
             elif made is not None and _is_there(target, made):
-                error.add_note(
-                    Left(f"the store {target} is complete; bigimg clean removes what is beside it")
-                )
+                error.add_note(Left(COMPLETE.format(target=target)))
             elif staging is not None and folder.exists():
-                error.add_note(
-                    Left(f"what was done is kept in {folder}; run the same command again to go on")
-                )
+                error.add_note(Left(INCOMPLETE.format(folder=folder)))
             raise
         finally:
             if lock is not None:
@@ -235,9 +234,7 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
         owner = {}
     known = isinstance(owner, dict) and owner.get("bigimg") == FORMAT
     if not known or not isinstance(owner.get("identity", ""), dict | None):
-        raise OutputError(
-            f"{folder}: was left by another version of bigimg: finish with that one, or remove it"
-        )
+        raise OutputError(f"{folder}: was left by another version of bigimg: use that one, or remove it")
     return dict(owner)
 
 

@@ -136,9 +136,7 @@ def as_label(
     label = LabelReader(reader, flat=pixels.get("c") == 1 != levels[0].get("c"))
     spec = label.spec
     if spec.dtype.kind not in "iu":
-        raise UsageError(
-            f"label {target.name}: {spec.dtype} is no id; write a mask, as img < 125, or integers"
-        )
+        raise UsageError(f"label {target.name}: {spec.dtype} is no id; write a mask (img < 125) or integers")
     if unknown := [name for name in spec.dims if name not in image.dims]:
         raise UsageError(
             f"label {target.name}: what is written has the axes {' '.join(spec.dims)}, its image {image.path} has "
@@ -215,9 +213,7 @@ def _document(path: Path) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise OutputError(
-            f"{path}: not JSON as zarr writes it, and is left alone: restore the list of labels"
-        )
+        raise OutputError(f"{path}: not JSON as zarr writes it, and left alone: restore the list of labels")
     return found
 
 

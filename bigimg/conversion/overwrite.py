@@ -45,15 +45,11 @@ def may_be_replaceable(path: Path) -> bool:
 def _check_root(path: Path) -> None:
     """Refuse a folder that is never replaced, or that is no store of ours."""
     if path.is_symlink():
-        raise OutputError(
-            f"{path}: is a link, which is never overwritten: remove it, or name what it points to"
-        )
+        raise OutputError(f"{path}: is a link, which is never overwritten: remove it, or name its target")
     if path in (Path.home(), Path("/")) or Path.cwd().is_relative_to(path) or os.path.ismount(path):
         raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
     if not (path / MANIFEST).is_dir():
-        raise OutputError(
-            f"{path}: is no store that bigimg wrote, so it is never overwritten: remove it by hand"
-        )
+        raise OutputError(f"{path}: is no store that bigimg wrote, and never overwritten: remove it by hand")
 
 
 def check_contents(path: Path) -> None:

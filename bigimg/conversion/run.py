@@ -211,14 +211,9 @@ class _Pass:
 
     def _sweep(self, number: int, sweep: Sweep, reader: Reader) -> None:
         self.meter.stage = f"level {sweep.writes[0]}"
-        job = SweepJob(
-            None if sweep.reads is None else self.arrays[sweep.reads],
-            {level: self.arrays[level] for level in sweep.writes},
-            sweep.block,
-            self.plan.method,
-            self.channel_axis,
-            self.plan.spec.padding,
-        )
+        plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
+        source = None if sweep.reads is None else self.arrays[sweep.reads]
+        job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
         for results in self._results(sweep, job, reader, frozenset(self.done[number])):
             for result in results:
                 self.journal.append(Entry(number, result))
@@ -247,9 +242,8 @@ class _Pass:
         )
         if reader.access.kind == "sequential":
             step = strip_step(spec, reader.access.order, STRIP_BYTES)
-            return in_portions(
-                submit, (partial(_read, job, reader, b, step, done) for b in bands), self.plan.bands
-            )
+            portions = (partial(_read, job, reader, b, step, done) for b in bands)
+            return in_portions(submit, portions, self.plan.bands)
         return in_window(submit, ((convert_band, job, reader, b, done) for b in bands), window)
 
     def _count(self, sweep: int, result: BlockResult) -> None:

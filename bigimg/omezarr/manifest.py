@@ -170,9 +170,7 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
     objects: dict[str, Json] = {key: [len(data), _checksum(key, data)] for key, data in documents.items()}
     listing = group_documents({}, zarr)
     del listing[ATTRIBUTES[zarr]]
-    write_documents(
-        root / MANIFEST, listing
-    )  # in zarr 2 the group has a document of its own, which is listed too
+    write_documents(root / MANIFEST, listing)  # in zarr 2 a document that is listed too
     for path in _small_objects(root, records):
         data = path.read_bytes()
         key = path.relative_to(root).as_posix()

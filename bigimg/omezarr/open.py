@@ -83,19 +83,12 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
     with _naming_damage(tree, ""):
         node = tree.node("")
         if node is None:
-            way = (
-                "restore it, or give what is below, as 0" if tree.node("0") else "give the folder of a store"
-            )
+            way = "restore it, or give what is below: 0" if tree.node("0") else "give the folder of a store"
             raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; {way}")
         found = _find(tree, node)
         group = _chosen(tree, found, series)
     with _naming_damage(tree, group):
-        if group:
-            node = tree.node(group)
-            if node is None:
-                raise InputError(
-                    f"{tree.where(group)}: the group of this series is missing; restore the store"
-                )
+        node = _node(tree, group, "the group of this series") if group else node
         open_node = _open_array if _is_array(node) else _open_image
         return open_node(tree, group, node, found)
 
@@ -110,10 +103,15 @@ def open_inside(store: Store, key: str) -> Store:
     """
     group = join(store.group, key)
     with _naming_damage(store.tree, group):
-        node = store.tree.node(group)
-        if node is None:
-            raise InputError(f"{store.tree.where(group)}: this group is missing; restore the store")
-        return _open_image(store.tree, group, node, (group,))
+        return _open_image(store.tree, group, _node(store.tree, group, "this group"), (group,))
+
+
+def _node(tree: Tree, key: str, what: str) -> Node:
+    """Return the node at ``key``, which must exist."""
+    node = tree.node(key)
+    if node is None:
+        raise InputError(f"{tree.where(key)}: {what} is missing; restore it")
+    return node
 
 
 @contextmanager
@@ -170,9 +168,7 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
         raise InputError(
             f"{tree.path}: a group without multiscales; give one of its arrays: {few_names(arrays)}"
         )
-    raise InputError(
-        f"{tree.path}: a zarr group without multiscales and without arrays; not an OME-Zarr image"
-    )
+    raise InputError(f"{tree.path}: a zarr group with neither multiscales nor arrays; not an OME-Zarr image")
 
 
 def _series(tree: Tree) -> tuple[str, ...]:
@@ -211,14 +207,12 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     _agree(tree.where(group), image, arrays)
     labels = tree.node(join(group, LABELS))
     names = () if labels is None else label_names(labels["attributes"])
-    return _store(tree, group, image, arrays, names, found, image.version)
+    return _store(tree, group, image, arrays, names, found)
 
 
 def _level_array(tree: Tree, group: str, level: LevelMeta) -> ArrayMeta:
     key = join(group, level.path)
-    node = tree.node(key)
-    if node is None:
-        raise InputError(f"{tree.where(key)}: multiscales names this array, and it is missing; restore it")
+    node = _node(tree, key, "multiscales names this array, and it")
     return parse_array(node, source=tree.where(key))
 
 
@@ -247,9 +241,7 @@ def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     names = meta.dims
     if names is None or all(name is None for name in names):
         if len(meta.shape) not in GUESSED:
-            raise InputError(
-                f"{where}: an array of {len(meta.shape)} axes without names; name them t c z y x"
-            )
+            raise InputError(f"{where}: {len(meta.shape)} axes without names; name them t c z y x")
         names = tuple(GUESSED[len(meta.shape)])
         notes = (f"the array names no axes: taken as {' '.join(names)}",)
     dims = tuple(str(name).lower() for name in names)
@@ -258,7 +250,7 @@ def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
         raise InputError(f"{where}: axes {axes} are not among {' '.join(ORDER)}; rename them")
     level = LevelMeta("", (1.0,) * len(dims), (0.0,) * len(dims))
     image = ImageMeta("", None, dims, (None,) * len(dims), (level,), (), None, False, None, notes)
-    return _store(tree, group, image, (meta,), (), found, None)
+    return _store(tree, group, image, (meta,), (), found)
 
 
 def _store(
@@ -268,7 +260,6 @@ def _store(
     arrays: tuple[ArrayMeta, ...],
     labels: tuple[str, ...],
     found: tuple[str, ...],
-    version: str | None,
 ) -> Store:
     order = tuple(sorted(range(len(image.dims)), key=lambda i: ORDER.index(image.dims[i])))
     levels = tuple(
@@ -281,9 +272,7 @@ def _store(
     has_manifest = _check_own(tree, group, image)
     if not has_manifest:
         notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
-    store = Store(
-        tree.path, version, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays
-    )
+    store = Store(tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays)
     try:
         store.spec()
     except UsageError as error:

@@ -149,9 +149,7 @@ def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
         if isinstance(error, InputError):
             raise
         cause = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"{source}: the OME-Zarr metadata is incomplete ({cause}); write it again"
-        ) from error
+        raise InputError(f"{source}: OME-Zarr metadata is incomplete ({cause}); write it again") from error
 
 
 def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
@@ -170,19 +168,12 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         raise InputError(f"{source}: multiscales lists no datasets; the store holds no array to read")
     channels, shown = _omero(ome.get("omero"))
     windows = {channel.window for channel in shown}
-    return ImageMeta(
-        version,
-        multiscale.get("name") if isinstance(multiscale.get("name"), str) else None,
-        dims,
-        tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes),
-        levels,
-        channels,
-        windows.pop() if len(windows) == 1 else None,
-        "image-label" in ome,
-        _own(attributes.get("bigimg"), source),
-        tuple(dict.fromkeys(notes)),
-        shown,
-    )
+    window = windows.pop() if len(windows) == 1 else None
+    name = multiscale["name"] if isinstance(multiscale.get("name"), str) else None
+    units = tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes)
+    own, is_label = _own(attributes.get("bigimg"), source), "image-label" in ome
+    each_once = tuple(dict.fromkeys(notes))
+    return ImageMeta(version, name, dims, units, levels, channels, window, is_label, own, each_once, shown)
 
 
 def _axes(multiscale: Attributes, version: str) -> tuple[list[Attributes], bool]:

@@ -94,9 +94,7 @@ class ZarrPixels:
             if isinstance(error, BigimgError):
                 raise
             message = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"{self.where}: zarr cannot open this array ({message}); write it again"
-            ) from error
+            raise InputError(f"{self.where}: zarr cannot open it ({message}); write it again") from error
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` in native byte order."""
@@ -113,9 +111,7 @@ class ZarrPixels:
             data = self._in_pieces(region)
         except OSError as error:
             message = error.strerror or str(error) or type(error).__name__
-            raise InputError(
-                f"{self.where}: cannot be read ({message}); check the disk or connection"
-            ) from error
+            raise InputError(f"{self.where}: cannot be read ({message}); check disk or connection") from error
         except BaseException as error:
             if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
                 raise RuntimeError(str(error)) from error
@@ -218,9 +214,7 @@ def _strict(store: Any, tree: Tree) -> Any:
         async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
             found = await super().get(key, *args, **kwargs)
             if found is None and not key.endswith((*DOCUMENTS, ".zmetadata")):
-                raise MissingChunk(
-                    f"{tree.where(key)}: the object is gone; its pixels are lost, restore the store"
-                )
+                raise MissingChunk(f"{tree.where(key)}: the object is gone; its pixels are lost, restore it")
             return found
 
     return Complete(store)

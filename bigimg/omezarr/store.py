@@ -60,8 +60,6 @@ class Store:
 
     path: str
     """As given; for people and messages."""
-    version: str | None
-    """Of OME-Zarr; None for a bare zarr array."""
     image: ImageMeta
     levels: tuple[StoredLevel, ...]
     order: tuple[int, ...]
@@ -77,6 +75,11 @@ class Store:
     notes: tuple[str, ...]
     arrays: tuple[ArrayMeta, ...]
     """The arrays as stored, one a level."""
+
+    @property
+    def version(self) -> str | None:
+        """Version of OME-Zarr; None for a bare zarr array."""
+        return self.image.version or None
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -194,9 +197,7 @@ class StoreReader:
         InputError
             It cannot be read.
         """
-        if (
-            self._pixels is None
-        ):  # two threads may both open it: the second replaces the first by an equal one
+        if self._pixels is None:  # two threads may both open it, which does no harm
             self._pixels = self._open()
         found = self._pixels.read(self.store.as_stored(region)).transpose(self.store.order)
         if not self.store.is_boolean:

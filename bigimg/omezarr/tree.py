@@ -131,9 +131,7 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
     if not local.exists():
         raise InputNotFoundError(why_absent(name))
     if local.suffix.lower() not in ZIPPED:
-        raise InputError(
-            f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
-        )
+        raise InputError(f"{name}: a file, and an OME-Zarr store is a folder; give the folder with zarr.json")
     return zipped_tree(local, shown=name)
 
 

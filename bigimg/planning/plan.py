@@ -183,9 +183,7 @@ def make_plan(
     )
     if options.ome_version == "0.4":
         if options.shards is not None and shards != chunks:
-            raise UsageError(
-                f"shards {shards}: OME-Zarr 0.4 has none; leave them out, or write ome_version 0.5"
-            )
+            raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
     levels, sweeps = plan_sweeps(
         plan_levels(spec.axes, chunks, method=method, count=options.levels), chunks, shards, method
@@ -361,9 +359,7 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
     disk = counted(plan.files, "file")
     if plan.estimate is not None:
         e = plan.estimate
-        disk += (
-            f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in a sample), {e.seconds:.0f} s"
-        )
+        disk += f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in samples), {e.seconds:.0f} s"
     yield f"  disk     {disk}"
     for note in plan.notes:
         yield f"  note     {note}"

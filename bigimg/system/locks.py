@@ -80,9 +80,7 @@ def take(path: Path, *, shared: bool = False, create: bool = False) -> Lock:
     file = os.open(path, flags, 0o600)
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        if not os.path.samestat(
-            os.fstat(file), os.stat(path)
-        ):  # removed before it was locked, and made again
+        if not os.path.samestat(os.fstat(file), os.stat(path)):  # removed before it was locked
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     except OSError as error:
         os.close(file)

@@ -121,7 +121,7 @@ class _ObjectCheck:
             trusted.root = None if node is None else node["attributes"]
         if self.at_root is None:
             self.found.note(
-                "objects were not looked for: they cannot be listed there, so their lengths are not known"
+                "objects were not looked for: they cannot be listed there, so lengths are unknown"
             )
         for index in self._level_numbers():
             if (level := self._level(index)) is not None:
@@ -152,13 +152,11 @@ class _ObjectCheck:
         name = f"{MANIFEST}/{self.attributes}"
         with self._noting_damage():
             self.objects = read_objects(self.root) or {}
-            if not (self.root / name).exists():
-                raise MissingChunk(
-                    f"{self.root / name}: the list of objects is gone; restore it, or convert again"
-                )
+            if not (path := self.root / name).exists():
+                raise MissingChunk(f"{path}: the list of objects is gone; restore it, or convert again")
             listed: dict[str, Json] = {key: [length, crc] for key, (length, crc) in self.objects.items()}
             document = group_documents({"objects": listed}, self.zarr)[self.attributes]
-            if (self.root / name).read_bytes() != document:
+            if path.read_bytes() != document:
                 self.found.add(Finding("corrupt", name, "other bytes than bigimg writes; restore the object"))
             needed = {self.attributes, f"{GROUP}/{self.attributes}"}
             for i in self._level_numbers():
@@ -206,9 +204,7 @@ class _ObjectCheck:
         with self._noting_damage():
             node = self.tree.node(str(index))
             if node is None:
-                raise MissingChunk(
-                    f"{self.root / key}: the object is gone; restore it, or convert the source again"
-                )
+                raise MissingChunk(f"{self.root / key}: the object is gone; restore it, or convert again")
             meta = parse_array(node, source=str(self.root / str(index)))
             if meta.layout is None:
                 raise InputError(f"{self.root / key}: not an array as bigimg writes it; restore the object")

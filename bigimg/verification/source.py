@@ -32,9 +32,7 @@ def comparable(spec: ImageSpec, dims: tuple[str, ...], shape: Shape, dtype: DTyp
         return True
     here = f"{' '.join(dims)} = {' x '.join(map(str, shape))}, {dtype}"
     theirs = f"{' '.join(spec.dims)} = {' x '.join(map(str, spec.shape))}, {spec.dtype}"
-    message = (
-        f"the store is {here}, the source {theirs}: not the source of this store, or another series of it"
-    )
+    message = f"the store is {here}, the source {theirs}: not the source of this store, or another series"
     found.add(Finding("source", "zarr.json", message))
     return False
 

@@ -29,9 +29,7 @@ def compare_statistics(stored: StoredStatistics, counted: Accumulator, zarr: Zar
         for key in ("count", "nan", "min", "max", "sum", "sum_squares", "squared_deviations"):
             value = expected.get(key)
             if not _alike(key, value, entry[key], entry):
-                message = (
-                    f"channel {i}: {key} is {value}, of the pixels {entry[key]}; convert the source again"
-                )
+                message = f"channel {i}: {key} is {value}, of the pixels {entry[key]}; convert again"
                 yield Finding("statistics", f"{GROUP}/{ATTRIBUTES[zarr]}", message)
     if stored.histogram is not None and counted.histogram is not None:
         for i, (expected, row) in enumerate(zip(stored.histogram, counted.histogram, strict=True)):

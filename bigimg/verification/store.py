@@ -44,9 +44,7 @@ def verify_store(
 ) -> Report:
     """Return what is wrong with the store at ``path``; see :func:`bigimg.verify`."""
     if quick and source is not None:
-        raise UsageError(
-            "a quick check reads no pixels, so nothing can be compared: leave out quick, or the source"
-        )
+        raise UsageError("a quick check reads no pixel, so nothing can be compared: drop quick or the source")
     started = time.monotonic()
     tree = path if isinstance(path, Tree) else tree_of(path)
     checks: list[_Check] = []
@@ -190,9 +188,7 @@ class _Check:
                     self._compare(plan, level.chunk, partial(others.read_foreign, reader, 0), of_first, pool)
                 reader.close()
         if ids and not first_ids.complete:
-            self.found.note(
-                "ids of the levels were not compared: those of level 0 are too many, or not all known"
-            )
+            self.found.note("ids of levels were not compared: those of level 0 are too many or not all known")
         if self.source is not None and plan.band is not None:
             compare_geometry(self.source.spec, store.spec().axes, self.found)
 
