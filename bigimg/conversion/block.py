@@ -23,12 +23,12 @@ from bigimg.types import Array, Method, Region, Shape
 
 @dataclass(frozen=True, slots=True)
 class StoredArray:
-    """One level as a place to write to or read from."""
+    """One level on disk, to be written or read."""
 
     folder: Path
     layout: ShardLayout
     step: Shape
-    """Pixels of the level below in a window of this one."""
+    """Pixels of the level below in a window of this level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class SweepJob:
     targets: dict[int, StoredArray]
     """The levels that are written, by number, fine to coarse."""
     block: Shape
-    """Pixels of a block at the first of them."""
+    """Pixels of a block at the first level that is written."""
     method: Method
     channel_axis: int | None
-    """Where the channels are in the arrays."""
+    """The axis c of the arrays, if they have one."""
     padding: tuple[int, int] | None = None
     """Values that statistics leave out."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """What one block leaves behind beside its files."""
+    """What one block returns; its pixels are in its files."""
 
     start: Shape
     """First pixel of the block, at the first level that its sweep writes."""
@@ -65,7 +65,7 @@ class BlockResult:
 def convert_band(
     job: SweepJob, reader: Reader, band: Region, done: frozenset[Shape] = frozenset()
 ) -> list[BlockResult]:
-    """Read ``band`` of the source at once and convert the blocks in it, but for those that are ``done``."""
+    """Read ``band`` of the source at once and convert the blocks in it, except those in ``done``."""
     data = reader.read(band)
     start = first_pixel(band)
     return [
@@ -76,14 +76,14 @@ def convert_band(
 
 
 def first_pixel(region: Region) -> Shape:
-    """Return the first pixel of ``region``, by which a block is known."""
+    """Return the first pixel of ``region``; it identifies a block."""
     return tuple(s.start for s in region)
 
 
 def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: Region) -> list[BlockResult]:
     """Put ``block`` together from its parts in the strips of an ordered source, and convert it.
 
-    A picture in colour becomes planar here, in the worker, and in the one copy that there is.
+    Interleaved colours become planar here, in the worker. This is the only copy of the pixels.
     """
     data = np.empty(shape_of(block), parts[0][1].dtype)
     for region, part in parts:
@@ -93,14 +93,14 @@ def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: 
 
 def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
-    if data.strides[-1] != data.itemsize:  # colours side by side; rows of a band may lie apart
+    if data.strides[-1] != data.itemsize:  # interleaved colours; gaps between rows of a band are fine
         data = np.ascontiguousarray(data)
-    partials = _statistics(job, data, block)
+    partials = channel_statistics(data, block, job.channel_axis, job.padding)
     return BlockResult(first_pixel(block), _write_levels(job, data, block), partials, data.nbytes)
 
 
 def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
-    """Make ``block`` of the first level of a later sweep from the level below as stored, and go on from there.
+    """Make ``block`` of the first level of a later sweep from the level below as stored, and the levels after it.
 
     The level below is read a few chunks at a time, so that later sweeps need no more memory than the first.
     """
@@ -123,13 +123,20 @@ def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
     if job.method != "gaussian":
         kernels.downsample(read_region(folder, region, layout), step, job.method, out)
         return
-    # One pixel more on each side of a halved axis, where the image has one.
+    wider, before = with_neighbours(region, step, layout.shape)
+    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape)
+
+
+def with_neighbours(region: Region, step: Shape, shape: Shape) -> tuple[Region, Shape]:
+    """Return ``region`` of a level of ``shape`` as the Gaussian needs it, and how many pixels come before it.
+
+    That is one pixel more on each side of a halved axis, where the image has one.
+    """
     wider = tuple(
         slice(max(0, s.start - 1), min(s.stop + 1, n)) if f == 2 else s
-        for s, n, f in zip(region, layout.shape, step, strict=True)
+        for s, n, f in zip(region, shape, step, strict=True)
     )
-    before = tuple(s.start - w.start for s, w in zip(region, wider, strict=True))
-    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape)
+    return wider, tuple(s.start - w.start for s, w in zip(region, wider, strict=True))
 
 
 def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[ObjectRecord]]:
@@ -141,7 +148,7 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
         if position:
             data = kernels.downsample(data, target.step, job.method)
             start = tuple(o // f for o, f in zip(start, target.step, strict=True))
-        if not target.folder.is_dir():  # given up meanwhile: write_shard would make all of it again
+        if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
             raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
         region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
         written[level] = [
@@ -151,9 +158,12 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
     return written
 
 
-def _statistics(job: SweepJob, data: Array, block: Region) -> list[tuple[int, Partial]]:
-    if job.channel_axis is None:
-        return [(0, of_channel(data, job.padding))]
-    first = block[job.channel_axis].start
-    planes = np.moveaxis(data, job.channel_axis, 0)
-    return [(first + i, of_channel(plane, job.padding)) for i, plane in enumerate(planes)]
+def channel_statistics(
+    data: Array, block: Region, channel_axis: int | None, padding: tuple[int, int] | None
+) -> list[tuple[int, Partial]]:
+    """Return channel and statistics of each channel in the pixels ``data`` of ``block``."""
+    if channel_axis is None:
+        return [(0, of_channel(data, padding))]
+    first = block[channel_axis].start
+    planes = np.moveaxis(data, channel_axis, 0)
+    return [(first + i, of_channel(plane, padding)) for i, plane in enumerate(planes)]

@@ -1,4 +1,4 @@
-"""How a store comes to be: staged beside its target, and under its final name only when it is whole.
+"""How a store is written: in a staging folder beside its target, and renamed to the target when it is complete.
 
     mkdir  .NAME.bigimg            beside the target, on its volume
     lock   .NAME.bigimg            one that the death of the process frees
@@ -10,9 +10,9 @@
     sync   the parent
     remove .NAME.bigimg            and with it the store that was replaced
 
-Whatever kills the run, at any of these lines, leaves either no store under the name (or the old one, whole)
-and a staging folder to go on from, or the new store and a staging folder to clear away. A run that finds a
-staging folder goes on from its journal when owner, source and options are the same. The drawing is in
+If the run is killed at any of these lines, there is either no store under the name (or the old one, complete) and a
+staging folder to continue from, or the new store and a staging folder to remove. A run that finds a staging folder
+continues from its journal if owner, source and options are the same. The drawing is in
 ``docs/design/0010-commit.md``; ``tests/conversion/test_commit.py`` kills a run at each of these steps.
 """
 
@@ -51,17 +51,20 @@ from bigimg.system.sync import sync_folder, sync_volume
 from bigimg.types import Json
 
 FORMAT = 1
-"""Of the staging folder; another one is not touched."""
+"""Version of the staging folder; a folder of another version is not touched."""
 OWNER, JOURNAL, STORE, SCRATCH = "owner.json", "journal", "store", "scratch"
 
 HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
-"""What the same command would end with again: there is nothing to go on for."""
+"""Errors with which the same command would end again, so the staging folder is of no use."""
+
+COMPLETE = "the store {target} is complete; bigimg clean removes what is beside it"
+INCOMPLETE = "what was done is kept in {folder}; run the same command again to go on"
 
 type Step = Callable[[str], None]
 
 
 def _no_hook(step: str) -> None:
-    """Tests put a function here that ends the process at the step it is told."""
+    """Do nothing; tests put a function here that ends the process at one of the steps."""
 
 
 hook: Step = _no_hook
@@ -69,12 +72,12 @@ hook: Step = _no_hook
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """A store in the making."""
+    """A store that is being written."""
 
     target: Path
     folder: Path
     resumed: bool
-    """Whether an earlier run left a journal to go on from."""
+    """Whether an earlier run left a journal to continue from."""
 
     @property
     def store(self) -> Path:
@@ -88,7 +91,7 @@ class Staging:
 
     @property
     def scratch(self) -> Path:
-        """Place for an uncompressed copy of the source."""
+        """Path of an uncompressed copy of the source."""
         return self.folder / SCRATCH
 
 
@@ -97,30 +100,30 @@ def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
     sync: bool = True,
 ) -> Iterator[Staging]:  # fmt: skip
-    """Give a locked staging folder for the length of a run, and put its store in place at the end.
+    """Give a locked staging folder for the length of a run, and rename its store to ``target`` at the end.
 
-    When the run fails in a way that it can go on from (interrupted, disk full, a worker died) the folder
-    stays; when the source is to blame, or has no ``identity`` to know it by again, it is removed.
+    If the run fails in a way that a later run can continue (interrupted, disk full, a worker died), the folder stays.
+    If the source is damaged, or has no ``identity`` by which to recognise it, the folder is removed.
 
     Parameters
     ----------
     target : Path
     identity : mapping, optional
-        What must be the same for a later run to go on: source, options, layout. None for a source that
-        cannot be known again, such as an array.
+        What must be the same for a later run to continue: source, options, layout. None for a source that cannot be
+        recognised, such as an array.
     resume : bool
-        Go on from what an earlier run left.
+        Continue from what an earlier run left.
     overwrite : bool
-        Let the new store take the place of the one that is there.
+        Let the new store replace an existing one.
     sync : bool
-        Have everything on the disk before the store gets its name.
+        Sync everything to the disk before the store gets its name.
 
     Raises
     ------
     ResumeError
-        What an earlier run left is of another source or of other options.
+        An earlier run left a part of another source, or with other options.
     OutputError
-        Another run is at work on the same target, or the disk is full or cannot be written to.
+        Another run is writing the same target, or the disk is full or cannot be written to.
     """
     folder = staging_folder(target)
     staging: Staging | None = None
@@ -129,7 +132,7 @@ def staged(
     made: os.stat_result | None = None
     with explained(target):
         try:
-            with undisturbed():  # a staging folder is begun, or it is not
+            with undisturbed():  # a signal must not leave a staging folder that is half made
                 lock = _locked(folder)
                 if rename.finish_exchange(folder / STORE, target) and not overwrite:
                     raise TargetExistsError(
@@ -145,13 +148,9 @@ def staged(
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
                 discard(folder)
             elif made is not None and _is_there(target, made):
-                left = (
-                    f"the store {target} is whole, and has its name; bigimg clean removes what is beside it"
-                )
-                error.add_note(Left(left))
+                error.add_note(Left(COMPLETE.format(target=target)))
             elif staging is not None and folder.exists():
-                left = f"what was done is kept in {folder}; run the same command again to go on"
-                error.add_note(Left(left))
+                error.add_note(Left(INCOMPLETE.format(folder=folder)))
             raise
         finally:
             if lock is not None:
@@ -166,7 +165,7 @@ def _is_there(target: Path, made: os.stat_result) -> bool:
 
 
 def _locked(folder: Path) -> Lock:
-    """Return the lock on the staging folder, which is made when it is not there."""
+    """Return the lock on the staging folder, which is made if it does not exist."""
     while True:
         try:
             folder.mkdir()
@@ -176,26 +175,27 @@ def _locked(folder: Path) -> Lock:
         hook("made")
         try:
             return take(folder)
-        except FileNotFoundError:  # its holder finished and removed it just now
+        except FileNotFoundError:  # the run that held it has just finished and removed it
             continue
         except BlockingIOError:
-            raise OutputError(
-                f"{folder}: another run is writing the same target: wait for it, or choose another name"
-            ) from None
+            message = "another run is writing the same target: wait for it, or choose another name"
+            raise OutputError(f"{folder}: {message}") from None
 
 
 def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *, resume: bool) -> Staging:
-    """Return the staging in a locked ``folder``: a new one, or the earlier one when it fits."""
+    """Return the staging in a locked ``folder``: the one of an earlier run if it fits, else a new one."""
     owner = read_owner(folder)
     if owner is not None and resume and identity is not None and owner["identity"] is not None:
         earlier = owner["identity"]
         assert isinstance(earlier, dict)
-        different = [name for name in identity if earlier.get(name) != json.loads(dumps(identity))[name]]
+        now = json.loads(dumps(identity))
+        different = [
+            f"other {n}" if n.endswith("s") else f"another {n}" for n in now if earlier.get(n) != now[n]
+        ]
         if different:
-            told = [f"{'other' if name.endswith('s') else 'another'} {name}" for name in different]
             raise ResumeError(
-                f"{target}: an earlier run left {folder.name} with {' and '.join(told)}: "
-                "give what it was given to go on, or resume=False to start over"
+                f"{target}: an earlier run left {folder.name} with {' and '.join(different)}: "
+                "use the same source and options to go on, or resume=False to start over"
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
             return Staging(target, folder, resumed=True)
@@ -216,7 +216,7 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
 
 
 def read_owner(folder: Path) -> dict[str, Json] | None:
-    """Return what the owner file of a staging folder says, or None when the folder is empty or just begun.
+    """Return the content of the owner file of a staging folder, or None when the folder is empty or just made.
 
     Raises
     ------
@@ -226,26 +226,20 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
     try:
         owner = json.loads((folder / OWNER).read_bytes())
     except FileNotFoundError:
-        if {entry.name for entry in os.scandir(folder)} - {f"{OWNER}.new"}:
-            raise OutputError(
-                f"{folder}: is in the way and not ours (no {OWNER} in it): move it away"
-            ) from None
+        if set(os.listdir(folder)) - {f"{OWNER}.new"}:
+            message = f"{folder}: is in the way and not ours (no {OWNER} in it): move it away"
+            raise OutputError(message) from None
         return None
     except ValueError:
-        owner = None
-    if (
-        not isinstance(owner, dict)
-        or owner.get("bigimg") != FORMAT
-        or not isinstance(owner.get("identity", ""), dict | None)
-    ):
-        raise OutputError(
-            f"{folder}: was left by another version of bigimg: finish with that one, or remove it"
-        )
-    return owner
+        owner = {}
+    known = isinstance(owner, dict) and owner.get("bigimg") == FORMAT
+    if not known or not isinstance(owner.get("identity", ""), dict | None):
+        raise OutputError(f"{folder}: was left by another version of bigimg: use that one, or remove it")
+    return dict(owner)
 
 
 def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
-    """Put the finished store under its name."""
+    """Rename the finished store to its target."""
     hook("written")
     if sync:
         sync_volume(staging.folder)
@@ -254,10 +248,10 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
         check_replaceable(staging.target)
         rename.exchange(staging.store, staging.target)
         try:
-            check_contents(staging.store)  # once more, where nobody reaches it by its old name
+            check_contents(staging.store)  # again, now that no program reaches it by its old name
         except BaseException:
             rename.exchange(staging.store, staging.target)
-            check_replaceable(staging.target)  # names what came in between, where it is now
+            check_replaceable(staging.target)  # the same error, with the path that is valid now
             raise
     else:
         try:
@@ -273,10 +267,10 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a staging folder of ours: its store first, the owner file last, so that a kill leaves it ours.
+    """Remove a staging folder of ours: its store first, the owner file last, so that after a kill it is still ours.
 
-    A worker whose thread was just starting when a signal arrived is not waited for by anybody, and may still
-    write a block: then it is tried again.
+    If a signal arrives while the thread of a worker is starting, nothing waits for that worker, and it may still
+    write a block. So removing is tried again for some seconds.
     """
     for patience in range(100, -1, -1):
         try:
@@ -302,7 +296,7 @@ def _clear(folder: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the system says of writing into an :class:`OutputError` with the place and the remedy."""
+    """Turn an error of the system about writing into an :class:`OutputError` with the path and what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a second of reading and compressing says of the whole: output size and time, as an estimate."""
+"""An estimate of output size and time, from one second of reading and compressing samples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bigimg.conversion.block import first_pixel
 from bigimg.errors import OutputError
 from bigimg.geometry.region import count, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -26,9 +27,9 @@ SAMPLE_BYTES = 16_000_000
 
 
 def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
-    """Return an estimate from samples spread over the image, or None when a sample would cost a full decode.
+    """Return an estimate from samples all over the image, or None when a sample would need a full decode.
 
-    An ordered source is sampled from its beginning, for anything else would decode all before it.
+    An ordered source is sampled at its beginning, because a sample elsewhere would decode everything before it.
     """
     if reader.access.kind == "whole" and plan.spec.nbytes > SAMPLE_BYTES:
         return None
@@ -41,7 +42,7 @@ def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
         data = reader.read(region)
         between = time.perf_counter()
         for _, part in pieces(region, chunk):
-            piece = np.ascontiguousarray(data[shift(part, tuple(s.start for s in region))])
+            piece = np.ascontiguousarray(data[shift(part, first_pixel(region))])
             stored += codec.encode(piece, np.empty(codec.most(piece.nbytes), np.uint8))
         decoded += data.nbytes
         reading += between - before
@@ -51,22 +52,22 @@ def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
     levels = [math.prod(p.level.shape) for p in plan.levels]
     grown = sum(levels) / levels[0]
     share = plan.spec.nbytes / decoded
-    # One reader beside the workers for an ordered source; else each worker does both. Levels and statistics
-    # cost about half of what compressing costs (measured on RGB and 16-bit volumes).
+    # An ordered source is read by one thread while the workers compress; otherwise each worker does both. Levels and
+    # statistics take about half the time of compressing (measured on RGB and 16-bit volumes).
     work = encoding * grown * 1.5 / plan.workers
     seconds = max(reading, work) if reader.access.kind == "sequential" else reading / plan.workers + work
     return Estimate(decoded / stored, int(stored * share * grown), seconds * share)
 
 
 def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
-    """Return when the volume of ``folder`` has room for the store and the scratch file.
+    """Return if the volume of ``folder`` has room for the store and the scratch file.
 
-    Where even an uncompressed store would fit nothing is read; else samples say how far it will shrink.
+    If an uncompressed store would fit, nothing is read. Otherwise samples give the compression.
 
     Raises
     ------
     OutputError
-        It has not; the message says what is needed and what is free.
+        It has no room; the message says what is needed and what is free.
     """
     free = shutil.disk_usage(folder).free
     values = sum(math.prod(p.level.shape) for p in plan.levels)
@@ -88,18 +89,16 @@ def _samples(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:
     """Yield regions along the diagonal of the image, or one after another from its beginning."""
     spec, chunk = plan.spec, plan.levels[0].chunk
     if reader.access.kind == "sequential":
-        yield from walk(
-            spec.shape, strip_step(spec, reader.access.order, SAMPLE_BYTES), spec.dims, reader.access.order
-        )
+        step = strip_step(spec, reader.access.order, SAMPLE_BYTES)
+        yield from walk(spec.shape, step, spec.dims, reader.access.order)
         return
     side = [min(n, max(c, s)) for n, c, s in zip(spec.shape, chunk, reader.spec.chunks, strict=True)]
-    seen: set[tuple[tuple[int, int], ...]] = set()
+    seen = set()
     for share in itertools.chain((0.5, 0.25, 0.75), np.linspace(0, 1, 16).tolist()):
         region = tuple(
             slice(start := int((n - s) * share) // s * s, min(start + s, n))
             for n, s in zip(spec.shape, side, strict=True)
         )
-        key = tuple((s.start, s.stop) for s in region)
-        if key not in seen and count(region):
+        if (key := first_pixel(region)) not in seen and count(region):
             seen.add(key)
             yield region

@@ -26,7 +26,7 @@ from bigimg.types import Array, Json
 from bigimg.version import __version__
 
 SHOWN = (0.001, 0.999)
-"""Share of the pixels below the ends of the display window: a few hot pixels must not darken the rest."""
+"""Share of the pixels below each end of the display window, so that a few hot pixels do not darken the rest."""
 
 
 def write_metadata(
@@ -39,7 +39,7 @@ def write_metadata(
         write_documents(root / str(p.level.index), array_documents(layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
     write_statistics(root, statistics, counted.histogram, first_value(spec.dtype), plan.zarr)
-    # The name of a file that may tell who was imaged often does so itself.
+    # If the metadata may tell who was imaged, the name of the file often does so too.
     provenance: dict[str, Json] = {
         "source": None if spec.private else Path(plan.source).name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -47,14 +47,11 @@ def write_metadata(
         "system": platform.platform(),
     }
     write_documents(root / PROVENANCE, provenance_documents(provenance, plan.zarr))
+    name = Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
-        spec,
-        [p.level for p in plan.levels],
-        method=plan.method,
-        name=Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome"),
-        window=_windows(plan, counted, statistics),
-        version=plan.ome_version,
-    )
+        spec, [p.level for p in plan.levels], method=plan.method, name=name,
+        window=_windows(plan, counted, statistics), version=plan.ome_version,
+    )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
     write_manifest(root, records, documents)
     write_documents(root, documents)
@@ -64,10 +61,10 @@ def write_metadata(
 def _windows(
     plan: ConversionPlan, counted: Accumulator, statistics: Mapping[str, Json]
 ) -> list[tuple[float, float]] | None:
-    """Return a display window for each channel, in stored values; None leaves it to the type."""
+    """Return a display window for each channel, in stored values; None means the range of the type."""
     if counted.histogram is not None:
         if is_color(plan.spec) and plan.spec.dtype.itemsize == 1:
-            return None  # a picture in colour is shown as it is
+            return None  # a picture in colour needs no window
         return [_shown(row, first_value(plan.spec.dtype)) for row in counted.histogram]
     channels = statistics["channels"]
     assert isinstance(channels, list)

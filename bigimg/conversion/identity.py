@@ -1,4 +1,4 @@
-"""What makes a run the same run: its source and its plan."""
+"""The identity of a run: a later run with the same source and the same plan may continue it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import google_crc32c
 
 from bigimg.errors import InputError
-from bigimg.omezarr.manifest import raise_it
+from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
@@ -19,23 +19,22 @@ DIGEST_BYTES = 1 << 16
 
 
 def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
-    """Return what must be the same for a run to go on where another one stopped.
+    """Return what must be the same for a run to continue an earlier one.
 
-    None when the source is nothing that could be known again: an array, a stream. A reader whose pixels are made
-    from those of its source says how in its ``identity``, or None when it cannot tell.
+    None for a source that cannot be recognised later: an array, a stream. A reader that computes its pixels from a
+    source has an attribute ``identity`` that says how; None there means that it cannot be recognised.
 
     Raises
     ------
     InputError
         The system does not let us read the source.
     """
-    local = getattr(reader, "local", None)  # of a place: the zip file, or the copy of what was fetched
+    local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
     try:
         source = fingerprint(plan.source) if local is None else [plan.source, fingerprint(local)]
     except OSError as error:
-        raise InputError(
-            f"{plan.source}: cannot be read ({error.strerror}); check the disk and permissions"
-        ) from error
+        message = f"{plan.source}: cannot be read ({error.strerror}); check the disk and permissions"
+        raise InputError(message) from error
     if hasattr(reader, "identity"):
         source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:
@@ -55,7 +54,7 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
 
 
 def fingerprint(source: str) -> Json:
-    """Return size, time of change and a digest of head and tail of a file; of a folder, of all that is in it."""
+    """Return size, time of change and a digest of head and tail of a file; of a folder, of the list of its files."""
     path = Path(source)
     if path.is_file():
         status = path.stat()
@@ -67,7 +66,7 @@ def fingerprint(source: str) -> Json:
         return [os.path.abspath(path), status.st_size, status.st_mtime_ns, digest]
     if path.is_dir():
         digest = count = 0
-        for where, folders, files in os.walk(path, onerror=raise_it):
+        for where, folders, files in os.walk(path, onerror=raise_error):
             folders.sort()
             for name in sorted(files):
                 status = os.stat(os.path.join(where, name))

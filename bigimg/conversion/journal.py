@@ -1,8 +1,8 @@
-"""The journal of a run: one record for each finished block, on the disk before the run is told to go on.
+"""The journal of a run: one record for each finished block.
 
-A record is ``length, crc32c, JSON``. Blocks finish in any order and faster than a disk syncs, so records are
-written and synced by a thread of their own, as many at once as have come together. What was written after
-the last whole record (a run was killed in the middle of one) is cut off when the journal is opened again.
+A record is ``length, crc32c, JSON``. Blocks finish in any order and faster than a disk syncs, so a thread of its own
+writes and syncs the records, all that wait at once. If a run is killed in the middle of a record, the incomplete
+record is cut off when the journal is read again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bigimg.system.signals import undisturbed
 
 HEAD = struct.Struct("<II")
 WAITING = 4
-"""Records that wait for the disk, and as many that it is given at once: what a kill takes of the finished blocks."""
+"""Records that may wait for the disk, and that are written at once: a kill loses at most twice as many blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,22 @@ class Journal:
         self.thread.start()
 
     def append(self, entry: Entry) -> None:
-        """Hand ``entry`` over to be written; wait when the disk is too many of them behind.
+        """Hand ``entry`` over to be written; wait while too many entries wait for the disk.
 
         Raises
         ------
         OSError
-            An earlier one could not be.
+            An earlier entry could not be written.
         """
         if self.error is not None:
             raise self.error
         record = encode(entry)
         with undisturbed():
-            # A signal in the middle of put leaves a waiter behind that is told in place of the one that waits.
+            # A signal in the middle of put leaves a dead waiter in the queue, which takes the wake-up of a live one.
             self.waiting.put(record)
 
     def close(self) -> None:
-        """Write and sync what waits, and close the file; an error of the disk is raised here at the latest."""
+        """Write and sync the waiting entries, and close the file; raise an error of the disk."""
         with undisturbed():
             self.waiting.put(None)
             self.thread.join()
@@ -113,7 +113,7 @@ def encode(entry: Entry) -> bytes:
 def _partial_to_json(part: Partial) -> dict[str, Any]:
     values = asdict(part)
     if part.histogram is not None:
-        # 16 bits make 65536 counts, most of them zero; base64 and not base85, which Python encodes in Python.
+        # 16 bits make 65536 counts, most of them zero. Not base85: that encoder is written in Python, and slow.
         (seen,) = np.nonzero(part.histogram)
         first, last = (int(seen[0]), int(seen[-1]) + 1) if seen.size else (0, 0)
         packed = zlib.compress(np.asarray(part.histogram[first:last], "<u4").tobytes(), 1)
@@ -142,7 +142,7 @@ def decode(body: bytes) -> Entry:
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
-    """Yield the entries of the journal at ``path`` and cut off what follows the last whole one."""
+    """Yield the entries of the journal at ``path``, and cut off what follows the last complete one."""
     whole = 0
     with open(path, "r+b") as file:
         while len(head := file.read(HEAD.size)) == HEAD.size:
@@ -153,7 +153,7 @@ def read_journal(path: Path) -> Iterator[Entry]:
             try:
                 entry = decode(body)
             except (KeyError, TypeError, ValueError):
-                break  # whole, and not ours
+                break  # complete, but not written by bigimg
             whole = file.tell()
             yield entry
         file.truncate(whole)

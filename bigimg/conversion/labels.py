@@ -1,8 +1,8 @@
 """A mask or label image written into the store of its image, as ``<image>/labels/<name>``.
 
-It is a store of its own with manifest and pyramid, staged and renamed as any other, inside ``labels``; when it is
-there, its name is put on the list of ``labels``. The image itself is not touched: its manifest stays true. A run
-that dies between the two leaves a whole label that the next one written there puts on the list.
+A label image is a store with its own manifest and pyramid, staged and renamed as any other store, inside ``labels``.
+After that its name is added to the list in ``labels``. The image is not changed, so its manifest stays valid. If a
+run dies between the two steps, the next label image that is written there adds both names.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ VERSIONS = ("0.4", "0.5", "0.6")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelPlace:
-    """Where a label image goes."""
+class LabelTarget:
+    """The image and the name under which a label image is written."""
 
     image: Store
     folder: Path
-    """``labels`` of the image; may not be there yet."""
+    """``labels`` of the image; it need not exist yet."""
     name: str
 
 
-def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
-    """Return the place that ``target`` names when it is ``<image store>/labels/<name>``, else None.
+def label_target(target: str | os.PathLike[str]) -> LabelTarget | None:
+    """Return the image and the name of the label if ``target`` is ``<image store>/labels/<name>``, else None.
 
     Raises
     ------
@@ -57,11 +57,11 @@ def label_place(target: str | os.PathLike[str]) -> LabelPlace | None:
             f"{target}: the image is OME-Zarr {image.version}, and labels are written into {', '.join(VERSIONS)}: "
             "convert it first"
         )
-    return LabelPlace(image, path.parent, path.name)
+    return LabelTarget(image, path.parent, path.name)
 
 
 class LabelReader:
-    """A mask as OME-Zarr wants labels: integers, so true and false are 1 and 0; any other reader as it is.
+    """A reader of a mask or labels, as OME-Zarr wants labels: as integers, so true and false become 1 and 0.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class LabelReader:
     """
 
     identity = None
-    """Of computed pixels, which cannot be known again."""
+    """The pixels are computed, so a later run cannot recognise them."""
 
     def __init__(self, reader: Reader, *, flat: bool = False) -> None:
         self._reader = reader
@@ -82,10 +82,10 @@ class LabelReader:
         elif spec.kind == "image":
             spec = replace(spec, kind="labels")
         if self._left_out is not None:
-            kept = [i for i, name in enumerate(spec.dims) if name != "c"]
-            axes, chunks = tuple(spec.axes[i] for i in kept), tuple(spec.chunks[i] for i in kept)
+            axes = tuple(axis for axis in spec.axes if axis.name != "c")
+            chunks = tuple(n for n, name in zip(spec.chunks, spec.dims, strict=True) if name != "c")
             spec = replace(spec, axes=axes, chunks=chunks, channels=())
-        self._spec = replace(spec, meta={}, private={})  # the tags are those of the image beside it
+        self._spec = replace(spec, meta={}, private={})  # the image itself has the metadata of the source
 
     @property
     def spec(self) -> ImageSpec:
@@ -94,113 +94,113 @@ class LabelReader:
 
     @property
     def access(self) -> Access:
-        """As of what is wrapped."""
+        """That of the wrapped reader, without the axis c if it is left out."""
         found = self._reader.access
         return replace(found, order=tuple(name for name in found.order if name in self._spec.dims))
 
     @property
     def source(self) -> str:
-        """Of pixels that were computed; that they come from the image is said by where the label lies."""
+        """An array, because the pixels are computed; the path of the label already names the image."""
         return "array"
 
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""
         at = self._left_out
-        if at is not None:
-            region = (*region[:at], slice(0, 1), *region[at:])
-        found = self._reader.read(region)
-        if at is not None:
-            found = found[(slice(None),) * at + (0,)]
+        if at is None:
+            found = self._reader.read(region)
+        else:
+            found = self._reader.read((*region[:at], slice(0, 1), *region[at:])).squeeze(at)
         return found.view(np.uint8) if found.dtype.kind == "b" else found
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the wrapped reader."""
         self._reader.close()
 
 
-def as_label(reader: Reader, place: LabelPlace, asked: Mapping[str, Any]) -> tuple[Reader, dict[str, Any]]:
-    """Return what to write into ``place``, and the options, of the version of the image.
+def as_label(
+    reader: Reader, target: LabelTarget, options: Mapping[str, Any]
+) -> tuple[Reader, dict[str, Any]]:
+    """Return the reader to write into ``target``, and the options, with the OME-Zarr version of the image.
 
-    A label of one channel lies over all channels of the image: it loses the axis c where the image has more, or none.
+    A label of one channel belongs to all channels of the image. It loses the axis c, unless the image has one channel
+    too.
 
     Raises
     ------
     UsageError
-        It holds no ids, has an axis that the image has not, or the size of none of its levels.
+        The pixels are no ids, there is an axis that the image lacks, or no level of the image has this size.
     """
-    image, given = place.image, dict(zip(reader.spec.dims, reader.spec.shape, strict=True))
-    channels = dict(zip(image.dims, image.levels[0].shape, strict=True)).get("c")
-    label = LabelReader(reader, flat=given.get("c") == 1 != channels)
+    image = target.image
+    levels = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
+    pixels = dict(zip(reader.spec.dims, reader.spec.shape, strict=True))
+    label = LabelReader(reader, flat=pixels.get("c") == 1 != levels[0].get("c"))
     spec = label.spec
     if spec.dtype.kind not in "iu":
-        raise UsageError(
-            f"label {place.name}: {spec.dtype} is no id; write a mask, as img < 125, or integers"
-        )
+        raise UsageError(f"label {target.name}: {spec.dtype} is no id; write a mask (img < 125) or integers")
     if unknown := [name for name in spec.dims if name not in image.dims]:
         raise UsageError(
-            f"label {place.name}: what is written has the axes {' '.join(spec.dims)}, its image {image.path} has "
+            f"label {target.name}: what is written has the axes {' '.join(spec.dims)}, its image {image.path} has "
             f"{' '.join(image.dims)}, without {unknown[0]}: cut that away, or write it to the "
             "store that it was made from"
         )
     sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    levels = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
     if not any(all(level[name] == size for name, size in sizes.items()) for level in levels):
         name = next(name for name in sizes if levels[0][name] != sizes[name])
         raise UsageError(
-            f"label {place.name}: {sizes[name]} pixels along {name}, and the image has "
+            f"label {target.name}: {sizes[name]} pixels along {name}, and the image has "
             f"{', '.join(str(level[name]) for level in levels)} in its levels"
         )
-    return label, {"ome_version": image.version, **asked}
+    return label, {"ome_version": image.version, **options}
 
 
 @contextmanager
-def adding_label(place: LabelPlace | None) -> Iterator[None]:
-    """Make the folder of labels before the label is written into it, and put it on the list afterwards."""
-    if place is None:
+def adding_label(target: LabelTarget | None) -> Iterator[None]:
+    """Make the folder of labels before the label is written into it, and add its name to the list afterwards."""
+    if target is None:
         yield
         return
-    with explained(place.folder):
-        _, _, listed = _listing(place)
+    with explained(target.folder):
+        _, _, listed = _listing(target)
         if not isinstance(listed.get("labels") or [], list):
             raise OutputError(
-                f"{place.folder}: its list of labels is {listed['labels']!r}, which is no list, and is left "
+                f"{target.folder}: its list of labels is {listed['labels']!r}, which is no list, and is left "
                 'alone: write it again, as in "labels": ["cells"]'
             )
-        place.folder.mkdir(exist_ok=True)
+        target.folder.mkdir(exist_ok=True)
     try:
         yield
     except BaseException:
-        if not any(place.folder.iterdir()):
-            place.folder.rmdir()
+        if not any(target.folder.iterdir()):
+            target.folder.rmdir()
         raise
     hook("labelled")
-    with explained(place.folder):
-        _list(place)
+    with explained(target.folder):
+        _add_to_list(target)
 
 
-def _list(place: LabelPlace) -> None:
-    """Put the name on the list in one step, and with it whatever whole label of ours an earlier run left off it."""
-    with locked(place.folder):
+def _add_to_list(target: LabelTarget) -> None:
+    """Add the names of all labels of ours to the list, in one step; an earlier run may have left one off."""
+    with locked(target.folder):
         ours = sorted(
-            entry.name for entry in os.scandir(place.folder)
+            entry.name for entry in os.scandir(target.folder)
             if not entry.name.startswith(".") and (Path(entry.path) / MANIFEST).is_dir()
         )  # fmt: skip
-        path, document, block = _listing(place)
+        path, document, block = _listing(target)
         listed = block.get("labels") or []
         block["labels"] = [*listed, *(name for name in ours if name not in listed)]
-        if path.name == ".zattrs" and not (place.folder / ".zgroup").exists():
-            _replace(place.folder / ".zgroup", {"zarr_format": 2})
+        if path.name == ".zattrs" and not (target.folder / ".zgroup").exists():
+            _replace(target.folder / ".zgroup", {"zarr_format": 2})
         _replace(path, document)
-        sync_folder(place.folder)
+        sync_folder(target.folder)
 
 
-def _listing(place: LabelPlace) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """Return the document that lists labels, as it is or is to be, and the part of it that does."""
-    if place.image.version == "0.4":
-        path = place.folder / ".zattrs"
+def _listing(target: LabelTarget) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Return path and content of the document that lists labels, and the part of it with the list."""
+    if target.image.version == "0.4":
+        path = target.folder / ".zattrs"
         document = _document(path)
         return path, document, document
-    path, version = place.folder / "zarr.json", place.image.version
+    path, version = target.folder / "zarr.json", target.image.version
     document = _document(path) or {**group_metadata({})}
     return path, document, document.setdefault("attributes", {}).setdefault("ome", {"version": version})
 
@@ -213,9 +213,7 @@ def _document(path: Path) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise OutputError(
-            f"{path}: not JSON as zarr writes it, and is left alone: restore the list of labels"
-        )
+        raise OutputError(f"{path}: not JSON as zarr writes it, and left alone: restore the list of labels")
     return found
 
 

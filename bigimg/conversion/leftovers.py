@@ -1,11 +1,12 @@
-"""What runs that were killed left beside their targets: find it, size it, remove it when told to."""
+"""The staging folders that killed runs left beside their targets: found, measured, and removed on request."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bigimg.conversion.commit import STORE, discard, explained, read_owner
 from bigimg.errors import InputError, InputNotFoundError, OutputError
@@ -15,7 +16,6 @@ from bigimg.omezarr.tree import tree_of
 from bigimg.planning.memory import human_bytes
 from bigimg.system.locks import take
 from bigimg.system.rename import finish_exchange
-from bigimg.types import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Leftover:
 
     folder: str
     target: str
-    """Name of the store that it was to become."""
+    """Name of the store that was being written."""
     size_bytes: int
 
 
@@ -36,16 +36,9 @@ class Leftovers:
     found: tuple[Leftover, ...]
     removed: bool
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return {
-            "where": self.where,
-            "removed": self.removed,
-            "found": [
-                {"folder": left.folder, "target": left.target, "size_bytes": left.size_bytes}
-                for left in self.found
-            ],
-        }
+        return asdict(self) | {"found": [asdict(left) for left in self.found]}
 
     def __str__(self) -> str:
         if not self.found:
@@ -58,28 +51,24 @@ class Leftovers:
 
 
 def clean(folder: str | os.PathLike[str], *, remove: bool = False) -> Leftovers:
-    """Return what interrupted runs left in ``folder``, and remove it when ``remove`` says so.
+    """Return what interrupted runs left in ``folder``, and remove it if ``remove`` is true.
 
-    Only folders with our owner file that no run has locked. Below ``folder`` only the ``labels`` of stores are looked
-    at, for runs that wrote a label image; no other folder is entered.
+    Only folders with our owner file count, and only if no run has locked them. Below ``folder`` the ``labels`` of
+    stores are searched for runs that wrote a label image; no other folder is entered.
 
     Raises
     ------
     InputNotFoundError
         There is no such folder.
     OutputError
-        What was to be removed cannot be.
+        A folder cannot be removed.
     """
     where = Path(folder)
     if not where.is_dir():
         raise InputNotFoundError(f"{folder}: is no folder: name the one that holds the targets")
-    found = []
-    for place in (where, *_labels_below(where)):
-        for path in sorted(place.glob(".*.bigimg")):
-            left = _held(path, remove=remove)
-            if left is not None:
-                found.append(left)
-    return Leftovers(os.fspath(folder), tuple(found), remove)
+    paths = [path for each in (where, *_labels_below(where)) for path in sorted(each.glob(".*.bigimg"))]
+    found = [_leftover(path, remove=remove) for path in paths]
+    return Leftovers(os.fspath(folder), tuple(left for left in found if left is not None), remove)
 
 
 def _labels_below(folder: Path) -> Iterator[Path]:
@@ -92,40 +81,37 @@ def _labels_below(folder: Path) -> Iterator[Path]:
 
 
 def _is_group(path: Path) -> bool:
-    """Return whether a folder is a zarr group; an array may hold a million folders, and no labels."""
+    """Return whether a folder is a zarr group; an array has no labels, and may hold a million folders."""
     try:
         if path.is_symlink() or not path.is_dir():
             return False
         node = tree_of(path).node("")
-    except (InputError, OSError):  # not what zarr writes, or not for us to read
+    except (InputError, OSError):  # not what zarr writes, or no permission to read it
         return False
     return node is not None and node.get("node_type") == "group"
 
 
-def _held(path: Path, *, remove: bool) -> Leftover | None:
-    """Return the leftover at ``path``, or None when it is not ours or a run is at work in it."""
+def _leftover(path: Path, *, remove: bool) -> Leftover | None:
+    """Return the leftover at ``path``, or None when it is not ours or a run is using it."""
     if path.is_symlink() or not path.is_dir():
         return None
     try:
         lock = take(path)
-    except (
-        BlockingIOError,
-        FileNotFoundError,
-        PermissionError,
-    ):  # of a run, or of somebody else in a shared folder
+    except (BlockingIOError, FileNotFoundError, PermissionError):  # of a run, or of another user
         return None
     try:
-        try:
-            owner = read_owner(path)
-        except OutputError:  # not ours, or of another version
+        if (owner := read_owner(path)) is None:
             return None
-        if owner is None:
-            return None
+        target = str(owner.get("target"))
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    except OutputError:  # not ours, or of another version
+        lock.release()
+        return None
+    try:
         if remove:
             with explained(path):
-                finish_exchange(path / STORE, path.with_name(str(owner.get("target"))))
+                finish_exchange(path / STORE, path.with_name(target))
                 discard(path)
-        return Leftover(str(path), str(owner.get("target")), size)
+        return Leftover(str(path), target, size)
     finally:
         lock.release()

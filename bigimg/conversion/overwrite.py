@@ -1,4 +1,4 @@
-"""What may be replaced: a store that bigimg wrote, with nothing in it that bigimg did not write, and no labels."""
+"""What may be replaced: a store that bigimg wrote, if it holds no label images and no files of others."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bigimg.errors import BigimgError, OutputError, UsageError
-from bigimg.omezarr.manifest import PROVENANCE, raise_it, read_objects, read_records, zarr_at
+from bigimg.omezarr.manifest import PROVENANCE, raise_error, read_objects, read_records, zarr_at
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.shard import object_key
 from bigimg.types import Shape, ZarrFormat
 
 NAMED = 5
-"""Label images that a message names."""
+"""Number of label images that a message names."""
 LISTS_LABELS = {f"{LABELS}/{name}" for name in ("zarr.json", ".zgroup", ".zattrs")}
-"""What is left of labels that were moved away."""
+"""Documents that remain when label images are moved away."""
 
 
 def check_replaceable(path: Path) -> None:
-    """Return when ``path`` is a store of bigimg's and nothing else, that no one would miss but for being replaced.
+    """Return if ``path`` is a store that bigimg wrote, without anything else in it.
 
     Raises
     ------
     UsageError
-        It is a place such as home that is never replaced.
+        It is a folder that is never replaced, such as home.
     OutputError
         It is no store that bigimg wrote, or holds label images or something else; the message names it.
     """
@@ -33,7 +33,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def may_be_replaceable(path: Path) -> bool:
-    """Return whether :func:`check_replaceable` has nothing against it, as far as can be told without a walk."""
+    """Return whether :func:`check_replaceable` would return, as far as can be known without listing all files."""
     try:
         _check_root(path)
         _check_labels(path)
@@ -43,44 +43,34 @@ def may_be_replaceable(path: Path) -> bool:
 
 
 def _check_root(path: Path) -> None:
-    """Refuse a place that is never replaced, or no store of ours."""
+    """Refuse a folder that is never replaced, or that is no store of ours."""
     if path.is_symlink():
-        raise OutputError(
-            f"{path}: is a link, which is never overwritten: remove it, or name what it points to"
-        )
-    if (
-        path in (Path.home(), Path("/"), Path.cwd())
-        or Path.cwd().is_relative_to(path)
-        or os.path.ismount(path)
-    ):
+        raise OutputError(f"{path}: is a link, which is never overwritten: remove it, or name its target")
+    if path in (Path.home(), Path("/")) or Path.cwd().is_relative_to(path) or os.path.ismount(path):
         raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
     if not (path / MANIFEST).is_dir():
-        raise OutputError(
-            f"{path}: is no store that bigimg wrote, and nothing else is overwritten: remove it by hand"
-        )
+        raise OutputError(f"{path}: is no store that bigimg wrote, and never overwritten: remove it by hand")
 
 
 def check_contents(path: Path) -> None:
-    """Return when bigimg wrote everything in the folder ``path``, and none of it is a label image.
+    """Return if bigimg wrote everything in the folder ``path``, and nothing in it is a label image.
 
-    Labels are somebody's work that no conversion makes again.
+    Label images are the work of a person; a conversion cannot make them again.
 
     Raises
     ------
     OutputError
-        Something does not belong, or is a label, or what belongs cannot be told; the message names it.
+        It holds a file of others or a label image, or the manifest is damaged; the message names it.
     """
     _check_labels(path)
     try:
-        stranger = next(_strangers(path), None)
+        unlisted = next(_unlisted(path), None)
     except BigimgError as error:
-        raise OutputError(
-            f"{path}: what of it bigimg wrote cannot be told ({error}): remove the store by hand"
-        ) from error
-    if stranger is not None:
-        raise OutputError(
-            f"{stranger}: is no part of the zarr store {path}: move it away, or remove the store by hand"
-        )
+        message = f"its manifest does not say what bigimg wrote ({error}): remove the store by hand"
+        raise OutputError(f"{path}: {message}") from error
+    if unlisted is not None:
+        message = f"is no part of the zarr store {path}: move it away, or remove the store by hand"
+        raise OutputError(f"{unlisted}: {message}")
 
 
 def _check_labels(path: Path) -> None:
@@ -95,14 +85,14 @@ def _check_labels(path: Path) -> None:
         )
 
 
-def _strangers(root: Path) -> Iterator[Path]:
-    """Yield the files and links in the store ``root`` that its manifest does not know."""
+def _unlisted(root: Path) -> Iterator[Path]:
+    """Yield the files and links in the store ``root`` that its manifest does not list."""
     zarr = zarr_at(root)
     known = {*(read_objects(root) or {}), *LISTS_LABELS}
     known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE)}
     levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
     grids = {level: read_records(root, level).shape[:-1] for level in levels}
-    for where, folders, files in os.walk(root, onerror=raise_it):
+    for where, folders, files in os.walk(root, onerror=raise_error):
         here = Path(where)
         yield from (here / name for name in folders if (here / name).is_symlink())
         for path in (here / name for name in files):
@@ -112,7 +102,7 @@ def _strangers(root: Path) -> Iterator[Path]:
 
 
 def _is_object(key: str, grids: Mapping[str, Shape], zarr: ZarrFormat) -> bool:
-    """Return whether ``key`` is exactly that of an object of a level: what only looks like one is somebody's file."""
+    """Return whether ``key`` is exactly the key of an object of a level; ``01`` for ``1`` is a file of others."""
     level, _, inside = key.partition("/")
     numbers = inside.removeprefix("c/").split("/")
     if not all(map(str.isdecimal, numbers)):

@@ -1,12 +1,12 @@
-"""How far a pass is, and how a person is told: a bar on a terminal, plain lines in a pipe."""
+"""How far a pass is, and how the user sees it: a bar on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TextIO
 
 from bigimg.planning.memory import human_bytes
@@ -20,7 +20,7 @@ class Progress:
     stage: str
     """``scratch``, ``level 0``, …"""
     done: int
-    """Decoded bytes that went through, of all sweeps."""
+    """Decoded bytes that were processed, of all sweeps."""
     total: int
     seconds: float
     """Since the pass began."""
@@ -40,7 +40,7 @@ type Report = Callable[[Progress], None]
 
 
 class Meter:
-    """Counts bytes and tells them to whoever listens."""
+    """Counts bytes, and calls ``report`` each time."""
 
     def __init__(self, total: int, report: Report | None) -> None:
         self.total, self.done, self.stage = total, 0, ""
@@ -62,43 +62,37 @@ class Meter:
 class LineReport:
     """Prints a line every ten seconds: for a pipe or a log."""
 
-    EVERY = 10.0
-
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.told = 0.0
+        self.printed = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Print ``progress`` when it is time to."""
-        if progress.seconds - self.told >= self.EVERY:
-            self.told = progress.seconds
+        """Print ``progress`` if the last line is ten seconds old."""
+        if progress.seconds - self.printed >= 10:
+            self.printed = progress.seconds
             print(describe(progress), file=self.stream, flush=True)
 
 
 class BarReport:
-    """Draws one line over and over: a bar, percent, rate, memory and time left."""
-
-    EVERY = 0.1
+    """Draws the same line again and again: a bar, percent, rate, memory and time left."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.told = 0.0
+        self.drawn = 0.0
         self.width = 0
 
     def __call__(self, progress: Progress) -> None:
         """Draw ``progress``, at most ten times a second."""
-        if progress.seconds - self.told >= self.EVERY or progress.done == progress.total:
-            self.told = progress.seconds
+        if progress.seconds - self.drawn >= 0.1 or progress.done == progress.total:
+            self.drawn = progress.seconds
             filled = 24 * progress.done // max(1, progress.total)
             line = f"{'━' * filled}{'╌' * (24 - filled)} {describe(progress)}"
-            self.stream.write("\r" + line.ljust(self.width))
-            self.stream.flush()
+            print("\r" + line.ljust(self.width), end="", file=self.stream, flush=True)
             self.width = len(line)
 
     def clear(self) -> None:
-        """Wipe the line."""
-        self.stream.write("\r" + " " * self.width + "\r")
-        self.stream.flush()
+        """Erase the line."""
+        print("\r" + " " * self.width, end="\r", file=self.stream, flush=True)
 
 
 def describe(progress: Progress) -> str:
@@ -121,29 +115,19 @@ def _clock(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-class reporting:
-    """Context that gives the report to use for ``progress=``: True, False, None or a callable.
+@contextmanager
+def reporting(progress: bool | Report | None) -> Iterator[Report | None]:
+    """Give the report to use for ``progress=``, which is True, False, None or a callable; None for silence.
 
-    None means a bar on a terminal and nothing in a notebook or script without one; True means lines where
-    there is no terminal.
+    None means a bar on a terminal, and silence elsewhere. True means lines where there is no terminal.
     """
-
-    def __init__(self, progress: bool | Report | None, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
-        self.bar: BarReport | None = None
-        self.progress = progress
-
-    def __enter__(self) -> Report | None:
-        """Return a report, or None for silence."""
-        if callable(self.progress):
-            return self.progress
-        if self.progress is not False and self.stream.isatty():
-            self.bar = BarReport(self.stream)
-            return self.bar
-        return LineReport(self.stream) if self.progress else None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.clear()
+    if callable(progress):
+        yield progress
+    elif progress is not False and sys.stderr.isatty():
+        bar = BarReport(sys.stderr)
+        try:
+            yield bar
+        finally:
+            bar.clear()
+    else:
+        yield LineReport(sys.stderr) if progress else None

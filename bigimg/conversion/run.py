@@ -1,11 +1,11 @@
-"""The pass: from a reader to a finished store, as the plan says.
+"""The pass: from a reader to a finished store, by the plan.
 
 for each sweep:      the source, or the last level written
   for each band:     read once, in order where the source demands it
     for each block:  its shards at each level of the sweep, its statistics, its checksums
 then                 statistics, manifest, metadata, and the root last
 
-Every finished block goes into the journal of the staging folder; a run that finds one skips what is in it.
+Every finished block is recorded in the journal of the staging folder. A run that finds a journal skips its blocks.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Entry, Journal
 from bigimg.conversion.progress import Meter, Report, reporting
-from bigimg.conversion.resume import kept_blocks
+from bigimg.conversion.resume import finished_blocks
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.target import checked_target
 from bigimg.errors import WorkerError
-from bigimg.geometry.region import grid, pieces, shift
+from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.blocks import Sweep, strip_step, walk
@@ -50,7 +50,7 @@ from bigimg.system.signals import undisturbed
 from bigimg.types import Array, Json, Region, Shape
 
 STRIP_BYTES = 16_000_000
-"""Of an ordered source, read at once: Ctrl-C is heard between two of them."""
+"""Size of the strips in which an ordered source is read; Ctrl-C takes effect between two strips."""
 
 type Task = tuple[Any, ...]
 """A function and its arguments."""
@@ -58,17 +58,17 @@ type Task = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a pass did."""
+    """The result of a pass."""
 
     plan: ConversionPlan
     seconds: float
     stored_bytes: int
-    """Of all objects, all levels."""
+    """Size of all objects of all levels."""
     objects: int
     statistics: dict[str, Json] = field(repr=False)
     """Count, sum, min, max and so on of each channel, in stored values."""
     blocks_resumed: int = 0
-    """Blocks that an earlier run had finished, and that were checked and kept."""
+    """Blocks that an earlier run had finished; they were checked and not written again."""
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
@@ -94,7 +94,7 @@ def run(
     overwrite: bool = False,
     sync: bool = True,
 ) -> Result:
-    """Convert what ``reader`` reads into the store ``plan.target``, and return what was done.
+    """Convert the image of ``reader`` into the store ``plan.target``, and return what was done.
 
     Parameters
     ----------
@@ -102,34 +102,33 @@ def run(
     reader : Reader
         Of the source that the plan was made for.
     executor : concurrent.futures.Executor, optional
-        Anything with ``submit``; threads, or an active dask client, when not given.
+        Anything with ``submit``. The default is an active dask client, else threads.
     progress : bool or callable, optional
         See :class:`~bigimg.conversion.progress.reporting`.
     resume : bool
-        Go on from what an earlier run on the same target left.
+        Continue what an earlier run left of the same target.
     overwrite : bool
-        Let the new store take the place of one that is there, once it is whole.
+        Let the new store replace an existing one, once it is complete.
     sync : bool
-        Have everything on the disk before the store gets its name.
+        Sync everything to the disk before the store gets its name.
 
     Raises
     ------
     InputError
-        The source turned out corrupt. Nothing is left behind.
+        The source is corrupt. Nothing is left behind.
     OutputError
-        The target cannot be written. What was done is kept beside it, to go on from.
+        The target cannot be written. What was done is kept beside it, for a later run to continue.
     ResumeError
-        An earlier run left a half store of another source or other options.
+        An earlier run left an incomplete store of another source, or with other options.
     WorkerError
         A worker process died. What was done is kept.
     """
     target = checked_target(plan.target, plan.source, reader, overwrite=overwrite)
     check_room(plan, reader, target.parent)
+    known_by = identity(plan, reader)
     with (
         reporting(progress) as report,
-        commit.staged(
-            target, identity(plan, reader), resume=resume, overwrite=overwrite, sync=sync
-        ) as staging,
+        commit.staged(target, known_by, resume=resume, overwrite=overwrite, sync=sync) as staging,
     ):
         with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:
             done = _Pass(plan, reader, staging, pool, report)
@@ -142,7 +141,7 @@ def run(
             finally:
                 done.journal.close()
         commit.hook("swept")
-        with undisturbed():  # some milliseconds, and files that are closed
+        with undisturbed():  # this takes some milliseconds, and no file stays half written
             statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
@@ -179,9 +178,9 @@ class _Pass:
         self.journal = Journal(staging.journal)
 
     def _resume(self) -> None:
-        """Count what an earlier run finished and what still is as it was written; remove all else."""
+        """Count the blocks that an earlier run finished and that are still as written; remove everything else."""
         self.meter.stage = "checking what was done"
-        for number, result in kept_blocks(self.staging, self.arrays, self.plan.workers):
+        for number, result in finished_blocks(self.staging, self.arrays, self.plan.workers):
             self._count(number, result)
             self.resumed += 1
 
@@ -189,7 +188,7 @@ class _Pass:
         return math.prod(self.plan.levels[level].level.shape) * self.plan.spec.dtype.itemsize
 
     def sweep_all(self) -> None:
-        """Run every sweep; the source may go through scratch first."""
+        """Run every sweep, the first one through a scratch file if the plan says so."""
         for number, sweep in enumerate(self.plan.sweeps):
             blocks = math.prod(grid(self.plan.levels[sweep.writes[0]].level.shape, sweep.block))
             if len(self.done[number]) == blocks:
@@ -202,7 +201,7 @@ class _Pass:
     def _sweep_scratch(self, number: int, sweep: Sweep) -> None:
         self.meter.stage = "scratch"
         path = self.staging.scratch
-        path.unlink(missing_ok=True)  # of an earlier run, which may not have ended it
+        path.unlink(missing_ok=True)  # an earlier run may have left an incomplete copy
         copy = copy_to_scratch(self.reader, path, self.meter.advance)
         try:
             self._sweep(number, sweep, copy)
@@ -212,14 +211,9 @@ class _Pass:
 
     def _sweep(self, number: int, sweep: Sweep, reader: Reader) -> None:
         self.meter.stage = f"level {sweep.writes[0]}"
-        job = SweepJob(
-            None if sweep.reads is None else self.arrays[sweep.reads],
-            {level: self.arrays[level] for level in sweep.writes},
-            sweep.block,
-            self.plan.method,
-            self.channel_axis,
-            self.plan.spec.padding,
-        )
+        plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
+        source = None if sweep.reads is None else self.arrays[sweep.reads]
+        job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
         for results in self._results(sweep, job, reader, frozenset(self.done[number])):
             for result in results:
                 self.journal.append(Entry(number, result))
@@ -231,7 +225,7 @@ class _Pass:
     ) -> Iterator[list[BlockResult]]:
         submit: Callable[..., Future[list[BlockResult]]] = self.pool.submit
         spec, band = self.plan.spec, self.plan.traversal.band
-        # Twice the workers: one block under way for each and one waiting, which holds no pixels.
+        # For each worker one block that runs, and one that waits and holds no pixels.
         window = 2 * self.plan.workers
         if sweep.reads is not None:
             shape = self.plan.levels[sweep.writes[0]].level.shape
@@ -248,9 +242,8 @@ class _Pass:
         )
         if reader.access.kind == "sequential":
             step = strip_step(spec, reader.access.order, STRIP_BYTES)
-            return in_portions(
-                submit, (partial(_read, job, reader, b, step, done) for b in bands), self.plan.bands
-            )
+            portions = (partial(_read, job, reader, b, step, done) for b in bands)
+            return in_portions(submit, portions, self.plan.bands)
         return in_window(submit, ((convert_band, job, reader, b, done) for b in bands), window)
 
     def _count(self, sweep: int, result: BlockResult) -> None:
@@ -265,7 +258,7 @@ class _Pass:
 
 
 def _read(job: SweepJob, reader: Reader, band: Region, step: Shape, done: frozenset[Shape]) -> list[Task]:
-    """Read one band, here and now and strip by strip, and return a task for each block in it."""
+    """Read one band in this thread, strip by strip, and return a task for each block in it."""
     strips = [(strip, reader.read(strip)) for _, strip in pieces(band, step)]
     return [
         (convert_strips, job, _parts(strips, block), block)
@@ -275,12 +268,10 @@ def _read(job: SweepJob, reader: Reader, band: Region, step: Shape, done: frozen
 
 
 def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Region, Array]]:
-    """Return what each strip has of ``block``, as views."""
+    """Return the parts of ``block`` that lie in each strip, as views."""
     parts = []
     for strip, data in strips:
-        part = tuple(
-            slice(max(s.start, b.start), min(s.stop, b.stop)) for s, b in zip(strip, block, strict=True)
-        )
+        part = overlap(strip, block)
         if all(s.start < s.stop for s in part):
-            parts.append((part, data[shift(part, tuple(s.start for s in strip))]))
+            parts.append((part, data[shift(part, first_pixel(strip))]))
     return parts

@@ -1,7 +1,7 @@
-"""Tasks to workers, in a window: what is under way is O(workers), however many blocks there are.
+"""Tasks for workers, in a window: the number of running tasks is O(workers), for any number of blocks.
 
-An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`. Ctrl-C and SIGTERM are heard
-between two calls of the executor's machinery, never inside one (see :mod:`bigimg.system.signals`).
+An executor is anything with ``submit`` that returns a :class:`concurrent.futures.Future`. Ctrl-C and SIGTERM take
+effect between two calls of the executor, never inside one (see :mod:`bigimg.system.signals`).
 """
 
 from __future__ import annotations
@@ -16,36 +16,20 @@ from typing import Any
 from bigimg.system.processes import yield_to_others
 from bigimg.system.signals import undisturbed
 
-HEARD = 0.1
-"""Seconds after which Ctrl-C is heard while all blocks under way take longer."""
-
-
-class SerialExecutor(Executor):
-    """Runs each task where it is submitted: for tests and for debugging.
-
-    A window submits while signals are held back, so Ctrl-C is heard between two tasks and not within one.
-    """
-
-    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``fn`` now and return its finished future."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+POLL_SECONDS = 0.1
+"""Seconds after which Ctrl-C takes effect while all running blocks take longer."""
 
 
 def chosen_executor(
     workers: int, executor: Executor | None, *, yielding: bool = False
 ) -> AbstractContextManager[Executor]:
-    """Return the executor to use: the one given, that of an active dask client, else ``workers`` threads.
+    """Return the executor to use: ``executor``, that of an active dask client, else ``workers`` threads.
 
     Parameters
     ----------
     yielding : bool
-        Let the calling thread go first: it decodes an ordered source, and whatever keeps it from its core
-        lengthens the whole run.
+        Give the threads a lower priority than the calling thread, which decodes an ordered source: each moment that
+        it waits for a core lengthens the whole run.
     """
     if executor is not None:
         return nullcontext(executor)
@@ -61,10 +45,10 @@ def chosen_executor(
 def in_window[T](
     submit: Callable[..., Future[T]], tasks: Iterable[tuple[Any, ...]], limit: int
 ) -> Iterator[T]:
-    """Yield the results of ``tasks`` (function and arguments) as they finish, at most ``limit`` under way.
+    """Yield the results of ``tasks`` (function and arguments) as they finish; at most ``limit`` run at once.
 
-    When a task fails or the consumer leaves, waiting tasks are cancelled and running ones awaited, so that
-    nothing is written afterwards.
+    When a task fails or the consumer stops, waiting tasks are cancelled and running ones awaited, so that nothing is
+    written afterwards.
     """
     running: set[Future[T]] = set()
     try:
@@ -84,7 +68,7 @@ def in_portions[T](
 ) -> Iterator[T]:
     """Yield the results of the tasks of each portion; at most ``limit`` portions are in memory.
 
-    A portion is a function that reads pixels, here and in order, and returns the tasks on them.
+    A portion is a function that reads pixels in this thread, in order, and returns the tasks that process them.
     """
     running: deque[set[Future[T]]] = deque()
     try:
@@ -120,6 +104,6 @@ def _wait[T](futures: set[Future[T]], until: str) -> set[Future[T]]:
     """Return the futures that are done, once one is or all are."""
     while True:
         with undisturbed():
-            done, others = wait(futures, HEARD, until)
+            done, others = wait(futures, POLL_SECONDS, until)
         if not others or (done and until == FIRST_COMPLETED):
             return done

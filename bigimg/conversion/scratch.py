@@ -1,7 +1,7 @@
 """An uncompressed copy of a source that cannot be read block by block inside the budget.
 
-It lies beside the target, in the source's own axis order, and is gone when the pass ends. The bytes are
-written once in order and read at positions, so they never count as resident memory.
+The copy lies beside the target, in the axis order of the source, and is removed when the pass ends. It is written in
+order and read at positions through the file system, so it does not count as resident memory.
 """
 
 from __future__ import annotations
@@ -28,24 +28,23 @@ def copy_to_scratch(reader: Reader, path: Path, advance: Callable[[int], None]) 
     Parameters
     ----------
     advance : callable
-        Told the bytes of each portion when it is written.
+        Called with the bytes of each portion after it is written.
     """
     spec = reader.spec
     order = reader.access.order or spec.dims
     axes = tuple(spec.axis(name) for name in order)
+    shape = tuple(spec.shape[a] for a in axes)
     with open(path, "xb", buffering=0) as file:
         for region in _strips(spec, order, reader.access):
             data = np.transpose(reader.read(region), axes)
-            write_region(
-                file.fileno(), data, tuple(region[a] for a in axes), tuple(spec.shape[a] for a in axes)
-            )
+            write_region(file.fileno(), data, tuple(region[a] for a in axes), shape)
             advance(data.nbytes)
-    raw = RawFile(path, offset=0, shape=tuple(spec.shape[a] for a in axes), dtype=spec.dtype)
+    raw = RawFile(path, offset=0, shape=shape, dtype=spec.dtype)
     return RawReader(spec, Access("random", "scratch file", read_bytes=READ_BYTES), reader.source, raw, order)
 
 
 def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator[Region]:
-    """Yield regions of at most ``SCRATCH_STRIP_BYTES``, or one chunk, that end on chunks of the source."""
+    """Yield regions of whole chunks of the source: at most ``SCRATCH_STRIP_BYTES``, or one chunk."""
     if access.kind == "sequential":
         return walk(spec.shape, strip_step(spec, order, SCRATCH_STRIP_BYTES), spec.dims, order)
     step = list(spec.chunks)
@@ -58,9 +57,9 @@ def _strips(spec: ImageSpec, order: tuple[str, ...], access: Access) -> Iterator
 
 
 def write_region(fd: int, data: Array, region: Region, shape: Shape, start: int = 0) -> None:
-    """Write ``data`` at ``region`` of C-order pixels of ``shape`` from byte ``start`` on, run by contiguous run."""
+    """Write ``data`` at ``region`` of C-order pixels of ``shape`` that begin at byte ``start``, one run at a time."""
     strides = [math.prod(shape[i + 1 :]) * data.itemsize for i in range(len(shape))]
-    # Trailing axes that are covered whole make one run with the first one that is not.
+    # Trailing axes that the region covers make one contiguous run, together with the next axis before them.
     inner = len(shape) - 1
     while inner and shape_of(region)[inner] == shape[inner]:
         inner -= 1

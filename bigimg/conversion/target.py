@@ -1,4 +1,4 @@
-"""The one door to what is written: it lets nobody write over a source, nor over anything that is there unasked."""
+"""The check of every target: a source is never written over, and an existing target only with ``overwrite``."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ def checked_target(
     *sources
         What is read: anything that opens, or several of these in a list.
     overwrite : bool, optional
-        Whether what is there may be replaced; None where nobody can ask for it.
+        Whether an existing target may be replaced; None where the caller has no such option.
     file : bool
-        Whether a file is written, and may replace a file; a store may replace a store of bigimg's otherwise.
+        Whether a file is written, which may replace a file. Otherwise a store is written, which may replace a store
+        of bigimg's.
     label : bool
         Whether a label image is written, which may lie inside the store that it was made from.
 
     Raises
     ------
     TargetExistsError
-        Something is there already; it is left alone.
+        The target exists; it is left alone.
     OutputError
-        The folder around it does not exist or cannot be written to, or what is there is never replaced.
+        Its folder does not exist or cannot be written to, or the existing target is never replaced.
     UsageError
         It is a source or a link to one, lies inside one, or holds one.
     """
     path = Path(os.path.abspath(target))
-    for source in places_of(sources):
+    for source in paths_of(sources):
         _check_apart(path, source, label=label)
     if os.path.lexists(path):
         if not overwrite:
-            # No advice that is refused when taken.
+            # Advise overwrite=True only where it would work.
             replaceable = _is_plain_file(path) if file else may_be_replaceable(path)
-            ask = overwrite is not None and replaceable
-            way = ", choose another name, or overwrite=True" if ask else " or choose another name"
+            works = overwrite is not None and replaceable
+            way = ", choose another name, or overwrite=True" if works else " or choose another name"
             raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         if not file:
             check_replaceable(path)
@@ -64,17 +65,17 @@ def checked_target(
     return path
 
 
-def places_of(source: object) -> Iterator[Path]:
-    """Yield the files and folders of this machine that ``source`` is read from, as far as it tells."""
+def paths_of(source: object) -> Iterator[Path]:
+    """Yield the files and folders of this machine from which ``source`` is read, as far as it has their names."""
     if isinstance(source, list | tuple):
         for each in source:
-            yield from places_of(each)
+            yield from paths_of(each)
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         if os.path.lexists(name):
             yield Path(name)
         elif (inside := split_member(name)) is not None:
-            yield from places_of(inside[0])
+            yield from paths_of(inside[0])
         elif not is_url(name):
             yield from map(Path, glob.glob(name, recursive=True))
     else:
@@ -83,9 +84,9 @@ def places_of(source: object) -> Iterator[Path]:
         else:  # a reader or patches, a store, numpy.memmap, an open file
             names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
             found = [getattr(source, name, None) for name in names]
-        for told in found:
-            if isinstance(told, str | os.PathLike | list) and told != "array":
-                yield from places_of(told)
+        for each in found:
+            if isinstance(each, str | os.PathLike | list) and each != "array":
+                yield from paths_of(each)
 
 
 def _check_apart(path: Path, source: Path, *, label: bool) -> None:
@@ -103,7 +104,7 @@ def _is_same(path: Path, source: Path) -> bool:
     """Return whether both are one file or folder, or ``path`` one file of the folder ``source``, by their inodes."""
     try:
         target = os.stat(path)
-    except OSError:  # nothing is there, or a link that leads nowhere
+    except OSError:  # it does not exist, or is a link that leads nowhere
         return False
     if os.path.samestat(target, os.stat(source)):
         return True

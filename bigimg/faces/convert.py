@@ -10,14 +10,15 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.estimate import probe as probe_source
-from bigimg.conversion.labels import adding_label, as_label, label_place
+from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.omezarr.codecs import CodecName
 from bigimg.opening.open import open_source
-from bigimg.planning.options import CodecName, Lengths, Spacing, options
+from bigimg.planning.options import Lengths, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
@@ -132,11 +133,11 @@ def convert_to_store(
         source, series=series, insecure=insecure, max_download=max_download, progress=progress
     )
     try:
-        place = label_place(target)
-        if place is not None:
-            reader, asked = as_label(reader, place, asked)
-        with adding_label(place):
-            checked_target(target, source, reader, overwrite=overwrite, label=place is not None)
+        label = label_target(target)
+        if label is not None:
+            reader, asked = as_label(reader, label, asked)
+        with adding_label(label):
+            checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options(**asked))
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,

@@ -1,9 +1,9 @@
-"""A new file written from front to end, past the page cache where the system can.
+"""A new file that is written from front to end, past the page cache where the system can do so.
 
-The pixels of a large image are written once and not read again soon. Through the page cache each byte is copied
-once more, and pushes out what the machine has better use for; in a memory group the dirty pages count as ours. So
-large objects go from an aligned buffer straight to the disk (``O_DIRECT``), all but the bytes that fill no page, while
-a second buffer is filled. Codecs write into the buffers: no compressed chunk is an object of its own.
+The pixels of a large image are written once and not read again soon. The page cache would copy each byte once more
+and push out data of other programs, and in a memory group its dirty pages count as ours. So large objects are written
+from an aligned buffer straight to the disk (``O_DIRECT``), except the last bytes that fill no page, while a second
+buffer is filled. Codecs write into the buffers, so no compressed chunk needs memory of its own.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from bigimg.system.processes import after_fork
 from bigimg.types import Array
 
 PAGE = 4096
-"""Of addresses, offsets and lengths, in bytes: what every disk of today takes."""
+"""Addresses, offsets and lengths of direct writes are multiples of this; every current disk accepts it."""
 BUFFER_BYTES = 1 << 20
-"""Of each of the two buffers that a thread keeps; disks are near their full speed with writes of this size."""
+"""Size of each of the two buffers of a thread; with writes of this size disks are near their full speed."""
 LEAST_DIRECT = 1 << 20
-"""Objects that cannot be larger go through the page cache: to wait for the disk would cost more than the copy."""
+"""Objects that cannot be larger go through the page cache: waiting for the disk takes longer than the copy."""
 
-_kept = threading.local()
+_per_thread = threading.local()
 
 
 class Appending:
-    """A file that did not exist before, filled from front to end through buffers that others may fill.
+    """A new file, written from front to end through buffers that the caller fills.
 
     Parameters
     ----------
     path : Path
     most : int
-        Bytes that the file will have, at most; about.
+        About the largest length that the file can have, in bytes.
     room : int
-        Bytes that will be asked for at once, at most.
+        The largest size that :meth:`room` is called with.
 
     Raises
     ------
     FileExistsError
-        It is there already.
+        The file exists already.
     """
 
     def __init__(self, path: Path, most: int, room: int) -> None:
         self.length = 0
         """Bytes appended so far."""
         self._filled = 0
-        """Bytes of the buffer that wait to be written; those before them are written, or under way."""
+        """Bytes of the buffer that wait to be written."""
         self._buffer, self._other = _buffers(room + PAGE)
         self._under_way: Future[None] | None = None
         self._file = files.create(path)
@@ -93,7 +93,7 @@ class Appending:
             self.fill(part.size)
 
     def _begin_writing(self) -> None:
-        """Begin to write the buffer as far as it fills pages, and go on in the other one with the rest."""
+        """Begin to write the whole pages of the buffer, and continue in the other buffer with the rest."""
         self._wait()
         whole = self._filled // PAGE * PAGE if self._direct else self._filled
         rest = self._buffer[whole : self._filled]
@@ -103,7 +103,7 @@ class Appending:
         self._filled = rest.size
 
     def _wait(self) -> None:
-        """Wait until the other buffer is free again, and raise what went wrong with it."""
+        """Wait until the other buffer is free again; raise the error if it could not be written."""
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             under_way.result()
@@ -115,22 +115,22 @@ class Appending:
             except OSError as error:
                 if error.errno != errno.EINVAL or not self._direct:
                     raise
-                written = 0  # the disk wants larger pages than ours
-            if not written or written % PAGE:  # a short write is legal, on a nearly full disk even likely
+                written = 0  # the disk needs larger pages than PAGE
+            if not written or written % PAGE:  # a short write is legal, and likely on a nearly full disk
                 self._direct = files.pass_cache(self._file, False)
             data = data[written:]
 
 
 def _buffers(size: int) -> tuple[Array, Array]:
     """Return this thread's buffers, of at least ``size`` bytes each, on pages of their own."""
-    kept: tuple[Array, Array] | None = getattr(_kept, "buffers", None)
-    if kept is None or kept[0].size < size:
-        kept = _kept.buffers = _aligned(max(size, BUFFER_BYTES)), _aligned(max(size, BUFFER_BYTES))
-    return kept
+    buffers: tuple[Array, Array] | None = getattr(_per_thread, "buffers", None)
+    if buffers is None or buffers[0].size < size:
+        buffers = _per_thread.buffers = _aligned(max(size, BUFFER_BYTES)), _aligned(max(size, BUFFER_BYTES))
+    return buffers
 
 
 def _aligned(size: int) -> Array:
-    # Not an anonymous mmap: Python's are shared, so forked workers would write into one another's.
+    # Not an anonymous mmap: those of Python are shared, so forked workers would write into each other's buffers.
     memory = np.empty(size + 2 * PAGE, np.uint8)
     first = -memory.ctypes.data % PAGE
     return memory[first : first + -(-size // PAGE) * PAGE]
@@ -138,10 +138,10 @@ def _aligned(size: int) -> Array:
 
 def _writer() -> Executor:
     """Return the thread that writes for this one; a forked process starts one of its own."""
-    kept: Executor | None = getattr(_kept, "writer", None)
-    if kept is None:
-        kept = _kept.writer = ThreadPoolExecutor(1, "bigimg-write")
-    return kept
+    writer: Executor | None = getattr(_per_thread, "writer", None)
+    if writer is None:
+        writer = _per_thread.writer = ThreadPoolExecutor(1, "bigimg-write")
+    return writer
 
 
-after_fork(lambda: _kept.__dict__.clear())
+after_fork(lambda: _per_thread.__dict__.clear())

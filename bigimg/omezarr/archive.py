@@ -1,14 +1,16 @@
-"""Objects in a zip file, by position where they are stored as they are: no copy, and any number of threads.
+"""Objects in a zip file. A member that is not compressed is read by position, without a copy, from any thread.
 
-An OME-Zarr in one file (``.ozx``) is stored so. A deflated member is unpacked whole each time that it is opened.
+The members of an OME-Zarr in one file (``.ozx``) are not compressed. A deflated member is decompressed as a whole each
+time that it is opened.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import weakref
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,23 +46,17 @@ class Archive:
         try:
             return self._zip.read(info)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-            raise InputError(
-                f"{self.path}: {info.filename} cannot be unzipped ({error}); make the archive again"
-            ) from error
+            message = f"{self.path}: {info.filename} cannot be unzipped ({error}); make the archive again"
+            raise InputError(message) from error
 
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         info = self._info(key)
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             return _Bytes(self.read(key))
-        # The lengths in the directory need not be those before the data.
+        # The local header has lengths of its own for name and extra field: the directory may have others.
         head = files.read_at(self._fd, 30, info.header_offset)
-        start = (
-            info.header_offset
-            + 30
-            + int.from_bytes(head[26:28], "little")
-            + int.from_bytes(head[28:30], "little")
-        )
+        start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
         return _Member(self._fd, start, info.file_size, self)
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:
@@ -84,49 +80,31 @@ class Archive:
         return found
 
 
-class _Bytes:
+@dataclass(frozen=True)
+class _Bytes(OpenObject):
     """An object in memory."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    data: bytes
 
     def size(self, likely: int | None) -> int:
         return len(self.data)
 
-    def state(self) -> object:
-        return None
-
-    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        pass
-
     def pread(self, length: int, offset: int) -> bytes:
         return self.data[offset : offset + length]
 
-    def close(self) -> None:
-        pass
 
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A member of a zip file that is stored as it is."""
+@dataclass(frozen=True)
+class _Member(OpenObject):
+    """A member of a zip file that is not compressed."""
 
     fd: int
     start: int
     length: int
     archive: Archive
-    """Which closes the file."""
+    """Keeps the file open for as long as it lives."""
 
     def size(self, likely: int | None) -> int:
         return self.length
 
-    def state(self) -> object:
-        return None
-
-    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        pass
-
     def pread(self, length: int, offset: int) -> bytes:
         return files.read_at(self.fd, max(0, min(length, self.length - offset)), self.start + offset)
-
-    def close(self) -> None:
-        pass

@@ -1,10 +1,10 @@
-"""A thin part of a bit-shuffled chunk, without putting the whole chunk in order.
+"""A thin part of a bit-shuffled chunk, decoded without unshuffling the whole chunk.
 
-Blosc cuts a chunk into blocks, each compressed by itself. With its bit shuffle a block is planes of bits: the lowest
-bit of all its values, then the next. To make values of them again is two thirds of decoding (64³ of uint16: 0.13 of
-0.18 ms), and a plane of the image wants one value in 64. So blosc gets the blocks that hold some of the part, without
-the flag by which it would order their bits, and of each bit plane only the bytes that the part touches are ordered.
-The format is version 2 of blosc's, in which all its chunks are written.
+Blosc cuts a chunk into blocks and compresses each one by itself. With the bit shuffle a block consists of bit planes:
+the lowest bit of all its values, then the next bit. Unshuffling takes two thirds of the time of decoding (64³ of
+uint16: 0.13 of 0.18 ms), but a plane of the image needs one value in 64. So this module lets blosc decompress the
+blocks that hold the part, without the flag for the shuffle, and then unshuffles only the bytes that the part needs.
+The format is version 2 of blosc, in which it writes all chunks.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bigimg.geometry.region import shape_of, shift
 from bigimg.types import Array, DType, Region
 
 THIN = 8
-"""A part is thin when it is no more than the chunk over this; from a fourth on, decoding all is as fast."""
+"""A part is thin if it is at most this fraction of the chunk; for a fourth, decoding the whole chunk is as fast."""
 HEAD = struct.Struct("<4B3i")
-"""Two versions, flags, bytes of a value; bytes decoded, of a block, compressed. Then comes where each block starts."""
+"""Two versions, flags, bytes of a value; bytes decoded, of a block, compressed. The start of each block follows."""
 STORED, BITSHUFFLE = 2, 4
-"""Flags: not compressed at all, and bits in planes."""
+"""Flags: not compressed, and bits in planes."""
 
 
 def thin_part(data: bytes, part: Region, buffer: Array) -> Array | None:
-    """Return ``part`` of the chunk that ``data`` is, or None where decoding all of it is no more work.
+    """Return ``part`` of the chunk in ``data``, or None where decoding the whole chunk is as fast.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def thin_part(data: bytes, part: Region, buffer: Array) -> Array | None:
     part : Region
         Of the chunk.
     buffer : ndarray
-        Room for the chunk, which is overwritten.
+        Room for the whole chunk; its content is overwritten.
 
     Raises
     ------
     RuntimeError
-        The bytes are not what blosc made.
+        Blosc did not write these bytes.
     """
-    # An axis of rows, which blocks must not cut, some between, and one whose values fill whole bytes of bits.
+    # The first long axis is that of the rows, which blocks must not cut. The last must fill whole bytes of bits.
     first = next((i for i, n in enumerate(buffer.shape[:-2]) if n > 1), buffer.ndim - 2)
     if first < 0 or buffer.shape[-1] % 8 or len(data) < HEAD.size:
         return None
@@ -82,7 +82,7 @@ def _decode_unordered(data: bytes, start: int, stop: int, room: Array) -> None:
     version, compressor, flags, itemsize, _, block_bytes, _ = HEAD.unpack_from(data)
     head = HEAD.pack(version, compressor, flags & ~BITSHUFFLE, itemsize, room.nbytes, block_bytes, len(data))
     head += data[HEAD.size + 4 * start : HEAD.size + 4 * stop]
-    # Blocks are found by where they start, so those that are left out may stay where they are.
+    # Blosc finds blocks by their start, so the blocks that are not needed may stay in the data.
     imagecodecs.blosc_decode(b"".join((head, memoryview(data)[len(head) :])), out=room.data, numthreads=1)
 
 

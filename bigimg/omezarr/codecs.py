@@ -1,12 +1,11 @@
-"""The three ways our chunks are compressed, as functions on bytes and as zarr metadata, of version 2 and 3.
+"""The three codecs of our chunks, as functions on bytes and as metadata of zarr 2 and 3.
 
-Blosc is imagecodecs' and always one thread a chunk: numcodecs takes several in the main thread, which then
-finish in any order and give other bytes each time, and it takes 50 ms to import.
+Blosc comes from imagecodecs, with one thread for a chunk. numcodecs would use several in the main thread; they finish
+in any order, so the bytes would differ each time. It also takes 50 ms to import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,25 +31,20 @@ class Codec:
         return nbytes if self.name == "none" else nbytes + 16
 
     def encode(self, chunk: Array, out: Array) -> int:
-        """Put the compressed bytes of a C-contiguous ``chunk`` into ``out`` and return how many there are.
+        """Put the compressed bytes of a C-contiguous ``chunk`` into ``out``, and return their number.
 
         Parameters
         ----------
         out : ndarray of uint8
-            Of exactly the size that :meth:`most` gives: blosc decides by it when to give up.
+            Of exactly the size that :meth:`most` gives: blosc stores a chunk uncompressed that would be larger.
         """
         if self.name == "none":
             out[:] = chunk.reshape(-1).view(np.uint8)
             return out.size
         encoded = _imagecodecs().blosc_encode(
-            chunk,
-            level=self.level,
-            compressor=self.name,
-            shuffle=self.shuffle,
-            typesize=chunk.itemsize,
-            numthreads=1,
-            out=out,
-        )
+            chunk, level=self.level, compressor=self.name, shuffle=self.shuffle, typesize=chunk.itemsize,
+            numthreads=1, out=out,
+        )  # fmt: skip
         return len(encoded)
 
     def decode(self, data: bytes, out: Array) -> None:
@@ -64,13 +58,13 @@ class Codec:
         if self.name == "none":
             out.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
         elif len(data) < 16 or int.from_bytes(data[4:8], "little") != out.nbytes:
-            # Bytes 4 to 7 of a blosc buffer are its decoded size: checked before anything is written to `out`.
+            # Bytes 4 to 7 are the decoded size, which is checked before anything is written to `out`.
             raise RuntimeError("the compressed size does not match the chunk")
         else:
             _imagecodecs().blosc_decode(data, out=out.reshape(-1).view(np.uint8), numthreads=1)
 
     def decode_part(self, data: bytes, part: Region, buffer: Array) -> Array:
-        """Return ``part`` of a chunk, in ``buffer``, which has room for the whole of it, or as a new array.
+        """Return ``part`` of a chunk as a new array, or as a view of ``buffer``, which has room for the whole chunk.
 
         Raises
         ------
@@ -85,19 +79,13 @@ class Codec:
 
     def metadata(self, dtype: DType) -> list[Json]:
         """Return zarr's description of the codecs inside a shard, crc32c included."""
-        endian: Json = {"name": "bytes"} if dtype.itemsize == 1 else {
-            "name": "bytes", "configuration": {"endian": "little"}}  # fmt: skip
         checksum: Json = {"name": "crc32c"}
         if self.name == "none":
-            return [endian, checksum]
-        configuration: Json = {
-            "typesize": dtype.itemsize,
-            "cname": self.name,
-            "clevel": self.level,
-            "shuffle": ("noshuffle", "shuffle", "bitshuffle")[self.shuffle],
-            "blocksize": 0,
-        }
-        return [endian, {"name": "blosc", "configuration": configuration}, checksum]
+            return [bytes_codec(dtype), checksum]
+        shuffle = ("noshuffle", "shuffle", "bitshuffle")[self.shuffle]
+        blosc: Json = {"typesize": dtype.itemsize, "cname": self.name, "clevel": self.level, "shuffle": shuffle,
+                       "blocksize": 0}  # fmt: skip
+        return [bytes_codec(dtype), {"name": "blosc", "configuration": blosc}, checksum]
 
     @property
     def compressor(self) -> Json:
@@ -113,9 +101,15 @@ class Codec:
         }
 
 
+def bytes_codec(dtype: DType) -> Json:
+    """Return zarr's description of little-endian bytes."""
+    if dtype.itemsize == 1:
+        return {"name": "bytes"}
+    return {"name": "bytes", "configuration": {"endian": "little"}}
+
+
 def _imagecodecs() -> Any:
-    # 40 ms that nobody pays who does not touch pixels.
-    import imagecodecs
+    import imagecodecs  # takes 40 ms, which only the use of pixels should cost
 
     return imagecodecs
 
@@ -135,5 +129,4 @@ def codec_of_compressor(compressor: Json) -> Codec | None:
 
 def codec_of(metadata: list[Json], dtype: DType) -> Codec | None:
     """Return the codec that writes ``metadata``, or None when it is not one of ours."""
-    known: Callable[[Codec], bool] = lambda codec: codec.metadata(dtype) == metadata  # noqa: E731
-    return next(filter(known, CODECS.values()), None)
+    return next((codec for codec in CODECS.values() if codec.metadata(dtype) == metadata), None)

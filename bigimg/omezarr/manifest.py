@@ -4,14 +4,14 @@
     bigimg/histogram             counts of shape (channels, bins)
     bigimg/manifest/zarr.json    a group; its attributes hold length and crc32c of all small objects
     bigimg/manifest/<level>      length and checksum of every object of a level, shape (*grid, 2)
-    bigimg/provenance            a group for time, host and version; in no manifest, for it differs each time,
-                                 so it holds the crc32c of its other attributes itself
+    bigimg/provenance            a group for time, host and version. They differ each time, so it is not in the
+                                 manifest, and holds the crc32c of its other attributes itself
 
 In a store of zarr 2 (OME-Zarr 0.4) the documents are ``.zgroup``, ``.zattrs`` and ``.zarray``, and no key has a ``c/``.
 
-Each array is one chunk, bytes and crc32c, written without zarr and readable with it. What the checksum of a
-shard covers is said at the head of :mod:`~bigimg.omezarr.shard`; that of a small object covers its bytes without
-their own crc32c, for the same reason.
+Each array is one chunk, bytes and crc32c, written without zarr and readable with it. :mod:`~bigimg.omezarr.shard`
+explains what the checksum of a shard covers. For the same reason the checksum of a small object covers its bytes
+without their own crc32c.
 """
 
 from __future__ import annotations
@@ -29,15 +29,8 @@ import google_crc32c
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
-from bigimg.omezarr.metadata import (
-    ARRAY,
-    ATTRIBUTES,
-    MANIFEST,
-    dumps,
-    group_documents,
-    plain_array_documents,
-)
-from bigimg.omezarr.objects import Place
+from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
+from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
 from bigimg.types import Array, Json, ZarrFormat
@@ -62,13 +55,13 @@ class StoredStatistics:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files in and below ``folder``; one that cannot be listed is an OSError, and not empty as in rglob."""
-    for where, _, names in os.walk(folder, onerror=raise_it):
+    """Yield all files in and below ``folder``; raise OSError for a folder that rglob would take as empty."""
+    for where, _, names in os.walk(folder, onerror=raise_error):
         yield from (Path(where, name) for name in names)
 
 
-def raise_it(error: OSError) -> None:
-    """Have ``os.walk`` say what it would pass over."""
+def raise_error(error: OSError) -> None:
+    """Make ``os.walk`` raise an error that it would ignore."""
     raise error
 
 
@@ -94,8 +87,8 @@ def write_array(folder: Path, values: Array, zarr: ZarrFormat = 3) -> None:
     write_documents(folder, plain_array_documents(values.shape, values.dtype, zarr))
 
 
-def zarr_at(root: Place) -> ZarrFormat:
-    """Return which zarr a store of ours is of: by its manifest, by its root where that is gone."""
+def zarr_at(root: Location) -> ZarrFormat:
+    """Return the version of zarr of a store of ours: by its manifest, or by its root where that is gone."""
     for folder in (root / MANIFEST, root):
         if (folder / ATTRIBUTES[3]).exists():
             return 3
@@ -104,7 +97,7 @@ def zarr_at(root: Place) -> ZarrFormat:
     return 3
 
 
-def read_array(folder: Place, zarr: ZarrFormat = 3) -> Array:
+def read_array(folder: Location, zarr: ZarrFormat = 3) -> Array:
     """Return what :func:`write_array` wrote to ``folder``.
 
     Raises
@@ -128,20 +121,19 @@ def read_array(folder: Place, zarr: ZarrFormat = 3) -> Array:
     return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.shape)
 
 
-def _read(path: Place) -> bytes:
+def _read(path: Location) -> bytes:
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise MissingChunk(f"{path}: the object is gone; restore it, or convert the source again") from None
-    except BigimgError:  # some kinds are OSErrors too
+    except BigimgError:  # some of them are OSErrors too
         raise
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
-        ) from error
+        message = f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
+        raise InputError(message) from error
 
 
-def _read_json(path: Place) -> dict[str, Any]:
+def _read_json(path: Location) -> dict[str, Any]:
     try:
         document = json.loads(_read(path))
     except ValueError as error:
@@ -154,7 +146,7 @@ def _read_json(path: Place) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------- the manifest
 
 
-def _attributes(group: Place, zarr: ZarrFormat) -> Any:
+def _attributes(group: Location, zarr: ZarrFormat) -> Any:
     """Return the attributes of a group."""
     document = _read_json(group / ATTRIBUTES[zarr])
     return document.get("attributes") if zarr == 3 else document
@@ -166,11 +158,11 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
     Parameters
     ----------
     root : Path
-        The store; arrays of levels and statistics are there, the documents of the root are not.
+        The store. Arrays and statistics are written already, the documents of the root are not.
     records : mapping of int to ndarray of shape (*grid, 2)
         For each level the length and checksum of every shard.
     documents : mapping of str to bytes
-        What the files of the root will be: its spacing and scaling must not change unnoticed either.
+        The future files of the root. They are listed too, so that a change of spacing or scaling is noticed.
     """
     zarr: ZarrFormat = 3 if ATTRIBUTES[3] in documents else 2
     for level, rows in records.items():
@@ -178,7 +170,7 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
     objects: dict[str, Json] = {key: [len(data), _checksum(key, data)] for key, data in documents.items()}
     listing = group_documents({}, zarr)
     del listing[ATTRIBUTES[zarr]]
-    write_documents(root / MANIFEST, listing)  # what names the group alone is listed too
+    write_documents(root / MANIFEST, listing)  # in zarr 2 a document that is listed too
     for path in _small_objects(root, records):
         data = path.read_bytes()
         key = path.relative_to(root).as_posix()
@@ -193,12 +185,12 @@ def _checksum(key: str, data: bytes) -> int:
 
 
 def _is_chunk(key: str) -> bool:
-    """Return whether a key is that of a chunk: documents have names."""
+    """Return whether a key is that of a chunk; those of documents do not end in a number."""
     return key.rsplit("/", 1)[-1].isdecimal()
 
 
 def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
-    """Return the files that the manifest lists by name, in an order that depends on the names alone."""
+    """Return the files that the manifest lists, in an order that depends on the names alone."""
     found = [root / str(level) / name for level in levels for name in ("zarr.json", ".zarray", ".zattrs")]
     found += [root / GROUP / name for name in (".zgroup", *ATTRIBUTES.values())]
     found += [root / PROVENANCE / ".zgroup"]
@@ -207,7 +199,7 @@ def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:
+def read_objects(root: Location) -> dict[str, tuple[int, int]] | None:
     """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
     zarr = zarr_at(root)
     path = root / MANIFEST / ATTRIBUTES[zarr]
@@ -220,7 +212,7 @@ def read_objects(root: Place) -> dict[str, tuple[int, int]] | None:
         raise CorruptChunk(f"{path}: lists no objects ({error!r}); restore it, or convert again") from error
 
 
-def read_records(root: Place, level: str) -> Array:
+def read_records(root: Location, level: str) -> Array:
     """Return length and checksum of every shard of one level, uint64 of shape (*grid, 2).
 
     Raises
@@ -238,7 +230,7 @@ def read_records(root: Place, level: str) -> Array:
     return values
 
 
-def check_small(root: Place, key: str, record: tuple[int, int]) -> None:
+def check_small(root: Location, key: str, record: tuple[int, int]) -> None:
     """Compare a small object with its record.
 
     Raises
@@ -256,12 +248,12 @@ def check_small(root: Place, key: str, record: tuple[int, int]) -> None:
 
 
 def provenance_documents(attributes: Mapping[str, Json], zarr: ZarrFormat = 3) -> dict[str, bytes]:
-    """Return the files of the provenance; its attributes are in no manifest, and vouch for themselves."""
+    """Return the files of the provenance, with a checksum of its own, because no manifest lists it."""
     crc = google_crc32c.value(dumps(attributes))
     return group_documents({**attributes, "crc32c": crc}, zarr)
 
 
-def check_provenance(root: Place) -> None:
+def check_provenance(root: Location) -> None:
     """Compare the provenance with its own checksum.
 
     Raises
@@ -272,9 +264,8 @@ def check_provenance(root: Place) -> None:
     zarr = zarr_at(root)
     path = root / PROVENANCE / ATTRIBUTES[zarr]
     data, attributes = _read(path), _attributes(root / PROVENANCE, zarr)
-    kept = dict(attributes) if isinstance(attributes, dict) else {}
-    kept.pop("crc32c", None)
-    if data != provenance_documents(kept, zarr)[ATTRIBUTES[zarr]]:
+    others = {key: attributes[key] for key in attributes or () if key != "crc32c"}
+    if data != provenance_documents(others, zarr)[ATTRIBUTES[zarr]]:
         raise CorruptChunk(f"{path}: the checksum in it is not its own; restore the object")
 
 
@@ -282,11 +273,7 @@ def check_provenance(root: Place) -> None:
 
 
 def write_statistics(
-    root: Path,
-    statistics: Mapping[str, Json],
-    histogram: Array | None,
-    first: int = 0,
-    zarr: ZarrFormat = 3,
+    root: Path, statistics: Mapping[str, Json], histogram: Array | None, first: int = 0, zarr: ZarrFormat = 3
 ) -> None:
     """Write statistics and histogram into the group ``bigimg`` of the store ``root``.
 
@@ -306,8 +293,8 @@ def write_statistics(
     write_documents(root / GROUP, group_documents(block, zarr))
 
 
-def read_statistics(root: Place) -> StoredStatistics | None:
-    """Return the statistics kept in the store ``root``, or None when it keeps none.
+def read_statistics(root: Location) -> StoredStatistics | None:
+    """Return the statistics in the store ``root``, or None when it has none.
 
     Raises
     ------
@@ -327,7 +314,7 @@ def read_statistics(root: Place) -> StoredStatistics | None:
 
 
 def _with_numbers(value: Any, key: str = "") -> Any:
-    """Return ``value`` with the strings for NaN and infinities as floats again; names stay names."""
+    """Return ``value`` with floats for the strings that mean NaN and infinities; a name may be such a string."""
     if isinstance(value, dict):
         return {name: _with_numbers(item, name) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""OME-Zarr and zarr JSON as we write it: the documents of arrays, groups and images.
+"""The JSON that we write: the documents of arrays, groups and images in OME-Zarr and zarr.
 
-With its mirror :mod:`~bigimg.omezarr.parse` the only module that knows how they are spelled: OME-Zarr 0.4
-(attributes at the top, zarr v2), 0.5 (under ``ome``, zarr v3) and 0.6 (named coordinate systems). Pure
-functions that return dicts, without files and without zarr. What OME-Zarr has no word for goes under
-``bigimg``. Published schemas of all three versions, and the pydantic models, accept what is written here.
+Only this module and :mod:`~bigimg.omezarr.parse`, which reads the documents, know their keys: OME-Zarr 0.4
+(attributes at the top, zarr v2), 0.5 (under ``ome``, zarr v3) and 0.6 (named coordinate systems). The functions are
+pure: they return dicts, and need neither files nor zarr. What OME-Zarr has no key for is under ``bigimg``. The
+published schemas of all three versions, and the pydantic models, accept these documents.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.codecs import bytes_codec
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import DType, Json, Method, Shape, Version, ZarrFormat
 
@@ -36,9 +37,9 @@ ATTRIBUTES: dict[ZarrFormat, str] = {2: ".zattrs", 3: "zarr.json"}
 ARRAY: dict[ZarrFormat, str] = {2: ".zarray", 3: "zarr.json"}
 """Where shape, type and chunks of an array are."""
 COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
-"""Given in turn to channels that come without a colour; a lone channel is white."""
+"""Colours for channels without one, in this order; a single channel is white."""
 ALIGNED = 0.9
-"""Least cosine between an axis and a direction of the body that names it: up to 25 degrees oblique."""
+"""Smallest cosine between an axis and the direction of the body that names it: at most 25 degrees oblique."""
 DIRECTIONS = (
     ("right-to-left", "left-to-right"),
     ("anterior-to-posterior", "posterior-to-anterior"),
@@ -67,7 +68,7 @@ def strict(value: Json) -> Json:
 
 
 def group_documents(attributes: Mapping[str, Json], zarr: ZarrFormat) -> dict[str, bytes]:
-    """Return the files of a group by name, the one with the attributes last: it makes the group what it is."""
+    """Return the files of a group by name. The last one has the attributes, which make a group an image."""
     if zarr == 3:
         return {"zarr.json": dumps(group_metadata(attributes))}
     return {".zgroup": dumps({"zarr_format": 2}), ".zattrs": dumps(attributes)}
@@ -77,7 +78,7 @@ def array_documents(layout: ShardLayout, dims: Sequence[str]) -> dict[str, bytes
     """Return the files that describe an array of ours by name."""
     if layout.zarr == 3:
         return {"zarr.json": dumps(array_metadata(layout, dims))}
-    # The names are xarray's convention: zarr 2 itself has no word for them.
+    # Zarr 2 has no key for the names of axes; this one is the convention of xarray.
     names = dumps({"_ARRAY_DIMENSIONS": list(dims)})
     return {".zattrs": names, ".zarray": dumps(array_metadata_v2(layout))}
 
@@ -85,7 +86,7 @@ def array_documents(layout: ShardLayout, dims: Sequence[str]) -> dict[str, bytes
 def plain_array_documents(shape: Shape, dtype: DType, zarr: ZarrFormat) -> dict[str, bytes]:
     """Return the files that describe a small array of one chunk: bytes and crc32c."""
     if zarr == 3:
-        return {"zarr.json": dumps(plain_array_metadata(shape, dtype, shape))}
+        return {"zarr.json": dumps(_array(shape, dtype, shape, [bytes_codec(dtype), {"name": "crc32c"}]))}
     return {".zarray": dumps(_array_v2(shape, dtype, shape, {"id": "crc32c"}))}
 
 
@@ -94,26 +95,19 @@ def group_metadata(attributes: Mapping[str, Json]) -> Document:
     return {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
 
 
-def array_metadata(
-    layout: ShardLayout, dims: Sequence[str], attributes: Mapping[str, Json] | None = None
-) -> Document:
+def array_metadata(layout: ShardLayout, dims: Sequence[str]) -> Document:
     """Return the ``zarr.json`` of an array of shards, as ``zarr.create_array`` would write it."""
     sharding: Json = {
         "name": "sharding_indexed",
         "configuration": {
             "chunk_shape": list(layout.chunk),
             "codecs": layout.codec.metadata(layout.dtype),
-            "index_codecs": [_bytes_codec(np.dtype(np.uint64)), {"name": "crc32c"}],
+            "index_codecs": [bytes_codec(np.dtype(np.uint64)), {"name": "crc32c"}],
             "index_location": "end",
         },
     }
     document = _array(layout.shape, layout.dtype, layout.shard, [sharding])
-    return document | {"attributes": dict(attributes or {}), "dimension_names": list(dims)}
-
-
-def plain_array_metadata(shape: Shape, dtype: DType, chunks: Shape) -> Document:
-    """Return the ``zarr.json`` of a small array without shards: bytes and crc32c."""
-    return _array(shape, dtype, chunks, [_bytes_codec(dtype), {"name": "crc32c"}])
+    return document | {"dimension_names": list(dims)}
 
 
 def array_metadata_v2(layout: ShardLayout) -> Document:
@@ -154,12 +148,6 @@ def _array(shape: Shape, dtype: DType, chunks: Shape, codecs: list[Json]) -> Doc
     }
 
 
-def _bytes_codec(dtype: DType) -> Json:
-    if dtype.itemsize == 1:
-        return {"name": "bytes"}
-    return {"name": "bytes", "configuration": {"endian": "little"}}
-
-
 # ------------------------------------------------------------------------------------------ OME-Zarr, written
 
 
@@ -182,9 +170,9 @@ def image_attributes(
     method : str
         How the levels were made.
     name : str
-        For people; viewers show it.
+        Shown by viewers.
     window : (low, high) or one pair a channel, optional
-        Display window in *stored* values, for when ``spec.window`` does not say one.
+        Display window in *stored* values, used if ``spec.window`` is None.
     version : str
         Of OME-Zarr.
     """
@@ -219,7 +207,7 @@ def _axis(axis: Axis, spec: ImageSpec) -> Document:
     if axis.unit is not None:
         entry["unit"] = axis.unit
     direction = _direction(axis, spec.world)
-    # RFC-4: a member of the axis that readers of 0.5 which do not know it pass over, as its schema allows.
+    # RFC-4: the schema of 0.5 allows more members of an axis, and readers that do not know this one ignore it.
     return entry if direction is None else entry | {"orientation": {"type": "anatomical", "value": direction}}
 
 
@@ -237,7 +225,7 @@ def _direction(axis: Axis, world: Affine | None) -> str | None:
 
 def _dataset(level: Level, version: Version) -> Document:
     path = str(level.index)
-    # OME-Zarr wants scales above zero: which axes run backwards is said under "bigimg".
+    # OME-Zarr demands scales above zero. The axes that run backwards are listed under "bigimg".
     scale: Document = {"type": "scale", "scale": [abs(float(s)) for s in level.spacing]}
     translation: Document = {"type": "translation", "translation": [float(o) for o in level.origin]}
     if version != "0.6":
@@ -274,7 +262,7 @@ def _systems(spec: ImageSpec, axes: list[Json]) -> Document:
 
 
 def _omero(spec: ImageSpec, window: Windows | None) -> Document | None:
-    """Return how to show the channels, or None where nothing is known or colours would mean nothing."""
+    """Return how to display the channels, or None where nothing is known or the pixels are no intensities."""
     count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
     windows = _stored_windows(spec, window, count)
     if spec.kind != "image" or windows is None:
@@ -286,30 +274,20 @@ def _omero(spec: ImageSpec, window: Windows | None) -> Document | None:
     entries: list[Json] = []
     for i, (channel, (low, high)) in enumerate(zip(channels, windows, strict=True)):
         smallest, largest = limits or (low, high)
-        entries.append(
-            {
-                "label": channel.name,
-                "color": (channel.color or (COLORS[i % len(COLORS)] if count > 1 else "FFFFFF")).upper(),
-                "window": {
-                    "min": float(min(smallest, low)),
-                    "max": float(max(largest, high)),
-                    "start": float(low),
-                    "end": float(high),
-                },
-                # Alpha shown as one more colour would wash out the picture.
-                "active": channel.name != "A",
-                "inverted": False,
-                "coefficient": 1,
-                "family": "linear",
-            }
-        )
+        color = channel.color or (COLORS[i % len(COLORS)] if count > 1 else "FFFFFF")
+        limit: Document = {"min": float(min(smallest, low)), "max": float(max(largest, high))}
+        entries.append({
+            "label": channel.name, "color": color.upper(), "window": limit | {"start": float(low), "end": float(high)},
+            # Alpha shown as one more colour would wash out the picture.
+            "active": channel.name != "A", "inverted": False, "coefficient": 1, "family": "linear",
+        })  # fmt: skip
     defaults: Document = {"model": "color" if count > 1 else "greyscale", "defaultT": 0}
     defaults["defaultZ"] = spec.shape[spec.axis("z")] // 2 if "z" in spec.dims else 0
     return {"channels": entries, "rdefs": defaults}
 
 
 def _stored_windows(spec: ImageSpec, window: Windows | None, count: int) -> list[tuple[float, float]] | None:
-    """Return one display window a channel in stored values: the file's own, else ``window``, else 8 bits."""
+    """Return one display window a channel in stored values: that of the file, else ``window``, else that of 8 bits."""
     low: float
     high: float
     if spec.window is not None:
@@ -332,7 +310,7 @@ def _stored_windows(spec: ImageSpec, window: Windows | None, count: int) -> list
 
 
 def _own_block(spec: ImageSpec, method: Method) -> Document:
-    """Return what only bigimg reads back; no time, no host, so that the same file gives the same bytes."""
+    """Return the attributes that only bigimg reads; without time and host, so that equal files give equal bytes."""
     block: Document = {
         "format": FORMAT,
         "kind": spec.kind,

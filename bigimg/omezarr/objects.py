@@ -1,24 +1,26 @@
-"""The objects of a store, wherever they lie: files of a folder, members of a zip file, what a URL answers.
+"""The objects of a store, which may be files of a folder, members of a zip file, or answers of a URL.
 
-Readers of manifest and shards take a :class:`Place`: a ``pathlib.Path`` is one, an :class:`ObjectPath` into a zip
-file (:mod:`~bigimg.omezarr.archive`) or behind a URL (:mod:`~bigimg.omezarr.web`) the other. So each is checked alike.
+The readers of manifest and shards take a :class:`Location`. It is either a ``pathlib.Path``, or an :class:`ObjectPath`
+into a zip file (:mod:`~bigimg.omezarr.archive`) or behind a URL (:mod:`~bigimg.omezarr.web`). So the same code checks
+all three.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bigimg.system import files
 
 
-class Place(Protocol):
-    """What a path and a place elsewhere have in common."""
+class Location(Protocol):
+    """Where an object or a folder of objects is: what a ``Path`` and an :class:`ObjectPath` have in common."""
 
-    def __truediv__(self, key: str) -> Place: ...
+    def __truediv__(self, key: str) -> Location: ...
 
     def read_bytes(self) -> bytes:
         """Return all of the object; FileNotFoundError when there is none."""
@@ -27,32 +29,38 @@ class Place(Protocol):
         """Return whether there is an object."""
 
 
-class OpenObject(Protocol):
+class OpenObject(ABC):
     """An object that is open for reading."""
 
+    @abstractmethod
     def size(self, likely: int | None) -> int:
-        """Return its length, or one that is not ``likely`` when it is not that."""
+        """Return its length; where it is not ``likely``, any other number will do."""
 
-    def state(self) -> object:
-        """Return what is another thing when the object is another; None where that is not known without asking."""
-
-    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Say which (offset, length) will be read next, in their order."""
-
+    @abstractmethod
     def pread(self, length: int, offset: int) -> bytes:
         """Return up to ``length`` bytes from ``offset`` on: fewer where the object ends."""
 
-    def close(self) -> None:
-        """Let go of it."""
+    def state(self) -> object:
+        """Return a value that changes with the object; None where it cannot be known without a request."""
+        return None
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:  # noqa: B027
+        """Announce the (offset, length) of the next reads, in their order."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release what is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+DANGLING = -1
+"""Length of a link that leads nowhere."""
+
+
+class Listed(NamedTuple):
     """What a listing says of an object or a folder."""
 
     folder: bool
     length: int | None = None
-    """Of an object, in bytes; None where the place does not tell."""
+    """Of an object, in bytes; None where the listing does not have it."""
 
 
 class Objects(Protocol):
@@ -70,7 +78,7 @@ class Objects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectPath:
-    """A place inside a zip file or behind a URL, as a ``Path`` is one on disk."""
+    """An object or a folder of objects inside a zip file or behind a URL."""
 
     objects: Objects
     key: str
@@ -96,15 +104,36 @@ class ObjectPath:
         return True
 
 
-def opened(place: Place) -> OpenObject:
-    """Return the object at ``place``, open; FileNotFoundError when it is not there (of a URL: when it is read)."""
-    if isinstance(place, ObjectPath):
-        return place.objects.open(place.key)
-    assert isinstance(place, Path)
-    return _File(place)
+def listing(folder: Location) -> Mapping[str, Listed]:
+    """Return what ``folder`` holds, by name; nothing when it is not there or not a folder."""
+    try:
+        if isinstance(folder, ObjectPath):
+            return folder.objects.listed(f"{folder.key}/".lstrip("/"))
+        assert isinstance(folder, Path)
+        with os.scandir(folder) as entries:
+            return {entry.name: _listed(entry) for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
-class _File:
+def _listed(entry: os.DirEntry[str]) -> Listed:
+    if entry.is_dir(follow_symlinks=False):
+        return Listed(True)
+    try:
+        return Listed(False, entry.stat().st_size)
+    except FileNotFoundError:
+        return Listed(False, DANGLING)
+
+
+def opened(location: Location) -> OpenObject:
+    """Return the open object at ``location``; FileNotFoundError when it is not there (of a URL: when it is read)."""
+    if isinstance(location, ObjectPath):
+        return location.objects.open(location.key)
+    assert isinstance(location, Path)
+    return _File(location)
+
+
+class _File(OpenObject):
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -116,9 +145,6 @@ class _File:
     def state(self) -> object:
         status = os.fstat(self.fd)
         return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
-        pass
 
     def pread(self, length: int, offset: int) -> bytes:
         return files.read_at(self.fd, length, offset)

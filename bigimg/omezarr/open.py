@@ -1,8 +1,8 @@
 """Opened stores: OME-Zarr 0.4, 0.5 and 0.6, series of bioformats2raw, labels, and bare zarr arrays.
 
-What only this module knows is where an image lies in a hierarchy, what must agree between its levels, and
-which promises a store can keep: one of ours without its manifest is damaged, of others the notes say what
-cannot be known. Opening reads JSON only, and does not import zarr.
+This module finds an image in a hierarchy, checks that its levels agree, and checks the metadata of a store of ours
+against its manifest. A store of ours without a manifest is damaged. For stores of others, notes say what cannot be
+known. Opening reads JSON only, and does not import zarr.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.axes import ORDER
 from bigimg.omezarr.manifest import GROUP, check_small, read_objects
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
-from bigimg.omezarr.objects import Place
+from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import (
     ArrayMeta,
     ImageMeta,
@@ -36,17 +36,17 @@ __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "op
 GUESSED = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of a bare array that names none."""
 BELOW = (GROUP, "0")
-"""Nodes that tell a store whose own document is gone: the group of ours, and the first level."""
+"""Nodes by which a store is recognised if its own document is gone: our group, and the first level."""
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
-    """Return whether ``path`` looks like a zarr hierarchy, be it one that lost its root: a few looks or requests."""
+    """Return whether ``path`` looks like a zarr hierarchy, even if its root is gone; needs a few requests."""
     local = Path(path)
     if local.is_dir():
         folders = (local, *(local / name for name in BELOW))
         return any((folder / name).is_file() for folder in folders for name in DOCUMENTS)
     if local.is_file() and local.name.lower().endswith(NAMED_ZIPS):
-        return True  # also a damaged one: what is wrong is said when it is opened
+        return True  # even if it is damaged: opening it says what is wrong
     if local.is_file() and local.suffix.lower() not in ZIPPED:
         return False
     try:
@@ -54,7 +54,7 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         return any(tree.node(key) is not None for key in ("", *BELOW))
     except InputError:
         return False
-    except (OSError, ValueError, ImportError):  # a zip file of something else, a protocol nobody knows
+    except (OSError, ValueError, ImportError):  # a zip file of something else, an unknown protocol
         return False
 
 
@@ -80,32 +80,21 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         There is no such series.
     """
     tree = path if isinstance(path, Tree) else tree_of(path)
-    with _damage_told(tree, ""):
+    with _naming_damage(tree, ""):
         node = tree.node("")
         if node is None:
-            none = "no zarr.json, .zgroup or .zarray here"
-            way = (
-                "restore it, or give what is below, as 0" if tree.node("0") else "give the folder of a store"
-            )
-            raise InputError(f"{tree.path}: {none}; {way}")
+            way = "restore it, or give what is below: 0" if tree.node("0") else "give the folder of a store"
+            raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; {way}")
         found = _find(tree, node)
         group = _chosen(tree, found, series)
-    with _damage_told(tree, group):
-        if group:
-            node = tree.node(group)
-            if node is None:
-                raise InputError(
-                    f"{tree.where(group)}: the group of this series is missing; restore the store"
-                )
-        return (
-            _open_array(tree, group, node, found)
-            if _is_array(node)
-            else _open_image(tree, group, node, found)
-        )
+    with _naming_damage(tree, group):
+        node = _node(tree, group, "the group of this series") if group else node
+        open_node = _open_array if _is_array(node) else _open_image
+        return open_node(tree, group, node, found)
 
 
 def open_inside(store: Store, key: str) -> Store:
-    """Return the image at ``key`` beside the one that is open, as a label image is; in a zip file and behind a URL too.
+    """Return the image at ``key`` inside the open one, such as a label image; in a zip file and behind a URL too.
 
     Raises
     ------
@@ -113,34 +102,39 @@ def open_inside(store: Store, key: str) -> Store:
         As :func:`open_store`.
     """
     group = join(store.group, key)
-    with _damage_told(store.tree, group):
-        node = store.tree.node(group)
-        if node is None:
-            raise InputError(f"{store.tree.where(group)}: this group is missing; restore the store")
-        return _open_image(store.tree, group, node, (group,))
+    with _naming_damage(store.tree, group):
+        return _open_image(store.tree, group, _node(store.tree, group, "this group"), (group,))
+
+
+def _node(tree: Tree, key: str, what: str) -> Node:
+    """Return the node at ``key``, which must exist."""
+    node = tree.node(key)
+    if node is None:
+        raise InputError(f"{tree.where(key)}: {what} is missing; restore it")
+    return node
 
 
 @contextmanager
-def _damage_told(tree: Tree, group: str) -> Iterator[None]:
-    """Where an image cannot be opened, say of one of ours which document was lost or changed: it is to blame then.
+def _naming_damage(tree: Tree, group: str) -> Iterator[None]:
+    """If an image of ours cannot be opened, name the document that was lost or changed, because that is the cause.
 
     Raises
     ------
     IntegrityError
-        One is not as it was written.
+        A document is not as it was written.
     """
     try:
         yield
     except InputError as error:
-        with suppress(InputError):  # what cannot be asked about tells no more
-            _blame(tree.place(group), str(error))
+        with suppress(InputError):  # the manifest cannot be read, so the first error stands
+            _check_documents(tree.location(group), str(error))
         raise
 
 
-def _blame(root: Place, said: str) -> None:
+def _check_documents(root: Location, message: str) -> None:
     objects = read_objects(root)
     if objects is None and any((root / GROUP / name).exists() for name in DOCUMENTS):
-        raise IntegrityError(f"{said}; its manifest is gone too, so convert it again if need be")
+        raise IntegrityError(f"{message}; its manifest is gone too, so convert it again if need be")
     for key, record in (objects or {}).items():
         if key.rpartition("/")[2] in DOCUMENTS and not key.startswith(f"{GROUP}/"):
             check_small(root, key, record)
@@ -162,9 +156,8 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
         return label_names(attributes)
     if isinstance(ome.get("plate"), Mapping):
         wells = [str(well.get("path")) for well in ome["plate"].get("wells", ())]
-        raise InputError(
-            f"{tree.path}: a plate of {len(wells)} wells ({_few(wells)}); give one field, as well/0"
-        )
+        wells_text = f"a plate of {len(wells)} wells ({few_names(wells)})"
+        raise InputError(f"{tree.path}: {wells_text}; give one field, as well/0")
     if isinstance(ome.get("well"), Mapping):
         return tuple(str(image.get("path")) for image in ome["well"].get("images", ()))
     inside = {name: tree.node(name) for name in tree.children("") if not name.startswith(".")}
@@ -172,10 +165,10 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
     if len(arrays) == 1:
         return arrays
     if arrays:
-        raise InputError(f"{tree.path}: a group without multiscales; give one of its arrays: {_few(arrays)}")
-    raise InputError(
-        f"{tree.path}: a zarr group without multiscales and without arrays; not an OME-Zarr image"
-    )
+        raise InputError(
+            f"{tree.path}: a group without multiscales; give one of its arrays: {few_names(arrays)}"
+        )
+    raise InputError(f"{tree.path}: a zarr group with neither multiscales nor arrays; not an OME-Zarr image")
 
 
 def _series(tree: Tree) -> tuple[str, ...]:
@@ -187,8 +180,9 @@ def _series(tree: Tree) -> tuple[str, ...]:
     return tuple(name for name in tree.children("") if name.isdecimal()) or ("0",)
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+def few_names(names: Sequence[object]) -> str:
+    """Return the first eight of ``names`` for a message."""
+    return ", ".join(map(str, names[:8])) + (", …" if len(names) > 8 else "")
 
 
 def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
@@ -200,7 +194,7 @@ def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
         return series
     number = int(series) if isinstance(series, int) or series.isdecimal() else -1
     if not 0 <= number < len(found):
-        names = _few(found) if found != ("",) else "0"
+        names = few_names(found) if found != ("",) else "0"
         raise UsageError(f"{tree.path}: no series {series!r}; there are {len(found)}: {names}")
     return found[number]
 
@@ -213,14 +207,12 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     _agree(tree.where(group), image, arrays)
     labels = tree.node(join(group, LABELS))
     names = () if labels is None else label_names(labels["attributes"])
-    return _store(tree, group, image, arrays, names, found, image.version)
+    return _store(tree, group, image, arrays, names, found)
 
 
 def _level_array(tree: Tree, group: str, level: LevelMeta) -> ArrayMeta:
     key = join(group, level.path)
-    node = tree.node(key)
-    if node is None:
-        raise InputError(f"{tree.where(key)}: multiscales names this array, and it is missing; restore it")
+    node = _node(tree, key, "multiscales names this array, and it")
     return parse_array(node, source=tree.where(key))
 
 
@@ -233,9 +225,8 @@ def _agree(where: str, image: ImageMeta, arrays: Sequence[ArrayMeta]) -> None:
                 "correct the metadata"
             )
         if meta.dtype.newbyteorder("=") != arrays[0].dtype.newbyteorder("="):
-            raise InputError(
-                f"{where}: level {level.path} is {meta.dtype}, the first {arrays[0].dtype}; write it again"
-            )
+            types = f"{meta.dtype}, the first {arrays[0].dtype}"
+            raise InputError(f"{where}: level {level.path} is {types}; write it again")
         if any(n > m for n, m in zip(meta.shape, above.shape, strict=True)):
             raise InputError(
                 f"{where}: level {level.path} of shape {meta.shape} is larger than the one before it, "
@@ -250,19 +241,16 @@ def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     names = meta.dims
     if names is None or all(name is None for name in names):
         if len(meta.shape) not in GUESSED:
-            raise InputError(
-                f"{where}: an array of {len(meta.shape)} axes without names; name them t c z y x"
-            )
+            raise InputError(f"{where}: {len(meta.shape)} axes without names; name them t c z y x")
         names = tuple(GUESSED[len(meta.shape)])
         notes = (f"the array names no axes: taken as {' '.join(names)}",)
     dims = tuple(str(name).lower() for name in names)
     if len(dims) != len(meta.shape) or not set(dims) <= set(ORDER) or len(set(dims)) != len(dims):
-        raise InputError(
-            f"{where}: axes {' '.join(map(str, names))} are not among {' '.join(ORDER)}; rename them"
-        )
+        axes = " ".join(map(str, names))
+        raise InputError(f"{where}: axes {axes} are not among {' '.join(ORDER)}; rename them")
     level = LevelMeta("", (1.0,) * len(dims), (0.0,) * len(dims))
     image = ImageMeta("", None, dims, (None,) * len(dims), (level,), (), None, False, None, notes)
-    return _store(tree, group, image, (meta,), (), found, None)
+    return _store(tree, group, image, (meta,), (), found)
 
 
 def _store(
@@ -272,33 +260,19 @@ def _store(
     arrays: tuple[ArrayMeta, ...],
     labels: tuple[str, ...],
     found: tuple[str, ...],
-    version: str | None,
 ) -> Store:
     order = tuple(sorted(range(len(image.dims)), key=lambda i: ORDER.index(image.dims[i])))
     levels = tuple(
         _stored_level(image, level, meta, arrays[0].shape, order)
         for level, meta in zip(image.levels, arrays, strict=True)
     )
-    notes = list(image.notes) + ([] if image.own is None else list(image.own.notes))
+    notes = (*image.notes, *(() if image.own is None else image.own.notes))
     if len(found) > 1:
-        notes.append(f"one of {len(found)} images in the store: {_few(found)}")
+        notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
     has_manifest = _check_own(tree, group, image)
     if not has_manifest:
-        notes.append("no manifest: an object that is absent reads as the fill value, as zarr has it")
-    store = Store(
-        tree.path,
-        version,
-        image,
-        levels,
-        order,
-        tree,
-        group,
-        has_manifest,
-        labels,
-        found,
-        tuple(notes),
-        arrays,
-    )
+        notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
+    store = Store(tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays)
     try:
         store.spec()
     except UsageError as error:
@@ -310,10 +284,8 @@ def _stored_level(
     image: ImageMeta, level: LevelMeta, meta: ArrayMeta, largest: Shape, order: Sequence[int]
 ) -> StoredLevel:
     backwards = () if image.own is None else image.own.backwards
-    # Versions without scales are downsampled by whole factors.
-    scale = level.scale or tuple(
-        float(round(n / max(m, 1))) for n, m in zip(largest, meta.shape, strict=True)
-    )
+    # Versions without scales downsample by whole factors.
+    scale = level.scale or tuple(float(round(n / m)) for n, m in zip(largest, meta.shape, strict=True))
     return StoredLevel(
         level.path,
         tuple(meta.shape[i] for i in order),
@@ -333,10 +305,10 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     IntegrityError
         The store says that it has one, and it is gone or does not match.
     """
-    root = tree.place(group)
+    root = tree.location(group)
     objects = read_objects(root)
     for key in set(ATTRIBUTES.values()) & set(objects or ()):
-        # Before anything the root says is believed, and also when it no longer says that there is a manifest.
+        # Checked first, and also if the root does not name a manifest: a damaged root may have lost the name.
         check_small(root, key, (objects or {})[key])
     if image.own is None or image.own.manifest is None:
         return False

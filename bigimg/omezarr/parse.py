@@ -1,8 +1,9 @@
-"""OME-Zarr and zarr JSON read into frozen values: the mirror of :mod:`~bigimg.omezarr.metadata`.
+"""OME-Zarr and zarr JSON read into frozen values; :mod:`~bigimg.omezarr.metadata` writes it.
 
-Reads what others write as well: OME-Zarr 0.1 to 0.3 (axes implied, no scales), 0.4, 0.5 and 0.6 (the scale
-and translation of a dataset to its intrinsic coordinate system; of an affine or rotation only the lengths and
-the origin, which the notes say), zarr v2 and v3 arrays. Pure functions on dicts, without files and zarr.
+Documents of others are read too: OME-Zarr 0.1 to 0.3 (axes implied, no scales), 0.4, 0.5 and 0.6, and arrays of zarr
+v2 and v3. From 0.6 the scale and translation of a dataset to its intrinsic coordinate system are used. From an affine
+or a rotation only the lengths and the origin are used, and a note says so. The functions are pure: they take dicts,
+and need neither files nor zarr.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, DType, Json, Kind, Shape
 
 MOST_PIXELS = 2**48
-"""Along one axis; more is a mistake, and would overflow what is computed of it."""
+"""Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
 
 NONSENSE = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
-"""What documents raise that are not as they should be."""
+"""Exceptions that malformed documents cause."""
 
 type Attributes = Mapping[str, Any]
 """Decoded JSON of others: anything may be missing or of another type."""
@@ -40,7 +41,7 @@ class LevelMeta:
 
     path: str
     scale: tuple[float, ...] | None
-    """Spacing; None in versions that have no word for it."""
+    """Spacing; None in versions that have no key for it."""
     translation: tuple[float, ...]
 
 
@@ -66,7 +67,7 @@ class OwnMeta:
 
 @dataclass(frozen=True, slots=True)
 class ChannelShown:
-    """How a viewer is to begin with a channel."""
+    """How a viewer first displays a channel."""
 
     window: tuple[float, float] | None
     """In stored values."""
@@ -90,7 +91,7 @@ class ImageMeta:
     own: OwnMeta | None
     notes: tuple[str, ...]
     shown: tuple[ChannelShown, ...] = ()
-    """One for each channel that ``omero`` speaks of."""
+    """One for each channel in ``omero``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def ome_block(attributes: Attributes) -> Attributes:
 
 
 def label_names(attributes: Attributes) -> tuple[str, ...]:
-    """Return the label images that the attributes of a group list; what is no list lists none."""
+    """Return the label images that the attributes of a group list; none if that is no list."""
     listed = ome_block(attributes).get("labels")
     return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
 
@@ -147,8 +148,8 @@ def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
     except NONSENSE as error:
         if isinstance(error, InputError):
             raise
-        said = f"{type(error).__name__}: {error}"
-        raise InputError(f"{source}: the OME-Zarr metadata is incomplete ({said}); write it again") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise InputError(f"{source}: OME-Zarr metadata is incomplete ({cause}); write it again") from error
 
 
 def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
@@ -167,19 +168,12 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         raise InputError(f"{source}: multiscales lists no datasets; the store holds no array to read")
     channels, shown = _omero(ome.get("omero"))
     windows = {channel.window for channel in shown}
-    return ImageMeta(
-        version,
-        multiscale.get("name") if isinstance(multiscale.get("name"), str) else None,
-        dims,
-        tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes),
-        levels,
-        channels,
-        windows.pop() if len(windows) == 1 else None,
-        "image-label" in ome,
-        _own(attributes.get("bigimg"), source),
-        tuple(dict.fromkeys(notes)),
-        shown,
-    )
+    window = windows.pop() if len(windows) == 1 else None
+    name = multiscale["name"] if isinstance(multiscale.get("name"), str) else None
+    units = tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes)
+    own, is_label = _own(attributes.get("bigimg"), source), "image-label" in ome
+    each_once = tuple(dict.fromkeys(notes))
+    return ImageMeta(version, name, dims, units, levels, channels, window, is_label, own, each_once, shown)
 
 
 def _axes(multiscale: Attributes, version: str) -> tuple[list[Attributes], bool]:
@@ -256,7 +250,7 @@ def _numbers(values: Sequence[float], ndim: int) -> list[float]:
 
 
 def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
-    """Return the channels of an ``omero`` block; what is malformed there counts as not said."""
+    """Return the channels of an ``omero`` block; malformed parts of it are ignored."""
     entries = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         return (), ()
@@ -309,11 +303,9 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
     try:
         return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
     except NONSENSE as error:
-        name = ".zarray" if document.get("zarr_format") == 2 else "zarr.json"
-        said = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"{source}/{name}: not a zarr array that can be read ({said}); write it again"
-        ) from error
+        file = f"{source}/.zarray" if document.get("zarr_format") == 2 else f"{source}/zarr.json"
+        cause = f"{type(error).__name__}: {error}"
+        raise InputError(f"{file}: not a zarr array that can be read ({cause}); write it again") from error
 
 
 def _array_v2(document: Attributes) -> ArrayMeta:
@@ -352,7 +344,7 @@ def _array_v3(document: Attributes) -> ArrayMeta:
             layout = ShardLayout(shape, dtype, chunk, shard, codec)
     dims = document.get("dimension_names")
     if layout is not None and any(
-        # Whatever we would not have written ourselves is zarr's to read.
+        # An array with other metadata than bigimg writes is read through zarr.
         document.get(key) != wanted
         for key, wanted in array_metadata(layout, dims or ()).items()
         if key in ("codecs", "chunk_key_encoding", "chunk_grid")
@@ -372,16 +364,14 @@ def _sizes(block: Attributes, field: str, ndim: int | None = None) -> Shape:
 
 
 def _check_fill(value: Any, dtype: DType) -> None:
-    """Refuse a fill value that no pixel of ``dtype`` can have; none at all is fine."""
+    """Refuse a fill value that no pixel of ``dtype`` can have; it may be absent."""
     if value is None:
         return
     if dtype.kind == "f" and isinstance(value, str):
         fits = re.fullmatch(rf"NaN|-?Infinity|0x[0-9a-fA-F]{{{2 * dtype.itemsize}}}", value) is not None
     elif dtype.kind == "f":
         most = float(np.finfo(dtype).max)
-        fits = isinstance(value, int | float) and (
-            abs(value) <= most or abs(value) == math.inf or value != value
-        )
+        fits = isinstance(value, int | float) and (abs(value) <= most or not math.isfinite(value))
     else:
         ends = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         fits = isinstance(value, int | float) and ends[0] <= value <= ends[1] and value == int(value)

@@ -1,8 +1,8 @@
-"""Two ways to the pixels of one stored array: by hand for our own layout, through zarr for all others.
+"""Two ways to read the pixels of a stored array: by hand for our own layout, through zarr for all others.
 
-By hand means no zarr import, length and checksums of a shard compared with the manifest at its first touch, and
-an error for whatever is missing. Through zarr, an absent object is the fill value: that is what its writer
-meant, and nobody can tell it from a loss. Regions and results are in the stored order of axes.
+Reading by hand does not import zarr. It compares length and checksums of a shard with the manifest at the first
+access, and raises an error for everything that is missing. Through zarr an absent object reads as the fill value: the
+writer may have meant that, and a loss looks the same. Regions and results are in the stored order of axes.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError,
 from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import read_records
-from bigimg.omezarr.objects import Place
+from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import ArrayMeta
-from bigimg.omezarr.shard import ABSENT, KnownIndex, ShardLayout, object_grid, read_region
-from bigimg.omezarr.tree import Tree
+from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
+from bigimg.omezarr.tree import DOCUMENTS, Tree
 from bigimg.omezarr.web import Web
 from bigimg.types import Array, Region, Shape
 
-KNOWN_BYTES = 4 << 20
-"""Checked shard indices kept by one reader: of 4000 shards of 64 chunks."""
+INDEX_CACHE_BYTES = 4 << 20
+"""Size of the cache of checked shard indices in one reader: those of 4000 shards of 64 chunks."""
 IN_FLIGHT_BYTES = 16 << 20
-"""What one read through zarr may hold beside its result, unless a single chunk is larger."""
+"""What one read through zarr may hold in addition to its result, unless a single chunk is larger."""
 IN_FLIGHT_CHUNKS = 20
-"""zarr works on ten chunks at once (``async.concurrency``), each compressed and decoded: 7 were seen of 8."""
+"""zarr reads ten chunks at once (``async.concurrency``), each compressed and decoded: of 8 chunks, 7 were measured."""
 BROKEN = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, MemoryError,
           zlib.error)  # fmt: skip
 """What zarr, zarrs and the codecs raise for bytes that do not decode."""
 
 
-class KnownIndices(dict[Shape, KnownIndex]):
-    """Checked shard indices, the oldest dropped for the newest; safe from many threads."""
+class IndexCache(dict[Shape, CachedIndex]):
+    """Checked shard indices; the oldest one makes room for a new one. Safe for use by many threads."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = limit
         self.lock = threading.Lock()
 
-    def __setitem__(self, key: Shape, value: KnownIndex) -> None:
+    def __setitem__(self, key: Shape, value: CachedIndex) -> None:
         with self.lock:
             if len(self) >= self.limit:
                 del self[next(iter(self))]
@@ -56,22 +56,22 @@ class KnownIndices(dict[Shape, KnownIndex]):
 class ShardPixels:
     """An array of ours, read by hand."""
 
-    def __init__(self, root: Place, level: str, layout: ShardLayout) -> None:
+    def __init__(self, root: Location, level: str, layout: ShardLayout) -> None:
         self.folder = root / level
         self.layout = layout
         self.records = read_records(root, level)
         if self.records.shape != (*object_grid(layout), 2):
             raise IntegrityError(f"{self.folder}: the manifest is of another array; restore the store")
-        # A bare chunk has no index to be known.
-        few = 0 if layout.zarr == 2 else max(1, KNOWN_BYTES // layout.index_bytes)
-        self.known = KnownIndices(few) if few else None
+        # A bare chunk has no index.
+        bare = layout.zarr == 2
+        self.cache = None if bare else IndexCache(max(1, INDEX_CACHE_BYTES // layout.index_bytes))
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, every byte of them checked."""
-        return read_region(self.folder, region, self.layout, self.records, known=self.known)
+        return read_region(self.folder, region, self.layout, self.records, cache=self.cache)
 
     def close(self) -> None:
-        """Nothing stays open between reads."""
+        """Do nothing: no file stays open between reads."""
 
 
 class ZarrPixels:
@@ -93,8 +93,8 @@ class ZarrPixels:
         except BROKEN as error:
             if isinstance(error, BigimgError):
                 raise
-            said = f"{type(error).__name__}: {error}"
-            raise InputError(f"{self.where}: zarr cannot open this array ({said}); write it again") from error
+            message = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.where}: zarr cannot open it ({message}); write it again") from error
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` in native byte order."""
@@ -110,10 +110,8 @@ class ZarrPixels:
             self._check_indices(region)
             data = self._in_pieces(region)
         except OSError as error:
-            said = error.strerror or str(error) or type(error).__name__
-            raise InputError(
-                f"{self.where}: cannot be read ({said}); check the disk or connection"
-            ) from error
+            message = error.strerror or str(error) or type(error).__name__
+            raise InputError(f"{self.where}: cannot be read ({message}); check disk or connection") from error
         except BaseException as error:
             if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
                 raise RuntimeError(str(error)) from error
@@ -121,7 +119,7 @@ class ZarrPixels:
         return data.astype(data.dtype.newbyteorder("="), copy=False)
 
     def _check_indices(self, region: Region) -> None:
-        """Refuse the shards of ``region`` whose index leads out of them: zarrs ends its thread with a panic there."""
+        """Refuse a shard of ``region`` whose index points outside the object: zarrs would panic there."""
         sharding: Any = getattr(self.array.metadata, "codecs", (None,))[0]
         if self.folder is None or not hasattr(sharding, "index_codecs"):
             return
@@ -145,7 +143,7 @@ class ZarrPixels:
                     )
 
     def _in_pieces(self, region: Region) -> Array:
-        """Return the region, read chunk by chunk where zarr would hold too many of them at once."""
+        """Return the region, read chunk by chunk where zarr would hold too many chunks at once."""
         unit_bytes = math.prod(self.meta.shard) * self.meta.dtype.itemsize
         if IN_FLIGHT_CHUNKS * unit_bytes <= IN_FLIGHT_BYTES:
             return np.asarray(self.array[region])
@@ -165,9 +163,9 @@ class ZarrPixels:
             try:
                 self._read(part)
             except BROKEN as cause:
-                said = " ".join(str(cause).split()) or type(cause).__name__
+                message = " ".join(str(cause).split()) or type(cause).__name__
                 return CorruptChunk(
-                    f"{self.where}: chunk {index} does not decode ({said}); restore the object"
+                    f"{self.where}: chunk {index} does not decode ({message}); restore the object"
                 )
         return CorruptChunk(f"{self.where}: a chunk does not decode ({error}); restore the object")
 
@@ -181,7 +179,7 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
         return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
     folder = str(tree.folder / key)
     array = zarr.open_array(folder, mode="r")
-    # zarrs has no word for bytes in foreign order or for "no fill value": those stay with zarr's own pipeline.
+    # zarrs cannot read bytes in foreign order, or arrays without a fill value: zarr itself reads these.
     if not meta.dtype.isnative or array.fill_value is None:
         return array
     try:
@@ -189,10 +187,9 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
     except ImportError:
         return array
     try:
-        # About half the CPU of zarr's own pipeline; "strict" makes it say at once which codecs it cannot do.
-        with zarr.config.set(
-            {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
-        ):
+        # About half the CPU time of zarr's own pipeline; "strict" raises at once for codecs that zarrs lacks.
+        pipeline = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
+        with zarr.config.set(pipeline):
             return zarr.open_array(folder, mode="r")
     except UnsupportedMetadataError:
         return array
@@ -202,7 +199,7 @@ def _store(tree: Tree) -> Any:
     from zarr.storage import FsspecStore, LocalStore, ZipStore
 
     if isinstance(tree.objects, Archive):
-        # Not fsspec's zip: its one file position, shared by zarr's threads, gives wrong bytes.
+        # Not the zip of fsspec: it has one file position that zarr's threads share, which gives wrong bytes.
         return ZipStore(tree.objects.path, read_only=True)
     if isinstance(tree.objects, Web):
         return FsspecStore.from_url(tree.objects.address, read_only=True)
@@ -210,18 +207,14 @@ def _store(tree: Tree) -> Any:
 
 
 def _strict(store: Any, tree: Tree) -> Any:
-    """Return ``store`` as one that raises where a chunk object is gone, for ours that zarr must read."""
+    """Return ``store`` as one that raises where a chunk is gone, for a store of ours that zarr must read."""
     from zarr.storage import WrapperStore
 
     class Complete(WrapperStore):  # type: ignore[misc]
         async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
             found = await super().get(key, *args, **kwargs)
-            if found is None and not key.endswith(
-                ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
-            ):
-                raise MissingChunk(
-                    f"{tree.where(key)}: the object is gone; its pixels are lost, restore the store"
-                )
+            if found is None and not key.endswith((*DOCUMENTS, ".zmetadata")):
+                raise MissingChunk(f"{tree.where(key)}: the object is gone; its pixels are lost, restore it")
             return found
 
     return Complete(store)

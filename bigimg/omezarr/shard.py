@@ -1,19 +1,17 @@
-"""Objects of our arrays, assembled and read by hand: shards of zarr v3, and the bare chunks of zarr v2.
+"""Objects of our arrays, written and read by hand: shards of zarr v3, and the bare chunks of zarr v2.
 
-A shard is chunk after chunk, then the index, then its checksum.
-
-Written once, in order, so the checksum of the whole object is known without a second read and no more than
-one compressed chunk is in memory. Each chunk is ``codec(chunk) + crc32c``; the index holds the offset and
-length of each chunk in C order, (2**64 - 1) twice for a chunk that lies beyond the array. What zarr itself
-does with the same metadata is the oracle in ``tests/omezarr/test_shard.py``.
+A shard consists of its chunks, then the index, then the checksum of the index. Each chunk is ``codec(chunk) +
+crc32c``. The index holds the offset and length of each chunk in C order, and (2**64 - 1) twice for a chunk that lies
+outside the array. A shard is written once, in order, so the checksum of the object needs no second read, and one
+compressed chunk is in memory at a time. ``tests/omezarr/test_shard.py`` compares all this with zarr itself.
 
 The checksum of an object is the crc32c *of the chunk checksums and the index*, not of all its bytes. The crc32c
-of bytes followed by their own crc32c is one and the same constant, so over a whole shard it would depend on the
-lengths alone: two shards of noise would share it (``test_checksum_tells_shards_of_equal_length_apart``). This
-one tells them apart, and needs four bytes a chunk instead of the whole object to be checked.
+of bytes followed by their own crc32c is always the same constant, so over a whole shard it would depend on the
+lengths alone, and two shards of noise would share it (``test_checksum_tells_shards_of_equal_length_apart``). The
+checksum used here differs, and checking it reads four bytes a chunk instead of the whole object.
 
-Zarr v2 has neither shards nor checksums: there an object is ``codec(chunk)`` and nothing else, and the crc32c of all
-its bytes is in the manifest alone. So it is checked each time that it is read.
+Zarr v2 has neither shards nor checksums. There an object is ``codec(chunk)`` alone, and only the manifest has the
+crc32c of all its bytes, which is compared at each read.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.appending import Appending
 from bigimg.omezarr.codecs import Codec
-from bigimg.omezarr.objects import Place, opened
+from bigimg.omezarr.objects import Location, opened
 from bigimg.types import Array, DType, Region, Shape, ZarrFormat
 
 ABSENT = 2**64 - 1
@@ -40,7 +38,7 @@ ABSENT = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class ShardLayout:
-    """How the objects of one array are made."""
+    """Chunks, shards and codec of one array."""
 
     shape: Shape
     """Of the whole array."""
@@ -70,14 +68,14 @@ class ShardLayout:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """What the manifest keeps of one object."""
+    """The entry of the manifest for one object."""
 
     index: Shape
     """Position in the grid of shards."""
     length: int
     """Bytes."""
     crc32c: int
-    """Of the checksums of its chunks and its index, as the head of this module explains."""
+    """Checksum of the chunk checksums and the index, as the head of this module explains."""
 
 
 def object_key(index: Shape, zarr: ZarrFormat = 3) -> str:
@@ -126,7 +124,7 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
 
 
 def _append_chunk(file: Appending, chunk: Array, codec: Codec) -> Array:
-    """Append ``chunk`` compressed, and return its bytes where they wait to be written."""
+    """Append the compressed ``chunk``, and return its bytes as a view of the buffer."""
     room = file.room(codec.most(chunk.nbytes))
     size = codec.encode(chunk, room)
     file.fill(size)
@@ -134,44 +132,40 @@ def _append_chunk(file: Appending, chunk: Array, codec: Codec) -> Array:
 
 
 def _whole_chunk(data: Array, buffer: Array) -> Array:
-    """Return ``data`` as one full contiguous chunk, in ``buffer`` unless it is one already; edges get zeros."""
+    """Return ``data`` as one full contiguous chunk, in ``buffer`` unless it is one already; it is padded with zeros."""
     if data.shape == buffer.shape and data.dtype == buffer.dtype and data.flags.c_contiguous:
         return data
     if data.shape != buffer.shape:
         buffer[...] = 0
-    # "equiv" swaps bytes where needed and refuses any other change of type.
+    # "equiv" allows another byte order, and refuses any other change of type.
     np.copyto(buffer[tuple(slice(n) for n in data.shape)], data, casting="equiv")
     return buffer
 
 
-class KnownIndex(NamedTuple):
+class CachedIndex(NamedTuple):
     """The index of a shard that was read and checked."""
 
     offsets: Array
     """Offset and length of each chunk, of shape (*chunks_per_shard, 2)."""
     state: object
-    """Of the object at that time: see :meth:`~bigimg.omezarr.objects.OpenObject.state`."""
+    """State of the object at that time: see :meth:`~bigimg.omezarr.objects.OpenObject.state`."""
 
 
 class ShardFile:
     """One object opened for reading, with its index checked."""
 
     def __init__(
-        self,
-        array: Place,
-        index: Shape,
-        layout: ShardLayout,
-        record: tuple[int, int] | None = None,
-        known: KnownIndex | None = None,
-    ) -> None:
+        self, array: Location, index: Shape, layout: ShardLayout, record: tuple[int, int] | None = None,
+        cached: CachedIndex | None = None,
+    ) -> None:  # fmt: skip
         """Open shard ``index`` of the folder ``array``.
 
         Parameters
         ----------
         record : (length, crc32c), optional
-            What the manifest says of the object.
-        known : KnownIndex, optional
-            The index, when it was read and checked before; of an object that has changed since it is read again.
+            The entry of the manifest for the object.
+        cached : CachedIndex, optional
+            The index, if it was read and checked before; if the object has changed since, it is read again.
 
         Raises
         ------
@@ -189,11 +183,11 @@ class ShardFile:
             raise self._gone() from None
         try:
             self.state = self.file.state()
-            if known is None or record is None or known.state != self.state:
+            if cached is None or record is None or cached.state != self.state:
                 self.length = self._checked_length(record)
                 self.offsets = self._checked_index(record)
-            else:  # each chunk is checked by itself
-                self.length, self.offsets = record[0], known.offsets
+            else:  # each chunk is checked when it is read
+                self.length, self.offsets = record[0], cached.offsets
         except FileNotFoundError:
             raise self._gone() from None
         except BaseException:
@@ -222,19 +216,18 @@ class ShardFile:
         if len(table) != n or struct.unpack("<I", table[-4:])[0] != google_crc32c.value(table[:-4]):
             raise CorruptChunk(f"{self.path}: the checksum of the shard index is wrong; restore the object")
         offsets = np.frombuffer(table[:-4], "<u8").reshape(*self.layout.chunks_per_shard, 2)
-        # A chunk that is missing from the index is reported by itself when it is read: the rest is good.
+        # A chunk that is missing from the index is reported when it is read; the other chunks are good.
         if record is not None and not self._missing(offsets) and self._checksum(offsets) != record[1]:
             raise CorruptChunk(f"{self.path}: holds other pixels than were written; restore the object")
         return offsets
 
     def _missing(self, offsets: Array) -> bool:
-        inside = tuple(
-            slice(-(-min(size - o, s) // c))
-            for size, o, s, c in zip(
-                self.layout.shape, self.start, self.layout.shard, self.layout.chunk, strict=True
-            )
+        """Return whether the index lacks a chunk that lies inside the array."""
+        inside = map(
+            min, self.layout.shard, (n - o for n, o in zip(self.layout.shape, self.start, strict=True))
         )
-        return bool(np.any(offsets[inside][..., 0] == ABSENT))
+        chunks = tuple(slice(n) for n in grid(tuple(inside), self.layout.chunk))
+        return bool(np.any(offsets[chunks][..., 0] == ABSENT))
 
     def _checksum(self, offsets: Array) -> int:
         ends = (offset + length for offset, length in offsets.reshape(-1, 2).tolist() if offset != ABSENT)
@@ -261,11 +254,7 @@ class ShardFile:
         wanted = list(pieces(shift(region, self.start), chunk))
         self.file.expect([(offset, n) for offset, n in (self.offsets[i].tolist() for i, _ in wanted)])
         for position, part in wanted:
-            where = tuple(
-                slice(p.start + b - o, p.stop + b - o)
-                for p, b, o in zip(part, self.start, origin, strict=True)
-            )
-            target = out[where]
+            target = out[shift(part, tuple(o - b for o, b in zip(origin, self.start, strict=True)))]
             if shape_of(part) == chunk and target.flags.c_contiguous:
                 self._decode(position, target)
                 continue
@@ -275,7 +264,7 @@ class ShardFile:
             target[...] = self._decode(position, buffer, inside)
 
     def encoded(self, position: Shape) -> bytes:
-        """Return the bytes of one chunk without their checksum, which is right.
+        """Return the bytes of one chunk without their checksum, after comparing it.
 
         Raises
         ------
@@ -287,14 +276,14 @@ class ShardFile:
             raise MissingChunk(f"{self.path}: chunk {position} is not in the shard index; restore the object")
         if offset + length > self.length or length < 4:
             raise CorruptChunk(f"{self.path}: chunk {position} lies outside the object; restore the object")
-        # The checksum apart: to slice it off would copy the chunk, and crc32c takes nothing but bytes.
+        # Two reads, because slicing the checksum off would copy the chunk: crc32c accepts nothing but bytes.
         data, trailer = self.file.pread(length - 4, offset), self.file.pread(4, offset + length - 4)
         if len(data) != length - 4 or trailer != struct.pack("<I", google_crc32c.value(data)):
             raise CorruptChunk(f"{self.path}: the checksum of chunk {position} is wrong; restore the object")
         return data
 
     def _decode(self, position: Shape, out: Array, part: Region | None = None) -> Array:
-        """Return ``part`` of a chunk, or all of it in ``out``; what else is in ``out`` is lost."""
+        """Return a chunk in ``out``, or only ``part`` of it; in both cases ``out`` is overwritten."""
         data = self.encoded(position)
         try:
             if part is not None:
@@ -306,17 +295,10 @@ class ShardFile:
 
 
 class BareFile(ShardFile):
-    """A chunk of zarr v2: read as a whole when it is opened, and compared with its record if there is one."""
+    """A chunk of zarr v2: read as a whole when it is opened, and compared with its record if there is one.
 
-    def __init__(
-        self,
-        array: Place,
-        index: Shape,
-        layout: ShardLayout,
-        record: tuple[int, int] | None = None,
-        known: KnownIndex | None = None,  # that it was right before says nothing of the bytes of now
-    ) -> None:
-        super().__init__(array, index, layout, record)
+    It is never opened with a cached index, because only reading all of it can show that it is undamaged.
+    """
 
     def _checked_index(self, record: tuple[int, int] | None) -> Array:
         self.data = self.file.pread(self.length, 0)
@@ -333,69 +315,61 @@ class BareFile(ShardFile):
 
 
 def open_object(
-    array: Place,
-    index: Shape,
-    layout: ShardLayout,
-    record: tuple[int, int] | None = None,
-    known: KnownIndex | None = None,
-) -> ShardFile:
-    """Open one object for reading, as :class:`ShardFile` says."""
-    return (BareFile if layout.zarr == 2 else ShardFile)(array, index, layout, record, known)
+    array: Location, index: Shape, layout: ShardLayout, record: tuple[int, int] | None = None,
+    cached: CachedIndex | None = None,
+) -> ShardFile:  # fmt: skip
+    """Open one object for reading; the arguments are those of :class:`ShardFile`."""
+    if layout.zarr == 2:
+        return BareFile(array, index, layout, record)
+    return ShardFile(array, index, layout, record, cached)
 
 
 def read_region(
-    array: Place,
-    region: Region,
-    layout: ShardLayout,
-    records: Array | None = None,
-    *,
-    known: MutableMapping[Shape, KnownIndex] | None = None,
-    out: Array | None = None,
-) -> Array:
+    array: Location, region: Region, layout: ShardLayout, records: Array | None = None, *,
+    cache: MutableMapping[Shape, CachedIndex] | None = None, out: Array | None = None,
+) -> Array:  # fmt: skip
     """Return the pixels of ``region`` from the array folder ``array``.
 
     Parameters
     ----------
     records : ndarray of shape (*grid, 2), optional
         Length and crc32c of every object, from the manifest.
-    known : mutable mapping, optional
-        Indices of shards that were checked already; new ones are put in.
+    cache : mutable mapping, optional
+        Indices of shards that were checked already; new ones are added.
     out : ndarray, optional
-        Where to put them; fresh memory costs a page fault for every 4 kB.
+        Array for the pixels; new memory costs a page fault for every 4 kB.
 
     Raises
     ------
     MissingChunk, CorruptChunk
         Something that was written is gone or changed.
     InputError
-        The system does not let us read.
+        The system refuses to read an object.
     """
     if out is None:
         out = np.empty(shape_of(region), layout.dtype)
     origin = tuple(s.start for s in region)
     for index, part in pieces(region, layout.shard):
         record = None if records is None else (int(records[index][0]), int(records[index][1]))
-        before = None if known is None else known.get(index)
+        cached = None if cache is None else cache.get(index)
         try:
-            with open_object(array, index, layout, record, before) as shard:
-                if known is not None and (before is None or before.offsets is not shard.offsets):
-                    known[index] = KnownIndex(shard.offsets, shard.state)
+            with open_object(array, index, layout, record, cached) as shard:
+                if cache is not None and (cached is None or cached.offsets is not shard.offsets):
+                    cache[index] = CachedIndex(shard.offsets, shard.state)
                 shard.read_into(out[shift(part, origin)], part)
         except OSError as error:
-            path = array / layout.key(index)
-            raise InputError(
-                f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
-            ) from error
+            message = f"cannot be read ({error.strerror}); check the disk and permissions"
+            raise InputError(f"{array / layout.key(index)}: {message}") from error
     return out
 
 
-def read_record(array: Place, index: Shape, layout: ShardLayout) -> ObjectRecord:
+def read_record(array: Location, index: Shape, layout: ShardLayout) -> ObjectRecord:
     """Return the record of a shard as it is on disk, with every chunk checked against its checksum.
 
     Raises
     ------
     MissingChunk, CorruptChunk
-        It is not there, or not what was written.
+        It is gone or damaged.
     """
     with open_object(array, index, layout) as shard:
         for position in np.ndindex(*layout.chunks_per_shard):

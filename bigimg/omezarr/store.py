@@ -1,11 +1,13 @@
-"""One image in a store: what its levels are, and their pixels as a source (``bigimg.reader.Reader``).
+"""One image in a store: its levels, and their pixels as a source (``bigimg.reader.Reader``).
 
-:mod:`~bigimg.omezarr.open` makes these; here is how stored axes are turned into ``t c z y x`` when they are read.
-A store of ours is read by hand, every byte checked; all others through zarr.
+:mod:`~bigimg.omezarr.open` makes these values. This module turns stored axes into ``t c z y x`` when pixels are read.
+A store of ours is read by hand and every byte is checked; all others are read through zarr.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +20,20 @@ from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.manifest import StoredStatistics, read_statistics
 from bigimg.omezarr.parse import ArrayMeta, ImageMeta
-from bigimg.omezarr.pixels import IN_FLIGHT_BYTES, KNOWN_BYTES, ShardPixels, ZarrPixels
+from bigimg.omezarr.pixels import IN_FLIGHT_BYTES, INDEX_CACHE_BYTES, ShardPixels, ZarrPixels
 from bigimg.omezarr.tree import Tree, join
 from bigimg.omezarr.web import AHEAD_BYTES, Web
 from bigimg.reader import Access
 from bigimg.types import Array, DType, Kind, Region, Shape
 
 ZARR_BYTES = 56 << 20
-"""zarr and zarrs once loaded: 19 MB were measured, and their threads and pieces under way come on top."""
+"""Memory of zarr and zarrs: 19 MB were measured after loading; their threads and running reads need more."""
 
 
-def held_beside(tree: Tree, shard_bytes: int) -> tuple[int, int]:
-    """Return what reading by hand holds of objects that are no files, in bytes: a read, and in all."""
+def extra_read_bytes(tree: Tree, shard_bytes: int) -> tuple[int, int]:
+    """Return the extra bytes that reading by hand needs for objects that are no files: for each read, and once."""
     if isinstance(tree.objects, Web):
-        return AHEAD_BYTES, ZARR_BYTES  # zarr is not used, and aiohttp weighs about as much
+        return AHEAD_BYTES, ZARR_BYTES  # zarr is not used, but aiohttp needs about as much
     return (shard_bytes if isinstance(tree.objects, Archive) else 0), 0  # a member may be deflated
 
 
@@ -58,8 +60,6 @@ class Store:
 
     path: str
     """As given; for people and messages."""
-    version: str | None
-    """Of OME-Zarr; None for a bare zarr array."""
     image: ImageMeta
     levels: tuple[StoredLevel, ...]
     order: tuple[int, ...]
@@ -75,6 +75,11 @@ class Store:
     notes: tuple[str, ...]
     arrays: tuple[ArrayMeta, ...]
     """The arrays as stored, one a level."""
+
+    @property
+    def version(self) -> str | None:
+        """Version of OME-Zarr; None for a bare zarr array."""
+        return self.image.version or None
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -106,7 +111,7 @@ class Store:
             There is no such level; ``-1`` is the smallest.
         """
         stored, own = self.levels[self.position(level)], self.image.own
-        kept = len(self.image.notes) + (0 if own is None else len(own.notes))
+        of_image = len(self.image.notes) + (0 if own is None else len(own.notes))
         axes = tuple(
             Axis(name, size, spacing, self.image.units[i], origin)
             for name, size, spacing, origin, i in zip(
@@ -124,8 +129,8 @@ class Store:
             window=self.image.window if own is None else own.window,
             meta={} if own is None else own.meta,
             padding=None if own is None else own.padding,
-            notes=self.notes[:kept],
-            of_source=self.notes[kept:],
+            notes=self.notes[:of_image],
+            of_source=self.notes[of_image:],
         )
 
     @property
@@ -136,13 +141,17 @@ class Store:
         count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
         return channels if len(channels) == count else ()
 
+    def as_stored[T](self, values: Sequence[T]) -> tuple[T, ...]:
+        """Return one value an axis, given in the order of :attr:`dims`, in the order in which axes are stored."""
+        return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
+
     def position(self, level: int) -> int:
-        """Return the number of a level counted from 0, for one that may count from the end."""
+        """Return the number of a level counted from 0; ``level`` may count from the end."""
         return checked_level(level, len(self.levels), self.path)
 
     def statistics(self) -> StoredStatistics | None:
         """Return the statistics kept in a store of ours, or None."""
-        return read_statistics(self.tree.place(self.group)) if self.has_manifest else None
+        return read_statistics(self.tree.location(self.group)) if self.has_manifest else None
 
 
 class StoreReader:
@@ -163,24 +172,20 @@ class StoreReader:
     def access(self) -> Access:
         """Any region; the unit is the inner chunk."""
         stored = self.store.levels[self.level]
-        chunk_bytes = int(np.prod(stored.chunk)) * stored.dtype.itemsize
+        chunk_bytes = math.prod(stored.chunk) * stored.dtype.itemsize
         size = " x ".join(map(str, stored.chunk))
-        if self._by_hand:
-            rows_bytes = 16 * int(np.prod(grid(stored.shape, stored.shard)))
-            why, held = f"chunks of {size}, checked by the manifest", KNOWN_BYTES + rows_bytes
-            beside, more = held_beside(self.store.tree, int(np.prod(stored.shard)) * stored.dtype.itemsize)
-            return Access("random", why, fixed_bytes=held + more, read_bytes=3 * chunk_bytes + beside)
-        beside = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
-        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=beside)
+        if self._own and self.store.arrays[self.level].layout is not None:
+            fixed = INDEX_CACHE_BYTES + 16 * math.prod(grid(stored.shape, stored.shard))
+            each, once = extra_read_bytes(self.store.tree, math.prod(stored.shard) * stored.dtype.itemsize)
+            why = f"chunks of {size}, checked by the manifest"
+            return Access("random", why, fixed_bytes=fixed + once, read_bytes=3 * chunk_bytes + each)
+        each = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
+        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=each)
 
     @property
     def _own(self) -> bool:
         own = self.store.image.own
         return own is not None and own.manifest is not None
-
-    @property
-    def _by_hand(self) -> bool:
-        return self._own and self.store.arrays[self.level].layout is not None
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, given in the order of ``spec.dims``.
@@ -192,25 +197,22 @@ class StoreReader:
         InputError
             It cannot be read.
         """
-        stored = list(region)
-        for canonical, position in enumerate(self.store.order):
-            stored[position] = region[canonical]
-        if self._pixels is None:  # two threads may both open it: the second only replaces an equal one
+        if self._pixels is None:  # two threads may both open it, which does no harm
             self._pixels = self._open()
-        found = self._pixels.read(tuple(stored)).transpose(self.store.order)
+        found = self._pixels.read(self.store.as_stored(region)).transpose(self.store.order)
         if not self.store.is_boolean:
             return found
-        # In its place, and not a mere view: what is told to be a mask may hold 255.
+        # Compared in the same memory. A mere view as bool would be wrong: a mask may hold 255.
         return np.not_equal(found, 0, out=found.view(bool) if found.flags.writeable else None)
 
     def _open(self) -> ShardPixels | ZarrPixels:
         store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path
         if self._own and meta.layout is not None:
-            return ShardPixels(store.tree.place(store.group), path, meta.layout)
+            return ShardPixels(store.tree.location(store.group), path, meta.layout)
         return ZarrPixels(store.tree, join(store.group, path), meta, complete=self._own)
 
     def close(self) -> None:
-        """Let go of what is open; reading again opens it again."""
+        """Close what is open; reading opens it again."""
         if self._pixels is not None:
             self._pixels.close()
         self._pixels = None

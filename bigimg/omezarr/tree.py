@@ -1,7 +1,7 @@
 """The JSON documents of a zarr hierarchy, v2 and v3, in a folder, a zip file or behind a URL.
 
-A node is a dict with ``zarr_format``, ``node_type`` (``group`` or ``array``), ``attributes`` and, for arrays,
-what ``zarr.json`` or ``.zarray`` say. Where the bytes lie is the business of :mod:`~bigimg.omezarr.objects`.
+A node is a dict with ``zarr_format``, ``node_type`` (``group`` or ``array``), ``attributes`` and, for arrays, the
+other members of ``zarr.json`` or ``.zarray``. The module :mod:`~bigimg.omezarr.objects` reads the bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from bigimg.errors import BigimgError, InputError, InputNotFoundError
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.objects import ObjectPath, Place
+from bigimg.omezarr.objects import Location, ObjectPath, listing
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
@@ -26,26 +26,26 @@ type Node = dict[str, Any]
 DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 ZIPPED = (".zip", ".ozx")
 NAMED_ZIPS = (".ozx", ".zarr.zip")
-"""Ends of names that say that a store is in the file."""
+"""Endings of the names of zip files that hold a store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A place with keys and bytes."""
+    """Objects by their keys, in a folder, a zip file or behind a URL."""
 
     path: str
-    """As given, for messages; of a URL without what is secret."""
+    """As the user wrote it, for messages; of a URL without secrets."""
     folder: Path | None = None
-    """The local folder, absolute: a worker may run in another one."""
+    """The local folder, absolute, because a worker may have another current folder."""
     objects: Archive | Web | None = None
-    """What holds them when that is no folder."""
+    """The zip file or URL, when it is no folder."""
 
     def where(self, key: str) -> str:
         """Return how to name ``key`` in a message."""
         return join(self.path.rstrip("/"), key)
 
-    def place(self, key: str) -> Place:
-        """Return the place of a group or array; a path where it is on disk."""
+    def location(self, key: str) -> Location:
+        """Return the location of a group or array: a path if it is on disk."""
         if self.objects is not None:
             return ObjectPath(self.objects, key, self.where(key))
         assert self.folder is not None
@@ -60,25 +60,19 @@ class Tree:
             They are there, but cannot be read.
         """
         try:
-            return self.place(key).read_bytes()
+            return self.location(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        except BigimgError:  # some kinds are OSErrors too
+        except BigimgError:  # some of them are OSErrors too
             raise
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise InputError(
-                f"{self.where(key)}: cannot be read ({said}); check path and permissions"
-            ) from error
+            message = f"cannot be read ({error.strerror or type(error).__name__}); check path and permissions"
+            raise InputError(f"{self.where(key)}: {message}") from error
 
     def children(self, key: str) -> list[str]:
-        """Return the names directly under ``key``, sorted as people count; empty where they cannot be listed."""
+        """Return the names directly under ``key``, numbers first and in order; empty where they cannot be listed."""
         try:
-            if self.objects is not None:
-                names = set(self.objects.listed(f"{key}/".lstrip("/")))
-            else:
-                assert self.folder is not None
-                names = set(os.listdir(self.folder / key))
+            names = os.listdir(self.folder / key) if self.folder is not None else listing(self.location(key))
         except (OSError, NotImplementedError):
             return []
         return sorted(
@@ -100,7 +94,7 @@ class Tree:
         attributes = self._document(f"{key}/.zattrs".lstrip("/"))
         if array is not None:
             return array | {"attributes": attributes or {}, "node_type": "array", "zarr_format": 2}
-        # A .zattrs alone is taken for a group: some writers, and copies without hidden files, leave .zgroup out.
+        # A .zattrs alone counts as a group, because some writers and some copies lack .zgroup.
         if attributes is None and self._document(f"{key}/.zgroup".lstrip("/")) is None:
             return None
         return {"attributes": attributes or {}, "node_type": "group", "zarr_format": 2}
@@ -137,9 +131,7 @@ def tree_of(path: str | os.PathLike[str]) -> Tree:
     if not local.exists():
         raise InputNotFoundError(why_absent(name))
     if local.suffix.lower() not in ZIPPED:
-        raise InputError(
-            f"{name}: a file, and an OME-Zarr store is a folder; give the folder that holds zarr.json"
-        )
+        raise InputError(f"{name}: a file, and an OME-Zarr store is a folder; give the folder with zarr.json")
     return zipped_tree(local, shown=name)
 
 
@@ -152,7 +144,7 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
     prefix : str
         The folder in it, with a slash at its end.
     shown : str
-        What to call the tree in messages.
+        Name of the tree in messages.
     keep : object
         Keeps the file for as long as the tree lives.
 

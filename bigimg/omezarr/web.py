@@ -1,4 +1,4 @@
-"""Objects behind a URL, by ranges of bytes: as few questions as can be, several at once where the protocol can."""
+"""Objects behind a URL, by ranges of bytes: as few requests as possible, several at once where the protocol can."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bigimg.places.address import other_scheme, redacted
 from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16
-"""Asked for first of an object: the index of a shard, or all of a small one."""
+"""Bytes of the first request for an object: they hold the index of a shard, or a whole small object."""
 AHEAD_BYTES = 4 << 20
-"""Asked for at once; a chunk may be larger."""
+"""Bytes of one request for several chunks; a single chunk may be larger."""
 
 
 @dataclass(eq=False)
@@ -24,16 +24,16 @@ class Web:
     """Objects behind any URL that fsspec knows."""
 
     address: str = field(repr=False)
-    """With the password and token that it may hold."""
+    """The full URL, which may hold a password or a token."""
     _small: dict[str, bytes] = field(default_factory=dict, repr=False)
-    """Documents that were fetched: opening asks for the same ones again."""
+    """Cache of small objects, because opening reads the same documents several times."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return Web, (self.address,)
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[tuple[Any, str]]:
-        """Give file system and path of an object, and say what is wrong in words of ours."""
+    def _request(self, key: str) -> Iterator[tuple[Any, str]]:
+        """Give file system and path of an object, and turn errors of the request into our own."""
         from fsspec.core import url_to_fs
 
         shown = f"{redacted(self.address).rstrip('/')}/{key}".rstrip("/")
@@ -45,21 +45,19 @@ class Web:
         except NotImplementedError:
             raise
         except ImportError as error:
-            ours = (other_scheme(self.address) or "http") in (
-                "http",
-                "s3",
-            )  # the others are no extra of bigimg
-            way = f"; {install_line('remote')}" if ours else ""
+            # Other protocols are not in the extra.
+            has_extra = (other_scheme(self.address) or "http") in ("http", "s3")
+            way = f"; {install_line('remote')}" if has_extra else ""
             raise MissingExtraError(f"{shown}: {redacted(str(error))}{way}") from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
-            said = redacted(f"{type(error).__name__}: {error}")
-            raise InputError(f"{shown}: cannot be fetched ({said}); check the address") from error
+            cause = redacted(f"{type(error).__name__}: {error}")
+            raise InputError(f"{shown}: cannot be fetched ({cause}); check the address") from error
 
     def read(self, key: str) -> bytes:
         """Return one object; FileNotFoundError when there is none."""
         if key in self._small:
             return self._small[key]
-        with self._asking(key) as (fs, path):
+        with self._request(key) as (fs, path):
             data: bytes = fs.cat_file(path)
         if len(data) <= TAIL_BYTES:
             self._small[key] = data
@@ -71,7 +69,7 @@ class Web:
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
-        with self._asking(prefix) as (fs, path):
+        with self._request(prefix) as (fs, path):
             found = fs.ls(path, detail=True)
         return {
             Path(about["name"]).name: Listed(about.get("type") == "directory", about.get("size"))
@@ -82,7 +80,7 @@ class Web:
         """Return the bytes of each (offset, length), all at once where the protocol can; fewer at the end."""
         starts = [start for start, _ in ranges]
         ends = [start + length for start, length in ranges]
-        with self._asking(key) as (fs, path):
+        with self._request(key) as (fs, path):
             found = fs.cat_ranges([path] * len(ranges), starts, ends, on_error="return")
             return [_bytes_of(answer) for answer in found]
 
@@ -96,7 +94,7 @@ def _bytes_of(answer: Any) -> bytes:
     raise answer
 
 
-class _Ranges:
+class _Ranges(OpenObject):
     """An object on the web."""
 
     def __init__(self, web: Web, key: str) -> None:
@@ -107,7 +105,7 @@ class _Ranges:
         self.pending: list[tuple[int, int]] = []
 
     def size(self, likely: int | None) -> int:
-        """Ask for the end of an object of the likely length and one byte beyond: a question less."""
+        """Return the length; if ``likely`` is right, one request fetches it and the end of the object."""
         if likely is None:
             self.tail = 0, self.web.read(self.key)
             return len(self.tail[1])
@@ -115,9 +113,6 @@ class _Ranges:
         (data,) = self._fetched([(start, likely + 1 - start)])
         self.tail = start, data
         return start + len(data)
-
-    def state(self) -> object:
-        return None
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         self.pending = list(ranges)
@@ -131,7 +126,7 @@ class _Ranges:
                 return self._fetched([(offset, length)])[0]
 
     def _ahead(self, offset: int, length: int) -> bool:
-        """Fetch the expected range that holds these bytes and some of those after it; False if none does."""
+        """Fetch the expected range that holds these bytes, and some after it; False if no expected range does."""
         holds = [
             i for i, (start, n) in enumerate(self.pending) if start <= offset and offset + length <= start + n
         ]

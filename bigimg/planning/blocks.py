@@ -1,13 +1,13 @@
 """Blocks, sweeps and bands: who writes which shard, and in what portions the source is read.
 
-A *block* owns whole shards of level 0 and of the next levels, as long as halving it gives whole chunks; that
-is one *sweep*. The next sweep starts from the last level written, with full shards again. The layout follows
-from the image alone. How the source is walked through does not change a byte of it, so the budget may choose:
+A *block* owns whole shards of level 0 and of the next levels, for as long as halving it gives whole chunks. That is
+one *sweep*. The next sweep reads the last level that was written, and has full shards again. The layout depends on
+the image alone. The way in which the source is read does not change a byte of the store, so the budget may choose it:
 
-    blocks    each worker reads its own block; when the chunks of the source fit the blocks
+    blocks    each worker reads its own block, if the chunks of the source fit the blocks
     bands     several blocks are read at once, so that no source chunk is decoded twice (rows of a PNG,
               strips of a TIFF); an ordered source is always read in bands
-    scratch   a band would not fit: the source is first copied, uncompressed, to a file beside the target
+    scratch   if a band does not fit, the source is first copied, uncompressed, to a file beside the target
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from bigimg.reader import Access
 from bigimg.types import Method, Region, Shape
 
 MOST_REREAD = 1.3
-"""Times a source chunk may be decoded on average before bands take the place of blocks."""
+"""How often a source chunk may be decoded on average; above this number bands are read instead of blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
-    """One level of the store: its geometry and how it is cut."""
+    """One level of the store: its geometry, chunks and shards."""
 
     level: Level
     chunk: Shape
@@ -50,16 +50,16 @@ class Sweep:
     """One pass over blocks."""
 
     reads: int | None
-    """Level it reads; None for the source."""
+    """Level that is read; None for the source."""
     writes: tuple[int, ...]
-    """Levels it writes, fine to coarse."""
+    """Levels that are written, fine to coarse."""
     block: Shape
-    """Pixels of a block at the first level it writes."""
+    """Pixels of a block at the first level that is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traversal:
-    """In what portions the source is read."""
+    """The portions in which the source is read."""
 
     kind: Literal["blocks", "bands", "scratch"]
     band: Shape
@@ -71,7 +71,7 @@ class Traversal:
 def plan_sweeps(
     levels: Sequence[Level], chunks: Shape, shards: Shape, method: Method
 ) -> tuple[tuple[LevelPlan, ...], tuple[Sweep, ...]]:
-    """Return how every level is cut, and the sweeps that write them."""
+    """Return chunks and shards of every level, and the sweeps that write them."""
     ratio = tuple(s // c for s, c in zip(shards, chunks, strict=True))
     layouts: list[LevelPlan] = []
     sweeps: list[Sweep] = []
@@ -81,15 +81,14 @@ def plan_sweeps(
         block = _block(levels[first], chunk, shard)
         sweeps.append(Sweep(first - 1 if first else None, (first,), block))
         layouts.append(LevelPlan(levels[first], chunk, shard))
-        # The neighbours that a Gaussian needs belong to other blocks: each of its levels is a sweep of its own.
-        while method != "gaussian" and len(layouts) < len(levels):
-            level = levels[len(layouts)]
-            halved = _halve(block, levels[first].shape, level, chunks)
-            if halved is None:
-                break
+        # A Gaussian needs neighbours that belong to other blocks: each of its levels is a sweep of its own.
+        for below, level in itertools.pairwise(levels[first:]) if method != "gaussian" else ():
             chunk, shard = _cut(level.shape, chunks, ratio)
+            if (halved := halve(block, below.shape, level.shape, level.step, chunk)) is None:
+                break
+            block = halved
             shard = tuple(
-                s if n <= b else min(s, b) for s, b, n in zip(shard, halved, level.shape, strict=True)
+                s if n <= b else min(s, b) for s, b, n in zip(shard, block, level.shape, strict=True)
             )
             layouts.append(LevelPlan(level, chunk, shard))
             sweeps[-1] = Sweep(sweeps[-1].reads, tuple(range(first, len(layouts))), sweeps[-1].block)
@@ -103,9 +102,9 @@ def _cut(shape: Shape, chunks: Shape, ratio: Shape) -> tuple[Shape, Shape]:
 
 
 def _block(level: Level, chunk: Shape, shard: Shape) -> Shape:
-    """Return the block for shards of ``shard``: as many as make at least 4 chunks along a longer axis of space.
+    """Return the block of a sweep: whole shards, and at least 4 chunks along each axis that has so many.
 
-    Small shards are grouped so that a sweep still writes several levels.
+    Small shards are grouped, so that a sweep still writes several levels.
     """
     block = []
     for n, c, s in zip(level.shape, chunk, shard, strict=True):
@@ -114,37 +113,28 @@ def _block(level: Level, chunk: Shape, shard: Shape) -> Shape:
     return tuple(block)
 
 
-def _halve(block: Shape, first: Shape, level: Level, chunks: Shape) -> Shape | None:
-    """Return ``block`` of a sweep as pixels of ``level``, or None when it is no longer whole chunks there.
+def halve(block: Shape, below: Shape, shape: Shape, step: Shape, chunk: Shape) -> Shape | None:
+    """Return ``block`` of the level ``below`` as pixels of the next, or None when it is not whole chunks there.
 
     Along an axis that one block covers, any length will do.
+
+    Parameters
+    ----------
+    block, below : tuple of int
+        Pixels of the block and of its level.
+    shape, step, chunk : tuple of int
+        Of the next level: its pixels, those of a window in the level below, and those of a chunk.
     """
     halved = []
-    for b, n, size, factor, c in zip(
-        block, first, level.shape, _since(first, level.shape), chunks, strict=True
-    ):
-        if b >= n:
-            halved.append(max(size, 1))
-        elif b % factor or (b // factor) % min(c, size):
+    for b, n, m, f, c in zip(block, below, shape, step, chunk, strict=True):
+        if b < n and (b % f or (b // f) % c):
             return None
-        else:
-            halved.append(b // factor)
+        halved.append(b // f if b < n else m)
     return tuple(halved)
 
 
-def _since(first: Shape, now: Shape) -> Shape:
-    """Return the power of two by which each axis shrank from ``first`` to ``now`` (sizes by ceil)."""
-    factors = []
-    for n, m in zip(first, now, strict=True):
-        f = 1
-        while -(-n // f) > m:
-            f *= 2
-        factors.append(f)
-    return tuple(factors)
-
-
 def plan_traversal(spec: ImageSpec, access: Access, block: Shape) -> Traversal:
-    """Return the portions in which the source is best read, whatever they cost."""
+    """Return the portions in which the source is read fastest, for any budget."""
     if access.kind == "sequential":
         return Traversal("bands", ordered_band(spec, access, block), 1.0)
     if access.kind == "whole":
@@ -161,7 +151,7 @@ def plan_traversal(spec: ImageSpec, access: Access, block: Shape) -> Traversal:
 
 
 def _times(size: int, chunk: int, band: int) -> float:
-    """Return how often a source chunk is met, on average, when an axis is walked in steps of ``band``.
+    """Return how often a source chunk is read, on average, when an axis is read in steps of ``band``.
 
     >>> _times(100, 10, 20), _times(100, 100, 20), _times(100, 30, 20)
     (1.0, 5.0, 1.75)
@@ -171,7 +161,7 @@ def _times(size: int, chunk: int, band: int) -> float:
 
 
 def ordered_band(spec: ImageSpec, access: Access, block: Shape) -> Shape:
-    """Return the slab that an ordered source is read in: blocks side by side along all its faster axes."""
+    """Return the slab in which an ordered source is read: blocks side by side along all its faster axes."""
     band = list(spec.shape)
     for name in access.order:
         axis = spec.axis(name)
@@ -182,9 +172,9 @@ def ordered_band(spec: ImageSpec, access: Access, block: Shape) -> Shape:
 
 
 def strip_step(spec: ImageSpec, order: tuple[str, ...], most_bytes: int) -> Shape:
-    """Return the shape of the strips in which an ordered source is taken: whole chunks of its own.
+    """Return the shape of the strips in which an ordered source is read: whole chunks of the source.
 
-    Along the axes that are faster than the one it cuts a strip is as long as the image.
+    A strip cuts one axis. Along the faster axes it is as long as the image.
     """
     step = list(spec.shape)
     rest = spec.nbytes
@@ -212,8 +202,8 @@ def walk(shape: Shape, step: Shape, dims: tuple[str, ...], order: tuple[str, ...
 def reduced_piece(block: Shape, chunk: Shape, step: Shape, method: Method) -> Shape:
     """Return how much of ``block`` a later sweep makes at once from the level below.
 
-    What a chunk is made of along the halved axes; the Gaussian, which reads a pixel beyond and with it whole
-    chunks, makes pieces from what is as large as a block.
+    Along the halved axes this is one chunk. A Gaussian reads whole chunks for the pixel beyond each side; its pieces
+    are larger, and each is made from as many pixels as a block has.
     """
     if method == "gaussian":
         return tuple(max(1, n // f) for n, f in zip(block, step, strict=True))

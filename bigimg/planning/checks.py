@@ -1,8 +1,9 @@
 """How a store is checked inside the budget: chains of levels, blocks and workers. Arithmetic only.
 
-A *chain* is a few levels that one task holds together: it reads a block of the first, makes of it what the second
-should be, compares that with the second as stored, and goes on from there. The last level of a chain is the first
-of the next, so all but a sixteenth of the chunks of a picture (a 64th of a volume) are read and decoded once.
+A *chain* is a few levels that one task holds in memory together. The task reads a block of the first level, derives
+the second level from it, compares that with the second level as stored, and goes on with the stored one. The last
+level of a chain is the first of the next. So only a sixteenth of the chunks of a picture (a 64th of a volume) is
+decoded twice.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 
 from bigimg.errors import BudgetError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.planning.blocks import ordered_band, plan_traversal
+from bigimg.planning.blocks import halve, ordered_band, plan_traversal
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import LIBRARIES_BYTES, SCRATCH_STRIP_BYTES, SPARE, MemoryLine
+from bigimg.planning.plan import SCRATCH_STRIP_BYTES, MemoryLine, largest, process_line, spare_line
 from bigimg.planning.room import SURE
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import PIECE, histogram_bins
@@ -24,12 +25,12 @@ from bigimg.reader import Access
 from bigimg.types import DType, Method, Shape
 
 BLOCK_BYTES = (36_000_000, 16_000_000, 4_000_000, 1_000_000, 0)
-"""What a block may have, to be tried in turn: a shard of 256^3 pixels of 16 bits has 33.5 MB. 0: one chunk."""
+"""Sizes of a block, tried in this order: a shard of 256^3 pixels of 16 bits has 33.5 MB. 0 means one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How one stored level is cut."""
+    """Chunks and shards of one stored level."""
 
     level: int
     shape: Shape
@@ -44,9 +45,9 @@ class Chain:
     """Levels that are checked together."""
 
     levels: tuple[int, ...]
-    """Fine to coarse; those after the first are compared with what the one before makes of them."""
+    """Fine to coarse; each one after the first is compared with what the level before gives."""
     block: Shape
-    """Pixels of a block at the first of them."""
+    """Pixels of a block at the first of these levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,16 @@ class CheckPlan:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the pixels come from, beside our own shards."""
+    """What is read in addition to files with our own shards."""
 
     store: Access | None = None
-    """How zarr reads the store, when it does."""
+    """How the store is read, if not from our own shards in files."""
     spec: ImageSpec | None = None
     """Of the source that the store is compared with."""
     access: Access | None = None
-    """How that is read."""
+    """How the source is read."""
     ids_bytes: int = 0
-    """Of the label ids that are remembered."""
+    """Of the label ids that are held in memory."""
 
 
 def make_check_plan(
@@ -110,36 +111,26 @@ def make_check_plan(
     BudgetError
         Not even one worker with blocks of one chunk fits.
     """
-    smallest: CheckPlan | None = None
+    plans = []
     for most, n in itertools.product(BLOCK_BYTES, range(workers, 0, -1)):
         chains = plan_chains(cuts, max(1, most // dtype.itemsize), method)
         for band in _bands(chains, cuts, sources):
-            stages = [
-                _chain_lines(chain, cuts, dtype, method, n, ids=sources.ids_bytes > 0) for chain in chains
-            ]
+            ids = sources.ids_bytes > 0
+            stages = [_chain_lines(chain, cuts, dtype, method, n, ids=ids) for chain in chains]
             if band is not None and sources.access is not None:
                 stages.append(_source_lines(band, cuts[0], dtype, sources.access, n))
-            lines = [
-                MemoryLine(
-                    "process", resident + LIBRARIES_BYTES, "resident now, and libraries still to load"
-                ),
-                *_fixed(sources, n, channels, dtype),
-                *max(stages, key=lambda found: sum(line.bytes for line in found)),
-            ]
-            buffers = sum(line.bytes for line in lines if line.name in {"blocks", "decode", "source"})
-            lines.append(MemoryLine("spare", int(SPARE * buffers), "what the allocator keeps"))
+            lines = [process_line(resident), *_fixed(sources, n, channels, dtype), *largest(stages)]
+            lines.append(spare_line(lines, {"blocks", "decode", "source"}))
             plan = CheckPlan(chains, band, n, budget, tuple(line for line in lines if line.bytes))
             if plan.peak_bytes <= budget:
                 return plan
-            if smallest is None or plan.peak_bytes < smallest.peak_bytes:
-                smallest = plan
-    assert smallest is not None
+            plans.append(plan)
+    needed = min(plan.peak_bytes for plan in plans)
     raise BudgetError(
-        f"{name}: checking its pixels needs {human_bytes(smallest.peak_bytes)} of memory, allowed "
-        f"{human_bytes(budget)}: use memory='{math.ceil(smallest.peak_bytes * SURE / 1e6)}MB', or quick=True",
-        needed=smallest.peak_bytes,
-        allowed=budget,
-    )
+        f"{name}: checking its pixels needs {human_bytes(needed)} of memory, allowed {human_bytes(budget)}: "
+        f"use memory='{math.ceil(needed * SURE / 1e6)}MB', or quick=True",
+        needed=needed, allowed=budget,
+    )  # fmt: skip
 
 
 def plan_chains(cuts: Sequence[Cut], most: int, method: Method | None) -> tuple[Chain, ...]:
@@ -150,12 +141,13 @@ def plan_chains(cuts: Sequence[Cut], most: int, method: Method | None) -> tuple[
         members, block = [cuts[first]], _block(cuts, first, most)
         along = block
         for cut in cuts[first + 1 :]:
-            # The neighbours that a Gaussian needs are known for the first level of a chain only.
+            # The neighbours that a Gaussian needs are read for the first level of a chain only.
             enough = method is None or (method == "gaussian" and len(members) == 2)
             if enough or cut.level != members[-1].level + 1:
                 break
-            # A block of the first level always ends on windows; further levels must be worth their reading.
-            halved = _halved(along, members[-1].shape, cut, whole_chunks=len(members) > 1)
+            # A block of the first level always ends on windows. Of further levels it must have whole chunks.
+            chunk = tuple(map(min, cut.chunk, cut.shape)) if len(members) > 1 else (1,) * len(cut.shape)
+            halved = halve(along, members[-1].shape, cut.shape, cut.step, chunk)
             if halved is None:
                 break
             members.append(cut)
@@ -189,25 +181,12 @@ def _block(cuts: Sequence[Cut], first: int, most: int) -> Shape:
         _, axis, block[axis] = min(fitting)
 
 
-def _halved(block: Shape, shape: Shape, cut: Cut, *, whole_chunks: bool) -> Shape | None:
-    """Return ``block`` of a level of ``shape`` as pixels of the next, or None when it does not end there."""
-    halved = []
-    for b, n, f, c, m in zip(block, shape, cut.step, cut.chunk, cut.shape, strict=True):
-        if b >= n:
-            halved.append(m)
-        elif b % f or (whole_chunks and (b // f) % min(c, m)):
-            return None
-        else:
-            halved.append(b // f)
-    return tuple(halved)
-
-
 def _bands(chains: Sequence[Chain], cuts: Sequence[Cut], sources: Sources) -> Iterator[Shape | None]:
-    """Yield portions in which the source may be compared, the one that decodes least first."""
+    """Yield portions in which the source may be compared; the first one decodes least."""
     if sources.spec is None or sources.access is None:
         yield None
     elif sources.access.kind == "sequential":
-        for divisor in (1, 4, 16, 512):  # thinner than a chunk: decoded as often as there are bands in it
+        for divisor in (1, 4, 16, 512):  # a chunk is decoded once for each band that it meets
             chunk = tuple(max(1, c // divisor) for c in cuts[0].chunk)
             yield ordered_band(sources.spec, sources.access, chunk)
     else:
@@ -244,7 +223,7 @@ def _source_lines(band: Shape, cut: Cut, dtype: DType, access: Access, n: int) -
     size = dtype.itemsize
     pixels = math.prod(map(min, band, cut.shape))
     ordered = access.kind == "sequential"
-    # Of an ordered source one band is in memory, and each worker compares one chunk of its width.
+    # One band of an ordered source is in memory, and each worker compares a part of it, as wide as a chunk.
     piece = math.prod(map(min, band, cut.shape, cut.chunk)) if ordered else pixels
     held = n * piece * (size + 2)
     held += pixels * size + min(pixels * size, SCRATCH_STRIP_BYTES) if ordered else n * pixels * size
@@ -258,7 +237,7 @@ def _source_lines(band: Shape, cut: Cut, dtype: DType, access: Access, n: int) -
 
 
 def _fixed(sources: Sources, n: int, channels: int, dtype: DType) -> Iterator[MemoryLine]:
-    """Yield what is held whatever the stage."""
+    """Yield what is in memory during all stages."""
     if sources.access is not None:
         yield MemoryLine("reader", sources.access.fixed_bytes, sources.access.why)
     if sources.store is not None:

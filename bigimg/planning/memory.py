@@ -1,4 +1,4 @@
-"""The memory budget: what a person asks for, else a share of what is free.
+"""The memory budget: what the user sets, else a share of what is free.
 
 Units: 1 MB = 10**6 bytes, 1 MiB = 2**20.
 """
@@ -12,10 +12,10 @@ from bigimg.errors import UsageError
 from bigimg.system.memory import free_bytes
 
 MOST = 4_000_000_000
-"""Bytes of the largest budget that is taken without being asked for."""
+"""Bytes of the largest budget that bigimg takes by itself."""
 
 LEAST = 100_000
-"""Bytes of a budget below which a unit was forgotten or mistaken."""
+"""Bytes of the smallest budget; for less, a unit was forgotten or is wrong."""
 
 _POWERS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
            "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
@@ -40,19 +40,19 @@ def as_bytes(memory: int | float | str) -> int:
 
 def budget_bytes(memory: int | float | str | None) -> int:
     """Return the budget in bytes: ``memory``, else ``BIGIMG_MEMORY``, else half of what is free, at most 4 GB."""
-    asked = memory if memory is not None else os.environ.get("BIGIMG_MEMORY") or None
-    if asked is None:
+    request = memory if memory is not None else os.environ.get("BIGIMG_MEMORY") or None
+    if request is None:
         return default_budget()
     try:
-        found = as_bytes(asked)
+        found = as_bytes(request)
     except UsageError as error:
         raise error if memory is not None else UsageError(f"BIGIMG_MEMORY: {error}") from None
     if found < LEAST:
-        number = re.sub(r"[^\d.]", "", str(asked)).rstrip(".")
+        number = re.sub(r"[^\d.]", "", str(request)).rstrip(".")
         raise UsageError(
-            f"memory={asked!r} is {found} byte{'s' * (found > 1)}, in which nothing runs; did you mean {number}GB?"
+            f"memory={request!r} is {found} byte{'s' * (found > 1)}, in which nothing runs; did you mean {number}GB?"
             if found < 1000
-            else f"memory={asked!r} is {human_bytes(found)}, in which nothing runs; did you mean {number}MB?"
+            else f"memory={request!r} is {human_bytes(found)}, in which nothing runs; did you mean {number}MB?"
         )
     return found
 
@@ -63,7 +63,7 @@ def default_budget() -> int:
 
 
 def human_bytes(count: float) -> str:
-    """Return a size for a person.
+    """Return a size as text.
 
     >>> human_bytes(999), human_bytes(805_306_368), human_bytes(1.5e12)
     ('999 B', '805 MB', '1.50 TB')

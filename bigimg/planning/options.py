@@ -1,4 +1,4 @@
-"""What a person asks of a conversion, checked and converted at the door."""
+"""The options of a conversion, checked before anything else is done."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 from bigimg.errors import UsageError, counted
 from bigimg.geometry.asked import asked_unit
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.omezarr.codecs import CodecName
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version
 
-CodecName = Literal["lz4", "zstd", "none"]
 type Lengths = Mapping[str, int] | Sequence[int] | int
 """Pixels by axis name, in the order of the axes, or one number for every axis of space."""
 
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
-"""How levels are made when nothing is asked for: ids are never averaged."""
-
+"""How levels are made by default: ids are never averaged."""
 
 type Spacing = str | Mapping[str, float | tuple[float, str | None]]
 """``z=2,y=0.5,x=0.5um``, or numbers by axis, with a unit or without."""
@@ -86,24 +85,12 @@ def options(
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     return Options(
-        memory=budget_bytes(memory),
-        workers=workers,
-        chunks=chunks,
-        shards=shards,
-        codec=codec,
-        levels=levels,
-        method=method,
-        kind=kind,
-        spacing=_spacing(spacing),
-        channels=tuple(channels) if channels is not None else None,
-        keep_metadata=keep_metadata,
-        ome_version=ome_version,
-    )
+        budget_bytes(memory), workers, chunks, shards, codec, levels, method, kind, _spacing(spacing),
+        None if channels is None else tuple(channels), keep_metadata, ome_version,
+    )  # fmt: skip
 
 
-def _spacing(
-    spacing: str | Mapping[str, float | tuple[float, str | None]] | None,
-) -> dict[str, tuple[float, str | None]] | None:
+def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | None:
     """Return spacing and unit by axis, from a mapping or a text such as ``z=2,y=0.5,x=0.5um``.
 
     A unit in the text holds for every axis before it that names none.
@@ -123,9 +110,8 @@ def _spacing(
             except ValueError:
                 number = 0.0
             if match is None or not number > 0:
-                raise UsageError(
-                    f"spacing {part.strip()!r} is not understood: write for example z=2,y=0.5,x=0.5um"
-                )
+                text = part.strip()
+                raise UsageError(f"spacing {text!r} is not understood: write for example z=2,y=0.5,x=0.5um")
             unit = asked_unit(match[3] or None) or (unit if match[1] != "t" else None)
             found[match[1]] = number, unit
         return found
@@ -136,7 +122,7 @@ def _spacing(
 
 
 def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
-    """Return ``given`` chunk or shard lengths as one number an axis; 1 along axes that a number leaves out.
+    """Return chunk or shard lengths as one number an axis, 1 along axes without one.
 
     Raises
     ------
@@ -146,9 +132,8 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
     if given is None:
         return None
     if not all_whole(given):
-        raise UsageError(
-            f"{what}={given!r}: give one whole number, or one for each of the axes {' '.join(spec.dims)}"
-        )
+        names = " ".join(spec.dims)
+        raise UsageError(f"{what}={given!r}: give one whole number, or one for each of the axes {names}")
     if isinstance(given, int):
         return tuple(given if axis.type == "space" else 1 for axis in spec.axes)
     if isinstance(given, Mapping):
@@ -156,14 +141,13 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
             spec.axis(name)
         return tuple(given.get(name, 1) for name in spec.dims)
     if len(given) != len(spec.axes):
-        raise UsageError(
-            f"{what} {tuple(given)} do not fit axes {' '.join(spec.dims)}: give one number for each"
-        )
+        names = " ".join(spec.dims)
+        raise UsageError(f"{what} {tuple(given)} do not fit axes {names}: give one number for each")
     return tuple(given)
 
 
-def described(spec: ImageSpec, asked: Options) -> ImageSpec:
-    """Return ``spec`` with what the person says of it in place of what the file says.
+def described(spec: ImageSpec, options: Options) -> ImageSpec:
+    """Return ``spec`` with spacing, channel names and kind of the options, where these have them.
 
     Raises
     ------
@@ -171,37 +155,37 @@ def described(spec: ImageSpec, asked: Options) -> ImageSpec:
         There is no such axis, or the number of channel names is wrong.
     """
     axes = list(spec.axes)
-    for name, (number, unit) in (asked.spacing or {}).items():
+    for name, (number, unit) in (options.spacing or {}).items():
         i = spec.axis(name)
         axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)
     channels = spec.channels
-    if asked.channels is not None:
+    if options.channels is not None:
         count = spec.shape[spec.axis("c")] if "c" in spec.dims else 0
-        if len(asked.channels) != count:
-            raise UsageError(f"{len(asked.channels)} channel names for {count} channels: name each of them")
+        if len(options.channels) != count:
+            raise UsageError(f"{len(options.channels)} channel names for {count} channels: name each of them")
         colors = [c.color for c in spec.channels] or [None] * count
-        channels = tuple(map(Channel, asked.channels, colors))
-    spec = replace(spec, axes=tuple(axes), channels=channels, kind=asked.kind or spec.kind)
-    spec = replace(spec, notes=(*spec.notes, *_mixed(spec, asked)))
+        channels = tuple(map(Channel, options.channels, colors))
+    spec = replace(spec, axes=tuple(axes), channels=channels, kind=options.kind or spec.kind)
+    spec = replace(spec, notes=(*spec.notes, *_mixed(spec, options)))
     if not spec.private:
         return spec
-    if asked.keep_metadata:
+    if options.keep_metadata:
         return replace(spec, meta={**spec.meta, **spec.private}, private={})
     return replace(spec, notes=(*spec.notes, left_out(len(spec.private))))
 
 
 def left_out(fields: int) -> str:
-    """Return a note that goes with the store; the plan adds what can be done about it."""
+    """Return the note that is written into the store; the plan adds how to avoid it."""
     return f"left out: {counted(fields, 'field')} that may tell who was imaged"
 
 
-def _mixed(spec: ImageSpec, asked: Options) -> list[str]:
-    """Return a note when a unit was given along some axes of space and the others have none."""
+def _mixed(spec: ImageSpec, options: Options) -> list[str]:
+    """Return a note when a unit is set along some axes of space and the others have none."""
     bare = [axis.name for axis in spec.axes if axis.type == "space" and axis.unit is None]
     given = [
         f"{axis.name} in {short_unit(axis.unit)}"
         for axis in spec.axes
-        if axis.type == "space" and axis.unit is not None and axis.name in (asked.spacing or {})
+        if axis.type == "space" and axis.unit is not None and axis.name in (options.spacing or {})
     ]
     if not bare or not given:
         return []

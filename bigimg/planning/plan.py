@@ -1,9 +1,9 @@
-"""The plan of a conversion: everything decided, every byte added up, before the first pixel is read."""
+"""The plan of a conversion: all decisions and the sum of its memory, made before the first pixel is read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 from bigimg.errors import BudgetError, UsageError, counted
@@ -12,9 +12,10 @@ from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.appending import BUFFER_BYTES
+from bigimg.omezarr.codecs import CodecName
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.options import METHODS, CodecName, Options, described, left_out, lengths
+from bigimg.planning.options import METHODS, Options, described, left_out, lengths
 from bigimg.planning.room import SURE
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
@@ -24,9 +25,9 @@ from bigimg.system.processes import usable_cpus
 from bigimg.types import Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000
-"""Resident memory of what a pass may still import after it was planned (codecs, libvips' histogram), measured."""
+"""Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""
 SPARE = 0.10
-"""Share of the pixel buffers added for what the allocator keeps: freed pieces, arenas of threads."""
+"""Share of the pixel buffers that is added for memory that the allocator does not give back."""
 SCRATCH_STRIP_BYTES = 4_000_000
 """Portion in which an ordered source is copied to scratch."""
 
@@ -42,10 +43,10 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a short probe of the source says of the whole; see ``conversion.probe``."""
+    """Size and time of the whole conversion, estimated from samples; see ``conversion.probe``."""
 
     compression: float
-    """Decoded bytes for each byte stored, in the sample."""
+    """Decoded bytes per stored byte, in the samples."""
     output_bytes: int
     """Of the store, all levels."""
     seconds: float
@@ -82,20 +83,18 @@ class ConversionPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know of the image, and of the store that it becomes."""
-        notes = tuple(
-            f"{note}; keep_metadata=True writes them"
-            if self.spec.private and note == left_out(len(self.spec.private))
-            else note
+        """What the user should know about the image and the store."""
+        private = left_out(len(self.spec.private)) if self.spec.private else None
+        notes = [
+            f"{note}; keep_metadata=True writes them" if note == private else note
             for note in (*self.spec.notes, *self.spec.of_source)
-        )
-        if self.zarr == 3:
-            return notes
-        said = (
-            f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "
-            "0.5 puts many into one"
-        )
-        return (*notes, said)
+        ]
+        if self.zarr == 2:
+            notes.append(
+                f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "
+                "0.5 puts many into one"
+            )
+        return tuple(notes)
 
     @property
     def peak_bytes(self) -> int:
@@ -110,8 +109,8 @@ class ConversionPlan:
     @property
     def files(self) -> int:
         """Number of files in the store: shards, metadata, manifest."""
-        # The root, our own group, manifest and provenance, and the histogram with its one object if there is one;
-        # for each level its array and that of the manifest with its one object.
+        # Documents of the root, our own group, manifest and provenance; the histogram, if any, with its one object.
+        # For each level the document of its array, and the document and the one object of its part of the manifest.
         histogram = 2 if histogram_bins(self.spec.dtype) else 0
         if self.zarr == 2:  # .zgroup and .zattrs, .zarray and .zattrs
             return self.objects + 4 * len(self.levels) + 8 + histogram
@@ -156,7 +155,13 @@ class ConversionPlan:
 
 
 def make_plan(
-    source: str, target: str, spec: ImageSpec, access: Access, asked: Options, *, resident: int | None = None
+    source: str,
+    target: str,
+    spec: ImageSpec,
+    access: Access,
+    options: Options,
+    *,
+    resident: int | None = None,
 ) -> ConversionPlan:
     """Return the plan that converts an image with ``spec`` inside the budget.
 
@@ -172,39 +177,34 @@ def make_plan(
     UsageError
         The options contradict the image.
     """
-    spec = described(spec, asked)
-    method = asked.method or METHODS[spec.kind]
+    spec = described(spec, options)
+    method = options.method or METHODS[spec.kind]
     chunks, shards = checked_chunks(
-        spec, lengths(asked.chunks, spec, "chunks"), lengths(asked.shards, spec, "shards")
+        spec, lengths(options.chunks, spec, "chunks"), lengths(options.shards, spec, "shards")
     )
-    if asked.ome_version == "0.4":
-        if asked.shards is not None and shards != chunks:
-            raise UsageError(
-                f"shards {shards}: OME-Zarr 0.4 has none; leave them out, or write ome_version 0.5"
-            )
+    if options.ome_version == "0.4":
+        if options.shards is not None and shards != chunks:
+            raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
     levels, sweeps = plan_sweeps(
-        plan_levels(spec.axes, chunks, method=method, count=asked.levels), chunks, shards, method
+        plan_levels(spec.axes, chunks, method=method, count=options.levels), chunks, shards, method
     )
     process = resident_bytes() if resident is None else resident
     draft = ConversionPlan(
-        source, target, spec, access, method, asked.codec, levels, sweeps,
-        plan_traversal(spec, access, sweeps[0].block), 1, 1, asked.memory, (), 0,
-        ome_version=asked.ome_version,
+        source, target, spec, access, method, options.codec, levels, sweeps,
+        plan_traversal(spec, access, sweeps[0].block), 1, 1, options.memory, (), 0,
+        ome_version=options.ome_version,
     )  # fmt: skip
-    smallest: ConversionPlan | None = None
-    for choice in _choices(draft, asked.workers or usable_cpus()):
-        plan = replace(choice, memory=tuple(_worst(choice, process)))
-        if plan.peak_bytes <= asked.memory:
-            return plan
-        if smallest is None or plan.peak_bytes < smallest.peak_bytes:
-            smallest = plan
-    assert smallest is not None
-    raise _refusal(smallest, asked, process)
+    plans = []
+    for choice in _choices(draft, options.workers or usable_cpus()):
+        plans.append(replace(choice, memory=tuple(_worst(choice, process))))
+        if plans[-1].peak_bytes <= options.memory:
+            return plans[-1]
+    raise _refusal(min(plans, key=lambda plan: plan.peak_bytes), options, process)
 
 
 def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
-    """Yield what the budget may choose from, the fastest first."""
+    """Yield the plans among which the budget decides, the fastest first."""
     blocks = min(workers, math.prod(draft.levels[0].objects))
     by_blocks = Traversal("blocks", draft.sweeps[0].block, 1.0)
     for n in range(blocks, 0, -1):
@@ -222,33 +222,46 @@ def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
 
 
 def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
-    """Return the lines of the stage that needs most: a sweep, or the copy to scratch before the first."""
+    """Return the lines of the stage that needs most: a sweep, or the copy to scratch before the first sweep."""
     stages = [_lines(plan, sweep, process) for sweep in plan.sweeps]
     if plan.traversal.kind == "scratch":
-        strip = min(
-            plan.spec.nbytes, max(SCRATCH_STRIP_BYTES, _bytes(plan.spec.chunks, plan.spec.dtype.itemsize))
-        )
+        chunk = _bytes(plan.spec.chunks, plan.spec.dtype.itemsize)
+        strip = min(plan.spec.nbytes, max(SCRATCH_STRIP_BYTES, chunk))
         copied = MemoryLine("scratch", 2 * strip, f"copying strips of {human_bytes(strip)}")
         reader = MemoryLine("read", plan.access.read_bytes, "1 decoding at once")
         stages.append([*_always(plan, process), copied, reader])
+    return largest(stages)
+
+
+def largest(stages: Iterable[list[MemoryLine]]) -> list[MemoryLine]:
+    """Return the lines of the stage that needs most memory."""
     return max(stages, key=lambda lines: sum(line.bytes for line in lines))
 
 
+def process_line(resident: int) -> MemoryLine:
+    """Return what the process holds before it begins, and the libraries that it will load."""
+    return MemoryLine("process", resident + LIBRARIES_BYTES, "resident now, and libraries still to load")
+
+
+def spare_line(lines: Sequence[MemoryLine], buffers: Set[str]) -> MemoryLine:
+    """Return what the allocator does not give back, a share of the lines that are named."""
+    held = sum(line.bytes for line in lines if line.name in buffers)
+    return MemoryLine("spare", int(SPARE * held), "what the allocator keeps")
+
+
 def _always(plan: ConversionPlan, process: int) -> list[MemoryLine]:
-    """Return what is held whatever the stage."""
-    return [
-        MemoryLine("process", process + LIBRARIES_BYTES, "resident now, and libraries still to load"),
-        MemoryLine("reader", plan.access.fixed_bytes, plan.access.why),
-    ]
+    """Return what is in memory during all stages."""
+    return [process_line(process), MemoryLine("reader", plan.access.fixed_bytes, plan.access.why)]
 
 
 def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]:
-    """Add up what one sweep holds at its peak."""
+    """Return what one sweep holds at its peak, line by line."""
     itemsize, n, access = plan.spec.dtype.itemsize, plan.workers, plan.access
     first = plan.levels[sweep.writes[0]]
     block = _bytes(map(min, sweep.block, first.level.shape), itemsize)
     chunk = _bytes(first.chunk, itemsize)
-    # A block and the next coarser one live together; the step of a sweep's second level says how much smaller.
+    encode = 3 * chunk + 2 * BUFFER_BYTES
+    # A block and the next coarser one are in memory together; the step of the second level says how much smaller it is.
     coarser = plan.levels[sweep.writes[1]].level.step if len(sweep.writes) > 1 else None
     held = block + (block // math.prod(coarser) if coarser else 0)
     lines = _always(plan, process)
@@ -268,16 +281,13 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
     lines += [
         MemoryLine("blocks", n * held, f"{n} of {human_bytes(held)}"),
-        MemoryLine(
-            "encode", n * (3 * chunk + 2 * BUFFER_BYTES), f"{n} compressing a chunk of {human_bytes(chunk)}"
-        ),
+        MemoryLine("encode", n * encode, f"{n} compressing a chunk of {human_bytes(chunk)}"),
         MemoryLine("kernels", n * SCRATCH_BYTES, f"{n} summing in pieces"),
     ]
     channels = plan.spec.shape[plan.spec.axis("c")] if "c" in plan.spec.dims else 1
     histograms = 8 * histogram_bins(plan.spec.dtype) * channels * (n + 2)
     lines.append(MemoryLine("statistics", histograms + 16 * plan.objects, "histograms and the manifest"))
-    buffers = sum(m.bytes for m in lines if m.name in {"bands", "blocks", "read", "encode"})
-    lines.append(MemoryLine("spare", int(SPARE * buffers), "what the allocator keeps"))
+    lines.append(spare_line(lines, {"bands", "blocks", "read", "encode"}))
     return [m for m in lines if m.bytes]
 
 
@@ -285,25 +295,23 @@ def _bytes(shape: Iterator[int] | Shape | map[int], itemsize: int) -> int:
     return math.prod(shape) * itemsize
 
 
-def _refusal(plan: ConversionPlan, asked: Options, process: int) -> BudgetError:
+def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetError:
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
-    largest = max(plan.memory, key=lambda line: line.bytes)
-    needed, allowed = plan.peak_bytes, asked.memory
+    part = max(plan.memory, key=lambda line: line.bytes)
+    needed, allowed = plan.peak_bytes, options.memory
     advice = f"use memory='{math.ceil(needed * SURE / 1e6)}MB'"
-    smaller = _smaller(plan, asked, process)
-    if smaller is not None:
+    if (smaller := _smaller(plan, options, process)) is not None:
         advice += " or " + smaller
     if plan.access.kind == "whole":
         advice += f" ({plan.access.why}: it can only be decoded at once)"
     return BudgetError(
         f"{plan.source}: needs {human_bytes(needed)} of memory, allowed {human_bytes(allowed)} "
-        f"(largest part: {largest.name}, {human_bytes(largest.bytes)}): {advice}",
-        needed=needed,
-        allowed=allowed,
-    )
+        f"(largest part: {part.name}, {human_bytes(part.bytes)}): {advice}",
+        needed=needed, allowed=allowed,
+    )  # fmt: skip
 
 
-def _smaller(plan: ConversionPlan, asked: Options, process: int) -> str | None:
+def _smaller(plan: ConversionPlan, options: Options, process: int) -> str | None:
     """Return the smaller shards that would fit the budget, as options, or None."""
     chunks = plan.levels[0].chunk
     for ratio in (2, 1):
@@ -313,7 +321,7 @@ def _smaller(plan: ConversionPlan, asked: Options, process: int) -> str | None:
         try:
             make_plan(
                 plan.source, plan.target, plan.spec, plan.access,
-                replace(asked, chunks=chunks, shards=shards, spacing=None, channels=None), resident=process,
+                replace(options, chunks=chunks, shards=shards, spacing=None, channels=None), resident=process,
             )  # fmt: skip
         except BudgetError:
             continue
@@ -328,10 +336,8 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
         "bands": f"in bands of {_by_name(dims, plan.traversal.band)}",
         "scratch": f"through a scratch file of {human_bytes(plan.scratch_bytes)}, for a band would not fit",
     }
-    again = (
-        "" if plan.traversal.reread <= 1 else f", chunks decoded {plan.traversal.reread:.2f} times on average"
-    )
-    shape = _by_name(dims, spec.shape)
+    reread, shape = plan.traversal.reread, _by_name(dims, spec.shape)
+    again = "" if reread <= 1 else f", chunks decoded {reread:.2f} times on average"
     shards = "a file each" if plan.zarr == 2 else f"in shards {_by_name(dims, first.shard)}"
     cut = f"chunks {_by_name(dims, first.chunk)} {shards}"
     peak = f"{human_bytes(plan.peak_bytes)} planned peak of {human_bytes(plan.budget_bytes)} allowed"
@@ -353,9 +359,7 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
     disk = counted(plan.files, "file")
     if plan.estimate is not None:
         e = plan.estimate
-        disk += (
-            f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in a sample), {e.seconds:.0f} s"
-        )
+        disk += f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in samples), {e.seconds:.0f} s"
     yield f"  disk     {disk}"
     for note in plan.notes:
         yield f"  note     {note}"

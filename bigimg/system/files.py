@@ -1,6 +1,6 @@
-"""Files by descriptor: bytes at a position from any thread, writes past the page cache, where caches lie.
+"""Files by descriptor: reads and writes at a position from any thread, writes past the page cache, the cache folder.
 
-Descriptors are opened here alone: Windows changes the ends of lines in a file that is not opened as binary.
+Only this module opens descriptors, because Windows changes line ends in a file that is not opened as binary.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from bigimg.system import means
 
 BINARY: int = getattr(os, "O_BINARY", 0)
 _seeking = [threading.Lock() for _ in range(64)]
-"""For systems without reads at a position: a descriptor has one position, which its users take in turns."""
+"""For systems without reads at a position: a descriptor has one position, so its threads must take turns."""
 
 
 def open_to_read(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor of a file that is there."""
+    """Return a descriptor for reading an existing file."""
     return os.open(path, os.O_RDONLY | BINARY)
 
 
 def create(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor for writing to a new file; FileExistsError when it is there, on every system."""
+    """Return a descriptor for writing a new file; FileExistsError if it exists, on every system."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
 
 
 def open_to_append(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor whose writes go to the end of the file, which is made when it is not there."""
+    """Return a descriptor whose writes go to the end of the file; a missing file is made."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
 
 
 def read_at(file: int, length: int, offset: int) -> bytes:
-    """Return up to ``length`` bytes from ``offset`` on, fewer where the file ends; threads do not disturb each other.
+    """Return up to ``length`` bytes from ``offset`` on, fewer where the file ends. Safe for use by many threads.
 
-    Without ``pread`` (Windows) the threads of one file read one after the other. The descriptor must not be
-    shared with a forked process there.
+    Without ``pread`` (Windows) the threads that read one file take turns, and the descriptor must not be shared with
+    a forked process.
     """
     if (pread := means.found.pread) is not None:
         return pread(file, length, offset)
@@ -66,9 +66,9 @@ def _at[T](file: int, offset: int, work: Callable[[], T]) -> T:
 
 
 def pass_cache(file: int, wanted: bool) -> bool:
-    """Let writes to ``file`` pass by the page cache (``O_DIRECT``), or not; return whether they do.
+    """Turn writing past the page cache (``O_DIRECT``) on or off for ``file``; return whether it is on.
 
-    Linux can where the file system can; other systems never do.
+    It needs Linux and a file system that supports it; elsewhere it stays off.
     """
     fcntl, direct = means.found.fcntl, means.found.direct
     if fcntl is None or direct is None:
@@ -76,13 +76,13 @@ def pass_cache(file: int, wanted: bool) -> bool:
     flags = fcntl.fcntl(file, fcntl.F_GETFL)
     try:
         fcntl.fcntl(file, fcntl.F_SETFL, flags | direct if wanted else flags & ~direct)
-    except OSError:  # a file system that has no such thing, as many in memory
+    except OSError:  # a file system without it, such as many in memory
         return False
     return wanted
 
 
 def user_cache_folder() -> Path:
-    """Return the folder in which the programs of this user keep what can be made again."""
+    """Return the folder for the caches of this user's programs."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     if sys.platform == "win32":

@@ -1,11 +1,11 @@
-"""Locks on a file or folder between processes, which end with the process that holds them, however it ends.
+"""Locks on a file or folder between processes; a lock ends with the process that holds it, even if that is killed.
 
-Linux and macOS: ``flock``, kept by the kernel. Elsewhere, and on volumes that cannot (some network volumes): each
-process that wants the lock writes a claim, an empty file beside the path whose name says which process it is of, and
-then looks for the claims of others. Of two processes at least one sees the other, so never both get an exclusive lock.
-A claim whose process has ended counts for nothing and is removed. The name of a claim is used once, so that none that
-is alive is removed in place of a dead one. A process that uses ``flock`` does not see claims: on one volume all must
-use the same way.
+On Linux and macOS the kernel keeps the lock (``flock``). Other systems and some network volumes have no such lock.
+There each process that wants the lock first writes a claim, an empty file beside the path whose name identifies the
+process, and then looks for the claims of others. Of two processes at least one sees the other, so both never get an
+exclusive lock. A claim does not count, and is removed, when its process has ended. Each name of a claim is used once,
+so a new claim is never removed in place of an old one. A process that uses ``flock`` does not see claims, so all
+processes on one volume must use the same way.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from bigimg.errors import OutputError
 from bigimg.system import files, means
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""What ``flock`` says on volumes without locks; EBADF is what NFS says of a folder."""
+"""Errors of ``flock`` on volumes without locks; EBADF comes from NFS for a folder."""
 TRIES = 5
-"""When several begin at the same moment all see each other; then each waits a little, for a random time."""
+"""Several processes that begin at the same moment all see each other; then each one waits for a short random time."""
 SAME_SECONDS = 2.0
-"""How far two readings of when a process began may lie apart."""
+"""Largest difference between two readings of the time at which a process began."""
 
 
 class Lock:
-    """A lock that is held until :meth:`release`, the end of this object, or that of the process."""
+    """A lock that is held until :meth:`release`, until this object is deleted, or until the process ends."""
 
     def __init__(self, path: Path, give_back: Callable[[], object]) -> None:
         self.path = path
         self._give_back: Callable[[], object] | None = give_back
 
     def release(self) -> None:
-        """Let others have it."""
+        """Give the lock back, once."""
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
@@ -52,35 +52,35 @@ class Lock:
 
 
 def take(path: Path, *, shared: bool = False, create: bool = False) -> Lock:
-    """Return the lock on ``path``, at once or not at all.
+    """Return the lock on ``path``, without waiting for it.
 
     Parameters
     ----------
     path : Path
         A file or a folder.
     shared : bool
-        Others may hold it too, when they also want it shared.
+        Others may hold the lock at the same time, if they share it too.
     create : bool
-        Make the file when it is not there.
+        Make the file if it does not exist.
 
     Raises
     ------
     BlockingIOError
-        Somebody else holds it.
+        Another process, or another lock in this one, holds it.
     FileNotFoundError
-        There is no such file or folder, or it was removed meanwhile.
+        There is no such file or folder, or it was removed just now.
     OutputError
-        A process of another machine claims it, of which nobody here knows whether it still runs.
+        A process of another machine claims it, and it is not known here whether that process still runs.
     """
     fcntl = means.found.fcntl
     if fcntl is None:
         return _claimed(path, shared=shared, create=create)
-    # NFS locks a file exclusively only when it is open for writing; a folder cannot be.
+    # NFS locks a file exclusively only if it is open for writing; a folder cannot be opened so.
     flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY if path.is_dir() else os.O_RDWR
     file = os.open(path, flags, 0o600)
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(file), os.stat(path)):  # removed before it was locked, and made anew
+        if not os.path.samestat(os.fstat(file), os.stat(path)):  # removed before it was locked
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     except OSError as error:
         os.close(file)
@@ -92,7 +92,7 @@ def take(path: Path, *, shared: bool = False, create: bool = False) -> Lock:
 
 @contextmanager
 def locked(path: Path, *, create: bool = False, every: float = 0.05) -> Iterator[None]:
-    """Hold the exclusive lock on ``path`` for a block; whoever has it is waited for.
+    """Hold the exclusive lock on ``path`` for a block, after waiting until it is free.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def locked(path: Path, *, create: bool = False, every: float = 0.05) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What the name of a claim says."""
+    """The process that the name of a claim identifies."""
 
     path: Path
     shared: bool
@@ -137,7 +137,7 @@ class _Claim:
         """
         if self.host != _host():
             raise OutputError(
-                f"{self.path}: says that process {self.pid} of another machine is at work here: wait for it, or remove "
+                f"{self.path}: process {self.pid} of another machine is at work here: wait for it, or remove "
                 "this file when that process has ended"
             )
         import psutil
@@ -148,7 +148,7 @@ class _Claim:
             return bool(apart < SAME_SECONDS and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
-        except psutil.AccessDenied:  # of another user, and there
+        except psutil.AccessDenied:  # it runs, for another user
             return True
 
 
@@ -158,9 +158,8 @@ def _claimed(path: Path, *, shared: bool, create: bool) -> Lock:
         with suppress(FileExistsError):
             os.close(files.create(path))
     for patience in range(TRIES - 1, -1, -1):
-        own = path.with_name(
-            f"{_start(path)}{'sx'[not shared]}-{_host()}-{_process()}-{secrets.token_hex(4)}.lock"
-        )
+        kind = "s" if shared else "x"
+        own = path.with_name(f"{_start(path)}{kind}-{_host()}-{_process()}-{secrets.token_hex(4)}.lock")
         os.close(files.create(own))
         try:
             if not path.exists():
@@ -179,7 +178,7 @@ def _claimed(path: Path, *, shared: bool, create: bool) -> Lock:
 
 
 def _check_others(path: Path, own: Path, *, shared: bool) -> None:
-    """Raise BlockingIOError when another claim on ``path`` keeps us from it; remove those of processes that ended."""
+    """Raise BlockingIOError if another claim on ``path`` excludes ours; remove claims of processes that ended."""
     for claim in _claims(path):
         if claim.path == own or (shared and claim.shared):
             continue
@@ -197,12 +196,12 @@ def _claims(path: Path) -> Iterator[_Claim]:
 
 
 def _withdraw(claim: Path, pid: int) -> None:
-    if os.getpid() == pid:  # a forked process has the object, and not the lock
+    if os.getpid() == pid:  # a forked process has a copy of the object, but does not hold the lock
         claim.unlink(missing_ok=True)
 
 
 def _start(path: Path) -> str:
-    """Return how the names of all claims on ``path`` begin; its own name may be as long as a name can be."""
+    """Return how the names of all claims on ``path`` begin. A hash, because its own name may have the full length."""
     return f".bigimg-{hashlib.sha256(os.path.normcase(path.name).encode()).hexdigest()[:16]}-"
 
 
@@ -212,7 +211,7 @@ def _host() -> str:
 
 
 def _process() -> str:
-    """Return the number of this process and when it began, in ms: the number alone is used again."""
+    """Return the number of this process and its start in ms, because the system uses the number again."""
     import psutil
 
     return f"{os.getpid()}-{int(psutil.Process().create_time() * 1000)}"

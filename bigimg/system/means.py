@@ -1,7 +1,7 @@
-"""What this system offers beyond what Python has everywhere; what is missing is None.
+"""The functions that only some systems have; a missing one is None.
 
-The other files of this folder take each of these where it is there, and else a portable way. They read
-:data:`found` at each call, so that a test can put ``Means()``, a system that has nothing, in its place.
+The other files of this folder use them where they exist, and a portable way elsewhere. They read :data:`found` at
+each call, so that a test can replace it by ``Means()``, a system that has none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Functions of POSIX or Linux, as they were found."""
+    """Functions of POSIX or Linux on this system."""
 
     pread: Callable[[int, int, int], bytes] | None = None
     preadv: Callable[..., int] | None = None
@@ -38,7 +38,7 @@ class Means:
     priorities: bool = False
     """Each thread has a priority of its own."""
     proc: Path | None = None
-    """The folder in which the kernel tells of processes."""
+    """``/proc/self``, where the kernel describes this process."""
     resource: ModuleType | None = None
 
 
@@ -46,11 +46,11 @@ def _find() -> Means:
     proc = Path("/proc/self")
     linux = proc.exists()
     libc = _libc()
+    of_os: dict[str, Any] = {
+        name: getattr(os, name, None) for name in ("pread", "preadv", "pwrite", "fdatasync")
+    }
     return Means(
-        pread=getattr(os, "pread", None),
-        preadv=getattr(os, "preadv", None),
-        pwrite=getattr(os, "pwrite", None),
-        fdatasync=getattr(os, "fdatasync", None),
+        **of_os,
         fcntl=_module("fcntl"),
         direct=getattr(os, "O_DIRECT", None),
         folder=getattr(os, "O_DIRECTORY", None),

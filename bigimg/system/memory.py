@@ -1,4 +1,4 @@
-"""Memory of this process and of the machine, and what was freed given back to the system."""
+"""Memory of this process and of the machine, and a way to give freed memory back to the system."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from bigimg.system import means
 
 EVERY_BYTES = 128 << 20
-"""Of blocks computed between two trims: some milliseconds for what takes a quarter of a second to compute."""
+"""Size of the blocks computed between two trims: a trim takes some milliseconds, the blocks a quarter of a second."""
 
 
 def free_bytes() -> int:
-    """Return the free bytes of the machine and, on Linux, of this process's own memory groups: the least of them."""
-    import psutil  # 15 ms, which `bigimg info` does not pay
+    """Return the free bytes of the machine or, if that is less, of a memory group of this process (on Linux)."""
+    import psutil  # takes 15 ms, which `bigimg info` should not cost
 
     return min([int(psutil.virtual_memory().available), *_free_in_groups()])
 
@@ -28,8 +28,8 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """Return the largest resident memory of this process so far; what is resident now where no system tells."""
-    if means.found.proc is not None:  # Linux hands ru_maxrss of a large parent on to its children
+    """Return the largest resident memory of this process so far, or the current one where it is not known."""
+    if means.found.proc is not None:  # not ru_maxrss: on Linux a child inherits that of a large parent
         for line in (means.found.proc / "status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
@@ -43,9 +43,9 @@ def peak_bytes() -> int:
 
 
 def _free_in_groups() -> Iterator[int]:
-    """Yield the free bytes of each control group from this process's own upwards.
+    """Yield the free bytes of each control group, from that of this process upwards.
 
-    A limit often sits on a parent, and ``/sys/fs/cgroup/memory.max`` alone is the root's, not ours.
+    A limit often belongs to a parent group. The file ``/sys/fs/cgroup/memory.max`` is that of the root group.
     """
     if means.found.proc is None:
         return
@@ -71,7 +71,7 @@ def _free_in_groups() -> Iterator[int]:
 
 
 def _free_in_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Yield limit less usage of one group; page cache that can be dropped counts as free."""
+    """Yield the limit of one group minus its usage; page cache that can be dropped counts as free."""
     try:
         most = int((folder / limit).read_text())
         used = int((folder / usage).read_text())
@@ -83,11 +83,11 @@ def _free_in_group(folder: Path, limit: str, usage: str, cache: str) -> Iterator
 
 
 class HeapTrimmer:
-    """Gives freed memory back to the system after each 128 MiB of blocks that were computed, by all threads.
+    """Gives freed memory back to the system after each 128 MiB of blocks that all threads have computed.
 
-    glibc keeps blocks of up to 32 MB that were freed for the next ones, in a heap for each thread, and a heap that is
-    no longer in one piece grows: `stats` of `2 a + 1` of a 16-GiB store went from 300 to 680 MB in half a minute, of
-    which 270 MB were in use. Other C libraries have ways of their own, and there nothing is done.
+    glibc keeps freed blocks of up to 32 MB for the next ones, in one heap for each thread, and a fragmented heap grows:
+    `stats` of `2 a + 1` of a 16-GiB store went from 300 to 680 MB in half a minute, while 270 MB were in use. For
+    other C libraries nothing is done.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class HeapTrimmer:
         self._lock = threading.Lock()
 
     def count(self, nbytes: int) -> None:
-        """Count a block of ``nbytes`` that was computed, and trim the heap when it is time."""
+        """Count a computed block of ``nbytes``, and trim the heap after each 128 MiB."""
         with self._lock:
             self._computed += nbytes
             if self._computed < EVERY_BYTES:

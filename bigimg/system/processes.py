@@ -1,4 +1,4 @@
-"""Processors and threads: how many, how urgent, and what a forked process begins with."""
+"""Processors, the priority of threads, and functions that a forked process calls first."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from bigimg.system import means
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may run on; all of the machine where the system does not tell."""
+    """Return how many CPUs this process may use; all of the machine where the system does not have the number."""
     affinity = means.found.affinity
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def yield_to_others() -> None:
-    """Lower the priority of this thread on Linux, where each thread has its own; elsewhere change nothing."""
+    """Lower the priority of this thread on Linux, where each thread has its own; elsewhere do nothing."""
     if means.found.priorities:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
 def after_fork(function: Callable[[], object]) -> None:
-    """Have ``function`` called first in each forked process; on Windows no process is forked."""
+    """Register ``function`` to be called first in each forked process; Windows does not fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)

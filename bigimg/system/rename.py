@@ -1,4 +1,4 @@
-"""Rename that replaces nothing, and two folders that change places."""
+"""A rename that replaces nothing, and the exchange of two folders."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bigimg.system import files, means
 AT_FDCWD = -100
 NOREPLACE, EXCHANGE = 1, 2
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
-"""What file systems without hard links say to ``link``."""
+"""Errors of ``link`` on file systems without hard links."""
 
 
 def rename_without_replacing(source: Path, target: Path) -> None:
-    """Rename a file or folder; when ``target`` exists, even as an empty folder, raise FileExistsError.
+    """Rename a file or folder; if ``target`` exists, even as an empty folder, raise FileExistsError.
 
-    Linux decides and renames at one moment. Elsewhere a file gets its name by a hard link, which is made only where
-    there is no such name. On a volume without links an empty file of that name is made first, which only its maker
-    then replaces. For a folder the name is looked for and then taken: Windows refuses to replace what came in between,
-    and other systems can replace nothing but an empty folder.
+    On Linux the test and the rename are one step. Elsewhere a file gets its new name by a hard link, which fails if
+    the name exists. On a volume without links an empty file of that name is made first and then replaced. For a folder
+    the name is tested first. If somebody makes a folder of that name between test and rename, Windows refuses to
+    replace it, and other systems replace it only if it is empty.
     """
     if _renameat2(source, target, NOREPLACE):
         return
@@ -46,10 +46,10 @@ def _name_file(source: Path, target: Path) -> None:
 
 
 def exchange(source: Path, target: Path) -> None:
-    """Let two folders change places, at one moment where the system can (Linux).
+    """Exchange two folders, in one step where the system can (Linux).
 
-    Elsewhere the old one is moved aside first and back again when the new one cannot take its place. After a kill
-    between these steps both are whole, and :func:`finish_exchange` goes on.
+    Elsewhere the folder at ``target`` is renamed first, and renamed back if the new one cannot get its name. After a
+    kill between these steps both folders are complete, and :func:`finish_exchange` continues.
     """
     if _renameat2(source, target, EXCHANGE):
         return
@@ -64,7 +64,7 @@ def exchange(source: Path, target: Path) -> None:
 
 
 def finish_exchange(source: Path, target: Path) -> bool:
-    """Undo or end what a kill left of ``exchange(source, target)``; return whether it left anything.
+    """Undo or finish an ``exchange(source, target)`` that was killed; return whether there was one.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def finish_exchange(source: Path, target: Path) -> bool:
     there = os.path.lexists(target)
     if there and source.exists():
         raise OutputError(
-            f"{target}: was made by somebody else after a run was killed that was to replace the store of that name; "
+            f"{target}: was made by somebody else after a run was killed that replaced the store of that name; "
             f"that store is {aside}: give it another name"
         )
     os.rename(aside, source if there else target)
@@ -89,7 +89,7 @@ def _aside(source: Path) -> Path:
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> bool:
-    """Return whether the system's ``renameat2`` did it; False where there is none or the volume cannot."""
+    """Return whether ``renameat2`` renamed the folder; False where the system or the volume does not have it."""
     if means.found.renameat2 is None:
         return False
     try:

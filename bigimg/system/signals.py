@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, held back where Python code must not be left in the middle, and a last moment after them.
+"""Ctrl-C and SIGTERM, held back during code that must not be interrupted, and a function that is called after them.
 
-A handler runs between any two instructions of the main thread, and an exception that it raises leaves whatever is
-under way there. Inside :func:`concurrent.futures.wait` that can be between taking the locks of the futures and giving
-them back: the worker that wants to hand in its block then waits for ever, and so does whoever waits for the worker.
+A handler runs between any two instructions of the main thread, and an exception that it raises ends the code that
+runs there. Inside :func:`concurrent.futures.wait` this can happen while the locks of the futures are held. Then the
+worker that sets its result waits for ever, and so does the thread that waits for the worker.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the end of the block, for a moment that no person notices.
+    """Hold Ctrl-C and SIGTERM back until the end of the block, which must be short.
 
-    By handlers and not by the signal mask: that of this thread alone leaves the signal to another one, a
-    library's, and Python's handler then runs here all the same. Windows has no such mask.
+    This uses handlers and not the signal mask. With the mask of this thread, another thread gets the signal, and
+    the handler of Python still runs here. Windows has no such mask.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread alone, and only it may set them
+        yield  # handlers run only in the main thread, and only it may set them
         return
     held: list[int] = []
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
@@ -38,10 +38,10 @@ def undisturbed() -> Iterator[None]:
 
 
 def call_after(seconds: int, function: Callable[[], object]) -> None:
-    """Call ``function`` once after ``seconds``; may be called by the handler of a signal.
+    """Call ``function`` once after ``seconds``; a signal handler may use this.
 
-    By an alarm of the kernel in the main thread, and where there is none (Windows) in a thread of its own. That
-    thread is started without :mod:`threading`, in the middle of whose locks the handler may have come.
+    An alarm of the kernel calls it in the main thread; on Windows, which has no alarm, a new thread calls it. The
+    thread is started without :mod:`threading`, because the handler may run while the locks of that module are held.
     """
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, lambda number, frame: function())

@@ -1,4 +1,4 @@
-"""What was written, on the disk: after these functions return, a power cut does not take it."""
+"""Functions that put written data on the disk: after they return, a power cut does not lose it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WRITE = 2
 
 
 def sync_volume(folder: Path) -> None:
-    """Have all files below ``folder`` on the disk; an error of writing one of them is raised here.
+    """Put all files below ``folder`` on the disk; raise the error if one of them cannot be written.
 
-    Linux has ``syncfs``: one wait instead of one an object, and it reports a page that could not be written, which
-    ``sync`` does not. Elsewhere each file and folder is synced.
+    Linux has ``syncfs``: it waits once instead of once an object, and unlike ``sync`` it reports a page that could
+    not be written. Elsewhere each file and folder is synced.
     """
     if means.found.syncfs is None:
         _sync_each(folder)
@@ -41,8 +41,8 @@ def _sync_each(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Have the bytes of the file at ``path`` on the disk."""
-    descriptor = os.open(path, os.O_RDWR | files.BINARY)  # Windows syncs only what may be written to
+    """Put the bytes of the file at ``path`` on the disk."""
+    descriptor = os.open(path, os.O_RDWR | files.BINARY)  # Windows syncs only files that are open for writing
     try:
         os.fsync(descriptor)
     finally:
@@ -50,14 +50,14 @@ def sync_file(path: Path) -> None:
 
 
 def sync_data(file: int) -> None:
-    """Have the bytes written to the descriptor ``file`` on the disk."""
+    """Put the bytes that were written to the descriptor ``file`` on the disk."""
     (means.found.fdatasync or os.fsync)(file)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` on the disk, where folders can be synced.
+    """Put the names in ``folder`` on the disk, where folders can be synced.
 
-    Windows and some network volumes cannot: there the file system itself keeps names in order.
+    On Windows and some network volumes they cannot; there the file system itself takes care of the names.
     """
     if means.found.folder is None:
         return
@@ -72,10 +72,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def start_writing_back(file: int) -> None:
-    """Let Linux begin to put on the disk what its cache has of ``file``, and do not wait for it.
+    """Let Linux begin to write the cached data of ``file`` to the disk, without waiting for it.
 
-    The one sync at the end then finds most of its work done, while other blocks were computed. Only a hint:
-    what it cannot do, as on other systems, is left to the sync.
+    Then the sync at the end finds most of its work done. On other systems, and if this fails, the sync does it all.
     """
     if means.found.sync_file_range is not None:
         try:

@@ -1,4 +1,4 @@
-"""The label images inside a store, each checked as the store of its own that it is."""
+"""The label images inside a store; each of them is a store, and is checked as one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bigimg.verification.report import Finding, Findings
 
 
 def check_labels(image: Tree, found: Findings, check: Callable[[Tree], Findings]) -> None:
-    """Add what is wrong with each label image of ``image``, listed there or not, to ``found``.
+    """Add the findings on each label image of ``image`` to ``found``; also on those that its list lacks.
 
     Parameters
     ----------
     image : Tree
-        Of the image around them.
+        Of the image that holds the label images.
     found : Findings
-        Of the image; places of what is added begin with ``labels/<name>/``.
+        Of the image. The files of added findings begin with ``labels/<name>/``.
     check : callable
         Checks one store.
     """
@@ -32,26 +32,26 @@ def check_labels(image: Tree, found: Findings, check: Callable[[Tree], Findings]
         group = None
     if image.folder is None:
         if group is not None:
-            found.note("labels: an image of its own each; verify them where they are folders")
+            found.note("labels: were not checked; verify them where they are folders")
         return
     folder = image.folder / LABELS
     if not folder.is_dir():
         return
     attributes = {} if group is None else group["attributes"]
     if not isinstance(ome_block(attributes).get("labels") or [], list):
-        said = 'the list of label images is no list; write it again, as in "labels": ["cells"]'
-        found.add(Finding("metadata", LABELS, said))
-    there = (
+        message = 'the list of label images is no list; write it again, as in "labels": ["cells"]'
+        found.add(Finding("metadata", LABELS, message))
+    stores = {
         entry.name for entry in os.scandir(folder)
         if entry.is_dir() and not entry.name.startswith(".") and is_store(entry.path)
-    )  # fmt: skip
-    for name in sorted({*label_names(attributes), *there}):
-        place = f"{LABELS}/{name}"
+    }  # fmt: skip
+    for name in sorted({*label_names(attributes), *stores}):
+        path = f"{LABELS}/{name}"
         if not (folder / name).is_dir():
-            said = "is on the list of labels and not there; restore it, or take it off the list"
-            found.add(Finding("missing", place, said))
+            message = "is on the list of labels and not there; restore it, or take it off the list"
+            found.add(Finding("missing", path, message))
             continue
         try:
-            found.take(place, check(tree_of(folder / name)))
+            found.add_image(path, check(tree_of(folder / name)))
         except InputError as error:
-            found.add(Finding("metadata", place, str(error).removeprefix(f"{folder / name}: ")))
+            found.add(Finding("metadata", path, str(error).removeprefix(f"{folder / name}: ")))

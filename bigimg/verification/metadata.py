@@ -1,127 +1,108 @@
-"""Whether the metadata of a store of ours agrees: levels with one another, statistics with the histogram.
+"""Whether the metadata of a store of ours agrees: the levels with each other, the statistics with the histogram.
 
-Checksums say that these bytes were written; this says that what was written makes sense. Expected shapes,
-spacings and origins are those of :mod:`~bigimg.geometry.levels`.
+Checksums show that these bytes were written; this module shows that what was written makes sense. Expected shapes,
+spacings and origins come from :mod:`~bigimg.geometry.levels`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from bigimg.errors import BigimgError
-from bigimg.geometry.axes import Axis
-from bigimg.geometry.levels import Level, plan_levels
+from bigimg.geometry.levels import plan_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
-from bigimg.omezarr.objects import Place
+from bigimg.omezarr.objects import Location
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree
-from bigimg.pyramid.partial import Partial, first_value, histogram_bins, of_histogram
+from bigimg.pyramid.partial import first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
-from bigimg.verification.objects import Known
+from bigimg.verification.objects import Trusted
 from bigimg.verification.report import Finding, Findings
 
 SAME = 1e-9
-"""Relative difference that spacings and origins may have: decimal texts are exact, sums of them nearly."""
+"""Relative difference that spacings and origins may have, because sums of decimal numbers are rounded."""
 
 
 def method_of(root: Mapping[str, Any] | None) -> Method | None:
-    """Return how the levels were made, from the attributes of the image; None when they do not say."""
+    """Return how the levels were made, by the attributes of the image; None where they do not have it."""
     block = {} if root is None else root.get("bigimg")
     method = block.get("method") if isinstance(block, Mapping) else None
-    known: Method | None = method if method in get_args(Method.__value__) else None
-    return known
+    return cast(Method, method) if method in get_args(Method.__value__) else None
 
 
-def check_metadata(tree: Tree, known: Known, found: Findings) -> StoredStatistics | None:
-    """Check what documents say of each other; return the statistics when they can be believed."""
-    if known.root is None:
+def check_metadata(tree: Tree, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+    """Check whether the documents agree with each other; return the statistics if they can be relied on."""
+    if trusted.root is None:
         found.note("the metadata of the image is damaged: levels and geometry were not compared with it")
-    elif known.documents:  # or opening says once more what was said
-        found.add(*_of_levels(tree, known))
-    return _statistics(tree.place(""), known, found)
+    elif trusted.documents:  # opening a store with damaged documents would only report the damage again
+        found.add(*_of_levels(tree, trusted))
+    return _statistics(tree.location(""), trusted, found)
 
 
-def _of_levels(tree: Tree, known: Known) -> Iterator[Finding]:
-    file = ATTRIBUTES[known.zarr]
+def _of_levels(tree: Tree, trusted: Trusted) -> Iterator[Finding]:
+    file = ATTRIBUTES[trusted.zarr]
     try:
         store = open_store(tree)
     except BigimgError as error:
         yield _wrong(file, str(error).removeprefix(f"{tree.path}: "))
         return
-    method = method_of(known.root)
+    method = method_of(trusted.root)
     if method is None:
         yield _wrong(file, "does not say by which method the levels were made; convert the source again")
         return
     listed = [level.path for level in store.levels]
-    if listed != [str(index) for index in known.levels]:
-        yield _wrong(
-            file, f"lists the levels {' '.join(listed)}, the store has {' '.join(map(str, known.levels))}"
-        )
+    if listed != [str(index) for index in trusted.levels]:
+        there = " ".join(map(str, trusted.levels))
+        yield _wrong(file, f"lists the levels {' '.join(listed)}, the store has {there}")
         return
-    yield from _of_geometry(store, expected_levels(store, method), known.zarr)
+    yield from _of_geometry(store, method, trusted.zarr)
 
 
-def expected_levels(store: Store, method: Method) -> tuple[Level, ...]:
-    """Return what the levels above level 0 of ``store`` have to be, by shape, spacing and origin."""
-    first = store.levels[0]
-    axes = [
-        Axis(name, n, spacing, None, origin)
-        for name, n, spacing, origin in zip(store.dims, first.shape, first.spacing, first.origin, strict=True)
-    ]
-    return plan_levels(axes, first.chunk, method=method, count=len(store.levels))
-
-
-def _of_geometry(store: Store, expected: Sequence[Level], zarr: ZarrFormat) -> Iterator[Finding]:
-    root = ATTRIBUTES[zarr]
+def _of_geometry(store: Store, method: Method, zarr: ZarrFormat) -> Iterator[Finding]:
+    root, first = ATTRIBUTES[zarr], store.levels[0]
+    expected = plan_levels(store.spec().axes, first.chunk, method=method, count=len(store.levels))
     if len(expected) != len(store.levels):
         yield _wrong(root, f"{len(store.levels)} levels, and only {len(expected)} can be made of level 0")
     for level, stored, meta in zip(expected, store.levels, store.arrays, strict=False):
         file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {level.index}:"
         if stored.shape != level.shape:
             yield _wrong(file, f"{at} shape {stored.shape} where halving gives {level.shape}", level.index)
-        if names_of(meta) != store.dims:
-            yield _wrong(file, f"{at} axes {names_of(meta)}, of the image {store.dims}", level.index)
+        if meta.dims != store.dims:
+            yield _wrong(file, f"{at} axes {meta.dims or ()}, of the image {store.dims}", level.index)
         if any(s % c for s, c in zip(meta.shard, meta.chunk, strict=True)):
             yield _wrong(file, f"{at} shards {meta.shard} are not whole chunks {meta.chunk}", level.index)
-        for what, here, wanted in (
-            ("scale", stored.spacing, level.spacing),
-            ("translation", stored.origin, level.origin),
-        ):
-            if not _alike(here, wanted, level.spacing):
-                said = f"{at} {what} {list(here)} where level 0 gives {list(wanted)}"
-                yield _wrong(root, said, level.index)
+        compared = ("scale", stored.spacing, level.spacing), ("translation", stored.origin, level.origin)
+        for what, numbers, wanted in compared:
+            if not _alike(numbers, wanted, level.spacing):
+                message = f"{at} {what} {list(numbers)} where level 0 gives {list(wanted)}"
+                yield _wrong(root, message, level.index)
 
 
-def names_of(meta: ArrayMeta) -> tuple[str | None, ...]:
-    """Return the names of the axes that an array gives itself."""
-    return meta.dims or ()
-
-
-def _alike(here: Sequence[float], wanted: Sequence[float], spacing: Sequence[float]) -> bool:
+def _alike(numbers: Sequence[float], wanted: Sequence[float], spacing: Sequence[float]) -> bool:
     return all(
         math.isclose(a, b, rel_tol=SAME, abs_tol=SAME * abs(s))
-        for a, b, s in zip(here, wanted, spacing, strict=True)
+        for a, b, s in zip(numbers, wanted, spacing, strict=True)
     )
 
 
-def _wrong(file: str, said: str, level: int | None = None) -> Finding:
+def _wrong(file: str, message: str, level: int | None = None) -> Finding:
     array = None if level is None else str(level)
-    return Finding("metadata", file, f"{said}; convert the source again", array, level)
+    return Finding("metadata", file, f"{message}; convert the source again", array, level)
 
 
 # ------------------------------------------------------------------------------------------------- statistics
 
 
-def _statistics(root: Place, known: Known, found: Findings) -> StoredStatistics | None:
-    if not known.statistics:
+def _statistics(root: Location, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+    if not trusted.statistics:
         found.note("the stored statistics are damaged: nothing was compared with them")
         return None
-    file = f"{GROUP}/{ATTRIBUTES[known.zarr]}"
+    file = f"{GROUP}/{ATTRIBUTES[trusted.zarr]}"
     try:
         stored = read_statistics(root)
     except BigimgError as error:
@@ -129,11 +110,11 @@ def _statistics(root: Place, known: Known, found: Findings) -> StoredStatistics 
         return None
     if stored is None:
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
-    elif 0 in known.levels:
-        meta = known.levels[0].meta
-        said = list(_of_statistics(stored, meta, names_of(meta), file))
-        found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in said))
-        return None if said else stored
+    elif 0 in trusted.levels:
+        meta = trusted.levels[0].meta
+        wrong = list(_of_statistics(stored, meta, file))
+        found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))
+        return None if wrong else stored
     return stored
 
 
@@ -142,11 +123,9 @@ def channel_count(shape: Shape, dims: Sequence[str | None]) -> int:
     return shape[dims.index("c")] if "c" in dims else 1
 
 
-def _of_statistics(
-    stored: StoredStatistics, meta: ArrayMeta, dims: Sequence[str | None], file: str
-) -> Iterator[tuple[str, str]]:
-    """Yield file and message for whatever the statistics and the histogram cannot both be right about."""
-    entries, count = stored.statistics.get("channels"), channel_count(meta.shape, dims)
+def _of_statistics(stored: StoredStatistics, meta: ArrayMeta, file: str) -> Iterator[tuple[str, str]]:
+    """Yield file and message of each contradiction between the statistics, the histogram and the array."""
+    entries, count = stored.statistics.get("channels"), channel_count(meta.shape, meta.dims or ())
     if not isinstance(entries, list) or len(entries) != count:
         yield file, f"statistics of {len(entries or ())} channels, and the image has {count}"
         return
@@ -160,20 +139,12 @@ def _of_statistics(
             yield file, f"no histogram, and pixels of type {meta.dtype} have one"
         return
     if stored.histogram.shape != (count, bins) or stored.first != first_value(meta.dtype):
-        yield (
-            HISTOGRAM,
-            f"shape {stored.histogram.shape} from {stored.first}: not that of {meta.dtype} pixels",
-        )
+        found = f"shape {stored.histogram.shape} from {stored.first}"
+        yield HISTOGRAM, f"{found}: not that of {meta.dtype} pixels"
         return
     for i, (entry, row) in enumerate(zip(entries, stored.histogram, strict=True)):
-        counted = as_entry(of_histogram(row, stored.first))
-        for key, value in counted.items():
+        part = of_histogram(row, stored.first)
+        counted = {"count": part.count, "min": part.low, "max": part.high, "sum": part.total}
+        for key, value in (counted | {"sum_squares": part.squares}).items():
             if entry.get(key) != value:
                 yield file, f"channel {i}: {key} is {entry.get(key)}, by the histogram {value}"
-
-
-def as_entry(part: Partial) -> dict[str, Any]:
-    """Return exact statistics under the names that they are stored by."""
-    return {
-        "count": part.count, "min": part.low, "max": part.high, "sum": part.total, "sum_squares": part.squares,
-    }  # fmt: skip

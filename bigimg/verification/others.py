@@ -1,7 +1,7 @@
-"""What can be said of stores that others wrote, which have no manifest: much of the metadata, little of a loss.
+"""The check of stores that others wrote. They have no manifest, so metadata can be checked, but a loss hardly.
 
-An absent chunk means the fill value to zarr, so it is a doubt and no finding. How levels were made is not written
-down, so they are decoded and not derived; of label images the ids of each level must be among those of level 0.
+An absent chunk means the fill value in zarr, so it is a doubt and no finding. The method of the levels is not written
+down, so levels are decoded and not derived. Each id in a level of a label image must also be in level 0.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import grid, pieces, shape_of, shift
+from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.omezarr.open import few_names
 from bigimg.omezarr.shard import ABSENT, ShardFile
 from bigimg.omezarr.store import Store, StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.types import Array, Region, Shape
-from bigimg.verification.objects import entries
 from bigimg.verification.report import Finding, Findings
 
 NEARLY = 1e-3
-"""Of a pixel: offsets that others round to decimals."""
+"""Tolerance of offsets in pixels: others round them to decimals."""
 MOST_OBJECTS = 10_000_000
-"""Chunks of one level that are looked for: a minute."""
+"""Objects of one level that are looked for; this takes a minute."""
 MOST_DOUBTS = 1000
 """Absent chunks of one level that are named; sparse stores have millions."""
 MOST_IDS = 1_000_000
-"""Ids of level 0 that are remembered, eight bytes each."""
+"""Ids of level 0 that are held in memory, eight bytes each."""
 
 
 def check_foreign(store: Store, found: Findings) -> None:
@@ -47,8 +47,8 @@ def check_foreign(store: Store, found: Findings) -> None:
     ]  # fmt: skip
     if begin_alike:
         found.note(
-            f"level {_few(begin_alike)}: begins where level 0 does: right when every n-th pixel was kept, "
-            "(f - 1) / 2 pixels off when pixels were averaged"
+            f"level {few_names(begin_alike)}: begins where level 0 does: right if every n-th pixel was taken, "
+            "(f - 1) / 2 pixels off if pixels were averaged"
         )
     if store.tree.folder is None:
         found.note("absent chunks were not looked for: the store is not a folder on this machine")
@@ -57,54 +57,50 @@ def check_foreign(store: Store, found: Findings) -> None:
         _find_absent(store, index, found)
 
 
-def _few(names: list[Any]) -> str:
-    return ", ".join(map(str, names[:8])) + (", …" if len(names) > 8 else "")
-
-
 def _factors(store: Store, index: int) -> tuple[float, ...]:
     """Return how many pixels of level 0 a pixel of a level covers, by its scale."""
-    first, level = store.levels[0], store.levels[index]
-    return tuple(abs(a / b) for a, b in zip(level.spacing, first.spacing, strict=True))
+    pairs = zip(store.levels[index].spacing, store.levels[0].spacing, strict=True)
+    return tuple(abs(spacing / finest) for spacing, finest in pairs)
 
 
 def _of_geometry(store: Store) -> Iterator[Finding]:
     first = store.levels[0]
     for index, level in enumerate(store.levels):
         if store.image.levels[index].scale is None:
-            continue  # versions without scales say nothing that could be wrong
+            continue  # old versions have no scales
         for axis, factor in enumerate(_factors(store, index)):
             name, n, m = store.dims[axis], first.shape[axis], level.shape[axis]
             if abs(m * factor - n) >= factor * (1 + NEARLY):
-                said = f"{m} pixels along {name}, of {n} at level 0, and its scale says 1 of {factor:g}"
-                yield _of_level(store, index, said)
+                message = f"{m} pixels along {name}, of {n} at level 0, and its scale says 1 of {factor:g}"
+                yield _of_level(store, index, message)
             offset = (level.origin[axis] - first.origin[axis]) / first.spacing[axis]
             if min(abs(offset), abs(offset - (factor - 1) / 2)) > NEARLY * max(1.0, factor):
-                said = f"begins {offset:g} pixels from level 0 along {name}; 0 or {(factor - 1) / 2:g} would be right"
-                yield _of_level(store, index, said)
+                right = f"0 or {(factor - 1) / 2:g} would be right"
+                message = f"begins {offset:g} pixels from level 0 along {name}; {right}"
+                yield _of_level(store, index, message)
 
 
-def _of_level(store: Store, index: int, said: str) -> Finding:
-    path = join(store.group, store.levels[index].path)
-    document = "zarr.json" if store.tree.read(join(store.group, "zarr.json")) is not None else ".zattrs"
-    file = join(store.group, document)
-    return Finding("metadata", file, f"level {index}: {said}; correct the metadata", path, index)
+def _of_level(store: Store, index: int, message: str) -> Finding:
+    path, file = join(store.group, store.levels[index].path), join(store.group, "zarr.json")
+    if store.tree.read(file) is None:
+        file = join(store.group, ".zattrs")
+    return Finding("metadata", file, f"level {index}: {message}; correct the metadata", path, index)
 
 
 # ------------------------------------------------------------------------------------------------ absent chunks
 
 
 def _find_absent(store: Store, index: int, found: Findings) -> None:
-    """Name the objects of one level that are not there."""
+    """Doubt the objects of one level that are not there."""
     meta, path = store.arrays[index], join(store.group, store.levels[index].path)
-    node = store.tree.node(path)
-    shape = grid(meta.shape, meta.shard)
-    if store.tree.folder is None or node is None:
+    node, shape = store.tree.node(path), grid(meta.shape, meta.shard)
+    count, absent = math.prod(shape), 0
+    if node is None:
         return
-    if math.prod(shape) > MOST_OBJECTS:
-        found.note(f"level {index}: {math.prod(shape)} objects, too many to look for those that are absent")
+    if count > MOST_OBJECTS:
+        found.note(f"level {index}: {count} objects, too many to look for those that are absent")
         return
-    found.objects += math.prod(shape)
-    absent = 0
+    found.objects += count
     parent: str | None = None
     names: Collection[str] = ()
     name_of = _naming(node)
@@ -112,37 +108,34 @@ def _find_absent(store: Store, index: int, found: Findings) -> None:
         key = name_of(where)
         head, _, name = key.rpartition("/")
         if head != parent:
-            parent, names = head, entries(store.tree.folder / path / head)
+            parent, names = head, set(store.tree.children(join(path, head)))
         if name not in names:
             absent += 1
             if absent <= MOST_DOUBTS:
                 sharded = meta.shard != meta.chunk
-                found.doubts.append(absent_chunk(path, index, key, where, None if sharded else where))
+                found.doubts.append(_absent_chunk(path, index, key, where, None if sharded else where))
     if absent:
-        found.note(
-            f"level {index}: {absent} of {math.prod(shape)} objects are absent, lost or never written because they "
-            "hold the fill value"
+        message = (
+            f"level {index}: {absent} of {count} objects are absent: lost, or never written because they "
         )
+        found.note(f"{message}hold the fill value")
 
 
-def absent_chunk(path: str, level: int, key: str, shard: Shape, chunk: Shape | None) -> Finding:
+def _absent_chunk(path: str, level: int, key: str, shard: Shape, chunk: Shape | None) -> Finding:
     """Return the doubt about an object or a chunk that is not there."""
     what = "the object" if chunk is None else f"chunk {chunk}"
-    said = f"level {level}, {what}: missing or fill value; nobody can tell which"
-    return Finding("missing", join(path, key), said, path, level, shard, chunk)
+    message = f"level {level}, {what}: missing or fill value; nobody can tell which"
+    return Finding("missing", join(path, key), message, path, level, shard, chunk)
 
 
 def _naming(node: Mapping[str, Any]) -> Callable[[Shape], str]:
     """Return the function from the index of an object to its name in the folder of its array."""
-    prefix: tuple[str, ...] = ()
     if node["zarr_format"] == 2:
-        separator = node.get("dimension_separator") or "."
-    else:
-        encoding = node.get("chunk_key_encoding") or {"name": "default"}
-        plain = encoding["name"] == "v2"
-        separator = (encoding.get("configuration") or {}).get("separator") or ("." if plain else "/")
-        prefix = () if plain else ("c",)
-    return lambda index: str(separator).join((*prefix, *map(str, index)))
+        return lambda index: (node.get("dimension_separator") or ".").join(map(str, index))
+    encoding = node.get("chunk_key_encoding") or {"name": "default"}
+    separator, prefix = ("/", ("c",)) if encoding["name"] != "v2" else (".", ())
+    separator = (encoding.get("configuration") or {}).get("separator") or separator
+    return lambda index: separator.join((*prefix, *map(str, index)))
 
 
 # ------------------------------------------------------------------------------------------------------ pixels
@@ -151,11 +144,11 @@ def _naming(node: Mapping[str, Any]) -> Callable[[Shape], str]:
 def read_foreign(
     reader: StoreReader, index: int, region: Region, findings: list[Finding]
 ) -> tuple[Array, list[Region]]:
-    """Return the pixels of ``region`` and the parts of it that do not decode, which read as zeros."""
+    """Return the pixels of ``region``, and the parts of it that do not decode and are zero."""
     try:
         return reader.read(region), []
     except (IntegrityError, InputError):
-        pass  # said below, of each chunk
+        pass  # reported below, chunk by chunk
     pixels = np.zeros(shape_of(region), reader.spec.dtype)
     lost: list[Region] = []
     origin = tuple(s.start for s in region)
@@ -170,21 +163,23 @@ def read_foreign(
 
 
 def _cause(error: Exception) -> str:
-    said = str(error).split("does not decode (", 1)
-    text = said[1].rsplit(");", 1)[0] if len(said) > 1 else str(error).split(": ", 1)[-1]
-    return f"does not decode ({text}); restore the object" if len(said) > 1 else text
+    _, decoding, cause = str(error).partition("does not decode (")
+    if decoding:
+        return f"{decoding}{cause.rsplit(');', 1)[0]}); restore the object"
+    return str(error).split(": ", 1)[-1]
 
 
-def of_foreign_chunk(store: Store, level: int, kind: Any, chunk: Shape, said: str) -> Finding:
+def of_foreign_chunk(store: Store, level: int, kind: Any, chunk: Shape, message: str) -> Finding:
     """Return a finding on a chunk of a level, by its index in the order of ``store.dims``."""
-    path, meta = join(store.group, store.levels[level].path), store.arrays[level]
-    stored = [0] * len(chunk)
-    for canonical, position in enumerate(store.order):
-        stored[position] = chunk[canonical]
+    path, meta, stored = (
+        join(store.group, store.levels[level].path),
+        store.arrays[level],
+        store.as_stored(chunk),
+    )
     shard = tuple(i * c // s for i, c, s in zip(stored, meta.chunk, meta.shard, strict=True))
     key = _naming(store.tree.node(path) or {"zarr_format": 2})(shard)
-    text = f"level {level}, chunk {tuple(stored)}: {said}"
-    return Finding(kind, join(path, key), text, path, level, shard, tuple(stored))
+    text = f"level {level}, chunk {stored}: {message}"
+    return Finding(kind, join(path, key), text, path, level, shard, stored)
 
 
 def find_unlisted(store: Store, index: int, found: Findings) -> None:
@@ -193,49 +188,49 @@ def find_unlisted(store: Store, index: int, found: Findings) -> None:
     if meta.layout is None or meta.layout.zarr == 2 or store.tree.folder is None:
         return
     folder = store.tree.folder / path
-    for shard, region in pieces(tuple(slice(0, n) for n in meta.shape), meta.shard):
+    for shard, region in pieces(full(meta.shape), meta.shard):
         try:
             with ShardFile(folder, shard, meta.layout) as file:
                 listed = file.offsets[..., 0] != ABSENT
         except (IntegrityError, OSError):
-            continue  # said when the chunks were read
+            continue  # reported when the chunks were read
         for chunk, _ in pieces(region, meta.chunk):
             where = tuple(c % n for c, n in zip(chunk, meta.layout.chunks_per_shard, strict=True))
             if not listed[where] and len(found.doubts) < MOST_DOUBTS:
                 key = "/".join(("c", *map(str, shard)))
-                found.doubts.append(absent_chunk(path, index, key, shard, chunk))
+                found.doubts.append(_absent_chunk(path, index, key, shard, chunk))
 
 
-class LabelIds:
-    """The ids of level 0, to find those of coarser levels that it lacks."""
+class LevelIds:
+    """The ids of level 0, to find ids of coarser levels that are not among them."""
 
     def __init__(self) -> None:
-        self.known = np.empty(0, np.int64)
-        self.whole = True
-        """False when not every id of level 0 is known, so that nothing can be said."""
+        self.ids = np.empty(0, np.int64)
+        self.complete = True
+        """False when ids of level 0 are not known, so that nothing can be compared with them."""
 
     def add(self, ids: Array | None) -> None:
-        """Remember ids of level 0; None for a block that does not decode."""
-        if self.whole and ids is not None:
-            self.known = np.union1d(self.known, ids) if self.known.size else ids
-        self.whole = self.whole and ids is not None and self.known.size <= MOST_IDS
+        """Add ids of level 0; None stands for a block that does not decode."""
+        if self.complete and ids is not None:
+            self.ids = np.union1d(self.ids, ids) if self.ids.size else ids
+        self.complete = self.complete and ids is not None and self.ids.size <= MOST_IDS
 
-    def strange(self, ids: Array | None) -> list[int]:
-        """Return the ids that level 0 lacks."""
-        if ids is None or not self.whole:
+    def unknown(self, ids: Array | None) -> list[int]:
+        """Return which ``ids`` level 0 lacks."""
+        if ids is None or not self.complete:
             return []
-        found: list[int] = np.setdiff1d(ids, self.known, assume_unique=True).tolist()
+        found: list[int] = np.setdiff1d(ids, self.ids, assume_unique=True).tolist()
         return found
 
 
 @dataclass(slots=True)
 class Decoded:
-    """What one block of a level gave."""
+    """The result of one block of a level."""
 
     region: Region
     findings: list[Finding]
     ids: Array | None
-    """The different ids in it; None when not asked for, or when it does not decode."""
+    """The different ids in it; None when they are not compared, or when the block does not decode."""
     decoded_bytes: int
 
 
@@ -246,9 +241,9 @@ def check_region(reader: StoreReader, index: int, region: Region, *, ids: bool) 
     return Decoded(region, findings, np.unique(pixels) if ids and not lost else None, pixels.nbytes)
 
 
-def strange_ids(store: Store, index: int, region: Region, ids: list[int]) -> Finding:
+def unknown_ids(store: Store, index: int, region: Region, ids: list[int]) -> Finding:
     """Return the finding on ids of a coarser level that level 0 lacks."""
     chunk = tuple(s.start // c for s, c in zip(region, store.levels[index].chunk, strict=True))
-    place = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in zip(store.dims, region, strict=True))
-    said = f"ids that level 0 lacks ({_few(ids)}) in {place}: labels were averaged; make the levels again by mode"
-    return of_foreign_chunk(store, index, "derived", chunk, said)
+    where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in zip(store.dims, region, strict=True))
+    message = f"ids that level 0 lacks ({few_names(ids)}) in {where}: labels were averaged; "
+    return of_foreign_chunk(store, index, "derived", chunk, f"{message}make the levels again by mode")

@@ -1,17 +1,19 @@
-"""What a check of a store found, as frozen values: for people, and as JSON."""
+"""The findings of a check, and the report made of them: for people, and as JSON."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Shape
 
 type Problem = Literal["missing", "corrupt", "extra", "metadata", "derived", "statistics", "source"]
-"""Gone; other bytes; not ours; contradicting; a level or a sum that does not follow; not as the source."""
+"""An object is gone; has other bytes; is not ours; metadata contradicts itself; a level, or statistics, do not follow
+from the pixels; level 0 differs from the source."""
 LONGEST_LIST = 100_000
-"""Findings kept of one check, some 300 bytes each: a store of which nothing is right need not fill the memory."""
+"""Findings of one check, some 300 bytes each: the findings on a store full of damage must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +67,22 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        found = asdict(replace(self, seconds=round(self.seconds, 3))) | {"ok": self.ok}
-        for name in ("findings", "doubts"):
-            found[name] = [
-                {key: list(value) if isinstance(value, tuple) else value for key, value in item.items()}
-                for item in found[name]
-            ]
-        return found | {"notes": list(self.notes)}
+        values = asdict(replace(self, seconds=round(self.seconds, 3))) | {"ok": self.ok}
+        return cast(dict[str, Any], json.loads(json.dumps(values)))  # lists instead of tuples
 
     @property
     def verdict(self) -> str:
         """One line: the store, what was looked at, and whether it is intact."""
         count = len(self.findings)
-        said = f"{count} thing{'s' if count > 1 else ''} wrong"
+        message = f"{count} thing{'s' if count > 1 else ''} wrong"
         if self.ok:
-            said = "nothing wrong found, see the notes" if self.notes else "intact"
+            message = "nothing wrong found, see the notes" if self.notes else "intact"
         looked = f"{self.objects} objects"
         if self.decoded_bytes:
             looked += f", {human_bytes(self.decoded_bytes)} of pixels"
         against = f", compared with {self.source}" if self.source else ""
         how = "quick check" if self.quick else "full check"
-        return f"{self.store}: {said} ({how} of {looked}{against}, {self.seconds:.1f} s)"
+        return f"{self.store}: {message} ({how} of {looked}{against}, {self.seconds:.1f} s)"
 
     def __repr__(self) -> str:
         lines = [self.verdict]
@@ -96,7 +93,7 @@ class Report:
 
 
 class Findings:
-    """Collects what is found, each thing once, from one thread."""
+    """Collects findings, each one once, from one thread."""
 
     def __init__(self) -> None:
         self._found: dict[Finding, None] = {}
@@ -107,28 +104,28 @@ class Findings:
         self.decoded_bytes = 0
 
     def add(self, *findings: Finding) -> None:
-        """Keep what is new; of a whole object that is lost or damaged one finding is enough."""
+        """Add new findings; a whole object that is lost or damaged gets one finding."""
         for finding in findings:
             if finding.shard is not None and finding.level is not None and finding.chunk is None:
                 if (finding.level, finding.shard) in self._objects:
                     continue
                 self._objects.add((finding.level, finding.shard))
-            self._keep(finding)
+            self._add(finding)
 
-    def _keep(self, finding: Finding) -> None:
+    def _add(self, finding: Finding) -> None:
         if len(self._found) < LONGEST_LIST:
             self._found[finding] = None
         elif finding not in self._found:
             self.note(f"only the first {LONGEST_LIST} findings are listed")
 
-    def take(self, place: str, others: Findings) -> None:
-        """Keep what was found of an image inside this one, at ``place``."""
+    def add_image(self, path: str, others: Findings) -> None:
+        """Add the findings on the image at ``path`` inside this one."""
         for finding in others._found:
-            array = place if finding.array is None else f"{place}/{finding.array}"
-            self._keep(replace(finding, file=f"{place}/{finding.file}", array=array))
-        self.doubts += [replace(doubt, file=f"{place}/{doubt.file}") for doubt in others.doubts]
+            array = path if finding.array is None else f"{path}/{finding.array}"
+            self._add(replace(finding, file=f"{path}/{finding.file}", array=array))
+        self.doubts += [replace(doubt, file=f"{path}/{doubt.file}") for doubt in others.doubts]
         for note in others.notes:
-            self.note(f"{place}: {note}")
+            self.note(f"{path}: {note}")
         self.objects += others.objects
         self.decoded_bytes += others.decoded_bytes
 
@@ -138,19 +135,19 @@ class Findings:
         return bool(self._found)
 
     def note(self, text: str) -> None:
-        """Say what could not be checked."""
+        """Add a sentence on what could not be checked."""
         if text not in self.notes:
             self.notes.append(text)
 
     def report(self, **rest: Any) -> Report:
         """Return the report, findings in the order of files and chunks."""
-        ordered = sorted(self._found, key=_place)
+        ordered = sorted(self._found, key=_order)
         return Report(
             findings=tuple(ordered), doubts=tuple(self.doubts), notes=tuple(self.notes), objects=self.objects,
             decoded_bytes=self.decoded_bytes, **rest,
         )  # fmt: skip
 
 
-def _place(finding: Finding) -> tuple[Any, ...]:
+def _order(finding: Finding) -> tuple[Any, ...]:
     none = finding.level is None
     return none, finding.level or 0, finding.shard or (), finding.chunk or (), finding.file, finding.message

@@ -1,4 +1,4 @@
-"""Level 0 against the source that it was made from: each pixel compared, an ordered source read once and in order."""
+"""Level 0 against the source that it was made from: every pixel is compared, an ordered source is read in order."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 
 from bigimg.conversion.schedule import in_portions, in_window
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.region import count, pieces, shape_of, shift
+from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.reader import Reader
 from bigimg.types import Array, DType, Region, Shape
-from bigimg.verification.pixels import clear_lost, unequal
+from bigimg.verification.pixels import differing_chunks
 from bigimg.verification.report import Finding, Findings
 
-type ReadKnown = Callable[[Region, list[Finding]], tuple[Array, list[Region]]]
-"""Reads a region of level 0 and says which parts of it are lost."""
+type ReadStored = Callable[[Region, list[Finding]], tuple[Array, list[Region]]]
+"""Reads a region of level 0, and returns which parts of it are lost too."""
 type OfChunk = Callable[[Shape, str], Finding]
 """Makes the finding on a chunk of level 0."""
 
 
 def comparable(spec: ImageSpec, dims: tuple[str, ...], shape: Shape, dtype: DType, found: Findings) -> bool:
-    """Return whether the source has the axes, shape and type of level 0; say it when it has not."""
+    """Return whether the source has the axes, shape and type of level 0; add a finding if it has not."""
     if (spec.dims, spec.shape, spec.dtype) == (dims, shape, dtype):
         return True
     here = f"{' '.join(dims)} = {' x '.join(map(str, shape))}, {dtype}"
     theirs = f"{' '.join(spec.dims)} = {' x '.join(map(str, spec.shape))}, {spec.dtype}"
-    said = f"the store is {here}, the source {theirs}: not the source of this store, or another series of it"
-    found.add(Finding("source", "zarr.json", said))
+    message = f"the store is {here}, the source {theirs}: not the source of this store, or another series"
+    found.add(Finding("source", "zarr.json", message))
     return False
 
 
 def compare_geometry(spec: ImageSpec, axes: tuple[Axis, ...], found: Findings) -> None:
-    """Note where the source lies elsewhere than the store: whoever gave ``--spacing`` wanted that."""
+    """Note where spacing, unit or origin of the source differ from the store: ``--spacing`` is meant to do that."""
     for theirs, ours in zip(spec.axes, axes, strict=True):
         for what in ("spacing", "unit", "origin"):
             if getattr(theirs, what) != getattr(ours, what):
@@ -49,15 +49,9 @@ def compare_geometry(spec: ImageSpec, axes: tuple[Axis, ...], found: Findings) -
 
 
 def compare_source(
-    reader: Reader,
-    band: Shape,
-    chunk: Shape,
-    read: ReadKnown,
-    of_chunk: OfChunk,
-    pool: Executor,
-    workers: int,
-) -> Iterator[tuple[list[Finding], int]]:
-    """Yield findings and decoded bytes for each portion that was compared.
+    reader: Reader, band: Shape, chunk: Shape, read: ReadStored, of_chunk: OfChunk, pool: Executor, workers: int
+) -> Iterator[tuple[list[Finding], int]]:  # fmt: skip
+    """Yield findings and decoded bytes of each portion that was compared.
 
     Parameters
     ----------
@@ -77,7 +71,7 @@ def compare_source(
 
 
 def _read(job: Callable[..., Any], reader: Reader, band: Region, step: Shape, chunk: Shape) -> list[Any]:
-    """Read one band of an ordered source, here and now, and return a task for each chunk in it."""
+    """Read one band of an ordered source in this thread, and return a task for each chunk in it."""
     pixels = np.empty(shape_of(band), reader.spec.dtype)
     start = tuple(s.start for s in band)
     for _, strip in pieces(band, step):
@@ -90,16 +84,11 @@ def _read_and_compare(job: Callable[..., Any], reader: Reader, band: Region) -> 
 
 
 def _compare(
-    read: ReadKnown, of_chunk: OfChunk, chunk: Shape, source: Array, region: Region
+    read: ReadStored, of_chunk: OfChunk, chunk: Shape, source: Array, region: Region
 ) -> tuple[list[Finding], int]:
-    stored, lost = read(region, [])  # what is damaged was said when the chunks were checked
-    differs = clear_lost(unequal(source, stored), region, lost)
-    findings = []
-    if differs.any():
-        start = tuple(s.start for s in region)
-        for index, part in pieces(region, chunk):
-            wrong = int(np.count_nonzero(differs[shift(part, start)]))
-            if wrong:
-                said = f"{wrong} of {count(part)} pixels are not those of the source; convert it again"
-                findings.append(of_chunk(index, said))
+    stored, lost = read(region, [])  # damage was reported when the chunks were checked
+    findings = [
+        of_chunk(index, f"{wrong} pixels are not those of the source; convert it again")
+        for index, wrong in differing_chunks(source, stored, region, lost, chunk)
+    ]
     return findings, stored.nbytes

@@ -448,7 +448,7 @@ class TestOverwrite:
         target = tmp_path / "out.ome.zarr"
         convert_to_store(source, target, **ASKED)
         (target / "bigimg" / "manifest" / "zarr.json").write_text("{}")
-        with pytest.raises(OutputError, match=r"cannot be told .* remove the store by hand"):
+        with pytest.raises(OutputError, match=r"does not say what bigimg wrote .* remove the store by hand"):
             convert_to_store(source, target, overwrite=True, **ASKED)
 
 

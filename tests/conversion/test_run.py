@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from bigimg.conversion import block as block_module
 from bigimg.conversion.run import Result, run
-from bigimg.conversion.schedule import SerialExecutor
 from bigimg.errors import BigimgError, InputError, OutputError, TargetExistsError, UsageError
 from bigimg.omezarr import shard as shard_module
 from bigimg.planning.options import options
@@ -118,7 +117,7 @@ def test_the_same_tree_for_any_workers_budget_executor_and_traversal(tmp_path):
         "1": (CountingReader(image, "cyx"), {"workers": 1}),
         "2": (CountingReader(image, "cyx"), {"workers": 2, "memory": "4GB"}),
         "8": (CountingReader(image, "cyx"), {"workers": 8, "memory": "384MB"}),
-        "serial": (CountingReader(image, "cyx"), {"executor": SerialExecutor()}),
+        "serial": (CountingReader(image, "cyx"), {"executor": Serial()}),
         "ordered": (CountingReader(image, "cyx", access=PNG), {"workers": 2}),
         "strips": (CountingReader(image, "cyx", chunks=(3, 16, 900)), {"workers": 2}),
     }
@@ -295,14 +294,24 @@ def test_a_failed_run_leaves_nothing_and_touches_nothing_else(tmp_path, access):
     assert sorted(os.listdir(tmp_path)) == ["mine.txt"]
 
 
+class Serial(Executor):
+    """Runs each task where it is submitted."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
 def test_targets_that_cannot_be_are_refused_before_a_read(tmp_path):
     (tmp_path / "there").mkdir()
     reader = CountingReader(noise((50, 50)), "yx")
     for target, kind in ((tmp_path / "there", TargetExistsError), (tmp_path / "no" / "x.zarr", OutputError)):
         with pytest.raises(kind, match=target.name):
             converted(reader, target)
+    reader.source = str(tmp_path)
     plan = make_plan(
-        str(tmp_path), str(tmp_path / "in.zarr"), reader.spec, reader.access, options(memory="2GB")
+        reader.source, str(tmp_path / "in.zarr"), reader.spec, reader.access, options(memory="2GB")
     )
     with pytest.raises(UsageError, match="inside the source"):
         run(plan, reader, progress=False)

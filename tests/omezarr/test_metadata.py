@@ -25,7 +25,7 @@ from bigimg.omezarr.metadata import (
     dumps,
     group_metadata,
     image_attributes,
-    plain_array_metadata,
+    plain_array_documents,
     strict,
 )
 from bigimg.omezarr.shard import ShardLayout
@@ -91,11 +91,11 @@ def test_array_metadata_is_what_zarr_writes(dtype: str, shard: Shape) -> None:
     blosc = BloscCodec(typesize=size, cname="lz4", clevel=5, shuffle="bitshuffle", blocksize=0)
     zarr.create_array(
         store, shape=(3, 70, 50), dtype=dtype, chunks=(1, 32, 32), shards=shard, filters=[], fill_value=0,
-        compressors=[blosc, Crc32cCodec()], dimension_names=("c", "y", "x"), attributes={"a": 1},
+        compressors=[blosc, Crc32cCodec()], dimension_names=("c", "y", "x"),
     )  # fmt: skip
     theirs = json.loads(store._store_dict["zarr.json"].to_bytes())
     layout = ShardLayout((3, 70, 50), np.dtype(dtype), (1, 32, 32), shard, CODECS["lz4"])
-    assert json.loads(dumps(array_metadata(layout, "cyx", {"a": 1}))) == theirs
+    assert json.loads(dumps(array_metadata(layout, "cyx"))) == theirs
 
 
 @pytest.mark.parametrize("dtype", ["uint64", "int64", "float64", "bool"])
@@ -105,7 +105,7 @@ def test_plain_array_metadata_is_what_zarr_writes(dtype: str) -> None:
         store, shape=(3, 6), dtype=dtype, chunks=(3, 6), filters=[], compressors=[Crc32cCodec()]
     )
     theirs = json.loads(store._store_dict["zarr.json"].to_bytes())
-    assert json.loads(dumps(plain_array_metadata((3, 6), np.dtype(dtype), (3, 6)))) == theirs
+    assert json.loads(plain_array_documents((3, 6), np.dtype(dtype), 3)["zarr.json"]) == theirs
 
 
 def test_group_metadata_is_what_zarr_writes() -> None:

@@ -215,9 +215,9 @@ def test_index_that_points_nowhere(
 def test_known_indices_are_not_read_again(stored: tuple[Path, ShardLayout, Array, Array]) -> None:
     folder, layout, image, records = stored
     known: dict[Shape, Array] = {}
-    read_region(folder, full(layout.shape), layout, records, known=known)
+    read_region(folder, full(layout.shape), layout, records, cache=known)
     assert sorted(known) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    again = read_region(folder, full(layout.shape), layout, records, known=known)
+    again = read_region(folder, full(layout.shape), layout, records, cache=known)
     np.testing.assert_array_equal(again, image)
 
 

@@ -175,7 +175,7 @@ def test_a_claim_of_another_machine_is_told(path, monkeypatch):
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(locks, "_host", lambda: "fedcba98")
         lock = locks.take(path)
-    with pytest.raises(OutputError, match=rf"\.lock: says that process {os.getpid()} of another machine"):
+    with pytest.raises(OutputError, match=rf"\.lock: process {os.getpid()} of another machine"):
         locks.take(path)
     lock.release()
     assert free(path)
