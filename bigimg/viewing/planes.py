@@ -177,11 +177,7 @@ def picture_of(
     if have > min(most, WHOLE_PIXELS) and not whole:
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
         return _pictured(
-            levels,
-            cut,
-            number,
-            flat,
-            computed(shrunk(flat, math.ceil(finer * max(drawn)))).values,
+            levels, cut, number, flat, computed(shrunk(flat, math.ceil(finer * max(drawn)))).values
         )
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 

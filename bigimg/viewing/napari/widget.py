@@ -93,9 +93,7 @@ class ConvertWidget(Container):  # type: ignore[misc]
         self.bar.value = 0
         self._say(f"converting {job.source} …")
         return create_worker(
-            job.watch,
-            _start_thread=True,
-            _connect={"yielded": self._tell, "finished": self._ended},
+            job.watch, _start_thread=True, _connect={"yielded": self._tell, "finished": self._ended}
         )
 
     def cancel(self) -> None:
