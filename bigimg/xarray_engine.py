@@ -1,4 +1,4 @@
-"""``xarray.open_dataset(path, engine="bigimg")`` and ``open_datatree``: the entry point for xarray itself."""
+"""The xarray engine: ``xarray.open_dataset(path, engine="bigimg")`` and ``xarray.open_datatree``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import xarray
 from xarray.backends import BackendEntrypoint
 
-import bigimg.accessor  # noqa: F401  # who opens through xarray wants .bigimg too
+import bigimg.accessor  # noqa: F401  # registers .bigimg for images opened by xarray
 from bigimg.opening.open import Memory, open_pyramid
 from bigimg.opening.open import open as open_image
 from bigimg.readers.registry import BUILT_IN
 
 STORES = (".ome.zarr", ".ome.zarr/", ".ozx")
-"""Endings of stores; a bare ``.zarr`` stays with xarray's own engine."""
+"""Endings of stores that we open; xarray's own engine opens a name that only ends in ``.zarr``."""
 
 
 class BigimgBackend(BackendEntrypoint):
-    """Opens images as datasets with the variable ``image``, lazily, with the source's own chunks preferred."""
+    """Opens images lazily as datasets with the variable ``image``; ``chunks={}`` gives the chunks of the source."""
 
     description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
     url = "https://bigimg.readthedocs.io"
