@@ -21,7 +21,7 @@ from bigimg.types import Array
 from bigimg.version import install_line
 from tests.running import bigimg as command
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "optional-dependencies"
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from bigimg.version import install_line
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "formats.md"
 
 
