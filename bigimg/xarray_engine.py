@@ -38,7 +38,7 @@ class BigimgBackend(BackendEntrypoint):
     ) -> xarray.Dataset:
         """Return the image as a dataset; the options are those of :func:`bigimg.open`."""
         img = open_image(filename_or_obj, level=level, memory=memory, series=series, raw=raw)
-        return _dropped(_preferring(img.to_dataset(name="image")), drop_variables)
+        return _prepared(img.to_dataset(name="image"), drop_variables)
 
     def open_datatree(
         self,
@@ -60,7 +60,7 @@ class BigimgBackend(BackendEntrypoint):
     ) -> dict[str, xarray.Dataset]:
         """Return the levels of the pyramid by their path in the tree."""
         tree = open_pyramid(filename_or_obj, memory=memory)
-        return {node.path: _dropped(_preferring(node.to_dataset()), drop_variables) for node in tree.subtree}
+        return {node.path: _prepared(node.to_dataset(), drop_variables) for node in tree.subtree}
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Return whether the name is one of ours; the file is not touched."""
@@ -71,13 +71,9 @@ class BigimgBackend(BackendEntrypoint):
         return name.endswith((*STORES, *known))
 
 
-def _preferring(found: xarray.Dataset) -> xarray.Dataset:
-    """Say which chunks suit the source, for ``chunks={}``."""
+def _prepared(found: xarray.Dataset, drop: str | Iterable[str] | None) -> xarray.Dataset:
+    """Return a dataset without the variables ``drop``, and with the chunks of the source for ``chunks={}``."""
     for variable in found.data_vars.values():
         if variable.chunks is not None:
             variable.encoding["preferred_chunks"] = dict(variable.chunksizes)
-    return found
-
-
-def _dropped(found: xarray.Dataset, names: str | Iterable[str] | None) -> xarray.Dataset:
-    return found if names is None else found.drop_vars(names, errors="ignore")
+    return found if drop is None else found.drop_vars(drop, errors="ignore")

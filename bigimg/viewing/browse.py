@@ -5,8 +5,8 @@ In this figure our keys replace those of matplotlib; other figures and ``rcParam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -238,6 +238,10 @@ class Browser:
             manager.key_press_handler_id = connect("key_press_event", key_press_handler)
             self._took_keys = False
 
+    def _play_next(self) -> None:
+        if self.playing:
+            self.move((self.at + 1) % self.size)
+
     # ------------------------------------------------------------------------------------------------ drawing
 
     def _plane(self) -> xarray.DataArray:
@@ -273,30 +277,29 @@ class Browser:
             valinit=self.at, valstep=1, valfmt="%d", initcolor="none",
         )  # fmt: skip
         self.slider.drawon = False  # it is drawn together with the plane
-        self.slider.on_changed(partial(_moved, self))
+        self.slider.on_changed(lambda value: self.move(round(value)))
         self.boxes: CheckButtons | None = None
         if 1 < len(self.on) <= 9:
             box = self.figure.add_axes((0.005, 0.5, 0.1, 0.04 * len(self.on)))
             box.set_axis_off()
             self.boxes = CheckButtons(box, [f"{i + 1} {n[:8]}" for i, n in enumerate(self.names)], self.on)
-            self.boxes.on_clicked(partial(_clicked, self))
+            self.boxes.on_clicked(lambda label: self.switch(int(str(label).split()[0]) - 1))
 
     def _connect(self) -> None:
         canvas = self.figure.canvas
-        # These are partials, not methods: matplotlib holds methods weakly, and nothing else refers to this browser.
-        actions: tuple[Any, ...] = (_scrolled, _pressed, _closed)
-        events = zip(("scroll_event", "key_press_event", "close_event"), actions, strict=True)
-        self._connected = [canvas.mpl_connect(name, partial(act, self)) for name, act in events]
+        # Functions, not methods: matplotlib holds methods weakly, and nothing else refers to this browser.
+        actions: dict[str, Callable[[Any], None]] = {
+            "scroll_event": lambda event: _scrolled(self, event),
+            "key_press_event": lambda event: _pressed(self, event),
+            "close_event": lambda event: self.close(),
+        }
+        self._connected = [canvas.mpl_connect(name, act) for name, act in actions.items()]
         self.timer = canvas.new_timer(interval=PLAY_MS)
-        self.timer.add_callback(partial(_ticked, self))
+        self.timer.add_callback(self._play_next)
         number = getattr(canvas.manager, "key_press_handler_id", None)
         self._took_keys = number is not None
         if number is not None:
             canvas.mpl_disconnect(number)
-
-
-def _moved(browser: Browser, value: float) -> None:
-    browser.move(round(value))
 
 
 def _scrolled(browser: Browser, event: Any) -> None:
@@ -312,24 +315,10 @@ def _pressed(browser: Browser, event: Any) -> None:
     elif key == " ":
         browser.play()
     elif key in KEYS and browser.boxes is not None and int(key) <= len(browser.on):
-        browser.boxes.set_active(int(key) - 1)  # this calls _clicked
+        browser.boxes.set_active(int(key) - 1)  # this calls switch()
     elif key in KEYS:
         browser.switch(int(key) - 1)
     elif browser._took_keys:
         from matplotlib.backend_bases import key_press_handler
 
         key_press_handler(event)
-
-
-def _clicked(browser: Browser, label: str | None) -> None:
-    if label is not None:
-        browser.switch(int(label.split()[0]) - 1)
-
-
-def _ticked(browser: Browser) -> None:
-    if browser.playing:
-        browser.move((browser.at + 1) % browser.size)
-
-
-def _closed(browser: Browser, event: Any) -> None:
-    browser.close()

@@ -17,7 +17,7 @@ from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
-from bigimg.viewing.painting import Look
+from bigimg.viewing.painting import DEFAULT_LOOK, Look
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened
 
@@ -158,11 +158,10 @@ def montage(
 def panels_of(
     img: Any, plane: str | None, *, n: int | None = None, indices: Sequence[int] | None = None,
     columns: int | None = None, t: int | None = None, channel: int | str | None = None, over: Overlay = NO_OVERLAY,
-    look: Look | None = None, titles: Sequence[str] | bool = True, shape: float = SHAPE, memory: Memory = None,
+    look: Look = DEFAULT_LOOK, titles: Sequence[str] | bool = True, shape: float = SHAPE, memory: Memory = None,
     series: int | str | None = None,
 ) -> Panels:  # fmt: skip
     """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
-    look = look or Look()
     if is_many(img):
         if plane is not None or indices is not None or over.levels is not None:
             raise UsageError(

@@ -94,15 +94,12 @@ def light_of(color: object) -> Light:
     UsageError
         It is not a colour.
     """
-    digits = color.removeprefix("#") if isinstance(color, str) else ""
-    if re.fullmatch("[0-9A-Fa-f]{6}", digits):
-        red, green, blue = bytes.fromhex(digits)
-        return red, green, blue
     need_matplotlib()
     from matplotlib.colors import to_rgba
 
+    bare = isinstance(color, str) and re.fullmatch("[0-9A-Fa-f]{6}", color)
     try:
-        *lights, alpha = to_rgba(color)
+        *lights, alpha = to_rgba(f"#{color}" if bare else color)
     except ValueError:
         alpha = 0.0
     if not alpha:  # also "none"

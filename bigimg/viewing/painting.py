@@ -73,6 +73,9 @@ class Look:
         return low, high
 
 
+DEFAULT_LOOK = Look()
+
+
 @dataclass(frozen=True)
 class Paint:
     """Arguments of ``imshow``."""
@@ -84,7 +87,7 @@ class Paint:
     """Whether a colour bar makes sense."""
 
 
-def paint(picture: Picture, windows: Sequence[Window] | None, look: Look | None = None) -> Paint:
+def paint(picture: Picture, windows: Sequence[Window] | None, look: Look = DEFAULT_LOOK) -> Paint:
     """Return what ``imshow`` takes to draw ``picture``.
 
     Parameters
@@ -94,7 +97,6 @@ def paint(picture: Picture, windows: Sequence[Window] | None, look: Look | None 
         One for each channel of ``picture``; by default percentiles of the pixels drawn.
     look : Look, optional
     """
-    look = look or Look()
     pixels, kind = picture.pixels, picture.like.attrs.get("kind", "image")
     channels = channels_of(picture.like)
     if kind == "mask":  # a mask may be stored as 0 and 1, because OME-Zarr labels are integers

@@ -46,13 +46,13 @@ class ConvertWidget(Container):  # type: ignore[misc]
         self.convert_button = PushButton(text="Convert")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.bar = ProgressBar(max=1000)
-        self.text = TextEdit(value="Choose an image. Plan says what converting it takes; nothing is written.")
-        self.text.read_only = True
+        self.message = TextEdit(value="Choose an image. Plan says what converting it takes; nothing is written.")
+        self.message.read_only = True
         row = [self.plan_button, self.convert_button, self.cancel_button]
         buttons = Container(layout="horizontal", labels=False, widgets=row)
         options = [self.memory, self.kind, self.version, self.overwrite, self.show]
         super().__init__(
-            widgets=[self.source, self.folder, self.target, *options, buttons, self.bar, self.text]
+            widgets=[self.source, self.folder, self.target, *options, buttons, self.bar, self.message]
         )
         self.job: Job | None = None
         self.source.changed.connect(self._propose_target)
@@ -121,7 +121,7 @@ class ConvertWidget(Container):  # type: ignore[misc]
         self.cancel_button.enabled = busy
 
     def _say(self, text: str) -> None:
-        self.text.value = text
+        self.message.value = text
 
     def _propose_target(self, path: Any) -> None:
         """Propose a store in the folder of the image."""
