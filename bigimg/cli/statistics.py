@@ -72,7 +72,7 @@ def fraction(source: str, as_json: bool, **options: Any) -> None:
 @shared("level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def mask(
     source: str, target: str, level: int | None, memory: str | None, workers: int | None, series: int | None,
-    overwrite: bool, as_json: bool, quiet: bool, **given: Any,
+    overwrite: bool, as_json: bool, quiet: bool, **thresholds: Any,
 ) -> None:  # fmt: skip
     """Write where SOURCE fulfils all conditions to the store TARGET; STORE/labels/NAME makes a label of it."""
     from bigimg.faces.convert import convert_to_store
@@ -80,7 +80,7 @@ def mask(
     from bigimg.ops.masks import mask as make_mask
     from bigimg.ops.statistics.tables import mask_report
 
-    found = make_mask(open_image(source, level=level or 0, memory=memory, series=series), **given)
+    found = make_mask(open_image(source, level=level or 0, memory=memory, series=series), **thresholds)
     result = convert_to_store(
         found, target, kind="mask", memory=memory, workers=workers, overwrite=overwrite, progress=not quiet
     )

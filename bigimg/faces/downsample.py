@@ -41,9 +41,8 @@ class Reduced:
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return {name: strict(value) for name, value in asdict(self).items()} | {
-            "seconds": round(self.seconds, 3)
-        }
+        values = {name: strict(value) for name, value in asdict(self).items()}
+        return values | {"seconds": round(self.seconds, 3)}
 
     def __str__(self) -> str:
         size = " x ".join(map(str, self.shape))

@@ -59,9 +59,8 @@ class Saved:
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return {name: strict(value) for name, value in asdict(self).items()} | {
-            "seconds": round(self.seconds, 3)
-        }
+        values = {name: strict(value) for name, value in asdict(self).items()}
+        return values | {"seconds": round(self.seconds, 3)}
 
     def __str__(self) -> str:
         size = " ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True))

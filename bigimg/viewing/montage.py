@@ -18,10 +18,11 @@ from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.painting import DEFAULT_LOOK, Look
-from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
+from bigimg.viewing.planes import Cut, cut_of, cut_text, index_along, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 PLANES = 9
@@ -184,9 +185,8 @@ def panels_of(
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
         plane = "c"
-    cuts = _cuts(levels, plane, n, indices, t, channel)
-    axis = plane if plane in ("c", "t") else str(cuts[0].axis)
-    # Only what differs between the panels is in their titles.
+    axis, cuts = _cuts(base, plane, n, indices, t, channel)
+    # The titles have only what differs between the panels.
     own = [cut_text(base, replace(cut, indices={axis: cut.indices[axis]})) for cut in cuts]
     names = _titles(titles, own)
     panels = [(levels, cut) for cut in cuts]
@@ -212,36 +212,25 @@ def _check_count(count: int, what: str = "images") -> None:
 
 
 def _cuts(
-    levels: Levels,
-    plane: str | None,
-    n: int | None,
-    indices: Sequence[int] | None,
-    t: int | None,
+    base: xarray.DataArray, plane: str | None, n: int | None, indices: Sequence[int] | None, t: int | None,
     channel: int | str | None,
-) -> list[Cut]:
-    """Return the planes at ``indices``, or ``n`` planes, each in the middle of an equal share of the axis."""
-    base = levels.base
-    if plane in ("c", "t"):
-        if plane not in base.dims:
-            raise UsageError(f"a montage along {plane}: the axes are {' '.join(map(str, base.dims))}")
-        first, axis = cut_of(base, None, t=t, channel=channel), plane
-    else:
-        first = cut_of(base, plane, t=t, channel=channel)
-        if first.axis is None:
-            raise UsageError(
-                f"a montage of one plane with axes {' '.join(map(str, base.dims))}: use show, or give several images"
-            )
-        axis = first.axis
+) -> tuple[str, list[Cut]]:  # fmt: skip
+    """Return the axis and the planes at ``indices``, or ``n`` planes in the middle of equal shares of the axis."""
+    dims = " ".join(map(str, base.dims))
+    across_space = plane not in ("c", "t")
+    if not across_space and plane not in base.dims:
+        raise UsageError(f"a montage along {plane}: the axes are {dims}")
+    first = cut_of(base, plane if across_space else None, t=t, channel=channel)
+    axis = first.axis if across_space else plane
+    if axis is None:
+        raise UsageError(f"a montage of one plane with axes {dims}: use show, or give several images")
     size = base.sizes[axis]
     if indices is None:
-        count = min(size if plane in ("c", "t") and n is None else n or PLANES, size)
+        count = min(n or (PLANES if across_space else size), size)
         _check_count(count if n is None else n, "planes")
         indices = [int((i + 0.5) * size / count) for i in range(count)]
     _check_count(len(indices), "planes")
-    for index in indices:
-        if not -size <= index < size:
-            raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
-    return [first.at(**{axis: index % size}) for index in indices]
+    return axis, [first.at(**{axis: index_along(base, axis, index, None)}) for index in indices]
 
 
 def _titles(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:

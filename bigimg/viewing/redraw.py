@@ -61,9 +61,7 @@ class Blitter:
     def draw(self) -> None:
         """Show the present state of the artists."""
         canvas: Any = self.figure.canvas
-        if (
-            self._background is None or self._background[1] != self.figure.bbox.bounds
-        ):  # not drawn in this size
+        if self._background is None or self._background[1] != self.figure.bbox.bounds:  # wrong size
             canvas.draw_idle()
             return
         canvas.restore_region(self._background[0])

@@ -46,7 +46,9 @@ class ConvertWidget(Container):  # type: ignore[misc]
         self.convert_button = PushButton(text="Convert")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.bar = ProgressBar(max=1000)
-        self.message = TextEdit(value="Choose an image. Plan says what converting it takes; nothing is written.")
+        self.message = TextEdit(
+            value="Choose an image. Plan says what converting it takes; nothing is written."
+        )
         self.message.read_only = True
         row = [self.plan_button, self.convert_button, self.cancel_button]
         buttons = Container(layout="horizontal", labels=False, widgets=row)
