@@ -1,7 +1,7 @@
-"""``img.bigimg``: geometry and metadata of a labelled array, and the functions of one image as methods.
+"""``img.bigimg``: geometry and metadata of a DataArray or DataTree, and the functions of an image as methods.
 
-Nothing is kept here: everything is computed from the present coordinates. Importing this module registers
-the accessor with xarray; ``bigimg.open`` and its sisters do so.
+The accessor stores nothing: every value is computed from the present coordinates. Importing this module registers
+it with xarray; ``bigimg.open`` and the other opening functions do so.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ if TYPE_CHECKING:
 class FunctionAsMethod[**P, R]:
     """A public function as a method: ``img.bigimg.stats(bins=9)`` is ``bigimg.stats(img, bins=9)``.
 
-    Its module is loaded when the method is first looked at; then the method has the docstring of the function, and
-    its signature without the image.
+    The module of the function is imported at the first access to the method. The method has the docstring of the
+    function and its signature without the image.
 
     Parameters
     ----------
     load : callable
-        Gives the function.
-    place : int
-        Of the image among the arguments of the function.
+        Returns the function.
+    position : int
+        Position of the image among the arguments of the function.
     """
 
-    def __init__(self, load: Callable[[], Callable[..., R]], place: int) -> None:
-        self.load, self.place = load, place
+    def __init__(self, load: Callable[[], Callable[..., R]], position: int) -> None:
+        self.load, self.position = load, position
 
     def __get__(self, accessor: Any, owner: type | None = None) -> Callable[P, R]:
         return self.unbound if accessor is None else MethodType(self.unbound, accessor)
 
     @cached_property
     def unbound(self) -> Callable[..., R]:
-        """The method, before it belongs to an accessor."""
+        """The method as a function whose first argument is the accessor."""
         function = self.load()
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
-        image = parameters.pop(self.place)
-        before = [parameter.name for parameter in parameters[: self.place]]
+        image = parameters.pop(self.position)
+        before = [parameter.name for parameter in parameters[: self.position]]
 
         @wraps(function)
         def method(self: Any, /, *args: Any, **options: Any) -> R:
@@ -80,7 +80,7 @@ def method_of_second[A, **P, R](
 
 
 class SharedMethods:
-    """What can be done with an image and with a pyramid."""
+    """Methods of images and of pyramids."""
 
     _image: Any
 
@@ -106,7 +106,7 @@ class SharedMethods:
     view = method(lambda: functions.view)
 
     def preview(self) -> Preview:
-        """Return what a notebook shows: a thumbnail, geometry, channels and histogram, of the smallest level alone."""
+        """Return a thumbnail, geometry, channels and histogram for a notebook, from the smallest level only."""
         from bigimg.viewing.preview import preview
 
         return preview(self._image)
@@ -114,14 +114,14 @@ class SharedMethods:
 
 @xarray.register_dataarray_accessor("bigimg")  # type: ignore[no-untyped-call]
 class ImageAccessor(SharedMethods):
-    """Geometry and metadata of an image, and what can be done with it."""
+    """Geometry and metadata of an image, and its methods."""
 
     def __init__(self, img: xarray.DataArray) -> None:
         self._img = self._image = img
 
     @property
     def spacing(self) -> dict[str, float]:
-        """Distance of neighbouring pixel centres along each axis but c, in its unit."""
+        """Distance between neighbouring pixel centres along each axis but c, in its unit."""
         return {name: coordinates.spacing(self._img, name) for name in self._measured}
 
     @property
@@ -131,7 +131,7 @@ class ImageAccessor(SharedMethods):
 
     @property
     def units(self) -> dict[str, str | None]:
-        """Long name of the unit of each axis but c; None when not known."""
+        """Long name of the unit of each axis but c; None if it is not known."""
         return {name: coordinates.units(self._img, name) for name in self._measured}
 
     @property
@@ -143,17 +143,15 @@ class ImageAccessor(SharedMethods):
     def extent(self) -> tuple[float, float, float, float]:
         """Edges (left, right, bottom, top) of the last two axes, as matplotlib's ``imshow`` takes them."""
         down, across = [name for name in self._measured if name != "t"][-2:]
-        edges = {}
-        for name in (down, across):
-            start, step = self.origin[name], self.spacing[name]
-            edges[name] = (start - step / 2, start + step * (self._img.sizes[name] - 0.5))
-        return (*edges[across], edges[down][1], edges[down][0])
+        first = {name: self.origin[name] - self.spacing[name] / 2 for name in (down, across)}
+        last = {name: first[name] + self.spacing[name] * self._img.sizes[name] for name in (down, across)}
+        return first[across], last[across], last[down], first[down]
 
     @property
     def affine(self) -> Array:
-        """4x4 matrix from pixel index (x, y, z) to the world in RAS+ mm, else to coordinates, as nibabel has it.
+        """4x4 matrix from pixel index (x, y, z) to the world in RAS+ mm, as in nibabel, else to coordinates.
 
-        An axis that was cut down to one position counts as one pixel thick, as in nibabel's ``slicer``.
+        An axis that was cut to one position counts as one pixel thick, as in nibabel's ``slicer``.
         """
         matrix = index_to_world(coordinates.axes_of(self._img), None)
         world = coordinates.world_of(self._img)
@@ -161,22 +159,22 @@ class ImageAccessor(SharedMethods):
 
     @property
     def orientation(self) -> tuple[str, str, str] | None:
-        """Letters that x, y and z point to, as in ``("R", "A", "S")``; None when the image does not say."""
+        """Directions of x, y and z as letters, as in ``("R", "A", "S")``; None if the image has no world affine."""
         return None if coordinates.world_of(self._img) is None else axis_codes(self.affine)
 
     @property
     def obliquity(self) -> tuple[float, float, float] | None:
-        """Degrees by which x, y and z of the world lie off the nearest axis of the image; None when it does not say."""
+        """Degrees between each world axis x, y, z and the nearest image axis; None if there is no world affine."""
         return None if coordinates.world_of(self._img) is None else obliquity(self.affine)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names along c; empty when there are none."""
+        """Channel names; empty if there are none."""
         return tuple(channel.name for channel in coordinates.channels_of(self._img))
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The file's own fields under their own names; those of DICOM by their numbers too, as ``0008,0070``."""
+        """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``."""
         return Tags({**self._img.attrs.get("meta", {}), **self._img.attrs.get("private", {})})
 
     @property
@@ -185,12 +183,12 @@ class ImageAccessor(SharedMethods):
         return str(self._img.attrs.get("kind", "mask" if self._img.dtype == bool else "image"))
 
     def to_numpy(self, *, channels: str = "last") -> Array:
-        """Return the pixels, computed; ``c`` moved to the end for ``channels="last"``, to the front for ``"first"``.
+        """Return the computed pixels; the axis c is last for ``channels="last"`` and first for ``"first"``.
 
         Raises
         ------
         UsageError
-            ``channels`` is neither.
+            ``channels`` has another value.
         """
         if channels not in ("first", "last"):
             raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
@@ -200,24 +198,24 @@ class ImageAccessor(SharedMethods):
         return np.moveaxis(pixels, self._img.dims.index("c"), 0 if channels == "first" else -1)
 
     def channel(self, name: str | int) -> xarray.DataArray:
-        """Return the channel called ``name``, or of this number, without the axis c.
+        """Return the channel with this name or number, without the axis c.
 
         Raises
         ------
         UsageError
-            There is none.
+            There is no such channel.
         """
         from bigimg.ops.slices import channel_index
 
         return self._img.isel(c=channel_index(self._img, name))
 
     def at(self, *, mm: tuple[float, float, float] | None = None, **position: float) -> xarray.DataArray:
-        """Return the pixel nearest to a place: world ``mm=(x, y, z)``, or coordinates as in ``at(y=3.5, x=8)``.
+        """Return the pixel nearest to a point: world ``mm=(x, y, z)``, or coordinates as in ``at(y=3.5, x=8)``.
 
         Raises
         ------
         UsageError
-            The place is outside, or the image does not know the world.
+            The point is outside the image, or ``mm`` is given and the image has no world affine.
         """
         from bigimg.ops.slices import nearest_index
 
@@ -225,18 +223,12 @@ class ImageAccessor(SharedMethods):
             world = coordinates.world_of(self._img)
             if world is None:
                 raise UsageError("at(mm=...): the image does not say where it lies; give at(y=..., x=...)")
-            place = np.linalg.solve(world, [*mm, 1.0])
-            position = {
-                name: float(v) for name, v in zip("xyz", place, strict=False) if name in self._img.dims
-            }
+            point = zip("xyz", np.linalg.solve(world, [*mm, 1.0]), strict=False)
+            position = {name: float(v) for name, v in point if name in self._img.dims}
         if unknown := set(position) - set(self._measured):
-            name, own = unknown.pop(), [str(n) for n in self._img.dims if n in self._measured]
-            hint = (
-                "; choose a channel before, as in img.bigimg.channel(0)"
-                if name == "c" in self._img.dims
-                else ""
-            )
-            raise UsageError(f"at({name}=...): a place is along {' '.join(own)}{hint}")
+            name, is_c = unknown.pop(), "c" in self._img.dims and "c" in position
+            hint = "; choose a channel before, as in img.bigimg.channel(0)" if is_c else ""
+            raise UsageError(f"at({name}=...): a point is given along {' '.join(self._measured)}{hint}")
         try:
             return self._img.isel({n: nearest_index(self._img, n, v) for n, v in position.items()})
         except UsageError as error:
@@ -261,7 +253,7 @@ class ImageAccessor(SharedMethods):
 
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
 class PyramidAccessor(SharedMethods):
-    """Levels of a pyramid, and what can be done with it."""
+    """Levels of a pyramid, and its methods."""
 
     def __init__(self, tree: xarray.DataTree) -> None:
         self._image = tree

@@ -1,4 +1,4 @@
-"""Every kind of error bigimg raises, one root, each kind also the builtin a caller would expect; and their words.
+"""The errors that bigimg raises: one root class, and each class is also the builtin that a caller expects.
 
 A message says what was asked, what is so, and what to do. The command line prints it on one line and
 exits with ``exit_code``.
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 
 class BigimgError(Exception):
-    """Root of all errors raised on purpose by bigimg."""
+    """Root class of all errors that bigimg raises on purpose."""
 
     exit_code = 1
 
     def __reduce__(self) -> tuple[object, ...]:
-        # As builtin errors do, but told by us: tblib, which a dask cluster pickles errors with, takes the builtin
-        # way for one it knows, and cannot make again what is a ValueError and an OSError at once.
+        # The same as the builtin __reduce__, but defined here. tblib, with which a dask cluster pickles errors, treats
+        # the builtin one in its own way, and then cannot rebuild a class that is a ValueError and an OSError at once.
         return type(self), self.args, self.__dict__ or None
 
 
 class Left(str):
-    """A note on an error: what a run that ended early left behind, and what to do with it.
+    """A note on an error: what an interrupted run left behind, and what to do with it.
 
-    A kind of its own, for an exception may bear the notes of others: Python's own class machinery writes one.
+    It has a class of its own because an exception may also carry notes that others added, such as Python itself.
     """
 
 
@@ -32,7 +32,7 @@ class UsageError(BigimgError, ValueError):
 
 
 class InputError(BigimgError, ValueError):
-    """The source is there but cannot be used: corrupt, truncated, of a shape or type we refuse."""
+    """The source exists but cannot be used: it is corrupt, truncated, or of a shape or type that is not supported."""
 
     exit_code = 3
 
@@ -42,7 +42,7 @@ class InputNotFoundError(InputError, FileNotFoundError):
 
 
 class InconsistentSeries(InputError):
-    """The slices of a series are no one even stack: some are missing, there twice, tilted or of another kind."""
+    """The slices of a series are not one regular stack: some are missing, duplicated, tilted or of another kind."""
 
 
 class UnknownFormatError(InputError):
@@ -50,11 +50,11 @@ class UnknownFormatError(InputError):
 
 
 class MissingExtraError(InputError, ImportError):
-    """The format is known, but the library that reads it is an extra that is not installed."""
+    """The format is known, but the library that reads it belongs to an extra that is not installed."""
 
 
 class OutputError(BigimgError, OSError):
-    """The target cannot be written: no space, no permission, a folder that is in the way."""
+    """The target cannot be written: there is no space, no permission, or a folder is in the way."""
 
     exit_code = 4
 
@@ -64,7 +64,7 @@ class TargetExistsError(OutputError, FileExistsError):
 
 
 class ResumeError(OutputError):
-    """An earlier run left a half store that was made from another source or with other options."""
+    """An earlier run left an unfinished store of another source or of other options."""
 
 
 class IntegrityError(BigimgError, RuntimeError):
@@ -74,11 +74,11 @@ class IntegrityError(BigimgError, RuntimeError):
 
 
 class MissingChunk(IntegrityError):
-    """An object or an inner chunk of a store is gone: its pixels are unknown, so none are given."""
+    """An object or an inner chunk of a store is missing: its pixels are unknown, so none are returned."""
 
 
 class CorruptChunk(IntegrityError):
-    """An object of a store has other bytes than were written: a wrong length or checksum."""
+    """An object of a store does not have the bytes that were written: its length or checksum is wrong."""
 
 
 class BudgetError(BigimgError, MemoryError):
@@ -107,7 +107,7 @@ def _budget_error(message: str, needed: int, allowed: int) -> BudgetError:
 
 
 class WorkerError(BigimgError, RuntimeError):
-    """A worker died or lost its connection; the data is not to blame."""
+    """A worker died or lost its connection; the data are not the cause."""
 
     exit_code = 7
 

@@ -1,6 +1,6 @@
-"""The public functions of an image, loaded when they are first used.
+"""The public functions of an image, imported when they are first used.
 
-``bigimg`` offers them under its own name, the accessor ``.bigimg`` as methods: both find them here.
+The package ``bigimg`` and the accessor ``.bigimg`` both take them from here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The conformance kit: ``check_reader`` proves that a reader keeps the contract of :mod:`bigimg.reader`.
+"""``check_reader`` checks that a reader keeps the contract of :mod:`bigimg.reader`.
 
-For packages that bring a reader of their own, and for ours. It needs no test framework: it raises
-``AssertionError`` with the region and what was wrong. Regions are seeded, so a failure comes back.
+It is for the tests of our readers and of readers in other packages. It needs no test framework: it raises
+``AssertionError`` with the region and what is wrong. The regions are seeded, so a failure can be repeated.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 
@@ -20,13 +21,13 @@ from bigimg.reader import Reader
 from bigimg.types import Array, Region
 
 MOST_BYTES = 256 << 20
-"""Images up to this are read whole; larger ones are no use in a test."""
+"""The largest image that is checked: it is read whole several times."""
 
 RANDOM_REGIONS = 12
-"""Besides the corners: enough that each axis is cut at both ends."""
+"""Regions besides the corners: with 12 each axis is cut at both ends."""
 
 THREADS = 8
-"""More than most machines of a continuous integration have cores."""
+"""More threads than the usual test machine has cores."""
 
 
 def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None = None) -> None:
@@ -35,10 +36,10 @@ def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None
     Parameters
     ----------
     reader_factory : callable
-        Opens the source and returns a new reader of it; called several times.
+        Opens the source and returns a new reader; it is called several times.
     expected : ndarray, optional
         The stored values in the axis order of ``spec``, from another library. An image with another value at
-        each corner shows any flip or exchange of axes.
+        each corner reveals any flip or exchange of axes.
 
     Raises
     ------
@@ -52,20 +53,17 @@ def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None
     >>> pixels = np.arange(12).reshape(3, 4)
     >>> check_reader(lambda: ArrayReader(pixels, dims="yx"), expected=pixels)
     """
-    reader = reader_factory()
-    try:
-        _check_face(reader)
+    with closing(reader_factory()) as reader:
+        _check_description(reader)
         spec = reader.spec
         assert spec.nbytes <= MOST_BYTES, f"{spec.nbytes} bytes are too many for a test; use a smaller image"
         whole = _read(reader, full(spec.shape)).copy()
         if expected is not None:
             _same(whole, expected, full(spec.shape), "does not match what was expected")
-    finally:
-        reader.close()
     if reader.access.kind == "sequential":
         _check_in_order(reader_factory, whole)
         _check_backwards(reader_factory, whole)
-    with warnings.catch_warnings():  # of regions read backwards, which _check_backwards has seen to
+    with warnings.catch_warnings():  # about reading backwards; _check_backwards has checked them
         warnings.simplefilter("ignore", UserWarning)
         _check_regions(reader_factory, whole)
         _check_threads(reader_factory, whole)
@@ -73,8 +71,8 @@ def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None
         _check_close(reader_factory, whole)
 
 
-def _check_face(reader: Reader) -> None:
-    """Check what a reader says before a pixel is read."""
+def _check_description(reader: Reader) -> None:
+    """Check the attributes of a reader; no pixel is read."""
     assert isinstance(reader, Reader), f"{type(reader).__name__} lacks a member of bigimg.reader.Reader"
     spec, access = reader.spec, reader.access
     assert isinstance(spec, ImageSpec), f"spec is a {type(spec).__name__}, not an ImageSpec"
@@ -92,7 +90,7 @@ def _check_face(reader: Reader) -> None:
 
 
 def _read(reader: Reader, region: Region) -> Array:
-    """Return ``region`` after checking everything but its values."""
+    """Read ``region``, check type and shape, and return the pixels."""
     spec = reader.spec
     got = reader.read(region)
     assert isinstance(got, np.ndarray), f"read gave a {type(got).__name__}, not a numpy array"
@@ -103,34 +101,26 @@ def _read(reader: Reader, region: Region) -> Array:
 
 
 def _check_regions(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    reader = reader_factory()
-    try:
+    with closing(reader_factory()) as reader:
         for region in _regions(whole.shape):
             _same(_read(reader, region), whole[region], region, f"{_name(reader.spec, region)} differs")
-    finally:
-        reader.close()
 
 
 def _check_in_order(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    """Read bands along each slow axis in order: together they are the image, and nothing is warned of."""
+    """Read bands along each slow axis in order: together they must be the image, without a warning."""
     for bands in (2, 3):
-        reader = reader_factory()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                for region in _bands(reader.spec, reader.access.order, bands):
-                    _same(_read(reader, region), whole[region], region, "differs when read in order")
-        finally:
-            reader.close()
+        with closing(reader_factory()) as reader, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for region in _bands(reader.spec, reader.access.order, bands):
+                _same(_read(reader, region), whole[region], region, "differs when read in order")
 
 
 def _check_backwards(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    """Read the end, then the start twice: right each time, and warned of once.
+    """Read the end, then the start twice: the pixels must be right each time, with one warning.
 
-    A source that keeps its last chunk goes back within it for nothing, and need not warn of that.
+    A source that keeps its last chunk can go back within it at no cost, and need not warn of that.
     """
-    reader = reader_factory()
-    try:
+    with closing(reader_factory()) as reader:
         order = reader.access.order
         slow = next((name for name in order if reader.spec.shape[reader.spec.axis(name)] > 1), order[0])
         axis = reader.spec.axis(slow)
@@ -141,50 +131,36 @@ def _check_backwards(reader_factory: Callable[[], Reader], whole: Array) -> None
             for end in ends:
                 region = tuple(end if i == axis else s for i, s in enumerate(full(whole.shape)))
                 _same(_read(reader, region), whole[region], region, "differs when read backwards")
-        said = [str(w.message) for w in seen if issubclass(w.category, UserWarning)]
-        assert len(said) <= 1, f"reading backwards warned {len(said)} times, and once is enough: {said}"
-        if size > 2 * reader.spec.chunks[axis]:  # else the start may still be at hand
-            assert said, "reading backwards must warn once with a UserWarning, and did not"
-    finally:
-        reader.close()
+        messages = [str(w.message) for w in seen if issubclass(w.category, UserWarning)]
+        assert len(messages) <= 1, f"reading backwards must warn once, not {len(messages)} times: {messages}"
+        if size > 2 * reader.spec.chunks[axis]:  # else the start may still be cached
+            assert messages, "reading backwards must warn once with a UserWarning, and did not"
 
 
 def _check_threads(reader_factory: Callable[[], Reader], whole: Array) -> None:
     """Read from many threads at once."""
-    reader = reader_factory()
+    with closing(reader_factory()) as reader, ThreadPoolExecutor(THREADS) as pool:
 
-    def work(region: Region) -> None:
-        _same(_read(reader, region), whole[region], region, "differs when read from many threads")
+        def work(region: Region) -> None:
+            _same(_read(reader, region), whole[region], region, "differs when read from many threads")
 
-    try:
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(work, list(_regions(whole.shape)) * 2))
-    finally:
-        reader.close()
+        list(pool.map(work, list(_regions(whole.shape)) * 2))
 
 
 def _check_pickle(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    reader = reader_factory()
-    try:
-        other: Reader = pickle.loads(pickle.dumps(reader))
-    finally:
-        reader.close()
-    try:
-        assert other.spec == reader.spec, "spec is another after pickling"
-        assert other.access == reader.access, "access is another after pickling"
-        _same(_read(other, full(whole.shape)), whole, full(whole.shape), "differs after pickling")
-    finally:
-        other.close()
+    with closing(reader_factory()) as reader:
+        copy: Reader = pickle.loads(pickle.dumps(reader))
+    with closing(copy):
+        assert copy.spec == reader.spec, "spec is another after pickling"
+        assert copy.access == reader.access, "access is another after pickling"
+        _same(_read(copy, full(whole.shape)), whole, full(whole.shape), "differs after pickling")
 
 
 def _check_close(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    reader = reader_factory()
-    reader.close()
-    reader.close()
-    try:
-        _same(_read(reader, full(whole.shape)), whole, full(whole.shape), "differs after close()")
-    finally:
+    with closing(reader_factory()) as reader:
         reader.close()
+        reader.close()
+        _same(_read(reader, full(whole.shape)), whole, full(whole.shape), "differs after close()")
 
 
 def _regions(shape: tuple[int, ...]) -> Iterator[Region]:
@@ -192,8 +168,8 @@ def _regions(shape: tuple[int, ...]) -> Iterator[Region]:
     corners = np.array(np.meshgrid(*([0, size - 1] for size in shape))).reshape(len(shape), -1).T
     for corner in np.unique(corners, axis=0):
         yield tuple(slice(int(i), int(i) + 1) for i in corner)
-    for axis, size in enumerate(shape):  # one line along each axis, through the middle
-        yield tuple(slice(0, size) if i == axis else slice(n // 2, n // 2 + 1) for i, n in enumerate(shape))
+    for axis in range(len(shape)):  # one line along each axis, through the middle
+        yield tuple(slice(0, n) if i == axis else slice(n // 2, n // 2 + 1) for i, n in enumerate(shape))
     rng = np.random.default_rng(0)
     for _ in range(RANDOM_REGIONS):
         ends = [sorted(rng.choice(size + 1, 2, replace=False)) for size in shape]
@@ -201,7 +177,7 @@ def _regions(shape: tuple[int, ...]) -> Iterator[Region]:
 
 
 def _bands(spec: ImageSpec, order: tuple[str, ...], bands: int) -> Iterator[Region]:
-    """Yield slabs of the image in the order the source has them: cut along the slowest axes alone."""
+    """Yield slabs of the image in the order of the source: cut along the slowest axes only."""
     sizes = {axis.name: axis.size for axis in spec.axes}
     slow = [name for name in order if name not in "xc" or order.index(name) == 0]
     fixed = slow[:-1] if len(slow) > 1 else []
@@ -215,16 +191,16 @@ def _bands(spec: ImageSpec, order: tuple[str, ...], bands: int) -> Iterator[Regi
 
 
 def _same(got: Array, expected: Array, region: Region, message: str) -> None:
-    """Assert equal shape and values, NaN included, and say which pixel differs first."""
+    """Assert equal shape and values, with NaN equal to NaN; the message names the first pixel that differs."""
     assert got.shape == expected.shape, f"{message}: shape {got.shape} for {expected.shape}"
     wrong = got != expected
     if got.dtype.kind == "f":
         wrong &= ~(np.isnan(got) & np.isnan(expected))
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        place = tuple(i + s.start for i, s in zip(at, region, strict=True))
+        index = tuple(i + s.start for i, s in zip(at, region, strict=True))
         raise AssertionError(
-            f"{message}: {int(wrong.sum())} of {wrong.size} pixels, first at {place}: {got[at]} for {expected[at]}"
+            f"{message}: {int(wrong.sum())} of {wrong.size} pixels, first at {index}: {got[at]} for {expected[at]}"
         )
 
 

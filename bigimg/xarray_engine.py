@@ -1,4 +1,4 @@
-"""``xarray.open_dataset(path, engine="bigimg")`` and ``open_datatree``: the entry point for xarray itself."""
+"""The xarray engine: ``xarray.open_dataset(path, engine="bigimg")`` and ``xarray.open_datatree``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import xarray
 from xarray.backends import BackendEntrypoint
 
-import bigimg.accessor  # noqa: F401  # who opens through xarray wants .bigimg too
+import bigimg.accessor  # noqa: F401  # registers .bigimg for images opened by xarray
 from bigimg.opening.open import Memory, open_pyramid
 from bigimg.opening.open import open as open_image
 from bigimg.readers.registry import BUILT_IN
 
 STORES = (".ome.zarr", ".ome.zarr/", ".ozx")
-"""Endings of stores; a bare ``.zarr`` stays with xarray's own engine."""
+"""Endings of stores that we open; xarray's own engine opens a name that only ends in ``.zarr``."""
 
 
 class BigimgBackend(BackendEntrypoint):
-    """Opens images as datasets with the variable ``image``, lazily, with the source's own chunks preferred."""
+    """Opens images lazily as datasets with the variable ``image``; ``chunks={}`` gives the chunks of the source."""
 
     description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
     url = "https://bigimg.readthedocs.io"
@@ -38,7 +38,7 @@ class BigimgBackend(BackendEntrypoint):
     ) -> xarray.Dataset:
         """Return the image as a dataset; the options are those of :func:`bigimg.open`."""
         img = open_image(filename_or_obj, level=level, memory=memory, series=series, raw=raw)
-        return _dropped(_preferring(img.to_dataset(name="image")), drop_variables)
+        return _prepared(img.to_dataset(name="image"), drop_variables)
 
     def open_datatree(
         self,
@@ -60,7 +60,7 @@ class BigimgBackend(BackendEntrypoint):
     ) -> dict[str, xarray.Dataset]:
         """Return the levels of the pyramid by their path in the tree."""
         tree = open_pyramid(filename_or_obj, memory=memory)
-        return {node.path: _dropped(_preferring(node.to_dataset()), drop_variables) for node in tree.subtree}
+        return {node.path: _prepared(node.to_dataset(), drop_variables) for node in tree.subtree}
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Return whether the name is one of ours; the file is not touched."""
@@ -71,13 +71,9 @@ class BigimgBackend(BackendEntrypoint):
         return name.endswith((*STORES, *known))
 
 
-def _preferring(found: xarray.Dataset) -> xarray.Dataset:
-    """Say which chunks suit the source, for ``chunks={}``."""
+def _prepared(found: xarray.Dataset, drop: str | Iterable[str] | None) -> xarray.Dataset:
+    """Return a dataset without the variables ``drop``, and with the chunks of the source for ``chunks={}``."""
     for variable in found.data_vars.values():
         if variable.chunks is not None:
             variable.encoding["preferred_chunks"] = dict(variable.chunksizes)
-    return found
-
-
-def _dropped(found: xarray.Dataset, names: str | Iterable[str] | None) -> xarray.Dataset:
-    return found if names is None else found.drop_vars(names, errors="ignore")
+    return found if drop is None else found.drop_vars(drop, errors="ignore")

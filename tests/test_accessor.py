@@ -152,7 +152,7 @@ def test_at_a_place(pair: tuple[Any, xarray.DataArray]) -> None:
     assert img.bigimg.at(x=3.4 * step["x"], y=7 * step["y"], z=9.6 * step["z"]) == theirs.dataobj[index]
     with pytest.raises(UsageError, match="outside the image"):
         img.bigimg.at(mm=(1e4, 0, 0))
-    with pytest.raises(UsageError, match="a place is along z y x"):
+    with pytest.raises(UsageError, match="a point is given along z y x"):
         img.bigimg.at(q=3)
     with pytest.raises(UsageError, match="does not say where it lies"):
         bigimg.from_array(np.zeros((4, 5))).bigimg.at(mm=(0, 0, 0))

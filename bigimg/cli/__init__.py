@@ -1,10 +1,11 @@
-"""The ``bigimg`` command: one library function behind each verb.
+"""The ``bigimg`` command: each verb calls one function of the library.
 
-Data goes to stdout, everything else to stderr. Nothing heavy is imported before a verb needs it: ``--help``
-loads click alone, and ``convert`` neither xarray nor dask (``tests/test_imports.py`` keeps the list).
+Data goes to stdout, everything else to stderr. A heavy library is imported only when a verb needs it: ``--help``
+imports click alone, and ``convert`` imports neither xarray nor dask (``tests/test_imports.py`` checks this).
 
-A verb is a ``click.command`` in a file of its family, and a line in :data:`VERBS`. Its file imports click and
-:mod:`bigimg.cli.options` alone; what does the work is imported inside the verb.
+To add a verb, write a ``click.command`` in one of the files of this folder and add its name to :data:`FILES`. The
+files import click, :mod:`bigimg.cli.options` and :mod:`bigimg.cli.messages` at the top; everything else is
+imported inside the verb.
 """
 
 from __future__ import annotations
@@ -20,71 +21,62 @@ from typing import Any
 
 import click
 
-from bigimg.cli.wording import TYPED, in_words_of
+from bigimg.cli.messages import TYPED, in_words_of
 from bigimg.system.signals import call_after
 from bigimg.version import __version__
 
-VERBS = {
-    "info": "looking",
-    "formats": "looking",
-    "slice": "looking",
-    "thumbnail": "looking",
-    "montage": "drawing",
-    "plan": "converting",
-    "convert": "converting",
-    "demo": "converting",
-    "stats": "statistics",
-    "histogram": "statistics",
-    "fraction": "statistics",
-    "mask": "statistics",
-    "downsample": "shrinking",
-    "patches": "patching",
-    "export": "exporting",
-    "verify": "keeping",
-    "clean": "keeping",
-    "view": "viewing",
+FILES = {
+    "files": ("info", "formats", "export", "downsample", "patches"),
+    "pictures": ("slice", "thumbnail", "montage", "view"),
+    "statistics": ("stats", "histogram", "fraction", "mask"),
+    "stores": ("plan", "convert", "demo", "verify", "clean"),
 }
-"""The file in this folder that holds each verb."""
+VERBS = {verb: file for file, verbs in FILES.items() for verb in verbs}
+"""The file of this folder that holds each verb."""
 STOPPED = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
-"""Word and exit code for each signal that ends a run in order."""
-
-
+"""Word and exit code for each signal on which the command clears up and ends."""
 PATIENCE = 5
-"""Seconds from a signal to the end, whatever a worker or a library still waits for."""
+"""Seconds from a signal to the end, even if a worker or a library still waits for something."""
 _arrived: list[int] = []
-"""Signals that arrived, for a library may catch what is raised for them."""
+"""Signals that arrived: a library may catch the exception that is raised for them."""
 
 
 class _Stopped(BaseException):
-    """A signal arrived: unwind, so that what was begun is cleared away.
+    """A signal arrived: the stack unwinds, so that unfinished files are removed.
 
-    Ctrl-C is no KeyboardInterrupt here, for click prints an empty line of its own when it sees one.
+    Ctrl-C does not raise KeyboardInterrupt here, because click prints an empty line of its own for one.
     """
 
 
 def main() -> None:
-    """Run the command and exit with the code of what happened."""
+    """Run the command and exit with the code of its outcome."""
     for number in STOPPED:
         signal.signal(number, _stop)
-    # No verb multiplies matrices, and numpy's threads for it spin 30 ms while it is imported.
+    # No verb multiplies matrices, and the threads of OpenBLAS cost 30 ms when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    logging.getLogger().addHandler(logging.NullHandler())  # what libraries log of damage, our error says once
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # our error reports damage once; libraries would log it too
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
-        for number in STOPPED:  # all is done: Ctrl-C while Python clears up would make a failure of it
+        for (
+            number
+        ) in STOPPED:  # the work is done: Ctrl-C while Python exits must not turn success into failure
             signal.signal(number, signal.SIG_IGN)
     except _Stopped as stopped:
         code = _say_stopped(stopped.args[0], stopped, *stopped.args[1:])
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:  # the reader of our output, `head` for example, has had enough
+    except BrokenPipeError:  # the program that reads our output, such as `head`, closed the pipe
         sys.stderr.close()
         code = 0
     except Exception as error:
         from bigimg.errors import BigimgError
 
-        if _arrived:  # a library made an error of its own of ours, as numpy does while it is loaded
+        if (
+            _arrived
+        ):  # a library replaced our _Stopped by an error of its own, as numpy does during its import
             sys.exit(_say_stopped(_arrived[0], error))
         if not isinstance(error, BigimgError):
             raise
@@ -92,13 +84,13 @@ def main() -> None:
     sys.exit(code)
 
 
-def _say_stopped(number: int, error: BaseException, *said: str) -> int:
-    """Say that a signal ended the command, and what of it is left; return the exit code."""
+def _say_stopped(number: int, error: BaseException, *messages: str) -> int:
+    """Print that a signal ended the command, and what it left behind; return the exit code."""
     from bigimg.errors import Left
 
     word, code = STOPPED[signal.Signals(number)]
     left = [note for note in getattr(error, "__notes__", ()) if isinstance(note, Left)]
-    rest = [*said, *left, "nothing is left behind"]
+    rest = [*messages, *left, "nothing is left behind"]
     return _say(f"{word}; {rest[0]}", code)
 
 
@@ -111,40 +103,40 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _give_up(verb: str | None) -> None:
-    """End without clearing up: a block that decodes for minutes, or a lock that nobody gives back, would keep us.
+    """End without clearing up, when a block that decodes for minutes or a lock that is never released blocks us.
 
-    It leaves what a kill would leave: a store that is whole or absent, a lock that is free, and of ``convert``
-    blocks to go on from.
+    The state is that after a kill: a store is whole or absent, locks are free, and ``convert`` can go on from the
+    blocks that are written.
     """
     word, code = STOPPED[signal.Signals(_arrived[0])]
     rest = "run the same command again to go on" if verb == "convert" else "something unfinished may be left"
     try:
         _say(f"{word} before all was cleared away; {rest}", code)
-    finally:  # also when nothing can be said: the handler may have come in the middle of another line
+    finally:  # also if the print fails: the signal may have interrupted another print
         os._exit(code)
 
 
 def _stop_now(number: int, frame: object) -> None:
-    """A person who asks twice does not wait for the clearing."""
+    """End at the second signal without waiting for the clearing up."""
     raise _Stopped(number, "before all was cleared away: the unfinished store may be left")
 
 
 def _say(message: str, code: int) -> int:
-    with suppress(OSError):  # nobody can be told where not even that can be written; the code says it
+    with suppress(OSError):  # if stderr cannot be written, the exit code alone tells the outcome
         click.echo(f"bigimg: {' '.join(message.split())}", err=True)
     return code
 
 
 class Verbs(click.Group):
-    """The verbs of :data:`VERBS`, each imported when it is asked for."""
+    """The verbs of :data:`VERBS`; the file of a verb is imported when the verb is used."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what was typed: names of files are no words of ours."""
+        """Remember the typed words: file names among them must not be rewritten in messages."""
         ctx.meta[TYPED] = tuple(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; what it refuses is said in the words of the command line."""
+        """Run a verb; its error messages name options as the command line does."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -163,8 +155,8 @@ class Verbs(click.Group):
         """Return the verb called ``name``, or None."""
         if name not in VERBS:
             return None
-        family = importlib.import_module(f"bigimg.cli.{VERBS[name]}")
-        return next(v for v in vars(family).values() if isinstance(v, click.Command) and v.name == name)
+        file = importlib.import_module(f"bigimg.cli.{VERBS[name]}")
+        return next(v for v in vars(file).values() if isinstance(v, click.Command) and v.name == name)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

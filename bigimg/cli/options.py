@@ -1,70 +1,110 @@
-"""Options that verbs share, spelt the same for each, and how a value of ours is printed."""
+"""Options that several verbs share, and how their texts become values."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from bigimg.cli.wording import TYPED, in_words_of
+type Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-def shared(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that adds the options in ``names``, spelt the same for every verb."""
+def added(options: list[Decorator]) -> Decorator:
+    """Return a decorator that adds ``options`` to a verb, in this order."""
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
-        for name in reversed(names):
-            function = OPTIONS[name](function)
+        for option in reversed(options):
+            function = option(function)
         return function
 
     return add
 
 
-def lengths(
-    _: click.Context, option: click.Parameter, text: str | None
-) -> dict[str, int] | tuple[int, ...] | int | None:
-    """Return ``512``, ``64,64,64`` or ``y=512,x=512`` as pixels."""
-    if text is None:
-        return None
+def shared(*names: str) -> Decorator:
+    """Return a decorator that adds the options of :data:`OPTIONS` in ``names``."""
+    return added([OPTIONS[name] for name in names])
+
+
+def number(text: str) -> float:
+    """Return an integer of any size exactly, anything else as a float."""
     try:
-        if "=" in text:
-            return {name.strip(): int(n) for name, n in (part.split("=") for part in text.split(","))}
-        numbers = tuple(int(n) for n in text.split(","))
+        return int(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r}: write 512, or 64,64,64, or y=512,x=512", param=option) from None
-    return numbers if len(numbers) > 1 else numbers[0]
+        return float(text)
 
 
-def _insecure(_: click.Context, __: click.Parameter, asked: bool) -> bool:
-    """Say once, as a line of ours, what the library would warn of in Python's way."""
-    if asked:
+def numbers(
+    example: str, read: Callable[[str], float] = int, *, names: bool = True, least: int = 1, most: int = 9
+) -> Callable[..., Any]:
+    """Return a callback of click that reads ``512``, ``64,64,64`` or ``y=512,x=512``.
+
+    Parameters
+    ----------
+    example : str
+        What the error message tells the person to write.
+    read : callable
+        Reads one number; raises ValueError for anything else.
+    names : bool
+        Whether numbers may be given by name.
+    least, most : int
+        How many numbers there may be without names.
+
+    Returns
+    -------
+    callable
+        It returns None without a text, a dict of numbers with names, a tuple of several, or one number.
+    """
+
+    def parsed(_: click.Context, option: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return None
+        parts = text.split(",")
+        try:
+            if names and "=" in text:
+                return {name.strip(): read(value) for name, value in (part.split("=") for part in parts)}
+            values = tuple(map(read, parts))
+        except ValueError:
+            values = ()
+        if not least <= len(values) <= most:
+            raise click.BadParameter(f"{text!r}: write {example}", param=option)
+        return values if len(values) > 1 else values[0]
+
+    return parsed
+
+
+def _insecure(_: click.Context, __: click.Parameter, insecure: bool) -> bool:
+    """Print one line in place of the library's Python warning."""
+    if insecure:
         import warnings
 
         warnings.filterwarnings("ignore", ".*certificates are not checked", UserWarning)
         click.echo("bigimg: certificates of servers are not checked (--insecure)", err=True)
-    return asked
+    return insecure
 
 
-def series(context: click.Context, option: click.Parameter, text: str | None) -> int | str | None:
-    """Return a number as one, a name (of a TIFF's series, a UID of DICOM) as it is."""
+def _series(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+    """Return a number as an int; the name of a TIFF series or a DICOM UID stays a text."""
     return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
 
 
-OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
+lengths = numbers("512, or 64,64,64, or y=512,x=512")
+OPTIONS: dict[str, Decorator] = {
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
     "level": click.option("--level", type=int, help="Level of a pyramid: 0 is full resolution, -1 the smallest."),
     "series": click.option(
-        "--series", metavar="WHICH", callback=series, help="Number or name, where the source holds several images."
+        "--series", metavar="WHICH", callback=_series, help="Number or name, where the source holds several images."
     ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "quiet": click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),
+    "at": click.option("--at", type=float, help="Index of the cut, or with --mm its position; the middle by default."),
+    "mm": click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis."),
+    "where": click.option("--where", metavar="MASK", help="Count only where this mask is true."),
     "chunks": click.option("--chunks", callback=lengths, help="Pixels of the unit of reading: 512, or y=512,x=512."),
     "shards": click.option("--shards", callback=lengths, help="Pixels of the unit of writing; multiples of chunks."),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
@@ -90,51 +130,6 @@ OPTIONS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     ),
 }  # fmt: skip
 CONVERSION = (
-    "memory",
-    "workers",
-    "chunks",
-    "shards",
-    "codec",
-    "levels",
-    "method",
-    "kind",
-    "spacing",
-    "channels",
-    "keep_metadata",
-    "ome_version",
-    "series",
-    "insecure",
-    "max_download",
+    *("memory", "workers", "chunks", "shards", "codec", "levels", "method", "kind", "spacing", "channels"),
+    *("keep_metadata", "ome_version", "series", "insecure", "max_download"),
 )
-
-
-def spoken(text: object) -> str:
-    """Return a text of the library as the command that runs would say it."""
-    conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
-    context = click.get_current_context()
-    return in_words_of(context.command, str(text), beside=conversion, typed=context.meta.get(TYPED, ()))
-
-
-def say(value: object) -> None:
-    """Tell a person, on stderr, what was done."""
-    click.echo(spoken(value), err=True)
-
-
-def print_value(value: Any, as_json: bool) -> None:
-    """Print a value of ours: as JSON, or for a person."""
-    if as_json:
-        from bigimg.omezarr.metadata import strict
-
-        text = json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
-    else:
-        text = spoken(value)
-    try:
-        click.echo(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        from bigimg.errors import OutputError
-
-        raise OutputError(
-            f"standard output: cannot write ({error.strerror}); make room, or send it elsewhere"
-        ) from error

@@ -1,4 +1,4 @@
-"""``plan``, ``convert`` and ``write``: from anything that can be opened to an OME-Zarr pyramid."""
+"""``plan``, and what ``convert`` and ``write`` do: any image to an OME-Zarr pyramid, without xarray or dask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bigimg.conversion.estimate import probe as probe_source
 from bigimg.conversion.labels import adding_label, as_label, label_target
@@ -23,11 +23,8 @@ from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
 
-if TYPE_CHECKING:
-    pass
-
 ZIPPED = (".zip", ".zarr.zip", ".ozx")
-"""Endings that are read as stores in one file; a store is written as a folder."""
+"""Endings of stores in one file: they are read; a store is always written as a folder."""
 
 
 def plan(
@@ -79,13 +76,14 @@ def plan(
     keep_metadata : bool
         Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     ome_version : {"0.4", "0.5", "0.6"}
-        Of the store. 0.4, one file a chunk, is for QuPath and older tools; 0.6 says the affine in OME-Zarr's own way.
+        Version of the store. 0.4 has one file a chunk, for QuPath and older tools; 0.6 has the affine as OME-Zarr
+        defines it.
     series : int or str, optional
         Which image, where the source holds several.
     probe : bool
-        Read and compress samples for a second, to estimate size and time.
+        Read and compress samples for a second to estimate size and time.
     insecure : bool
-        Take any certificate of a server; warned of.
+        Take any certificate of a server; a warning is given.
     max_download : int or str, optional
         The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
 
@@ -96,15 +94,14 @@ def plan(
     InputError, OutputError, UsageError
     """
     check_name(target)
-    asked = options(
+    settings = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
-        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
-        ome_version=ome_version,
+        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
     reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
     try:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
+        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
     finally:
         reader.close()
@@ -122,12 +119,12 @@ def convert_to_store(
     sync: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
-    **asked: Any,
+    **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
     check_name(target)
     known = list(inspect.signature(options).parameters)
-    if unknown := [name for name in asked if name not in known]:
+    if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     reader = open_source(
         source, series=series, insecure=insecure, max_download=max_download, progress=progress
@@ -135,10 +132,12 @@ def convert_to_store(
     try:
         label = label_target(target)
         if label is not None:
-            reader, asked = as_label(reader, label, asked)
+            reader, settings = as_label(reader, label, settings)
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
-            plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options(**asked))
+            plan = make_plan(
+                reader.source, os.fspath(target), reader.spec, reader.access, options(**settings)
+            )
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync,
@@ -148,12 +147,12 @@ def convert_to_store(
 
 
 def check_name(target: str | os.PathLike[str]) -> None:
-    """Refuse the name of a file of another format: what is written is a folder, and would not be what it says.
+    """Refuse a target with the ending of a file format: an OME-Zarr store is a folder.
 
     Raises
     ------
     UsageError
-        ``target`` ends as a format that is read or exported; any other name may be that of a store.
+        ``target`` has the ending of a format that is read or exported.
     """
     name = os.fspath(target).rstrip("/")
     lower = os.path.basename(name).lower()

@@ -1,16 +1,17 @@
-"""``bigimg downsample``: a smaller image straight to a store or a file, inside one budget."""
+"""``bigimg downsample``: write a smaller image to a store or a file, within one memory budget."""
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bigimg.conversion.progress import Report
 from bigimg.errors import UsageError
 from bigimg.exporters.run import export
 from bigimg.faces.convert import convert_to_store
+from bigimg.omezarr.metadata import strict
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
@@ -20,6 +21,7 @@ from bigimg.planning.memory import human_bytes
 from bigimg.types import Json, Method
 
 STORES = (".zarr", ".ozx")
+"""Endings of targets that are written as stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,8 @@ class Reduced:
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return {
-            "source": self.source,
-            "target": self.target,
-            "dims": list(self.dims),
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "spacing": list(self.spacing),
-            "units": list(self.units),
-            "stored_bytes": self.stored_bytes,
-            "seconds": round(self.seconds, 3),
-        }
+        values = {name: strict(value) for name, value in asdict(self).items()}
+        return values | {"seconds": round(self.seconds, 3)}
 
     def __str__(self) -> str:
         size = " x ".join(map(str, self.shape))
@@ -78,27 +71,28 @@ def downsample_to(
     source : path or anything that opens
     target : path
     factor, to_spacing, method, level :
-        As in :func:`bigimg.downsample`; a level is the beginning.
+        As in :func:`bigimg.downsample`. ``factor`` and ``to_spacing`` count from ``level``.
     shape : tuple of int, optional
-        In their place, as in :func:`bigimg.resize`.
+        As in :func:`bigimg.resize`, in place of ``factor`` and ``to_spacing``.
     memory, workers, series, overwrite, progress :
         As in :func:`bigimg.convert`.
 
     Raises
     ------
     UsageError
-        Not just one of factor, spacing and shape is given, or as in :func:`bigimg.downsample`.
+        None or several of ``factor``, ``to_spacing`` and ``shape`` are given, or as in :func:`bigimg.downsample`.
     BudgetError, InputError, OutputError
     """
     started = time.monotonic()
     if sum(value is not None for value in (factor, to_spacing, shape)) != 1:
         raise UsageError("downsample: give factor=, to_spacing= or shape=, one of them")
     store = os.fspath(target).rstrip("/").endswith(STORES)
-    if not store and (overwrite or workers is not None):
-        if overwrite:
-            raise UsageError(f"{target}: overwrite=True is for stores: choose another name")
+    if not store and overwrite:
+        raise UsageError(f"{target}: overwrite=True is for stores: choose another name")
+    if not store and workers is not None:
         raise UsageError(f"{target}: workers={workers} is for stores; leave it out for a file")
-    # Stored values, with slope and intercept beside them; a slope below zero would turn min into max.
+    # Stored values are averaged, and slope and intercept are written as they are. A negative slope would turn min
+    # into max, so these two work on the scaled values.
     img = open_image(source, level=level or 0, memory=memory, series=series, raw=method not in ("min", "max"))
     if shape is not None:
         if method not in (None, "mean", "nearest"):
@@ -107,16 +101,8 @@ def downsample_to(
     else:
         small = downsample(img, factor, to_spacing=to_spacing, method=method)
     if store:
-        done = convert_to_store(
-            small,
-            target,
-            memory=memory,
-            workers=workers,
-            overwrite=overwrite,
-            method=method,
-            progress=progress,
-        )
-        stored = done.stored_bytes
+        settings: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "method": method}
+        stored = convert_to_store(small, target, memory=memory, progress=progress, **settings).stored_bytes
     else:
         stored = export(small, target, memory=memory, progress=progress).stored_bytes
     names = tuple(str(name) for name in small.dims)

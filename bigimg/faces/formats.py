@@ -1,4 +1,7 @@
-"""What this install reads and writes, by which library, and what each extra adds: made from the tables themselves."""
+"""``formats``: what this install reads and writes, with which library, and what each extra adds.
+
+The answer is made from the tables of readers and exporters and from the package metadata.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.omezarr.metadata import strict
 from bigimg.readers.registry import BUILT_IN, Format, outside_formats
 from bigimg.version import DISTRIBUTION, install_line
 
@@ -20,7 +24,7 @@ ADDS = {
     "napari": "bigimg view; its Qt comes by napari[pyqt6]",
     "plot": "figures: show, ortho, montage, browse, and histograms as graphs",
 }
-"""By extra, in words; the packages come from what pip knows (``tests/faces/test_formats.py`` compares the names)."""
+"""Each extra in words. Its packages come from the package metadata (``tests/faces/test_formats.py`` compares names)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,12 @@ class Readable:
     """The package that decodes it."""
     access: str
     """``random``, ``sequential`` or ``whole``, and when."""
-    extra: str | None
-    """Needed for some of its files; None when the core is enough."""
-    installed: bool
-    """Whether all that it may need is there."""
-    outside: bool
-    """Whether another package brings it."""
+    extra: str | None = None
+    """Extra that some of its files need; None if no file needs one."""
+    installed: bool = True
+    """Whether that extra is installed."""
+    outside: bool = False
+    """Whether the reader comes from another package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Writable:
     extensions: tuple[str, ...]
     library: str
     holds: str
-    """Which axes, types and geometry."""
+    """Axes, types and geometry that it can store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Extra:
     adds: str
     packages: tuple[str, ...]
     missing: tuple[str, ...]
-    """Those of them that are not installed."""
+    """Packages of the extra that are not installed."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,8 +81,7 @@ class Formats:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        found = asdict(self)
-        return {key: [_listed(item) for item in found[key]] for key in found}
+        return {key: strict(items) for key, items in asdict(self).items()}
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self))
@@ -91,19 +94,41 @@ STORE = Writable(
     "bigimg",
     "t c z y x; every type; levels, spacing, units, channels, affine, slope, statistics",
 )
-"""Written by ``convert``, where all others are by ``export``."""
-
+"""Written by ``convert``; all other formats are written by ``export``."""
 STORES = Readable(
-    "ome-zarr",
-    "OME-Zarr 0.4, 0.5, 0.6; zarr arrays",
-    (".ome.zarr", ".zarr", ".ozx"),
-    "zarr",
-    "random",
-    None,
-    True,
-    False,
+    "ome-zarr", "OME-Zarr 0.4, 0.5, 0.6; zarr arrays", (".ome.zarr", ".zarr", ".ozx"), "zarr", "random"
 )
-"""Told by what is in the folder, where all others are files."""
+"""Folders, known by their content; all other formats are files."""
+
+PAGE = """\
+# Formats
+
+Made by `docs/make_formats_list.py` from the tables of readers and exporters; `bigimg formats` prints the same of an \
+install, and
+which extras are there. A format is known by its content first, by its ending second.
+
+## Read
+
+Also a folder, a pattern or a list of planes of any of these, a URL, and a member of a zip file: \
+[open from anywhere](../howto/open-from-anywhere.md).
+
+{reads}
+
+`random`: any region at its own price. `sequential`: one ordered pass; going back costs. `whole`: decoded at once.
+
+## Written
+
+{writes}
+
+## Extras
+
+With pip: `pip install '{distribution}[dicom,hdf5]'`. In a checkout with uv: \
+`uv sync --inexact --extra dicom --extra hdf5`
+(`--inexact` keeps the extras that are there). `all` is all of them. An error that names an extra prints the line for \
+your installation.
+
+{extras}
+"""
 
 
 def formats() -> Formats:
@@ -121,48 +146,26 @@ def formats() -> Formats:
 
 def formats_page() -> str:
     """Return ``docs/reference/formats-list.md``: the same whatever is installed beside bigimg."""
-    return "\n".join(
-        [
-            "# Formats",
-            "",
-            "Made by `docs/make_formats_list.py` from the tables of readers and exporters; `bigimg formats` prints the "
-            "same of an install, and",
-            "which extras are there. A format is known by its content first, by its ending second.",
-            "",
-            "## Read",
-            "",
-            "Also a folder, a pattern or a list of planes of any of these, a URL, and a member of a zip file: "
-            "[open from anywhere](../howto/open-from-anywhere.md).",
-            "",
-            "| format | endings | by | access |",
-            "| --- | --- | --- | --- |",
-            *(
-                f"| {f.title} | {_endings(f)} | {f.library}{f', extra `{f.extra}`' if f.extra else ''} | {f.access} |"
-                for f in (STORES, *_readable(BUILT_IN, set(), False))
-            ),
-            "",
-            "`random`: any region at its own price. `sequential`: one ordered pass; going back costs. `whole`: decoded "
-            "at once.",
-            "",
-            "## Written",
-            "",
-            "| format | endings | by | holds |",
-            "| --- | --- | --- | --- |",
-            *(f"| {w.title} | {_endings(w)} | {w.library} | {w.holds} |" for w in (STORE, *_writable())),
-            "",
-            "## Extras",
-            "",
-            f"With pip: `pip install '{DISTRIBUTION}[dicom,hdf5]'`. In a checkout with uv: "
-            "`uv sync --inexact --extra dicom --extra hdf5`",
-            "(`--inexact` keeps the extras that are there). `all` is all of them. An error that names an extra prints "
-            "the line for your installation.",
-            "",
-            "| extra | adds | packages |",
-            "| --- | --- | --- |",
-            *(f"| `{e.name}` | {e.adds} | {', '.join(e.packages)} |" for e in _extras()),
-            "",
-        ]
+    reads = (
+        (f.title, _endings(f), f.library + (f", extra `{f.extra}`" if f.extra else ""), f.access)
+        for f in (STORES, *_readable(BUILT_IN, set(), False))
     )
+    return PAGE.format(
+        distribution=DISTRIBUTION,
+        reads=_table(("format", "endings", "by", "access"), reads),
+        writes=_table(
+            ("format", "endings", "by", "holds"),
+            ((w.title, _endings(w), w.library, w.holds) for w in (STORE, *_writable())),
+        ),
+        extras=_table(
+            ("extra", "adds", "packages"), ((f"`{e.name}`", e.adds, ", ".join(e.packages)) for e in _extras())
+        ),
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
 def _readable(known: Iterable[Format], missing: set[str], outside: bool) -> list[Readable]:
@@ -177,14 +180,11 @@ def _writable() -> list[Writable]:
 
 
 def _extras() -> Iterator[Extra]:
-    """Yield the extras that the metadata of bigimg names, those with a text of ours first."""
-    packages: dict[str, list[str]] = {}
+    """Yield the extras of the package metadata, in the order of :data:`ADDS`."""
     known = importlib.metadata.metadata(DISTRIBUTION)
-    for name in known.get_all("Provides-Extra") or []:
-        packages[name] = []
+    packages: dict[str, list[str]] = {name: [] for name in known.get_all("Provides-Extra") or []}
     for line in importlib.metadata.requires(DISTRIBUTION) or []:
-        found = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == ['\"]([\w-]+)['\"]", line)
-        if found:
+        if found := re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == ['\"]([\w-]+)['\"]", line):
             packages[found[2]].append(found[1])
     packages.pop("all", None)
     for name in sorted(packages, key=lambda name: [*ADDS, name].index(name)):
@@ -206,26 +206,19 @@ def _endings(each: Readable | Writable) -> str:
 
 def _lines(found: Formats) -> Iterator[str]:
     yield "reads"
-    wide = max(len(each.title) for each in found.reads)
+    width = max(len(each.title) for each in found.reads)
     for each in found.reads:
-        brought = "" if not each.outside else ", from another package"
-        lacks = "" if each.installed else f"; some need {install_line(each.extra or '')}"
-        yield f"  {each.title:{wide}}  {each.library}{brought}: {each.access}{lacks}"
-        yield f"  {'':{wide}}  {_endings(each)}"
+        origin = ", from another package" if each.outside else ""
+        missing = "" if each.installed else f"; some need {install_line(each.extra or '')}"
+        yield f"  {each.title:{width}}  {each.library}{origin}: {each.access}{missing}"
+        yield f"  {'':{width}}  {_endings(each)}"
     yield "writes"
     for one in found.writes:
-        yield f"  {one.title:{wide}}  {one.library}: {one.holds}"
-        yield f"  {'':{wide}}  {_endings(one)}"
+        yield f"  {one.title:{width}}  {one.library}: {one.holds}"
+        yield f"  {'':{width}}  {_endings(one)}"
     yield "extras"
     for extra in found.extras:
         state = "installed" if not extra.missing else f"missing: {', '.join(extra.missing)}"
-        yield f"  {extra.name:{wide}}  {extra.adds} ({state})"
+        yield f"  {extra.name:{width}}  {extra.adds} ({state})"
     for sentence in found.broken:
         yield f"  note: {sentence}"
-
-
-def _listed(item: Any) -> Any:
-    """Return tuples as lists, for JSON."""
-    if isinstance(item, dict):
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in item.items()}
-    return item

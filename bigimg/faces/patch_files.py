@@ -1,7 +1,7 @@
-"""Patches to files: a folder of pictures, one array, or a zarr group, with a table of where each one lies.
+"""Patches to files: a folder of pictures, one array, or a zarr group, with a table of their positions.
 
-They are written in the order that reads well and numbered in their own. What is begun has a hidden name beside the
-target, and gets the target's at the end: whole or absent.
+Patches are written in the order in which the source is read fastest, and numbered in the order of the sequence.
+Everything is written under a hidden name beside the target and renamed at the end, so the target is whole or absent.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,20 +23,19 @@ from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError, TargetExistsError, UsageError, counted
 from bigimg.exporters.staging import part_of, staged
+from bigimg.omezarr.metadata import strict
 from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
 from bigimg.system.rename import rename_without_replacing
 from bigimg.types import Array, Json
 
 if TYPE_CHECKING:
-    import xarray
-
     from bigimg.ops.patches.sequence import Patches
 
 TABLE = "coordinates.csv"
 PICTURES = ("png", "tif", "npy")
 ENDING = re.compile(r"\.(?!(?:npy|zarr)$)[a-z][a-z0-9]*$", re.IGNORECASE)
-"""Of a format that patches are not written in; folders are called ``run.2`` too."""
+"""Ending of a file format in which patches cannot be written. A folder may be called ``run.2``: a number is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Saved:
     patches: int
     dims: tuple[str, ...]
     shape: tuple[int, ...]
-    """Of one patch, as :attr:`dims`."""
+    """Shape of one patch, in the order of :attr:`dims`."""
     dtype: str
     seed: int | None
     coordinates: str
@@ -60,11 +59,8 @@ class Saved:
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return {
-            "target": self.target, "format": self.format, "patches": self.patches, "dims": list(self.dims),
-            "shape": list(self.shape), "dtype": self.dtype, "seed": self.seed, "coordinates": self.coordinates,
-            "decoded_bytes": self.decoded_bytes, "seconds": round(self.seconds, 3),
-        }  # fmt: skip
+        values = {name: strict(value) for name, value in asdict(self).items()}
+        return values | {"seconds": round(self.seconds, 3)}
 
     def __str__(self) -> str:
         size = " ".join(f"{name} {n}" for name, n in zip(self.dims, self.shape, strict=True))
@@ -83,24 +79,24 @@ def save_patches(
     format: str | None = None,
     progress: bool | Report | None = None,
 ) -> Saved:
-    """Write all ``patches`` to ``target`` and where each one lies to a table of comma-separated values.
+    """Write all ``patches`` to ``target``, and their positions to a table of comma-separated values.
 
     Parameters
     ----------
     patches : Patches
     target : path
-        Ending in ``.npy``: one array (n, y, x, c), as ``patches.stack()``, and beside it a table of its name and
-        ``.csv``. In ``.zarr``: a group that ``xarray.open_zarr`` reads, and the table. Any other name: a folder with
-        a file for each.
+        A name ending in ``.npy`` gives one array (n, y, x, c), as ``patches.stack()``; one ending in ``.zarr`` gives
+        a group that ``xarray.open_zarr`` reads. Their table lies beside them, with ``.csv`` after the name. Any other
+        name gives a folder with one file for each patch and the table.
     format : {"png", "tif", "npy"}, optional
-        Of the files in a folder; ``png`` where it can hold the pixels, else ``tif``.
+        Format of the files in a folder; by default ``png`` if it can hold the pixels, else ``tif``.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
 
     Raises
     ------
     UsageError
-        The format cannot hold such patches, or the ending of ``target`` names another one.
+        The format cannot hold such patches, or ``target`` has the ending of another format.
     TargetExistsError, OutputError
         Nothing is left behind, nothing was changed.
     """
@@ -110,7 +106,8 @@ def save_patches(
             f"{target}: patches are not written as {path.suffix}: give a name ending in .npy or .zarr, or that of a "
             f"folder, as in {path.with_suffix('')} or {target}{os.sep}"
         )
-    kind = {".npy": "array", ".zarr": "zarr"}.get(path.suffix.lower()) or format or _fitting(patches)
+    kind = {".npy": "array", ".zarr": "zarr"}.get(path.suffix.lower()) or format
+    kind = kind or ("tif" if _no_png(patches) else "png")
     if kind in ("array", "zarr") and format is not None:
         raise UsageError(
             f"format={format!r} is of the files in a folder, and {path.name} is none: leave it out"
@@ -122,8 +119,8 @@ def save_patches(
     free = shutil.disk_usage(path.parent).free
     if kind in ("array", "npy", "tif") and patches.nbytes > free:
         raise OutputError(
-            f"{target}: takes {human_bytes(patches.nbytes)}, and {human_bytes(free)} are free there: make room or "
-            "choose another disk"
+            f"{target}: the patches take {human_bytes(patches.nbytes)} and {human_bytes(free)} are free: make room "
+            "or choose another disk"
         )
     started = time.monotonic()
     with reporting(progress) as report:
@@ -132,17 +129,14 @@ def save_patches(
         if kind in PICTURES:
             _folder(patches, path, kind, meter)
         else:
-            beside = checked_target(path.with_name(path.name + ".csv"), patches)
-            with staged([beside]) as (table,):
-                with open(table, "w", newline="", encoding="utf-8") as text:
-                    _write_table(patches, text, None)
-                write = _array if kind == "array" else _folder
-                write(patches, path, kind, meter)
-    given = Path(target)
-    place = given / TABLE if kind in PICTURES else given.with_name(given.name + ".csv")
+            with staged([checked_target(path.with_name(path.name + ".csv"), patches)]) as (table,):
+                _write_table(patches, table, None)
+                (_array if kind == "array" else _folder)(patches, path, kind, meter)
+    typed = Path(target)
+    table = typed / TABLE if kind in PICTURES else typed.with_name(typed.name + ".csv")
     return Saved(
         os.fspath(target), kind, len(patches), patches.dims, patches.shape[1:], str(patches.dtype), patches.seed,
-        str(place), patches.nbytes, time.monotonic() - started,
+        str(table), patches.nbytes, time.monotonic() - started,
     )  # fmt: skip
 
 
@@ -150,11 +144,8 @@ def _array(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
     """Write one ``.npy``."""
     with staged([path]) as (part,):
         shape = (len(patches), *patches.labels.shape(patches.cutter.patch, "last"))
-        header = {
-            "descr": np.lib.format.dtype_to_descr(patches.dtype),
-            "fortran_order": False,
-            "shape": shape,
-        }
+        descr = np.lib.format.dtype_to_descr(patches.dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
         with open(part, "r+b") as file:
             np.lib.format.write_array_header_2_0(file, header)
             first = file.tell()
@@ -172,62 +163,47 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
         try:
             if kind == "zarr":
                 import dask
-                import zarr  # noqa: F401  # before memory is measured
+                import zarr  # noqa: F401  # before cutter.fit measures memory
 
                 patches.cutter.fit(patches.cutter.memory)
-                # Format 3 has settled neither text, as names of channels are, nor metadata in one place.
-                written = _dataset(patches).to_zarr(
-                    part, mode="w", zarr_format=2, consolidated=True, compute=False
-                )
-                written.compute(
-                    scheduler=dask.get
-                )  # one block in memory at a time; its patches are read ahead
+                group = patches.to_dataset().drop_encoding()
+                group["image"].attrs = {"source": patches.source}
+                # Zarr format 3 has no specified text type, which channel names need, and no consolidated metadata.
+                written = group.to_zarr(part, mode="w", zarr_format=2, consolidated=True, compute=False)
+                # One thread holds one block in memory, and its patches are read ahead.
+                written.compute(scheduler=dask.get)
             else:
-                digits = len(str(max(0, len(patches) - 1)))
-                names = lambda rank: f"{rank:0{digits}}.{kind}"  # noqa: E731
-                write = {"png": _png, "tif": _tif, "npy": _npy}[kind]
+                name = f"{{:0{len(str(max(0, len(patches) - 1)))}}}.{kind}"
+                write: Callable[[Path, Array, Patches], None] = {"png": _png, "tif": _tif, "npy": _npy}[kind]
                 for rank, pixels in patches.items("last"):
-                    write(part / names(rank), pixels, patches)  # type: ignore[no-untyped-call]
+                    write(part / name.format(rank), pixels, patches)
                     meter.advance(pixels.nbytes)
-                with open(part / TABLE, "x", newline="", encoding="utf-8") as text:
-                    _write_table(patches, text, names)
+                _write_table(patches, part / TABLE, name)
             rename_without_replacing(part, path)
         except FileExistsError:
             raise TargetExistsError(
-                f"{path}: was made by somebody else just now; nothing was changed"
+                f"{path}: another process has just made it; nothing was changed"
             ) from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _dataset(patches: Patches) -> xarray.Dataset:
-    """Return all patches for a zarr group."""
-    found = patches.to_dataset().drop_encoding()
-    found["image"].attrs = {"source": patches.source}
-    return found
-
-
-def _write_table(patches: Patches, text: IO[str], names: Callable[[int], str] | None) -> None:
-    """Write number, file, first pixels and their coordinates, a row a patch."""
-    axes = [name for name in patches.labels.dims if name != "c"]
-    writer = csv.writer(text, lineterminator="\n")
-    file = ["file"] if names is not None else []
-    writer.writerow(
-        ["patch", *file, *(f"{name}_index" for name in axes), *(f"{name}_position" for name in axes)]
-    )
-    for ranks in portions(len(patches)):
-        starts = patches.positions.starts(ranks)
-        places = [patches.labels.place(name, starts[:, i]).tolist() for i, name in enumerate(axes)]
-        for rank, start, *place in zip(ranks.tolist(), starts.tolist(), *places, strict=True):
-            writer.writerow([rank, *([names(rank)] if names is not None else []), *start, *place])
-
-
-def _fitting(patches: Patches) -> str:
-    return "tif" if _no_png(patches) else "png"
+def _write_table(patches: Patches, path: Path, name: str | None) -> None:
+    """Write a row for each patch: number, file (if ``name`` formats one), first pixel and its coordinates."""
+    axes = [axis for axis in patches.labels.dims if axis != "c"]
+    with open(path, "w", newline="", encoding="utf-8") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        indices, positions = [f"{axis}_index" for axis in axes], [f"{axis}_position" for axis in axes]
+        writer.writerow(["patch", *(["file"] if name else []), *indices, *positions])
+        for ranks in portions(len(patches)):
+            starts = patches.positions.starts(ranks)
+            places = [patches.labels.place(axis, starts[:, i]).tolist() for i, axis in enumerate(axes)]
+            for rank, start, *position in zip(ranks.tolist(), starts.tolist(), *places, strict=True):
+                writer.writerow([rank, *([name.format(rank)] if name else []), *start, *position])
 
 
 def _no_png(patches: Patches) -> str | None:
-    """Return why PNG cannot hold the patches, None when it can."""
+    """Return why PNG cannot hold the patches; None if it can."""
     shape = patches.labels.shape(patches.cutter.patch, "last")
     channels = shape[-1] if "c" in patches.dims else 1
     if len(shape) - ("c" in patches.dims) != 2:
@@ -254,11 +230,9 @@ def _tif(path: Path, pixels: Array, patches: Patches) -> None:
         pixels = np.moveaxis(pixels, -1, planar.index("c"))
     values = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     axes = "".join(name for name in planar if name != "c") + "S" if color else "".join(planar)
+    photometric = "rgb" if color else "minisblack"
     tifffile.imwrite(
-        path,
-        np.ascontiguousarray(values),
-        photometric="rgb" if color else "minisblack",
-        metadata={"axes": axes.upper()},
+        path, np.ascontiguousarray(values), photometric=photometric, metadata={"axes": axes.upper()}
     )
 
 

@@ -1,4 +1,4 @@
-"""``verify``: what is wrong with a store, alone or against the source it was made from."""
+"""``verify``: what is wrong with a store, by itself or compared with its source."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def verify(
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed.
 
-    Label images inside it are checked too; places in them begin with ``labels/<name>/``.
+    Label images inside it are checked too; their findings begin with ``labels/<name>/``.
 
     Parameters
     ----------
     store : path or URL
-        Of an OME-Zarr image, in a zip file too (``slides.zip::a.ome.zarr``). One of ours is checked against its
-        manifest; of others as much as can be known.
+        An OME-Zarr image, in a zip file too (``slides.zip::a.ome.zarr``). A store that bigimg wrote is checked
+        against its manifest; any other store as far as its metadata allow.
     source : path, array or DataArray, optional
-        What the store was made from: level 0 is compared with its pixels. Those of label images are not.
+        What the store was made from: its pixels are compared with level 0. Label images are not compared.
     quick : bool
         Look at presence, lengths and metadata only; no chunk is read.
     memory : int or str, optional
@@ -46,24 +46,24 @@ def verify(
     Returns
     -------
     Report
-        ``.ok``; ``.findings`` with array, level, shard, chunk and file of each; ``.doubts`` about absent chunks of
-        others; ``.notes`` on what could not be checked; ``.to_dict()``.
+        ``.ok``; ``.findings`` with array, level, shard, chunk and file of each; ``.doubts`` about absent chunks in
+        stores of other programs; ``.notes`` on what could not be checked; ``.to_dict()``.
 
     Raises
     ------
     InputNotFoundError, InputError
-        There is no store at all, or the source cannot be read.
+        The store does not exist, or the source cannot be read.
     BudgetError
         Not even one block fits ``memory``.
     UsageError
         ``quick`` and a source exclude each other.
     """
-    place = zipped_store(store, insecure=False, max_download=None, progress=progress) or store
+    opened = zipped_store(store, insecure=False, max_download=None, progress=progress) or store
     if source is None:
-        return verify_store(place, quick=quick, memory=memory, progress=progress)
+        return verify_store(opened, quick=quick, memory=memory, progress=progress)
     reader = open_source(source, series=series)
     try:
-        return verify_store(place, reader, quick=quick, memory=memory, progress=progress)
+        return verify_store(opened, reader, quick=quick, memory=memory, progress=progress)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()

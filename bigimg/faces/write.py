@@ -1,4 +1,4 @@
-"""``convert`` and ``write``: any image to an OME-Zarr pyramid, which is opened and returned."""
+"""``convert`` and ``write``: any image to an OME-Zarr pyramid, returned as an opened tree."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ def convert(
     resume: bool = True,
     overwrite: bool = False,
     sync: bool = True,
-    **asked: Any,
+    **settings: Any,
 ) -> xr.DataTree:
     """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
 
     Parameters
     ----------
-    source, target, series, **asked
+    source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
         keep_metadata, ome_version, insecure, max_download.
     executor : concurrent.futures.Executor, optional
-        Who runs the blocks; threads, or an active dask client, by default.
+        What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
-        None draws a bar on a terminal; True prints lines where there is none; a callable gets each
+        None draws a bar on a terminal; True prints lines if there is no terminal; a callable gets each
         :class:`~bigimg.conversion.progress.Progress`.
     resume : bool
-        Go on from what an earlier run on the same target left when it was interrupted.
+        Go on from the blocks that an interrupted run to the same target has written.
     overwrite : bool
-        Let the new store take the place of an older one, once the new one is whole.
+        Replace an older store once the new one is whole.
     sync : bool
-        Have everything on the disk before the store gets its name.
+        Flush everything to the disk before the store gets its name.
 
     Raises
     ------
     BudgetError, InputError, UsageError
         Nothing is left behind.
     OutputError, WorkerError
-        Nothing under the name of the target; what was done is kept beside it, to go on from.
+        There is nothing at ``target``; the finished blocks stay beside it, for the next run to go on from.
     ResumeError
-        What an earlier run left is of another source or of other options.
+        The blocks of an earlier run are of another source or of other options.
     """
     from bigimg.opening.open import open_pyramid
 
     convert_to_store(
         source, target, series=series, executor=executor, progress=progress, resume=resume,
-        overwrite=overwrite, sync=sync, **asked,
+        overwrite=overwrite, sync=sync, **settings,
     )  # fmt: skip
     return open_pyramid(target)
 
 
-def write(img: Any, target: str | os.PathLike[str], **asked: Any) -> xr.DataTree:
-    """Write any labelled array through the same pass, and return the opened pyramid.
+def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataTree:
+    """Write a DataArray or array to an OME-Zarr pyramid as :func:`convert` does, and return it opened.
 
     Parameters
     ----------
     img : DataArray or array
         Lazy arrays are computed block by block.
-    target, **asked
-        As in :func:`convert`. A mask or label image for ``<image store>/labels/<name>`` becomes a label of that
-        image, with a pyramid of its own: of the axes and the size of one of the image's levels, booleans as 0
-        and 1, one of a single channel without c, in the OME-Zarr version of the image.
+    target, **settings
+        As in :func:`convert`. A mask or label image with the target ``<image store>/labels/<name>`` becomes a label
+        of that image, with a pyramid of its own, in the OME-Zarr version of the image. It must have the axes and the
+        size of one of the image's levels. Booleans are stored as 0 and 1, a single channel without the axis c.
     """
-    return convert(img, target, **asked)
+    return convert(img, target, **settings)

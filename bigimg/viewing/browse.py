@@ -1,13 +1,12 @@
-"""A window on the planes of a volume: wheel, keys and slider move through them.
+"""``browse``: a window in which wheel, keys and slider move through the planes of a volume.
 
-The keys are taken from this figure alone: what matplotlib itself would do with them is held back here, and
-neither other figures nor ``rcParams`` know of it.
+In this figure our keys replace those of matplotlib; other figures and ``rcParams`` are not changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
 from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
 from bigimg.viewing.painting import Look, paint
-from bigimg.viewing.planes import Cut, cut_of, pictured, place_along, place_text, turned, values_of
+from bigimg.viewing.planes import Cut, cut_of, index_along, pictured, position_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 from bigimg.viewing.titles import name_of
 
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
 
 STEPS = {"k": 1, "right": 1, "up": 1, "j": -1, "left": -1, "down": -1, "pageup": 10, "pagedown": -10}
 KEYS = {*STEPS, "home", "end", " ", *"123456789"}
-"""What we do with a key is not also done by matplotlib, for which k is a logarithmic axis."""
+"""Keys that matplotlib must not handle too: for it k, for example, makes an axis logarithmic."""
 PLAY_MS = 60
+"""Milliseconds between two planes while playing."""
 ENOUGH = 0.7
-"""Pixels of a level for each on the screen: a little blur costs less than a wait, level by level four times."""
+"""Pixels of a level for each pixel on the screen: with 1.0 the next finer level would cost four times the time."""
 
 
 def browse(
@@ -59,18 +59,18 @@ def browse(
     """Open a window on the planes of an image, and return its figure.
 
     Wheel, j and k, arrows, page up and down, home, end and the slider move; space plays; 1 to 9 and the boxes
-    switch channels. Place and value under the mouse stand in the toolbar. Of an image with levels the one that
-    fits the window is shown, which has fewer planes too: ``level=0`` shows each.
+    switch channels. The toolbar shows position and value under the mouse. If the image has levels, the one that
+    fits the window is shown, which has fewer planes too: ``level=0`` shows every plane.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     axis : str, optional
-        ``axial``, ``coronal``, ``sagittal`` or the axis to go along: z, y, x, t. z by default, else t.
+        ``axial``, ``coronal``, ``sagittal`` or the axis to move along: z, y, x, t. By default z, else t.
     index, position : int or float, optional
-        Where to begin; the middle by default.
+        The first plane that is shown; the middle by default.
     t, channel, level, cmap, vmin, vmax :
-        As in :func:`bigimg.show`. All planes share a window.
+        As in :func:`bigimg.show`. All planes share one window of values.
     figure : matplotlib figure, optional
         An empty one to draw in; a new window by default.
     memory, series :
@@ -81,7 +81,7 @@ def browse(
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        There is no such axis, or no display to show a window on.
+        There is no such axis, or no display.
     """
     need_matplotlib()
     levels = held(levels_of(img, memory=memory, series=series), memory)
@@ -92,30 +92,17 @@ def browse(
             raise UsageError(
                 f"browse goes along an axis beside y and x, and the image has {' '.join(map(str, base.dims))}; use show"
             )
-    along_time = axis == "t" and "t" in base.dims
-    cut = cut_of(
-        base,
-        None if along_time else axis,
-        index=None if along_time else index,
-        position=None if along_time else position,
-        t=place_along(base, "t", index, position) if along_time else t,
-        channel=channel,
-    )
-    if cut.axis is None and not along_time:
-        raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
-    if figure is None:
-        figure = _window()
+    if axis == "t" and "t" in base.dims:
+        cut = cut_of(base, None, t=index_along(base, "t", index, position), channel=channel)
+    else:
+        cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel)
+        if cut.axis is None:
+            raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
+        axis = cut.axis
+    figure = figure or _window()
     pixels_for(figure, name_of(base), memory)
     cache_bytes = min(CACHE_BYTES, max(0, room(memory).free // 2))
-    Browser(
-        levels,
-        cut,
-        "t" if along_time else str(cut.axis),
-        figure,
-        Look(cmap, vmin, vmax),
-        level=level,
-        cache_bytes=cache_bytes,
-    )
+    Browser(levels, cut, axis, figure, Look(cmap, vmin, vmax), level=level, cache_bytes=cache_bytes)
     return figure
 
 
@@ -125,7 +112,7 @@ def _window() -> Figure:
     Raises
     ------
     UsageError
-        There is none.
+        There is no screen.
     """
     import matplotlib.pyplot as plt
 
@@ -140,75 +127,72 @@ def _window() -> Figure:
 
 
 class Browser:
-    """What is shown in a figure, and where it stands; the figure keeps it alive."""
+    """The state of a browsing window; the figure holds the reference that keeps it alive."""
 
     def __init__(
         self,
-        levels: Levels,
-        cut: Cut,
-        axis: str,
-        figure: Figure,
-        look: Look,
-        *,
-        level: int | None = None,
+        levels: Levels, cut: Cut, axis: str, figure: Figure, look: Look, *, level: int | None = None,
         cache_bytes: int = CACHE_BYTES,
-    ) -> None:
-        from bigimg.viewing.redraw import Over, quick_image
+    ) -> None:  # fmt: skip
+        from bigimg.viewing.redraw import Blitter, quick_image
 
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
-        figure.set_layout_engine("none")  # the places are given, and a layout would cost each move its time
+        figure.set_layout_engine(
+            "none"
+        )  # the axes have fixed positions; a layout engine would run at each move
         self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
         self.level = (
             level_for(levels, cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
         )
         image = levels[self.level]
         self.size: int = image.sizes[axis]
-        rest = {
-            name: nearest_in(image, levels.base, name, index)
-            for name, index in cut.places.items()
-            if name != axis
-        }
+        rest = {name: nearest_in(image, levels.base, name, index) for name, index in cut.indices.items()}
+        self.at = rest.pop(axis)
         self.slabs = Slabs(image, axis, rest, cache_bytes=cache_bytes)
-        self.at = nearest_in(image, levels.base, axis, cut.places[axis])
         self.playing = False
         self.timer: Any = None
         self._connected: list[int] = []
         self._took_keys = False
         self.picture = pictured(levels, cut, self.level, self._plane())
-        # The first plane speaks for all others.
+        # Without a stored window, that of the first plane holds for all planes.
         self.windows = windows_for(levels, cut) or windows_of([self.picture])
         self.on = [True] * (self.picture.pixels.shape[-1] if self.picture.pixels.ndim == 3 else 1)
+        self.channels = coordinates.channels_of(self.picture.like)
+        names = [channel.name for channel in self.channels]
+        self.names = names if len(names) == len(self.on) else [str(i) for i in range(len(self.on))]
         painted = paint(self.picture, self.windows, look)
         self.image = quick_image(self.ax, self._values(), self.picture.extent, **painted.options)
-        self.image.format_cursor_data = lambda data: ""  # type: ignore[method-assign]  # format_coord says it
-        self.ax.format_coord = self.under  # type: ignore[method-assign]
+        self.image.format_cursor_data = lambda data: ""  # type: ignore[method-assign]  # format_coord has it
+        self.ax.format_coord = self.text_at  # type: ignore[method-assign]
         finish(self.ax, self.picture, scalebar=True)
         self._add_controls()
         self._connect()
-        self._say()
-        self.over = Over(figure, [self.ax, self.slider.ax])
+        self._set_title()
+        self.blitter = Blitter(figure, [self.ax, self.slider.ax])
 
     def move(self, index: int) -> None:
-        """Show the plane at ``index``, the nearest that there is."""
+        """Show the plane at ``index``, or the first or last plane if ``index`` is outside."""
         index = min(max(index, 0), self.size - 1)
         if index == self.at:
             return
         self.at = index
         try:
-            self.picture = replace(self.picture, pixels=values_of(self._plane()))  # all else is alike
-        except BigimgError as error:  # the window stays, and the next plane may be whole
+            self.picture = replace(
+                self.picture, pixels=values_of(self._plane())
+            )  # nothing else differs between planes
+        except BigimgError as error:  # the window stays open: the next plane may be readable
             self.playing = False
             self.image.set_visible(False)
-            self._say(str(error))
+            self._set_title(str(error))
         else:
             self.image.set_visible(True)
             self.image.set_data(self._values())
-            self._say()
+            self._set_title()
         if self.slider.val != index:
             self.slider.eventson = False
             self.slider.set_val(index)
             self.slider.eventson = True
-        self.over.draw()
+        self.blitter.draw()
 
     def switch(self, channel: int) -> None:
         """Show a channel or hide it."""
@@ -218,37 +202,31 @@ class Browser:
             self.figure.canvas.draw_idle()
 
     def play(self) -> None:
-        """Start to move by itself, or stop."""
+        """Start or stop playing."""
         self.playing = not self.playing
-        if self.playing:
-            self.timer.start()
-        else:
-            self.timer.stop()
+        (self.timer.start if self.playing else self.timer.stop)()
 
-    def under(self, x: float, y: float) -> str:
-        """Return place and value at a point of the axes, for the toolbar."""
+    def text_at(self, x: float, y: float) -> str:
+        """Return position and value at a point of the axes, for the toolbar."""
         picture = self.picture
         left, right, bottom, top = picture.extent
         rows, columns = picture.pixels.shape[:2]
         row = int(np.floor((y - top) / (bottom - top) * rows))
         column = int(np.floor((x - left) / (right - left) * columns))
         down, across = picture.sides
-        place = f"{across} {x:.5g}, {down} {y:.5g} {picture.unit}"
+        position = f"{across} {x:.5g}, {down} {y:.5g} {picture.unit}"
         if not (0 <= row < rows and 0 <= column < columns):
-            return place
+            return position
         values = np.atleast_1d(picture.pixels[row, column])
-        names = [c.name for c in coordinates.channels_of(picture.like)]
-        if len(values) == 1:
-            return f"{place}   value {values[0]:.6g}"
-        labels = names if len(names) == len(values) else [str(i) for i in range(len(values))]
-        return f"{place}   " + "  ".join(f"{n} {v:.6g}" for n, v in zip(labels, values, strict=True))
+        names = self.names if len(values) > 1 else ["value"]
+        return f"{position}   " + "  ".join(f"{n} {v:.6g}" for n, v in zip(names, values, strict=True))
 
     def close(self) -> None:
-        """Stop, let go of the pixels, and give matplotlib its keys back."""
+        """Stop playing, release the pixels, and give the keys back to matplotlib."""
         self.playing = False
         self.timer.stop()
         self.slabs.close()
-        self.over.close()
+        self.blitter.close()
         for number in self._connected:
             self.figure.canvas.mpl_disconnect(number)
         self._connected = []
@@ -256,10 +234,13 @@ class Browser:
         if manager is not None and self._took_keys:
             from matplotlib.backend_bases import key_press_handler
 
-            manager.key_press_handler_id = self.figure.canvas.mpl_connect(
-                "key_press_event", key_press_handler
-            )
+            connect = self.figure.canvas.mpl_connect
+            manager.key_press_handler_id = connect("key_press_event", key_press_handler)
             self._took_keys = False
+
+    def _play_next(self) -> None:
+        if self.playing:
+            self.move((self.at + 1) % self.size)
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -267,74 +248,58 @@ class Browser:
         return turned(self.slabs.plane(self.at), self.cut)
 
     def _values(self) -> Array:
-        """Return what is drawn of the present plane: all channels, or those that are on."""
+        """Return what ``imshow`` takes of the present plane: all channels, or those that are switched on."""
         painted = paint(self.picture, self.windows, self.look)
         if all(self.on):
             return painted.values
-        channels = coordinates.channels_of(self.picture.like)
-        if is_picture(channels, len(self.on)) and painted.values.shape[-1] >= len(self.on[:3]):
+        if is_picture(self.channels, len(self.on)) and painted.values.shape[-1] >= len(self.on[:3]):
             values = painted.values[..., :3].copy()
             values[..., [i for i, on in enumerate(self.on[:3]) if not on]] = 0
             return values
-        kept = [i for i, on in enumerate(self.on) if on]
-        if not kept:
-            return np.zeros((*self.picture.pixels.shape[:2], 3), np.uint8)
-        lights = lights_of(channels, len(self.on))
-        windows = [self.look.window(self.windows[i]) for i in kept]
-        return blended(self.picture.pixels[..., kept], [lights[i] for i in kept], windows)
+        seen = [i for i, on in enumerate(self.on) if on]
+        lights = lights_of(self.channels, len(self.on))
+        windows = [self.look.window(self.windows[i]) for i in seen]
+        return blended(self.picture.pixels[..., seen], [lights[i] for i in seen], windows)
 
-    def _say(self, wrong: str = "") -> None:
-        """Write where we are above the plane, or why there is none."""
-        fewer = f", level {self.picture.level}" if self.picture.level else ""
-        title = place_text(self.levels[self.level], self.axis, self.at, fewer)
-        if wrong:
-            title += "\n" + wrong.replace("; ", ";\n")
-        self.ax.set_title(title, fontsize="medium", color="#C00000" if wrong else "black", wrap=True)
+    def _set_title(self, error: str = "") -> None:
+        """Write the position above the plane, and why it cannot be read."""
+        level = f", level {self.picture.level}" if self.picture.level else ""
+        title = position_text(self.levels[self.level], self.axis, self.at, level)
+        if error:
+            title += "\n" + error.replace("; ", ";\n")
+        self.ax.set_title(title, fontsize="medium", color="#C00000" if error else "black", wrap=True)
 
     def _add_controls(self) -> None:
         from matplotlib.widgets import CheckButtons, Slider
 
-        place = self.figure.add_axes((0.15, 0.02, 0.7, 0.03))
         self.slider = Slider(
-            place,
-            self.axis,
-            0,
-            max(self.size - 1, 1),
-            valinit=self.at,
-            valstep=1,
-            valfmt="%d",
-            initcolor="none",
-        )
-        self.slider.drawon = False  # it is drawn with the plane, once
-        self.slider.on_changed(partial(_moved, self))
+            self.figure.add_axes((0.15, 0.02, 0.7, 0.03)), self.axis, 0, max(self.size - 1, 1),
+            valinit=self.at, valstep=1, valfmt="%d", initcolor="none",
+        )  # fmt: skip
+        self.slider.drawon = False  # it is drawn together with the plane
+        self.slider.on_changed(lambda value: self.move(round(value)))
+        self.boxes: CheckButtons | None = None
         if 1 < len(self.on) <= 9:
-            channels = coordinates.channels_of(self.picture.like)
-            names = [c.name for c in channels] or [str(i) for i in range(len(self.on))]
             box = self.figure.add_axes((0.005, 0.5, 0.1, 0.04 * len(self.on)))
             box.set_axis_off()
-            self.boxes = CheckButtons(box, [f"{i + 1} {n[:8]}" for i, n in enumerate(names)], self.on)
-            self.boxes.on_clicked(partial(_clicked, self))
+            self.boxes = CheckButtons(box, [f"{i + 1} {n[:8]}" for i, n in enumerate(self.names)], self.on)
+            self.boxes.on_clicked(lambda label: self.switch(int(str(label).split()[0]) - 1))
 
     def _connect(self) -> None:
         canvas = self.figure.canvas
-        # partial, and not a method: matplotlib holds methods weakly, and nobody else holds this browser.
-        events: dict[str, Any] = {
-            "scroll_event": _scrolled,
-            "key_press_event": _pressed,
-            "close_event": _closed,
+        # Functions, not methods: matplotlib holds methods weakly, and nothing else refers to this browser.
+        actions: dict[str, Callable[[Any], None]] = {
+            "scroll_event": lambda event: _scrolled(self, event),
+            "key_press_event": lambda event: _pressed(self, event),
+            "close_event": lambda event: self.close(),
         }
-        self._connected = [canvas.mpl_connect(name, partial(act, self)) for name, act in events.items()]
+        self._connected = [canvas.mpl_connect(name, act) for name, act in actions.items()]
         self.timer = canvas.new_timer(interval=PLAY_MS)
-        self.timer.add_callback(partial(_ticked, self))
-        manager = canvas.manager
-        number = getattr(manager, "key_press_handler_id", None)
-        self._took_keys = manager is not None and number is not None
-        if self._took_keys and number is not None:
+        self.timer.add_callback(self._play_next)
+        number = getattr(canvas.manager, "key_press_handler_id", None)
+        self._took_keys = number is not None
+        if number is not None:
             canvas.mpl_disconnect(number)
-
-
-def _moved(browser: Browser, value: float) -> None:
-    browser.move(round(value))
 
 
 def _scrolled(browser: Browser, event: Any) -> None:
@@ -349,31 +314,11 @@ def _pressed(browser: Browser, event: Any) -> None:
         browser.move(0 if key == "home" else browser.size - 1)
     elif key == " ":
         browser.play()
+    elif key in KEYS and browser.boxes is not None and int(key) <= len(browser.on):
+        browser.boxes.set_active(int(key) - 1)  # this calls switch()
     elif key in KEYS:
-        _toggled(browser, int(key) - 1)
+        browser.switch(int(key) - 1)
     elif browser._took_keys:
         from matplotlib.backend_bases import key_press_handler
 
         key_press_handler(event)
-
-
-def _toggled(browser: Browser, channel: int) -> None:
-    boxes = getattr(browser, "boxes", None)
-    if boxes is not None and channel < len(browser.on):
-        boxes.set_active(channel)  # which clicks it
-    else:
-        browser.switch(channel)
-
-
-def _clicked(browser: Browser, label: str | None) -> None:
-    if label is not None:
-        browser.switch(int(label.split()[0]) - 1)
-
-
-def _ticked(browser: Browser) -> None:
-    if browser.playing:
-        browser.move((browser.at + 1) % browser.size)
-
-
-def _closed(browser: Browser, event: Any) -> None:
-    browser.close()

@@ -1,7 +1,7 @@
-"""What every figure shares: matplotlib or a clear error, axes and their pixels, scale bar, letters, files.
+"""What all figures share: the import of matplotlib, figures and axes, memory, scale bar, body directions, files.
 
-Nothing global of matplotlib is changed. Figures that go to a file are made without pyplot, so they need
-neither a display nor a backend.
+No global setting of matplotlib is changed. Figures for files are made without pyplot, so they need neither a display
+nor a backend.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from bigimg.opening.open import Memory
 
 STEPS = (1, 2, 5)
-"""A scale bar is one of these times a power of ten long."""
+"""The length of a scale bar is one of these times a power of ten."""
 LONG = 5.0
-"""Inches of the longer side of a picture in a figure of its own."""
+"""Inches of the longer side of a picture in a new figure."""
 AROUND = (0.85, 0.95)
-"""Inches left of and below a picture, with its title: ticks and names of the axes."""
+"""Inches for ticks and axis names: left of a picture, and below it with its title."""
 BAR = 1.2
 """Inches of a colour bar and its ticks."""
 CANVAS_BYTES = 86
-"""Of matplotlib for a pixel of a figure: what it draws on, and its copies of what it draws; measured with 3.11."""
+"""Memory of matplotlib for each pixel of a figure, with its copies; measured with matplotlib 3.11."""
 PICTURE_BYTES = 64
-"""The same for a pixel that ``imshow`` is given."""
+"""Memory of matplotlib for each pixel that is given to ``imshow``."""
 LARGER = {"nm": ("µm", 1e3), "µm": ("mm", 1e3), "mm": ("m", 1e3)}
-"""The unit that a length of a thousand is better told in."""
+"""The next larger unit, and how many of the smaller one it has."""
 
 
 def need_matplotlib() -> None:
-    """Raise an error that says how to install matplotlib where it is not.
+    """Raise an error that says how to install matplotlib if it is not installed.
 
     Raises
     ------
@@ -50,10 +50,8 @@ def need_matplotlib() -> None:
         It cannot be imported.
     """
     try:
-        for name in (
-            "matplotlib.figure",
-            "matplotlib.backends.backend_agg",
-        ):  # all, before memory is measured
+        # Both are loaded here, before memory is measured.
+        for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
             importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
@@ -62,7 +60,7 @@ def need_matplotlib() -> None:
 
 
 def new_figure(size: tuple[float, float] | None = None, *, shown: bool = True) -> Figure:
-    """Return a new figure of ``size`` in inches; one that pyplot knows and shows, unless not ``shown``."""
+    """Return a new figure of ``size`` in inches: if ``shown``, one that pyplot manages and shows."""
     need_matplotlib()
     if shown:
         import matplotlib.pyplot as plt
@@ -85,11 +83,11 @@ def figure_size(ratio: float, *, bar: bool, most: float | None = None) -> tuple[
     Parameters
     ----------
     ratio : float
-        Beyond 1:5 and 5:1 the figure stays at that, and the picture leaves room.
+        A ratio below 1:5 or above 5:1 is treated as that limit, and the picture does not fill the figure.
     bar : bool
-        Whether there may be a colour bar beside it.
+        Whether there may be a colour bar.
     most : float, optional
-        Inches of the longer side of the whole; by default the picture's is 5 inches long.
+        Inches of the longer side of the figure; by default the longer side of the picture has 5 inches.
     """
     ratio = min(max(ratio, 0.2), 5.0)
     right, below = AROUND[0] + (BAR if bar else 0.1), AROUND[1]
@@ -109,12 +107,12 @@ def axes_pixels(ax: Axes) -> tuple[float, float]:
 def pixels_for(
     figure: Figure | SubFigure, source: str, memory: Memory, *, pictures: int = 1, remedy: str = ""
 ) -> int:
-    """Return how many pixels a picture may have, of so many that fill a figure.
+    """Return how many pixels each of ``pictures`` in a figure may have within the budget.
 
     Raises
     ------
     BudgetError
-        Not even as many as the figure shows.
+        The budget does not hold the pixels that the figure shows.
     """
     canvas = int(figure.bbox.width * figure.bbox.height)
     here = room(memory)
@@ -124,12 +122,12 @@ def pixels_for(
 
 
 def is_zoomable(figure: Figure | SubFigure) -> bool:
-    """Return whether pyplot shows it, where a person may look closer than it was drawn."""
+    """Return whether pyplot shows the figure, so that a person may zoom in."""
     return getattr(figure.canvas, "manager", None) is not None
 
 
 def is_visible() -> bool:
-    """Return whether pyplot's figures appear on a screen or in a notebook that takes keys."""
+    """Return whether figures of pyplot appear on a screen or in an interactive notebook."""
     need_matplotlib()
     import matplotlib.pyplot as plt
     from matplotlib.backends import BackendFilter, backend_registry
@@ -147,19 +145,9 @@ def add_scale_bar(ax: Axes, frame: tuple[float, float, float, float], unit: str)
     length = round_length(abs(frame[1] - frame[0]) / 4)
     height = abs(frame[3] - frame[2])
     bar = ScaleBar(
-        ax.transData,
-        length,
-        length_text(length, unit),
-        loc="lower right",
-        pad=0.3,
-        borderpad=0.5,
-        sep=3,
-        color="white",
-        size_vertical=height / 150,
-        fill_bar=True,
-        label_top=True,
-        prop={"size": "small"},
-    )
+        ax.transData, length, length_text(length, unit), loc="lower right", pad=0.3, borderpad=0.5, sep=3,
+        color="white", size_vertical=height / 150, fill_bar=True, label_top=True, prop={"size": "small"},
+    )  # fmt: skip
     bar.patch.set(facecolor="black", alpha=0.55, edgecolor="none")
     ax.add_artist(bar)
 
@@ -188,12 +176,12 @@ def length_text(length: float, unit: str) -> str:
 
 
 def add_letters(ax: Axes, letters: Sequence[str]) -> None:
-    """Write what lies left, right, below and above into the picture, near the edges."""
+    """Write the body directions at the left, right, bottom and top into the picture, near the edges."""
     from bigimg.viewing.marks import Letter
 
-    places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.02), (0.5, 0.98))
-    for letter, place in zip(letters, places, strict=True):
-        ax.add_artist(Letter(letter, place, ax))
+    positions = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.02), (0.5, 0.98))
+    for letter, position in zip(letters, positions, strict=True):
+        ax.add_artist(Letter(letter, position, ax))
 
 
 def save(
@@ -204,9 +192,9 @@ def save(
     Raises
     ------
     UsageError
-        Nothing is known by that ending.
+        matplotlib has no format with the ending of ``target``.
     TargetExistsError, OutputError
-        Something is there already, or it cannot be written there.
+        The target exists, or cannot be written.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 

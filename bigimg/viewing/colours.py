@@ -1,4 +1,4 @@
-"""Values to colours: windows, lights added up, ids told apart. Numpy alone, no drawing library."""
+"""Values to colours with numpy alone: windows, channels added up as lights, and colours of ids."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from bigimg.geometry.spec import Channel
 from bigimg.types import Array, DType
 
 LOW, HIGH = 0.1, 99.9
-"""Percentiles that become black and white where neither file nor person says: a hot pixel must not decide."""
+"""Percentiles that become black and white by default; minimum and maximum would let one hot pixel decide."""
 SPARE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF4040", "4060FF")
-"""Colours of channels that name none, one after the other; green with magenta is told apart by most eyes."""
-
+"""Colours of channels that have none, in this order; most people can tell green from magenta."""
 LINES = (*SPARE, "FF8C00", "8C564B", "1F77B4", "9467BD", "BCBD22", "7F7F7F")
-"""Colours of lines in a graph, where channels have none or one that another line has."""
+"""Colours of the lines of a graph for channels that have none, or one that another line has."""
 GREYS = {None, "FFFFFF", "000000", "808080"}
-"""Colours of a channel that is as well shown in grey."""
+"""Colours of channels that are shown in grey."""
 
 type Window = tuple[float, float]
 
@@ -29,7 +28,7 @@ type Window = tuple[float, float]
 def stretched(pixels: Array, window: Any) -> Array:
     """Return values as 0 to 255, black and white at the ends of ``window``.
 
-    Without a window 8 bits stay as they are, of all else the percentiles 0.1 and 99.9 are the ends.
+    Without a window, pixels of 8 bits stay as they are; for others the percentiles 0.1 and 99.9 are the ends.
 
     Raises
     ------
@@ -51,33 +50,33 @@ def stretched(pixels: Array, window: Any) -> Array:
 
 
 def picture_of_colours(colours: Array, alpha: Array | None) -> Array:
-    """Return colours of 8 bits with their alpha, where it is one."""
+    """Return colours of 8 bits, with ``alpha`` if its values are an opacity."""
     if alpha is None or not is_alpha(alpha.dtype, alpha.min(), alpha.max()):
         return colours
     return with_alpha(colours, alpha)
 
 
 def with_alpha(colours: Array, alpha: Array) -> Array:
-    """Return colours of 8 bits with how much of them is seen, which is never stretched."""
+    """Return colours of 8 bits with their opacity, which is scaled by its type and not by a window."""
     return np.dstack([colours, stretched(alpha, (0, most_opaque(alpha.dtype)))])
 
 
 def is_alpha(dtype: DType, low: float, high: float) -> bool:
-    """Return whether a fourth channel with values from ``low`` to ``high`` says how much is seen.
+    """Return whether a fourth channel with values from ``low`` to ``high`` is an opacity.
 
-    Floats from 0 to 1 are such, as matplotlib has them, and integers up to the most of their type. Of booleans and
-    any other floats nothing says what is opaque: they are left out.
+    Floats from 0 to 1 are one, as in matplotlib, and integers from 0 on. Booleans and other floats are not, because
+    it is not known which value is opaque.
     """
     return dtype.kind != "b" and bool(low >= 0 and high <= most_opaque(dtype))
 
 
 def most_opaque(dtype: DType) -> int:
-    """Return the value of a pixel that is seen wholly."""
+    """Return the value of an opaque pixel."""
     return 1 if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
 def percentiles(pixels: Array) -> Window:
-    """Return the percentiles 0.1 and 99.9 of the numbers in ``pixels``; 0 and 1 where there are none."""
+    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 if there are none."""
     finite = pixels[np.isfinite(pixels)]
     if not finite.size:
         return 0.0, 1.0
@@ -86,25 +85,22 @@ def percentiles(pixels: Array) -> Window:
 
 
 def is_picture(channels: Sequence[Channel], count: int) -> bool:
-    """Return whether ``count`` channels are the colours of one picture: RGB, RGBA, or three without names."""
+    """Return whether ``count`` channels are one colour picture: RGB or RGBA, by name or without names."""
     return count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK"))
 
 
 def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
-    """Return a colour for each of ``count`` channels: its own, else a spare one, white for a single one."""
+    """Return a colour for each of ``count`` channels: its own, else the next of ``SPARE``; white for a single one."""
     own = [c.color for c in channels] or [None] * count
-    spare = (
-        itertools.cycle([each for each in SPARE if each not in own] or SPARE)
-        if count > 1
-        else iter(["FFFFFF"])
-    )
+    unused = [each for each in SPARE if each not in own] or SPARE
+    spare = itertools.cycle(unused if count > 1 else ["FFFFFF"])
     return tuple(color or next(spare) for color in own)
 
 
 def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:
-    """Return a colour for the line of each channel in a graph: its own for the first that has it, else another.
+    """Return a colour for the line of each channel in a graph: its own for the first with this colour, else another.
 
-    White would not be seen, so a single line is dark grey. Twelve lines and more repeat.
+    White is not visible on paper, so a single line is dark grey. From the thirteenth line on, colours repeat.
 
     >>> lines_of(["FF0000", "00FF00", None, "00FF00"]), lines_of(["FFFFFF"])
     (('FF0000', '00FF00', 'FF00FF', '00FFFF'), ('404040',))
@@ -120,7 +116,7 @@ def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any]) -> Array:
-    """Return channels (h, w, c) as lights of their colours, added up, (h, w, 3); grey where there is none."""
+    """Return channels (h, w, c) as lights of their colours added up (h, w, 3); a channel without a colour is white."""
     total = np.zeros((*pixels.shape[:2], 3), np.uint16)
     for channel, (color, window) in enumerate(zip(lights, windows, strict=True)):
         light = [int((color or "FFFFFF")[i : i + 2], 16) for i in (0, 2, 4)]
@@ -130,7 +126,7 @@ def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any])
 
 
 def id_colours(ids: Array) -> Array:
-    """Return ids (h, w) as colours (h, w, 3): 0 is black, neighbouring ids lie far apart on the wheel."""
+    """Return ids (h, w) as colours (h, w, 3): 0 is black, and consecutive ids have very different hues."""
     turn = (ids.astype(np.uint64) % np.uint64(1 << 20)).astype(np.float64) * 0.6180339887498949 % 1.0
     strength = np.where((ids.astype(np.uint64) // np.uint64(7)) % np.uint64(2), 255.0, 205.0)
     wheel = np.abs((turn[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1

@@ -1,4 +1,4 @@
-"""Values as what a screen shows: decided once for a plane, then done to any part of it."""
+"""Pixels as 8-bit colours: the conversion is chosen once for a plane, then applied to any part of it."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
     from bigimg.reader import Reader
 
 CONVERTED = 1 << 16
-"""Pixels that become colours at once: it takes some numbers of 64 bits for each value."""
+"""Pixels that are converted at a time: the conversion takes several 64-bit numbers for each value."""
 CONVERTING_BYTES = 12_000_000
-"""What that takes, of four channels."""
+"""Memory of the conversion of that many pixels with four channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How the values of one plane become 8 bits: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
+    """How the values of a plane become 8 bits: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4)."""
 
     look: str
     """``grey``, ``ids``, ``colours``, ``inks`` or ``lights``."""
     windows: tuple[Window | None, ...] = (None,)
-    """Values that become black and white: one, or for lights one a channel; None leaves 8 bits as they are."""
+    """Values that become black and white: one window, or for lights one for each channel; None keeps 8 bits."""
     lights: tuple[str, ...] = ()
     mask: bool = False
-    """Whether integers stand for true and false."""
+    """Whether the integers are true and false."""
     alpha: bool = False
-    """Whether the fourth channel says how much is seen."""
+    """Whether the fourth channel is the opacity."""
 
     def of(self, pixels: Array) -> Array:
         """Return ``pixels`` (h, w) or (h, w, c) as uint8."""
         if pixels.ndim == 3 and pixels.shape[-1] == 1:
             pixels = pixels[..., 0]
-        if self.mask:  # a label stores true and false as 1 and 0
+        if self.mask:  # a mask may be stored as 0 and 1
             pixels = pixels != 0
         if self.look == "ids":
             return id_colours(pixels)
@@ -72,18 +72,18 @@ class Display:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Of the picture; none when it is grey."""
+        """Channels of the picture; none if it is grey."""
         return () if self.look == "grey" else RGBA if self.alpha else RGB
 
 
 def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: Window | None) -> Display:
-    """Return how ``plane`` is shown; the pixels are read where percentiles of them are needed, and not kept.
+    """Return how ``plane`` is shown. If percentiles are needed, the pixels are read, but not stored.
 
     Parameters
     ----------
     plane : DataArray with two axes, or three with the channels last
     like : DataArray, optional
-        Whose channels and attrs hold.
+        The image whose channels and attrs are used.
     window : (float, float), optional
         See :func:`to_display`.
     """
@@ -121,11 +121,11 @@ def to_display(
     ----------
     picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
     window : (float, float), optional
-        Values that become black and white. By default that of the file; else the percentiles 0.1 and 99.9 of
-        what is shown; pixels of 8 bits stay as they are, booleans become black and white, and each id of a
-        label image has a colour, as in :func:`bigimg.show`.
+        Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
+        the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
+        has a colour, as in :func:`bigimg.show`.
     like : DataArray, optional
-        Whose names, colours and window hold for an ndarray.
+        The image whose channel names, colours and window hold for an ndarray.
 
     Raises
     ------
@@ -142,8 +142,8 @@ def to_display(
     return display_of(plane, like, window).of(plane.to_numpy())
 
 
-class Shown:
-    """A reader of what a screen shows of another one's plane y, x or c, y, x."""
+class DisplayReader:
+    """A reader of the 8-bit colours of a plane (y, x) or (c, y, x) that another reader gives."""
 
     def __init__(self, reader: Reader, display: Display) -> None:
         self.reader, self.display = reader, display
@@ -167,26 +167,24 @@ class Shown:
 
     def read(self, region: Region) -> Array:
         """Return the colours of ``region``."""
-        ours, theirs = self.spec.dims, self.reader.spec
-        places = dict(zip(ours, region, strict=True))
-        source = tuple(slice(0, axis.size) if axis.name == "c" else places[axis.name] for axis in theirs.axes)
-        pixels = self.reader.read(source)
-        pixels = np.moveaxis(pixels, theirs.axis("c"), -1) if "c" in theirs.dims else pixels
-        out = np.empty(
-            (*pixels.shape[:2], *([len(self.display.channels)] if self.display.channels else [])), np.uint8
-        )
+        source, channels = self.reader.spec, len(self.display.channels)
+        slices = dict(zip(self.spec.dims, region, strict=True))
+        whole = [slice(0, axis.size) if axis.name == "c" else slices[axis.name] for axis in source.axes]
+        pixels = self.reader.read(tuple(whole))
+        pixels = np.moveaxis(pixels, source.axis("c"), -1) if "c" in source.dims else pixels
+        out = np.empty((*pixels.shape[:2], *([channels] if channels else [])), np.uint8)
         step = max(1, CONVERTED // pixels.shape[1])
         for top in range(0, len(pixels), step):
             out[top : top + step] = self.display.of(pixels[top : top + step])
-        return np.moveaxis(out, -1, 0)[places["c"]] if self.display.channels else out
+        return np.moveaxis(out, -1, 0)[slices["c"]] if channels else out
 
     def close(self) -> None:
-        """Close the reader beneath."""
+        """Close the other reader."""
         self.reader.close()
 
 
 def _ends(plane: xarray.DataArray) -> Window:
-    """Return the percentiles 0.1 and 99.9 of the numbers in a plane, which are counted where it is lazy."""
+    """Return the percentiles 0.1 and 99.9 of a plane without NaN; of a lazy plane from its histogram."""
     if plane.chunks is None:
         return percentiles(plane.to_numpy())
     from bigimg.ops.statistics.percentiles import of_all
@@ -197,7 +195,7 @@ def _ends(plane: xarray.DataArray) -> Window:
 
 
 def _has_alpha(values: xarray.DataArray) -> bool:
-    if values.dtype.kind in "bu":  # no need to look
+    if values.dtype.kind in "bu":  # the type alone decides
         return values.dtype.kind == "u"
     low, high = (float(computed(end)) for end in (values.min(), values.max()))
     return is_alpha(values.dtype, low, high)

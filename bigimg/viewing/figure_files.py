@@ -1,4 +1,4 @@
-"""Figures written to files by the command line: no display, no pyplot."""
+"""Figures that the command line writes to files, without a display and without pyplot."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from bigimg.conversion.target import checked_target
-from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.planning.room import DECODERS_BYTES, SURE, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
-from bigimg.viewing.montage import prepared
+from bigimg.viewing.montage import panels_of
+from bigimg.viewing.pictures import checked_side, index_or_position
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.titles import name_of
 
 type Target = str | os.PathLike[str]
 
 DPI = 100
-"""Of a figure that is asked for in pixels."""
+"""Resolution of a figure whose size is given in pixels."""
 
 
 def slice_figure(
@@ -37,9 +37,9 @@ def slice_figure(
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write one plane of ``source`` with axes, scale and letters to ``target``.
+    """Write a figure of one plane of ``source``, with axes, scale bar and body directions, to ``target``.
 
-    The parameters are those of :func:`bigimg.viewing.pictures.slice_picture`; without ``level`` the one that
+    The parameters are those of :func:`bigimg.viewing.pictures.slice_picture`; without ``level`` the level that
     fits the figure is read.
 
     Raises
@@ -47,16 +47,13 @@ def slice_figure(
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
-    if at is not None and not physical and at != int(at):
-        raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
-    index = None if at is None or physical else int(at)
+    where = index_or_position(at, physical=physical)
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
-    # A picture of an image without z is the image: "z" is what the command asks for by default.
+    # "z" is the default of the command; an image without z is drawn as it is.
     wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
-    place: dict[str, Any] = {"index": index, "position": at if physical else None}
-    figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **place)), shown=False)
-    show(levels, wanted, **place, level=level, ax=figure.add_subplot(), memory=memory)
+    figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **where)), shown=False)
+    show(levels, wanted, **where, level=level, ax=figure.add_subplot(), memory=memory)
     save(figure, target, overwrite=overwrite)
 
 
@@ -76,9 +73,7 @@ def thumbnail_figure(
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
-    if most < 1:
-        raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
-    side = max(most, 100) / DPI  # with less there is no room for a single letter
+    side = max(checked_side(most), 100) / DPI  # fewer than 100 pixels have no room for a single letter
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
@@ -90,18 +85,24 @@ def thumbnail_figure(
 
 
 def montage_figure(
-    sources: Sequence[Source], target: Target, *, overwrite: bool = False, **asked: Any
+    sources: Sequence[Source],
+    target: Target,
+    *,
+    overwrite: bool = False,
+    plane: str | None = None,
+    **options: Any,
 ) -> None:
     """Write a montage of one source's planes, or of several sources, to ``target``.
 
-    The options are those of :func:`bigimg.montage`.
+    The options are those of :func:`bigimg.viewing.montage.panels_of`.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    checked_target(target, list(sources), asked.get("overlay"), overwrite=overwrite, file=True)
-    panels = prepared(sources[0] if len(sources) == 1 else list(sources), **asked)
+    checked_target(target, list(sources), overwrite=overwrite, file=True)
+    need_matplotlib()
+    panels = panels_of(sources[0] if len(sources) == 1 else list(sources), plane, **options)
     save(panels.draw(new_figure(panels.size, shown=False)), target, overwrite=overwrite)
 
 
@@ -113,7 +114,7 @@ def histogram_figure(
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Write the histogram of ``source`` as a graph to ``target``.
 
@@ -123,10 +124,10 @@ def histogram_figure(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    checked_target(target, source, asked.get("where"), overwrite=overwrite, file=True)
+    checked_target(target, source, options.get("where"), overwrite=overwrite, file=True)
     need_matplotlib()
     image = open_image(source, level=level or 0, memory=memory, series=series)
     figure = new_figure(shown=False)
     pixels_for(figure, name_of(image), memory)
-    histogram(image, ax=figure.add_subplot(), **asked)
+    histogram(image, ax=figure.add_subplot(), **options)
     save(figure, target, overwrite=overwrite)

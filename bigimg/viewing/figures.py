@@ -1,9 +1,9 @@
-"""Figures of one plane, of counts and of masks, drawn by matplotlib from the level that fits the axes."""
+"""``show``, and graphs of histograms and thresholds, drawn by matplotlib."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look, paint
-from bigimg.viewing.planes import Cut, Picture, cut_of, picture_of, shape_of, where_text
+from bigimg.viewing.planes import Cut, Picture, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def show(
 ) -> Axes:
     """Draw a picture, or one plane of a volume, in true aspect, and return its axes.
 
-    Of an image with levels the smallest is read that has a pixel for each of the axes.
+    If the image has levels, the smallest one is read that has a pixel for each pixel of the axes.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     plane : str, optional
-        ``axial``, ``coronal``, ``sagittal`` or the axis to cut: z, y, x. The axial plane of a volume that
-        knows how it lies in a body, else across z.
+        ``axial``, ``coronal``, ``sagittal`` or the axis to cut: z, y, x. By default axial for a volume with a
+        world affine, else z.
     index, position : int or float, optional
         Pixel of level 0, or coordinate, along the axis that is cut; the middle by default.
     t : int, optional
@@ -81,40 +81,40 @@ def show(
     channel : int or str, optional
         One channel, by number or name; all of them by default, as one picture in their colours.
     level : int, optional
-        Instead of the level that fits.
+        Level to read, in place of the one that fits.
     overlay : mask or label image, or path of one, optional
-        Drawn over the picture, at its place: a mask where any of its channels is true. With ``channel``, of a
-        mask with the channels of the image that one alone.
+        Drawn over the picture: a mask where any of its channels is true. With ``channel``, only that channel of a
+        mask that has the channels of the image.
     overlay_color : str or sequence of str, optional
-        Of a mask: a name of matplotlib's as ``cyan``, or six hexadecimal digits; cyan by default. Of a mask with
-        channels also one for each, the later above the earlier.
+        Colour of a mask: a colour name of matplotlib such as ``cyan``, or six hexadecimal digits; cyan by default.
+        A mask with channels may have one colour for each; later channels are drawn above earlier ones.
     overlay_alpha : float
         0 to 1.
     cmap, vmin, vmax :
-        As in ``imshow``. The window is the one that the file declares; else the percentiles 0.1 and 99.9, as
-        stored with the image or of what is drawn. Colour pictures of 8 bits are shown as they are.
+        As in ``imshow``. The default window is the one in the file; else the percentiles 0.1 and 99.9, stored with
+        the image or of the pixels drawn. Colour pictures of 8 bits are shown as they are.
     ax : matplotlib axes, optional
-        Where to draw; a new figure of the picture's shape by default.
+        Axes to draw in; by default those of a new figure with the shape of the picture.
     colorbar, scalebar : bool
-        Whether to draw them where they mean something.
+        Whether to draw a colour bar (if the picture has one channel) and a scale bar (if the unit is known).
     title : str, optional
-        The place of the plane by default.
+        The position of the plane by default.
     memory, series :
         As in :func:`bigimg.open`.
     **imshow :
-        Passed on.
+        Passed on to ``Axes.imshow``.
 
     Returns
     -------
     matplotlib axes
-        In the unit of the image. ``ax.figure.savefig`` writes it.
+        Their limits are in the unit of the image. ``ax.figure.savefig`` writes the figure.
 
     Raises
     ------
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        There is no such plane, place or channel, or the window is empty.
+        There is no such plane, index or channel, or the window is empty.
     """
     need_matplotlib()
     levels = levels_of(img, memory=memory, series=series)
@@ -122,53 +122,52 @@ def show(
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     if ax is None:
         ax = new_figure(size_for(levels, cut)).add_subplot()
-    called = name_of(levels.base)
-    most = pixels_for(ax.figure, called, memory, pictures=1 if overlay is None else 2)
+    name = name_of(levels.base)
+    most = pixels_for(ax.figure, name, memory, pictures=1 if overlay is None else 2)
     whole = level is not None and is_zoomable(ax.figure)
     if whole:
-        pixels = math.prod(levels[level or 0].sizes[name] for name in cut.sides)
+        pixels = math.prod(levels[level or 0].sizes[side] for side in cut.sides)
         remedy = "leave level= out, or name a smaller one"
-        room(memory).take(called, {f"level {level}": PICTURE_BYTES * pixels}, remedy)
+        room(memory).take(name, {f"level {level}": PICTURE_BYTES * pixels}, remedy)
     picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level, most=most, whole=whole)
     look = Look(cmap, vmin, vmax, imshow.pop("norm", None))
     drawn, scalar = draw(ax, picture, windows_for(levels, cut), look, **imshow)
     over.draw(ax, levels, cut, most)
     finish(ax, picture, scalebar=scalebar)
-    ax.set_title(where_text(levels.base, cut) if title is None else title, fontsize="medium")
+    ax.set_title(cut_text(levels.base, cut) if title is None else title, fontsize="medium")
     if colorbar and scalar:
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
     return ax
 
 
 def size_for(levels: Levels, cut: Cut, *, most: float | None = None) -> tuple[float, float]:
-    """Return width and height in inches of a figure that a plane fills, in true aspect."""
+    """Return width and height in inches of a figure that a plane fills in true aspect."""
     down, across = shape_of(levels, cut)
-    one = "c" in cut.places or levels.base.sizes.get("c", 1) == 1
+    one = "c" in cut.indices or levels.base.sizes.get("c", 1) == 1
     return figure_size(down / across, bar=one and levels.base.attrs.get("kind") != "labels", most=most)
 
 
 def draw(
     ax: Axes, picture: Picture, windows: Sequence[Window] | None, look: Look, **imshow: Any
 ) -> tuple[AxesImage, bool]:
-    """Draw ``picture`` alone; return the artist, and whether a colour bar means something."""
+    """Draw only the pixels; return the artist, and whether a colour bar makes sense."""
     painted = paint(picture, windows, look)
     options = {"extent": picture.extent, **painted.options, **imshow}
     return ax.imshow(painted.values, **options), painted.scalar
 
 
 def finish(ax: Axes, picture: Picture, *, scalebar: bool, ticks: bool = True) -> None:
-    """Set the limits to the image's own, and add names of the axes, letters of the body and a scale bar."""
+    """Set the limits to the edges of the image; add axis names, body directions and a scale bar."""
     left, right, bottom, top = picture.frame
     ax.set(xlim=(left, right), ylim=(bottom, top))
     down, across = picture.sides
-    known = picture.unit != "px"
     if ticks:
         ax.set(xlabel=f"{across} ({picture.unit})", ylabel=f"{down} ({picture.unit})")
     else:
         ax.set(xticks=[], yticks=[])
     if picture.letters is not None:
         add_letters(ax, picture.letters)
-    if scalebar and known:
+    if scalebar and picture.unit != "px":
         add_scale_bar(ax, picture.frame, picture.unit)
 
 
@@ -183,14 +182,14 @@ def histogram(
     title: str | None = None,
     **stairs: Any,
 ) -> Axes:
-    """Draw how often values occur, a line for each channel in its colour or one of its own, and return the axes.
+    """Draw a histogram, one line for each channel, and return the axes.
 
     Parameters
     ----------
     img, bins, range, where :
-        As in :func:`bigimg.histogram`; a store that keeps counts is not read.
+        As in :func:`bigimg.histogram`; no pixel is read from a store with stored counts.
     log : bool
-        Counts on a logarithmic axis.
+        Whether the axis of the counts is logarithmic.
     ax : matplotlib axes, optional
     title : str, optional
         The name of the image by default.
@@ -202,7 +201,7 @@ def histogram(
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        Bins or range mean nothing, or the mask does not fit.
+        Bins or range are not valid, or the mask has another shape.
     """
     need_matplotlib()
     from bigimg.ops.statistics.histograms import histogram as count
@@ -210,14 +209,11 @@ def histogram(
     counts = computed(count(img, bins=bins, range=range, where=where))
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
     ax = new_axes(ax)
-    for name, color, row in _channel_rows(img, counts, "bin"):
-        ax.stairs(row, edges, **{"label": name, "color": color, "linewidth": 1.4, **stairs})
+    for options, row in _lines(img, ax, counts, "bin", title):
+        ax.stairs(row, edges, **{"linewidth": 1.4, **options, **stairs})
     ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
-    ax.set_title(name_of(levels_of(img).base) if title is None else title, fontsize="medium")
     if log:
         ax.set_yscale("log")
-    if counts.sizes.get("c", 1) > 1:
-        ax.legend(frameon=False)
     return ax
 
 
@@ -229,15 +225,15 @@ def sweep(
     title: str | None = None,
     **plot: Any,
 ) -> Axes:
-    """Draw which share of the pixels lies below a threshold, against the threshold, and return the axes.
+    """Draw the share of pixels below a threshold against the threshold, and return the axes.
 
-    Read from the histogram: no pixel of a store that keeps counts.
+    The shares come from the histogram: no pixel is read from a store with stored counts.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     thresholds : sequence of float or int
-        Where to count; or at how many places, evenly from the smallest value to the largest.
+        Thresholds; or their number, evenly spaced from the smallest value of the image to the largest.
     ax : matplotlib axes, optional
     title : str, optional
         The name of the image by default.
@@ -252,37 +248,35 @@ def sweep(
         There are fewer than two thresholds.
     """
     need_matplotlib()
+    from bigimg.ops.statistics.stats import stats
     from bigimg.ops.statistics.thresholds import sweep as share_below
 
     if isinstance(thresholds, int):
-        low, high = _ends(img)
-        places = np.linspace(low, high, thresholds)
+        found = computed(stats(img))
+        values = np.linspace(float(found["min"].min()), float(found["max"].max()), thresholds)
     else:
-        places = np.sort(np.asarray(thresholds, np.float64))
-    if places.size < 2:
-        raise UsageError(f"{places.size} thresholds make no line: give at least two")
-    shares = computed(share_below(img, places.tolist()))
+        values = np.sort(np.asarray(thresholds, np.float64))
+    if values.size < 2:
+        raise UsageError(f"{values.size} thresholds make no line: give at least two")
+    shares = computed(share_below(img, values.tolist()))
     ax = new_axes(ax)
-    for name, color, row in _channel_rows(img, shares, "threshold"):
-        ax.plot(places, row, **{"label": name, "color": color, **plot})
-    ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(places[0], places[-1]), ylim=(0, 1))
-    ax.set_title(name_of(levels_of(img).base) if title is None else title, fontsize="medium")
-    if shares.sizes.get("c", 1) > 1:
-        ax.legend(frameon=False)
+    for options, row in _lines(img, ax, shares, "threshold", title):
+        ax.plot(values, row, **{**options, **plot})
+    ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(values[0], values[-1]), ylim=(0, 1))
     return ax
 
 
-def _ends(img: Source) -> tuple[float, float]:
-    from bigimg.ops.statistics.stats import stats
-
-    found = computed(stats(img))
-    return float(found["min"].min()), float(found["max"].max())
-
-
-def _channel_rows(img: Source, counts: xarray.DataArray, along: str) -> list[tuple[str | None, str, Array]]:
-    """Return name, colour and numbers of each channel."""
+def _lines(
+    img: Source, ax: Axes, counts: xarray.DataArray, along: str, title: str | None
+) -> Iterator[tuple[dict[str, Any], Array]]:
+    """Yield label and colour, and the numbers, for the line of each channel; then add title and legend."""
+    base = levels_of(img).base
     rows = counts.transpose("c", along).values if "c" in counts.dims else counts.values[None]
-    channels = channels_of(levels_of(img).base)
+    channels = channels_of(base)
     names: list[str | None] = [channel.name for channel in channels] or [None] * len(rows)
     colors = lines_of([channel.color for channel in channels] or [None] * len(rows))
-    return [(name, f"#{color}", row) for name, color, row in zip(names, colors, rows, strict=True)]
+    for name, color, row in zip(names, colors, rows, strict=True):
+        yield {"label": name, "color": f"#{color}"}, row
+    ax.set_title(name_of(base) if title is None else title, fontsize="medium")
+    if len(rows) > 1:
+        ax.legend(frameon=False)

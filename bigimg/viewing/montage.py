@@ -1,10 +1,9 @@
-"""Many planes, images, patches or channels side by side, in one window and on one scale where they are of one image."""
+"""``montage``: planes, channels, images or patches side by side; panels of one image share window and scale."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,30 +16,31 @@ from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixe
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import Levels, held, levels_of
-from bigimg.viewing.overlay import Overlay, overlay_of
-from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import Cut, cut_of, moved, picture_of, shape_of, where_text
+from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
+from bigimg.viewing.painting import DEFAULT_LOOK, Look
+from bigimg.viewing.planes import Cut, cut_of, cut_text, index_along, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 PLANES = 9
-"""Planes that are shown without a number."""
+"""Number of planes by default."""
 SHAPE = 0.75
-"""Height/width of a figure that may choose."""
+"""Height/width of a new figure, if the panels allow it."""
 SIDE, WIDE = 3.2, 12.0
-"""Inches of a panel as wide as it is high, and of all panels of a row at most."""
+"""Inches of a square panel, and the most of all panels in a row."""
 TITLE = 0.25
 """Inches of a title above a panel."""
 LETTER = 0.085
-"""Inches of a letter of a title."""
+"""Inches of a letter in a title."""
 MOST = 400
-"""Panels of one figure: more are too small to see, and minutes to draw."""
+"""The most panels in a figure: more are too small to see and take minutes to draw."""
 
 
 class Layout(NamedTuple):
-    """How panels stand in a figure."""
+    """Arrangement of panels in a figure."""
 
     rows: int
     columns: int
@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Panels:
-    """Planes and how they are laid out."""
+    """The planes of a montage and how they are drawn; no pixel is read yet."""
 
     panels: Sequence[tuple[Levels, Cut]]
     look: Look
@@ -58,7 +58,7 @@ class Panels:
     layout: Layout
     over: Overlay
     shared: bool
-    """Whether they are of one image, and share its window."""
+    """Whether the panels are of one image and share its window."""
     memory: Memory
 
     @property
@@ -72,10 +72,10 @@ class Panels:
     def draw(self, figure: Figure) -> Figure:
         """Draw the panels in rows."""
         rows, columns, _ = self.layout
-        axes = list(itertools.islice(_axes(figure, rows, columns), len(self.panels)))
-        first = self.panels[0][0]
-        count = len(self.panels) * (1 if self.over.levels is None else 2)
-        most = pixels_for(figure, name_of(first.base), self.memory, pictures=count)
+        grid, count = figure.add_gridspec(rows, columns), len(self.panels)
+        axes = [figure.add_subplot(grid[divmod(number, columns)]) for number in range(count)]
+        pictures_to_draw = count if self.over.levels is None else 2 * count
+        most = pixels_for(figure, name_of(self.panels[0][0].base), self.memory, pictures=pictures_to_draw)
         pictures = [
             picture_of(levels, cut, pixels=axes_pixels(ax), most=most)
             for (levels, cut), ax in zip(self.panels, axes, strict=True)
@@ -85,10 +85,11 @@ class Panels:
         for number, (ax, picture, (levels, cut), title) in enumerate(parts):
             draw(ax, picture, pooled or windows_for(levels, cut), self.look)
             self.over.draw(ax, levels, cut, most)
-            # One set of letters and one bar say it for all panels of one image.
-            alone = picture if number == 0 or not self.shared else replace(picture, letters=None)
-            barred = number == 0 and (self.shared or len(self.panels) <= PLANES)
-            finish(ax, alone, scalebar=barred, ticks=False)
+            # If the panels are of one image, only the first has body directions and a scale bar.
+            if number and self.shared:
+                picture = replace(picture, letters=None)
+            scalebar = number == 0 and (self.shared or len(self.panels) <= PLANES)
+            finish(ax, picture, scalebar=scalebar, ticks=False)
             if title:
                 ax.set_title(title, fontsize="small")
         return figure
@@ -119,20 +120,20 @@ def montage(
     Parameters
     ----------
     img : image, or sequence of images
-        Anything that opens; a list or tuple of such things, or patches, are shown one a panel.
+        Anything that opens. Each item of a list or tuple, and each patch of patches, gets a panel.
     plane : str, optional
-        As in :func:`bigimg.show`; also ``c`` for the channels, each in its colour, and ``t`` for times. Of a
-        volume the axial planes by default, of a plane with channels these.
+        As in :func:`bigimg.show`; also ``c`` for the channels, each in its colour, and ``t`` for the times. By
+        default the axial planes of a volume, the channels of an image without z.
     n : int, optional
-        How many: planes evenly spaced, the first of a sequence. 9 planes, all of a sequence by default.
+        Number of panels: evenly spaced planes, or the first items of a sequence. By default 9 planes, or all items.
     indices : sequence of int, optional
-        Which, instead of ``n``.
+        Indices of the planes, in place of ``n``.
     columns : int, optional
-        Panels in a row; by default as many as fill the figure best.
+        Panels in a row; by default the number that fills the figure best.
     t, channel, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
         As in :func:`bigimg.show`. The planes of one image share a window.
     titles : sequence of str, or bool
-        One a panel; by default the places, of several images their names or files, of patches their numbers.
+        One for each panel; by default the positions of planes, the names or files of images, the numbers of patches.
     figure : matplotlib figure, optional
         An empty one to draw in; a new one by default.
     memory, series :
@@ -145,69 +146,61 @@ def montage(
     UsageError
         There is no such axis, channel or plane, or nothing to show side by side.
     """
-    found = prepared(
-        img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, overlay=overlay,
-        overlay_color=overlay_color, overlay_alpha=overlay_alpha, look=Look(cmap, vmin, vmax), titles=titles,
+    need_matplotlib()
+    over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
+    found = panels_of(
+        img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, over=over,
+        look=Look(cmap, vmin, vmax), titles=titles, memory=memory, series=series,
         shape=SHAPE if figure is None else figure.get_figheight() / figure.get_figwidth(),
-        memory=memory, series=series,
     )  # fmt: skip
     return found.draw(new_figure(found.size) if figure is None else figure)
 
 
-def prepared(
-    img: Any,
-    plane: str | None,
-    *,
-    n: int | None = None,
-    indices: Sequence[int] | None = None,
-    columns: int | None = None,
-    t: int | None = None,
-    channel: int | str | None = None,
-    overlay: Source | None = None,
-    overlay_color: str | Sequence[str] | None = None,
-    overlay_alpha: float = 0.4,
-    look: Look | None = None,
-    titles: Sequence[str] | bool = True,
-    shape: float = SHAPE,
-    memory: Memory = None,
+def panels_of(
+    img: Any, plane: str | None, *, n: int | None = None, indices: Sequence[int] | None = None,
+    columns: int | None = None, t: int | None = None, channel: int | str | None = None, over: Overlay = NO_OVERLAY,
+    look: Look = DEFAULT_LOOK, titles: Sequence[str] | bool = True, shape: float = SHAPE, memory: Memory = None,
     series: int | str | None = None,
-) -> Panels:
-    """Return what :func:`montage` will draw, in a figure of height/width ``shape``; no pixel is read yet."""
-    need_matplotlib()
-    look = look or Look()
+) -> Panels:  # fmt: skip
+    """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
     if is_many(img):
-        if plane is not None or indices is not None or overlay is not None:
+        if plane is not None or indices is not None or over.levels is not None:
             raise UsageError(
                 "plane, indices and overlay are of one image; cut the images before, or give one image"
             )
         _check_count(len(img) if n is None else n)
-        some = img[:n]
-        chosen = some.in_order() if isinstance(some, Patches) else some
-        panels = [_whole(one, t, channel, memory) for one in chosen]
+        first = img[:n]
+        images = [
+            levels_of(one, memory=memory)
+            for one in (first.in_order() if isinstance(first, Patches) else first)
+        ]
+        panels = [(levels, cut_of(levels.base, None, t=t, channel=channel)) for levels in images]
         layout = _arranged(panels, columns, shape)
         letters = int(panel_width(*layout[1:]) / LETTER)
-        own = [shortened(name, letters) for name in names_of([levels.base for levels, _ in panels])]
-        nothing = overlay_of(None, None, 0)
-        return Panels(panels, look, _named(titles, own), layout, nothing, shared=False, memory=memory)
+        names = _titles(
+            titles, [shortened(name, letters) for name in names_of([each.base for each in images])]
+        )
+        return Panels(panels, look, names, layout, over, shared=False, memory=memory)
     levels = held(levels_of(img, memory=memory, series=series), memory)
     base = levels.base
     if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
         plane = "c"
-    cuts = _cuts(levels, plane, n, indices, t, channel)
-    over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
-    names = _named(titles, [where_text(base, _only(cut, plane)) for cut in cuts])
+    axis, cuts = _cuts(base, plane, n, indices, t, channel)
+    # The titles have only what differs between the panels.
+    own = [cut_text(base, replace(cut, indices={axis: cut.indices[axis]})) for cut in cuts]
+    names = _titles(titles, own)
     panels = [(levels, cut) for cut in cuts]
     layout = _arranged(panels, columns, shape)
     return Panels(panels, look, names, layout, over, shared=plane != "c", memory=memory)
 
 
 def panel_width(columns: int, ratio: float) -> float:
-    """Return the inches of a panel of height/width ``ratio`` with so many in a row: a low one may be wider."""
+    """Return the width in inches of a panel of height/width ``ratio``; low panels are wider."""
     return min(SIDE / math.sqrt(min(1.0, 2 * ratio)), WIDE / columns)
 
 
 def is_many(img: object) -> bool:
-    """Return whether ``img`` is a sequence of images rather than one: a list, a tuple, patches."""
+    """Return whether ``img`` is a sequence of images: a list, a tuple or patches."""
     return isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
 
 
@@ -218,51 +211,29 @@ def _check_count(count: int, what: str = "images") -> None:
         raise UsageError(f"a montage of {count} {what}: say how many, n=1 to {MOST}")
 
 
-def _whole(one: Source, t: int | None, channel: int | str | None, memory: Memory) -> tuple[Levels, Cut]:
-    levels = levels_of(one, memory=memory)
-    return levels, cut_of(levels.base, None, t=t, channel=channel)
-
-
 def _cuts(
-    levels: Levels,
-    plane: str | None,
-    n: int | None,
-    indices: Sequence[int] | None,
-    t: int | None,
+    base: xarray.DataArray, plane: str | None, n: int | None, indices: Sequence[int] | None, t: int | None,
     channel: int | str | None,
-) -> list[Cut]:
-    """Return the planes to show, evenly spaced: each in the middle of its share."""
-    base = levels.base
-    if plane in ("c", "t"):
-        if plane not in base.dims:
-            raise UsageError(f"a montage along {plane}: the axes are {' '.join(map(str, base.dims))}")
-        first, axis = cut_of(base, None, t=t, channel=channel), plane
-    else:
-        first = cut_of(base, plane, t=t, channel=channel)
-        if first.axis is None:
-            raise UsageError(
-                f"a montage of one plane with axes {' '.join(map(str, base.dims))}: use show, or give several images"
-            )
-        axis = first.axis
+) -> tuple[str, list[Cut]]:  # fmt: skip
+    """Return the axis and the planes at ``indices``, or ``n`` planes in the middle of equal shares of the axis."""
+    dims = " ".join(map(str, base.dims))
+    across_space = plane not in ("c", "t")
+    if not across_space and plane not in base.dims:
+        raise UsageError(f"a montage along {plane}: the axes are {dims}")
+    first = cut_of(base, plane if across_space else None, t=t, channel=channel)
+    axis = first.axis if across_space else plane
+    if axis is None:
+        raise UsageError(f"a montage of one plane with axes {dims}: use show, or give several images")
     size = base.sizes[axis]
     if indices is None:
-        count = min(size if plane in ("c", "t") and n is None else n or PLANES, size)
+        count = min(n or (PLANES if across_space else size), size)
         _check_count(count if n is None else n, "planes")
         indices = [int((i + 0.5) * size / count) for i in range(count)]
     _check_count(len(indices), "planes")
-    for index in indices:
-        if not -size <= index < size:
-            raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
-    return [moved(first, axis, index % size) for index in indices]
+    return axis, [first.at(**{axis: index_along(base, axis, index, None)}) for index in indices]
 
 
-def _only(cut: Cut, plane: str | None) -> Cut:
-    """Return the cut with the place that differs between the panels alone, for its title."""
-    axis = plane if plane in ("c", "t") else cut.axis
-    return replace(cut, places={name: index for name, index in cut.places.items() if name == axis})
-
-
-def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
+def _titles(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
     if titles is True:
         return own
     if titles is False:
@@ -273,7 +244,7 @@ def _named(titles: Sequence[str] | bool, own: Sequence[str]) -> Sequence[str]:
 
 
 def _arranged(panels: Sequence[tuple[Levels, Cut]], columns: int | None, shape: float) -> Layout:
-    """Return how the panels are laid out in a figure of height/width ``shape``."""
+    """Return the layout of the panels in a figure of height/width ``shape``."""
     shapes = [shape_of(levels, cut) for levels, cut in panels]
     ratio = float(np.clip(np.median([down / across for down, across in shapes]), 0.1, 5.0))
     if columns is not None and columns < 1:
@@ -282,17 +253,11 @@ def _arranged(panels: Sequence[tuple[Levels, Cut]], columns: int | None, shape: 
     return Layout(math.ceil(len(panels) / columns), columns, ratio)
 
 
-def _axes(figure: Figure, rows: int, columns: int) -> Iterator[Any]:
-    grid = figure.add_gridspec(rows, columns)
-    for row, column in itertools.product(range(rows), range(columns)):
-        yield figure.add_subplot(grid[row, column])
-
-
 def columns_for(count: int, ratio: float, shape: float) -> int:
-    """Return how many panels of height/width ``ratio`` in a row fill a figure of height/width ``shape`` best.
+    """Return the number of panels in a row that fills a figure best.
 
-    The panels as a whole should have the figure's shape, and few places be empty. Of thin strips what is between
-    them counts too.
+    All panels together should have about the figure's height/width ``shape``, and few cells should be empty. A panel
+    counts as at least 0.3 high, because the gaps between thin strips take room too.
 
     >>> [columns_for(count, 1.0, 0.75) for count in (2, 3, 4, 5, 6, 8, 9, 10, 12)]
     [2, 3, 2, 3, 3, 4, 3, 4, 4]

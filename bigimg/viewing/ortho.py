@@ -18,7 +18,7 @@ from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.levels import held, levels_of, read_at
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.painting import Look
-from bigimg.viewing.planes import Cut, cut_of, picture_of, place_text, shape_of
+from bigimg.viewing.planes import Cut, cut_of, picture_of, position_text, shape_of
 from bigimg.viewing.titles import name_of
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-type Place = Mapping[str, float] | Sequence[float] | None
+type Point = Mapping[str, float] | Sequence[float] | None
 
 BODY = ("coronal", "sagittal", "axial")
 BARE = ("y", "x", "z")
-"""The same planes of a volume that does not say how it lies: upper left, upper right, lower left."""
+"""The same planes of a volume without a world affine: upper left, upper right, lower left."""
 SIZE = 8.0
 """Inches of the longer side of the figure."""
 
 
 def ortho(
     img: Source,
-    at: Place = None,
+    at: Point = None,
     *,
     t: int | None = None,
     channel: int | str | None = None,
@@ -59,8 +59,9 @@ def ortho(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     at : (float, float, float) or mapping, optional
-        The point: x, y, z in RAS+ millimetres of an image that knows the world, else coordinates x, y, z; or
-        coordinates by name, as in ``{"z": 12.5}``, with the middle for what is not named. The middle by default.
+        The point: x, y, z in RAS+ millimetres if the image has a world affine, else coordinates x, y, z. Or
+        coordinates by name, as in ``{"z": 12.5}``; an axis that is not named is cut in the middle. By default the
+        middle of the image.
     t, channel, level, overlay, overlay_color, overlay_alpha, cmap, vmin, vmax :
         As in :func:`bigimg.show`.
     crosshair : bool
@@ -75,7 +76,7 @@ def ortho(
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        The image is no volume, or the point is outside.
+        The image is not a volume, or the point is outside the image.
     """
     need_matplotlib()
     levels = held(levels_of(img, memory=memory, series=series), memory)
@@ -86,14 +87,9 @@ def ortho(
         )
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     point = point_of(base, at)
-    cuts = [
-        cut_of(base, name, t=t, channel=channel)
-        for name in (BARE if coordinates.world_of(base) is None else BODY)
-    ]
-    cuts = [
-        Cut(cut.axis, {**cut.places, str(cut.axis): point[str(cut.axis)]}, cut.turned, cut.sides)
-        for cut in cuts
-    ]
+    names = BARE if coordinates.world_of(base) is None else BODY
+    cuts = [cut_of(base, name, t=t, channel=channel) for name in names]
+    cuts = [cut.at(**{str(cut.axis): point[str(cut.axis)]}) for cut in cuts]
     shapes = [shape_of(levels, cut) for cut in cuts]
     widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])
     if figure is None:
@@ -101,24 +97,23 @@ def ortho(
         figure = new_figure((max(3.0, sum(widths) * scale), max(3.0, sum(heights) * scale)))
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=heights)
     look = Look(cmap, vmin, vmax)
-    pictures = 3 if overlay is None else 6
-    most = pixels_for(figure, name_of(base), memory, pictures=pictures)
-    for cut, place in zip(cuts, ((0, 0), (0, 1), (1, 0)), strict=True):
-        ax = figure.add_subplot(grid[place])
+    most = pixels_for(figure, name_of(base), memory, pictures=3 if overlay is None else 6)
+    for cut, cell in zip(cuts, ((0, 0), (0, 1), (1, 0)), strict=True):
+        ax = figure.add_subplot(grid[cell])
         picture = picture_of(levels, cut, pixels=axes_pixels(ax), level=level, most=most)
         draw(ax, picture, windows_for(levels, cut), look)
         over.draw(ax, levels, cut, most)
-        finish(ax, picture, scalebar=place == (1, 0), ticks=False)
+        finish(ax, picture, scalebar=cell == (1, 0), ticks=False)
         if crosshair:
             _mark(ax, base, point, picture.sides, picture.unit)
-    words = figure.add_subplot(grid[1, 1])
-    words.set_axis_off()
-    words.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")
+    text = figure.add_subplot(grid[1, 1])
+    text.set_axis_off()
+    text.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")
     return figure
 
 
-def point_of(base: xarray.DataArray, at: Place) -> dict[str, int]:
-    """Return the index along z, y and x of a place.
+def point_of(base: xarray.DataArray, at: Point) -> dict[str, int]:
+    """Return the index of a point along z, y and x.
 
     Raises
     ------
@@ -130,14 +125,14 @@ def point_of(base: xarray.DataArray, at: Place) -> dict[str, int]:
         return middle
     if isinstance(at, Mapping):
         if unknown := set(at) - set(middle):
-            raise UsageError(f"at={{{sorted(unknown)[0]!r}: ...}}: a place is along z, y and x")
+            raise UsageError(f"at={{{sorted(unknown)[0]!r}: ...}}: a point is given along z, y and x")
         return {**middle, **{name: nearest_index(base, name, float(v)) for name, v in at.items()}}
     if len(at) != 3:
         raise UsageError(f"at={tuple(at)}: give x, y and z, or a mapping as in {{'z': 12.5}}")
-    place = np.asarray([float(v) for v in at])
+    position = np.asarray([float(v) for v in at])
     if (world := coordinates.world_of(base)) is not None:
-        place = np.linalg.solve(world, [*place, 1.0])[:3]
-    return {name: nearest_index(base, name, float(v)) for name, v in zip("xyz", place, strict=True)}
+        position = np.linalg.solve(world, [*position, 1.0])[:3]
+    return {name: nearest_index(base, name, float(v)) for name, v in zip("xyz", position, strict=True)}
 
 
 def _mark(
@@ -155,14 +150,14 @@ def _mark(
 
 
 def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> str:
-    """Return place and value of a pixel for a person."""
+    """Return the position and the value of a pixel for a person."""
     lines = []
     if (world := coordinates.world_of(base)) is not None:
         affine = world @ index_to_world(coordinates.axes_of(base), None)
-        place = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
-        lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in place) + " mm (RAS+)")
-    lines += [place_text(base, name, point[name]) for name in "zyx"]
-    rest = {name: index for name, index in cut.places.items() if name in ("t", "c")}
+        position = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
+        lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in position) + " mm (RAS+)")
+    lines += [position_text(base, name, point[name]) for name in "zyx"]
+    rest = {name: index for name, index in cut.indices.items() if name in ("t", "c")}
     values = np.atleast_1d(read_at(base, {**point, **rest}).values)
     names = [c.name for c in coordinates.channels_of(base.isel(rest))]
     if len(names) == len(values) > 1:

@@ -1,10 +1,10 @@
-"""Masks and label images drawn over a picture, at its place."""
+"""Masks and label images drawn over a picture."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,78 +27,79 @@ type Light = tuple[int, int, int]
 OVERLAY = (0, 255, 255)
 """Colour of a mask over an image: cyan.
 
-Over a stained slide, fluorescence and grey 95 of 100 pixels change by at least 26 in CIELAB, at the opacity 0.4;
-by 16 to 20 with red, yellow, green or magenta, each of which is a colour of one of these images.
+At the opacity 0.4, 95 of 100 pixels of a stained slide, of fluorescence and of a grey image change by at least 26 in
+CIELAB; with red, yellow, green or magenta, which occur in these images themselves, they change by 16 to 20.
 """
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """What a person asked to see over an image, if anything."""
+    """A mask or label image that is drawn over another image, or nothing."""
 
     levels: Levels | None
     lights: Sequence[Light]
-    """Of a mask; one for each of its channels where there are several."""
+    """Colours of a mask: one, or one for each of its channels."""
     alpha: float
 
     def draw(self, ax: Axes, image: Levels, cut: Cut, most: int = WHOLE_PIXELS) -> None:
-        """Draw the plane ``cut`` over the picture of ``image`` that is there.
+        """Draw the plane ``cut`` over the picture of ``image`` in ``ax``.
 
         Raises
         ------
         UsageError
-            It has other axes or another size, or is neither mask nor labels.
+            It has other axes or another size, or is neither a mask nor a label image.
         """
         if self.levels is None:
             return
         _check(self.levels.base, image.base, cut)
         over = self.levels.base
-        places = {name: index for name, index in cut.places.items() if name in over.dims}
+        indices = {name: index for name, index in cut.indices.items() if name in over.dims}
         if over.sizes.get("c") != image.base.sizes.get("c"):
-            places.pop("c", None)  # the channels are not those of the image
-        if over.sizes.get("c", 1) > 1 and "c" not in places and not _is_mask(over):
+            indices.pop("c", None)  # its channels are not those of the image
+        is_mask = over.dtype.kind == "b" or over.attrs.get("kind") == "mask"
+        if over.sizes.get("c", 1) > 1 and "c" not in indices and not is_mask:
             raise UsageError(
                 f"labels of {over.sizes['c']} channels over one picture: give one, as labels.isel(c=0)"
             )
-        same = Cut(cut.axis, places, cut.turned, cut.sides)
-        picture = picture_of(self.levels, same, pixels=axes_pixels(ax), most=most)
+        same_plane = replace(cut, indices=indices)
+        picture = picture_of(self.levels, same_plane, pixels=axes_pixels(ax), most=most)
         colours = overlay_colours(picture, self.lights, self.alpha)
         ax.imshow(colours, extent=picture.extent, interpolation="nearest", zorder=1)
+
+
+NO_OVERLAY = Overlay(None, (OVERLAY,), 0)
 
 
 def overlay_of(
     source: Source | None, color: str | Sequence[str] | None, alpha: float, *, memory: Memory = None
 ) -> Overlay:
-    """Return what is to be drawn over an image; nothing without ``source``.
+    """Return the overlay of ``source``; without a source one that draws nothing.
 
     Raises
     ------
     UsageError
-        It is no colour, or ``alpha`` is not from 0 to 1.
+        ``color`` is not a colour, or ``alpha`` is not from 0 to 1.
     """
     if not 0 <= alpha <= 1:
-        raise UsageError(f"overlay_alpha={alpha}: give 0, which is clear, to 1")
+        raise UsageError(f"overlay_alpha={alpha}: give a number from 0 (clear) to 1")
     lights = tuple(light_of(one) for one in ([color] if isinstance(color, str) else color or ()))
     return Overlay(None if source is None else levels_of(source, memory=memory), lights or (OVERLAY,), alpha)
 
 
 def light_of(color: object) -> Light:
-    """Return a colour as red, green and blue, 0 to 255: six hexadecimal digits, or what matplotlib knows.
+    """Return red, green and blue, 0 to 255, of six hexadecimal digits or a colour that matplotlib knows.
 
     Raises
     ------
     UsageError
-        It is none.
+        It is not a colour.
     """
-    digits = color.removeprefix("#") if isinstance(color, str) else ""
-    if re.fullmatch("[0-9A-Fa-f]{6}", digits):
-        red, green, blue = bytes.fromhex(digits)
-        return red, green, blue
     need_matplotlib()
     from matplotlib.colors import to_rgba
 
+    bare = isinstance(color, str) and re.fullmatch("[0-9A-Fa-f]{6}", color)
     try:
-        *lights, alpha = to_rgba(color)
+        *lights, alpha = to_rgba(f"#{color}" if bare else color)
     except ValueError:
         alpha = 0.0
     if not alpha:  # also "none"
@@ -108,10 +109,6 @@ def light_of(color: object) -> Light:
         )
     red, green, blue = (round(255 * light) for light in lights)
     return red, green, blue
-
-
-def _is_mask(over: xarray.DataArray) -> bool:
-    return over.dtype.kind == "b" or over.attrs.get("kind") == "mask"
 
 
 def _check(over: xarray.DataArray, image: xarray.DataArray, cut: Cut) -> None:
@@ -129,14 +126,14 @@ def _check(over: xarray.DataArray, image: xarray.DataArray, cut: Cut) -> None:
 
 
 def _covers(image: xarray.DataArray, over: xarray.DataArray, name: str) -> bool:
-    """Return whether two images reach equally far along an axis, within a pixel of the coarser."""
+    """Return whether two images are equally long along an axis, within one pixel of the coarser one."""
     steps = [abs(coordinates.spacing(img, name)) for img in (image, over)]
     spans = [img.sizes[name] * step for img, step in zip((image, over), steps, strict=True)]
     return abs(spans[0] - spans[1]) <= max(steps)
 
 
 def overlay_colours(picture: Picture, lights: Sequence[Light], alpha: float) -> Array:
-    """Return a mask or ids as RGBA, clear where there is nothing."""
+    """Return a mask or ids as RGBA (h, w, 4); pixels that are False or 0 are clear."""
     pixels = picture.pixels
     if picture.like.attrs.get("kind") == "mask":  # also one that is stored as 0 and 1
         pixels = pixels != 0

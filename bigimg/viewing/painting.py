@@ -1,4 +1,4 @@
-"""A plane of pixels as what imshow takes: values with a colour map and a window, or colours."""
+"""What ``imshow`` takes to draw a plane: values with a colour map and a window, or colours."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """What a person asked for; None leaves it to the image."""
+    """Colour map and window that the caller gave; None means the default of the image."""
 
     cmap: Any = None
     vmin: float | None = None
     vmax: float | None = None
     norm: Any = None
-    """Of matplotlib, in place of a window."""
+    """A norm of matplotlib, in place of a window."""
 
     def __post_init__(self) -> None:
         """Refuse a colour map that matplotlib does not know.
@@ -55,22 +55,25 @@ class Look:
                     f"cmap={self.cmap!r}: matplotlib has no such colour map; give one as 'gray', 'viridis' or 'magma'"
                 )
 
-    def window(self, found: Window) -> Window:
-        """Return the ends of the window, those that were asked for in place of those that were found.
+    def window(self, default: Window) -> Window:
+        """Return the window ``default`` with ``vmin`` and ``vmax`` in place of its ends if they are given.
 
         Raises
         ------
         UsageError
-            It is empty.
+            The window is empty.
         """
-        low = found[0] if self.vmin is None else float(self.vmin)
-        high = found[1] if self.vmax is None else float(self.vmax)
+        low = default[0] if self.vmin is None else float(self.vmin)
+        high = default[1] if self.vmax is None else float(self.vmax)
         if not low <= high:
             raise UsageError(
                 f"window {low:g} to {high:g} is empty: give a vmin below vmax"
                 + ("" if None not in (self.vmin, self.vmax) else "; the other end is that of the image")
             )
         return low, high
+
+
+DEFAULT_LOOK = Look()
 
 
 @dataclass(frozen=True)
@@ -81,23 +84,22 @@ class Paint:
     """(h, w) with a colour map, or colours (h, w, 3 or 4)."""
     options: dict[str, Any]
     scalar: bool
-    """Whether a colour bar means something."""
+    """Whether a colour bar makes sense."""
 
 
-def paint(picture: Picture, windows: Sequence[Window] | None, look: Look | None = None) -> Paint:
+def paint(picture: Picture, windows: Sequence[Window] | None, look: Look = DEFAULT_LOOK) -> Paint:
     """Return what ``imshow`` takes to draw ``picture``.
 
     Parameters
     ----------
     picture : Picture
     windows : sequence of (float, float), optional
-        Of each channel of ``picture``; without, percentiles of what is drawn.
+        One for each channel of ``picture``; by default percentiles of the pixels drawn.
     look : Look, optional
     """
-    look = look or Look()
     pixels, kind = picture.pixels, picture.like.attrs.get("kind", "image")
     channels = channels_of(picture.like)
-    if kind == "mask":  # also one that is stored as 0 and 1, as OME-Zarr wants its labels
+    if kind == "mask":  # a mask may be stored as 0 and 1, because OME-Zarr labels are integers
         pixels = pixels != 0
         picture = replace(picture, pixels=pixels)
     if pixels.ndim == 3:
@@ -115,7 +117,7 @@ def paint(picture: Picture, windows: Sequence[Window] | None, look: Look | None 
 
 
 def ramp(color: str | None) -> Any:
-    """Return a colour map from black to ``color``; gray where the colour says nothing."""
+    """Return a colour map from black to ``color``; gray without a colour."""
     if color in GREYS:
         return "gray"
     from matplotlib.colors import LinearSegmentedColormap
@@ -126,18 +128,13 @@ def ramp(color: str | None) -> Any:
 def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) -> Array:
     pixels, channels = picture.pixels, channels_of(picture.like)
     count = pixels.shape[-1]
-    asked = look.vmin is not None or look.vmax is not None
-    names = [c.name for c in channels]
-    if is_picture(channels, count) or names == ["C", "M", "Y", "K"]:
-        if pixels.dtype in (np.uint8, np.bool_) and not asked:
+    if is_picture(channels, count) or [c.name for c in channels] == ["C", "M", "Y", "K"]:
+        if pixels.dtype in (np.uint8, np.bool_) and look.vmin is None and look.vmax is None:
             return to_display(pixels, like=picture.like)
-        shown = pixels[..., :3]
-        found = (
-            percentiles(shown)
-            if not windows
-            else (min(low for low, _ in windows[:3]), max(high for _, high in windows[:3]))
-        )
-        color = stretched(shown, look.window(found))
+        # One window for all three colours: a window for each would change the hues.
+        lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
+        default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
+        color = stretched(pixels[..., :3], look.window(default))
         return picture_of_colours(color, None if count == 3 else pixels[..., 3])
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])

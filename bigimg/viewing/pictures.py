@@ -1,11 +1,11 @@
-"""Planes as 8-bit pictures in files, alone and in true aspect."""
+"""Planes written as 8-bit pictures in true aspect, without axes."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,19 +26,19 @@ from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array
-from bigimg.viewing.display import Shown, display_of
+from bigimg.viewing.display import DisplayReader, display_of
 
 if TYPE_CHECKING:
     import xarray
 
 MOST = 65500
-"""Pixels a side of a picture at most: no plane of an image is meant to be larger, nor do viewers show it."""
+"""The most pixels a side of a picture: viewers do not show larger ones."""
 
 JPEG = (".jpg", ".jpeg")
 STREAMED = (".png", *JPEG, ".tif", ".tiff")
-"""Endings of pictures that are written band by band; Pillow writes the others, of a picture in memory."""
+"""Endings of pictures that are written band by band; Pillow writes the others from memory."""
 HELD_BYTES = 32 << 20
-"""A plane is read before it is looked at and written, up to here: percentiles and the file are two passes else."""
+"""The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 
 
 def thumbnail_picture(
@@ -50,7 +50,7 @@ def thumbnail_picture(
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a small picture of ``source`` to ``target``; its ending names the format.
+    """Write a small picture of ``source`` to ``target``; the ending of ``target`` names the format.
 
     Parameters
     ----------
@@ -61,16 +61,14 @@ def thumbnail_picture(
     memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
-        Let the picture take the place of another file, once it is whole.
+        Replace an existing file once the picture is whole.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
-    if most < 1:
-        raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
-    image = flat_level(source, most, memory=memory, series=series)
+    image = flat_level(source, checked_side(most), memory=memory, series=series)
     _write(shrunk(image, most), target, source, memory=memory, overwrite=overwrite)
 
 
@@ -93,13 +91,13 @@ def slice_picture(
     source : path or anything that opens
     target : path
     plane : str
-        ``axial``, ``coronal``, ``sagittal`` or the name of the axis that is cut.
+        ``axial``, ``coronal``, ``sagittal`` or the axis to cut.
     at : float, optional
         Index of the plane, or with ``physical`` its position; the middle by default.
     level, memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
-        Let the picture take the place of another file, once it is whole.
+        Replace an existing file once the picture is whole.
 
     Raises
     ------
@@ -107,22 +105,48 @@ def slice_picture(
     """
     checked_target(target, source, overwrite=overwrite, file=True)
     image = open_image(source, level=level or 0, memory=memory, series=series)
-    if at is not None and not physical and at != int(at):
+    where = index_or_position(at, physical=physical)
+    # "z" is the default of the command; an image without z is written as it is.
+    if plane != "z" or at is not None or "z" in image.dims:
+        image = plane_of(image, plane, **where)
+    image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
+    image = upright(image) if plane in PLANES else image
+    _write(shrunk(image, MOST), target, source, memory=memory, overwrite=overwrite)
+
+
+def checked_side(most: int) -> int:
+    """Return ``most``, the pixels of the longer side of a thumbnail.
+
+    Raises
+    ------
+    UsageError
+        It is less than 1.
+    """
+    if most < 1:
+        raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
+    return most
+
+
+def index_or_position(at: float | None, *, physical: bool) -> dict[str, Any]:
+    """Return the arguments ``index`` and ``position`` for a cut at ``at``.
+
+    Raises
+    ------
+    UsageError
+        An index is not a whole number.
+    """
+    if physical or at is None:
+        return {"index": None, "position": at}
+    if at != int(at):
         raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
-    index = None if at is None or physical else int(at)
-    # A picture of an image without z is the image: "z" is what the command asks for by default.
-    cut = image if plane == "z" and at is None and "z" not in image.dims else None
-    cut = plane_of(image, plane, index=index, position=at if physical else None) if cut is None else cut
-    cut = cut.isel(t=cut.sizes["t"] // 2) if "t" in cut.dims else cut
-    cut = upright(cut) if plane in PLANES else cut
-    _write(shrunk(cut, MOST), target, source, memory=memory, overwrite=overwrite)
+    return {"index": int(at), "position": None}
 
 
 def upright(plane: xarray.DataArray) -> xarray.DataArray:
-    """Return a plane of a body as people look at it: up is superior or anterior, right is the body's right.
+    """Return a body plane with superior or anterior up and the body's right at the right.
 
-    Left and right are the body's own, as nilearn and nibabel show them. Of an image that does not say how it
-    lies, nothing is turned.
+    Left and right are the body's own, as nilearn and nibabel show them. A plane without a world affine is returned
+    as it is.
     """
     world = coordinates.world_of(plane)
     if world is None:
@@ -146,60 +170,49 @@ def _write(
     memory: Memory,
     overwrite: bool,
 ) -> None:
-    """Write a lazy plane as a picture, band by band where the format can be written so."""
+    """Write a lazy plane as a picture, band by band if the format allows it."""
     path, here = Path(target), room(memory)
     ending = path.suffix.lower() or ".png"
     if ending not in STREAMED:
-        _pillows(path)
+        _pillow_format(path)
     dims = dict(zip(plane.dims[:2], "yx", strict=True))
-    like, beside = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
-    plane = plane.drop_vars(beside).rename(dims)
-    if plane.nbytes <= min(HELD_BYTES, here.free // 4):  # read once, and on all processors
+    like, scalars = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
+    plane = plane.drop_vars(scalars).rename(dims)
+    if plane.nbytes <= min(HELD_BYTES, here.free // 4):  # read it once, on all processors
         plane = computed(plane)
     display = display_of(plane, like, None)
     if ending in JPEG:
         display = replace(display, alpha=False)
-    shown = Shown(read_labelled(plane), display)
+    reader = DisplayReader(read_labelled(plane), display)
     if ending in STREAMED:
-        exporter = find_exporter(f"picture{ending}")
         write_out(
-            [shown],
-            target,
-            exporter,
-            sources=[source],
-            memory=memory,
-            overwrite=overwrite,
-            progress=False,
-            libraries=DECODERS_BYTES,
-        )
+            [reader], target, find_exporter(f"picture{ending}"), sources=[source], memory=memory,
+            overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
+        )  # fmt: skip
         return
-    size = shown.spec.nbytes * (1 + shown.working)
-    here.take(
-        shown.source,
-        {
-            "picture": size + 2 * shown.spec.nbytes,
-            "reading": shown.access.fixed_bytes + shown.access.read_bytes,
-        },
-        "write .png, .jpg or .tif, which go band by band",
-    )
-    pixels = shown.read(full(shown.spec.shape))
+    needed = {
+        "picture": reader.spec.nbytes * (3 + reader.working),
+        "reading": reader.access.fixed_bytes + reader.access.read_bytes,
+    }
+    here.take(reader.source, needed, "write .png, .jpg or .tif, which go band by band")
+    pixels = reader.read(full(reader.spec.shape))
     write_png(np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels, path, overwrite=overwrite)
 
 
 def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a uint8 picture to ``target``, whole or not at all; PNG unless the ending names another format.
+    """Write a uint8 picture (h, w) or (h, w, 3 or 4) to ``target``, whole or not at all; PNG without an ending.
 
     Raises
     ------
     TargetExistsError, OutputError
-        Something is there already, or it cannot be written there.
+        The target exists, or cannot be written.
     UsageError
-        Nothing is known by that ending.
+        The ending is not that of a picture format.
     """
     from PIL import Image
 
     path = Path(target)
-    format_ = _pillows(path)
+    format_ = _pillow_format(path)
     image = Image.fromarray(np.ascontiguousarray(picture))
     if format_ == "JPEG" and image.mode == "RGBA":
         image = image.convert("RGB")
@@ -207,8 +220,8 @@ def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool
         image.save(part, format_)
 
 
-def _pillows(path: Path) -> str:
-    """Return Pillow's name for the format that ``path`` ends in."""
+def _pillow_format(path: Path) -> str:
+    """Return Pillow's name of the format that the ending of ``path`` means."""
     from PIL import Image
 
     Image.init()

@@ -1,7 +1,6 @@
-"""What an image is, at a glance in a notebook: a thumbnail, where it lies, its channels and how its values spread.
+"""``img.bigimg.preview()``: a thumbnail, geometry, channels and histogram of an image for a notebook.
 
-Of a pyramid the smallest level is read once, and nothing else: the counts are those that the store keeps, or of
-that level.
+Only the smallest level is read, once: the histogram is the stored one, or that of this level.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     import xarray
 
 READ_BYTES = 64 << 20
-"""An image without levels is read for its preview up to here; beyond it the remedy is shown instead."""
+"""The largest image without levels that is read; for a larger one the preview says how to make levels."""
 SIDE = 256
 """Pixels of the longer side of the thumbnail."""
 BINS = 64
+
+type Counts = tuple[Array, float, float]
+"""Counts (c, bin), and the outer edges of the bins."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Preview:
 
 
 def preview(img: Source) -> Preview:
-    """Return a thumbnail, geometry, channels and histogram of ``img``, as a notebook shows it.
+    """Return a thumbnail, geometry, channels and histogram of ``img`` for a notebook.
 
     Parameters
     ----------
@@ -72,16 +75,15 @@ def preview(img: Source) -> Preview:
     small = len(levels) - 1
     last = levels[small]
     if last.nbytes > READ_BYTES:
-        picture = (
+        thumbnail = (
             f"<p style='max-width:16em;margin:0'>{human_bytes(last.nbytes)} without a smaller level: "
-            "make a pyramid with <code>bigimg convert</code>, "
-            "and a preview costs a moment.</p>"
+            "make a pyramid with <code>bigimg convert</code>, and a preview costs a moment.</p>"
         )
-        graph = _graph(_stored(base), base)
+        counts = _stored_counts(base)
     else:
-        shown = picture_of(levels, cut_of(base, None), pixels=(SIDE, SIDE), level=small)
-        picture = _thumbnail(shown, levels)
-        graph = _graph(_stored(base) or _counts(shown), base)
+        picture = picture_of(levels, cut_of(base, None), pixels=(SIDE, SIDE), level=small)
+        thumbnail = _thumbnail(picture, levels)
+        counts = _stored_counts(base) or _counts(picture)
     table = "".join(
         f"<tr><th style='text-align:left;vertical-align:top;padding-right:1em'>{html.escape(name)}</th>"
         f"<td style='text-align:left;max-width:26em;overflow-wrap:anywhere'>{html.escape(value)}</td></tr>"
@@ -89,41 +91,35 @@ def preview(img: Source) -> Preview:
     )
     page = (
         "<div style='display:flex;gap:1.5em;align-items:flex-start;flex-wrap:wrap'>"
-        f"{picture}<div><table>{table}</table>{_swatches(base)}</div>{graph}</div>"
+        f"{thumbnail}<div><table>{table}</table>{_swatches(base)}</div>{_graph(counts, base)}</div>"
     )
     return Preview(text, page)
 
 
 def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
-    """Return names and values of what there is to say; no pixel is read."""
+    """Return the names and values of the table; no pixel is read."""
+
+    def along_axes(value: Callable[[str], float]) -> str:
+        return ", ".join(
+            f"{name} {value(name):.6g} {short_unit(coordinates.units(base, name))}"
+            for name in map(str, base.dims)
+            if name != "c"
+        )
+
     kind = str(base.attrs.get("kind", "image"))
-    measured = [str(name) for name in base.dims if name != "c"]
+    sizes = ", ".join(f"{name} {n}" for name, n in base.sizes.items())
     rows = [
         (
             "image",
-            f"{', '.join(f'{name} {n}' for name, n in base.sizes.items())}, {base.dtype}, "
-            f"{human_bytes(base.nbytes)}" + ("" if kind == "image" else f", {kind}"),
-        )
+            f"{sizes}, {base.dtype}, {human_bytes(base.nbytes)}" + (f", {kind}" if kind != "image" else ""),
+        ),
+        ("spacing", along_axes(lambda name: coordinates.spacing(base, name))),
+        ("origin", along_axes(lambda name: coordinates.origin(base, name))),
+        ("extent", along_axes(lambda name: abs(coordinates.spacing(base, name)) * base.sizes[name])),
     ]
-    for title, of in (("spacing", coordinates.spacing), ("origin", coordinates.origin)):
-        said = [
-            f"{name} {of(base, name):.6g} {short_unit(coordinates.units(base, name))}" for name in measured
-        ]
-        rows.append((title, ", ".join(said)))
-    rows.append(
-        (
-            "extent",
-            ", ".join(
-                f"{name} {abs(coordinates.spacing(base, name)) * base.sizes[name]:.6g} "
-                f"{short_unit(coordinates.units(base, name))}"
-                for name in measured
-            ),
-        )
-    )
     if (world := coordinates.world_of(base)) is not None:
-        rows.append(
-            ("orientation", "".join(axis_codes(world @ index_to_world(coordinates.axes_of(base), None))))
-        )
+        codes = axis_codes(world @ index_to_world(coordinates.axes_of(base), None))
+        rows.append(("orientation", "".join(codes)))
     rows.append(("levels", str(len(levels))))
     if base.attrs.get("source"):
         rows.append(("source", str(base.attrs["source"])))
@@ -131,7 +127,7 @@ def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
 
 
 def _thumbnail(picture: Picture, levels: Levels) -> str:
-    """Return the smallest level as an ``img`` element with its pixels inside."""
+    """Return an ``img`` element that contains the pixels of ``picture``."""
     from PIL import Image
 
     painted = paint(picture, stored_windows(levels.base))
@@ -142,9 +138,9 @@ def _thumbnail(picture: Picture, levels: Levels) -> str:
     ratio = abs(bottom - top) / abs(right - left)
     width, height = (SIDE, max(1, round(SIDE * ratio))) if ratio < 1 else (max(1, round(SIDE / ratio)), SIDE)
     file = io.BytesIO()
-    made = Image.fromarray(np.ascontiguousarray(values))
-    made.thumbnail((SIDE, SIDE))  # never larger than it was
-    made.save(file, "PNG")
+    image = Image.fromarray(np.ascontiguousarray(values))
+    image.thumbnail((SIDE, SIDE))  # this never enlarges
+    image.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
         f"<img alt='thumbnail' width='{width}' height='{height}' style='border:1px solid #888' "
@@ -153,6 +149,7 @@ def _thumbnail(picture: Picture, levels: Levels) -> str:
 
 
 def _swatches(base: xarray.DataArray) -> str:
+    """Return the colours and names of the channels as a ``div`` element; an empty text without channels."""
     channels = coordinates.channels_of(base)
     if not channels:
         return ""
@@ -166,39 +163,36 @@ def _swatches(base: xarray.DataArray) -> str:
     return f"<div style='margin-top:.5em;max-width:32em'>{boxes}</div>"
 
 
-def _stored(base: xarray.DataArray) -> tuple[Array, float, float] | None:
-    """Return counts (c, bin) and their ends as the store keeps them; None when it keeps none."""
-    kept = kept_statistics(base)
-    if kept is None or kept.counts is None:
+def _stored_counts(base: xarray.DataArray) -> Counts | None:
+    """Return the histogram in the store; None if there is none."""
+    stored = kept_statistics(base)
+    if stored is None or stored.counts is None:
         return None
     counts = histogram(base, bins=BINS)
     rows = counts.transpose("c", "bin").values if "c" in counts.dims else counts.values[None]
     return rows, float(counts["bin_left"][0]), float(counts["bin_right"][-1])
 
 
-def _counts(picture: Picture) -> tuple[Array, float, float] | None:
-    """Return the same of the plane that is shown."""
+def _counts(picture: Picture) -> Counts | None:
+    """Return the histogram of a plane; None if it has no finite value."""
     pixels = picture.pixels
     planes: Any = (pixels[..., None] if pixels.ndim == 2 else pixels).astype(
         np.float64 if pixels.dtype.kind == "f" else np.int64
     )
-    real = planes[np.isfinite(planes)]
-    if not real.size:
+    channels = [plane[np.isfinite(plane)] for plane in np.moveaxis(planes, -1, 0)]
+    values = np.concatenate(channels)
+    if not values.size:
         return None
-    low, high = float(real.min()), float(real.max())
+    low, high = float(values.min()), float(values.max())
     high = high if high > low else low + 1
-    rows = [
-        np.histogram(planes[..., c][np.isfinite(planes[..., c])], BINS, (low, high))[0]
-        for c in range(planes.shape[-1])
-    ]
-    return np.stack(rows), low, high
+    return np.stack([np.histogram(channel, BINS, (low, high))[0] for channel in channels]), low, high
 
 
-def _graph(counted: tuple[Array, float, float] | None, base: xarray.DataArray) -> str:
-    """Return the counts as lines in an ``svg`` element, on a scale of square roots."""
-    if counted is None or base.attrs.get("kind") == "labels":
+def _graph(counts: Counts | None, base: xarray.DataArray) -> str:
+    """Return the square roots of the counts as lines in an ``svg`` element; an empty text without counts."""
+    if counts is None or base.attrs.get("kind") == "labels":
         return ""
-    rows, low, high = counted
+    rows, low, high = counts
     channels = coordinates.channels_of(base)
     colors = lights_of(channels, len(rows))
     top = max(1.0, float(np.sqrt(rows.max())))

@@ -1,7 +1,7 @@
-"""Drawing a move: pixels brought to the screen by Pillow, and over a background that is kept.
+"""Fast redrawing of one plane: Pillow scales the pixels, and the rest of the figure is restored from a copy.
 
-matplotlib draws all of a figure for one changed plane, and turns each of its values into four floats to do so:
-25 + 25 ms of CPU for a window of 750 pixels. Here a whole move takes 15.
+For one changed plane matplotlib draws the whole figure and converts each value into four floats: 25 + 25 ms of CPU
+for a window of 750 pixels. Here a move takes 15 ms.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ if TYPE_CHECKING:
     from bigimg.types import Array
 
 COLOURS = 256
-"""Of a colour map between which it is as well to interpolate places as colours."""
+"""Entries of a colour map for which interpolating indices gives the same as interpolating colours."""
 
 
-class Over:
-    """What changes with each move, drawn over the rest of a figure, which is kept as pixels.
+class Blitter:
+    """Draws the artists that change with each move over a copy of the rest of the figure.
 
     Parameters
     ----------
     figure : matplotlib figure
     axes : sequence of matplotlib axes
-        All that is in them changes, but for their background and their ticks.
+        All their artists change, except background and ticks.
 
     Notes
     -----
-    On a canvas that cannot do this each move draws the figure, as matplotlib always does.
+    On a canvas that does not support this, each move draws the whole figure.
     """
 
     def __init__(self, figure: Figure, axes: Sequence[Axes]) -> None:
         self.figure = figure
-        self.able = bool(figure.canvas.supports_blit)
-        self._kept: tuple[Any, tuple[float, ...]] | None = None
-        self._number: int | None = None
+        self._background: tuple[Any, tuple[float, ...]] | None = None
+        self._connection: int | None = None
         self.artists: list[Any] = []
-        if not self.able:
+        if not figure.canvas.supports_blit:
             return
         for ax in axes:
             still = (ax.patch, ax.xaxis, ax.yaxis)
@@ -55,25 +54,25 @@ class Over:
                 (artist for artist in ax.get_children() if artist not in still), key=lambda a: a.get_zorder()
             )
         for artist in self.artists:
-            artist.set_animated(True)  # left out when the figure is drawn, but not when it is saved
-        # partial, and not a method: matplotlib holds methods weakly.
-        self._number = figure.canvas.mpl_connect("draw_event", partial(_drawn, self))
+            artist.set_animated(True)  # draw() of the figure leaves it out, savefig() does not
+        # A partial, not a method: matplotlib holds methods weakly.
+        self._connection = figure.canvas.mpl_connect("draw_event", partial(_drawn, self))
 
     def draw(self) -> None:
-        """Show the present state of what changes."""
+        """Show the present state of the artists."""
         canvas: Any = self.figure.canvas
-        if self._kept is None or self._kept[1] != self.figure.bbox.bounds:  # never drawn, or of another size
+        if self._background is None or self._background[1] != self.figure.bbox.bounds:  # wrong size
             canvas.draw_idle()
             return
-        canvas.restore_region(self._kept[0])
+        canvas.restore_region(self._background[0])
         self._paint(canvas.get_renderer())
         canvas.blit(self.figure.bbox)
 
     def close(self) -> None:
-        """Let go of the figure, which draws itself again."""
-        if self._number is not None:
-            self.figure.canvas.mpl_disconnect(self._number)
-        self._number = self._kept = None
+        """Disconnect from the figure, which then draws all its artists again."""
+        if self._connection is not None:
+            self.figure.canvas.mpl_disconnect(self._connection)
+        self._connection = self._background = None
         for artist in self.artists:
             artist.set_animated(False)
 
@@ -82,22 +81,23 @@ class Over:
             artist.draw(renderer)
 
 
-def _drawn(over: Over, event: Any) -> None:
-    """Keep what was just drawn, and complete it."""
+def _drawn(blitter: Blitter, event: Any) -> None:
+    """Copy the figure that was just drawn, and draw the artists."""
     if event.canvas.is_saving() or not event.canvas.supports_blit:
         return
-    over._kept = event.canvas.copy_from_bbox(over.figure.bbox), over.figure.bbox.bounds
-    over._paint(event.renderer)
+    figure = blitter.figure
+    blitter._background = event.canvas.copy_from_bbox(figure.bbox), figure.bbox.bounds
+    blitter._paint(event.renderer)
 
 
 class QuickImage(AxesImage):
-    """An image that Pillow brings to the pixels of the screen, wherever that gives what matplotlib would.
+    """An image that Pillow scales to the pixels of the screen, if the result is that of matplotlib.
 
-    Values become one of the 256 places of their colour map first, and are interpolated as these.
+    Values are first converted to the 256 indices of the colour map, and the indices are interpolated.
     """
 
     def make_image(self, renderer: Any, magnification: float = 1.0, unsampled: bool = False) -> Any:
-        """Return pixels, and where they go, as the class above."""
+        """Return pixels and their position as AxesImage does."""
         found = None if unsampled else self._quick(magnification)
         return super().make_image(renderer, magnification, unsampled) if found is None else found
 
@@ -111,23 +111,23 @@ class QuickImage(AxesImage):
             or np.ma.is_masked(pixels)
         ):
             return None
-        places = self._places(np.ma.getdata(pixels))
-        if places is None:
+        indices = self._indices(np.ma.getdata(pixels))
+        if indices is None:
             return None
         left, right, bottom, top = self.get_extent()
         (x0, y1), (x1, y0) = self.get_transform().transform([(left, top), (right, bottom)]) * magnification
-        if not (x0 < x1 and y0 < y1):  # somebody turned the axes around
+        if not (x0 < x1 and y0 < y1):  # an axis was inverted
             return None
         clip = Bbox(ax.bbox.get_points() * magnification)
         seen = Bbox.intersection(Bbox.from_extents(x0, y0, x1, y1), clip)
         if seen is None:
             return None
-        # Whole pixels as matplotlib rounds them.
+        # Rounded to whole pixels as matplotlib does.
         x_low, x_high = (math.floor(x + 0.5 + 1e-8) for x in (seen.x0, seen.x1))
         y_low, y_high = (math.ceil(y - 0.5 - 1e-8) for y in (seen.y0, seen.y1))
         if x_low >= x_high or y_low >= y_high:
             return None
-        rows, columns = places.shape[:2]
+        rows, columns = indices.shape[:2]
         across, down = columns / (x1 - x0), rows / (y1 - y0)
         box = (
             max(0.0, (x_low - x0) * across),
@@ -139,23 +139,20 @@ class QuickImage(AxesImage):
             step <= 1 / 3 or abs(1 / step - round(1 / step)) < 1e-6 for step in (across, down)
         )
         filter_ = Image.Resampling.NEAREST if near else Image.Resampling.HAMMING
-        drawn = Image.fromarray(places).resize((x_high - x_low, y_high - y_low), filter_, box)
-        if places.ndim == 2:
-            # Each colour as one number: four times as fast to look up.
+        drawn = Image.fromarray(indices).resize((x_high - x_low, y_high - y_low), filter_, box)
+        if indices.ndim == 2:
+            # A colour as one uint32 is looked up four times as fast as four bytes.
             colours = self.cmap(np.arange(COLOURS), bytes=True).view(np.uint32)[:, 0]
-            output = (
-                np.take(colours, np.asarray(drawn)[::-1]).view(np.uint8).reshape(drawn.height, drawn.width, 4)
-            )
+            output = np.take(colours, np.asarray(drawn)[::-1]).view(np.uint8).reshape(*drawn.size[::-1], 4)
         else:
             output = np.asarray(drawn.convert("RGBA"))[::-1]
         return output, x_low / magnification, y_low / magnification, None
 
-    def _places(self, pixels: Array) -> Array | None:
-        """Return the place of each value in the colour map as uint8, or colours as they are; None for others."""
+    def _indices(self, pixels: Array) -> Array | None:
+        """Return the index of each value in the colour map as uint8, RGB of 8 bits as it is, None for anything else."""
         if pixels.ndim == 3:
-            return (
-                np.ascontiguousarray(pixels) if pixels.dtype == np.uint8 and pixels.shape[-1] == 3 else None
-            )
+            is_rgb = pixels.dtype == np.uint8 and pixels.shape[-1] == 3
+            return np.ascontiguousarray(pixels) if is_rgb else None
         norm, cmap = self.norm, self.cmap
         if type(norm) is not Normalize or norm.vmin is None or norm.vmax is None or cmap.N != COLOURS:
             return None

@@ -1,4 +1,4 @@
-"""What several images are called beside one another: by patch, by their own name, by file, or by number."""
+"""Names of images in figures: the number of a patch, the name of the array, the file, or a number."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ if TYPE_CHECKING:
     import xarray
 
 UNNAMED = {None, "", "image", "array"}
-"""Names and sources that arrays have which nobody named."""
+"""Names and sources of arrays without a name."""
 
 
 def names_of(images: Sequence[xarray.DataArray]) -> list[str]:
-    """Return a name for each of several images that are shown together; no two are the same.
+    """Return a different name for each of several images.
 
-    The number of a patch; else the name that a person gave; else the file, with as many folders before it as tell
-    the files apart; else, and after names that several have, the place in the sequence, counted from 0.
+    The name is the number of a patch, else the name of the array, else the file with as many folders as make it
+    unique. A number, counted from 0, follows equal names and stands for missing ones.
     """
     sources = [str(image.attrs.get("source") or "") for image in images]
     files = dict(zip(sources, short_paths(sources), strict=True))
     names = [_own(image) or files[source] for image, source in zip(images, sources, strict=True)]
-    often = Counter(names)
-    return [
-        f"{name or 'image'} {number}" if often[name] > 1 or not name else name
-        for number, name in enumerate(names)
-    ]
+    count = Counter(names)
+    unique = [name if count[name] == 1 else "" for name in names]
+    return [own or f"{name or 'image'} {i}" for i, (own, name) in enumerate(zip(unique, names, strict=True))]
 
 
 def name_of(image: xarray.DataArray) -> str:
-    """Return what an image is called alone: its own name, or that of its file; nothing where it has none."""
+    """Return the name of an image: its own or that of its file; an empty text if it has none."""
     return _own(image) or short_paths([str(image.attrs.get("source") or "")])[0]
 
 
 def short_paths(paths: Sequence[str]) -> list[str]:
-    """Return the ends of paths or URLs: as many parts as tell those apart that differ.
+    """Return the ends of paths or URLs, with as many parts as make different ones different.
 
     >>> short_paths(["a/scan.nii", "b/scan.nii", "b/scan.nii"])
     ['a/scan.nii', 'b/scan.nii', 'b/scan.nii']
@@ -56,7 +54,7 @@ def short_paths(paths: Sequence[str]) -> list[str]:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name of at most ``most`` letters: the middle is left out, as the ends tell files apart.
+    """Return a name of at most ``most`` letters; the middle is left out, because names differ most at their ends.
 
     >>> shortened("subject-01_session-02_T1w.nii.gz", 20)
     'subject-01…1w.nii.gz'

@@ -38,7 +38,7 @@ VOLUME = np.zeros((5, 6, 7), np.uint8)
         ),
         (
             lambda: bigimg.open(RGB).bigimg.at(c="R"),
-            r"at\(c=...\): a place is along y x; choose a channel before",
+            r"at\(c=...\): a point is given along y x; choose a channel before",
         ),
         (lambda: bigimg.open(RGB).bigimg.channel(3), "no channel 3 of 3; give 0 to 2, or a name: R, G, B"),
         (lambda: bigimg.open(RGB).bigimg.channel("Q"), "no channel 'Q'; there are R, G, B"),

@@ -200,18 +200,18 @@ def test_the_widget_plans_converts_and_shows(viewer: Any, tmp_path: Path) -> Non
     widget.memory.value = "8GB"
     widget.version.value = "0.4"
     widget.plan()
-    assert "OME-Zarr 0.4" in widget.said.value
-    assert "planned peak" in widget.said.value
+    assert "OME-Zarr 0.4" in widget.message.value
+    assert "planned peak" in widget.message.value
     widget.convert_button.changed.emit(True)
     assert widget.cancel_button.enabled
     until(lambda: len(viewer.layers) == 1)
     assert viewer.layers[0].metadata["bigimg"]["version"] == "0.4"
     assert widget.bar.value == 1000
     assert is_drawn(viewer)
-    assert "levels in" in widget.said.value
+    assert "levels in" in widget.message.value
     widget.convert_button.changed.emit(True)  # the store is there now
     until(lambda: not widget.cancel_button.enabled)
-    assert "exists already" in widget.said.value
+    assert "exists already" in widget.message.value
 
 
 def test_the_widget_cancels_and_goes_on(viewer: Any, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_widget_cancels_and_goes_on(viewer: Any, tmp_path: Path) -> None:
     widget.convert_button.changed.emit(True)
     widget.cancel_button.changed.emit(True)
     until(lambda: not widget.cancel_button.enabled)
-    assert "cancelled" in widget.said.value
+    assert "cancelled" in widget.message.value
     assert not (tmp_path / "in.ome.zarr").exists()
     widget.convert_button.changed.emit(True)
     until(lambda: not widget.cancel_button.enabled)

@@ -71,7 +71,7 @@ def test_what_is_no_colour_is_told(color: str | Sequence[str]) -> None:
 
 
 def test_what_cannot_be_drawn_over_is_told() -> None:
-    with pytest.raises(UsageError, match="overlay_alpha=40: give 0"):
+    with pytest.raises(UsageError, match="overlay_alpha=40: give a number from 0"):
         over(numbers(9, 9), np.ones((9, 9), bool), overlay_alpha=40)
     labels = bigimg.from_array(numbers(9, 9, 3), dims="yxc")
     labels.attrs["kind"] = "labels"

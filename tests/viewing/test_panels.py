@@ -73,7 +73,7 @@ def test_a_volume_of_no_body_is_shown_as_stored(tmp_path: Path) -> None:
         bigimg.ortho(img, {"z": 99}, figure=Figure())
     with pytest.raises(UsageError, match="give x, y and z"):
         bigimg.ortho(img, (1, 2), figure=Figure())
-    with pytest.raises(UsageError, match="a place is along z, y and x"):
+    with pytest.raises(UsageError, match="a point is given along z, y and x"):
         bigimg.ortho(img, {"t": 1}, figure=Figure())
     with pytest.raises(UsageError, match="only a volume has them; use show"):
         bigimg.ortho(pixels[0], figure=Figure())
@@ -150,7 +150,7 @@ def test_marks_are_drawn_where_they_have_room(
     seen = [text for text in ax.texts if isinstance(text, Letter) and text.has_room(renderer)]
     (bar,) = (artist for artist in ax.artists if isinstance(artist, ScaleBar))
     assert "".join(text.get_text() for text in seen) == letters
-    assert bar.find_place(renderer) is barred
+    assert bar.find_box(renderer) is barred
     boxes = [text.get_window_extent(renderer) for text in seen]
     boxes += [bar.get_window_extent(renderer)] if barred else []
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

@@ -130,13 +130,13 @@ def test_a_saved_figure_has_the_plane() -> None:
     np.testing.assert_array_equal(moved, pixels(made.figure))
     made.figure.savefig(io.BytesIO(), format="pdf")
     made.close()
-    assert not any(artist.get_animated() for artist in made.over.artists)
+    assert not any(artist.get_animated() for artist in made.blitter.artists)
 
 
 def test_a_canvas_that_keeps_nothing_draws_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FigureCanvasAgg, "supports_blit", False)
     made = browser(numbers(12, 40, 50))
-    assert not made.over.able
+    assert not made.blitter.artists
     assert not made.image.get_animated()
     drawn: list[int] = []
     monkeypatch.setattr(made.figure.canvas, "draw_idle", lambda: drawn.append(made.at))

@@ -135,7 +135,7 @@ def test_labels_stay_ids(tmp_path: Path) -> None:
     [
         ([], "no layer cannot be saved"),
         ([(np.zeros((3, 2)), {"name": "p"}, "points")], "points cannot be saved"),
-        ([image_layer("a"), image_layer("b", translate=(0.0, 0.0, 0.0))], "a and b are no channels of one image"),
+        ([image_layer("a"), image_layer("b", translate=(0.0, 0.0, 0.0))], "a and b are not channels of one image"),
         ([image_layer("a", rotate=np.diag([1, -1, -1.0]))], "layer a: is turned or sheared"),
         ([(np.zeros((2, 2, 2, 2, 2)), {"name": "five"}, "image")], "layer five: 5 axes"),
         ([image_layer("a"), (np.zeros((2, 2), int), {"name": "l"}, "labels")], "l is no label image of a"),

@@ -1,7 +1,7 @@
-"""bigimg in napari: what ``bigimg/napari.yaml`` names. A reader, a writer, a widget that converts, samples.
+"""The napari plugin: the reader, writer, conversion widget and samples that ``bigimg/napari.yaml`` names.
 
-napari finds these functions by the manifest, and asks the cheap ones of every file that is dropped on it: this
-module imports neither napari nor Qt, and no array library before it is used.
+napari calls the reader function for every file that is dropped on it. Therefore this module imports neither napari
+nor Qt, and array libraries only inside its functions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ type Paths = str | os.PathLike[str] | list[str]
 
 
 def napari_get_reader(path: Paths) -> Callable[[Paths], list[Layer]] | None:
-    """Return the function that reads ``path``, or None when it is no image that bigimg knows.
+    """Return the function that reads ``path``; None if bigimg does not know its format.
 
     Parameters
     ----------
     path : str or list of str
-        Of a list, as napari gives a stack, the files are the planes of one image.
+        A list, which napari gives for a stack, holds the files of the planes of one image.
     """
     from bigimg.errors import BigimgError
     from bigimg.omezarr.open import is_store
@@ -45,7 +45,7 @@ def read_layers(path: Paths) -> list[Layer]:
     Raises
     ------
     BigimgError
-        It cannot be read, or is so large that it should be converted: the message has the command.
+        It cannot be read, or is so large that it should be converted first; the message has the command.
     """
     from bigimg.viewing.napari.layers import layers_of
     from bigimg.viewing.napari.window import follow_current, tell_damage
@@ -63,7 +63,7 @@ def write_layers(path: str, layers: list[Layer]) -> list[str]:
     Raises
     ------
     UsageError
-        The layers are no channels of one image.
+        The layers are not channels of one image.
     OutputError
         The target exists, or cannot be written.
     """
@@ -80,12 +80,12 @@ def convert_widget() -> ConvertWidget:
 
 
 def rat_brain() -> list[Layer]:
-    """Return the slice of a rat's brain, a picture in colour."""
+    """Return the layers of the sample image of a rat brain, in colour."""
     return _sample("rat_brain_low_res.jpg")
 
 
 def chelsea() -> list[Layer]:
-    """Return Chelsea the cat, a picture in colour."""
+    """Return the layers of the sample image of Chelsea the cat, in colour."""
     return _sample("chelsea.png")
 
 
@@ -93,10 +93,6 @@ def _sample(name: str) -> list[Layer]:
     from bigimg.viewing.napari.layers import layers_of
 
     package = Path(__file__).parents[2]
-    # In a checkout the images of the examples are beside the package; a wheel carries them inside.
-    found = next(
-        folder / name
-        for folder in (package / "samples", package.parent / "examples" / "data")
-        if (folder / name).is_file()
-    )
-    return layers_of(found)
+    # A wheel has the samples inside the package; in a checkout they are in the folder of the examples.
+    folders = package / "samples", package.parent / "examples" / "data"
+    return layers_of(next(folder / name for folder in folders if (folder / name).is_file()))

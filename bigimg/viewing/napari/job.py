@@ -1,4 +1,4 @@
-"""A conversion in a thread of its own, which a window starts, watches and stops."""
+"""A conversion in its own thread, which the napari widget starts, watches and stops."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from bigimg.conversion.run import Result
 
 EVERY = 0.1
-"""Seconds between two looks at the progress."""
+"""Seconds between two reports of the progress."""
 
 
 class Cancelled(Exception):
-    """The person has had enough. What was done stays beside the target, to go on from."""
+    """The person cancelled. The finished blocks stay beside the target, and the next run goes on from them."""
 
 
 class Job:
@@ -27,12 +27,12 @@ class Job:
     Parameters
     ----------
     source, target : str
-    **asked
+    **settings
         As in :func:`bigimg.convert`.
     """
 
-    def __init__(self, source: str, target: str, **asked: Any) -> None:
-        self.source, self.target, self.asked = source, target, asked
+    def __init__(self, source: str, target: str, **settings: Any) -> None:
+        self.source, self.target, self.settings = source, target, settings
         self.progress: Progress | None = None
         self.result: Result | None = None
         self.error: Exception | None = None
@@ -40,7 +40,7 @@ class Job:
         self._thread = threading.Thread(target=self._run, name="bigimg-convert", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def cancel(self) -> None:
@@ -49,17 +49,17 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it is under way."""
+        """Whether the conversion is running."""
         return self._thread.is_alive()
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was stopped before its end."""
+        """Whether the conversion was stopped before its end."""
         return isinstance(self.error, Cancelled)
 
     @property
     def outcome(self) -> str:
-        """One line for a person: what came of it."""
+        """One line for a person about the result."""
         if self.result is not None:
             plan = self.result.plan
             return f"{self.target}: {len(plan.levels)} levels in {self.result.seconds:.1f} s"
@@ -68,7 +68,7 @@ class Job:
         return "" if self.error is None else str(self.error)
 
     def watch(self) -> Iterator[Progress]:
-        """Start, and yield the progress now and then until it has ended; to leave early cancels it."""
+        """Start the conversion and yield its progress until the end; closing the iterator early cancels it."""
         self.start()
         try:
             while self.running:
@@ -85,11 +85,11 @@ class Job:
         from bigimg.faces.convert import convert_to_store
 
         try:
-            self.result = convert_to_store(self.source, self.target, progress=self._told, **self.asked)
+            self.result = convert_to_store(self.source, self.target, progress=self._report, **self.settings)
         except (BigimgError, Cancelled, OSError) as error:
             self.error = error
 
-    def _told(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         self.progress = progress
         if self._cancelled.is_set() and progress.done < progress.total:
             raise Cancelled

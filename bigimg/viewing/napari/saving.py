@@ -1,7 +1,7 @@
-"""Layers of napari as an OME-Zarr store: channels of one image with its labels, or one label image, by the usual pass.
+"""Layers of napari saved as an OME-Zarr store: channels of one image with its labels, or one label image.
 
-The data of a layer that bigimg opened are read again from where they came, chunk by chunk; those of others are
-taken as they are, numpy or dask. Of several levels the first is written, and the others are made anew.
+The pixels of a layer that bigimg opened are read again from their source, chunk by chunk; the arrays of other layers
+are used as they are. If a layer has levels, the first is written and the others are computed again.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ if TYPE_CHECKING:
     import xarray
 
 NAMES = {1: "x", 2: "yx", 3: "zyx", 4: "tzyx"}
-"""Axes of a layer that names none."""
+"""Axes of a layer without axis labels, by their number."""
 
 
-def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
+def save(path: str, layers: Sequence[Layer], **settings: Any) -> list[str]:
     """Write ``layers`` to the store ``path`` and return the paths written.
 
     Parameters
     ----------
     path : str
     layers : sequence of (data, options, type)
-        Image layers of one shape, place and type are channels of one image; label layers of its size are saved
-        with it, and without an image one label layer is saved alone.
-    **asked
+        Image layers of the same shape, coordinates and type become channels of one image; label layers of its size
+        are saved with it. Without an image layer, one label layer is saved.
+    **settings
         As in :func:`bigimg.convert`.
 
     Raises
     ------
     UsageError
-        They cannot be one image.
+        The layers cannot be one image.
     """
     from bigimg.conversion.target import checked_target
     from bigimg.faces.convert import convert_to_store
 
-    checked_target(path, [data for data, _, _ in layers], overwrite=asked.get("overwrite", False))
+    checked_target(path, [data for data, _, _ in layers], overwrite=settings.get("overwrite", False))
     kinds = {kind for _, _, kind in layers}
     if not layers or kinds - {"image", "labels"}:
-        raise UsageError(f"{path}: OME-Zarr holds images and labels; {_listed(kinds)} cannot be saved to it")
+        wrong = ", ".join(sorted(kinds)) or "no layer"
+        raise UsageError(f"{path}: OME-Zarr holds images and labels; {wrong} cannot be saved to it")
     images = [to_image(*layer) for layer in layers if layer[2] == "image"]
     labels = [to_image(*layer) for layer in layers if layer[2] == "labels"]
     if not images and len(labels) > 1:
@@ -63,32 +64,28 @@ def save(path: str, layers: Sequence[Layer], **asked: Any) -> list[str]:
                 f"{path}: {label.name} is no label image of {whole.name} ({_described(label)}, {_described(whole)}): "
                 "save it to a store of its own"
             )
-    convert_to_store(whole, path, progress=False, **asked)
-    inside = [f"{path}/labels/{name}" for name in _told_apart([_key(str(label.name)) for label in labels])]
-    for label, place in zip(labels, inside, strict=True):
-        convert_to_store(label, place, progress=False, **asked)
-    return [os.fspath(path), *inside]
-
-
-def _key(name: str) -> str:
-    """Return a name that a folder may have."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "labels"
+    convert_to_store(whole, path, progress=False, **settings)
+    folders = [re.sub(r"[^\w.-]+", "_", str(label.name)).strip("._") or "labels" for label in labels]
+    targets = [f"{path}/labels/{name}" for name in _distinct_names(folders)]
+    for label, target in zip(labels, targets, strict=True):
+        convert_to_store(label, target, progress=False, **settings)
+    return [os.fspath(path), *targets]
 
 
 def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArray:
-    """Return one layer as a labelled array, lazy where its data are.
+    """Return one layer as a DataArray, lazy if its data are.
 
     Raises
     ------
     UsageError
-        Its axes have no place in OME-Zarr, or it is turned or sheared in the plane.
+        OME-Zarr cannot store its axes, or the layer is rotated or sheared in the plane.
     """
     from bigimg.opening.open import from_array
     from bigimg.ops.geometry import with_geometry
 
     array = data[0] if options.get("multiscale") or isinstance(data, list | tuple) else data
     if isinstance(array, Shown):
-        array = array.exact()  # the stripes over damage are for the eye alone
+        array = array.exact()  # without the stripes that mark damage on the screen
     rgb = bool(options.get("rgb"))
     ndim = array.ndim - rgb
     dims = _dims(options, ndim)
@@ -105,8 +102,7 @@ def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArr
         origin=dict(zip(dims, map(float, translate), strict=True)),
         unit=units,
     )
-    world = _world(options, dims, units)
-    if world is not None:
+    if (world := _world(options, dims, units)) is not None:
         img = with_geometry(img, world=world)
     img.attrs["kind"] = "labels" if kind == "labels" else "image"
     img.name = str(options.get("name", "image"))
@@ -117,28 +113,28 @@ def to_image(data: Any, options: Mapping[str, Any], kind: str) -> xarray.DataArr
 
 
 def as_channels(images: Sequence[xarray.DataArray], path: str) -> xarray.DataArray:
-    """Return images side by side along c, with their names and colours.
+    """Return images stacked along c, with their names and colours.
 
     Raises
     ------
     UsageError
-        They differ in shape, place or type.
+        They differ in shape, coordinates or type.
     """
     from bigimg.ops.geometry import stack
 
     first = images[0]
     for other in images:
         alike = (other.dims, other.shape, other.dtype) == (first.dims, first.shape, first.dtype)
-        placed = all(np.allclose(other[name], first[name]) for name in first.dims) if alike else False
-        if not placed or "c" in first.dims:
+        same_grid = alike and all(np.allclose(other[name], first[name]) for name in first.dims)
+        if not same_grid or "c" in first.dims:
             raise UsageError(
-                f"{path}: {first.name} and {other.name} are no channels of one image "
+                f"{path}: {first.name} and {other.name} are not channels of one image "
                 f"({_described(first)}, {_described(other)}): save each to a store of its own"
             )
     colors = [str(img.coords["color"].item()) if "color" in img.coords else "" for img in images]
     windows = {tuple(img.attrs.get("window", ())) for img in images}
     bare = [img.drop_vars("color", errors="ignore").assign_attrs(window=None) for img in images]
-    found = stack(bare, "c").assign_coords(c=_told_apart([str(img.name) for img in images]))
+    found = stack(bare, "c").assign_coords(c=_distinct_names([str(img.name) for img in images]))
     if any(colors):
         found = found.assign_coords(color=("c", colors))
     found.attrs.pop("window", None)
@@ -148,7 +144,7 @@ def as_channels(images: Sequence[xarray.DataArray], path: str) -> xarray.DataArr
 
 
 def _dims(options: Mapping[str, Any], ndim: int) -> str:
-    """Return the axes of a layer by its own labels where these are ours, else by their number."""
+    """Return the axes of a layer: its axis labels if OME-Zarr has them, else by their number."""
     labels = tuple(map(str, options.get("axis_labels") or ()))
     if len(labels) == ndim and len(set(labels)) == ndim and set(labels) <= set(ORDER) - {"c"}:
         return "".join(labels)
@@ -158,7 +154,7 @@ def _dims(options: Mapping[str, Any], ndim: int) -> str:
 
 
 def _known_units(units: Any, dims: str) -> dict[str, str]:
-    """Return the units that OME-Zarr knows; pixels are none."""
+    """Return the units that OME-Zarr knows; ``pixel`` is not one."""
     names = {dim: long_unit(str(unit)) for dim, unit in zip(dims, units or (), strict=False)}
     return {
         dim: unit for dim, unit in names.items() if unit and unit in (SECONDS if dim == "t" else MILLIMETERS)
@@ -166,7 +162,7 @@ def _known_units(units: Any, dims: str) -> dict[str, str]:
 
 
 def _color(colormap: Any) -> str | None:
-    """Return the brightest colour of a colormap as RRGGBB; None of one that is no ramp of one colour."""
+    """Return the brightest colour of a colormap as RRGGBB; None if it has not exactly two colours."""
     colors = colormap.get("colors") if isinstance(colormap, Mapping) else getattr(colormap, "colors", None)
     if colors is None or len(colors) != 2:
         return None
@@ -175,20 +171,19 @@ def _color(colormap: Any) -> str | None:
 
 
 def _world(options: Mapping[str, Any], dims: str, units: Mapping[str, str]) -> Array | None:
-    """Return the affine of a volume from coordinates (x, y, z) to millimetres; None when there is none.
+    """Return the affine of a volume from coordinates (x, y, z) to millimetres; None without one.
 
     Raises
     ------
     UsageError
-        The layer is turned or sheared and no volume: OME-Zarr has no place for that here.
+        The layer is rotated or sheared, or has an affine and is not a volume: this cannot be saved.
     """
     matrix = np.asarray(options.get("affine", np.eye(len(dims) + 1)), dtype=np.float64)
     turned = not np.allclose(options.get("rotate", np.eye(len(dims))), np.eye(len(dims)))
-    sheared = bool(np.any(np.asarray(options.get("shear", 0.0))))
-    plain = np.allclose(matrix, np.eye(len(dims) + 1))
-    if plain and not turned and not sheared:
+    turned |= bool(np.any(np.asarray(options.get("shear", 0.0))))
+    if not turned and np.allclose(matrix, np.eye(len(dims) + 1)):
         return None
-    if turned or sheared or not {"x", "y", "z"} <= set(dims):
+    if turned or not {"x", "y", "z"} <= set(dims):
         raise UsageError(
             f"layer {options.get('name')}: is turned or sheared; only an affine of a volume can be saved"
         )
@@ -198,8 +193,8 @@ def _world(options: Mapping[str, Any], dims: str, units: Mapping[str, str]) -> A
     return world
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Return channel names without the words that all of them begin with, as ``brain`` in ``brain DAPI``."""
+def _distinct_names(names: Sequence[str]) -> list[str]:
+    """Return different names, without the words that all begin with, such as ``brain`` in ``brain DAPI``."""
     words = [name.split(" ") for name in names]
     shared = sum(1 for _ in itertools.takewhile(lambda same: len(set(same)) == 1, zip(*words, strict=False)))
     short = [" ".join(each[shared:]) for each in words]
@@ -209,7 +204,3 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 def _described(img: xarray.DataArray) -> str:
     return f"{' '.join(map(str, img.dims))} = {' x '.join(map(str, img.shape))}, {img.dtype}"
-
-
-def _listed(kinds: set[str]) -> str:
-    return ", ".join(sorted(kinds)) or "no layer"

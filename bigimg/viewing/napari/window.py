@@ -1,4 +1,4 @@
-"""``view``: an image in a napari window of its own, and what its layers need from the window they are in."""
+"""``view``: show an image in a new napari window, and connect layers of ours to the window they are in."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     import napari
 
 MOST_VOXELS = 1 << 26
-"""Of a level shown in three dimensions: 400 x 400 x 400, 270 MB as float32 on the graphics card."""
+"""The most voxels of a level in 3D: 400 x 400 x 400, which take 270 MB as float32 on the graphics card."""
 MOST_DEPTH = 2048
-"""Voxels a side that every graphics card takes as a volume."""
+"""The most voxels a side of a volume that every graphics card supports."""
 DAMAGED = " (damaged)"
-"""What the name of a layer ends with when a part of it cannot be read."""
+"""End of the name of a layer of which a part cannot be read."""
 SCREENLESS = ("offscreen", "minimal", "vnc", "xcb-offscreen")
+"""Platforms of Qt that need no screen."""
 
 
 def view(source: Source, *, series: int | str | None = None, block: bool | None = None) -> napari.Viewer:
-    """Show an image in napari: levels, channels, labels, scale, units and contrast, read as it is looked at.
+    """Show an image in napari with levels, channels, labels, scale, units and contrast; pixels are read as needed.
 
     Parameters
     ----------
     source : path, URL, DataArray, DataTree, array
-        What has no levels and is too large to be shown without is refused, with the command that makes them.
+        An image that is too large to be shown without levels is refused; the message has the command that makes them.
     series : int or str, optional
-        Which image, where the source holds several; all of them by default.
+        Which image, if the source holds several; all of them by default.
     block : bool, optional
-        Return when the window is closed. By default only where nothing else keeps it alive: not in IPython.
+        Whether to return only when the window is closed. By default True except in IPython, which keeps it open.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def view(source: Source, *, series: int | str | None = None, block: bool | None 
     Raises
     ------
     MissingExtraError
-        napari, or the Qt it draws with, is not installed; the message is the line that installs it.
+        napari or Qt is not installed; the message has the line that installs it.
     UsageError
         There is no screen.
     InputError, IntegrityError, BudgetError
@@ -81,7 +82,7 @@ def new_viewer() -> napari.Viewer:
         line = install_line("napari", "napari[pyqt6]")
         raise MissingExtraError(f"images are viewed by napari, which is not installed: {line}")
     try:
-        import napari.qt  # without Qt a Viewer is made all the same, and nothing is seen of it
+        import napari.qt  # without Qt a Viewer can be made, but no window appears
     except ImportError as error:
         line = install_line("napari", "napari[pyqt6]")
         raise MissingExtraError(
@@ -96,7 +97,7 @@ def show_units(viewer: Any) -> None:
 
 
 def tell_damage(layers: Sequence[Layer]) -> None:
-    """Have napari tell what cannot be read of ``layers``, each place once, and draw stripes there."""
+    """Let ``layers`` report each damaged part once in napari, and draw stripes there."""
     for data, _, _ in layers:
         levels = data if isinstance(data, list) else [data]
         for level in levels:
@@ -111,7 +112,7 @@ def _tell(message: str) -> None:
 
 
 def _name_damage(layer: Any) -> None:
-    """Say in name and metadata of a layer of ours that a part of it cannot be read."""
+    """Write into name and metadata of a layer of ours that a part of it cannot be read."""
     levels = layer.data if layer.multiscale else [layer.data]
     if damaged := [message for level in levels for message in getattr(level, "damaged", ())]:
         layer.metadata["bigimg"]["damaged"] = damaged
@@ -120,7 +121,7 @@ def _name_damage(layer: Any) -> None:
 
 
 def _check_screen(source: Source) -> None:
-    """Refuse where no window can open, before anything is loaded."""
+    """Raise UsageError without a screen, before anything is imported."""
     if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM", "").split(":")[0] in SCREENLESS:
         return
     if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
@@ -135,7 +136,7 @@ def _check_screen(source: Source) -> None:
 
 
 def level_in_3d(shapes: list[tuple[int, ...]]) -> int:
-    """Return the finest level that is to be shown as a volume: napari itself takes the coarsest.
+    """Return the finest level that can be shown as a volume; napari itself takes the coarsest.
 
     >>> level_in_3d([(2000, 2000, 2000), (1000, 1000, 1000), (500, 500, 500), (250, 250, 250)])
     3
@@ -150,7 +151,7 @@ def level_in_3d(shapes: list[tuple[int, ...]]) -> int:
 
 
 def follow(viewer: Any) -> None:
-    """Have our layers of ``viewer`` name their damage, and take the level that fits in three dimensions."""
+    """Let our layers in ``viewer`` name their damage, and choose their level in three dimensions."""
     if getattr(viewer, "_bigimg_follows", False):
         return
     viewer.dims.events.ndisplay.connect(lambda event: _choose_levels(viewer))
@@ -160,31 +161,29 @@ def follow(viewer: Any) -> None:
         _watch(layer)
     try:
         object.__setattr__(viewer, "_bigimg_follows", True)
-    except AttributeError:  # a viewer without room for it is followed twice, which changes nothing
+    except AttributeError:  # a viewer that takes no attribute may be followed twice, which has no effect
         return
 
 
 def _watch(layer: Any) -> None:
-    """Name the damage of a layer of ours that was seen already, and that which comes into view."""
+    """Name the damage of a layer of ours that is known, and the damage that is found later."""
     if "bigimg" in layer.metadata:
         _name_damage(layer)
         layer.events.set_data.connect(lambda event: _name_damage(layer))
 
 
 def follow_current() -> None:
-    """Follow the viewer that is opening a file through the plugin, if there is one."""
+    """Follow the viewer that opens a file with the plugin, if there is one."""
     napari = sys.modules.get("napari")
-    viewer = None if napari is None else napari.current_viewer()
-    if viewer is not None:
+    if napari is not None and (viewer := napari.current_viewer()) is not None:
         follow(viewer)
 
 
 def _choose_levels(viewer: Any) -> None:
     for layer in viewer.layers:
-        # Older napari has no such choice, and keeps to the coarsest level.
-        if not getattr(layer, "multiscale", False) or not hasattr(layer, "locked_data_level"):
-            continue
-        if "bigimg" not in layer.metadata:
+        # Older versions of napari have no locked_data_level and always show the coarsest level.
+        ours = "bigimg" in layer.metadata and getattr(layer, "multiscale", False)
+        if not ours or not hasattr(layer, "locked_data_level"):
             continue
         deep = viewer.dims.ndisplay == 3 and layer.ndim >= 3
         wanted = level_in_3d([tuple(shape) for shape in layer.level_shapes]) if deep else None

@@ -1,4 +1,4 @@
-"""Verbs that make a store: ``plan``, ``convert`` and ``demo``."""
+"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigimg.cli.options import CONVERSION, print_value, say, shared
+from bigimg.cli.messages import print_value, report, say
+from bigimg.cli.options import CONVERSION, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("target")
 @shared(*CONVERSION, "json")
-def plan(source: str, target: str, as_json: bool, **asked: Any) -> None:
+def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     """Say what converting SOURCE to TARGET would do and cost. Writes nothing."""
-    from bigimg.faces.convert import plan as make
+    from bigimg.faces.convert import plan as make_plan
 
-    print_value(make(source, target, **asked), as_json)
+    print_value(make_plan(source, target, **options), as_json)
 
 
 @click.command()
@@ -34,30 +35,20 @@ def plan(source: str, target: str, as_json: bool, **asked: Any) -> None:
 @click.option("--sync/--no-sync", default=True, help="Have the store on the disk before it gets its name.")
 @shared("json", "quiet")
 def convert(
-    source: str,
-    target: str,
-    dry_run: bool,
-    resume: bool,
-    overwrite: bool,
-    sync: bool,
-    as_json: bool,
-    quiet: bool,
-    **asked: Any,
-) -> None:
+    source: str, target: str, dry_run: bool, resume: bool, overwrite: bool, sync: bool, as_json: bool,
+    quiet: bool, **options: Any,
+) -> None:  # fmt: skip
     """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass."""
     from bigimg.faces.convert import convert_to_store
-    from bigimg.faces.convert import plan as make
+    from bigimg.faces.convert import plan as make_plan
 
     if dry_run:
-        print_value(make(source, target, **asked), as_json)
+        print_value(make_plan(source, target, **options), as_json)
         return
     result = convert_to_store(
-        source, target, progress=not quiet, resume=resume, overwrite=overwrite, sync=sync, **asked
+        source, target, progress=not quiet, resume=resume, overwrite=overwrite, sync=sync, **options
     )
-    if as_json:
-        print_value(result, as_json)
-    elif not quiet:
-        say(_summary(result))
+    report(result if as_json else _summary(result), as_json, quiet)
 
 
 @click.command()
@@ -81,7 +72,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
-        say(_summary(result))  # before the thumbnail, whose imports are no part of the peak
+        say(_summary(result))  # before the thumbnail: its imports would count in the peak
     thumbnail_picture(target, picture, most=1024, memory=memory)
     if as_json:
         print_value(result, as_json)
@@ -90,27 +81,59 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
         click.echo(str(statistics_table(target)))
 
 
-def _resumed(result: Result) -> list[str]:
-    """Return what was kept of an interrupted run, if anything."""
-    kept = result.blocks_resumed
-    return [f"went on from an interrupted run: {counted(kept, 'block')} kept"] if kept else []
+@click.command()
+@click.argument("store")
+@click.argument("source", required=False)
+@click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")
+@shared("memory", "series", "json", "quiet")
+def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
+    from bigimg.faces.verify import verify as check
+
+    found = check(store, source, progress=not quiet, **options)
+    if as_json:
+        print_value(found, as_json)
+    else:
+        for finding in found.findings:
+            click.echo(f"{store.rstrip('/')}/{finding}")
+        if not quiet:
+            # The notes say how many doubts there are, and --json lists all of them.
+            for line in (
+                *(f"doubt: {each}" for each in found.doubts[:20]),
+                *(f"note: {each}" for each in found.notes),
+            ):
+                say(line)
+    if not quiet or not found.ok:
+        click.echo(found.verdict, err=True)
+    if not found.ok:
+        click.get_current_context().exit(5)
+
+
+@click.command()
+@click.argument("folder", default=".")
+@click.option("--remove", is_flag=True, help="Remove what is listed.")
+@shared("json")
+def clean(folder: str, remove: bool, as_json: bool) -> None:
+    """List what interrupted runs left in FOLDER, with sizes; remove it when told to."""
+    from bigimg.conversion.leftovers import clean as find
+
+    print_value(find(folder, remove=remove), as_json)
 
 
 def _summary(result: Result) -> str:
-    """Return what was done, and how to look at it."""
+    """Return what the conversion did, and commands that show the store."""
     from bigimg.planning.memory import human_bytes
     from bigimg.system.memory import peak_bytes
 
-    plan = result.plan
+    plan, resumed = result.plan, result.blocks_resumed
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))
     return "\n".join(
         [
             f"{plan.target}: {counted(len(plan.levels), 'level')}, {human_bytes(result.stored_bytes)} in "
-            f"{counted(plan.files, 'file')} "
-            f"({human_bytes(plan.spec.nbytes)} decoded)",
+            f"{counted(plan.files, 'file')} ({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
-            *_resumed(result),
+            *([f"went on from an interrupted run: {counted(resumed, 'block')} kept"] if resumed else []),
             *(f"note: {note}" for note in plan.notes),
             "look at it:",
             f"  bigimg thumbnail {plan.target} look.png",

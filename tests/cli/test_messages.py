@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import bigimg
 from bigimg.cli import VERBS, cli
-from bigimg.cli.wording import in_words_of
+from bigimg.cli.messages import in_words_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,111 @@
+"""What the verbs print: values of the library, and its messages in the words of the command line.
+
+The library writes ``memory='1GB'``, the command ``--memory 1GB``. The names of a verb's options are read from the
+verb itself, so no list must be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from bigimg.cli.options import CONVERSION
+
+ALIASES = {"physical": "mm", "index": "at", "position": "mm"}
+"""Parameters of the library that have another name on the command line."""
+TYPED = "bigimg.typed"
+"""Key in a context's ``meta`` of the words that the person typed."""
+
+
+def in_words_of(
+    command: click.Command, text: str, *, more: Mapping[str, str] | None = None, typed: Sequence[str] = ()
+) -> str:
+    """Return ``text`` with the parameters that are options of ``command`` written as a person types them.
+
+    Parameters
+    ----------
+    command : click.Command
+        The verb that runs.
+    text : str
+        ``use memory='1GB'``, ``resume=False``, ``give below= or otsu=True``.
+    more : mapping, optional
+        Options of another verb that the text may be about, by the name of their parameter.
+    typed : sequence of str
+        Words that the person typed. They stay as they are: a file may be called ``memory=small.png``.
+    """
+    flags = {name: (option, "") for name, option in (more or {}).items()}
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name is not None:
+            long = next((name for name in reversed(option.opts) if name.startswith("--")), option.opts[0])
+            flags[option.name] = long, option.secondary_opts[-1] if option.secondary_opts else ""
+    flags |= {parameter: flags[name] for parameter, name in ALIASES.items() if name in flags}
+    if not flags:
+        return text
+    names = "|".join(map(re.escape, sorted(flags, key=len, reverse=True)))
+    own = "|".join(re.escape(word) for word in typed if "=" in word and not word.startswith("-")) or "(?!)"
+    # A name within a path, an address or another word is no option. A value is quoted, in brackets, a word, or left
+    # out, as in "below= or".
+    value = r"""\([^()]*\)|'[^']*'|"[^"]*"|[\w+-][\w.+-]*(?<!\.)|(?=[\s,;:.)]|$)"""
+    return re.sub(
+        rf"{own}|(?<![\w/.?&='\"-])({names})=({value})(?![\w/])",
+        lambda found: found[0] if found[1] is None else _as_typed(*flags[found[1]], found[2]),
+        text,
+    )
+
+
+def _as_typed(option: str, off: str, value: str) -> str:
+    if value in ("", "True"):
+        return option
+    if value == "False":
+        return off or f"no {option}"
+    bare = value[1:-1].replace(", ", ",") if value[0] in "('\"" else value
+    return f"{option} {bare}"
+
+
+def _in_words_of_this_verb(text: object) -> str:
+    conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
+    context = click.get_current_context()
+    return in_words_of(context.command, str(text), more=conversion, typed=context.meta.get(TYPED, ()))
+
+
+def say(value: object) -> None:
+    """Tell a person on stderr what was done."""
+    click.echo(_in_words_of_this_verb(value), err=True)
+
+
+def print_value(value: Any, as_json: bool) -> None:
+    """Print a value of the library on stdout: as JSON, or for a person.
+
+    Raises
+    ------
+    OutputError
+        stdout cannot be written, for instance because the disk is full.
+    """
+    if as_json:
+        from bigimg.omezarr.metadata import strict
+
+        text = json.dumps(strict(value.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
+    else:
+        text = _in_words_of_this_verb(value)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from bigimg.errors import OutputError
+
+        raise OutputError(
+            f"standard output: cannot write ({error.strerror}); make room, or send it elsewhere"
+        ) from error
+
+
+def report(value: Any, as_json: bool, quiet: bool) -> None:
+    """Print what was done: as JSON on stdout, or for a person on stderr unless ``quiet``."""
+    if as_json:
+        print_value(value, as_json)
+    elif not quiet:
+        say(value)

@@ -1,0 +1,74 @@
+"""Verbs that draw: ``slice``, ``thumbnail``, ``montage`` and ``view``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bigimg.cli.options import shared
+
+
+@click.command("slice")
+@click.argument("source")
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option(
+    "--plane", default="z", show_default=True, help="axial, coronal, sagittal, or the axis cut: z, y, x."
+)
+@shared("at", "mm")
+@click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
+@shared("level", "memory", "series", "overwrite", "quiet")
+def slice_(source: str, target: str, mm: bool, figure: bool, quiet: bool, **options: Any) -> None:
+    """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
+    from bigimg.viewing.figure_files import slice_figure
+    from bigimg.viewing.pictures import slice_picture
+
+    (slice_figure if figure else slice_picture)(source, target, physical=mm, **options)
+    _name(target, quiet)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
+@click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
+@shared("memory", "series", "overwrite", "quiet")
+def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
+    """Write a small picture of SOURCE to TARGET, from the level that fits."""
+    from bigimg.viewing.figure_files import thumbnail_figure
+    from bigimg.viewing.pictures import thumbnail_picture
+
+    (thumbnail_figure if figure else thumbnail_picture)(source, target, **options)
+    _name(target, quiet)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.argument("target", type=click.Path(dir_okay=False))
+@click.option("--plane", help="axial, coronal, sagittal, z, y, x; c for the channels, t for times.")
+@click.option("--n", type=int, help="How many planes, evenly spaced; 9 by default.")
+@click.option("--columns", type=int, help="Panels in a row.")
+@click.option("--channel", help="One channel, by number or name.")
+@shared("memory", "series", "overwrite", "quiet")
+def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) -> None:
+    """Draw planes of one image, or several images, side by side into TARGET."""
+    from bigimg.viewing.figure_files import montage_figure
+
+    montage_figure(sources, target, **options)
+    _name(target, quiet)
+
+
+@click.command()
+@click.argument("source")
+@shared("series")
+def view(source: str, series: int | str | None) -> None:
+    """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
+    from bigimg.viewing.napari.window import view as show
+
+    show(source, series=series, block=True)
+
+
+def _name(target: str, quiet: bool) -> None:
+    """Print the path that was written, exactly as the person typed it."""
+    if not quiet:
+        click.echo(target, err=True)
