@@ -6,9 +6,11 @@ import glob
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from bigimg.conversion.overwrite import check_replaceable, may_be_replaceable
 from bigimg.errors import OutputError, TargetExistsError, UsageError
+from bigimg.lazy.link import linked_node
 from bigimg.omezarr.manifest import files_below
 from bigimg.places.address import is_url, split_member
 
@@ -80,7 +82,8 @@ def paths_of(source: object) -> Iterator[Path]:
             yield from map(Path, glob.glob(name, recursive=True))
     else:
         if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree
-            found = [attrs.get("source"), attrs.get("sources")]
+            node = linked_node(cast("Any", source)) if hasattr(source, "variable") else None
+            found = [attrs.get("source"), attrs.get("sources"), [] if node is None else node.files()]
         else:  # a reader or patches, a store, numpy.memmap, an open file
             names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
             found = [getattr(source, name, None) for name in names]

@@ -91,6 +91,10 @@ class Node(abc.ABC):
         """Return what it is made of in the end, each once."""
         return [node for node in self.below() if not node.sources]
 
+    def files(self) -> list[str]:
+        """Return the names of the files and stores that its opened leaves read."""
+        return [str(leaf.reader.source) for leaf in self.leaves() if hasattr(leaf, "reader")]
+
     @property
     def in_order(self) -> bool:
         """Whether a source below is read in one order alone, as far as that is known."""

@@ -111,7 +111,7 @@ def test_the_plan_counts_the_files_of_0_4_and_warns(name: str, tmp_path: Path) -
     assert plan.objects == chunks
     assert f"one file a chunk, {chunks} of them" in str(plan)
     assert f"one file a chunk, {chunks} of them" in plan.to_dict()["notes"][-1]
-    with pytest.raises(UsageError, match="has none; leave them out"):
+    with pytest.raises(UsageError, match="has none; omit them"):
         bigimg.plan(img, tmp_path / "b.ome.zarr", ome_version="0.4", chunks=16, shards=32)
     with pytest.raises(UsageError, match=r"ome_version '0.3' is not one of 0.4, 0.5, 0.6"):
         bigimg.plan(img, tmp_path / "b.ome.zarr", ome_version="0.3")

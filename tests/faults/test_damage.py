@@ -15,7 +15,6 @@ import pytest
 
 import bigimg
 from bigimg.errors import BigimgError, CorruptChunk
-from bigimg.opening import labelled
 from tests.conversion.faults import Harm, drop_chunk, flip, harmed, lose, shards, swap, truncate
 from tests.conversion.sources import CountingReader, noise
 from tests.faults.conftest import Tell
@@ -33,7 +32,6 @@ VERSIONS: dict[str, tuple[str, tuple[int, ...], str, dict[str, Any]]] = {
 
 def seen(root: Path) -> list[Any]:
     """Return everything that a user gets of a store: of each level pixels, type, names, places, spacing, and so on."""
-    labelled._OPENED.clear()  # each time as in a new process: who still has an image open knows its indices
     found: list[Any] = []
     levels = len(bigimg.open_pyramid(root).children)
     for level in range(levels):

@@ -65,10 +65,9 @@ def mask_cutter(
 class _OnImage:
     """A mask on the grid of an image, without c where it has none; a :class:`bigimg.reader.Reader`."""
 
-    source = "mask"
-
     def __init__(self, grid: OnGrid, like: ImageSpec) -> None:
         self.grid = grid
+        self.source = next(iter(grid.files()), "mask")
         self.kept = [i for i, axis in enumerate(like.axes) if axis.name != "c" or grid.axes[i] is not None]
         axes = tuple(like.axes[i] for i in self.kept)
         self.spec = ImageSpec(axes, np.dtype(bool), tuple(grid.chunks[i] for i in self.kept), kind="mask")
