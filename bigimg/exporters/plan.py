@@ -15,7 +15,7 @@ from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
 from bigimg.planning.room import SURE
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES
-from bigimg.system.memory import resident_bytes
+from bigimg.system.memory import heap_trimmer, resident_bytes
 
 GZIP_BYTES = 4 << 20
 """Memory of the compression: a piece of 1 MiB, its compressed form, and igzip's tables."""
@@ -90,7 +90,10 @@ def make_export_plan(
     BudgetError
         The smallest portions do not fit.
     """
-    process = (resident_bytes() if resident is None else resident) + libraries
+    if resident is None:
+        heap_trimmer.trim()  # what an earlier job let go may still be resident
+        resident = resident_bytes()
+    process = resident + libraries
     plans: list[ExportPlan] = []
     for plan in _choices(draft, access, process):
         plans.append(replace(plan, memory=tuple(_lines(plan, access, working, process))))

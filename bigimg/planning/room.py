@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bigimg.errors import BudgetError
 from bigimg.planning.memory import budget_bytes, human_bytes
-from bigimg.system.memory import resident_bytes
+from bigimg.system.memory import heap_trimmer, resident_bytes
 
 DECODERS_BYTES = 12_000_000
 """Resident memory of what the first read may still import (imagecodecs, Pillow), measured."""
@@ -52,6 +52,9 @@ class Room:
             They do not; the message says what is needed, what is allowed, the largest part and what would fit.
         """
         needed = self.held + math.ceil(sum(parts.values()))
+        if needed > self.allowed:  # what an earlier job let go may still be resident
+            heap_trimmer.trim()
+            needed = min(needed, resident_bytes() + math.ceil(sum(parts.values())))
         if needed <= self.allowed:
             return
         largest = max(parts, key=lambda name: parts[name])

@@ -101,6 +101,10 @@ class HeapTrimmer:
             if self._computed < EVERY_BYTES:
                 return
             self._computed = 0
+        self.trim()
+
+    def trim(self) -> None:
+        """Give back what is free now."""
         if means.found.malloc_trim is not None:
             means.found.malloc_trim(0)
 
