@@ -1,4 +1,4 @@
-"""Small types that every floor shares."""
+"""Small types that every room shares."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ type Kind = Literal["image", "labels", "mask"]
 type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]
-"""Of zarr: 2 below OME-Zarr 0.4, 3 below the later ones."""
+"""Version of zarr: 2 for OME-Zarr 0.4, 3 for 0.5 and 0.6."""

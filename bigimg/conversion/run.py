@@ -104,7 +104,7 @@ def run(
     executor : concurrent.futures.Executor, optional
         Anything with ``submit``. The default is an active dask client, else threads.
     progress : bool or callable, optional
-        See :class:`~bigimg.conversion.progress.reporting`.
+        See :func:`~bigimg.conversion.progress.reporting`.
     resume : bool
         Continue what an earlier run left of the same target.
     overwrite : bool

@@ -12,7 +12,7 @@ from bigimg.exporters.slabs import MOST_BYTES, Portions, block_portions, least_s
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
-from bigimg.planning.room import SURE
+from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES
 from bigimg.system.memory import heap_trimmer, resident_bytes
@@ -105,7 +105,7 @@ def make_export_plan(
     raise BudgetError(
         f"{draft.source}: needs {human_bytes(needed)} of memory to become {draft.target}, allowed "
         f"{human_bytes(allowed)} (largest part: {largest.name}, {human_bytes(largest.bytes)}, {largest.why}): "
-        f"use memory='{math.ceil(needed * SURE / 1e6)}MB'",
+        f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'",
         needed=needed,
         allowed=allowed,
     )

@@ -20,8 +20,9 @@ from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
-from bigimg.planning.memory import budget_bytes, human_bytes
+from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES
+from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.types import Json
 
@@ -203,7 +204,7 @@ def write_out(
     chosen = chosen[: layout.levels]
     draft = ExportPlan(
         chosen[0].source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),
-        budget_bytes(memory), (),
+        room(memory).allowed, (),
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)

@@ -1,1 +1,1 @@
-"""What a person calls: thin functions, each over one room below."""
+"""What a person calls: what a verb or a public function runs: jobs that join several rooms."""

@@ -18,7 +18,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import halve, ordered_band, plan_traversal
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES, MemoryLine, largest, process_line, spare_line
-from bigimg.planning.room import SURE
+from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import PIECE, histogram_bins
 from bigimg.reader import Access
@@ -128,7 +128,7 @@ def make_check_plan(
     needed = min(plan.peak_bytes for plan in plans)
     raise BudgetError(
         f"{name}: checking its pixels needs {human_bytes(needed)} of memory, allowed {human_bytes(budget)}: "
-        f"use memory='{math.ceil(needed * SURE / 1e6)}MB', or quick=True",
+        f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB', or quick=True",
         needed=needed, allowed=budget,
     )  # fmt: skip
 

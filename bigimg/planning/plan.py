@@ -16,7 +16,7 @@ from bigimg.omezarr.codecs import CodecName
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import METHODS, Options, described, left_out, lengths
-from bigimg.planning.room import SURE
+from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
@@ -43,7 +43,7 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Size and time of the whole conversion, estimated from samples; see ``conversion.probe``."""
+    """Size and time of the whole conversion, estimated from samples; see :func:`bigimg.conversion.estimate.probe`."""
 
     compression: float
     """Decoded bytes per stored byte, in the samples."""
@@ -299,7 +299,7 @@ def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetErro
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     part = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, options.memory
-    advice = f"use memory='{math.ceil(needed * SURE / 1e6)}MB'"
+    advice = f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"
     if (smaller := _smaller(plan, options, process)) is not None:
         advice += " or " + smaller
     if plan.access.kind == "whole":

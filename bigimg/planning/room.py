@@ -1,4 +1,4 @@
-"""Room for one job: what it takes beside what this process holds, added up and refused before a pixel is read.
+"""Room for one job: adds what the job will hold to what the process holds already, and refuses what exceeds the budget.
 
 A conversion, an export and a check have plans of their own, for they may choose among portions and workers. All else
 that takes a budget (opening, statistics, figures, patches) says here what it will hold.
@@ -18,7 +18,7 @@ from bigimg.system.memory import heap_trimmer, resident_bytes
 DECODERS_BYTES = 12_000_000
 """Resident memory of what the first read may still import (imagecodecs, Pillow), measured."""
 LATER = {"libraries still to load": DECODERS_BYTES}
-SURE = 1.03
+ADVICE_MARGIN = 1.03
 """Advice is a few percent more than was added up: what is resident differs a little from one run to the next."""
 
 
@@ -61,7 +61,7 @@ class Room:
         raise BudgetError(
             f"{source}: needs {human_bytes(needed)} of memory ({human_bytes(self.held)} in use already, {largest} "
             f"{human_bytes(parts[largest])}), allowed {human_bytes(self.allowed)}: "
-            f"{remedy + ', or ' if remedy else ''}use memory='{math.ceil(needed * SURE / 1e6)}MB'",
+            f"{remedy + ', or ' if remedy else ''}use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'",
             needed=needed,
             allowed=self.allowed,
         )

@@ -42,6 +42,8 @@ def _reduce(block: Array, window: Shape, method: Method, out: Array) -> None:
     kind, count = block.dtype.kind, math.prod(window)
     if method in ("min", "max"):
         out[...] = _along_axes(np.minimum if method == "min" else np.maximum, block, window, block.dtype)
+    elif method not in ("mean", "mode"):
+        raise ValueError(f"windows are not reduced by {method}")
     elif kind == "b":
         out[...] = 2 * _along_axes(np.add, block, window, np.dtype(np.int64)) >= count
     elif method == "mode":
