@@ -1,1 +1,1 @@
-"""What a person calls: what a verb or a public function runs: jobs that join several rooms."""
+"""Jobs: what a verb or a public function runs, where it joins several rooms."""

@@ -10,7 +10,7 @@ from typing import Any
 from bigimg.conversion.target import checked_target
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.planning.room import DECODERS_BYTES, SURE, room
+from bigimg.planning.room import DECODERS_BYTES, ADVICE_MARGIN, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
@@ -78,7 +78,7 @@ def thumbnail_figure(
     levels = levels_of(source, memory=memory, series=series)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
     here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
-    fits = math.isqrt(max(1, int((here.allowed / SURE - here.held - DECODERS_BYTES) / each)))
+    fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
     pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
     show(levels, ax=figure.add_subplot(), memory=memory)
     save(figure, target, dpi=DPI, overwrite=overwrite)

@@ -21,7 +21,7 @@ NAMES = (
 """Whatever changes a disk or promises something of it."""
 COMMIT = ("fdatasync", "fsync", "syncfs", "rename", "renameat2", "rmdir", "flock")
 """Few, and where a store comes to be: each of them also in the ordinary tests."""
-SURE = ("write", "writev", "rename", "fsync", "fdatasync", "syncfs")
+ADVICE_MARGIN = ("write", "writev", "rename", "fsync", "fdatasync", "syncfs")
 """When one of these failed a run never succeeds: what it wrote may not be there."""
 SAID = {"EIO": "Input/output error", "ENOSPC": "No space left on device"}
 
@@ -93,7 +93,7 @@ def test_failing_at_each_call(
             if any("write(2," in line and "(INJECTED)" in line for line in log.read_text().splitlines()):
                 assert ended.code == 4  # which is all that can be asked
                 ended = replace(ended, err=SAID[error])
-            if ended.code == 0 and whole and not (hit and name in SURE):
+            if ended.code == 0 and whole and not (hit and name in ADVICE_MARGIN):
                 survived[name] = survived.get(name, 0) + hit
             elif "psutil/" in ended.err and not ended.steps:
                 pass  # /proc that cannot be read, before anything was begun
