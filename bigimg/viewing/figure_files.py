@@ -10,7 +10,7 @@ from typing import Any
 from bigimg.conversion.target import checked_target
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.planning.room import DECODERS_BYTES, ADVICE_MARGIN, room
+from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
