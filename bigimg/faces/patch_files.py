@@ -217,7 +217,7 @@ def _write_table(patches: Patches, text: IO[str], names: Callable[[int], str] | 
     )
     for ranks in portions(len(patches)):
         starts = patches.positions.starts(ranks)
-        places = [patches.labels.place(name, starts[:, i]).tolist() for i, name in enumerate(axes)]
+        places = [patches.labels.position(name, starts[:, i]).tolist() for i, name in enumerate(axes)]
         for rank, start, *place in zip(ranks.tolist(), starts.tolist(), *places, strict=True):
             writer.writerow([rank, *([names(rank)] if names is not None else []), *start, *place])
 

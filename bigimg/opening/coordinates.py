@@ -49,6 +49,21 @@ def spacing(img: xarray.DataArray, name: str) -> float:
     return float(noted) if isinstance(noted, int | float) and abs(step - noted) <= rounding else step
 
 
+def step_of(coord: xarray.DataArray) -> float:
+    """Return the mean distance of neighbouring values of a coordinate; its noted spacing if it has one value."""
+    if coord.size < 2:
+        return float(coord.attrs.get("spacing", 1.0))
+    first, last = coord.values[[0, -1]].astype(np.float64)
+    return float(last - first) / (coord.size - 1)
+
+
+def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
+    """Return where the image begins and ends along an axis: the outer edges of its pixels, the smaller first."""
+    start, step = origin(img, name), spacing(img, name)
+    low, high = sorted((start - step / 2, start + step * (img.sizes[name] - 0.5)))
+    return low, high
+
+
 def origin(img: xarray.DataArray, name: str) -> float:
     """Return the coordinate of the centre of the first pixel along ``name``, 0 when nothing tells."""
     coord = img.coords.get(name)

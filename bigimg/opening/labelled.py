@@ -33,12 +33,7 @@ type Chunks = int | Sequence[int] | Mapping[str, int]
 
 
 def to_labelled(
-    reader: Reader,
-    *,
-    raw: bool = False,
-    block_bytes: int,
-    chunks: Chunks | None = None,
-    made: bool = False,
+    reader: Reader, *, raw: bool = False, block_bytes: int, chunks: Chunks | None = None, made: bool = False
 ) -> xarray.DataArray:
     """Return the image of ``reader``, lazy; the blocks are multiples of what the source decodes at once.
 

@@ -1,4 +1,4 @@
-"""Geometry given to labelled arrays, and planes stacked into volumes."""
+"""Changing the geometry of images, and stacking images along a new axis."""
 
 from __future__ import annotations
 

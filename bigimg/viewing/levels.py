@@ -51,11 +51,7 @@ def held(levels: Levels, memory: Memory) -> Levels:
 
 
 def level_for(
-    levels: Levels,
-    sides: tuple[str, str],
-    pixels: tuple[float, float],
-    *,
-    enough: float = 1.0,
+    levels: Levels, sides: tuple[str, str], pixels: tuple[float, float], *, enough: float = 1.0
 ) -> int:
     """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
 

@@ -42,12 +42,7 @@ class Slabs:
     """
 
     def __init__(
-        self,
-        image: xarray.DataArray,
-        axis: str,
-        places: Mapping[str, int],
-        *,
-        cache_bytes: int = CACHE_BYTES,
+        self, image: xarray.DataArray, axis: str, places: Mapping[str, int], *, cache_bytes: int = CACHE_BYTES
     ) -> None:
         self.image = image
         self.axis = axis

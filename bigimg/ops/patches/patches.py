@@ -1,4 +1,4 @@
-"""Patches asked of an image: sizes, strides and masks checked at the door; ``sequence`` does the rest."""
+"""``bigimg.patches``: its arguments are checked here; :mod:`bigimg.ops.patches.sequence` does the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
+from bigimg.ops.masks import checked_fill
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
@@ -18,7 +19,7 @@ from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
 
 LEAST = 0.5
-"""Of a patch, that a mask must cover where nobody says how much."""
+"""Share of a patch that a mask must cover, by default."""
 
 type Sizes = int | Sequence[int] | Mapping[str, int]
 """Pixels: one number for all axes of space, one each for the last axes, or by name."""
@@ -100,7 +101,7 @@ def patches(
         tuple(shape[name] if name == "c" else patch[name] for name in spec.dims),
         scaling=spec.scaling if image.dtype != spec.dtype else None,
         dtype=image.dtype,
-        fill=_checked_fill(fill, image.dtype),
+        fill=checked_fill(fill, image.dtype),
     )
     positions: Positions
     if n is None:
@@ -203,11 +204,3 @@ def strides(
                 )
             found[name] = patch[name] - number
     return found
-
-
-def _checked_fill(fill: float, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind in "ui":
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        if fill != int(fill) or not low <= fill <= high:
-            raise UsageError(f"fill={fill}: {dtype} holds whole numbers from {low} to {high}")
-    return dtype.type(fill)

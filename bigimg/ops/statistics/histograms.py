@@ -1,7 +1,7 @@
 """How often values occur, as ``numpy.histogram`` counts them, in one pass and for each channel.
 
-Pixels of 8 and 16 bits are counted once into one bin a value, from which any bins and range follow exactly;
-a store that keeps such counts is not read at all. Other types without a range are read twice, first for their ends.
+Pixels of 8 and 16 bits are counted once into one bin for each value; any bins and range follow exactly from these. If
+a store keeps such counts, no pixel is read. Other types without a range are read twice, first for their ends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers, as_pair
+from bigimg.ops.statistics.by_channel import names_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
@@ -57,9 +58,7 @@ def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = 
         shape = counts.shape[:1] if kept.has_c else ()
         return _labelled(*rebin(counts, kept.values, *asked), kept.names, shape)
     image = open_image(img)
-    names = (
-        [str(name) for name in image.coords["c"].values] if "c" in image.coords and "c" in image.dims else []
-    )
+    names = list(map(str, names_of(image)))
     by = ["c"] if "c" in image.dims else []
     counts, edges = counts_and_edges(counted(image, by, asked, where), asked, image.dtype)
     return _labelled(counts if by else counts[None], edges, names, (image.sizes["c"],) if by else ())

@@ -1,14 +1,15 @@
 """Count, min, max, mean, std and sum of the pixels: exact, in one pass, and from the store where it knows them.
 
-Sums of integers are counted as Python integers, so nothing overflows and nothing is rounded before the last division.
-Floats keep a mean and the deviations from it for each piece; NaN is counted and left out.
+Sums of integers are Python integers, so nothing overflows, and nothing is rounded before the last division. For floats
+each piece keeps its mean and the deviations from it; NaN is counted and left out.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_label import stats_of_labels
-from bigimg.ops.statistics.stored import Kept, kept_statistics
+from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bigimg.ops.statistics.histograms import Bins, Ends
 
 DENSE_BYTES = 2 << 20
-"""Dense histograms that a task may keep for statistics alone, half a megabyte each of 16 bits; more rows are summed."""
+"""Memory of the dense histograms of a task, half a megabyte each for 16 bits; for more results sums are kept."""
 
 
 def stats(
@@ -119,8 +120,8 @@ def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str
 # -------------------------------------------------------------------------------------------------- from the store
 
 
-def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
-    """Return what the store knows in the form of what is computed; None where it does not know all of it."""
+def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
+    """Return the statistics that the store keeps, in the form of computed ones; None if some are not known."""
     import xarray
 
     dtype, counts = kept.dtype, kept.counts
@@ -134,8 +135,8 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
     shape = kept.spec.shape
     pixels = math.prod(shape) // (shape[kept.spec.axis("c")] if along else 1)
     for name, kind in kinds(dtype, dtype, pixels).items():
-        column = _typed([getattr(row, name) for row in rows], kind)
-        variables[name] = ("c", column) if along else ((), column.reshape(()))
+        column = np.array([getattr(row, name) for row in rows], kind)
+        variables[name] = ("c", column) if along else ((), column[0])
     coords: dict[str, Any] = {"c": kept.names} if along and kept.names else {}
     if asked is not None and counts is not None:
         if together:
@@ -147,13 +148,6 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
     return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
 
 
-def _typed(values: Sequence[Any], kind: DType) -> Array:
-    out = np.empty(len(values), kind)
-    for i, value in enumerate(values):
-        out[i] = value
-    return out
-
-
 # ------------------------------------------------------------------------------------------------------- computed
 
 
@@ -163,21 +157,16 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
     from bigimg.ops.statistics.passes import padding_of
     from bigimg.ops.statistics.reducing import reduce_image
 
-    rows = 1
-    for name in by:
-        rows *= img.sizes[name]
+    rows = math.prod(img.sizes[name] for name in by)
     tallies = reduce_image(img, by, tally_of(img.dtype, rows, asked), where=where)
-    summaries = tallies.map_blocks(_summarized, dtype=object, meta=np.empty((0,) * len(by), object))
+    summaries = tallies.map_blocks(
+        _each, function=summary_of, dtype=object, meta=np.empty((0,) * len(by), object)
+    )
     value = img.dtype if where is None else np.dtype(np.float64)
-    variables = {
-        name: (
-            by,
-            summaries.map_blocks(
-                _field, key=name, kind=kind, dtype=kind, meta=np.empty((0,) * len(by), kind)
-            ),
-        )
-        for name, kind in kinds(img.dtype, value, img.size // rows).items()
-    }
+    variables = {}
+    for name, kind in kinds(img.dtype, value, img.size // rows).items():
+        get, meta = operator.attrgetter(name), np.empty((0,) * len(by), kind)
+        variables[name] = (by, summaries.map_blocks(_each, function=get, kind=kind, dtype=kind, meta=meta))
     coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
     if asked is not None:
         from bigimg.ops.statistics.histograms import counts_and_edges
@@ -190,7 +179,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
 
 
 def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> Any:
-    """Return what makes the tally for statistics, of ``rows`` results at once, with a histogram when ``asked``.
+    """Return the function that makes a tally for statistics, of ``rows`` results, with a histogram if ``asked``.
 
     Raises
     ------
@@ -207,15 +196,9 @@ def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> 
     return partial(Both, partial(Sums, dtype), partial(Binned, *asked, dtype))
 
 
-def _summarized(tallies: Array) -> Array:
-    out = np.empty(tallies.shape, object)
-    for index in np.ndindex(tallies.shape):
-        out[index] = summary_of(tallies[index])
-    return out
-
-
-def _field(rows: Array, *, key: str, kind: DType) -> Array:
+def _each(rows: Array, *, function: Callable[[Any], Any], kind: DType | type = object) -> Array:
+    """Return ``function`` of each item."""
     out = np.empty(rows.shape, kind)
     for index in np.ndindex(rows.shape):
-        out[index] = getattr(rows[index], key)
+        out[index] = function(rows[index])
     return out

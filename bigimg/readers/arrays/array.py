@@ -195,15 +195,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     UsageError
         A dim is not one of ``t c z y x`` or has no pixels, or an attribute cannot mean anything.
     """
+    check_dims(img)
     source = str(img.attrs.get("source") or img.name or "array")
-    foreign = [str(dim) for dim in img.dims if dim not in tuple(ORDER)]
-    if foreign:
-        raise UsageError(
-            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
-            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
-        )
-    if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
-        raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
     # xarray keeps attrs through a comparison too: true and false are on no scale, and the tags are of the image.
@@ -226,6 +219,18 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         notes=notes,
         source=source,
     )
+
+
+def check_dims(img: xarray.DataArray) -> None:
+    """Refuse an array with a dim that is not one of ``t c z y x`` or has no pixels, by a UsageError."""
+    source = str(img.attrs.get("source") or img.name or "array")
+    if foreign := [str(dim) for dim in img.dims if dim not in tuple(ORDER)]:
+        raise UsageError(
+            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
+            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
+        )
+    if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
+        raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
 
 
 def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
