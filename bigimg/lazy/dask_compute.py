@@ -109,18 +109,24 @@ def one_object(function: Callable[..., Any], *arrays: Any) -> Any:
     )
 
 
-def unboxed(box: Any, shape: Shape, prefix: str) -> Any:
-    """Return the float64 array of ``shape`` that is the only item of ``box``, a dask array of no axes."""
+def unboxed(
+    box: Any,
+    shape: Shape,
+    prefix: str,
+    dtype: Any = np.float64,
+    take: Callable[[Any], Array] | None = None,
+) -> Any:
+    """Return the array of ``shape`` and ``dtype`` that ``take`` finds in the only item of ``box``, or that item."""
     import dask.array as da
 
     return da.map_blocks(
-        Task(_item), box, name=f"{prefix}-{uuid.uuid4().hex}", new_axis=list(range(len(shape))),
-        chunks=tuple((n,) for n in shape), dtype=np.float64, meta=np.empty((0,) * len(shape)),
+        Task(partial(_item, take=take)), box, name=f"{prefix}-{uuid.uuid4().hex}", new_axis=list(range(len(shape))),
+        chunks=tuple((n,) for n in shape), dtype=dtype, meta=np.empty((0,) * len(shape), dtype),
     )  # fmt: skip
 
 
-def _item(box: Array) -> Array:
-    found: Array = box.item()
+def _item(box: Array, *, take: Callable[[Any], Array] | None) -> Array:
+    found: Array = box.item() if take is None else take(box.item())
     return found
 
 

@@ -59,10 +59,9 @@ class Derived(Node):
 
     def _chunks(self) -> Shape:
         """Return what the source decodes at once, scaled to the result."""
-        theirs = self.pixels.chunks
-        if len(theirs) != self.ndim:
+        if self.pixels.ndim != self.ndim:
             return self.piece
-        sizes = zip(theirs, self.shape, self.pixels.shape, strict=True)
+        sizes = zip(self.pixels.chunks, self.shape, self.pixels.shape, strict=True)
         return tuple(max(1, chunk * size // whole) for chunk, size, whole in sizes)
 
     def _read_bytes(self) -> int:

@@ -33,7 +33,7 @@ class Link:
 
 
 def linked(img: xarray.DataArray, node: Node) -> xarray.DataArray:
-    """Return ``img`` with ``node``, of which its dask array was made, as its only encoding."""
+    """Return ``img`` with ``node``, the source of its dask array, as its only encoding."""
     img.encoding = {KEY: Link(img.data.name, img.dims, node)}
     return img
 

@@ -19,7 +19,7 @@ class Value:
     Parameters
     ----------
     array : dask array
-        Of no axes.
+        Has no axes.
     here : bool
         Compute it in the thread that calls :meth:`get`.
     found : tuple

@@ -42,7 +42,7 @@ class Windows(Operation):
     shape: Shape
     dtype: DType
     size: Shape
-    """Of the source."""
+    """Shape of the source."""
     step: Shape
     method: Method
 
@@ -78,7 +78,7 @@ def downsample(
 ) -> xarray.DataArray:
     """Return ``img`` with each window of ``factor`` pixels made into one; lazy.
 
-    Of a pyramid it is made from full resolution in one step: the mean of 4 x 4 pixels, while level 2 of a store
+    A pyramid is downsampled from full resolution in one step: the mean of 4 x 4 pixels, while level 2 of a store
     is the mean of rounded means. A stored level is read instead only if it holds the same numbers: one halving
     by the same method, or any level for ``nearest``, ``min`` and ``max``.
 
@@ -95,7 +95,7 @@ def downsample(
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
         several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4.
     level : int
-        Of a pyramid: read this one.
+        Level of a pyramid to read.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -211,12 +211,9 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
         raise UsageError(
             f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
         )
-    if factor is not None and not isinstance(factor, Mapping):
-        longest = max((img.sizes[name] for name in space), default=1)
-        if factor > longest:
-            raise UsageError(
-                f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}"
-            )
+    longest = max((img.sizes[name] for name in space), default=1)
+    if factor is not None and not isinstance(factor, Mapping) and factor > longest:
+        raise UsageError(f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}")
     return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 

@@ -125,12 +125,12 @@ def map(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     func : callable
-        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any
-        order, and of any size. ``np.sqrt``, or a function of your own.
+        From an ndarray to one of the same shape; each value may depend only on the value at the same position,
+        because blocks come in any order and of any size. For example ``np.sqrt``.
     dtype : dtype, optional
-        Of the result. What ``func`` gives becomes it where no value can be lost but the last digits of floats.
-        Without it ``func`` is called at once, with an array of one pixel as ``(1, 1, 1)`` whose value is 1, to
-        see what it gives.
+        Type of the result. What ``func`` returns is converted to it, if no value can be lost but the last digits of
+        floats. Without it ``func`` is called at once with an array of one pixel, of shape ``(1, 1, 1)`` and value
+        1, to find the type of its result.
     level, memory :
         As in :func:`bigimg.open`.
 
@@ -201,7 +201,7 @@ def rescale(
 ) -> xarray.DataArray:
     """Return the values stretched from a window to the whole range of ``dtype``; lazy.
 
-    Without a window the image is read twice, unless its store keeps the histogram: then once.
+    Without a window the image is read twice, or once if its store keeps the histogram.
 
     Parameters
     ----------
@@ -209,11 +209,11 @@ def rescale(
     dtype : dtype
         Integers, rounded half to even; or floats, from 0 to 1.
     window : (float, float), optional
-        Values that become the ends of the range; those beyond are cut off, and NaN is the lower end.
+        Values that become the ends of the range. Values outside become the nearer end, and NaN the lower end.
     percentiles : (float, float), optional
-        In its place: ``(1, 99)``; smallest and largest value by default.
+        Instead of a window, as ``(1, 99)``; smallest and largest value by default.
     by : {"c"}, optional
-        Give each channel a window of its own; one for all by default, so that colours stay.
+        A separate window for each channel; by default one for all, so that colours stay.
     level, memory :
         As in :func:`bigimg.open`.
 

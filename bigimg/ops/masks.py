@@ -59,7 +59,7 @@ def mask(
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
-        Of a pyramid, each level is compared.
+        Each level of a pyramid is compared.
     below : float, sequence or mapping, optional
         Pixels ``<`` it.
     above : float, sequence or mapping, optional
@@ -297,7 +297,9 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
     """
     image = open_image(img)
     number = checked_fill(fill, image.dtype)
-    return pixelwise("masked", image, _Fill(number), image.dtype, mask_on(image, mask, "mask"))
+    return pixelwise(
+        "masked", image, partial(_filled, fill=number), image.dtype, mask_on(image, mask, "mask")
+    )
 
 
 def checked_fill(fill: Any, dtype: DType) -> Any:
@@ -324,13 +326,8 @@ def checked_fill(fill: Any, dtype: DType) -> Any:
     return dtype.type(fill)
 
 
-class _Fill:
-    """Puts one value where the mask is false (:class:`Pixelwise`)."""
-
-    def __init__(self, fill: Any) -> None:
-        self.fill = fill
-
-    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
-        block, chosen = blocks
-        found: Array = block if chosen.all() else np.where(chosen, block, self.fill)
-        return found
+def _filled(blocks: Sequence[Array], region: Region, values: Sequence[Any], *, fill: Any) -> Array:
+    """Return a block with ``fill`` where the mask is false (:class:`Pixelwise`)."""
+    block, mask = blocks
+    found: Array = block if mask.all() else np.where(mask, block, fill)
+    return found

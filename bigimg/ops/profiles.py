@@ -34,7 +34,7 @@ class Line(Operation):
     shape: Shape
     """The axes that the line does not run through, then the samples."""
     size: Shape
-    """Of the source."""
+    """Shape of the source."""
     dtype: DType
     across: tuple[int, ...]
     """Axes of the source that the line runs through."""

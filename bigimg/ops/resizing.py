@@ -30,7 +30,7 @@ class Weighted(Operation):
     shape: Shape
     dtype: DType
     weights: tuple[Weights | None, ...]
-    """Of the pixels along each axis; None leaves an axis as it is."""
+    """Weights of the pixels along each axis; None leaves an axis as it is."""
 
     extra_bytes = 20  # sums in float64, and a term of them
 
@@ -50,7 +50,7 @@ class Nearest(Operation):
     shape: Shape
     dtype: DType
     lengths: Shape
-    """Of the source, if its pixels are as long as ``steps``: the last pixel of a level may reach beyond."""
+    """Lengths of the source, if its pixels are as long as ``steps``: the last pixel of a level may reach beyond."""
     steps: Shape
 
     def source(self, region: Region) -> Region:
@@ -81,7 +81,7 @@ def resize(
 ) -> xarray.DataArray:
     """Return ``img`` in any smaller shape, without aliasing; lazy.
 
-    Of a pyramid the smallest level of at least this shape is read, so little is read. ``level=0`` reads the full
+    The smallest level of a pyramid with at least this shape is read, so little is read. ``level=0`` reads the full
     resolution and gives the exact mean of the area that each pixel covers.
 
     Parameters
@@ -92,7 +92,7 @@ def resize(
     method : {"mean", "nearest"}, optional
         ``nearest`` for labels, ``mean`` otherwise; integers are rounded half to even, masks are true from one half.
     level : int, optional
-        Of a pyramid: read this one.
+        Level of a pyramid to read.
     memory, series :
         As in :func:`bigimg.open`.
 

@@ -354,7 +354,7 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     """
     start, step, size = coordinates.origin(img, name), coordinates.spacing(img, name), img.sizes[name]
     pixel = (position - start) / step
-    # Beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
+    # A position beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
     if not -0.5 - 1e-9 <= pixel <= size - 0.5 + 1e-9:
         low, high = coordinates.edges(img, name)
         unit = coordinates.units(img, name) or "pixels"

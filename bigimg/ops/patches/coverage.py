@@ -92,9 +92,9 @@ class CoveredGrid:
         *outer, rows, columns = self.grid.counts
         line, last = self.grid.lines[-2], self.grid.lines[-1]
         full = math.prod(self.mask.patch)
-        beside = full // (line.patch * last.patch)
-        width = max(1, (self.mask.box_bytes // (beside * line.patch) - last.patch) // last.stride + 1)
-        height = max(1, (self.mask.box_bytes // (beside * last.size) - line.patch) // line.stride + 1)
+        depth = full // (line.patch * last.patch)
+        width = max(1, (self.mask.box_bytes // (depth * line.patch) - last.patch) // last.stride + 1)
+        height = max(1, (self.mask.box_bytes // (depth * last.size) - line.patch) // line.stride + 1)
         for number, index in enumerate(np.ndindex(*outer)):
             for top in range(0, rows, height):
                 many = min(height, rows - top)

@@ -57,7 +57,7 @@ class Cutter:
     scaling : Scaling, optional
         Applied to each patch.
     dtype : numpy dtype
-        Of the patches.
+        Type of the patches.
     fill : number
         Value where a patch reaches beyond the image.
     """
@@ -78,7 +78,7 @@ class Cutter:
         self.block_bytes = BLOCK_BYTES
         """Patches of one dask block of a dataset."""
         self.box_bytes = BOX_BYTES
-        """Of a mask, counted at once."""
+        """Bytes of a mask that are counted at once."""
         self.memory: Memory = None
         self._kept: tuple[int, Pieces] | None = None
 
@@ -222,7 +222,7 @@ class Cutter:
         return self.finished(self._pieced(inside, kept))
 
     def finished(self, stored: Array) -> Array:
-        """Return the patch of which ``stored`` are the stored pixels inside the image."""
+        """Return a patch from its ``stored`` pixels inside the image: scaled, and filled up beyond the image."""
         real = stored if self.scaling is None else scaled(stored, self.scaling, self.dtype)
         if real.shape == self.patch:
             return real

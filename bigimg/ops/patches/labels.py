@@ -24,7 +24,7 @@ class Labels:
     lines: Mapping[str, tuple[Array, Mapping[str, Any]]]
     """Values and attributes of the coordinate of each axis but c."""
     count: int
-    """Of channels; 1 without an axis c."""
+    """Number of channels; 1 without an axis c."""
     channels: Mapping[str, Any]
     """Coordinates along c."""
     attrs: Mapping[str, Any]

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ FUNC_COPIES = 4
 """The memory of a function, in patches and their results."""
 
 
+@dataclass(eq=False)
 class Mapped:
     """Patches of a source after ``func``; a :class:`~bigimg.ops.patches.blending.Maker`.
 
@@ -54,19 +55,14 @@ class Mapped:
         See :class:`~bigimg.ops.patches.blending.Maker`.
     """
 
-    def __init__(
-        self,
-        func: Func,
-        cutter: Cutter,
-        grid: Grid,
-        labels: Labels,
-        channels: str,
-        made: int | None,
-        dtype: DType,
-        identity: Json,
-    ) -> None:
-        self.func, self.cutter, self.grid, self.labels, self.channels = func, cutter, grid, labels, channels
-        self.made, self.dtype, self.identity = made, dtype, identity
+    func: Func
+    cutter: Cutter
+    grid: Grid
+    labels: Labels
+    channels: str
+    made: int | None
+    dtype: DType
+    identity: Json
 
     def make(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         """Yield index and result of the patches in a box of the grid, in C order."""
@@ -159,32 +155,24 @@ def mapped(
     assert isinstance(grid, Grid)
     names = [name for name in labels.dims if name != "c"]
     gapless(grid, names)
-    maker = Mapped(
-        func,
-        cutter,
-        grid,
-        labels,
-        channels,
-        made,
-        np.dtype(np.uint8) if dtype is None else as_dtype(dtype),
-        token,
-    )
+    kind = np.dtype(np.uint8) if dtype is None else as_dtype(dtype)
+    maker = Mapped(func, cutter, grid, labels, channels, made, kind, token)
     if dtype is None or made is None:
         tried = maker.called(cutter.read([0] * len(names)))
         maker.dtype = tried.dtype if dtype is None else maker.dtype
         maker.made = maker.channels_of(tried)
     if maker.dtype.kind not in "buif" or maker.dtype.itemsize > 8:
         raise InputError(f"the function gives {maker.dtype}: an image holds booleans, integers or floats")
-    kind = "mask" if maker.dtype.kind == "b" else "image"
-    spec = spec_of(patches, grid, maker.dtype, maker.made, kind=kind, window=None, padding=None)
+    of = "mask" if maker.dtype.kind == "b" else "image"
+    spec = spec_of(patches, grid, maker.dtype, maker.made, kind=of, window=None, padding=None)
     access = cutter.reader.access
     band = plan_traversal(spec, access, default_shards(spec, default_chunks(spec.axes))).band
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]
     count = 1 if maker.made is None else maker.made
     patch = cutter.nbytes + math.prod(line.patch for line in grid.lines) * count * maker.dtype.itemsize
-    under = math.prod(min(n, b + 2 * line.patch) for n, b, line in zip(
-        (spec.shape[i] for i in axes), (band[i] for i in axes), grid.lines, strict=True
-    )) * (cutter.nbytes // math.prod(line.patch for line in grid.lines))  # fmt: skip
+    sides = zip((spec.shape[i] for i in axes), (band[i] for i in axes), grid.lines, strict=True)
+    around = math.prod(min(n, b + 2 * line.patch) for n, b, line in sides)
+    under = around * (cutter.nbytes // math.prod(line.patch for line in grid.lines))
     slab = min(under, max(SLAB_BYTES, cutter.nbytes))
     read_bytes = slab + access.read_bytes + FUNC_COPIES * patch + held_bytes(grid, axes, band, count)
     sizes = " x ".join(str(line.patch) for line in grid.lines if line.patch > 1)

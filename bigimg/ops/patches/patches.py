@@ -40,7 +40,7 @@ def patches(
     level: int = 0,
     memory: Memory = None,
 ) -> Patches:
-    """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random places.
+    """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random positions.
 
     Parameters
     ----------
@@ -49,23 +49,24 @@ def patches(
         Pixels of a patch: one number for all axes of space, one each for the last axes, as ``(height, width)``,
         or by name. A patch has one pixel of the axes that are left out, and loses them; channels are kept whole.
     stride, overlap : int, sequence or mapping, optional
-        Of a grid: pixels from one patch to the next, or that they share. Side by side by default.
+        In a grid: pixels from one patch to the next, or pixels that both share. Side by side by default.
     n : int, optional
-        This many patches at random places inside the image, in place of a grid. Each place is drawn for itself
-        and equally likely, so patches may overlap or coincide.
+        So many patches at random positions inside the image, instead of a grid. Each position is drawn independently
+        and is equally likely, so patches may overlap or coincide.
     seed : int, optional
-        Of the random places: patch i lies where seed and i say, whatever ``n`` is. Not the same twice without it.
+        Seed of the random positions. The position of patch i depends on the seed and i only, not on ``n``. Without a
+        seed the positions differ each time.
     edge : {"shift", "pad", "drop"}
         The last patch of a grid where it would reach beyond the image: moved back to the edge, filled up with
         ``fill``, or left out.
     where : mask, optional
-        Keep the patches of which at least ``min_fraction`` is true: booleans, with or without the axis c, of which
-        all count alike. One of another level or resolution is laid on by its coordinates. It is read when the
-        patches are counted, and decides before the image is read.
+        Keep the patches with a share of at least ``min_fraction`` of true pixels. The mask has booleans, with or
+        without the axis c; all channels count. A mask of another level or resolution is resampled by its
+        coordinates. It is read when the patches are counted, before the image is read.
     min_fraction : float, optional
         From 0 to 1, of ``where``; 0.5 by default. What lies beyond the image counts as false.
     level : int
-        Of a pyramid: 0 is full resolution, -1 the smallest.
+        Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
         The budget, as in :func:`bigimg.open`.
 
@@ -77,7 +78,7 @@ def patches(
     Raises
     ------
     UsageError
-        A patch is larger than the image or than nothing, a stride or overlap leads nowhere, options contradict,
+        A patch is larger than the image or has no pixels, a stride or overlap is impossible, options contradict,
         or the mask does not fit.
     BudgetError
         Not even one patch fits ``memory``.
@@ -121,9 +122,8 @@ def patches(
     if where is None and min_fraction is not None:
         raise UsageError(f"min_fraction={min_fraction}: it is of a mask; give where= too, or leave it out")
     if where is not None:
-        min_fraction = (
-            LEAST if min_fraction is None else as_number("min_fraction", min_fraction, "a number from 0 to 1")
-        )
+        share = LEAST if min_fraction is None else min_fraction
+        min_fraction = as_number("min_fraction", share, "a number from 0 to 1")
         if not 0 <= min_fraction <= 1:
             raise UsageError(f"min_fraction={min_fraction:g}: give a number from 0 to 1")
         mask = mask_cutter(where, image, spec, patch, level, memory)
@@ -185,7 +185,7 @@ def strides(
     Raises
     ------
     UsageError
-        Both are given, or one leads nowhere.
+        Both are given, or one is impossible.
     """
     if stride is not None and overlap is not None:
         raise UsageError(f"stride={stride} and overlap={overlap} say the same thing twice; give one")

@@ -136,7 +136,7 @@ class Random:
     """Random patches inside the image; every position is equally likely, and may be drawn again."""
 
     shape: Shape
-    """Of the image, along the axes of the patch."""
+    """Pixels of the image along the axes of the patch."""
     patch: Shape
     count: int
     key: tuple[int, int]

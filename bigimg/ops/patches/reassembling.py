@@ -33,13 +33,13 @@ def reassemble(
     Parameters
     ----------
     patches : Patches
-        A whole grid without gaps, of which nothing was left out.
+        A whole grid without gaps; no patch was left out.
     values : array or sequence of arrays, optional
-        In place of the pixels of the patches, in the same order: ``patches.stack()`` after some work, say. Each as
-        long as a patch along the axes of space and time; of any type and number of channels.
+        Other pixels of the patches, in the same order, as ``patches.stack()`` after processing. Each has the size of a
+        patch along the axes of space and time; type and number of channels may differ.
     blend : {"crop", "hann", "linear"}
-        Where patches overlap: each pixel from the patch it is most inside, or a passage from one to the next.
-        Where they agree all three give their values, bit for bit.
+        Where patches overlap: each pixel from the patch it is most inside, or a transition from one to the next.
+        Where the patches agree all three give their values, bit for bit.
     channels : {"last", "first"}
         Where ``values`` have the axis c.
 
@@ -83,7 +83,7 @@ def reassemble(
 
 
 def _first(values: Any, count: int, sides: Shape, at: int) -> Array:
-    """Return the first of ``values``, of which there are as many as patches and of their size."""
+    """Return the first of ``values``; an error is raised if their number or size does not fit the patches."""
     if len(values) != count:
         raise UsageError(f"reassemble: {len(values)} values for {count} patches; give one each")
     first = np.asarray(values[0])

@@ -161,6 +161,10 @@ class Patches(Sequence["xarray.DataArray"]):
         _check_channels(channels)
         parts = {f"{len(self):,} patches": self.nbytes, "pieces": self.cutter.least_bytes}
         room(memory).take(self.source, parts, "iterate, or stack a slice of them")
+        return self.joined(channels)
+
+    def joined(self, channels: str) -> Array:
+        """Return all patches as one array, without a check of the memory."""
         out = np.empty((len(self), *self.labels.shape(self.cutter.patch, channels)), self.dtype)
         for rank, pixels in self.items(channels):
             out[rank] = pixels
@@ -317,11 +321,8 @@ class _LazyStack:
         self.shape, self.dtype, self.ndim = patches.shape, patches.dtype, len(patches.shape)
 
     def __getitem__(self, key: tuple[slice, ...]) -> Array:
-        some = self.patches[key[0]]
-        out = np.empty((len(some), *self.shape[1:]), self.dtype)
-        for rank, pixels in some.items("first"):
-            out[rank] = pixels
-        return out[(slice(None), *key[1:])]
+        found: Array = self.patches[key[0]].joined("first")
+        return found[(slice(None), *key[1:])]
 
 
 def _name() -> str:

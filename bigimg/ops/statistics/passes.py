@@ -44,7 +44,7 @@ type Make = Callable[..., Tally]
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What is counted of which pixels, cell by cell."""
+    """A pass over an image: its pixels, mask and labels, and the tallies to make, cell by cell."""
 
     pixels: Node
     mask: OnGrid | None

@@ -20,7 +20,7 @@ from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.by_channel import OfCounts, OfPixels, by_channel, lazily, rows_of
 from bigimg.ops.statistics.stored import kept_statistics
-from bigimg.ops.statistics.tallies import numbers
+from bigimg.ops.statistics.tallies import Counts, numbers
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ COUNTED_BYTES = 64 << 20
 def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) -> xarray.DataArray:
     """Return percentiles of each channel, exact and as ``numpy.percentile`` interpolates them; lazy.
 
-    Of 8- and 16-bit images in a store no pixel is read. NaN and padding are left out.
+    If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. NaN and padding are left out.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, q: Array) ->
 
     state = None
     for shift, bits in _digits(img.dtype, img.sizes["c"] if by else 1, len(q)):
-        tallies = reduce_image(img, by, _Next(img.dtype, shift, bits), where=where, shared=state)
+        tallies = reduce_image(img, by, partial(_next, img.dtype, shift, bits), where=where, shared=state)
         narrow = partial(_narrowed, q=q, bits=bits)
         state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
     return one_object(partial(_of_digits, dtype=img.dtype), state)
@@ -133,26 +133,25 @@ def _of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, q: Array) ->
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What is known of the wanted ranks after some digits."""
+    """The wanted ranks and their digits found so far."""
 
     share: Array
     """(c, q): how far each percentile lies between its two ranks."""
     prefix: Array
     """(c, 2, q): the digits so far, uint64."""
     rank: Array
-    """(c, 2, q): the rank among those with the same digits; -1 of channels without values."""
+    """(c, 2, q): the rank among the values with the same digits; -1 for channels without values."""
 
 
-class Digits:
+class Digits(Counts):
     """Counts one digit of the numbers that begin with each of some prefixes."""
 
     def __init__(self, dtype: DType, shift: int, bits: int, prefixes: Array) -> None:
-        self.left_out = 0
         self.dtype, self.shift, self.bits, self.prefixes = dtype, shift, bits, prefixes
         self.counts = np.zeros((len(prefixes), 1 << bits), np.int64)
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         keys = sortable(numbers(values))
         above = self.shift + self.bits
         whole = above >= 8 * keys.dtype.itemsize
@@ -161,20 +160,11 @@ class Digits:
             digits = (chosen >> keys.dtype.type(self.shift)) & keys.dtype.type((1 << self.bits) - 1)
             row += np.bincount(digits.astype(np.intp, copy=False), minlength=len(row))
 
-    def merge(self, other: Digits) -> None:
-        """Count in another one."""
-        self.counts += other.counts
 
-
-class _Next:
-    """Makes the tallies of a pass from the result of the pass before it."""
-
-    def __init__(self, dtype: DType, shift: int, bits: int) -> None:
-        self.dtype, self.shift, self.bits = dtype, shift, bits
-
-    def __call__(self, state: State | None = None) -> Digits:
-        prefixes = np.zeros(1, np.uint64) if state is None else np.unique(state.prefix)
-        return Digits(self.dtype, self.shift, self.bits, prefixes)
+def _next(dtype: DType, shift: int, bits: int, state: State | None = None) -> Digits:
+    """Return a tally of a pass from the result of the pass before it."""
+    prefixes = np.zeros(1, np.uint64) if state is None else np.unique(state.prefix)
+    return Digits(dtype, shift, bits, prefixes)
 
 
 def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
@@ -200,26 +190,26 @@ def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
 
 def sortable(values: Array) -> Array:
     """Return unsigned integers of the same size that sort as ``values`` do."""
-    dtype = values.dtype
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    keys = np.ascontiguousarray(values).view(unsigned)
-    top = unsigned.type(1 << (8 * dtype.itemsize - 1))
-    if dtype.kind == "i":
+    keys, top = _bits(np.ascontiguousarray(values), values.dtype)
+    if values.dtype.kind == "i":
         keys = keys ^ top
-    elif dtype.kind == "f":
-        keys = np.where(keys & top, ~keys, keys | top)
-    return keys
+    return np.where(keys & top, ~keys, keys | top) if values.dtype.kind == "f" else keys
 
 
 def _from_sortable(keys: Array, dtype: DType) -> Array:
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    keys, top = keys.astype(unsigned), unsigned.type(1 << (8 * dtype.itemsize - 1))
+    keys, top = _bits(keys.astype(f"u{dtype.itemsize}"), dtype)
     if dtype.kind == "i":
         keys = keys ^ top
     elif dtype.kind == "f":
         keys = np.where(keys & top, keys ^ top, ~keys)
     found: Array = keys.view(dtype)
     return found
+
+
+def _bits(values: Array, dtype: DType) -> tuple[Array, Any]:
+    """Return values as unsigned integers, and their highest bit."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    return values.view(unsigned), unsigned.type(1 << (8 * dtype.itemsize - 1))
 
 
 def _narrowed(tallies: Array, box: Any = None, *, q: Array, bits: int) -> State:

@@ -44,18 +44,17 @@ def stats(
 ) -> xarray.Dataset:
     """Return ``count min max mean std sum`` of the pixels, for each channel, in one pass; lazy.
 
-    Of a path, Store, pyramid or opened level 0 whose store keeps statistics, no pixel is read. Images of
-    floats have ``nan`` too, how many values are no numbers: these are left out of the others. Images of
-    integers have ``saturated``, how many values are the largest of their type. Values that the file declares
-    as padding are left out.
+    If ``img`` is a path, Store, pyramid or opened level 0 and its store keeps statistics, no pixel is read. Images of
+    floats also have ``nan``, the number of NaN, which are left out of the other figures. Images of integers also have
+    ``saturated``, how many values are the largest of their type. Values that the file declares as padding are left out.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     by : str or sequence of str, optional
         Axes to keep, as ``"t"`` or ``("c", "z")``; None takes all pixels together. Or a label image (DataArray,
-        array or path of integers): statistics of each label id but 0 and each channel. Its ids are not known
-        before it is read, so this is computed at once.
+        array or path of integers): statistics of each label id but 0 and each channel. The ids are known only
+        after the labels were read, so this is computed at once.
     where : mask, optional
         Count only where it is true: booleans with or without the axis c, of this or another level. Chunks of
         the image in which it is nowhere true are not read.
@@ -68,9 +67,8 @@ def stats(
     -------
     Dataset
         std has ddof 0. The sum of integers is exact: uint64 or int64, and Python integers where pixels times
-        the largest value of the type exceed these (4 billion of 32 bits). Where nothing is chosen, count and
-        sum are 0 and the others NaN; so with ``where`` or labels min and max are float64, and of the image's
-        own type without.
+        the largest value of the type exceed these (4 billion of 32 bits). If no pixel is selected, count and sum
+        are 0 and the others NaN; so with ``where`` or labels min and max are float64, else of the image's type.
 
     Raises
     ------
@@ -80,14 +78,13 @@ def stats(
     from bigimg.ops.statistics.histograms import checked_bins
 
     asked = None if bins is None else checked_bins(bins, range)
-    labelled = is_label_image(by)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
         kept = kept_statistics(img)
         found = None if kept is None else _stored(kept, asked, together=by is None)
         if found is not None:
             return found
     image = open_image(img)
-    if not labelled:
+    if not is_label_image(by):
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")

@@ -26,9 +26,9 @@ BINS = 256
 def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     """Return Otsu's threshold of each channel: pixels above it are one class, all others the other; lazy.
 
-    As ``skimage.filters.threshold_otsu`` has it: over each value of 8- and 16-bit integers, otherwise over 256
-    bins from the smallest value to the largest. Sums are in float64, where scikit-image uses float32. Of 8- and
-    16-bit images in a store no pixel is read.
+    As in ``skimage.filters.threshold_otsu``: over each value of 8- and 16-bit integers, otherwise over 256 bins from
+    the smallest value to the largest. Sums are in float64, while scikit-image uses float32. If ``img`` is a whole 8- or
+    16-bit image in a store, no pixel is read.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ def _row(*thresholds: Array) -> Array:
 def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
     """Return which share of each channel's pixels lies below each threshold; lazy, in one pass for all.
 
-    Of 8- and 16-bit images in a store no pixel is read. Below is ``<``. It is what ``fraction(mask(img, below=t))``
-    gives: NaN lies below no threshold, and counts as a pixel. But values that the file declares as padding are
-    left out, as in :func:`bigimg.stats`, where a mask takes them as any other value.
+    If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. Below is ``<``. The result equals
+    ``fraction(mask(img, below=t))``: NaN is below no threshold, and counts as a pixel. But values that the file
+    declares as padding are left out, as in :func:`bigimg.stats`, while a mask treats them like other values.
 
     Parameters
     ----------
@@ -133,10 +133,11 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
 def _shares(counts: Array, values: Array, *, thresholds: Array) -> Array:
     chosen = values[None, :].astype(np.float64) < thresholds[:, None]
     below = np.stack([counts[:, row].sum(axis=1) for row in chosen], axis=1)
-    return _share(below, counts.sum(axis=1)[:, None])
+    return share(below, counts.sum(axis=1)[:, None])
 
 
-def _share(part: Array, whole: Array) -> Array:
+def share(part: Array, whole: Array) -> Array:
+    """Return ``part / whole``, NaN where both are 0."""
     with np.errstate(invalid="ignore"):
         found: Array = part / whole
     return found
@@ -154,7 +155,7 @@ def _shares_of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, thres
 def _shares_of_tallies(tallies: Array, *, thresholds: Array) -> Array:
     rows, at = rows_of(tallies), np.searchsorted(np.unique(thresholds), thresholds)
     below = np.stack([np.cumsum(row.counts)[at] for row in rows])
-    return _share(below, np.array([[row.pixels] for row in rows]))
+    return share(below, np.array([[row.pixels] for row in rows]))
 
 
 class _Below(Binned):
@@ -165,11 +166,11 @@ class _Below(Binned):
         self.pixels = 0
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         super().add(values)
         self.pixels += values.size
 
     def merge(self, other: Any) -> None:
-        """Count in another one."""
+        """Add another tally."""
         super().merge(other)
         self.pixels += other.pixels
