@@ -55,6 +55,7 @@ def band_shape(spec: ImageSpec, order: tuple[str, ...], block_bytes: int, *, ite
     A band is full along the fast axes, has a part of one slow axis, and one pixel of each slower axis: rows of a
     picture, planes of one volume.
 
+    >>> import numpy as np
     >>> from bigimg.geometry.axes import Axis
     >>> axes = (Axis("t", 9), Axis("z", 40), Axis("y", 100), Axis("x", 100))
     >>> spec = ImageSpec(axes, np.dtype("u1"), (1, 1, 100, 100))

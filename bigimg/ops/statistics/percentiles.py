@@ -171,7 +171,7 @@ def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
     """Return shift and number of bits of each digit, as many bits at once as memory allows.
 
     >>> _digits(np.dtype("f4"), 1, 2), _digits(np.dtype("f4"), 3, 2)
-    ([(16, 16), (0, 16)], [(16, 16), (6, 10), (0, 6)])
+    ([(16, 16), (0, 16)], [(16, 16), (4, 12), (0, 4)])
     """
     from bigimg.ops.statistics.reducing import PARTS
 
