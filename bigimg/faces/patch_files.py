@@ -197,7 +197,7 @@ def _write_table(patches: Patches, path: Path, name: str | None) -> None:
         writer.writerow(["patch", *(["file"] if name else []), *indices, *positions])
         for ranks in portions(len(patches)):
             starts = patches.positions.starts(ranks)
-            places = [patches.labels.place(axis, starts[:, i]).tolist() for i, axis in enumerate(axes)]
+            places = [patches.labels.position(axis, starts[:, i]).tolist() for i, axis in enumerate(axes)]
             for rank, start, *position in zip(ranks.tolist(), starts.tolist(), *places, strict=True):
                 writer.writerow([rank, *([name.format(rank)] if name else []), *start, *position])
 

@@ -1,1 +1,1 @@
-"""One lazy tree: what is opened, and what is made of it region by region; dask stands at its edge."""
+"""The lazy tree: opened images and what is made from them region by region, with dask only at its edge."""

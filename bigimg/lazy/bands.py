@@ -1,8 +1,8 @@
-"""What is made of a source that is read in one order: bands that follow one another, and what two of them share.
+"""Bands of a result whose source can only be read in one order, and the source pixels that two bands share.
 
-dask's own graph of such a source has a task a band, and reads ahead of whoever counts. A band of a result is made
-from one region of the source instead, and the next one begins where that ended. Where the next needs some of the
-same pixels (a Gaussian, means of parts of pixels), these alone are kept, so that the source never goes back.
+dask's own graph of such a source has one task for each band, and reads ahead of the tasks that count. Here a band of
+the result is made from one region of the source, and the next band begins where that region ended. If the next band
+needs some of the same pixels (a Gaussian, means of parts of pixels), only these are kept. The source never goes back.
 """
 
 from __future__ import annotations
@@ -25,27 +25,25 @@ def band_of(
 ) -> tuple[Shape, str]:
     """Return the shape of a band of the result, and the axis along which bands follow one another.
 
-    As wide as the result along the fast axes, some of one axis, and one of each still slower. The axis is not
-    cut while one pixel along a slower one is made of several: the source would go back for each of the bands.
+    A band has the full width of the result along the fast axes, a part of one axis, and one pixel of each slower axis.
+    An axis is not cut if one pixel along a slower axis is made from several: the source would go back for each band.
 
     Parameters
     ----------
     operation : Operation
     dims, source_dims : sequence of str
-        Axes of the result, all of them axes of the source; and these.
+        Axes of the result, which are axes of the source too; axes of the source.
     order : sequence of str
         Axes of the source from slowest to fastest.
     most : int
-        Pixels of the source behind a band at most, unless a band has to have more.
+        Pixels of the source behind a band at most, unless a smaller band is impossible.
     """
-    own = [name for name in order if name in dims]
-    # What is within a row is never cut.
-    row = max((i for i, name in enumerate(own) if name != "c"), default=0)
+    names = [name for name in order if name in dims]
+    row = max((i for i, name in enumerate(names) if name != "c"), default=0)  # a row is never cut
     sizes = dict(zip(dims, operation.shape, strict=True))
-    band = dict.fromkeys(dims, 1) | {name: sizes[name] for name in own[row:]}
-    along = own[row]
-    for place in range(row - 1, -1, -1):
-        along = own[place]
+    band = dict.fromkeys(dims, 1) | {name: sizes[name] for name in names[row:]}
+    along = names[row]
+    for along in reversed(names[:row]):
         band[along] = sizes[along]
         middle = tuple(slice(sizes[n] // 2, sizes[n] // 2 + 1) for n in dims)
         thick = dict(zip(source_dims, shape_of(operation.source(middle)), strict=True))
@@ -58,15 +56,15 @@ def band_of(
 
 
 class Rolling:
-    """Reads the regions of a source that bands of a result are made of, each pixel once while they come in order.
+    """Reads the regions of a source from which bands are made: each pixel once, while the bands come in order.
 
     Parameters
     ----------
     pixels : Node
-        Best read in one order.
+        Can only be read in one order.
     operation : Operation
     axis, source_axis : int
-        Along which the bands of the result follow one another; that axis of the source.
+        The axis of the result along which bands follow one another, and that axis of the source.
     """
 
     def __init__(self, pixels: Node, operation: Operation, axis: int, source_axis: int) -> None:
@@ -76,7 +74,7 @@ class Rolling:
         self._lock = threading.Lock()
 
     def read(self, source: Region, region: Region) -> Array:
-        """Return the pixels of ``source``, which ``region`` of the result is made of."""
+        """Return the pixels of ``source``, from which ``region`` of the result is made."""
         with self._lock:
             block = self._read(source)
             self._kept = self._needed_again(block, source, region)
@@ -103,7 +101,7 @@ class Rolling:
         return block
 
     def _needed_again(self, block: Array, source: Region, region: Region) -> tuple[Region, Array] | None:
-        """Return what the band after ``region`` needs of ``block``, as a copy: the rest is let go."""
+        """Return a copy of the part of ``block`` that the next band needs, so that the rest can be freed."""
         at, along, stop = self.source_axis, source[self.source_axis], region[self.axis].stop
         if stop == self.operation.shape[self.axis]:
             return None
@@ -113,12 +111,8 @@ class Rolling:
         part = (slice(None),) * at + (slice(first - along.start, None),)
         return _with(source, at, slice(first, along.stop)), block[part].copy()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+    def __reduce__(self) -> Any:
+        return Rolling, (self.pixels, self.operation, self.axis, self.source_axis)
 
 
 def _with(region: Region, axis: int, part: slice) -> Region:

@@ -1,4 +1,4 @@
-"""How large the blocks of an opened image are: whole chunks of its source, or bands in the order of one."""
+"""Sizes of the blocks of an opened image: whole chunks of its source, or bands of a source that has an order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigimg.types import Shape
 
 
 def block_shape(spec: ImageSpec, block_bytes: int, *, itemsize: int) -> Shape:
-    """Return blocks of at most ``block_bytes`` for random access: source chunks, multiplied where they fit.
+    """Return the block shape of a source with random access: chunks, multiplied up to ``block_bytes``.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def block_shape(spec: ImageSpec, block_bytes: int, *, itemsize: int) -> Shape:
 def multiplied(chunks: Shape, shape: Shape, space: Sequence[int], most: int) -> Shape:
     """Return ``chunks`` multiplied until they have ``most`` pixels.
 
-    The axes ``space`` grow before all others, the shortest side first. A chunk that is larger itself is cut along its
-    slow axes: it will be decoded once for each piece.
+    The axes ``space`` grow before all others, the shortest side first. A chunk that has more pixels is cut along its
+    slow axes; it is then decoded once for each piece.
 
     >>> multiplied((1, 10, 10), (3, 90, 90), [1, 2], 500), multiplied((1, 10, 10), (3, 90, 90), [1, 2], 50)
     ((1, 20, 20), (1, 5, 10))
@@ -50,11 +50,12 @@ def multiplied(chunks: Shape, shape: Shape, space: Sequence[int], most: int) -> 
 
 
 def band_shape(spec: ImageSpec, order: tuple[str, ...], block_bytes: int, *, itemsize: int) -> Shape:
-    """Return bands of at most ``block_bytes`` as an ordered source yields them, never less than one row.
+    """Return the shape of bands of at most ``block_bytes`` of an ordered source, but never less than one row.
 
-    Full along the fast axes, some of one slow axis, one of each still slower: the rows of a picture, the
-    planes of one volume.
+    A band is full along the fast axes, has a part of one slow axis, and one pixel of each slower axis: rows of a
+    picture, planes of one volume.
 
+    >>> import numpy as np
     >>> from bigimg.geometry.axes import Axis
     >>> axes = (Axis("t", 9), Axis("z", 40), Axis("y", 100), Axis("x", 100))
     >>> spec = ImageSpec(axes, np.dtype("u1"), (1, 1, 100, 100))
@@ -62,7 +63,7 @@ def band_shape(spec: ImageSpec, order: tuple[str, ...], block_bytes: int, *, ite
     (1, 20, 100, 100)
     """
     most = max(1, block_bytes // itemsize)
-    row = max(i for i, name in enumerate(order) if name != "c")  # what is within a row is never cut
+    row = max(i for i, name in enumerate(order) if name != "c")  # a row is never cut
     band = [1] * len(spec.axes)
     for name in order[row:]:
         band[spec.axis(name)] = spec.shape[spec.axis(name)]
@@ -77,7 +78,7 @@ def band_shape(spec: ImageSpec, order: tuple[str, ...], block_bytes: int, *, ite
 
 
 def explicit(block: Shape, shape: Shape) -> tuple[Shape, ...]:
-    """Return the length of each block along each axis, as dask wants it.
+    """Return the length of each block along each axis: dask's ``chunks``.
 
     >>> explicit((4,), (10,))
     ((4, 4, 2),)

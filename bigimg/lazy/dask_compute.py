@@ -1,6 +1,6 @@
-"""What dask computes for the lazy tree: a region of an array, and single values that many blocks need.
+"""Computing with dask for the lazy tree: a region of an array, and single values that many blocks need.
 
-Nothing here knows a node, and dask is imported only where something is computed: a file is opened without it.
+Nothing here knows nodes. dask is imported only where something is computed, so a file is opened without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bigimg.types import Array, Region, Shape
 
 
 class Task:
-    """A function of ours, which dask names without looking into it."""
+    """A function that dask names without pickling it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -31,22 +31,30 @@ class Task:
         return self.token
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Return what the function does."""
+        """Call the function."""
         return self.function(*arguments, **named)
 
 
+class LocatedTask(Task):
+    """A function that gets the index of the block; dask passes it only to functions with this parameter."""
+
+    def __call__(self, *blocks: Array, block_id: Shape) -> Any:
+        """Call the function."""
+        return self.function(*blocks, block_id=block_id)
+
+
 def boxed(item: Any, ndim: int = 0) -> Array:
-    """Return ``item`` as the only one of an array."""
+    """Return an object array whose only item is ``item``."""
     box = np.empty((1,) * ndim, object)
     box[(0,) * ndim] = item
     return box
 
 
 def computed(lazy: Any) -> Any:
-    """Return ``lazy``, a DataArray, Dataset or dask array, with its values, computed where dask computes.
+    """Return ``lazy``, a DataArray, Dataset or dask array, computed by the active scheduler of dask.
 
-    Asked without a scheduler, dask imports ``distributed`` to look for a client: 25 MB and half a second. A client can
-    be active only where it was imported already.
+    If no scheduler is named, dask imports ``distributed`` to look for a client, which takes 25 MB and half a second. A
+    client can only be active if ``distributed`` was imported before.
     """
     import dask
     import dask.threaded
@@ -63,40 +71,28 @@ def computed_region(array: Any, region: Region) -> Array:
     part = array[region]
     found: dict[Shape, Array] = {}
     ones = tuple((1,) * len(lengths) for lengths in part.chunks)
-    # dask's scheduler holds results until the collector of cycles comes by: it gets none.
-    taken = da.map_blocks(
-        _Taking(found), part, chunks=ones, dtype=bool, meta=np.empty((0,) * part.ndim, bool)
-    )
-    dask.compute(taken, scheduler=dask.get)  # by its name dask warns of it where a cluster is connected
+    # dask's scheduler holds its results until Python collects cycles. So blocks go to ``found``, and it gets no pixels.
+    take, meta = LocatedTask(partial(_take, found)), np.empty((0,) * part.ndim, bool)
+    taken = da.map_blocks(take, part, chunks=ones, dtype=bool, meta=meta)
+    dask.compute(taken, scheduler=dask.get)  # not by its name: dask would warn if a cluster is connected
     edges = edges_of(part.chunks)
     if len(found) == 1:
         (out,) = found.values()
     else:
         out = np.empty(shape_of(region), array.dtype)
         for index in itertools.product(*map(range, map(len, part.chunks))):
-            out[tuple(slice(own[i], own[i + 1]) for i, own in zip(index, edges, strict=True))] = found.pop(
-                index
-            )
+            out[tuple(slice(e[i], e[i + 1]) for i, e in zip(index, edges, strict=True))] = found.pop(index)
     heap_trimmer.count(out.nbytes)
     return out
 
 
-class _Taking:
-    """Takes blocks and gives nothing in their place."""
-
-    def __init__(self, found: dict[Shape, Array]) -> None:
-        self.found = found
-
-    def __dask_tokenize__(self) -> int:
-        return id(self.found)
-
-    def __call__(self, block: Array, block_id: Shape) -> Array:
-        self.found[tuple(block_id)] = unmasked(block)
-        return np.zeros((1,) * block.ndim, bool)
+def _take(found: dict[Shape, Array], block: Array, *, block_id: Shape) -> Array:
+    found[tuple(block_id)] = unmasked(block)
+    return np.zeros((1,) * block.ndim, bool)
 
 
 def item_of(array: Any, *, here: bool) -> Any:
-    """Return the only item of a dask array of no axes, computed in this thread when ``here``."""
+    """Return the only item of a dask array of no axes; it is computed in this thread if ``here`` is true."""
     import dask
 
     return (array.compute(scheduler=dask.get) if here else computed(array)).item()
@@ -113,18 +109,24 @@ def one_object(function: Callable[..., Any], *arrays: Any) -> Any:
     )
 
 
-def unboxed(box: Any, shape: Shape, called: str) -> Any:
-    """Return the float64 array of ``shape`` that is the only item of a dask array of no axes."""
+def unboxed(
+    box: Any,
+    shape: Shape,
+    prefix: str,
+    dtype: Any = np.float64,
+    take: Callable[[Any], Array] | None = None,
+) -> Any:
+    """Return the array of ``shape`` and ``dtype`` that ``take`` finds in the only item of ``box``, or that item."""
     import dask.array as da
 
     return da.map_blocks(
-        Task(_item), box, name=f"{called}-{uuid.uuid4().hex}", new_axis=list(range(len(shape))),
-        chunks=tuple((n,) for n in shape), dtype=np.float64, meta=np.empty((0,) * len(shape)),
+        Task(partial(_item, take=take)), box, name=f"{prefix}-{uuid.uuid4().hex}", new_axis=list(range(len(shape))),
+        chunks=tuple((n,) for n in shape), dtype=dtype, meta=np.empty((0,) * len(shape), dtype),
     )  # fmt: skip
 
 
-def _item(box: Array) -> Array:
-    found: Array = box.item()
+def _item(box: Array, *, take: Callable[[Any], Array] | None) -> Array:
+    found: Array = box.item() if take is None else take(box.item())
     return found
 
 

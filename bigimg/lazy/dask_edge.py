@@ -1,10 +1,10 @@
-"""Where the lazy tree meets dask: a node as a dask array, and blocks of a dask array as pixels.
+"""The lazy tree as dask arrays; the only file that makes a dask array of a node.
 
-The one file that makes dask arrays of nodes, through dask's public functions alone. What all blocks need enters as an
-argument, so that a cluster computes it once. Where a source goes forward only, or may, each block has one more
-argument: its place in a running sum of zeros. dask begins blocks in whatever order suits its graph (measured with
-2026.8: band 9, 8, ... 2, 11, 10, 1, 0), and follows that sum; it costs nothing, and a block near the end does not have
-those before it read.
+It calls public functions of dask only. A value that all blocks need is an argument of each block, so that a cluster
+computes it once. If a source can or may only be read forwards, each block has one more argument: an item of a running
+sum of zeros. dask begins blocks in an order that suits its graph (measured with 2026.8: band 9, 8, ... 2, 11, 10, 1,
+0), but it computes a running sum from first to last. The sum takes three small tasks for each block, and a block near
+the end does not make dask read the blocks before it.
 """
 
 from __future__ import annotations
@@ -29,57 +29,57 @@ from bigimg.types import Array, Region, Shape
 
 type Chunks = tuple[Shape, ...]
 
-MOST_PLACES = 1 << 12
-"""Blocks above what dask computes, which may go forward only, that are put in order: it takes three tasks a block."""
+MOST_RANKED = 1 << 12
+"""Blocks over a dask array, whose source may have an order, that are put in order at most: it takes three tasks a
+block."""
 
 
 def as_dask(node: Node, chunks: Chunks) -> Any:
-    """Return ``node`` as a dask array in blocks of ``chunks``, of one name whenever it is asked for."""
+    """Return ``node`` as a dask array in blocks of ``chunks``; its name is the same each time."""
     foreign = any(isinstance(leaf, Foreign) for leaf in node.leaves())
-    if foreign and (found := _in_its_graph(node, chunks)) is not None:
+    if foreign and (found := _in_dask(node, chunks)) is not None:
         return found
-    name = f"{node.called}-{token_of(node.token, chunks)}"
-    meta = np.empty((0,) * node.ndim, node.dtype)
+    name, meta = f"{node.prefix}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)
     values, blocks = node.values, math.prod(map(len, chunks))
-    forwards = bool(node.order) or (foreign and blocks <= MOST_PLACES)
-    if not values and not forwards:
-        # Not fancy=False: dask 2026.8 merges a slice into the read of a block only without it.
+    ranked = bool(node.order) or (foreign and blocks <= MOST_RANKED)
+    if not values and not ranked:
+        # Without fancy=False: with it dask 2026.8 does not merge a slice into the read of a block.
         return da.from_array(node, chunks, name=name, asarray=False, meta=meta)
     regions = da.from_array(
         _Regions(node.shape), chunks, name=f"{name}-regions", asarray=False, meta=np.empty(meta.shape, object)
     )
-    places = _places(chunks, node.order) if forwards else None
-    making = _Making(node, values, edges_of(chunks))
-    extra = [value.array for value in values] + ([] if places is None else [places])
-    return da.map_blocks(making, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
+    ranks = _ranks(chunks, node.order) if ranked else None
+    extra = [value.array for value in values] + ([] if ranks is None else [ranks])
+    make = _MakeBlock(node, values, edges_of(chunks))
+    return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
 
 
-def _in_its_graph(node: Node, chunks: Chunks) -> Any:
-    """Return what is made pixel by pixel of blocks that dask computes, in dask's own graph of them; None for others.
+def _in_dask(node: Node, chunks: Chunks) -> Any:
+    """Return a node over a dask array as part of dask's graph, if it is made pixel by pixel; else None.
 
-    So what several of these blocks share, as a mean, is computed once.
+    So a value that several blocks of that array share, as a mean, is computed once.
     """
     if isinstance(node, Foreign):
         return node.array.rechunk(chunks)
     if isinstance(node, OnGrid) and not node.is_mapped:
-        own = tuple(lengths for lengths, axis in zip(chunks, node.axes, strict=True) if axis is not None)
-        data = as_dask(node.pixels, own)
+        theirs = tuple(lengths for lengths, axis in zip(chunks, node.axes, strict=True) if axis is not None)
         return da.map_blocks(
-            Task(node.spread), data, new_axis=[i for i, axis in enumerate(node.axes) if axis is None], chunks=chunks,
-            dtype=node.dtype, meta=np.empty((0,) * node.ndim, node.dtype),
+            Task(node.with_all_axes), as_dask(node.pixels, theirs), chunks=chunks, dtype=node.dtype,
+            new_axis=[i for i, axis in enumerate(node.axes) if axis is None],
+            meta=np.empty((0,) * node.ndim, node.dtype),
         )  # fmt: skip
     if isinstance(node, Stack):
-        own = (*chunks[: node.axis], *chunks[node.axis + 1 :])
-        return da.stack([as_dask(source, own) for source in node.sources], node.axis)
+        theirs = (*chunks[: node.axis], *chunks[node.axis + 1 :])
+        return da.stack([as_dask(source, theirs) for source in node.sources], node.axis)
     if not isinstance(node, Pointwise):
         return None
-    name, meta = f"{node.called}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)
+    name, meta = f"{node.prefix}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)
     regions = da.from_array(_Regions(node.shape), chunks, name=f"{name}-regions", asarray=False, meta=meta)
     sources = [as_dask(source, fitted(chunks, source.shape)) for source in node.sources]
     values = [value.array for value in node.own_values]
-    made = Task(partial(_of_blocks, function=node.function, count=len(sources)))
+    make = Task(partial(_of_blocks, function=node.function, count=len(sources)))
     return da.map_blocks(
-        made, regions, *sources, *values, name=name, chunks=chunks, dtype=node.dtype, meta=meta
+        make, regions, *sources, *values, name=name, chunks=chunks, dtype=node.dtype, meta=meta
     )
 
 
@@ -90,11 +90,11 @@ def _of_blocks(region: Array, *extra: Array, function: Any, count: int) -> Array
 
 def fitted(chunks: Chunks, shape: Shape) -> Chunks:
     """Return ``chunks`` for an array of ``shape``, which may be of size 1 along some axes."""
-    return tuple(own if n > 1 else (1,) for own, n in zip(chunks, shape, strict=True))
+    return tuple(lengths if n > 1 else (1,) for lengths, n in zip(chunks, shape, strict=True))
 
 
 class _Regions:
-    """An array whose blocks say where they lie."""
+    """An array each of whose blocks holds its own region."""
 
     dtype = np.dtype(object)
 
@@ -108,8 +108,8 @@ class _Regions:
         return boxed(key, self.ndim)
 
 
-class _Making:
-    """Makes a block of a node from its region and what all blocks need."""
+class _MakeBlock:
+    """Makes a block of a node from its region and from the values that all blocks need."""
 
     def __init__(self, node: Node, values: list[Value], edges: list[list[int]]) -> None:
         self.node, self.values, self.edges = node, values, edges
@@ -119,26 +119,26 @@ class _Making:
         return token_of(self.node.token, self.edges)
 
     def __call__(self, region: Array, *extra: Array) -> Array:
-        where: Region = region.item()
+        part: Region = region.item()
         for value, found in zip(self.values, extra, strict=False):
-            value.tell(found.item())
+            value.set(found.item())
         if self.turns is None:
-            self.node.look()
-            return self.node[where]
-        return self.turns.get(tuple(own.index(s.start) for own, s in zip(self.edges, where, strict=True)))
+            self.node.find_order()
+            return self.node[part]
+        return self.turns.get(tuple(ends.index(s.start) for ends, s in zip(self.edges, part, strict=True)))
 
 
-def _places(chunks: Chunks, order: Sequence[int]) -> Any:
-    """Return a dask array of zeros, one a block, each of which dask computes after those before it in ``order``.
+def _ranks(chunks: Chunks, order: Sequence[int]) -> Any:
+    """Return a dask array of zeros, one for each block; dask computes each after the blocks before it in ``order``.
 
-    None where dask has no running sums: its array expressions have none yet, and take their own order.
+    None if dask has no running sums: its array expressions have none yet, and read in an order of their own.
     """
     counts = tuple(map(len, chunks))
     cut = [axis for axis in order or range(len(counts)) if counts[axis] > 1]
     if not cut:
         return None
     try:
-        if len(cut) == 1:  # the fewer tasks stand between two blocks, the surer their order
+        if len(cut) == 1:  # with fewer tasks between two blocks their order is more certain
             ones = [n if axis in cut else 1 for axis, n in enumerate(counts)]
             return da.cumsum(da.zeros(ones, chunks=1, dtype=np.int8), axis=cut[0])
         row = da.cumsum(da.zeros(math.prod(counts), chunks=1, dtype=np.int8), axis=0)

@@ -1,13 +1,13 @@
 """Nodes that an operation makes of another one: regions of the result from regions of the source.
 
-An operation says which region of its source a region of its result is made of, and makes it. Of a source that is read
-in one order the result is made in that order, band by band (:mod:`bigimg.lazy.bands`).
+An operation says which region of its source a region of its result is made from, and makes it. If the source can only
+be read in one order, the result is made in that order, band by band (:mod:`bigimg.lazy.bands`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,47 +21,56 @@ from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.types import Array, Region, Shape
 
 PIECE_BYTES = 8 << 20
-"""Source pixels behind a block at most, unless one chunk has more: sums beside them take as much again, and
-larger blocks are no faster."""
+"""Source pixels behind a block at most, unless one chunk has more. Sums take as much memory again, and larger blocks
+are no faster."""
 SAMPLES = 64
-"""On a line through an ordered source, made at once: the box around them is in few bands."""
+"""Samples on a line through an ordered source that are made at once: the box around them lies in few bands."""
 
 
 class Derived(Node):
-    """The result of an operation as an array: shape, dtype, and ``[...]`` that computes that region and no more."""
+    """The result of an operation on the pixels of another node.
 
-    def __init__(self, pixels: Node, operation: Operation, piece: Shape) -> None:
-        self.pixels, self.sources = pixels, (pixels,)
-        self.called = f"bigimg-{type(operation).__name__.lower()}"
-        self.operation = operation
-        self.shape = operation.shape
-        self.dtype = np.dtype(operation.dtype)
-        self.copies = getattr(operation, "copies", False)
-        self.piece = self.shape if self.copies else piece
-        """Of the result, made at once."""
+    If these have an order, pieces of a region are made in that order, whichever way they run in the result.
 
-    @property
-    def chunks(self) -> Shape:
-        """What the source decodes at once, as far as it makes a part of the result."""
-        theirs = self.pixels.chunks
-        if len(theirs) != self.ndim:
+    Parameters
+    ----------
+    pixels : Node
+    operation : Operation
+    piece : tuple of int
+        Pixels of the result that are made at once.
+    order : tuple of int, optional
+        Axes of the result from slowest to fastest, if it is best read in one order.
+    along : (int, int), optional
+        The axis of the result along which bands follow one another, and that axis of the source. What two bands share
+        is kept, so that each pixel of the source is read once while bands are read in order.
+    """
+
+    def __init__(
+        self, pixels: Node, operation: Operation, piece: Shape,
+        order: tuple[int, ...] = (), along: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.pixels, self.sources, self.operation = pixels, (pixels,), operation
+        self.prefix = f"bigimg-{type(operation).__name__.lower()}"
+        self.shape, self.dtype, self.order = operation.shape, np.dtype(operation.dtype), order
+        self.piece = self.shape if operation.copies and not order else piece
+        self._rolling = None if along is None else Rolling(pixels, operation, *along)
+        self.token = token_of(pixels.token, operation, self.piece)
+        self.chunks, self.read_bytes = self._chunks(), self._read_bytes()
+
+    def _chunks(self) -> Shape:
+        """Return what the source decodes at once, scaled to the result."""
+        if self.pixels.ndim != self.ndim:
             return self.piece
-        scaled = (max(1, c * n // m) for c, n, m in zip(theirs, self.shape, self.pixels.shape, strict=True))
-        return tuple(scaled)
+        sizes = zip(self.pixels.chunks, self.shape, self.pixels.shape, strict=True)
+        return tuple(max(1, chunk * size // whole) for chunk, size, whole in sizes)
 
-    @property
-    def read_bytes(self) -> int:
-        """Memory one call uses beside its result: a region of the source, and what its sums take."""
-        if self.copies:
+    def _read_bytes(self) -> int:
+        """Return the bytes of a region of the source, and of the sums that it takes."""
+        if self.operation.copies:
             return self.pixels.read_bytes
         source = shape_of(self.operation.source(full(tuple(map(min, self.piece, self.shape)))))
-        value = np.dtype(self.pixels.dtype).itemsize + self.operation.extra_bytes
+        value = self.pixels.dtype.itemsize + self.operation.extra_bytes
         return int(math.prod(source) * value) + SCRATCH_BYTES + self.pixels.read_bytes
-
-    @property
-    def token(self) -> str:
-        """Of the source and the operation."""
-        return token_of(self.pixels.token, self.operation, self.piece)
 
     def read(self, region: Region) -> Array:
         """Return ``region`` of the result, piece by piece."""
@@ -69,76 +78,22 @@ class Derived(Node):
             return self._made(region)
         out = np.empty(shape_of(region), self.dtype)
         origin = tuple(s.start for s in region)
-        for part in self._pieces(region):
+        parts = [part for _, part in pieces(region, self.piece)]
+        if self.pixels.order:
+            parts.sort(key=self._rank)
+        for part in parts:
             out[shift(part, origin)] = self._made(part)
         return out
 
-    def _pieces(self, region: Region) -> Iterator[Region]:
-        return (part for _, part in pieces(region, self.piece))
+    def _rank(self, region: Region) -> list[int]:
+        """Return where the source of ``region`` begins along each axis, the slowest first."""
+        source = self.operation.source(region)
+        return [source[axis].start for axis in self.pixels.order]
 
     def _made(self, region: Region) -> Array:
         source = self.operation.source(region)
-        return self.operation.make(self._read(source, region), source, region)
-
-    def _read(self, source: Region, region: Region) -> Array:
-        """Return the pixels of ``source``, which ``region`` is made of."""
-        return self.pixels.read(source)
-
-
-class InOrder(Derived):
-    """The same of a source that is read in one order alone: each of its pixels once, while regions come in order.
-
-    Parameters
-    ----------
-    pixels : Node
-    operation : Operation
-    band : tuple of int
-        Of the result, made at once.
-    order : tuple of int
-        Axes of the result from slowest to fastest.
-    along : tuple of int
-        Axis of the result along which bands follow one another, and that of the source.
-    """
-
-    def __init__(
-        self, pixels: Node, operation: Operation, band: Shape, order: tuple[int, ...], along: tuple[int, int]
-    ) -> None:
-        super().__init__(pixels, operation, band)
-        self.piece, self.order = band, order
-        self._source = Rolling(pixels, operation, *along)
-
-    def _pieces(self, region: Region) -> Iterator[Region]:
-        found = sorted(pieces(region, self.piece), key=lambda found: [found[0][axis] for axis in self.order])
-        return (part for _, part in found)
-
-    def _read(self, source: Region, region: Region) -> Array:
-        return self._source.read(source, region)
-
-
-class Crossing(Derived):
-    """Samples on a way through a source that is read in one order: made in that order, whichever way they run.
-
-    Parameters
-    ----------
-    pixels : Node
-    operation : Operation
-    piece : tuple of int
-    source_order : tuple of int
-        Axes of the source from slowest to fastest.
-    """
-
-    def __init__(
-        self, pixels: Node, operation: Operation, piece: Shape, source_order: tuple[int, ...]
-    ) -> None:
-        super().__init__(pixels, operation, piece)
-        self.source_order = source_order
-
-    def _pieces(self, region: Region) -> Iterator[Region]:
-        def place(part: Region) -> list[int]:
-            source = self.operation.source(part)
-            return [source[axis].start for axis in self.source_order]
-
-        return iter(sorted(super()._pieces(region), key=place))
+        read = self.pixels.read(source) if self._rolling is None else self._rolling.read(source, region)
+        return self.operation.make(read, source, region)
 
 
 def derived(
@@ -146,8 +101,8 @@ def derived(
     operation: Operation,
     chunks: Sequence[Shape],
     dims: Sequence[str],
-    own: Sequence[str],
-    cut: Sequence[Shape],
+    source_dims: Sequence[str],
+    bands: Sequence[Shape],
 ) -> Derived:
     """Return the result of ``operation`` on ``pixels``: in the order of an ordered source, else in any.
 
@@ -155,28 +110,27 @@ def derived(
     ----------
     chunks : sequence of tuple of int
         Of the result, where any order will do.
-    dims, own : sequence of str
-        Axes of the source and of the result.
-    cut : sequence of tuple of int
-        How the source is cut into bands, where it has an order.
+    dims, source_dims : sequence of str
+        Axes of the result and of the source.
+    bands : sequence of tuple of int
+        How the source is cut into bands, if it has an order.
     """
-    if not pixels.order or not own:
-        block = tuple(map(max, chunks))
-        return Derived(pixels, operation, _cut(block, operation, PIECE_BYTES // pixels.dtype.itemsize))
-    order, band = [dims[axis] for axis in pixels.order], tuple(map(max, cut))
-    if not set(own) <= set(dims):
-        bands = pixels if isinstance(pixels, Pieced) else Pieced(pixels, cut)
-        return _crossing(bands, operation, own, dims, order)
     most = PIECE_BYTES // pixels.dtype.itemsize
+    if not pixels.order or not dims:
+        return Derived(pixels, operation, _cut(tuple(map(max, chunks)), operation, most))
+    order = [source_dims[axis] for axis in pixels.order]
+    if not set(dims) <= set(source_dims):
+        pieced = pixels if isinstance(pixels, Pieced) else Pieced(pixels, bands)
+        return Derived(pieced, operation, _samples(operation.shape, dims, source_dims, order))
     if isinstance(pixels, LazyPixels):
-        most = min(most, math.prod(band))  # what opening it found that memory has room for
-    piece, along = band_of(operation, own, dims, order, most)
-    axis = own.index(along), dims.index(along)
-    return InOrder(pixels, operation, piece, tuple(own.index(n) for n in order if n in own), axis)
+        most = min(most, math.prod(map(max, bands)))  # opening it found that memory has room for a band
+    band, name = band_of(operation, dims, source_dims, order, most)
+    along = dims.index(name), source_dims.index(name)
+    return Derived(pixels, operation, band, tuple(dims.index(n) for n in order if n in dims), along)
 
 
 def _cut(block: Shape, operation: Operation, most: int) -> Shape:
-    """Return ``block`` of the result cut along its longest side until what it is made of has about ``most`` pixels."""
+    """Return ``block`` of the result, halved along its longest side until its source has about ``most`` pixels."""
     piece = list(block)
     while math.prod(shape_of(operation.source(full(tuple(piece))))) > 2 * most and max(piece) > 1:
         longest = max(range(len(piece)), key=piece.__getitem__)
@@ -184,13 +138,13 @@ def _cut(block: Shape, operation: Operation, most: int) -> Shape:
     return tuple(piece)
 
 
-def _crossing(
-    pixels: Pieced, operation: Operation, own: Sequence[str], dims: Sequence[str], order: Sequence[str]
-) -> Crossing:
-    """Return samples that a line through some axes has: some at a time, or one where each leaves faster ones whole."""
-    first = min(place for place, name in enumerate(order) if name not in own)
-    faster = [name for name in order[first:] if name in own]
+def _samples(shape: Shape, dims: Sequence[str], source_dims: Sequence[str], order: Sequence[str]) -> Shape:
+    """Return how much of a line through some axes of an ordered source is made at once.
+
+    Several samples; one if each sample has all of an axis that is faster than those the line runs through.
+    """
+    first = min(i for i, name in enumerate(order) if name not in dims)
+    faster = [name for name in order[first:] if name in dims]
     samples = 1 if set(faster) - {"c"} else SAMPLES
-    sizes = dict(zip(own, operation.shape, strict=True))
-    piece = [sizes[name] if name in faster else 1 if name in dims else samples for name in own]
-    return Crossing(pixels, operation, tuple(piece), tuple(map(dims.index, order)))
+    sizes = zip(dims, shape, strict=True)
+    return tuple(n if name in faster else 1 if name in source_dims else samples for name, n in sizes)

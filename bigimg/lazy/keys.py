@@ -1,4 +1,4 @@
-"""What may stand between ``[ ]``, as a region and an index within it."""
+"""Keys between ``[ ]``, as a region to read and an index within it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ type Index = int | slice | Array | None
 
 
 def resolve(key: Any, shape: Shape) -> tuple[Region, tuple[Index, ...]]:
-    """Return the region that covers ``key``, and what cuts it out of that.
+    """Return the region that covers ``key``, and the index that selects ``key`` within that region.
 
     >>> resolve((None, -1, slice(8, 1, -3), [2, 7]), (10, 10, 10))[0]
     (slice(9, 10, None), slice(2, 9, None), slice(2, 8, None))

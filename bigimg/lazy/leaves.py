@@ -1,4 +1,4 @@
-"""Leaves of the lazy tree whose pixels are there: those of a reader, and those in memory."""
+"""Leaves of the lazy tree that need no dask: the pixels of a reader, and pixels in memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.geometry.region import shift
+from bigimg.geometry.region import count, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.node import Node, reads
 from bigimg.reader import Reader
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Region
 
 if TYPE_CHECKING:
     import xarray
@@ -34,7 +34,7 @@ def scaled(stored: Array, scaling: Scaling, dtype: DType) -> Array:
 class LazyPixels(Node):
     """The pixels of ``reader``, read when sliced; can be pickled when the reader can.
 
-    Of a source that is read in one order the band read last is kept: an image and its mask want the same one.
+    If the source can only be read in one order, the last band is kept: an image and its mask need the same one.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class LazyPixels(Node):
         The same for the same pixels.
     """
 
-    called = "bigimg-opened"
+    prefix = "bigimg-opened"
 
     def __init__(self, reader: Reader, *, raw: bool, token: str = "") -> None:
         spec = reader.spec
@@ -53,30 +53,12 @@ class LazyPixels(Node):
         self.scaling = None if raw else spec.scaling
         self.shape = spec.shape
         self.dtype = spec.dtype if raw else real_dtype(spec)
-        self._token = token or uuid.uuid4().hex
+        self.chunks = spec.chunks
+        self.read_bytes, self.own_bytes = reader.access.read_bytes, reader.access.fixed_bytes
+        self.token = token or uuid.uuid4().hex
         if reader.access.kind == "sequential":
             self.order = tuple(map(spec.axis, reader.access.order))
         self._last: tuple[Region, Array] | None = None
-
-    @property
-    def chunks(self) -> Shape:
-        """What the source decodes at once."""
-        return self.reader.spec.chunks
-
-    @property
-    def read_bytes(self) -> int:
-        """As the reader says."""
-        return self.reader.access.read_bytes
-
-    @property
-    def own_bytes(self) -> int:
-        """As the reader says."""
-        return self.reader.access.fixed_bytes
-
-    @property
-    def token(self) -> str:
-        """Of the file and its state."""
-        return self._token
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, a view where the reader gives one."""
@@ -85,8 +67,8 @@ class LazyPixels(Node):
             a.start <= b.start and b.stop <= a.stop for a, b in zip(last[0], region, strict=True)
         ):
             return last[1][shift(region, tuple(s.start for s in last[0]))]
-        if (noticed := reads.get()) is not None:
-            noticed.add(self, region)
+        if (counts := reads.get()) is not None:
+            counts[self] += count(region)
         self._last = last = None
         found = self.reader.read(region)
         if self.scaling is not None:
@@ -106,21 +88,12 @@ class Plain(Node):
     read_bytes = 0
 
     def __init__(self, img: xarray.DataArray) -> None:
-        self.variable = img.variable  # .data would load, and keep, what is still lazy
+        self.variable = img.variable  # .data would load the pixels, and keep them
         self.shape = img.shape
         self.dtype = img.dtype
-        self._token = uuid.uuid4().hex
+        self.chunks = (1,) * img.ndim  # nothing is decoded
+        self.token = uuid.uuid4().hex  # a new one each time: to hash all pixels would cost too much
         self.in_memory = isinstance(img.variable._data, np.ndarray)
-
-    @property
-    def token(self) -> str:
-        """Another one each time: to look at all pixels would cost too much."""
-        return self._token
-
-    @property
-    def chunks(self) -> Shape:
-        """One pixel: nothing is decoded."""
-        return (1,) * len(self.shape)
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, as a view where they are in memory."""

@@ -1,8 +1,8 @@
-"""Which node is behind a labelled array: noted in the encoding of its variable, of account while it is true.
+"""The node behind a DataArray, kept in the encoding of its variable.
 
-xarray takes the encoding along when it copies, pickles or renames, and with it what this module writes there. The
-note holds the name that dask gave the pixels and their axes, so after arithmetic, a slice or other names of axes it is
-of no account.
+xarray keeps the encoding when it copies, pickles or renames an array. The entry holds the node, the name of the dask
+array and the names of the axes. After arithmetic, a slice or a change of axis names these differ, and the entry is
+ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray
 
 KEY = "bigimg"
-"""In the encoding; ``to_zarr`` and ``to_netcdf`` leave out what they do not know."""
+"""Key in the encoding; ``to_zarr`` and ``to_netcdf`` leave out keys that they do not know."""
 
 
 class Link:
@@ -33,13 +33,13 @@ class Link:
 
 
 def linked(img: xarray.DataArray, node: Node) -> xarray.DataArray:
-    """Return ``img``, whose dask array was made of ``node``, with the note that says so and no other encoding."""
+    """Return ``img`` with ``node``, the source of its dask array, as its only encoding."""
     img.encoding = {KEY: Link(img.data.name, img.dims, node)}
     return img
 
 
 def linked_node(img: xarray.DataArray) -> Node | None:
-    """Return the node that the pixels of ``img`` were made of; None when they are anybody else's."""
+    """Return the node from which the pixels of ``img`` were made; None if bigimg did not make them."""
     if img.chunks is None:
         return None
     link = img.variable.encoding.get(KEY)
@@ -49,13 +49,13 @@ def linked_node(img: xarray.DataArray) -> Node | None:
 
 
 def opened_pixels(img: xarray.DataArray) -> LazyPixels | None:
-    """Return the pixels that ``img`` is the whole of, just as it was opened; None when it is anything else."""
+    """Return the pixels of ``img`` if it is a whole image as it was opened; else None."""
     node = linked_node(img)
     return node if isinstance(node, LazyPixels) else None
 
 
 def node_of(img: xarray.DataArray) -> Node:
-    """Return what gives the pixels of ``img``: the node behind it, its memory, or the blocks that dask computes."""
+    """Return a node of the pixels of ``img``: the node behind it, pixels in memory, or blocks that dask computes."""
     if img.chunks is None:
         return Plain(img)
     found = linked_node(img)

@@ -1,4 +1,4 @@
-"""Pixels below a numpy mask have no value, so they are refused wherever an array is read."""
+"""Masked arrays of numpy: masked pixels have no value, so they are refused wherever an array is read."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a lazy image is made of: nodes that give any region of themselves, from an opened source or from other nodes.
+"""The nodes of a lazy image: each makes any region of its pixels from an opened source or from other nodes.
 
-A node is an array-like with a shape and a type. ``read`` makes one region and no more; ``[...]`` takes any key of
-numpy and gives an array of its own, which is what dask holds (:mod:`bigimg.lazy.dask_edge`). A node can be pickled when
-its sources can, and is never changed, so a copy of it is itself.
+A node is an array-like with a shape and a type. ``read`` makes one region and no more. ``[...]`` takes any key of
+numpy and returns a new array; dask uses it (:mod:`bigimg.lazy.dask_edge`). A node can be pickled when its sources can.
+It never changes, so a copy of a node is the node itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import abc
 import hashlib
 import math
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Self
@@ -24,18 +25,26 @@ from bigimg.types import Array, DType, Region, Shape
 
 
 class Node(abc.ABC):
-    """Lazy pixels: ``shape``, ``dtype``, and what reading them costs."""
+    """Lazy pixels: ``shape``, ``dtype``, and the memory that reading them takes."""
 
     shape: Shape
     dtype: DType
-    called: str = "bigimg"
-    """What the name of a dask array of it begins with."""
+    chunks: Shape
+    """Pixels that are decoded or made at once."""
+    read_bytes: int
+    """Memory that one call uses in addition to its result."""
+    own_bytes: int = 0
+    """Memory that this node holds as long as it exists, without its sources."""
+    token: str
+    """The same text for the same pixels, where that is known."""
+    prefix: str = "bigimg"
+    """The name of a dask array of this node begins with it."""
     sources: tuple[Node, ...] = ()
-    """What it is made of; empty for a leaf."""
+    """The nodes that it is made from; empty for a leaf."""
     own_values: tuple[Value, ...] = ()
-    """What all of its regions need."""
+    """Values that each of its regions needs."""
     order: tuple[int, ...] = ()
-    """Axes from slowest to fastest, where a source is read in one order alone; empty where any order will do."""
+    """Axes from slowest to fastest where pixels can only be read in one order; empty where any order will do."""
 
     @property
     def ndim(self) -> int:
@@ -43,41 +52,21 @@ class Node(abc.ABC):
         return len(self.shape)
 
     @property
-    @abc.abstractmethod
-    def chunks(self) -> Shape:
-        """What is decoded or made at once."""
-
-    @property
-    @abc.abstractmethod
-    def read_bytes(self) -> int:
-        """Memory one call uses beside its result."""
-
-    @property
     def fixed_bytes(self) -> int:
-        """Memory that is held as long as this is open."""
+        """Memory that this node and its sources hold as long as they exist."""
         return sum(node.own_bytes for node in self.below())
-
-    @property
-    def own_bytes(self) -> int:
-        """Of that what it holds itself."""
-        return 0
-
-    @property
-    @abc.abstractmethod
-    def token(self) -> str:
-        """The same text for the same pixels, where that is known."""
 
     @abc.abstractmethod
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, which may be a view that is not to be written to."""
 
-    def look(self) -> None:
-        """Find out whether a source below has an order, which of pixels that dask computes only reading them tells."""
+    def find_order(self) -> None:
+        """Find out whether a source has an order; for blocks that dask computes the first one must be computed."""
         for source in self.sources:
-            source.look()
+            source.find_order()
 
     def below(self) -> Iterator[Node]:
-        """Yield this node and all that it is made of, each once."""
+        """Yield this node and all nodes that it is made from, each once."""
         waiting: list[Node] = [self]
         seen: set[int] = set()
         while waiting:
@@ -88,7 +77,7 @@ class Node(abc.ABC):
                 waiting += node.sources
 
     def leaves(self) -> list[Node]:
-        """Return what it is made of in the end, each once."""
+        """Return the nodes without sources that it is made from, each once."""
         return [node for node in self.below() if not node.sources]
 
     def files(self) -> list[str]:
@@ -97,26 +86,26 @@ class Node(abc.ABC):
 
     @property
     def in_order(self) -> bool:
-        """Whether a source below is read in one order alone, as far as that is known."""
+        """Whether a source can only be read in one order, as far as that is known."""
         return any(node.order for node in self.below())
 
     @property
     def values(self) -> list[Value]:
-        """What all regions of it, or of what it is made of, need; each once."""
+        """Values that each region of it or of its sources needs; each once."""
         found = {value.token: value for node in self.below() for value in node.own_values}
         return list(found.values())
 
     def __getitem__(self, key: Any) -> Array:
-        """Return what ``key`` selects as an array that nobody else has: integers, slices, new axes, and lists."""
+        """Return what ``key`` (integers, slices, new axes, lists) selects, as an array that shares no memory."""
         region, index = resolve(key, self.shape)
         if not math.prod(shape_of(region)):
             return np.empty(shape_of(region), self.dtype)[index]
         found = self.read(region)[index]
-        # A copy lies in C order, which interleaved colour does not: numpy sums it several times as fast.
+        # The copy is in C order, unlike interleaved colour: numpy sums it several times as fast.
         return found if isinstance(found, np.ndarray) and found.base is None else np.array(found, order="C")
 
     def __dask_tokenize__(self) -> str:
-        """Return what dask knows it by."""
+        """Return the token, which dask puts into names."""
         return self.token
 
     def __copy__(self) -> Self:
@@ -127,23 +116,9 @@ class Node(abc.ABC):
 
 
 def token_of(*parts: Any) -> str:
-    """Return one short text for some values that can be pickled."""
+    """Return a short text that is the same for the same values; they can be pickled."""
     return hashlib.sha256(pickle.dumps(parts)).hexdigest()[:32]
 
 
-class Reads:
-    """What was read of opened sources while something was computed."""
-
-    def __init__(self) -> None:
-        self.pixels: dict[int, int] = {}
-        """How many of each leaf, by its identity."""
-        self.leaves: dict[int, Node] = {}
-
-    def add(self, leaf: Node, region: Region) -> None:
-        """Take notice of a read."""
-        self.leaves[id(leaf)] = leaf
-        self.pixels[id(leaf)] = self.pixels.get(id(leaf), 0) + math.prod(shape_of(region))
-
-
-reads: ContextVar[Reads | None] = ContextVar("reads", default=None)
-"""Who wants to know what is read in this thread."""
+reads: ContextVar[Counter[Node] | None] = ContextVar("reads", default=None)
+"""While it is set, each leaf adds to it how many pixels were read of it in this thread."""

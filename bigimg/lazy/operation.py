@@ -1,29 +1,28 @@
-"""An operation: which region of a source a region of the result is made of, and how it is made."""
+"""An operation: the region of a source that a region of the result is made from, and how it is made."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import abc
 
 from bigimg.types import Array, DType, Region, Shape
 
 
-class Operation(Protocol):
-    """From regions of a result to those of its source, and from these pixels to those; can be pickled."""
+class Operation(abc.ABC):
+    """From regions of a result to regions of its source, and from these pixels to those; can be pickled."""
 
-    @property
-    def shape(self) -> Shape:
-        """Of the result."""
+    shape: Shape
+    """Of the result."""
+    dtype: DType
+    """Of the result."""
+    extra_bytes: int = 0
+    """Bytes for each value of the source that making a region takes at most, in addition to source and result."""
+    copies: bool = False
+    """Whether the source of a region is never more than the region."""
 
-    @property
-    def dtype(self) -> DType:
-        """Of the result."""
-
-    @property
-    def extra_bytes(self) -> int:
-        """Bytes a value of the source that making a region takes at most, beside source and result."""
-
+    @abc.abstractmethod
     def source(self, region: Region) -> Region:
-        """Return the region that ``region`` of the result is made of."""
+        """Return the region of the source from which ``region`` of the result is made."""
 
+    @abc.abstractmethod
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return ``region`` of the result from ``block``, the pixels of ``source``; ``block`` may be a view."""

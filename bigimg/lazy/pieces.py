@@ -1,6 +1,6 @@
-"""Regions put together from pieces that can only be had whole: blocks that dask computes, bands of an ordered source.
+"""Regions put together from pieces that are only made whole: blocks that dask computes, bands of an ordered source.
 
-Regions that follow one another share pieces, so those used last are kept.
+Regions that follow one another share pieces, so the pieces used last are kept.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from bigimg.lazy.node import Node
 from bigimg.types import Array, Region, Shape
 
 AHEAD = 8
-"""Pieces that may be passed over and kept: as many as threads are likely to ask for out of turn."""
+"""Pieces before the wanted one that are read and kept: threads are likely to ask for so many out of turn."""
 PATIENCE = 0.005
-"""Seconds to wait for a thread that was to come first, where pieces would be left out: less than to go back costs."""
+"""Seconds to wait for the thread that needs an earlier piece; going back to that piece would cost more."""
 
 
 class Pieces:
-    """What ``read`` gives for an index, the least recently used dropped first; safe from many threads.
+    """A cache of what ``read`` returns for an index; the least recently used piece is dropped first. Thread-safe.
 
-    Two threads that want the same piece read it once. What is dropped is let go before the next one is read.
+    If two threads need the same piece, it is read once. A piece is dropped before the next one is read. A pickled
+    cache is empty.
     """
 
     def __init__(self, read: Callable[[Shape], Array], most: int) -> None:
@@ -59,25 +60,41 @@ class Pieces:
                 raise
         return future.result()
 
+    def __reduce__(self) -> Any:
+        return Pieces, (self.read, self.most)
 
-class Turn:
-    """Pieces of a source that goes forward only, for threads that ask at once: one after another, the first one first.
 
-    A thread that would leave pieces out waits a moment for another one that was about to ask for them. Where several
-    threads ask, the few pieces before its own are read too, and kept for who comes for them: dask begins a later block
-    before an earlier one when its threads have nothing else to do.
+class InTurn:
+    """The cells between ``edges`` of a source that can only be read forwards: several threads get them in its order.
+
+    A thread that would skip cells waits a moment for another thread that is about to ask for them. If several threads
+    ask, the few cells before the wanted one are read too and kept for those threads: dask begins a later block before
+    an earlier one when its threads have nothing else to do.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the pixels of a region.
+    edges : sequence of sequence of int
+        Ends of the cells along each axis.
+    order : sequence of int
+        Axes of the source from slowest to fastest.
     """
 
-    def __init__(self, read: Callable[[int], Array]) -> None:
-        self.read = read
+    def __init__(
+        self, read: Callable[[Region], Array], edges: Sequence[Sequence[int]], order: Sequence[int]
+    ) -> None:
+        self.read, self.edges, self.order = read, edges, tuple(order)
+        self.counts = [len(edges[axis]) - 1 for axis in order]
         self._next = 0
         self._kept: dict[int, Array] = {}
         self._wanted: list[int] = []
         self._busy = False
         self._free = threading.Condition()
 
-    def get(self, rank: int) -> Array:
-        """Return the piece that comes at place ``rank`` in the order of the source."""
+    def get(self, index: Shape) -> Array:
+        """Return the cell at ``index``."""
+        rank = int(np.ravel_multi_index([index[axis] for axis in self.order], self.counts))
         with self._free:
             alone = not self._busy and not self._wanted
             bisect.insort(self._wanted, rank)
@@ -93,10 +110,10 @@ class Turn:
                 return self._kept.pop(rank)
             if not alone and rank <= self._next + AHEAD:
                 for passed in range(self._next, rank):
-                    self._kept[passed] = self.read(passed)
+                    self._kept[passed] = self._at(passed)
             while len(self._kept) > AHEAD:
                 del self._kept[next(iter(self._kept))]
-            found = self.read(rank)
+            found = self._at(rank)
             self._next = rank + 1
             return found
         finally:
@@ -104,37 +121,19 @@ class Turn:
                 self._busy = False
                 self._free.notify_all()
 
-
-class InTurn:
-    """The cells between ``edges``, each read in its turn."""
-
-    def __init__(
-        self, whole: Callable[[Region], Array], edges: Sequence[Sequence[int]], order: Sequence[int]
-    ) -> None:
-        self.whole, self.edges, self.order = whole, edges, tuple(order)
-        self.counts = [len(own) - 1 for own in edges]
-        self._turn = Turn(self._at)
-
-    def get(self, index: Shape) -> Array:
-        """Return the cell at ``index``."""
-        rank = 0
-        for axis in self.order:
-            rank = rank * self.counts[axis] + index[axis]
-        return self._turn.get(rank)
-
     def _at(self, rank: int) -> Array:
-        index = [0] * len(self.counts)
-        for axis in reversed(self.order):
-            rank, index[axis] = divmod(rank, self.counts[axis])
-        return self.whole(region_at(index, self.edges))
+        index = [0] * len(self.edges)
+        for axis, i in zip(self.order, np.unravel_index(rank, self.counts), strict=True):
+            index[axis] = int(i)
+        return self.read(region_at(index, self.edges))
 
     def __reduce__(self) -> Any:
-        return InTurn, (self.whole, self.edges, self.order)
+        return InTurn, (self.read, self.edges, self.order)
 
 
 def region_at(index: Sequence[int], edges: Sequence[Sequence[int]]) -> Region:
     """Return the cell at ``index`` between ``edges``."""
-    return tuple(slice(own[i], own[i + 1]) for i, own in zip(index, edges, strict=True))
+    return tuple(slice(ends[i], ends[i + 1]) for i, ends in zip(index, edges, strict=True))
 
 
 class Pieced(Node):
@@ -143,46 +142,27 @@ class Pieced(Node):
     Parameters
     ----------
     pixels : Node
-        Asked for whole chunks alone.
+        Only whole chunks are read of it.
     chunks : tuple of tuple of int
         Their lengths along each axis.
     kept_bytes : int
-        The chunks used last are kept up to here, one at least.
+        The chunks used last are kept, up to so many bytes; at least one.
     """
 
     def __init__(self, pixels: Node, chunks: Sequence[Sequence[int]], *, kept_bytes: int = 0) -> None:
         self.sources = (pixels,)
+        self.order, self.token = pixels.order, pixels.token
         self._cut(pixels, chunks, kept_bytes)
-        self.order = pixels.order
 
     def _cut(self, pixels: Any, chunks: Sequence[Sequence[int]], kept_bytes: int) -> None:
         self.shape, self.dtype = tuple(pixels.shape), np.dtype(pixels.dtype)
         self.edges = edges_of(chunks)
-        self.piece: Shape = tuple(map(max, chunks))
-        self.piece_bytes = math.prod(self.piece) * self.dtype.itemsize
-        self.most = max(1, kept_bytes // max(1, self.piece_bytes))
-        self._pieces = Pieces(self._read_piece, self.most)
+        self.chunks = tuple(map(max, chunks))
+        chunk_bytes = math.prod(self.chunks) * self.dtype.itemsize
+        most = max(1, kept_bytes // max(1, chunk_bytes))
+        self.read_bytes, self.own_bytes = 2 * chunk_bytes, (most - 1) * chunk_bytes
+        self._pieces = Pieces(self._read_piece, most)
         self._turns: InTurn | None = None
-
-    @property
-    def chunks(self) -> Shape:
-        """The largest chunk."""
-        return self.piece
-
-    @property
-    def read_bytes(self) -> int:
-        """A chunk, and what it is made from."""
-        return 2 * self.piece_bytes
-
-    @property
-    def own_bytes(self) -> int:
-        """The chunks that are kept."""
-        return (self.most - 1) * self.piece_bytes
-
-    @property
-    def token(self) -> str:
-        """That of the pixels."""
-        return self.sources[0].token
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
@@ -204,25 +184,17 @@ class Pieced(Node):
     def _whole(self, region: Region) -> Array:
         return self.sources[0].read(region)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_pieces", "_turns")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._pieces = Pieces(self._read_piece, self.most)
-        self._turns = None
-
 
 def grouped(lengths: Sequence[Sequence[int]], most: int) -> list[Shape]:
-    """Return chunk lengths with neighbours put together, the fastest axes first, up to ``most`` pixels a chunk.
+    """Return lengths of larger chunks: neighbours are joined, along the fastest axes first, up to ``most`` pixels.
 
     >>> grouped([(2, 2), (3, 3, 3)], 14)
     [(2, 2), (6, 3)]
     """
     room = most // math.prod(map(max, lengths))
     found = []
-    for own in reversed(lengths):
-        step = max(1, min(len(own), room))
+    for line in reversed(lengths):
+        step = max(1, min(len(line), room))
         room //= step
-        found.append(tuple(sum(part) for part in itertools.batched(own, step)))
+        found.append(tuple(sum(part) for part in itertools.batched(line, step)))
     return found[::-1]

@@ -1,4 +1,4 @@
-"""Nodes that make a pixel from the pixels in the same place, of one node or several; and nodes side by side."""
+"""Nodes that make each pixel from the pixels at the same position of other nodes; and stacks of nodes."""
 
 from __future__ import annotations
 
@@ -18,70 +18,61 @@ from bigimg.lazy.values import Value
 from bigimg.types import Array, DType, Region, Shape
 
 PIECE_BYTES = 8 << 20
-"""Source pixels that are turned into others at once, unless a chunk has more."""
+"""Source pixels that are handled at once, unless a chunk has more."""
 
 
 class Pixelwise(Protocol):
-    """Makes pixels from those in the same place; can be pickled."""
+    """Makes pixels from the pixels at the same position; can be pickled."""
 
     def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
-        """Return ``region`` of the result; blocks may be views, and of size 1 along axes that a source lacks."""
+        """Return ``region`` of the result; blocks may be views, and have size 1 along axes that a source lacks."""
 
 
 class Pointwise(Node):
-    """Pixels made by a function of those in the same place.
+    """Pixels made by a function of the pixels at the same position.
 
     Parameters
     ----------
-    called : str
-        What it is, as the names of its dask arrays begin.
+    prefix : str
+        The names of its dask arrays begin with it.
     sources : sequence of Node
-        The first has the shape of the result; others may be of size 1 along some axes.
+        The first has the shape of the result; others may have size 1 along some axes.
     function : Pixelwise
     dtype : numpy dtype
         Of the result.
     values : sequence of Value, optional
-        What the function needs to know of the whole image.
+        Values of the whole image that the function needs.
     """
 
     def __init__(
         self,
-        called: str,
+        prefix: str,
         sources: Sequence[Node],
         function: Pixelwise,
         dtype: DType,
         values: Sequence[Value] = (),
     ) -> None:
-        self.called = called
+        self.prefix = prefix
         self.sources, self.function, self.own_values = tuple(sources), function, tuple(values)
         self.shape, self.dtype = sources[0].shape, np.dtype(dtype)
         first = sources[0]
         most = PIECE_BYTES // max(1, first.dtype.itemsize)
-        self.piece: Shape = multiplied(first.chunks, self.shape, range(self.ndim), most)
+        self.chunks, self.piece = first.chunks, multiplied(first.chunks, self.shape, range(self.ndim), most)
+        piece_bytes = math.prod(self.piece) * sum(source.dtype.itemsize for source in sources)
+        self.read_bytes = piece_bytes + max(source.read_bytes for source in sources)
 
     @property
     def order(self) -> tuple[int, ...]:  # type: ignore[override]
-        """That of the first source that has one."""
+        """The order of the first source that has one."""
         return next((source.order for source in self.sources if source.order), ())
 
-    @property
-    def chunks(self) -> Shape:
-        """Those of the first source."""
-        return self.sources[0].chunks
-
-    @property
-    def read_bytes(self) -> int:
-        """What the sources need, and a piece of each."""
-        piece = math.prod(self.piece) * sum(source.dtype.itemsize for source in self.sources)
-        return piece + max(source.read_bytes for source in self.sources)
-
     @cached_property
-    def token(self) -> str:
-        """Of the sources and the function."""
+    def token(self) -> str:  # type: ignore[override]
+        """Of the sources, their values and the function; a new one if the function cannot be pickled."""
         below = [source.token for source in self.sources], [value.token for value in self.own_values]
         try:
             return token_of(below, self.function, self.dtype)
-        except (pickle.PicklingError, AttributeError, TypeError):  # a function of the caller's
+        except (pickle.PicklingError, AttributeError, TypeError):
             return uuid.uuid4().hex
 
     def read(self, region: Region) -> Array:
@@ -102,49 +93,35 @@ class Pointwise(Node):
 
 
 def within(region: Region, shape: Shape) -> Region:
-    """Return ``region`` in an array of ``shape``, which may be of size 1 along some axes."""
+    """Return ``region`` in an array of ``shape``, which may have size 1 along some axes."""
     return tuple(s if n > 1 else slice(0, 1) for s, n in zip(region, shape, strict=True))
 
 
 class Stack(Node):
     """Nodes of one shape and type side by side along a new axis."""
 
-    called = "bigimg-stack"
+    prefix = "bigimg-stack"
 
     def __init__(self, sources: Sequence[Node], axis: int) -> None:
         self.sources, self.axis = tuple(sources), axis
         first = sources[0]
         self.shape = (*first.shape[:axis], len(sources), *first.shape[axis:])
-        self.dtype = first.dtype
+        self.dtype, self.chunks = first.dtype, (*first.chunks[:axis], 1, *first.chunks[axis:])
+        self.read_bytes = max(source.read_bytes for source in sources)
+        self.token = token_of([source.token for source in sources], axis)
 
     @property
     def order(self) -> tuple[int, ...]:  # type: ignore[override]
-        """One image after another, where one of them has an order."""
+        """One image after another, if one of them has an order."""
         found = next((source.order for source in self.sources if source.order), ())
         return (self.axis, *(axis + (axis >= self.axis) for axis in found)) if found else ()
 
-    @property
-    def chunks(self) -> Shape:
-        """One image."""
-        theirs = self.sources[0].chunks
-        return (*theirs[: self.axis], 1, *theirs[self.axis :])
-
-    @property
-    def read_bytes(self) -> int:
-        """What one of them needs."""
-        return max(source.read_bytes for source in self.sources)
-
-    @cached_property
-    def token(self) -> str:
-        """Of all of them."""
-        return token_of([source.token for source in self.sources], self.axis)
-
     def read(self, region: Region) -> Array:
         """Return ``region``, image by image."""
-        part, own = region[self.axis], (*region[: self.axis], *region[self.axis + 1 :])
+        part, within_image = region[self.axis], (*region[: self.axis], *region[self.axis + 1 :])
         if part.stop - part.start == 1:
-            return np.expand_dims(self.sources[part.start].read(own), self.axis)
+            return np.expand_dims(self.sources[part.start].read(within_image), self.axis)
         out = np.empty(shape_of(region), self.dtype)
         for number in range(part.start, part.stop):
-            out[(*(slice(None),) * self.axis, number - part.start)] = self.sources[number].read(own)
+            out[(*(slice(None),) * self.axis, number - part.start)] = self.sources[number].read(within_image)
         return out

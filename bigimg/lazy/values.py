@@ -1,4 +1,4 @@
-"""What all regions of an image need, as a threshold: computed once, when the first of them is asked for."""
+"""A value that each region of an image needs, as a threshold: computed once, for the first region that is read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from bigimg.lazy.dask_compute import item_of
 class Value:
     """The only item of a dask array of no axes, computed once.
 
-    Pickled before that, it is computed once in each process and in the thread that asks, for a worker that asks its
-    cluster for it may wait for itself. Pickling computes nothing: a client of a cluster holds a lock meanwhile.
+    If it is pickled before that, each process computes it once, in the thread that needs it: a worker that asked its
+    cluster for the value could wait for itself. Pickling computes nothing, because a client of a cluster pickles while
+    it holds a lock.
 
     Parameters
     ----------
     array : dask array
-        Of no axes.
+        Has no axes.
     here : bool
-        Compute it in the thread that asks.
+        Compute it in the thread that calls :meth:`get`.
     found : tuple
-        The value, where it is known.
+        The value, if it is known.
     """
 
     def __init__(self, array: Any, *, here: bool = False, found: tuple[Any, ...] = ()) -> None:
@@ -39,8 +40,8 @@ class Value:
                 self._found = (item_of(self.array, here=self._here),)
             return self._found[0]
 
-    def tell(self, found: Any) -> None:
-        """Take the value from who has computed it."""
+    def set(self, found: Any) -> None:
+        """Take a value that was computed elsewhere."""
         if not self._found:
             self._found = (found,)
 

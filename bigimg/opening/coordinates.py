@@ -1,9 +1,9 @@
-"""Spacing, origin, units and affine of a labelled array, from the coordinates it has now.
+"""Spacing, origin, units and affine of a DataArray, from its present coordinates.
 
-Nothing is remembered, so cropping, striding and arithmetic cannot leave it stale. Only where one pixel is
-left along an axis do its coordinates not tell the spacing: then the ``spacing`` that opening noted in the
-coordinate's attrs counts, the size of the pixel as it was opened. It counts too where the coordinates tell the same
-but for what float64 cannot: 0.499, and not 0.49900000000000005.
+Nothing is stored elsewhere, so cropping, striding and arithmetic cannot make it wrong. Only if one pixel is left along
+an axis, its coordinate does not show the spacing: then the ``spacing`` counts that opening noted in the attrs of the
+coordinate. It counts too if the coordinates have the same spacing but for the rounding of float64: 0.499 instead of
+0.49900000000000005.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import Channel
-from bigimg.readers.arrays.array import EVEN
+from bigimg.readers.arrays.array import even_step
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def spacing(img: xarray.DataArray, name: str) -> float:
-    """Return the distance of neighbouring pixel centres along ``name``, 1 when nothing tells.
+    """Return the distance of neighbouring pixel centres along ``name``; 1 if it is not known.
 
     Raises
     ------
@@ -38,9 +38,8 @@ def spacing(img: xarray.DataArray, name: str) -> float:
     if coord.size < 2:
         return float(coord.attrs.get("spacing", 1.0))
     values = coord.values.astype(np.float64)
-    step: float = float(values[-1] - values[0]) / (values.size - 1)
-    line = values[0] + step * np.arange(values.size)
-    if not step or not np.abs(values - line).max() <= EVEN * abs(step):
+    step = even_step(values)
+    if step is None:
         raise UsageError(
             f"axis {name} is not evenly spaced, so it has no one spacing; resample or select evenly"
         )
@@ -49,8 +48,23 @@ def spacing(img: xarray.DataArray, name: str) -> float:
     return float(noted) if isinstance(noted, int | float) and abs(step - noted) <= rounding else step
 
 
+def step_of(coord: xarray.DataArray) -> float:
+    """Return the mean distance of neighbouring values of a coordinate; its noted spacing if it has one value."""
+    if coord.size < 2:
+        return float(coord.attrs.get("spacing", 1.0))
+    first, last = coord.values[[0, -1]].astype(np.float64)
+    return float(last - first) / (coord.size - 1)
+
+
+def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
+    """Return where the image begins and ends along an axis: the outer edges of its pixels, the smaller first."""
+    start, step = origin(img, name), spacing(img, name)
+    low, high = sorted((start - step / 2, start + step * (img.sizes[name] - 0.5)))
+    return low, high
+
+
 def origin(img: xarray.DataArray, name: str) -> float:
-    """Return the coordinate of the centre of the first pixel along ``name``, 0 when nothing tells."""
+    """Return the coordinate of the centre of the first pixel along ``name``; 0 if it is not known."""
     coord = img.coords.get(name)
     if coord is None or coord.dtype.kind not in "iuf" or not coord.size:
         return 0.0
@@ -58,15 +72,15 @@ def origin(img: xarray.DataArray, name: str) -> float:
 
 
 def units(img: xarray.DataArray, name: str) -> str | None:
-    """Return the long name of the unit along ``name``, None when nothing tells."""
+    """Return the long name of the unit along ``name``; None if it is not known."""
     coord = img.coords.get(name)
     return None if coord is None else coord.attrs.get("units")
 
 
 def axes_of(img: xarray.DataArray) -> tuple[Axis, ...]:
-    """Return the present axes, with those of space that were cut down to one position (a plane's ``z``).
+    """Return the present axes, then those of space that have one position left and are no dims (``z`` of a plane).
 
-    Axes other than ``t c z y x`` are left out; axes of one position come in the order x y z after the others.
+    Axes other than ``t c z y x`` are left out. Axes that are no dims come in the order x y z.
     """
     kept = [str(name) for name in img.dims if name in set("tczyx")]
     cut = [name for name in "xyz" if name not in kept and name in img.coords]
@@ -79,22 +93,20 @@ def axes_of(img: xarray.DataArray) -> tuple[Axis, ...]:
 
 
 def channels_of(img: xarray.DataArray) -> tuple[Channel, ...]:
-    """Return the names and colours along ``c``, empty when nothing tells."""
+    """Return the names and colours along ``c``; empty if they are not known."""
     coord = img.coords.get("c")
     if coord is None or coord.dtype.kind not in "UOT" or coord.ndim > 1:
         return ()
     names = [str(name) for name in np.atleast_1d(coord.values)]
     color = img.coords.get("color")
-    if color is None or color.size != len(
-        names
-    ):  # left over by what knows nothing of colours, as expand_dims
+    if color is None or color.size != len(names):  # of other channels: left by functions as expand_dims
         return tuple(Channel(name, None) for name in names)
     colors = [str(v) or None for v in np.atleast_1d(color.values)]
     return tuple(Channel(name, value) for name, value in zip(names, colors, strict=True))
 
 
 def world_of(img: xarray.DataArray) -> Array | None:
-    """Return the 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres, None when not known."""
+    """Return the 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres; None if it is not known."""
     world = img.attrs.get("world")
     return None if world is None else np.asarray(as_affine(world))
 

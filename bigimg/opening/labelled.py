@@ -1,9 +1,9 @@
-"""A reader as a lazy labelled array: an ``xarray.DataArray`` over dask, coordinates in physical units.
+"""A reader as a lazy ``xarray.DataArray`` over dask, with coordinates in physical units.
 
-The conventions of every labelled array of ours are kept here. Coordinates of ``t z y x`` are pixel centres
-with attrs ``units`` (long name, where known) and ``spacing`` (used only where one pixel is left). ``c``
-holds channel names, beside it ``color``. Of geometry the attrs hold ``world`` alone; the others are ``kind``,
-``source``, and where they are so: ``scaling`` (the array is raw), ``window`` and ``meta``.
+All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
+attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
+channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``world``,
+``scaling`` (of an array with stored values), ``window``, ``meta`` and ``private``.
 """
 
 from __future__ import annotations
@@ -33,14 +33,9 @@ type Chunks = int | Sequence[int] | Mapping[str, int]
 
 
 def to_labelled(
-    reader: Reader,
-    *,
-    raw: bool = False,
-    block_bytes: int,
-    chunks: Chunks | None = None,
-    made: bool = False,
+    reader: Reader, *, raw: bool = False, block_bytes: int, chunks: Chunks | None = None, made: bool = False
 ) -> xarray.DataArray:
-    """Return the image of ``reader``, lazy; the blocks are multiples of what the source decodes at once.
+    """Return the image of ``reader``, lazy; its blocks are multiples of what the source decodes at once.
 
     Parameters
     ----------
@@ -48,11 +43,11 @@ def to_labelled(
     raw : bool
         Keep stored values where the file declares a slope and intercept, and note these in the attrs.
     block_bytes : int
-        Bytes of a dask block at most; less than a row of an ordered source is not possible.
+        Bytes of a dask block at most, but never less than a row of an ordered source.
     chunks : int, sequence or mapping, optional
         Pixels of a dask block, instead of what fits ``block_bytes``.
     made : bool
-        The pixels are made by what nobody can name, a function of the caller's: they are never taken for others.
+        The pixels are made by a function that has no name, so they never get the name of other pixels.
 
     Returns
     -------
@@ -83,12 +78,11 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
     """Return ``data`` (numpy or dask, axes as in ``spec``) with the coordinates and attrs of ``spec``."""
     from xarray import DataArray
 
-    coords: dict[str, Any] = {}
-    for axis in spec.axes:
-        if axis.name != "c":
-            coords[axis.name] = coordinate(
-                axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit
-            )
+    coords: dict[str, Any] = {
+        axis.name: coordinate(axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit)
+        for axis in spec.axes
+        if axis.name != "c"
+    }
     if spec.channels:
         coords["c"] = [channel.name for channel in spec.channels]
         if any(channel.color for channel in spec.channels):
@@ -134,8 +128,8 @@ def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
 
 
 def _token(reader: Reader, raw: bool) -> str:
-    """Return the same text for the same pixels: what would open the reader again, and the file's state."""
-    if not os.path.exists(reader.source):  # an array: pickling it would copy it
+    """Return the same text for the same pixels, from the pickled reader and the state of the file."""
+    if not os.path.exists(reader.source):  # an array: pickling would copy it
         return uuid.uuid4().hex
     status = os.stat(reader.source)
     seen = (pickle.dumps(reader), status.st_mtime_ns, status.st_size, raw)

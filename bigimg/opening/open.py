@@ -1,7 +1,7 @@
-"""Paths, URLs, arrays and stores as readers, labelled arrays and pyramids.
+"""Opening paths, URLs, arrays and stores as readers, DataArrays and pyramids.
 
-What only this module knows is what may stand for an image, and how large the blocks of a lazy one may be:
-a reduction runs on all processors, each with one block, and numpy's temporaries beside it.
+This module defines what can be opened as an image, and how large the blocks of a lazy image are: a reduction runs on
+all processors, and each holds one block and numpy's temporary arrays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.describe import Info, describe
-from bigimg.opening.labelled import Chunks, label, to_labelled
+from bigimg.opening.labelled import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
@@ -38,13 +38,13 @@ type Source = Any
 """A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, DataTree, numpy or dask array."""
 
 BLOCK_BYTES = 64 << 20
-"""The most a block has: beyond it nothing gets faster, and the first pixel comes later."""
-BESIDE = 24
-"""Bytes a value that a block's reduction holds beside it: ``std`` makes a mask, differences and squares."""
-REAL = 8
-"""Bytes of a value once somebody has computed with it: ``img * 0.5`` of 8 bits is float64."""
+"""The largest block: larger ones make nothing faster, and the first pixel comes later."""
+REDUCTION_BYTES = 24
+"""Bytes that a reduction holds for each value of a block: ``std`` makes a mask, differences and squares."""
+RESULT_BYTES = 8
+"""Bytes of a value after arithmetic: ``img * 0.5`` of 8 bits is float64."""
 LEAST = 1 << 20
-"""Bytes a thread that the smallest sensible plan needs."""
+"""Bytes of a block of each thread, in the smallest plan."""
 
 
 def open_source(
@@ -64,7 +64,7 @@ def open_source(
     series : int or str, optional
         Which image, where the source holds several.
     insecure, max_download, progress :
-        Of what is fetched; see :func:`bigimg.opening.sources.open_place`.
+        Options for downloads; see :func:`bigimg.opening.sources.open_place`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def open_source(
 
                 name = os.fspath(source)
                 scheme = None if os.path.lexists(name) else other_scheme(name)
-                # Of a store elsewhere opening says what is wrong, such as a package that is not installed.
+                # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
@@ -115,14 +115,14 @@ def open(
     insecure: bool = False,
     max_download: int | str | None = None,
 ) -> xarray.DataArray:
-    """Return the image in ``source`` as a lazy labelled array; no pixel is read.
+    """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, \
             DataArray, DataTree, ndarray or dask array
     level : int
-        Of a pyramid: 0 is full resolution, -1 the smallest.
+        Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
         The budget in bytes or as ``1GB``; a reduction over the array stays within.
     series : int or str, optional
@@ -160,9 +160,11 @@ def open(
         checked_level(level, 1, "array")
     if isinstance(source, xarray.DataArray):
         return native(_completed(source))
-    return native(
-        from_array(source) if chunks is None else from_array(source).chunk(_by_name(source, chunks))
-    )
+    image = from_array(source)
+    if chunks is not None:
+        wanted = checked_chunks(chunks, read_labelled(image).spec)
+        image = image.chunk(dict(zip(image.dims, wanted or (), strict=True)))
+    return native(image)
 
 
 def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
@@ -228,7 +230,7 @@ def from_array(
     unit: str | None = None,
     channels: Sequence[str | Channel] | None = None,
 ) -> xarray.DataArray:
-    """Return a bare array with names, coordinates and units; numpy pixels are not copied until computed.
+    """Return a bare array with names, coordinates and units; numpy pixels are not copied before they are computed.
 
     Parameters
     ----------
@@ -236,7 +238,7 @@ def from_array(
     dims : str, optional
         Names of its axes in its own order, as in ``"yxc"``; guessed from the shape otherwise.
     spacing : float, sequence or mapping, optional
-        Of the axes of space, in ``unit``, in the order of ``dims``.
+        Spacing of the axes of space, in ``unit``, in the order of ``dims``.
     unit : str, optional
         Short or long: ``um``, ``millimeter``.
     channels : sequence of str, optional
@@ -261,7 +263,7 @@ def from_array(
     )
     if spacing is not None:
         check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
-    if is_computed(array):  # its own graph, rather than a graph within each task
+    if is_computed(array):  # it keeps its graph; otherwise each task would run a graph
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
@@ -292,7 +294,7 @@ def info(
 
 
 def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
-    """Return a reader of each level of ``source``; ``opening`` is passed on to :func:`open_source`.
+    """Return a reader of each level of ``source``; ``opening`` are arguments of :func:`open_source`.
 
     Raises
     ------
@@ -307,7 +309,7 @@ def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
 def open_levels(
     source: Source, *, memory: Memory = None, series: int | str | None = None
 ) -> Levels[xarray.DataArray]:
-    """Return the image of each level of ``source``, opened when it is asked for; an array as it is.
+    """Return the image of each level of ``source``, which is opened when it is used; an array has one level.
 
     Raises
     ------
@@ -327,8 +329,8 @@ def open_levels(
 def _labelled(
     reader: Reader, memory: Memory, *, raw: bool = False, chunks: Chunks | None = None
 ) -> xarray.DataArray:
-    """Return the image of ``reader`` with blocks that a reduction can hold."""
-    import dask.array  # noqa: F401  # before memory is measured: it is resident from here on
+    """Return the image of ``reader`` with blocks of a size that a reduction can hold."""
+    import dask.array  # noqa: F401  # before the memory of the process is measured
 
     threads, access, here = usable_cpus(), reader.access, room(memory)
     here.take(
@@ -338,15 +340,17 @@ def _labelled(
     )
     free = here.free - access.fixed_bytes - DECODERS_BYTES
     itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
-    values = max(LEAST, free // threads - access.read_bytes) // (2 * max(itemsize, REAL) + BESIDE)
+    values = max(LEAST, free // threads - access.read_bytes) // (
+        2 * max(itemsize, RESULT_BYTES) + REDUCTION_BYTES
+    )
     block_bytes = min(BLOCK_BYTES, values * itemsize)
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
 
 
 def native(img: xarray.DataArray) -> xarray.DataArray:
-    """Return the image with numbers in the byte order of this machine, converted block by block where it is another.
+    """Return the image with numbers in the byte order of this machine, converted block by block if necessary.
 
-    What counts and halves by looking at bits would see other numbers.
+    Code that looks at the bits of a value would see wrong numbers otherwise.
     """
     if img.dtype.isnative:
         return img
@@ -354,7 +358,7 @@ def native(img: xarray.DataArray) -> xarray.DataArray:
 
 
 def _completed(img: xarray.DataArray) -> xarray.DataArray:
-    """Return ``img`` in the order t c z y x, with coordinates where it has none."""
+    """Return ``img`` in the order t c z y x, with coordinates for axes that have none."""
     spec = read_labelled(img).spec
     known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
     missing = {
@@ -365,27 +369,20 @@ def _completed(img: xarray.DataArray) -> xarray.DataArray:
     return found
 
 
-def _by_name(source: Any, chunks: Chunks) -> dict[str, int]:
-    from bigimg.opening.labelled import checked_chunks
-
-    spec = open_source(source).spec
-    return dict(zip(spec.dims, checked_chunks(chunks, spec) or (), strict=True))
-
-
 def _no_image(source: object) -> UsageError:
     return UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
 
 
 def _may_be_store(source: str | os.PathLike[str]) -> bool:
-    """Return whether to look for a store at a path or address: any other address is one of a file."""
+    """Return whether a path or address may be a store; if not, it is a file."""
     name = os.fspath(source)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
-        return False  # spares the import of what reads stores
+        return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
 
 
 def _no_file_there(shown: str, scheme: str) -> InputError:
-    """Return why nothing is read from an address that is neither a path nor of the web."""
+    """Return the error for an address of a file that is neither a path nor on the web."""
     way = "give its path alone" if scheme == "file" else "download it first"
     return InputError(
         f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
@@ -394,11 +391,11 @@ def _no_file_there(shown: str, scheme: str) -> InputError:
 
 
 def _is_opened_store(source: Source) -> bool:
-    """Return whether ``source`` is a Store, whose module then is there."""
+    """Return whether ``source`` is a Store; if so, its module is imported already."""
     stores = sys.modules.get("bigimg.omezarr.store")
     return stores is not None and isinstance(source, stores.Store)
 
 
 def _is_read(source: Source) -> bool:
-    """Return whether ``source`` has a reader of its own, and is no array."""
+    """Return whether ``source`` is read by a reader, and is no array."""
     return _is_opened_store(source) or isinstance(source, Reader) or is_place(source)

@@ -1,1 +1,1 @@
-"""Functions on labelled arrays: DataArray in, lazy DataArray out."""
+"""Functions from DataArrays to lazy DataArrays."""

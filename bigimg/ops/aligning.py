@@ -1,8 +1,8 @@
 """A mask or label image brought onto the grid of an image.
 
-One rule maps a mask of another level or resolution: a pixel of the image gets the value of that pixel of the mask
-whose centre lies nearest to its own, in physical coordinates; of two equally near, the one of the lower index. The
-fields of view must agree to less than one pixel of the coarser of the two, which levels of a pyramid always do.
+One rule holds for a mask of another level or resolution. A pixel of the image gets the value of the mask pixel whose
+centre is nearest, in physical coordinates; if two are equally near, the one with the lower index. The fields of view
+must agree to less than one pixel of the coarser image. Levels of a pyramid always do.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.link import node_of
-from bigimg.opening.coordinates import origin, spacing
+from bigimg.opening.coordinates import edges, origin, spacing
 from bigimg.opening.open import open as open_image
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Array
 
-PLACED = 1e-3
-"""How far two coordinates may lie apart and still be the same, in pixels."""
+TOLERANCE = 1e-3
+"""Coordinates that differ by less are the same, in pixels."""
 
 
 def mask_on(img: xarray.DataArray, where: Any, name: str = "where") -> OnGrid:
@@ -37,7 +36,7 @@ def mask_on(img: xarray.DataArray, where: Any, name: str = "where") -> OnGrid:
     UsageError
         It is not boolean, or has other axes, sizes or a field of view than the image.
     """
-    mask = _labelled(img, where, name)
+    mask = _with_dims(img, where, name)
     stored = mask.attrs.get("kind") == "mask" and mask.dtype.kind in "ui"
     if mask.dtype != bool and not stored:
         raise UsageError(
@@ -54,20 +53,21 @@ def labels_on(img: xarray.DataArray, labels: Any, name: str = "by") -> OnGrid:
     UsageError
         It holds no integers, or has other axes, sizes or a field of view than the image.
     """
-    found = _labelled(img, labels, name)
+    found = _with_dims(img, labels, name)
     if found.dtype.kind not in "ui":
         raise UsageError(f"{name} holds {found.dtype}, not ids: give integers, 0 for the background")
     return _on_grid(img, found, name, as_bool=False)
 
 
-def _labelled(img: xarray.DataArray, mask: Any, name: str) -> xarray.DataArray:
+def _with_dims(img: xarray.DataArray, mask: Any, name: str) -> xarray.DataArray:
+    """Return ``mask`` as a DataArray; the axes of a bare array follow from its shape."""
     if isinstance(mask, xarray.DataArray):
         return mask
     if not hasattr(mask, "shape"):
         return open_image(mask)
     plain = tuple(axis for axis in img.dims if axis != "c")
     space = tuple(axis for axis in plain if axis != "t")
-    for names in (img.dims, plain, space, (*plain, "c")):  # the last as numpy has colours
+    for names in (img.dims, plain, space, (*plain, "c")):  # colours last, as in numpy
         if set(names) <= set(img.dims) and tuple(img.sizes[axis] for axis in names) == mask.shape:
             return xarray.DataArray(mask, dims=names)
     raise UsageError(f"{name} has shape {mask.shape}, the image {img.shape}: give one value a pixel")
@@ -86,7 +86,7 @@ def _on_grid(img: xarray.DataArray, mask: xarray.DataArray, name: str, *, as_boo
 
 
 def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: str) -> Array | None:
-    """Return for each pixel of ``img`` along ``axis`` the position in ``mask``; None where it is the same."""
+    """Return for each pixel of ``img`` along ``axis`` the pixel of ``mask``; None if both have the same pixels."""
     sizes = mask.sizes[axis], img.sizes[axis]
     ours, theirs = _coordinate(img, axis), _coordinate(mask, axis)
     if ours is None or theirs is None or not (ours.dtype.kind in "iuf" and theirs.dtype.kind in "iuf"):
@@ -97,54 +97,29 @@ def _positions(img: xarray.DataArray, mask: xarray.DataArray, axis: str, name: s
         if ours is not None and theirs is not None and not bool((ours.values == theirs.values).all()):
             raise UsageError(f"{name} lies elsewhere than the image along {axis}: their coordinates differ")
         return None
-    if sizes[0] == sizes[1] and _same_place(ours.values, theirs.values):
+    if sizes[0] == sizes[1] and _are_same(ours.values, theirs.values):
         return None
     step, fine = spacing(mask, axis), spacing(img, axis)
-    start, stop = _edges(mask, axis, step)
-    low, high = _edges(img, axis, fine)
-    slack = (1 - PLACED) * max(abs(step), abs(fine))
+    start, stop = edges(mask, axis)
+    low, high = edges(img, axis)
+    slack = (1 - TOLERANCE) * max(abs(step), abs(fine))
     if abs(start - low) >= slack or abs(stop - high) >= slack:
         raise UsageError(
             f"{name} lies elsewhere than the image along {axis}: it is {sizes[0]} pixels from {start:g} to "
             f"{stop:g}, the image {sizes[1]} from {low:g} to {high:g}: give one value a pixel, or a level of the same"
         )
     at = (ours.values.astype(np.float64) - origin(mask, axis)) / step
-    # Halves down, but for what rounding adds to them: centres of levels lie on exact halves.
+    # Centres of levels lie on exact halves. These are rounded down, also if a rounding error makes them larger.
     nearest = np.ceil(at - 0.5 - 1e-9).astype(np.int64)
     found: Array = np.clip(nearest, 0, sizes[0] - 1)
     return found
 
 
 def _coordinate(img: xarray.DataArray, axis: str) -> xarray.DataArray | None:
-    # Not coords.get, which makes one up for an axis that has none.
+    # coords.get would make up a coordinate for an axis that has none.
     return dict(img.coords).get(axis)
 
 
-def _edges(img: xarray.DataArray, axis: str, step: float) -> tuple[float, float]:
-    start = origin(img, axis)
-    ends = sorted((start - step / 2, start + step * (img.sizes[axis] - 0.5)))
-    return ends[0], ends[1]
-
-
-def _same_place(a: Array, b: Array) -> bool:
+def _are_same(a: Array, b: Array) -> bool:
     step = np.abs(np.diff(a)).min() if a.size > 1 else 1.0
-    return not a.size or bool(np.abs(a - b).max() <= PLACED * step)
-
-
-def needed_region(region: Region, chunk: Shape, chosen: Array) -> list[Region]:
-    """Return the parts of ``region``, one a ``chunk``, in which the mask ``chosen`` of it is true somewhere.
-
-    All of ``region`` in one where every part is needed.
-    """
-    start = tuple(s.start for s in region)
-    shape = shape_of(region)
-    parts, needed = 0, []
-    for _, part in pieces(region, chunk):
-        parts += 1
-        inside = tuple(
-            s if n > 1 or m == 1 else slice(0, 1)
-            for s, n, m in zip(shift(part, start), chosen.shape, shape, strict=True)
-        )
-        if chosen[inside].any():
-            needed.append(part)
-    return [region] if len(needed) == parts else needed
+    return not a.size or bool(np.abs(a - b).max() <= TOLERANCE * step)

@@ -1,4 +1,4 @@
-"""Arguments as numbers and types, or refused in words."""
+"""Checks of arguments: they become numbers and types, or an error says what to give."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from bigimg.types import Array, DType
 
 
 def as_numbers(what: str, given: Any, remedy: str) -> Array:
-    """Return what was given for ``what`` as an array of float64.
+    """Return the argument ``what`` as an array of float64.
 
     Raises
     ------
     UsageError
-        It is none; ``remedy`` says what to give.
+        It is no number; ``remedy`` says what to give.
     """
     try:
-        if (
-            given is not None and np.asarray(given).dtype.kind not in "USM"
-        ):  # numpy would read "5" as a number
+        # numpy would read "5" as a number.
+        if given is not None and np.asarray(given).dtype.kind not in "USM":
             return np.asarray(given, np.float64)
     except (TypeError, ValueError):
         pass
@@ -29,12 +28,12 @@ def as_numbers(what: str, given: Any, remedy: str) -> Array:
 
 
 def as_number(what: str, given: Any, remedy: str) -> float:
-    """Return what was given for ``what`` as a number.
+    """Return the argument ``what`` as a number.
 
     Raises
     ------
     UsageError
-        It is none; ``remedy`` says what to give.
+        It is no number; ``remedy`` says what to give.
     """
     found = as_numbers(what, given, remedy)
     if found.ndim:
@@ -43,7 +42,7 @@ def as_number(what: str, given: Any, remedy: str) -> float:
 
 
 def as_pair(what: str, given: Any) -> tuple[Any, Any]:
-    """Return the two numbers that were given for ``what``, as they are.
+    """Return the argument ``what``, two numbers, unchanged.
 
     Raises
     ------
@@ -66,8 +65,7 @@ def as_dtype(given: Any) -> DType:
     """
     try:
         found: DType = np.dtype(given)
+        return found
     except (TypeError, ValueError):
-        raise UsageError(
-            f"dtype={given!r}: numpy has no such type; give one as 'uint8' or 'float32'"
-        ) from None
-    return found
+        message = f"dtype={given!r}: numpy has no such type; give one as 'uint8' or 'float32'"
+        raise UsageError(message) from None

@@ -1,8 +1,8 @@
-"""Images made from others region by region, lazily: what every operation that changes shape or grid is built on.
+"""Lazy images made from other images region by region; each operation of this folder is built on it.
 
-An operation says which region of its source a region of its result is made of, and makes it. The result is a node of
-the lazy tree (:mod:`bigimg.lazy`) and a dask array over it: building it costs the same for any number of chunks, the
-blocks suit the result, and one block holds one region of the source.
+An operation says which region of its source a region of its result is made from, and makes it. The result is a node of
+the lazy tree (:mod:`bigimg.lazy`) and a dask array over it. Building it takes the same time for any number of chunks,
+the blocks suit the result, and for one block one region of the source is read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
-from bigimg.lazy.blocks import explicit
-from bigimg.lazy.derived import PIECE_BYTES, Crossing, derived
+from bigimg.lazy.blocks import explicit, multiplied
+from bigimg.lazy.derived import PIECE_BYTES, derived
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels, Plain
 from bigimg.lazy.link import linked, linked_node, node_of
@@ -26,6 +26,7 @@ from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value
 from bigimg.opening.open import Memory, Source, native
 from bigimg.opening.open import open as open_image
+from bigimg.readers.arrays.array import check_dims
 from bigimg.types import DType, Shape
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def image(
     img: Source, *, level: int = 0, memory: Memory = None, series: int | str | None = None
 ) -> xarray.DataArray:
-    """Return ``img`` as a labelled array; one that is labelled may lack y or x, as a coronal plane does.
+    """Return ``img`` as a DataArray; of a pyramid the level ``level``. A DataArray may lack y or x, as a coronal plane.
 
     Raises
     ------
@@ -48,51 +49,37 @@ def image(
         return open_image(img, level=level, memory=memory, series=series)
     if level:
         raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
-    if foreign := [str(name) for name in img.dims if name not in tuple(ORDER)]:
-        raise UsageError(f"dim {foreign[0]!r} is not one of t c z y x; rename it, as in img.rename(...)")
-    if empty := [str(name) for name, size in img.sizes.items() if not size]:
-        raise UsageError(f"axis {empty[0]} has 0 pixels; an image needs at least 1")
+    check_dims(img)
     return native(img.transpose(*sorted(map(str, img.dims), key=ORDER.index)))
 
 
 def pixels_of(img: xarray.DataArray) -> Node | None:
-    """Return a node that gives any region of ``img`` at its own price; None when there is none."""
+    """Return a node that reads any region of ``img`` and no more; None if there is none."""
     node = Plain(img) if img.chunks is None else linked_node(img)
     return None if node is None or node.in_order else node
 
 
 def source_block(img: xarray.DataArray) -> tuple[Shape, Shape]:
-    """Return how many pixels of ``img`` may be behind a block of the result, and what is decoded at once."""
+    """Return how many pixels of ``img`` a block of a result is made from, and how many are decoded at once."""
     node, most = node_of(img), PIECE_BYTES // img.dtype.itemsize
     sizes = tuple(map(max, img.chunks or ()))
     if sizes and isinstance(node, LazyPixels):
-        most = min(most, math.prod(sizes))  # what opening it found that memory has room for
+        most = min(most, math.prod(sizes))  # opening it found that memory has room for a block
     if isinstance(node, Foreign):
-        return node.chunks, node.chunks  # computed whole, whatever part of it is wanted
+        return node.chunks, node.chunks  # a block is always computed whole
     chunk = tuple(map(min, sizes if node.order else node.chunks, img.shape))
-    return grown(chunk, img.shape, most, img.dims), chunk
+    return multiplied(chunk, img.shape, space_axes(img), most), chunk
 
 
-def grown(chunk: Shape, shape: Shape, most: int, dims: Any) -> Shape:
-    """Return ``chunk`` doubled along its shortest side of space until ``most`` pixels; cut where it has more."""
-    block = list(chunk)
-    for i in range(len(block)):
-        if (count := math.prod(block)) > most:
-            block[i] = max(1, block[i] * most // count)
-    space = [i for i, name in enumerate(dims) if name in ("z", "y", "x")]
-    while longer := [i for i in space if block[i] < shape[i] and 2 * math.prod(block) <= most]:
-        side = min(longer, key=block.__getitem__)
-        block[side] = min(2 * block[side], shape[side])
-    return tuple(block)
+def space_axes(img: xarray.DataArray) -> list[int]:
+    """Return the numbers of the axes z, y and x."""
+    return [axis for axis, name in enumerate(img.dims) if name in ("z", "y", "x")]
 
 
 def derive(
-    img: xarray.DataArray,
-    operation: Operation,
-    block: Shape | tuple[Shape, ...],
-    like: xarray.DataArray,
+    img: xarray.DataArray, operation: Operation, block: Shape | tuple[Shape, ...], like: xarray.DataArray
 ) -> xarray.DataArray:
-    """Return ``like``, which has the right labels, with the lazy pixels of ``operation`` on ``img``.
+    """Return ``like`` with the lazy pixels of ``operation`` on ``img``.
 
     Parameters
     ----------
@@ -100,7 +87,7 @@ def derive(
         The source.
     operation : Operation
     block : tuple of int, or of tuples
-        Pixels of a dask block of the result, or of all of them along each axis.
+        Pixels of a dask block of the result, or for each axis those of each block.
     like : DataArray
         Dims, coordinates, name and attrs of the result, over any pixels.
     """
@@ -108,30 +95,25 @@ def derive(
 
     regular = all(isinstance(n, int) for n in block)
     chunks: Any = explicit(block, operation.shape) if regular else block  # type: ignore[arg-type]
-    dims, own = list(map(str, img.dims)), list(map(str, like.dims))
-    made = derived(node_of(img), operation, chunks, dims, own, img.chunks or ())
-    if isinstance(made, Crossing):
-        chunks = explicit(made.shape, made.shape)
-    elif made.order:
+    dims, source_dims = list(map(str, like.dims)), list(map(str, img.dims))
+    made = derived(node_of(img), operation, chunks, dims, source_dims, img.chunks or ())
+    if made.order:
         chunks = explicit(made.piece, made.shape)
-    data = as_dask(made, chunks)
-    return linked(like.copy(deep=False, data=data), made)
+    elif made.pixels.order:  # one block, so that the source is read once and in order
+        chunks = explicit(made.shape, made.shape)
+    return linked(like.copy(deep=False, data=as_dask(made, chunks)), made)
 
 
 def pixelwise(
-    called: str,
-    img: xarray.DataArray,
-    function: Pixelwise,
-    dtype: DType,
-    *others: Node,
+    prefix: str, img: xarray.DataArray, function: Pixelwise, dtype: DType, *others: Node,
     values: Sequence[Value] = (),
-) -> tuple[Pointwise, Any]:
-    """Return what ``function`` makes of the pixels of ``img`` and of ``others``: a node, and the dask array of it."""
+) -> xarray.DataArray:  # fmt: skip
+    """Return ``function`` of the pixels of ``img`` and ``others``, with the coordinates and attrs of ``img``; lazy."""
     from bigimg.lazy.dask_edge import as_dask
 
-    node = Pointwise(called, (node_of(img), *others), function, dtype, values)
-    chunks = img.chunks or tuple((n,) for n in img.shape)
-    return node, as_dask(node, chunks)
+    node = Pointwise(prefix, (node_of(img), *others), function, dtype, values)
+    data = as_dask(node, img.chunks or tuple((n,) for n in img.shape))
+    return linked(img.copy(deep=False, data=data), node)
 
 
 def placeholder(
@@ -140,14 +122,14 @@ def placeholder(
     coordinate: Callable[[str, xarray.DataArray], Any] | None = None,
     dtype: DType | None = None,
 ) -> xarray.DataArray:
-    """Return the labels of ``img`` over no pixels, with other coordinates along the axes in ``shape``.
+    """Return ``img`` with zeros that take no memory as its pixels, and other coordinates along the axes in ``shape``.
 
     Parameters
     ----------
     shape : mapping, optional
         New sizes by axis.
     coordinate : callable, optional
-        From the name and the present coordinate of such an axis to the new one, a Variable.
+        Gets the name and the coordinate of such an axis, and returns the new one, a Variable.
     dtype : dtype, optional
         Of the result.
     """
@@ -155,12 +137,12 @@ def placeholder(
 
     none = np.zeros((), dtype or img.dtype)
     if not shape:
-        return img.copy(deep=False, data=np.broadcast_to(none, img.shape))  # labels anew cost 0.2 ms
+        return img.copy(deep=False, data=np.broadcast_to(none, img.shape))  # a new DataArray takes 0.2 ms
     coords: dict[Any, Any] = {}
     for name, coord in img.coords.items():
         if coordinate is not None and name in shape:
             coords[name] = coordinate(str(name), coord)
-        elif not set(coord.dims) & set(shape):  # what else lies along a changed axis fits it no more
+        elif not set(coord.dims) & set(shape):  # other coordinates along a changed axis no longer fit
             coords[name] = coord.variable
     sizes = tuple(shape.get(str(name), n) for name, n in img.sizes.items())
     return DataArray(np.broadcast_to(none, sizes), coords, img.dims, img.name, img.attrs)

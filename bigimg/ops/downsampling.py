@@ -1,4 +1,4 @@
-"""Whole factors: each window of pixels becomes one, to the numbers that a pyramid's levels have, lazily."""
+"""Downsampling by whole factors: each window of pixels becomes one pixel, with the numbers of a pyramid's levels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import CENTERED, plan_levels
-from bigimg.geometry.region import scale_up
+from bigimg.geometry.region import grid, scale_up
 from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
-from bigimg.pyramid.resampling import Smooth, Weights, needed, resample
+from bigimg.ops.resizing import Weighted
+from bigimg.pyramid.resampling import Smooth
 from bigimg.pyramid.windows import reduce_windows
 from bigimg.types import Array, DType, Method, Region, Shape
 
@@ -30,44 +32,38 @@ if TYPE_CHECKING:
 type Factor = int | Mapping[str, int]
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
 REPEATS: frozenset[Method] = frozenset({"nearest", "min", "max"})
-"""Methods where levels made from levels have the numbers of one made at once."""
+"""Methods by which several steps give the same numbers as one step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """Each window of ``step`` pixels becomes one (:class:`bigimg.ops.derived.Operation`)."""
+class Windows(Operation):
+    """Each window of ``step`` pixels becomes one; windows at the far edges have fewer pixels."""
 
-    size: Shape
-    """Of the source."""
+    shape: Shape
     dtype: DType
+    size: Shape
+    """Shape of the source."""
     step: Shape
     method: Method
 
-    @property
-    def shape(self) -> Shape:
-        """By ceil: the windows at the far edges have the pixels that are there."""
-        return tuple(-(-n // f) for n, f in zip(self.size, self.step, strict=True))
-
-    @property
-    def extra_bytes(self) -> int:
-        """Sums, of a Gaussian in float64 with a term of them."""
-        return 20 if self.method == "gaussian" else 8
-
-    @property
-    def _weights(self) -> list[Weights | None]:
-        return [Smooth(n, f) if f > 1 else None for n, f in zip(self.size, self.step, strict=True)]
+    extra_bytes = 8  # sums
 
     def source(self, region: Region) -> Region:
-        """Return the windows of ``region``; a Gaussian reaches a window further."""
-        if self.method == "gaussian":
-            return needed(self._weights, region)
+        """Return the windows of ``region``."""
         return scale_up(region, self.step, self.size)
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        if self.method == "gaussian":
-            return resample(block, self._weights, source, region)
         return reduce_windows(block, self.step, self.method)
+
+
+def windows(size: Shape, dtype: DType, step: Shape, method: Method) -> Operation:
+    """Return the operation that makes one pixel of each window of ``step`` pixels; a Gaussian uses neighbours too."""
+    shape = grid(size, step)
+    if method != "gaussian":
+        return Windows(shape, dtype, size, step, method)
+    smooth = (Smooth(n, f) if f > 1 else None for n, f in zip(size, step, strict=True))
+    return Weighted(shape, dtype, tuple(smooth))
 
 
 def downsample(
@@ -82,9 +78,9 @@ def downsample(
 ) -> xarray.DataArray:
     """Return ``img`` with each window of ``factor`` pixels made into one; lazy.
 
-    Of a pyramid it is made from full resolution, in one step: the mean of 4 x 4 pixels, where level 2 of a store
-    is the mean of means that were rounded. A stored level is read instead only where it holds the same
-    numbers: one halving by the same method, or any of them for ``nearest``, ``min`` and ``max``.
+    A pyramid is downsampled from full resolution in one step: the mean of 4 x 4 pixels, while level 2 of a store
+    is the mean of rounded means. A stored level is read instead only if it holds the same numbers: one halving
+    by the same method, or any level for ``nearest``, ``min`` and ``max``.
 
     Parameters
     ----------
@@ -92,14 +88,14 @@ def downsample(
     factor : int or mapping
         Pixels of a window along each axis of space, or by the name of the axis (t too).
     to_spacing : float or mapping, optional
-        Instead of a factor: the spacing wanted, in the unit of the axis. The nearest whole factor is taken; the
-        coordinates say what came out. An axis whose pixels are larger already stays as it is.
+        Instead of a factor: the spacing of the result, in the unit of the axis. The nearest whole factor is taken;
+        the coordinates have the exact spacing. An axis whose pixels are already larger stays as it is.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
         several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4.
     level : int
-        Of a pyramid: begin with this one.
+        Level of a pyramid to read.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -122,12 +118,12 @@ def downsample(
 
 
 def method_for(img: xarray.DataArray, method: Method | None) -> Method:
-    """Return ``method``, or what suits the kind of image.
+    """Return ``method``, or the default for the kind of image.
 
     Raises
     ------
     UsageError
-        It is unknown, or makes ids from ids.
+        It is unknown, or would average ids.
     """
     kind = _kind(img)
     if method is None:
@@ -147,35 +143,35 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
     if max(step) == 1:
         return img
-    operation = Windows(img.shape, img.dtype, step, method)
+    operation = windows(img.shape, img.dtype, step, method)
     along = dict(zip(map(str, img.dims), step, strict=True))
     changed = {name: -(-img.sizes[name] // f) for name, f in along.items() if f > 1}
     centred = method in CENTERED
 
     def moved(name: str, coord: xarray.DataArray) -> Any:
-        return _coarser(coord, img.sizes[name], along[name], centred=centred)
+        return _coarser(coord, along[name], centred=centred)
 
     block, chunk = source_block(img)
     return derive(img, operation, window_block(block, chunk, step), placeholder(img, changed, moved))
 
 
-def _coarser(coord: xarray.DataArray, size: int, f: int, *, centred: bool) -> Any:
-    """Return the coordinate of windows of ``f`` pixels: where their middles are, or their first pixels."""
+def _coarser(coord: xarray.DataArray, f: int, *, centred: bool) -> Any:
+    """Return the coordinate of windows of ``f`` pixels: their middles if ``centred``, or their first pixels."""
     from xarray import Variable
 
     values, attrs = coord.values, dict(coord.attrs)
     if values.dtype.kind not in "iuf":
         return Variable(coord.dims, values[::f], attrs)
-    step = float(values[-1] - values[0]) / (size - 1) if size > 1 else float(attrs.get("spacing", 1.0))
+    step = coordinates.step_of(coord)
     first = values[::f].astype(np.float64)
     if "spacing" in attrs:
         attrs["spacing"] = step * f
-    # Also the last window, which may have fewer pixels, keeps its place in the grid: as levels of a store do.
+    # The last window may have fewer pixels; its coordinate stays on the grid, as in levels of a store.
     return Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
 
 
 def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:
-    """Return pixels of a block of the result: whole windows of whole chunks where that fits ``block``.
+    """Return pixels of a block of the result: whole windows of whole chunks, if they fit ``block``.
 
     >>> window_block((2048, 2048), (512, 512), (3, 4)), window_block((512, 512), (512, 512), (3, 4))
     ((512, 512), (170, 128))
@@ -215,17 +211,14 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
         raise UsageError(
             f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
         )
-    if factor is not None and not isinstance(factor, Mapping):
-        longest = max((img.sizes[name] for name in space), default=1)
-        if factor > longest:
-            raise UsageError(
-                f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}"
-            )
+    longest = max((img.sizes[name] for name in space), default=1)
+    if factor is not None and not isinstance(factor, Mapping) and factor > longest:
+        raise UsageError(f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}")
     return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 
 def _factor(img: xarray.DataArray, name: str, wanted: float) -> int:
-    """Return the nearest whole factor to a spacing; 0 where the pixels are larger than that."""
+    """Return the whole factor nearest to a spacing; 0 if the pixels are already larger."""
     have = abs(coordinates.spacing(img, name))
     wanted = as_number("to_spacing", wanted, "a length, or one for each axis by name")
     if not wanted > 0 or not math.isfinite(wanted):
@@ -238,15 +231,15 @@ def _factor(img: xarray.DataArray, name: str, wanted: float) -> int:
 def _stored(
     img: xarray.DataArray, step: Shape, method: Method, memory: Memory
 ) -> tuple[xarray.DataArray, Shape]:
-    """Return the coarsest stored level with the numbers that ``step`` asks for on the way, and its factors."""
+    """Return the coarsest stored level from which ``step`` gives the right numbers, and the factors of that level."""
     ones = (1,) * img.ndim
     pixels = opened_pixels(img)
     reader = None if pixels is None else pixels.reader
     if pixels is None or pixels.scaling is not None or not isinstance(reader, StoreReader):
-        return img, ones  # slope and intercept: means of real values are not those of rounded ones
+        return img, ones  # with slope and intercept: stored levels are means of rounded values
     own = reader.store.image.own
     if own is None or own.manifest is None or own.method != method:
-        return img, ones  # what others wrote need not be what they say
+        return img, ones  # levels of other programs may not be what their metadata says
     best, factors = img, ones
     for number in range(reader.level + 1, len(reader.store.levels)):
         done = _factors(reader, number)
@@ -256,13 +249,13 @@ def _stored(
             best, factors = open_image(StoreReader(reader.store, number), memory=memory), done
     if best is img:
         return img, ones
-    # Pixels from the level, labels from the image, which may have been given others since.
+    # Pixels come from the level; coordinates and attrs from the image, where they may have been changed.
     same = windowed(img, factors, method)
     return same.copy(data=best.data), factors
 
 
 def _factors(reader: StoreReader, number: int) -> Shape | None:
-    """Return the pixels of the level of ``reader`` that a pixel of level ``number`` stands for."""
+    """Return how many pixels of the level of ``reader`` a pixel of level ``number`` covers along each axis."""
     fine, coarse = reader.store.levels[reader.level], reader.store.levels[number]
     found = tuple(round(b / a) for a, b in zip(fine.spacing, coarse.spacing, strict=True))
     fits = all(f >= 1 and -(-n // f) == m for n, m, f in zip(fine.shape, coarse.shape, found, strict=True))

@@ -1,4 +1,4 @@
-"""Geometry given to labelled arrays, and planes stacked into volumes."""
+"""Changing the geometry of images, and stacking images along a new axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import as_affine
 from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.axes import ORDER
 from bigimg.lazy.dask_edge import as_dask
@@ -18,6 +17,7 @@ from bigimg.lazy.pointwise import Stack
 from bigimg.opening import coordinates
 from bigimg.opening.open import Source
 from bigimg.ops.derived import image
+from bigimg.readers.arrays.array import by_name, checked_world
 
 if TYPE_CHECKING:
     from bigimg.types import Array
@@ -43,7 +43,7 @@ def with_geometry(
         Distance of pixel centres and coordinate of the first, in ``unit``. By name a spacing may be below zero, as of
         an axis that runs backwards.
     unit : str or mapping, optional
-        Of the axes of space, or by name; short or long.
+        Unit of the axes of space, or by name; short or long.
     world : array_like of shape (4, 4), optional
         From coordinates (x, y, z) to RAS+ millimetres.
 
@@ -53,7 +53,8 @@ def with_geometry(
         A spacing is no distance, OME-Zarr has no such unit, a matrix is no affine, or an axis is not there.
     """
     img = image(img)
-    steps, starts = _by_name(img, "spacing", spacing), _by_name(img, "origin", origin)
+    names = [str(name) for name in img.dims if name != "c"]
+    steps, starts = by_name("spacing", spacing, names), by_name("origin", origin, names)
     units = _units(img, unit)
     check_spacing(spacing, steps)
     found: xarray.DataArray = img.copy(deep=False)
@@ -66,23 +67,20 @@ def with_geometry(
             unit=units[name] if name in units else coordinates.units(img, name),
         )
     if world is not None:
-        try:
-            found.attrs["world"] = [list(row) for row in as_affine(world)]
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"world is no affine ({error}); give 4 rows of 4 numbers") from None
+        found.attrs["world"] = [list(row) for row in checked_world("world", world)]
     return found
 
 
 def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     """Return ``images`` side by side along the new axis ``dim``, in the order t c z y x; lazy.
 
-    Positions along ``dim`` are those the images have (as planes cut from a volume do), counted from 0
-    otherwise; along ``c`` the names and colours they bear.
+    Coordinates along ``dim`` are those of the images, as planes cut from a volume have them, else counted from 0;
+    along ``c`` they are the names and colours of the images.
 
     Parameters
     ----------
     images : sequence of DataArray, path or anything that opens
-        Of one shape, type and place; of a pyramid level 0.
+        They have the same shape, type and coordinates; of a pyramid level 0 is taken.
     dim : {"t", "c", "z", "y", "x"}
 
     Raises
@@ -115,7 +113,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     dims = sorted([*map(str, first.dims), dim], key=ORDER.index)
     known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
-    if "source" not in attrs:  # that nobody writes over one of them
+    if "source" not in attrs:  # so that no result is written over one of them
         attrs["sources"] = [img.attrs["source"] for img in found if "source" in img.attrs]
     coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
     if dim == "c" and any("color" in img.coords for img in found):
@@ -123,7 +121,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
             "c",
             [str(img.coords["color"].item()) if "color" in img.coords else "" for img in found],
         )
-    # Not xarray.concat, which writes three tasks a chunk: 8 s for 10**5 of them.
+    # xarray.concat would make three tasks for each chunk: 8 s for 10**5 chunks.
     node = Stack([node_of(img) for img in found], dims.index(dim))
     own = first.chunks or tuple((n,) for n in first.shape)
     chunks = (*own[: node.axis], (1,) * len(found), *own[node.axis :])
@@ -140,22 +138,6 @@ def _positions(images: Sequence[xarray.DataArray], dim: str) -> Any:
     if len(values) < len(images) or len(set(values)) < len(values):
         return coordinates.coordinate(dim, len(images), spacing=1.0, origin=0.0, unit=None)
     return xarray.Variable((dim,), np.asarray(values), found[0].attrs)
-
-
-def _by_name(img: xarray.DataArray, what: str, given: Numbers | None) -> dict[str, float]:
-    if given is None:
-        return {}
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    if isinstance(given, Mapping):
-        if foreign := [name for name in given if name not in img.dims or name == "c"]:
-            raise UsageError(f"{what} names {foreign[0]!r}, but the axes are {' '.join(map(str, img.dims))}")
-        return {name: float(number) for name, number in given.items()}
-    if np.ndim(given) == 0:
-        return dict.fromkeys(space, float(given))  # type: ignore[arg-type]
-    numbers = [float(number) for number in given]  # type: ignore[union-attr]
-    if len(numbers) != len(space):
-        raise UsageError(f"{what} has {len(numbers)} numbers for the axes {' '.join(space)}: give one each")
-    return dict(zip(space, numbers, strict=True))
 
 
 def _units(img: xarray.DataArray, unit: str | Mapping[str, str] | None) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""Values made from values, pixel by pixel: grey from colour, another range, any function; geometry stays."""
+"""Operations on values, pixel by pixel: grey from colour, another range, any function; geometry stays."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import full, pieces, rows
+from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
-from bigimg.lazy.link import linked
+from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise
 from bigimg.lazy.values import Value
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_dtype, as_pair
-from bigimg.ops.derived import derive, grown, pixelwise, placeholder, source_block
-from bigimg.ops.slices import opened
+from bigimg.ops.derived import derive, image, pixelwise, placeholder, source_block, space_axes
 from bigimg.pyramid.kernels import divided
 from bigimg.types import Array, DType, Region, Shape
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     import xarray
 
 LUMA = (2125, 7154, 721)
-"""Parts of 10 000 of R, G and B: Rec. 709, as in ``skimage.color.rgb2gray``."""
+"""Weights of R, G and B, parts of 10 000: Rec. 709, as in ``skimage.color.rgb2gray``."""
 OF_VALUES = ("window", "scaling")
-"""Attrs that speak of values, and mean nothing once these are others."""
+"""Attrs about the values, which are wrong once the values change."""
 STRETCHED = 1 << 16
-"""Pixels that are stretched at once: what they become on the way fits the cache of a core."""
+"""Pixels that are stretched at once: their float64 values fit the cache of a core."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grey:
-    """A weighted mean of some channels (:class:`bigimg.ops.derived.Operation`)."""
+class Grey(Operation):
+    """A weighted mean of some channels."""
 
     shape: Shape
     dtype: DType
@@ -44,10 +44,7 @@ class Grey:
     channels: tuple[int, ...]
     weights: tuple[int, ...]
 
-    @property
-    def extra_bytes(self) -> int:
-        """Sums and a term of them."""
-        return 16
+    extra_bytes = 16  # sums and a term of them
 
     def source(self, region: Region) -> Region:
         """Return ``region`` of the channels from the first to the last."""
@@ -95,7 +92,7 @@ def gray(
     UsageError
         There are no such channels, or the method is unknown.
     """
-    found = opened(img, level, memory)
+    found = image(img, level=level, memory=memory)
     if method not in ("luma", "mean"):
         raise UsageError(f"method {method!r}: give luma or mean")
     if "c" not in found.dims:
@@ -116,16 +113,11 @@ def gray(
     block, chunk = source_block(found)
     values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.extra_bytes)
     unit, most = (*chunk[:axis], *chunk[axis + 1 :]), min(math.prod(block), values)
-    return derive(found, operation, grown(unit, like.shape, most, like.dims), like)
+    return derive(found, operation, multiplied(unit, like.shape, space_axes(like), most), like)
 
 
 def map(
-    img: Source,
-    func: Callable[[Array], Any],
-    *,
-    dtype: Any = None,
-    level: int = 0,
-    memory: Memory = None,
+    img: Source, func: Callable[[Array], Any], *, dtype: Any = None, level: int = 0, memory: Memory = None
 ) -> xarray.DataArray:
     """Return ``func`` of the pixels, block by block; lazy. Geometry, channels and metadata stay.
 
@@ -133,12 +125,12 @@ def map(
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     func : callable
-        From an ndarray to one of the same shape, each value from the value in its place: blocks come in any
-        order, and of any size. ``np.sqrt``, or a function of your own.
+        From an ndarray to one of the same shape; each value may depend only on the value at the same position,
+        because blocks come in any order and of any size. For example ``np.sqrt``.
     dtype : dtype, optional
-        Of the result. What ``func`` gives becomes it where no value can be lost but the last digits of floats.
-        Without it ``func`` is called at once, with an array of one pixel as ``(1, 1, 1)`` whose value is 1, to
-        see what it gives.
+        Type of the result. What ``func`` returns is converted to it, if no value can be lost but the last digits of
+        floats. Without it ``func`` is called at once with an array of one pixel, of shape ``(1, 1, 1)`` and value
+        1, to find the type of its result.
     level, memory :
         As in :func:`bigimg.open`.
 
@@ -147,7 +139,7 @@ def map(
     UsageError
         ``func`` gives another shape, or, when it is computed, a type that does not fit ``dtype``.
     """
-    found = opened(img, level, memory)
+    found = image(img, level=level, memory=memory)
     if not callable(func):
         raise UsageError(f"map: func={func!r} is no function; give one of an ndarray, as np.sqrt")
     if dtype is None:
@@ -160,7 +152,7 @@ def map(
 
 
 class _Checked:
-    """Calls a function and sees to it that shape and type are those that were said (:class:`Pixelwise`)."""
+    """Calls a function and checks shape and type of what it returns (:class:`Pixelwise`)."""
 
     def __init__(self, func: Callable[[Array], Any], dtype: DType) -> None:
         self.func, self.dtype = func, dtype
@@ -185,18 +177,16 @@ def _check(made: Array, shape: Shape) -> None:
 
 
 def _mapped(
-    called: str, img: xarray.DataArray, function: Pixelwise, dtype: DType, values: Sequence[Value] = ()
+    prefix: str, img: xarray.DataArray, function: Pixelwise, dtype: DType, values: Sequence[Value] = ()
 ) -> xarray.DataArray:
-    """Return what ``function`` makes of the pixels, with the labels of ``img``."""
-    from xarray import DataArray
-
-    node, data = pixelwise(called, img, function, dtype, values=values)
-    attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
+    """Return ``function`` of the pixels, with the coordinates of ``img`` and the attrs that are still true."""
+    found = pixelwise(prefix, img, function, dtype, values=values)
+    found.attrs = {name: value for name, value in img.attrs.items() if name not in OF_VALUES}
     if dtype.kind == "b":
-        attrs["kind"] = "mask"
-    elif attrs.get("kind") == "mask":
-        attrs["kind"] = "image"
-    return linked(DataArray(data, img.coords, img.dims, img.name, attrs), node)
+        found.attrs["kind"] = "mask"
+    elif found.attrs.get("kind") == "mask":
+        found.attrs["kind"] = "image"
+    return found
 
 
 def rescale(
@@ -211,7 +201,7 @@ def rescale(
 ) -> xarray.DataArray:
     """Return the values stretched from a window to the whole range of ``dtype``; lazy.
 
-    Without a window the image is read twice, unless its store keeps the histogram: then once.
+    Without a window the image is read twice, or once if its store keeps the histogram.
 
     Parameters
     ----------
@@ -219,11 +209,11 @@ def rescale(
     dtype : dtype
         Integers, rounded half to even; or floats, from 0 to 1.
     window : (float, float), optional
-        Values that become the ends of the range; those beyond are cut off, and NaN is the lower end.
+        Values that become the ends of the range. Values outside become the nearer end, and NaN the lower end.
     percentiles : (float, float), optional
-        In its place: ``(1, 99)``; smallest and largest value by default.
+        Instead of a window, as ``(1, 99)``; smallest and largest value by default.
     by : {"c"}, optional
-        Give each channel a window of its own; one for all by default, so that colours stay.
+        A separate window for each channel; by default one for all, so that colours stay.
     level, memory :
         As in :func:`bigimg.open`.
 
@@ -232,7 +222,7 @@ def rescale(
     UsageError
         The window is empty, both are given, or the image holds labels.
     """
-    found, kind = opened(img, level, memory), as_dtype(dtype)
+    found, kind = image(img, level=level, memory=memory), as_dtype(dtype)
     if found.attrs.get("kind") == "labels":
         raise UsageError("rescale: of labels it would make other ids; it is for images")
     if by not in (None, "c"):
@@ -252,12 +242,12 @@ def rescale(
 
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], axis: int | None) -> list[Value]:
-    """Return the two ends, of each channel or of all, computed once."""
+    """Return the two ends of the window, of each channel or of all, computed once."""
     from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.percentiles import of_all, percentile
 
     found = of_all(img, q) if axis is None else percentile(img, q).data
-    if isinstance(found, np.ndarray):  # the store knew
+    if isinstance(found, np.ndarray):  # known from the store
         import dask.array as da
 
         found = da.from_array(found, chunks=-1)
@@ -287,7 +277,7 @@ class _Stretch:
         return out
 
     def _fill(self, out: Array, block: Array, low: float, high: float) -> None:
-        """Stretch what fits a core's cache at once, or all of a block would be there as float64."""
+        """Stretch as much at once as fits a core's cache: a whole block as float64 would take much memory."""
         table = None
         if block.dtype.kind in "ui" and block.itemsize <= 2 and block.size >= 1 << 8 * block.itemsize:
             unsigned = np.dtype(block.dtype.str.replace("i", "u"))

@@ -1,12 +1,13 @@
 """Masks: made by thresholds, applied, and measured.
 
-A mask is an image of true and false of the same axes and coordinates, lazy; ``&``, ``|``, ``~`` and all of
-xarray work on it. One of another level or resolution is brought onto the image as :mod:`bigimg.ops.aligning` says.
+A mask is a lazy image of booleans with the same axes and coordinates; ``&``, ``|``, ``~`` and all of xarray work on
+it. :mod:`bigimg.ops.aligning` resamples a mask of another level or resolution onto the image.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
-from bigimg.lazy.link import linked, linked_node
-from bigimg.lazy.node import Node
+from bigimg.lazy.link import linked_node
+from bigimg.lazy.operation import Operation
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
@@ -34,10 +35,10 @@ type Threshold = float | Sequence[float] | Mapping[str, float]
 type Test = tuple[str, Any]
 """One of ``below above least most equals``, and the number."""
 
-SAID = {"least": "between", "most": "between"}
-"""Tests that a person asks for under another name."""
-KEPT = ("source", "world", "meta", "private")
-"""Attrs of an image that are true of its masks too."""
+OPTIONS = {"least": "between", "most": "between"}
+"""Tests whose option has another name."""
+MASK_ATTRS = ("source", "world", "meta", "private")
+"""Attrs of an image that are true for its masks too."""
 
 
 def mask(
@@ -51,14 +52,14 @@ def mask(
 ) -> Any:
     """Return where the pixels fulfil all of the conditions given; lazy, booleans.
 
-    Thresholds hold for all channels, or are given for each: a sequence in their order, or by name as in
-    ``below={"R": 125, "G": 140, "B": 90}``. Where names are given, the mask has these channels alone, in the order
-    of the image: ``above={"DAPI": 60}`` is a mask of one channel, and a condition that names it too may join.
+    A threshold holds for all channels, or there is one for each: a sequence in their order, or by name as in
+    ``below={"R": 125, "G": 140, "B": 90}``. If names are given, the mask has only these channels, in the order of the
+    image: ``above={"DAPI": 60}`` makes a mask of one channel. Another condition by name must name the same channels.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
-        Of a pyramid, each level is compared.
+        Each level of a pyramid is compared.
     below : float, sequence or mapping, optional
         Pixels ``<`` it.
     above : float, sequence or mapping, optional
@@ -80,6 +81,7 @@ def mask(
         No condition, a channel that is not there or that only one of two conditions names, a threshold that is
         no number, or a low above its high.
     """
+    import xarray
 
     if not isinstance(otsu, bool | np.bool_):
         raise UsageError(
@@ -87,59 +89,43 @@ def mask(
         )
     if all(given is None for given in (below, above, between, equals)) and not otsu:
         raise UsageError("mask: give below=, above=, between=, equals= or otsu=True")
-    if is_tree(img):
-        return _of_pyramid(img, below, above, between, equals, otsu)
-    given = _conditions(below, above, between, equals)
-    whole = open_image(img)
-    chosen = _named(whole, given)
-    image = _channels(whole, chosen)
-    tests = _tests(image, given) if given else [[]]
+    from bigimg.ops.statistics.thresholds import otsu as otsu_of
+
+    conditions = _conditions(below, above, between, equals)
+    if not is_tree(img):
+        return _mask(open_image(img), conditions, otsu_of(img) if otsu else None)
+    threshold = computed(otsu_of(img)) if otsu else None
+    nodes: dict[str, Any] = {"/": xarray.Dataset(attrs={**img.attrs, "kind": "mask"})}
+    for name in img.children:
+        found = _mask(img[name].dataset["image"], conditions, threshold)
+        nodes[name] = found.to_dataset(name="image")
+    return xarray.DataTree.from_dict(nodes)
+
+
+def _mask(
+    img: xarray.DataArray, conditions: list[tuple[str, Any]], threshold: xarray.DataArray | None
+) -> xarray.DataArray:
+    """Return where the pixels fulfil the conditions, and are above the ``threshold`` of their channel."""
+    chosen = _named(img, conditions)
+    image = _channels(img, chosen)
     values = []
-    if otsu:
-        from bigimg.ops.statistics.thresholds import otsu as otsu_of
+    if threshold is not None and threshold.chunks is None:
+        conditions = [*conditions, ("above", _chosen(threshold.values, chosen=chosen).tolist())]
+    elif threshold is not None:
+        from bigimg.lazy.dask_compute import one_object
 
-        threshold = otsu_of(img)
-        if threshold.chunks is None:  # the store knew
-            tests = _tests(image, [*given, ("above", _chosen(threshold.values, chosen=chosen).tolist())])
-        else:
-            values = [_value_of(threshold.data, chosen)]
-    return _compared(image, tests, values)
-
-
-def _value_of(threshold: Any, chosen: list[int]) -> Any:
-    """Return thresholds of the chosen channels, computed once."""
-    from bigimg.lazy.dask_compute import one_object
-    from bigimg.lazy.values import Value
-
-    return Value(one_object(partial(_chosen, chosen=chosen), threshold))
+        values = [Value(one_object(partial(_chosen, chosen=chosen), threshold.data))]
+    tests = _tests(image, conditions) if conditions else [[]]
+    axis = image.dims.index("c") if "c" in image.dims else None
+    found = pixelwise("mask", image, _Compare(tests, axis), np.dtype(bool), values=values)
+    found = found.drop_vars("color", errors="ignore").rename("mask")
+    found.attrs = {"kind": "mask"} | {key: img.attrs[key] for key in MASK_ATTRS if key in img.attrs}
+    return found
 
 
 def _chosen(thresholds: Array, *, chosen: list[int]) -> Array:
     found = np.atleast_1d(np.asarray(thresholds))
     return found[chosen] if chosen else found
-
-
-def _of_pyramid(
-    tree: xarray.DataTree, below: Any, above: Any, between: Any, equals: Any, otsu: bool
-) -> xarray.DataTree:
-    import xarray
-
-    given = {"below": below, "above": above, "between": between, "equals": equals}
-    nodes: dict[str, Any] = {"/": xarray.Dataset(attrs={**tree.attrs, "kind": "mask"})}
-    threshold = None
-    if otsu:
-        from bigimg.ops.statistics.thresholds import otsu as otsu_of
-
-        threshold = computed(otsu_of(tree))
-    for name in tree.children:
-        whole = tree[name].dataset["image"]
-        conditions = _conditions(**given)
-        chosen = _named(whole, conditions)
-        image = _channels(whole, chosen)
-        if threshold is not None:
-            conditions.append(("above", _chosen(threshold.values, chosen=chosen).tolist()))
-        nodes[name] = _compared(image, _tests(image, conditions)).to_dataset(name="image")
-    return xarray.DataTree.from_dict(nodes)
 
 
 def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple[str, Any]]:
@@ -153,9 +139,9 @@ def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple
 
 
 def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[int]:
-    """Return the places of the channels that thresholds name, the same in each; empty where none is named.
+    """Return the numbers of the channels that thresholds name, the same for all thresholds; empty if none is named.
 
-    By their places, for two channels may have one name.
+    Numbers, because two channels may have the same name.
     """
     named = [(name, value) for name, value in given if isinstance(value, Mapping)]
     if not named:
@@ -164,29 +150,25 @@ def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[int]:
     there = f"there are {', '.join(names)}" if names else "the channels have no names: give numbers alone"
     for name, value in named:
         if not value:
-            raise UsageError(f"{_said(name)}={{}}: no channel is named; {there}")
+            raise UsageError(f"{_option(name)}={{}}: no channel is named; {there}")
         if unknown := [key for key in value if key not in names]:
-            raise UsageError(f"{_said(name)}: no channel {unknown[0]!r}; {there}")
+            raise UsageError(f"{_option(name)}: no channel {unknown[0]!r}; {there}")
         if absent := sorted(set(value) ^ set(named[0][1])):
             raise UsageError(
-                f"{_said(named[0][0])} and {_said(name)}: only one names the channel {absent[0]!r}; give both the same"
+                f"{_option(named[0][0])} and {_option(name)}: only one names the channel {absent[0]!r}; "
+                "give both the same"
             )
     return [i for i, name in enumerate(names) if name in named[0][1]]
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Some channels (:class:`bigimg.lazy.derived.Operation`)."""
+class Channels(Operation):
+    """Some channels."""
 
     shape: Shape
     dtype: DType
     axis: int
     indices: tuple[int, ...]
-
-    @property
-    def extra_bytes(self) -> int:
-        """Nothing: the pixels are the result."""
-        return 0
 
     def source(self, region: Region) -> Region:
         """Return ``region`` of the channels from the first to the last."""
@@ -200,7 +182,7 @@ class Chosen:
 
 
 def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
-    """Return the channels at these places; all of them as they were opened where none is chosen, or each."""
+    """Return the channels of these numbers; the image itself if none or all are chosen."""
     if not chosen or len(chosen) == img.sizes["c"]:
         return img
     if linked_node(img) is None:
@@ -211,7 +193,7 @@ def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
         (1,) * len(chosen) if name == "c" else lengths
         for name, lengths in zip(img.dims, img.chunks or (), strict=True)
     )
-    return derive(img, Chosen(like.shape, img.dtype, axis, tuple(chosen)), blocks, like)
+    return derive(img, Channels(like.shape, img.dtype, axis, tuple(chosen)), blocks, like)
 
 
 def _names(img: xarray.DataArray) -> list[str]:
@@ -220,7 +202,7 @@ def _names(img: xarray.DataArray) -> list[str]:
 
 def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Test]]:
     """Return the tests of each channel, or of all of them in one list."""
-    columns = [(name, _by_channel(img, _said(name), value)) for name, value in given]
+    columns = [(name, _by_channel(img, _option(name), value)) for name, value in given]
     count = max(len(values) for _, values in columns)
     rows = [[(name, values[i if len(values) > 1 else 0]) for name, values in columns] for i in range(count)]
     for row in rows:
@@ -232,9 +214,9 @@ def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Tes
     return [[_exact(name, number, img.dtype) for name, number in row] for row in rows]
 
 
-def _said(name: str) -> str:
-    """Return the name of a test as a person gives it."""
-    return SAID.get(name, name)
+def _option(name: str) -> str:
+    """Return the option that a test comes from."""
+    return OPTIONS.get(name, name)
 
 
 def _by_channel(img: xarray.DataArray, name: str, value: Any) -> list[Any]:
@@ -261,15 +243,8 @@ def _exact(name: str, number: Any, dtype: DType) -> Test:
     return name, int(number) if number.is_integer() else math.nan
 
 
-def _compared(
-    img: xarray.DataArray, tests: list[list[Test]], values: Sequence[Value] = ()
-) -> xarray.DataArray:
-    axis = img.dims.index("c") if "c" in img.dims else None
-    return _as_mask(img, *pixelwise("mask", img, _Compare(tests, axis), np.dtype(bool), values=values))
-
-
 class _Compare:
-    """Compares each channel with its own thresholds, or all with one; values are limits too (:class:`Pixelwise`)."""
+    """Compares each channel with its own thresholds, or all with one; values are thresholds (:class:`Pixelwise`)."""
 
     def __init__(self, tests: list[list[Test]], axis: int | None) -> None:
         self.tests, self.axis = tests, axis
@@ -289,11 +264,11 @@ class _Compare:
 
 
 COMPARE: dict[str, Callable[[Array, Any], Array]] = {
-    "below": lambda block, t: block < t,
-    "above": lambda block, t: block > t,
-    "least": lambda block, t: block >= t,
-    "most": lambda block, t: block <= t,
-    "equals": lambda block, t: block == t,
+    "below": operator.lt,
+    "above": operator.gt,
+    "least": operator.ge,
+    "most": operator.le,
+    "equals": operator.eq,
 }
 
 
@@ -302,15 +277,6 @@ def _passes(block: Array, tests: list[Test]) -> Array:
     for name, number in tests[1:]:
         found &= COMPARE[name](block, number)
     return found
-
-
-def _as_mask(img: xarray.DataArray, node: Node, data: Any) -> xarray.DataArray:
-    """Return true and false with the coordinates of ``img``."""
-    attrs = {key: img.attrs[key] for key in KEPT if key in img.attrs}
-    coords = {name: coord for name, coord in img.coords.items() if name != "color"}
-    import xarray
-
-    return linked(xarray.DataArray(data, coords, img.dims, "mask", {"kind": "mask", **attrs}), node)
 
 
 def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArray:
@@ -331,8 +297,9 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
     """
     image = open_image(img)
     number = checked_fill(fill, image.dtype)
-    node, data = pixelwise("masked", image, _Fill(number), image.dtype, mask_on(image, mask, "mask"))
-    return linked(image.copy(deep=False, data=data), node)
+    return pixelwise(
+        "masked", image, partial(_filled, fill=number), image.dtype, mask_on(image, mask, "mask")
+    )
 
 
 def checked_fill(fill: Any, dtype: DType) -> Any:
@@ -359,13 +326,8 @@ def checked_fill(fill: Any, dtype: DType) -> Any:
     return dtype.type(fill)
 
 
-class _Fill:
-    """Puts one value where the mask is false (:class:`Pixelwise`)."""
-
-    def __init__(self, fill: Any) -> None:
-        self.fill = fill
-
-    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
-        block, chosen = blocks
-        found: Array = block if chosen.all() else np.where(chosen, block, self.fill)
-        return found
+def _filled(blocks: Sequence[Array], region: Region, values: Sequence[Any], *, fill: Any) -> Array:
+    """Return a block with ``fill`` where the mask is false (:class:`Pixelwise`)."""
+    block, mask = blocks
+    found: Array = block if mask.all() else np.where(mask, block, fill)
+    return found

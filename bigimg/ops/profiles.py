@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.blocks import explicit
+from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
-from bigimg.ops.derived import derive, placeholder, source_block
-from bigimg.ops.slices import by_name, edges, opened
+from bigimg.ops.derived import derive, image, source_block
+from bigimg.ops.slices import by_name
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
@@ -22,37 +24,33 @@ if TYPE_CHECKING:
 
 type Point = Sequence[float] | Mapping[str, float]
 MOST = 1024
-"""Samples at once: what a line crosses on its way through one chunk."""
+"""Samples that are made at once at most: about as many as a line has in one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Samples on a straight line, along the last axis of the result (:class:`bigimg.ops.derived.Operation`)."""
+class Line(Operation):
+    """Samples on a straight line, along the last axis of the result."""
 
+    shape: Shape
+    """The axes that the line does not run through, then the samples."""
     size: Shape
-    """Of the source."""
+    """Shape of the source."""
     dtype: DType
     across: tuple[int, ...]
-    """Axes of the source that the line runs through; the others come first in the result."""
+    """Axes of the source that the line runs through."""
     start: tuple[float, ...]
     """Pixel of the first sample along each of these."""
     stop: tuple[float, ...]
-    samples: int
     nearest: bool
-    """Take the nearest pixel, as ids and booleans need it."""
+    """Take the nearest pixel, for ids and booleans."""
 
     @property
-    def shape(self) -> Shape:
-        """The axes that stay, then the samples."""
-        return (*(n for i, n in enumerate(self.size) if i not in self.across), self.samples)
+    def samples(self) -> int:
+        """How many there are."""
+        return self.shape[-1]
 
-    @property
-    def extra_bytes(self) -> int:
-        """Samples are few."""
-        return 0
-
-    def places(self, first: int, last: int) -> Array:
-        """Return pixels, not whole ones, of some samples: shape (axis, sample)."""
+    def positions(self, first: int, last: int) -> Array:
+        """Return the positions of some samples in pixels, as floats of shape (axis, sample)."""
         parts = np.arange(first, last) / max(1, self.samples - 1)
         line = [a + (b - a) * parts for a, b in zip(self.start, self.stop, strict=True)]
         most = [self.size[axis] - 1 for axis in self.across]
@@ -60,13 +58,13 @@ class Line:
         return np.rint(clipped) if self.nearest else clipped
 
     def source(self, region: Region) -> Region:
-        """Return the box around some samples and the pixels that they lie between."""
-        places = self.places(region[-1].start, region[-1].stop)
+        """Return the box around some samples and the pixels between which they lie."""
+        positions = self.positions(region[-1].start, region[-1].stop)
         rest = iter(region[:-1])
         found = []
         for axis in range(len(self.size)):
             if axis in self.across:
-                along = places[self.across.index(axis)]
+                along = positions[self.across.index(axis)]
                 found.append(slice(math.floor(along.min()), math.ceil(along.max()) + 1))
             else:
                 found.append(next(rest))
@@ -75,16 +73,16 @@ class Line:
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the samples: weighted sums of the corners around each."""
         origin = [source[axis].start for axis in self.across]
-        places = self.places(region[-1].start, region[-1].stop) - np.asarray(origin)[:, None]
+        positions = self.positions(region[-1].start, region[-1].stop) - np.asarray(origin)[:, None]
         pixels = np.moveaxis(block, self.across, range(-len(self.across), 0))
-        low = np.floor(places).astype(np.intp)
+        low = np.floor(positions).astype(np.intp)
         if self.nearest:
             return pixels[(..., *low)]
-        part = places - low
-        total = np.zeros((*pixels.shape[: pixels.ndim - len(self.across)], places.shape[1]))
+        part = positions - low
+        total = np.zeros((*pixels.shape[: pixels.ndim - len(self.across)], positions.shape[1]))
         for corner in itertools.product((0, 1), repeat=len(self.across)):
             weight = np.prod([p if up else 1 - p for p, up in zip(part, corner, strict=True)], axis=0)
-            used = np.flatnonzero(weight)  # not times 0, which makes NaN of an infinite neighbour
+            used = np.flatnonzero(weight)  # 0 times an infinite neighbour would be NaN
             index = tuple(along[used] + up for along, up in zip(low, corner, strict=True))
             total[..., used] += weight[used] * pixels[(..., *index)]
         return total
@@ -119,14 +117,14 @@ def profile(
     -------
     DataArray of shape (t, c, distance), of those axes that the image has and the ends do not name
         float64; of labels and masks the nearest pixels, of their own type. ``distance`` is in the unit of the
-        axes where they share one, in pixels otherwise; the places are coordinates along it.
+        axes if they share one, else in pixels; the positions along each axis are coordinates too.
 
     Raises
     ------
     UsageError
         An axis is not there, an end is outside the image, or ``samples`` is below 2.
     """
-    found = opened(img, level, memory, series)
+    found = image(img, level=level, memory=memory, series=series)
     ends = [
         _pixels(found, by_name(found, what, point), physical)
         for what, point in (("start", start), ("stop", stop))
@@ -143,72 +141,66 @@ def profile(
     nearest = found.dtype == bool or found.attrs.get("kind") in ("labels", "mask")
     across = tuple(found.dims.index(name) for name in names)
     dtype = found.dtype if nearest else np.dtype(np.float64)
-    line = Line(found.shape, dtype, across, tuple(first), tuple(last), count, nearest)
+    others = [axis for axis in range(found.ndim) if axis not in across]
+    shape = (*(found.shape[axis] for axis in others), count)
+    line = Line(shape, found.shape, dtype, across, tuple(first), tuple(last), nearest)
     block, chunk = source_block(found)
-    kept = tuple(
-        (*(n,) * (size // n), *((size % n,) if size % n else ()))
-        for axis, (n, size) in enumerate(zip(block, found.shape, strict=True))
-        if axis not in across
+    blocks = explicit(block, found.shape)
+    return derive(
+        found, line, (*(blocks[i] for i in others), _pieces(line, chunk)), _like(found, line, names)
     )
-    return derive(found, line, (*kept, _pieces(line, chunk)), _labels(found, line, names))
 
 
 def _pixels(img: xarray.DataArray, point: Mapping[str, float], physical: bool) -> dict[str, float]:
     found = {}
-    for name, place in point.items():
+    for name, given in point.items():
         origin, step = coordinates.origin(img, name), coordinates.spacing(img, name)
-        at = (place - origin) / step if physical else place
+        at = (given - origin) / step if physical else given
         if not -0.5 - 1e-9 <= at <= img.sizes[name] - 0.5 + 1e-9:
-            low, high = edges(img, name) if physical else (-0.5, img.sizes[name] - 0.5)
+            low, high = coordinates.edges(img, name) if physical else (-0.5, img.sizes[name] - 0.5)
             unit = (coordinates.units(img, name) or "") if physical else "pixels"
             raise UsageError(
-                f"profile: {place:g} along {name} is outside; give {low:g} to {high:g} {unit}".rstrip()
+                f"profile: {given:g} along {name} is outside; give {low:g} to {high:g} {unit}".rstrip()
             )
         found[name] = float(at)
     return found
 
 
 def _pieces(line: Line, chunk: Shape) -> Shape:
-    """Return how many samples lie in each chunk on the way, so that each piece reads its own chunk."""
+    """Return how many samples lie in each chunk that the line crosses, so that each piece reads one chunk."""
     sizes, begin = [], 0
     sides = np.asarray([max(chunk[axis], 64) for axis in line.across])[:, None]
     while begin < line.samples:
-        places = line.places(begin, min(begin + MOST, line.samples)) // sides
-        same = (places == places[:, :1]).all(axis=0)
+        chunks = line.positions(begin, min(begin + MOST, line.samples)) // sides
+        same = (chunks == chunks[:, :1]).all(axis=0)
         length = len(same) if same.all() else int(same.argmin())
         sizes.append(length)
         begin += length
     return tuple(sizes)
 
 
-def _labels(img: xarray.DataArray, line: Line, names: Sequence[str]) -> xarray.DataArray:
-    """Return dims and coordinates of the samples over no pixels."""
+def _like(img: xarray.DataArray, line: Line, names: Sequence[str]) -> xarray.DataArray:
+    """Return dims, coordinates and attrs of the samples over zeros that take no memory."""
     from xarray import DataArray, Variable
 
-    like = placeholder(img)
-    kept = [str(name) for name in img.dims if name not in names]
     coords: dict[Any, Any] = {
-        name: coord.variable for name, coord in like.coords.items() if not set(coord.dims) & set(names)
+        name: coord.variable for name, coord in img.coords.items() if not set(coord.dims) & set(names)
     }
-    steps, places = [], line.places(0, line.samples)
-    for name, along in zip(names, places, strict=True):
-        step, unit = coordinates.spacing(img, name), coordinates.units(img, name)
-        steps.append(step)
-        attrs = {"units": unit} if unit else {}
-        coords[name] = Variable(("distance",), coordinates.origin(img, name) + along * step, attrs)
-    units = {coordinates.units(img, name) for name in names}
-    lengths = np.diff(np.stack([a + (b - a) * np.linspace(0, 1, line.samples) for a, b in
-                                zip(line.start, line.stop, strict=True)]), axis=1)  # fmt: skip
-    known = len(units) == 1
-    apart = (
-        np.sqrt(((lengths * np.asarray(steps)[:, None]) ** 2).sum(0))
-        if known
-        else np.sqrt((lengths**2).sum(0))
+    steps = {name: coordinates.spacing(img, name) for name in names}
+    units = {name: coordinates.units(img, name) for name in names}
+    for name, along in zip(names, line.positions(0, line.samples), strict=True):
+        attrs = {"units": units[name]} if units[name] else {}
+        coords[name] = Variable(("distance",), coordinates.origin(img, name) + along * steps[name], attrs)
+    one_unit = len(set(units.values())) == 1
+    parts = np.linspace(0, 1, line.samples)
+    lengths = np.diff(
+        np.stack([a + (b - a) * parts for a, b in zip(line.start, line.stop, strict=True)]), axis=1
     )
-    unit = units.pop() if known else None
-    distance = np.concatenate([[0.0], np.cumsum(apart)])
+    if one_unit:
+        lengths *= np.asarray(list(steps.values()))[:, None]
+    distance = np.concatenate([[0.0], np.cumsum(np.sqrt((lengths**2).sum(0)))])
+    unit = units[names[0]] if one_unit else None
     coords["distance"] = Variable(("distance",), distance, {"units": unit} if unit else {})
-    shape = line.shape
     attrs = {name: value for name, value in img.attrs.items() if name != "world"}
-    data = np.broadcast_to(np.zeros((), line.dtype), shape)
-    return DataArray(data, coords, [*kept, "distance"], img.name, attrs)
+    dims = [*(str(name) for name in img.dims if name not in names), "distance"]
+    return DataArray(np.broadcast_to(np.zeros((), line.dtype), line.shape), coords, dims, img.name, attrs)

@@ -1,4 +1,4 @@
-"""Any smaller shape: each pixel of the result is the mean of just what it covers, parts of pixels included."""
+"""Resizing to any smaller shape: each pixel of the result is the mean of the area that it covers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening.coordinates import spacing
+from bigimg.lazy.operation import Operation
+from bigimg.opening.coordinates import spacing, step_of
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
@@ -23,62 +24,50 @@ type Target = Sequence[int] | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Areas:
-    """Each pixel is the mean of what it covers (:class:`bigimg.ops.derived.Operation`)."""
+class Weighted(Operation):
+    """Each pixel is a weighted mean."""
 
-    lengths: Shape
-    """Of the source, for pixels that are as long as ``steps``: the last ones of a level may stick out."""
-    steps: Shape
-    dtype: DType
     shape: Shape
+    dtype: DType
+    weights: tuple[Weights | None, ...]
+    """Weights of the pixels along each axis; None leaves an axis as it is."""
 
-    @property
-    def extra_bytes(self) -> int:
-        """Sums in float64, and a term of them."""
-        return 20
-
-    @property
-    def _weights(self) -> list[Weights | None]:
-        axes = zip(self.lengths, self.shape, self.steps, strict=True)
-        return [Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes]
+    extra_bytes = 20  # sums in float64, and a term of them
 
     def source(self, region: Region) -> Region:
-        """Return all pixels that ``region`` covers, also in part."""
-        return needed(self._weights, region)
+        """Return all pixels with a weight."""
+        return needed(self.weights, region)
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the means."""
-        return resample(block, self._weights, source, region)
+        return resample(block, self.weights, source, region)
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
-    """Each pixel is the one that its middle lies in (:class:`bigimg.ops.derived.Operation`)."""
+class Nearest(Operation):
+    """Each pixel is the pixel of the source in which its middle lies."""
 
-    lengths: Shape
-    steps: Shape
-    dtype: DType
     shape: Shape
-
-    @property
-    def extra_bytes(self) -> int:
-        """Only copies."""
-        return 0
+    dtype: DType
+    lengths: Shape
+    """Lengths of the source, if its pixels are as long as ``steps``: the last pixel of a level may reach beyond."""
+    steps: Shape
 
     def source(self, region: Region) -> Region:
         """Return from the first to the last pixel that is taken."""
-        ends = [self._places(region, axis)[[0, -1]] for axis in range(len(region))]
+        ends = [self._taken(region, axis)[[0, -1]] for axis in range(len(region))]
         return tuple(slice(int(first), int(last) + 1) for first, last in ends)
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the pixels."""
-        index = [self._places(region, axis) - source[axis].start for axis in range(block.ndim)]
+        index = [self._taken(region, axis) - source[axis].start for axis in range(block.ndim)]
         return block[np.ix_(*index)]
 
-    def _places(self, region: Region, axis: int) -> Array:
+    def _taken(self, region: Region, axis: int) -> Array:
+        """Return the pixels along ``axis`` of the source."""
         middles = 2 * np.arange(region[axis].start, region[axis].stop) + 1
-        places: Array = middles * self.lengths[axis] // (2 * self.shape[axis] * self.steps[axis])
-        return places
+        found: Array = middles * self.lengths[axis] // (2 * self.shape[axis] * self.steps[axis])
+        return found
 
 
 def resize(
@@ -92,8 +81,8 @@ def resize(
 ) -> xarray.DataArray:
     """Return ``img`` in any smaller shape, without aliasing; lazy.
 
-    Of a pyramid the smallest level of at least this shape is the beginning, so little is read; ``level=0`` takes
-    full resolution, and the exact mean of what each pixel covers.
+    The smallest level of a pyramid with at least this shape is read, so little is read. ``level=0`` reads the full
+    resolution and gives the exact mean of the area that each pixel covers.
 
     Parameters
     ----------
@@ -103,7 +92,7 @@ def resize(
     method : {"mean", "nearest"}, optional
         ``nearest`` for labels, ``mean`` otherwise; integers are rounded half to even, masks are true from one half.
     level : int, optional
-        Of a pyramid: begin with this one.
+        Level of a pyramid to read.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -129,7 +118,7 @@ def resize(
     target = sides(found, shape)
     if all(whole.sizes[name] == found.sizes[name] == n for name, n in target.items()):
         return found
-    return _resized(found, target, whole, Areas if how == "mean" else Nearest)
+    return _resized(found, target, whole, mean=how == "mean")
 
 
 def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
@@ -159,10 +148,7 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
 
 
 def _resized(
-    img: xarray.DataArray,
-    target: Mapping[str, int],
-    whole: xarray.DataArray,
-    kind: type[Areas | Nearest],
+    img: xarray.DataArray, target: Mapping[str, int], whole: xarray.DataArray, *, mean: bool
 ) -> xarray.DataArray:
     """Return ``img``, a level of ``whole``, with other sizes along some axes."""
     sizes = tuple(target.get(str(name), n) for name, n in img.sizes.items())
@@ -171,7 +157,9 @@ def _resized(
         for name, n in img.sizes.items()
     }
     lengths, steps = zip(*extents.values(), strict=True)
-    operation = kind(lengths, steps, img.dtype, sizes)
+    axes = zip(lengths, sizes, steps, strict=True)
+    weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
+    operation = Weighted(sizes, img.dtype, weights) if mean else Nearest(sizes, img.dtype, lengths, steps)
     changed = {name: n for name, n in target.items() if n * extents[name][1] != extents[name][0]}
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
@@ -185,9 +173,9 @@ def _resized(
 
 
 def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[int, int]:
-    """Return how long ``img`` is along an axis, and a pixel of it, in pixels of ``whole``.
+    """Return the length of ``img`` along an axis, and the length of one of its pixels, in pixels of ``whole``.
 
-    A level of 451 pixels may cover 3601 of full resolution, an eighth each: its last one is not a whole one.
+    A level of 451 pixels may cover 3601 pixels of full resolution, 8 each: its last pixel reaches beyond.
     """
     pixels, size = whole.sizes[name], img.sizes[name]
     if size != pixels:
@@ -201,12 +189,7 @@ def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
     """Return the coordinate of ``target`` pixels that are ``ratio`` times as long."""
     from xarray import Variable
 
-    values, attrs = coord.values.astype(np.float64), dict(coord.attrs)
-    step = (
-        float(values[-1] - values[0]) / (values.size - 1)
-        if values.size > 1
-        else float(attrs.get("spacing", 1.0))
-    )
+    values, attrs, step = coord.values.astype(np.float64), dict(coord.attrs), step_of(coord)
     if "spacing" in attrs:
         attrs["spacing"] = step * ratio
     return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)

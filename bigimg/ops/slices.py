@@ -1,12 +1,13 @@
 """Planes, boxes and regions of an image, in pixels or in physical units; lazy.
 
-Only what they touch is read. A plane of a store has blocks of its own, a few for each processor, for its chunks
-are all its cost: those that suit the volume would leave all of them to one.
+Only the chunks that they touch are read. A plane of a store gets its own block size, a few blocks for each processor:
+a block that suits the volume would often hold the whole plane, and one processor would read it alone.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
-from bigimg.geometry.region import grid, shift
+from bigimg.geometry.region import shift
+from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
 from bigimg.lazy.link import linked_node
+from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import derive, image, placeholder, source_block
@@ -30,28 +33,20 @@ if TYPE_CHECKING:
 
 
 FOR_A_PROCESSOR = 4
-"""Blocks of a plane, unless they would be less than a chunk or more than memory: enough to share out. More of them are
-several in a shard, whose index two threads then read at once."""
+"""Blocks of a plane for each processor, unless they would be smaller than a chunk or too large for memory. With more
+blocks several lie in one shard, and two threads read its index at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
-    """One position along an axis, without that axis (:class:`bigimg.ops.derived.Operation`)."""
+class Plane(Operation):
+    """One position along an axis, without that axis."""
 
     shape: Shape
     dtype: DType
     axis: int
     index: int
 
-    @property
-    def extra_bytes(self) -> int:
-        """Nothing: the pixels are the result."""
-        return 0
-
-    @property
-    def copies(self) -> bool:
-        """Whether the source of a region is no more than the region."""
-        return True
+    copies = True
 
     def source(self, region: Region) -> Region:
         """Return ``region`` of the plane."""
@@ -63,22 +58,14 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A part of the image (:class:`bigimg.ops.derived.Operation`)."""
+class Box(Operation):
+    """A part of the image."""
 
     shape: Shape
     dtype: DType
     start: Shape
 
-    @property
-    def extra_bytes(self) -> int:
-        """Nothing: the pixels are the result."""
-        return 0
-
-    @property
-    def copies(self) -> bool:
-        """Whether the source of a region is no more than the region."""
-        return True
+    copies = True
 
     def source(self, region: Region) -> Region:
         """Return ``region`` where it lies in the image."""
@@ -99,7 +86,7 @@ def plane(
     memory: Memory = None,
     series: int | str | None = None,
 ) -> xarray.DataArray:
-    """Return one plane across ``axis``, without that axis; its place stays as a coordinate.
+    """Return one plane across ``axis``, without that axis; its position stays as a coordinate.
 
     Parameters
     ----------
@@ -121,19 +108,19 @@ def plane(
     Raises
     ------
     UsageError
-        There is no such axis or level, the place is outside the image, or both are given.
+        There is no such axis or level, the position is outside the image, or both are given.
     """
-    found = opened(img, level, memory, series)
+    found = image(img, level=level, memory=memory, series=series)
     name = axis_across(found, axis)
     size = found.sizes[name]
     if index is not None and position is not None:
-        raise UsageError(f"plane {axis}: index {index} and position {position} are two places; give one")
+        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
     if position is not None:
         index = nearest_index(found, name, position)
     elif index is None:
         index = size // 2
     if not hasattr(index, "__index__"):
-        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a place")
+        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
     if not -size <= index < size:
         raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
     index %= size
@@ -143,25 +130,14 @@ def plane(
     across = found.dims.index(name)
     operation = Plane(like.shape, found.dtype, across, index)
     _, chunk = source_block(found)
-    return derive(found, operation, _shared((*chunk[:across], *chunk[across + 1 :]), operation), like)
+    return derive(found, operation, _block((*chunk[:across], *chunk[across + 1 :]), operation), like)
 
 
-def opened(
-    img: Source, level: int, memory: Memory = None, series: int | str | None = None
-) -> xarray.DataArray:
-    """Return ``img`` as a labelled array, of a pyramid the level asked for."""
-    return image(img, level=level, memory=memory, series=series)
-
-
-def _shared(chunk: Shape, operation: Plane) -> Shape:
-    """Return whole chunks as blocks, doubled along their shortest side until there are few of them."""
-    block, most = list(chunk), PIECE_BYTES // operation.dtype.itemsize
-    few = FOR_A_PROCESSOR * usable_cpus()
-    while np.prod(grid(operation.shape, tuple(block))) > few and 2 * np.prod(block) <= most:
-        longer = [i for i, n in enumerate(operation.shape) if block[i] < n]
-        side = min(longer, key=block.__getitem__)
-        block[side] = min(2 * block[side], operation.shape[side])
-    return tuple(block)
+def _block(chunk: Shape, operation: Plane) -> Shape:
+    """Return whole chunks as a block, multiplied until there are few blocks."""
+    few = 2 * math.prod(operation.shape) // (FOR_A_PROCESSOR * usable_cpus())
+    most = max(math.prod(chunk), min(few, PIECE_BYTES // operation.dtype.itemsize))
+    return multiplied(chunk, operation.shape, range(len(chunk)), most)
 
 
 def crop(
@@ -193,7 +169,7 @@ def crop(
     """
     if not isinstance(box, Mapping):
         raise UsageError(f"crop to {box!r}: give start and stop by axis, as in {{'y': (10, 20)}}")
-    found = opened(img, level, memory, series)
+    found = image(img, level=level, memory=memory, series=series)
     cut = {}
     for name, ends in box.items():
         if name not in found.dims:
@@ -216,7 +192,7 @@ def crop(
 
 
 def _cut_chunks(sizes: Shape, start: int, size: int) -> Shape:
-    """Return what is left of chunks of ``sizes``.
+    """Return the lengths of what a cut leaves of chunks of ``sizes``.
 
     >>> _cut_chunks((4, 4, 4), 2, 7)
     (2, 4, 1)
@@ -238,15 +214,15 @@ def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
 
 def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
     size, step = img.sizes[name], coordinates.spacing(img, name)
-    low, high, unit = *edges(img, name), coordinates.units(img, name) or "pixels"
+    low, high, unit = *coordinates.edges(img, name), coordinates.units(img, name) or "pixels"
     first, last = low if start is None else start, high if stop is None else stop
     hair = 1e-9 * abs(step)
     if not low - hair <= first <= last <= high + hair:
         raise UsageError(
-            f"crop {first:g} to {last:g} along {name}: give places in order, from {low:g} to {high:g} {unit}"
+            f"crop {first:g} to {last:g} along {name}: give positions in order, from {low:g} to {high:g} {unit}"
         )
-    places = sorted((place - coordinates.origin(img, name)) / step for place in (first, last))
-    begin, end = max(0, int(np.ceil(places[0] - 1e-9))), min(size, int(np.floor(places[1] + 1e-9)) + 1)
+    ends = sorted((end - coordinates.origin(img, name)) / step for end in (first, last))
+    begin, end = max(0, int(np.ceil(ends[0] - 1e-9))), min(size, int(np.floor(ends[1] + 1e-9)) + 1)
     if begin >= end:
         raise UsageError(f"crop {first:g} to {last:g} {unit} along {name}: no pixel's middle lies there")
     return slice(begin, end)
@@ -262,7 +238,7 @@ def region(
     memory: Memory = None,
     series: int | str | None = None,
 ) -> xarray.DataArray:
-    """Return ``size`` pixels of a level from a place that is the same for every level, as viewers ask for it.
+    """Return ``size`` pixels of a level that begin at the same position in every level, as viewers need them.
 
     Parameters
     ----------
@@ -273,7 +249,7 @@ def region(
         Pixels of the level; an axis that neither names stays whole.
     level : int
     physical : bool
-        ``at`` is a place in the units of the axes.
+        ``at`` is a position in the units of the axes.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -282,8 +258,8 @@ def region(
     UsageError
         An axis or level is not there, or the region reaches outside.
     """
-    base = opened(img, 0, memory, series)
-    found = base if level == 0 else opened(img, level, memory, series)
+    base = image(img, memory=memory, series=series)
+    found = base if level == 0 else image(img, level=level, memory=memory, series=series)
     starts, lengths = by_name(base, "at", at), by_name(base, "size", size)
     if set(starts) != set(lengths):
         raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
@@ -377,20 +353,13 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
         It is more than half a pixel outside.
     """
     start, step, size = coordinates.origin(img, name), coordinates.spacing(img, name), img.sizes[name]
-    place = (position - start) / step
-    # A hair beyond the edge of the last pixel is float noise, not outside.
-    if not -0.5 - 1e-9 <= place <= size - 0.5 + 1e-9:
-        low, high = edges(img, name)
+    pixel = (position - start) / step
+    # A position beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
+    if not -0.5 - 1e-9 <= pixel <= size - 0.5 + 1e-9:
+        low, high = coordinates.edges(img, name)
         unit = coordinates.units(img, name) or "pixels"
         raise UsageError(
             f"position {position:g} along {name} is outside the image, which reaches from {low:g} to "
             f"{high:g} {unit}"
         )
-    return int(np.clip(round(place), 0, size - 1))
-
-
-def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
-    """Return where the image begins and ends along an axis: the outer edges of its pixels, the smaller first."""
-    start, step = coordinates.origin(img, name), coordinates.spacing(img, name)
-    low, high = sorted((start - step / 2, start + step * (img.sizes[name] - 0.5)))
-    return low, high
+    return int(np.clip(round(pixel), 0, size - 1))

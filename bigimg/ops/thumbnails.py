@@ -1,7 +1,7 @@
-"""Small pictures of large images, from the level that fits.
+"""Thumbnails: small pictures of large images, made from the level that fits.
 
-A thumbnail of a pyramid reads a level of at least its own size; without levels the image is averaged once,
-block by block, so the memory stays that of a few blocks either way.
+The thumbnail of a pyramid is made from the smallest level of at least its size. An image without levels is averaged
+once, block by block. In both cases it takes the memory of a few blocks.
 """
 
 from __future__ import annotations
@@ -57,19 +57,15 @@ def thumbnail(
 def flat_level(
     img: Source, max_size: int, *, memory: Memory = None, series: int | str | None = None
 ) -> xarray.DataArray:
-    """Return the middle plane (c, y, x) of the smallest level whose longer side has ``max_size`` pixels.
-
-    The longer side is meant as the thumbnail shows it, in true aspect.
-    """
+    """Return the middle plane (c, y, x) of the smallest level with at least the pixels of the thumbnail."""
     levels = open_levels(img, memory=memory, series=series).map(labelled)
     image = levels.base
     if len(levels) > 1:
         sides = ("y", "x")
         image = levels[levels.fitting(dict(zip(sides, size_of(image, max_size, sides), strict=True)))]
-    beside = [name for name in ("t", "z", "y", "x") if name in image.dims][
-        :-2
-    ]  # z of a coronal plane is a side
-    return image.isel({name: image.sizes[name] // 2 for name in beside})
+    # The last two axes are the sides, as z and x of a coronal plane.
+    others = [name for name in ("t", "z", "y", "x") if name in image.dims][:-2]
+    return image.isel({name: image.sizes[name] // 2 for name in others})
 
 
 def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tuple[int, int]:
@@ -77,9 +73,9 @@ def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tup
     down, across = sides
     steps = [abs(coordinates.spacing(img, name)) for name in (down, across)]
     if coordinates.units(img, down) != coordinates.units(img, across):
-        steps = [1.0, 1.0]  # lengths in unlike units have no ratio
+        steps = [1.0, 1.0]  # lengths in different units have no ratio
     sizes = [img.sizes[name] for name in (down, across)]
-    # The side with the coarser pixels keeps its number, the other is squeezed: no pixel is made up.
+    # The side with the larger pixels keeps their number, and the other gets fewer: no pixel is invented.
     lengths = [size * step / max(steps) for size, step in zip(sizes, steps, strict=True)]
     shrink = min(1.0, max_size / max(lengths))
     return max(1, round(lengths[0] * shrink)), max(1, round(lengths[1] * shrink))
@@ -93,7 +89,7 @@ def shrunk(img: xarray.DataArray, max_size: int) -> xarray.DataArray:
     Raises
     ------
     UsageError
-        It is not a plane: more than two axes beside c.
+        It is not a plane: it has more than two axes, without c.
     """
     sides = [str(name) for name in img.dims if name != "c"]
     if len(sides) != 2:

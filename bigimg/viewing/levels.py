@@ -1,4 +1,4 @@
-"""The levels of any source, and reading from them what a screen shows: no more, and on all processors."""
+"""The levels of any source, and reading the pixels that a screen shows, on all processors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.lazy.dask_compute import computed
-from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
@@ -31,31 +30,26 @@ if TYPE_CHECKING:
 type Levels = LevelsOf[xarray.DataArray]
 
 HELD_BYTES = 256 << 20
-"""An image that is read in order is kept whole up to here, when several of its planes are drawn."""
+"""The largest image that is kept whole, if it can only be read in order and several of its planes are drawn."""
 SHARED_BYTES = 1 << 18
-"""A plane is read by one processor up to here: to start another takes as long."""
+"""The largest plane that one processor reads alone: to start another one takes as long."""
 
 
 def held(levels: Levels, memory: Memory) -> Levels:
-    """Return the same for several planes, with what they would each compute anew.
+    """Return the levels for drawing several planes; a small image that can only be read in order is computed now.
 
-    Of a small image that is read in order these are all pixels: each plane of a ``.nii.gz`` would be a pass over
-    it otherwise.
+    Otherwise each plane of a ``.nii.gz`` would be a pass over the file.
     """
     pixels = opened_pixels(levels.base)
     ordered = pixels is not None and pixels.reader.access.kind != "random"
-    # A quarter: it is there twice while it is put together, and drawing needs the rest.
+    # A quarter of the memory: while it is computed there are two copies, and drawing needs the rest.
     if len(levels) == 1 and ordered and levels.base.nbytes <= min(HELD_BYTES, room(memory).free // 4):
         return levels.map(computed)
     return levels
 
 
 def level_for(
-    levels: Levels,
-    sides: tuple[str, str],
-    pixels: tuple[float, float],
-    *,
-    enough: float = 1.0,
+    levels: Levels, sides: tuple[str, str], pixels: tuple[float, float], *, enough: float = 1.0
 ) -> int:
     """Return the smallest level that has ``enough`` pixels for each on the screen, along both sides.
 
@@ -64,7 +58,7 @@ def level_for(
     sides : (str, str)
         Axes that run down and across.
     pixels : (float, float)
-        Height and width of the place on the screen.
+        Height and width on the screen.
     """
     base = levels.base
     wanted = zip(sides, needed(base, sides, pixels), strict=True)
@@ -72,7 +66,7 @@ def level_for(
 
 
 def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:
-    """Return the levels of ``source``: of an opened array those of the store that it came from; levels as they are.
+    """Return the levels of ``source``; if it is an array as it was opened, those of its store.
 
     Raises
     ------
@@ -85,43 +79,33 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
         return source
     levels = open_levels(source, memory=memory, series=series).map(labelled)
     pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
-    if (
-        pixels is None
-        or not isinstance(pixels.reader, StoreReader)
-        or not _as_opened(levels.base, pixels.reader)
-    ):
+    reader = None if pixels is None else pixels.reader
+    if pixels is None or not isinstance(reader, StoreReader) or not _as_opened(levels.base, reader):
         return levels
-    image, raw = levels.base, pixels.scaling != pixels.reader.spec.scaling
+    image, raw = levels.base, pixels.scaling != reader.spec.scaling
     named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
 
-    def opened(reader: Reader) -> xarray.DataArray:
-        if reader is pixels.reader:
+    def opened(each: Reader) -> xarray.DataArray:
+        if each is reader:
             return image
-        return open_image(reader, memory=memory, raw=raw).assign_coords(named).assign_attrs(image.attrs)
+        return open_image(each, memory=memory, raw=raw).assign_coords(named).assign_attrs(image.attrs)
 
-    return levels_of_reader(pixels.reader).map(opened)
+    return levels_of_reader(reader).map(opened)
 
 
 def _as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
-    """Return whether nobody gave the array another geometry: the levels of the store would not know of it."""
-    return all(
-        axis.name == "c"
-        or (
-            math.isclose(coordinates.spacing(image, axis.name), axis.spacing, rel_tol=1e-9)
-            and math.isclose(
-                coordinates.origin(image, axis.name),
-                axis.origin,
-                rel_tol=1e-9,
-                abs_tol=1e-9 * abs(axis.spacing),
-            )
-            and coordinates.units(image, axis.name) == axis.unit
-        )
-        for axis in reader.spec.axes
-    )
+    """Return whether the array has the geometry of its store; otherwise the levels of the store do not fit it."""
+    for axis in (axis for axis in reader.spec.axes if axis.name != "c"):
+        spacing, origin = coordinates.spacing(image, axis.name), coordinates.origin(image, axis.name)
+        if not math.isclose(spacing, axis.spacing) or coordinates.units(image, axis.name) != axis.unit:
+            return False
+        if not math.isclose(origin, axis.origin, abs_tol=1e-9 * abs(axis.spacing)):
+            return False
+    return True
 
 
 def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, float]:
-    """Return the physical length along each side; pixels where their units have no ratio."""
+    """Return the physical length along each side; in pixels if the two have different units."""
     if coordinates.units(image, sides[0]) != coordinates.units(image, sides[1]):
         return float(image.sizes[sides[0]]), float(image.sizes[sides[1]])
     down, across = (image.sizes[name] * abs(coordinates.spacing(image, name)) for name in sides)
@@ -131,7 +115,7 @@ def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, flo
 def needed(
     image: xarray.DataArray, sides: tuple[str, str], pixels: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return how many screen pixels each side takes, in true aspect within ``pixels`` (height, width)."""
+    """Return the size on the screen in pixels, in true aspect and within ``pixels`` (height, width)."""
     down, across = lengths(image, sides)
     scale = min(pixels[0] / down, pixels[1] / across)
     return down * scale, across * scale
@@ -141,15 +125,15 @@ def nearest_in(level: xarray.DataArray, base: xarray.DataArray, name: str, index
     """Return the index along ``name`` of ``level`` whose pixel holds the centre of pixel ``index`` of ``base``."""
     if level.sizes[name] == base.sizes[name]:
         return index
-    place = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
-    found = round((place - coordinates.origin(level, name)) / coordinates.spacing(level, name))
+    position = coordinates.origin(base, name) + index * coordinates.spacing(base, name)
+    found = round((position - coordinates.origin(level, name)) / coordinates.spacing(level, name))
     return min(max(found, 0), level.sizes[name] - 1)
 
 
 def read_at(
     image: xarray.DataArray, places: Mapping[str, int | slice], *, workers: int | None = None
 ) -> xarray.DataArray:
-    """Return what lies at ``places`` with its pixels, read on all processors or ``workers``, and no more than that.
+    """Return the computed part of ``image`` at ``places``, read on all processors or on ``workers`` of them.
 
     Slicing in dask's graph would read whole blocks, 64 MB each.
     """
@@ -159,12 +143,11 @@ def read_at(
         return found
     like = placeholder(image).isel(places)
     region = tuple(
-        slice(place, place + 1) if isinstance(place, int) else slice(*place.indices(size))
-        for place, size in ((places.get(str(name), slice(None)), size) for name, size in image.sizes.items())
+        slice(at, at + 1) if isinstance(at, int) else slice(*at.indices(size))
+        for at, size in ((places.get(str(name), slice(None)), size) for name, size in image.sizes.items())
     )
     shape = tuple(part.stop - part.start for part in region)
     lines = max(range(len(shape)), key=shape.__getitem__)
-    chunk = pixels.reader.spec.chunks[lines] if isinstance(pixels, LazyPixels) else pixels.chunks[lines]
     out = np.empty(shape, image.dtype)
 
     def fill(start: int, stop: int) -> None:
@@ -173,7 +156,9 @@ def read_at(
         first = region[lines].start
         out[(*(slice(None),) * lines, slice(start - first, stop - first))] = pixels[inside]
 
-    parts = _shares(region[lines], chunk, (workers or usable_cpus()) if out.nbytes > SHARED_BYTES else 1)
+    parts = _shares(
+        region[lines], pixels.chunks[lines], (workers or usable_cpus()) if out.nbytes > SHARED_BYTES else 1
+    )
     if len(parts) == 1:
         fill(*parts[0])
     else:

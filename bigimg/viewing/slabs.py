@@ -1,7 +1,7 @@
-"""Planes of one image, one after the other: a chunk's thickness of them is kept, and the next one read ahead.
+"""Planes of one image, one after the other: slabs as thick as a chunk are kept, and the next slab is read ahead.
 
-A chunk is decoded whole whichever of its planes is wanted, so whoever goes on plane by plane gets them from memory.
-Those around the present plane are, as many as the cache holds, so memory stays bounded however long the volume is.
+A chunk is decoded whole for any of its planes, so the planes of a slab come from memory. The slabs around the present
+plane are kept, as many as the cache holds. So memory is bounded for a volume of any length.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import xarray
 
 CACHE_BYTES = 256 << 20
-"""Of all slabs together."""
+"""Memory of all slabs together."""
 STEP = 10
-"""Planes, a page: whoever moves farther jumps."""
+"""Planes of a page; a move over more planes is a jump."""
 LEAST_PLANES = 4
-"""Planes a slab where a chunk is thinner: the cost of starting a read is shared."""
+"""Planes of a slab if a chunk is thinner, because starting a read takes time."""
 
 
 class Slabs:
@@ -36,18 +36,13 @@ class Slabs:
         A level.
     axis : str
     places : mapping of str to int
-        Where the other axes are cut that go, as t.
+        Positions along other axes that a plane does not have, as t.
     cache_bytes : int
         The most that all slabs hold together; one plane at least.
     """
 
     def __init__(
-        self,
-        image: xarray.DataArray,
-        axis: str,
-        places: Mapping[str, int],
-        *,
-        cache_bytes: int = CACHE_BYTES,
+        self, image: xarray.DataArray, axis: str, places: Mapping[str, int], *, cache_bytes: int = CACHE_BYTES
     ) -> None:
         self.image = image
         self.axis = axis
@@ -56,11 +51,11 @@ class Slabs:
         kept = [n for name, n in image.sizes.items() if name != axis and name not in places]
         plane_bytes = math.prod(kept) * image.dtype.itemsize
         chunk = chunk_along(image, axis)
-        # At least three at rest, and while the next is read the farthest is not yet gone.
+        # Memory for at least three slabs, and one more while the next slab is read.
         most = max(1, cache_bytes // (4 * max(1, plane_bytes)))
         self.thickness = _divided(max(chunk, LEAST_PLANES), most) if chunk else self.size
         self.most = max(3, cache_bytes // max(1, plane_bytes * self.thickness) - 1)
-        # A plane is read before the slab that it is in where that costs less: not where all is decoded in order.
+        # A plane is read before its slab if that takes less time, so not if the source can only be decoded in order.
         pixels = pixels_of(image)
         cheap = isinstance(pixels, LazyPixels) and pixels.reader.access.kind == "random"
         self._alone = cheap and self.thickness > 1
@@ -71,10 +66,10 @@ class Slabs:
         self._pool = ThreadPoolExecutor(1, "bigimg-ahead") if chunk else None
 
     def plane(self, index: int) -> xarray.DataArray:
-        """Return the plane at ``index``, computed; what comes next in the way that was moved is read ahead.
+        """Return the plane at ``index``, computed; the next slab in the direction of the move is read ahead.
 
-        Of a slab that is not there the plane alone is read, for that is sooner done. After a step the slab is read
-        behind it, and after a jump not before the next step: whoever drags a slider passes many.
+        If its slab is not in memory, only the plane is read, because that is faster. After a step the thread then
+        reads the slab; after a jump it waits for the next step, because dragging a slider passes many planes.
 
         Raises
         ------
@@ -97,7 +92,7 @@ class Slabs:
         return plane
 
     def close(self) -> None:
-        """Let go of the slabs and of the thread."""
+        """Free the slabs, and end the thread."""
         with self._lock:
             self._closed = True
             self._slabs.clear()
@@ -105,7 +100,7 @@ class Slabs:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _held(self, number: int) -> xarray.DataArray | None:
-        """Return a slab that is there and whole."""
+        """Return a slab that is in memory; else None."""
         with self._lock:
             future = self._slabs.get(number)
         if future is None or not future.done() or future.cancelled() or future.exception() is not None:
@@ -113,10 +108,10 @@ class Slabs:
         return future.result()
 
     def _have(self, number: int) -> xarray.DataArray:
-        """Return a slab, whatever it takes."""
+        """Return a slab; it is read here if no thread is reading it."""
         with self._lock:
             future = self._slabs.get(number)
-            mine = future is None or future.cancel()  # one that waits in the queue is faster read here
+            mine = future is None or future.cancel()  # a slab that waits in the queue is read here sooner
             if mine:
                 future = self._slabs[number] = Future()
         assert future is not None
@@ -128,23 +123,20 @@ class Slabs:
         try:
             return future.result()
         except BaseException:
-            with self._lock:  # the next look tries again
+            with self._lock:  # the next call tries again
                 self._slabs.pop(number, None)
             raise
 
     def _start(self, number: int) -> None:
-        """Have a slab read by the thread, if there is one and nobody did."""
+        """Let the thread read a slab, if there is such a slab and it is not read yet."""
         assert self._pool is not None
         with self._lock:
-            if (
-                0 <= number < -(-self.size // self.thickness)
-                and number not in self._slabs
-                and not self._closed
-            ):
+            count = -(-self.size // self.thickness)
+            if 0 <= number < count and number not in self._slabs and not self._closed:
                 self._slabs[number] = self._pool.submit(self._read, number, workers=1)
 
     def _forget_far_from(self, number: int) -> None:
-        """Let go of the farthest slabs, where there are more than may be held."""
+        """Free the farthest slabs, if there are more than the cache may hold."""
         with self._lock:
             far = sorted(self._slabs, key=lambda n: abs(n - number))[self.most :]
             for each in far:
@@ -160,10 +152,7 @@ def chunk_along(image: xarray.DataArray, axis: str) -> int:
     """Return how many planes are decoded at once; 0 for pixels in memory."""
     if image.chunks is None:
         return 0
-    pixels = pixels_of(image)
-    at = image.dims.index(axis)
-    if isinstance(pixels, LazyPixels):
-        return int(pixels.reader.spec.chunks[at])
+    pixels, at = pixels_of(image), image.dims.index(axis)
     return int(pixels.chunks[at] if pixels is not None else max(image.chunks[at]))
 
 

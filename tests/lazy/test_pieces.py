@@ -18,7 +18,7 @@ import bigimg
 from bigimg.geometry.region import cells, count, edges_of, full
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import Plain
-from bigimg.lazy.pieces import Pieced, Pieces, Turn
+from bigimg.lazy.pieces import InTurn, Pieced, Pieces
 from bigimg.opening.labelled import to_labelled
 from bigimg.types import Array, Region, Shape
 from tests.virtual import Virtual
@@ -68,13 +68,13 @@ def test_of_threads_that_ask_at_once_the_first_piece_goes_first() -> None:
     read: list[int] = []
     go = threading.Event()
 
-    def slow(rank: int) -> Array:
-        read.append(rank)
+    def slow(region: Region) -> Array:
+        read.append(region[0].start)
         assert go.wait(10)
-        return np.array(rank)
+        return np.array(0)
 
-    turn = Turn(slow)
-    threads = [threading.Thread(target=turn.get, args=(rank,)) for rank in (0, 3, 1, 2)]
+    turn = InTurn(slow, [range(5)], (0,))
+    threads = [threading.Thread(target=turn.get, args=((index,),)) for index in (0, 3, 1, 2)]
     for thread in threads:
         thread.start()
     while len(turn._wanted) + len(read) < 4:

@@ -31,7 +31,7 @@ def test_what_is_given_replaces_and_the_rest_stays() -> None:
     ("asked", "says"),
     [
         ({"spacing": (1, 2)}, "2 numbers for the axes z y x"),
-        ({"spacing": {"t": 1}}, "names 't', but the axes are z y x"),
+        ({"spacing": {"t": 1}}, "names axis 't', but the axes are z y x"),
         ({"spacing": 0}, "must be finite"),
         ({"spacing": -1}, "above zero"),
         ({"unit": "furlong"}, "'furlong' is not in OME-Zarr"),

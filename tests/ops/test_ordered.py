@@ -20,7 +20,7 @@ from bigimg.geometry.region import count
 from bigimg.lazy.bands import Rolling, band_of
 from bigimg.lazy.link import node_of
 from bigimg.opening.labelled import to_labelled
-from bigimg.ops.downsampling import Windows
+from bigimg.ops.downsampling import windows
 from bigimg.types import Array, Region
 from tests.virtual import Virtual
 
@@ -160,15 +160,15 @@ def test_what_dask_makes_in_an_order_of_its_own(make: Any, order: str) -> None:
 
 
 def test_planes_that_are_made_of_several_are_not_cut() -> None:
-    whole = Windows((40, 30, 20), np.dtype("u1"), (4, 1, 1), "gaussian")
+    whole = windows((40, 30, 20), np.dtype("u1"), (4, 1, 1), "gaussian")
     assert band_of(whole, "zyx", "zyx", "zyx", 100) == ((1, 30, 20), "z")
-    rows = Windows((40, 30, 20), np.dtype("u1"), (1, 3, 1), "mean")
+    rows = windows((40, 30, 20), np.dtype("u1"), (1, 3, 1), "mean")
     assert band_of(rows, "zyx", "zyx", "zyx", 240) == ((1, 4, 20), "y")
 
 
 def test_only_what_is_needed_again_is_kept() -> None:
     pixels = np.arange(400).reshape(40, 10)
-    smooth = Windows(pixels.shape, pixels.dtype, (2, 1), "gaussian")
+    smooth = windows(pixels.shape, pixels.dtype, (2, 1), "gaussian")
     rolling = Rolling(node_of(xarray.DataArray(pixels, dims=("y", "x"))), smooth, 0, 0)
     for start in range(0, 20, 5):
         region = (slice(start, start + 5), slice(0, 10))

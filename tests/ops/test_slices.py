@@ -67,7 +67,7 @@ def test_other_axes_stay() -> None:
         ({"axis": "q"}, "'q': the image has no q; its axes are z y x; name one, or axial"),
         ({"axis": "c"}, "'c': the image has no c; its axes are z y x"),
         ({"axis": "z", "index": 5}, "index 5 along z of 5 pixels; give 0 to 4"),
-        ({"axis": "z", "index": 1, "position": 1.0}, "two places"),
+        ({"axis": "z", "index": 1, "position": 1.0}, "two positions"),
         ({"axis": "z", "position": 4.6}, "reaches from -0.5 to 4.5"),
     ],
 )

@@ -20,7 +20,7 @@ from bigimg.omezarr import shard
 from bigimg.readers.arrays.array import ArrayReader
 from bigimg.viewing.napari import layers as layers_module
 from bigimg.viewing.napari.layers import layers_of
-from bigimg.viewing.napari.shown import Kept, Shown
+from bigimg.viewing.napari.shown import Decoded, Shown
 from tests.conversion.sources import CountingReader, noise
 
 ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}
@@ -206,7 +206,7 @@ def test_huge_files_offer_to_be_converted(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_is_decoded_whole_is_decoded_once() -> None:
     reader = CountingReader(noise((30, 40)), "yx")
-    kept = Kept(reader)
+    kept = Decoded(reader)
     for _ in range(3):
         np.testing.assert_array_equal(kept.read((slice(3, 9), slice(0, 40))), reader.array[3:9])
     assert len(reader.regions) == 1

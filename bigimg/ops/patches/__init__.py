@@ -1,1 +1,1 @@
-"""Patches: where they lie, how they are cut out, and what becomes of a function of each."""
+"""Patches: their positions, cutting them out, and images made by a function of each."""

@@ -1,8 +1,8 @@
-"""Patches of a grid put together to one image: each pixel a weighted mean of the patches that cover it.
+"""Joining the patches of a grid to one image: each pixel is a weighted mean of the patches that cover it.
 
-Weights of an axis are multiples of 1/512 whose sum is 1, without rounding, wherever patches overlap; sums are in
-float64 and in the order of the patches. So patches that agree give back their values bit for bit, and a region
-is the same whatever it is part of: any block, any worker, any order.
+Weights along an axis are multiples of 1/512 whose sum is exactly 1 where patches overlap. Sums are in float64 and in
+the order of the patches. So patches that agree give back their values bit for bit, and a region has the same values in
+any block, on any worker and in any order.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bigimg.reader import Access
 from bigimg.types import Array, Json, Region, Shape
 
 type Blend = Literal["hann", "linear", "crop"]
-"""A smooth or a straight passage from one patch to the next, or none: each pixel from the patch it is most inside."""
+"""A smooth or a linear transition from one patch to the next, or none: each pixel from the patch it is most inside."""
 
 STEPS = 512
-"""Of a weight: nine bits an axis, so three axes and a float32 fit the 53 bits of the sums."""
+"""Steps of a weight: nine bits for each axis, so three axes and a float32 fit the 53 bits of the sums."""
 
 
 class Maker(Protocol):
-    """Gives the pixels of patches, with the axes of the result."""
+    """Makes the pixels of patches, with the axes of the result."""
 
     @property
     def identity(self) -> Json:
-        """What makes them the same pixels another time; None when nothing tells."""
+        """The same for the same pixels in another process; None if that is not known."""
 
     def make(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         """Yield index and pixels of the patches in a box of the grid, in C order."""
@@ -44,7 +44,7 @@ class Maker(Protocol):
 def weights(line: Line, number: int, blend: Blend) -> Array:
     """Return the weights along the pixels of one patch, float32; with those of its neighbours they add up to 1.
 
-    Beyond the image they mean nothing.
+    Beyond the image they have no meaning.
     """
     start = int(line.starts(np.array([number]))[0])
     near = line.touching(slice(start, start + line.patch))
@@ -79,7 +79,7 @@ class Blended:
     maker : Maker
     access : Access
     source : str
-        What to call it in messages.
+        Its name in messages.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class Blended:
         self.access, self.source = access, source
         self.axes = [i for i, name in enumerate(spec.dims) if name != "c"]
         whole = all(line.stride == line.patch for line in grid.lines)
-        # Without overlap only the last patch, moved back to the edge, has pixels of another: no passage for that.
+        # Without overlap only the last patch, moved back to the edge, shares pixels; these need no transition.
         self.crop = blend == "crop" or whole
         self.row = next((i for i, line in enumerate(grid.lines) if line.patch > 1), len(grid.lines) - 1)
-        """The axis of the grid that is walked along."""
+        """The axis of the grid along which rows of patches are read."""
 
     @property
     def identity(self) -> Json:
-        """What makes it the same image another time; None when nothing tells."""
+        """The same for the same image in another process; None if that is not known."""
         if self.maker.identity is None:
             return None
         return {
@@ -111,7 +111,7 @@ class Blended:
         cells = [line.touching(region[axis]) for line, axis in zip(self.grid.lines, self.axes, strict=True)]
         if self.crop:
             for index, pixels in self.maker.make(cells):
-                self._place(out, region, index, pixels)
+                self._copy(out, region, index, pixels)
             return out
         before = [[range(i, i + 1) for i in numbers] for numbers in cells[: self.row]]
         for outer in itertools.product(*before):
@@ -121,14 +121,14 @@ class Blended:
     def close(self) -> None:
         """Do nothing: the patches belong to the caller."""
 
-    def _place(self, out: Array, region: Region, index: Shape, pixels: Array) -> None:
-        """Copy what one patch owns."""
+    def _copy(self, out: Array, region: Region, index: Shape, pixels: Array) -> None:
+        """Copy the pixels that are taken from one patch."""
         into, part = [slice(None)] * out.ndim, [slice(None)] * out.ndim
         for line, number, axis in zip(self.grid.lines, index, self.axes, strict=True):
             start = int(line.starts(np.array([number]))[0])
-            own = np.flatnonzero(weights(line, number, "crop"))
-            low = max(start + int(own[0]), region[axis].start) if len(own) else 0
-            high = min(start + int(own[-1]) + 1, region[axis].stop) if len(own) else 0
+            used = np.flatnonzero(weights(line, number, "crop"))
+            low = max(start + int(used[0]), region[axis].start) if len(used) else 0
+            high = min(start + int(used[-1]) + 1, region[axis].stop) if len(used) else 0
             if low >= high:
                 return
             into[axis] = slice(low - region[axis].start, high - region[axis].start)
@@ -136,7 +136,7 @@ class Blended:
         out[tuple(into)] = pixels[tuple(part)]
 
     def _walk(self, out: Array, region: Region, cells: list[range]) -> None:
-        """Fill ``out`` row of patches by row of patches; pixels are done when the next row begins beyond them."""
+        """Fill ``out`` row by row of patches; pixels are complete when the next row begins beyond them."""
         row, axis = self.grid.lines[self.row], self.axes[self.row]
         rows, span = cells[self.row], region[axis]
         starts = row.starts(np.arange(rows.start, rows.stop)).tolist()
@@ -179,7 +179,7 @@ class Blended:
     def _finish(
         self, out: Array, region: Region, sums: Array, held: Sequence[slice], start: int, stop: int
     ) -> None:
-        """Round what is complete, from pixel ``start`` to ``stop`` of the axis walked along, into ``out``."""
+        """Round complete pixels, from ``start`` to ``stop`` along the axis of the rows, into ``out``."""
         axis = self.axes[self.row]
         low, high = max(start, region[axis].start), min(stop, region[axis].stop)
         if low >= high:
@@ -203,7 +203,7 @@ def checked_blend(blend: str, kind: str | None) -> Blend:
     Raises
     ------
     UsageError
-        There is no such way, or it would average ids.
+        There is no such blend, or it would average ids.
     """
     if blend not in ("hann", "linear", "crop"):
         raise UsageError(f"blend={blend!r}: give one of hann, linear, crop")

@@ -1,8 +1,8 @@
-"""Patches that a mask covers enough: the mask decides, before a pixel of the image is read.
+"""Patches that a mask covers enough: the mask selects them before a pixel of the image is read.
 
-Of a grid every patch is counted exactly, in boxes of a few megabytes of mask, once and when first needed; what is
-kept is one bit a patch, packed and deflated, so that a billion of them is about the size of the mask's outline.
-Random patches are drawn again until one is covered: the place of patch ``i`` is its first draw that is.
+For a grid the true pixels of every patch are counted once, when they are first needed, in boxes of a few megabytes of
+mask. One bit for each patch is kept, packed and deflated, so a billion patches take about as much memory as the mask's
+outline. A random patch is drawn again until the mask covers it: patch ``i`` is its first draw that is covered.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from bigimg.ops.patches.positions import Grid, Random
 from bigimg.types import Array, Shape
 
 AT_ONCE = 256
-"""Draws made together, where few patches wait."""
+"""Draws that are made together, if few patches are left."""
 DRAWS = 10_000
-"""Of one random patch, before it is given up."""
+"""Draws of one random patch before the search ends with an error."""
 
 
 class CoveredGrid:
-    """The patches of a grid with a share of true pixels of at least ``least``; beyond the image there is none.
+    """The patches of a grid with a share of true pixels of at least ``least``; pixels beyond the image are false.
 
     Parameters
     ----------
     grid : Grid
     mask : Cutter
-        Of booleans, which cuts out the patches of the grid.
+        Cuts the patches of the grid out of a mask of booleans.
     least : float
         Between 0 and 1.
     """
@@ -92,9 +92,9 @@ class CoveredGrid:
         *outer, rows, columns = self.grid.counts
         line, last = self.grid.lines[-2], self.grid.lines[-1]
         full = math.prod(self.mask.patch)
-        beside = full // (line.patch * last.patch)
-        width = max(1, (self.mask.box_bytes // (beside * line.patch) - last.patch) // last.stride + 1)
-        height = max(1, (self.mask.box_bytes // (beside * last.size) - line.patch) // line.stride + 1)
+        depth = full // (line.patch * last.patch)
+        width = max(1, (self.mask.box_bytes // (depth * line.patch) - last.patch) // last.stride + 1)
+        height = max(1, (self.mask.box_bytes // (depth * last.size) - line.patch) // line.stride + 1)
         for number, index in enumerate(np.ndindex(*outer)):
             for top in range(0, rows, height):
                 many = min(height, rows - top)
@@ -155,7 +155,7 @@ class CoveredRandom:
             No draw of one of them was covered enough.
         """
         found = np.empty((len(numbers), len(self.draw.patch)), np.int64)
-        if len(numbers):  # one alone first, so that a mask without a place is told early
+        if len(numbers):  # one alone first, so that the error comes early
             self._search(numbers[:1], found[:1])
             self._search(numbers[1:], found[1:])
         return found

@@ -1,7 +1,7 @@
-"""Patches cut out of an image, each piece of the source decoded about once while they come in a good order.
+"""Cutting patches out of an image; in a good order each piece of the source is decoded about once.
 
-Overlapping patches share source chunks, so decoded pieces are kept: those used last, up to a limit. An order that
-walks along tiles needs few of them at once. Patches may reach beyond the image: there they hold the fill value.
+Overlapping patches share source chunks, so the decoded pieces used last are kept, up to a limit. An order that walks
+along tiles needs few of them at once. Where a patch reaches beyond the image it holds the fill value.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from bigimg.types import Array, DType, Region, Shape
 KEPT_BYTES = 96_000_000
 """Decoded pieces kept while patches are read one after another."""
 PIECE_BYTES = 1 << 18
-"""A piece has at least this many bytes, where the image has: small source chunks are taken together."""
+"""A piece has at least so many bytes, if the image has: small source chunks are joined."""
 MOST_PIECE_BYTES = 4 << 20
-"""All channels make one piece, unless that is larger."""
+"""A piece has all channels, unless it would be larger than this."""
 GROUP_BYTES = 4 << 20
-"""Patches that one thread cuts out before it hands them over."""
+"""Patches that one thread cuts before it returns them."""
 BLOCK_BYTES = 16 << 20
 BOX_BYTES = 8 << 20
 COUNTING = 28
-"""Bytes for each of a mask that counting takes: it, and three sums of 64 bits."""
+"""Bytes that counting takes for each pixel of a mask: the pixel, and three sums of 64 bits."""
 GROUP = 256
 SORTED_AT_ONCE = 1 << 16
 """Patches in no good order that are sorted together: 3 MB of numbers."""
@@ -57,9 +57,9 @@ class Cutter:
     scaling : Scaling, optional
         Applied to each patch.
     dtype : numpy dtype
-        Of the patches.
+        Type of the patches.
     fill : number
-        Where a patch reaches beyond the image.
+        Value where a patch reaches beyond the image.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class Cutter:
         spec = reader.spec
         self.shape = spec.shape
         self.axes = [i for i, name in enumerate(spec.dims) if name != "c"]
-        """Axes that positions count; the others are taken whole."""
+        """Axes that positions are given for; all of the other axes is in each patch."""
         self.unit = piece_shape(spec, reader.access)
         self.kept_bytes = KEPT_BYTES
         """Decoded pieces kept while patches are read one after another."""
         self.group_bytes = GROUP_BYTES
-        """Patches that one thread cuts out before it hands them over."""
+        """Patches that one thread cuts before it returns them."""
         self.block_bytes = BLOCK_BYTES
         """Patches of one dask block of a dataset."""
         self.box_bytes = BOX_BYTES
-        """Of a mask, counted at once."""
+        """Bytes of a mask that are counted at once."""
         self.memory: Memory = None
         self._kept: tuple[int, Pieces] | None = None
 
@@ -89,26 +89,26 @@ class Cutter:
 
     @property
     def threads(self) -> int:
-        """How many threads cut at once."""
+        """How many threads cut patches at once."""
         return 1 if self.ordered else min(THREADS, usable_cpus())
 
     def fit(self, memory: Memory, *, of: int = 1, counted: bool = False) -> None:
-        """Keep no more than a budget allows: decoded pieces, and patches that are cut before they are asked for.
+        """Limit the memory of decoded pieces and of patches that are cut ahead to what a budget allows.
 
         Parameters
         ----------
         memory : int or str, optional
         of : int
-            How many cutters share what is left.
+            How many cutters share the rest of the budget.
         counted : bool
-            Whether it is a mask, whose true pixels are counted in each patch.
+            Whether this is a mask, whose true pixels are counted in each patch.
 
         Raises
         ------
         BudgetError
             Not even one patch at a time fits.
         """
-        access, groups = self.reader.access, self.threads + 3  # under way, ready, in the hand of who asked
+        access, groups = self.reader.access, self.threads + 3  # being cut, ready, and with the caller
         least = {
             "decoding": access.fixed_bytes + self.threads * (access.read_bytes + self._piece_bytes()),
             "pieces of a patch": self.least_bytes,
@@ -138,7 +138,7 @@ class Cutter:
     def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
         """Yield numbers of patches and their pixels, group by group, in the order of ``numbers``.
 
-        The next groups are read by other threads meanwhile.
+        Meanwhile other threads read the next groups.
         """
         kept = self._pieces(max(self.kept_bytes, self.least_bytes))
         threads = self.threads
@@ -159,13 +159,12 @@ class Cutter:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def tile(self) -> list[int]:
-        """Return the sides, in pixels, of tiles to walk in: along the first axis nothing is decoded twice."""
+        """Return the sides of tiles in pixels; within a tile nothing is decoded twice along the first axis."""
         axes = self.axes[1:]
         if math.prod(self.unit) == 1:  # nothing is decoded
             return [self.shape[a] for a in axes]
-        across = [
-            -(-(self.patch[a] - 1) // self.unit[a]) for a in self.axes
-        ]  # pieces beyond the one it begins in
+        # Pieces that a patch meets, after the one it begins in.
+        across = [-(-(self.patch[a] - 1) // self.unit[a]) for a in self.axes]
         room = self.kept_bytes / (self._piece_bytes() * (across[0] + 2))
         sides = dict.fromkeys(axes, 1)
         while grown := [a for a in axes if sides[a] * self.unit[a] < self.shape[a]]:
@@ -177,25 +176,22 @@ class Cutter:
         return [sides[a] * self.unit[a] for a in axes]
 
     def order(self, positions: Positions, numbers: Iterable[Array] | None) -> Iterator[Array]:
-        """Yield all numbers of patches in an order that reads well; of those given, portion by portion.
+        """Yield numbers of patches in an order that is fast to read; of given numbers, portion by portion.
 
         Parameters
         ----------
         positions : Positions
         numbers : iterable of ndarray, optional
-            Those wanted, in any order; all by default.
+            Numbers of patches, in any order; all by default.
         """
-        if numbers is None and isinstance(positions, Grid):
-            yield from positions.walk(self.tile())
-            return
-        if numbers is None:
-            numbers = portions(positions.count)
         tile = self.tile()
-        first, *rest = (self.unit[a] for a in self.axes)
-        for portion in numbers:
+        if numbers is None and isinstance(positions, Grid):
+            yield from positions.walk(tile)
+            return
+        for portion in portions(positions.count) if numbers is None else numbers:
             starts = positions.starts(portion)
             tiles = [starts[:, i + 1] // side for i, side in enumerate(tile)]
-            units = [starts[:, i] // unit for i, unit in enumerate((first, *rest))]
+            units = [starts[:, i] // self.unit[axis] for i, axis in enumerate(self.axes)]
             yield portion[np.lexsort((starts[:, -1], *reversed(units), *reversed(tiles)))]
 
     def _groups(self, numbers: Iterable[Array]) -> Iterator[Array]:
@@ -223,7 +219,10 @@ class Cutter:
         for axis, begin in zip(self.axes, start, strict=True):
             whole[axis] = slice(begin, begin + self.patch[axis])
         inside = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(whole, self.shape, strict=True))
-        stored = self._pieced(inside, kept)
+        return self.finished(self._pieced(inside, kept))
+
+    def finished(self, stored: Array) -> Array:
+        """Return a patch from its ``stored`` pixels inside the image: scaled, and filled up beyond the image."""
         real = stored if self.scaling is None else scaled(stored, self.scaling, self.dtype)
         if real.shape == self.patch:
             return real
@@ -232,7 +231,7 @@ class Cutter:
         return out
 
     def _pieced(self, region: Region, kept: Pieces) -> Array:
-        if not kept.most:  # an own copy: it may be a view of the source
+        if not kept.most:  # a copy, because it may be a view of the source
             return np.array(self.reader.read(region), order="C")
         cuts = [_cuts(part, n) for part, n in zip(region, self.unit, strict=True)]
         out = np.empty(shape_of(region), self.reader.spec.dtype)
@@ -242,7 +241,7 @@ class Cutter:
         return out
 
     def _pieces(self, limit: int) -> Pieces:
-        # Pixels in memory already need no copy between.
+        # Pixels in memory need no second copy.
         plain = math.prod(self.reader.spec.chunks) == 1 and self.unit == self.reader.spec.chunks
         return Pieces(self._piece, 0 if plain else max(1, limit // self._piece_bytes()))
 
@@ -260,7 +259,7 @@ class Cutter:
         return math.prod(met) * self._piece_bytes()
 
     def _limit(self) -> int:
-        """Return what to keep between patches that are asked for one by one."""
+        """Return how many bytes of pieces to keep between patches that are read one by one."""
         return max(self.kept_bytes // 4, min(self.kept_bytes, 2 * self.least_bytes))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -268,7 +267,7 @@ class Cutter:
 
 
 def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:
-    """Return the pieces of ``unit`` that ``part`` meets: number, what of the piece, and where in ``part``.
+    """Return the pieces of ``unit`` that ``part`` meets: number, the part of the piece, and its position in ``part``.
 
     >>> _cuts(slice(5, 9), 8)
     [(0, slice(5, 8, None), slice(0, 3, None)), (1, slice(0, 1, None), slice(3, 4, None))]
@@ -282,9 +281,9 @@ def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:
 
 
 def piece_shape(spec: ImageSpec, access: Access) -> Shape:
-    """Return what is decoded at once: source chunks of all channels, several where they are small.
+    """Return the shape of a piece, which is decoded at once: source chunks with all channels; small ones are joined.
 
-    An ordered source is taken in bands as wide as the image. Of an array in memory single pixels are the unit.
+    A piece of an ordered source is a band as wide as the image; of an array in memory it is a pixel.
     """
     if access.kind == "sequential":
         return band_shape(spec, access.order, MOST_PIECE_BYTES, itemsize=spec.dtype.itemsize)
@@ -305,6 +304,6 @@ def piece_shape(spec: ImageSpec, access: Access) -> Shape:
 
 
 def portions(count: int) -> Iterator[Array]:
-    """Yield the numbers below ``count``, some at a time."""
+    """Yield the numbers below ``count``, many at a time."""
     for first in range(0, count, SORTED_AT_ONCE):
         yield np.arange(first, min(first + SORTED_AT_ONCE, count))

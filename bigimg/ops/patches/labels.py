@@ -1,4 +1,4 @@
-"""What the patches of an image are called: axes, coordinates and attributes, without a pixel."""
+"""Axes, coordinates and attributes of the patches of an image, without its pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigimg.geometry.axes import ORDER
 from bigimg.types import Array, Shape
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ class Labels:
     lines: Mapping[str, tuple[Array, Mapping[str, Any]]]
     """Values and attributes of the coordinate of each axis but c."""
     count: int
-    """Of channels; 1 without an axis c."""
+    """Number of channels; 1 without an axis c."""
     channels: Mapping[str, Any]
     """Coordinates along c."""
     attrs: Mapping[str, Any]
     dropped: tuple[str, ...]
-    """Axes of which a patch has one pixel because its size names them not; a patch has no such axis."""
+    """Axes that the size of a patch does not name: a patch has one pixel of them, and no such axis."""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -39,8 +40,8 @@ class Labels:
         """Return the labels of patches without the axes ``names``."""
         return replace(self, dropped=names)
 
-    def place(self, name: str, index: Array) -> Array:
-        """Return the coordinates of pixels along an axis; beyond the image they go on evenly."""
+    def position(self, name: str, index: Array) -> Array:
+        """Return the coordinates of pixels along an axis; beyond the image they continue evenly."""
         values = self.lines[name][0]
         inside = values[np.clip(index, 0, len(values) - 1)]
         beyond = index - (len(values) - 1)
@@ -55,7 +56,7 @@ class Labels:
 
     @functools.cached_property
     def _empty(self) -> xarray.DataArray:
-        """All coordinates on one value without memory: to cut them is twice as fast as to make them."""
+        """All coordinates, with pixels that take no memory: cutting them is twice as fast as making them."""
         shape = [self.count if name == "c" else len(self.lines[name][0]) for name in self.dims]
         nothing = np.broadcast_to(np.zeros((), bool), shape)
         return self.whole(nothing).assign_coords(patch=np.int64(0))
@@ -68,29 +69,20 @@ class Labels:
         from xarray import DataArray, Variable
 
         axes = [name for name in self.dims if name != "c"]
-        ends = [begin + n for begin, n, name in zip(start, self._sides(pixels), axes, strict=True)]
-        if all(end <= len(self.lines[name][0]) for end, name in zip(ends, axes, strict=True)):
-            cut: dict[str, slice | int] = {
-                name: begin if name in self.dropped else slice(begin, end)
-                for name, begin, end in zip(axes, start, ends, strict=True)
-            }
+        sizes = (n for n, name in zip(pixels.shape, self.dims, strict=True) if name != "c")
+        parts = {name: slice(begin, begin + n) for name, begin, n in zip(axes, start, sizes, strict=True)}
+        if all(part.stop <= len(self.lines[name][0]) for name, part in parts.items()):
+            cut = {name: part.start if name in self.dropped else part for name, part in parts.items()}
             found = self._empty.isel(cut).copy(data=self.squeezed(pixels))
-            found.coords["patch"].values[...] = number  # its own: the copy is a deep one
+            found.coords["patch"].values[...] = number  # it was copied: the copy is deep
             return found
 
         coords: dict[str, Any] = {"patch": number, **self.channels}
-        begins = iter(start)
-        for axis, name in enumerate(self.dims):
-            if name == "c":
-                continue
-            begin, attrs = next(begins), self.lines[name][1]
-            place = self.place(name, np.arange(begin, begin + pixels.shape[axis]))
+        for name, part in parts.items():
+            values, attrs = self.position(name, np.arange(part.start, part.stop)), self.lines[name][1]
             one = name in self.dropped
-            coords[name] = Variable((), place[0], attrs) if one else Variable((name,), place, attrs)
+            coords[name] = Variable((), values[0], attrs) if one else Variable((name,), values, attrs)
         return DataArray(self.squeezed(pixels), coords, self.kept, "image", dict(self.attrs))
-
-    def _sides(self, pixels: Array) -> list[int]:
-        return [n for n, name in zip(pixels.shape, self.dims, strict=True) if name != "c"]
 
     def whole(self, pixels: Array) -> xarray.DataArray:
         """Return all pixels of the image, of any type, with its coordinates and attributes."""
@@ -100,7 +92,7 @@ class Labels:
         return DataArray(pixels, {**coords, **self.channels}, self.dims, "image", dict(self.attrs))
 
     def squeezed(self, pixels: Array) -> Array:
-        """Return a patch without the axes that a patch has not."""
+        """Return a patch without the dropped axes."""
         return pixels.squeeze(tuple(i for i, name in enumerate(self.dims) if name in self.dropped))
 
     def plain(self, pixels: Array, channels: str) -> Array:
@@ -109,6 +101,24 @@ class Labels:
         if channels == "last" and "c" in self.kept:
             return np.moveaxis(found, self.kept.index("c"), -1)
         return found
+
+    def channel_axis(self, channels: str) -> int:
+        """Return which axis of a patch is c, if it has one: the last, or the first after t."""
+        if channels == "last":
+            return len(set(self.kept) - {"c"})
+        return 1 if "t" in self.kept else 0
+
+    def with_all_axes(self, pixels: Array, channels: str) -> Array:
+        """Return a patch with all axes of the image, in the order t c z y x; with c if ``pixels`` have this axis."""
+        names = [name for name in self.kept if name != "c"]
+        dims = [name for name in self.dims if name != "c"]
+        if pixels.ndim > len(names):
+            first = self.channel_axis("first")
+            pixels = np.moveaxis(pixels, self.channel_axis(channels), first)
+            names.insert(first, "c")
+            dims = sorted([*dims, "c"], key=ORDER.index)
+        shape = dict(zip(names, pixels.shape, strict=True))
+        return pixels.reshape([shape.get(name, 1) for name in dims])
 
     def shape(self, patch: Shape, channels: str = "first") -> Shape:
         """Return the shape of what :meth:`plain` gives."""

@@ -1,4 +1,4 @@
-"""A function of patches as an image: read when a region is asked for, from the patches that touch it."""
+"""A function of patches as an image: a region is made from the patches that touch it, when it is read."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, UsageError
-from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks, default_shards
 from bigimg.geometry.region import shape_of, shift
-from bigimg.geometry.spec import Channel, ImageSpec
-from bigimg.lazy.leaves import scaled
 from bigimg.ops.arguments import as_dtype
 from bigimg.ops.patches.blending import Blend, Blended, gapless, held_bytes
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
 from bigimg.ops.patches.sequence import Patches
+from bigimg.ops.patches.sources import spec_of
 from bigimg.planning.blocks import plan_traversal
-from bigimg.readers.arrays.array import read_labelled
-from bigimg.types import Array, DType, Json, Kind, Region, Shape
+from bigimg.types import Array, DType, Json, Region, Shape
 
 type Func = Callable[[Array], Array]
 
 SLAB_BYTES = 64_000_000
-"""Of the source, read at once for all patches of a region; row of patches by row where it would be more."""
+"""Source pixels that are read at once for all patches of a region; if there are more, row by row of patches."""
 FUNC_COPIES = 4
-"""Times a patch and its result that the function may hold meanwhile."""
+"""The memory of a function, in patches and their results."""
 
 
+@dataclass(eq=False)
 class Mapped:
     """Patches of a source after ``func``; a :class:`~bigimg.ops.patches.blending.Maker`.
 
@@ -48,7 +46,7 @@ class Mapped:
     labels : Labels
         Say which axes a patch has.
     channels : {"last", "first"}
-        Where ``func`` finds and leaves the axis c.
+        Where the axis c is in the patch and in the result of ``func``.
     made : int or None
         Channels of the result; None for no such axis.
     dtype : numpy dtype
@@ -57,19 +55,14 @@ class Mapped:
         See :class:`~bigimg.ops.patches.blending.Maker`.
     """
 
-    def __init__(
-        self,
-        func: Func,
-        cutter: Cutter,
-        grid: Grid,
-        labels: Labels,
-        channels: str,
-        made: int | None,
-        dtype: DType,
-        identity: Json,
-    ) -> None:
-        self.func, self.cutter, self.grid, self.labels, self.channels = func, cutter, grid, labels, channels
-        self.made, self.dtype, self.identity = made, dtype, identity
+    func: Func
+    cutter: Cutter
+    grid: Grid
+    labels: Labels
+    channels: str
+    made: int | None
+    dtype: DType
+    identity: Json
 
     def make(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         """Yield index and result of the patches in a box of the grid, in C order."""
@@ -88,61 +81,51 @@ class Mapped:
         stored = self.cutter.reader.read(slab)
         origin = tuple(s.start for s in slab)
         for index in itertools.product(*cells):
-            region = self._region([range(i, i + 1) for i in index])
-            inside = tuple(
-                slice(s.start, min(s.stop, n)) for s, n in zip(region, self.cutter.shape, strict=True)
-            )
-            yield index, self._called(stored[shift(inside, origin)])
+            inside = self._around([range(i, i + 1) for i in index])
+            yield index, self._result(stored[shift(inside, origin)])
 
     def _around(self, cells: Sequence[range]) -> Region:
-        """Return what of the source lies under a box of patches."""
-        region = self._region(cells)
-        return tuple(slice(s.start, min(s.stop, n)) for s, n in zip(region, self.cutter.shape, strict=True))
-
-    def _region(self, cells: Sequence[range]) -> Region:
+        """Return the region of the source under a box of patches."""
         whole = [slice(0, n) for n in self.cutter.patch]
         for line, numbers, axis in zip(self.grid.lines, cells, self.cutter.axes, strict=True):
             low, high = line.starts(np.array([numbers.start, numbers.stop - 1])).tolist()
-            whole[axis] = slice(low, high + line.patch)
+            whole[axis] = slice(low, min(high + line.patch, self.cutter.shape[axis]))
         return tuple(whole)
 
-    def _called(self, stored: Array) -> Array:
+    def _result(self, stored: Array) -> Array:
         """Return the result for one patch of the source, with all axes of the result."""
-        cutter, found = self.cutter, stored
-        if cutter.scaling is not None:
-            found = scaled(stored, cutter.scaling, cutter.dtype)
-        if found.shape != cutter.patch:
-            padded = np.full(cutter.patch, cutter.fill, cutter.dtype)
-            padded[tuple(slice(0, n) for n in found.shape)] = found
-            found = padded
-        result = self.called(found)
+        result = self.called(self.cutter.finished(stored))
         if result.dtype != self.dtype:
             if not np.can_cast(result.dtype, self.dtype, "same_kind"):
                 raise UsageError(
                     f"the function gave {result.dtype} for a patch, expected {self.dtype}: give dtype='{result.dtype}'"
                 )
             result = result.astype(self.dtype)
-        has = result.shape[self._channel_axis()] if result.ndim > len(self._sides()) else None
-        if has != self.made:
+        if (has := self.channels_of(result)) != self.made:
             raise UsageError(f"the function gave {has} channels for a patch, and {self.made} for another one")
-        return self._with_all_axes(result)
+        return self.labels.with_all_axes(result, self.channels)
+
+    def channels_of(self, result: Array) -> int | None:
+        """Return how many channels a result has; None for no such axis."""
+        has_c = result.ndim > len(self._sides())
+        return result.shape[self.labels.channel_axis(self.channels)] if has_c else None
 
     def called(self, patch: Array) -> Array:
-        """Return what ``func`` makes of one patch; its size is checked.
+        """Return ``func`` of one patch; the size of the result is checked.
 
         Raises
         ------
         UsageError
             It has another size than the patch.
         """
-        # An own copy: a function may write to what it is given, and neighbours share these pixels.
+        # A copy: a function may write to it, and neighbours share these pixels.
         given = np.array(self.labels.plain(patch, self.channels), order="C")
         result = np.asarray(self.func(given))
         sides, ndim = self._sides(), result.ndim
         spatial = result.shape
         if ndim == len(sides) + 1:
-            axis = self._channel_axis()
-            spatial = tuple(n for i, n in enumerate(result.shape) if i != axis)
+            axis = self.labels.channel_axis(self.channels)
+            spatial = (*spatial[:axis], *spatial[axis + 1 :])
         if spatial != sides:
             expected = " x ".join(map(str, sides))
             raise UsageError(
@@ -155,35 +138,9 @@ class Mapped:
         named = zip(self.cutter.patch, self.labels.dims, strict=True)
         return tuple(n for n, name in named if name in self.labels.kept and name != "c")
 
-    def _channel_axis(self) -> int:
-        """Return where the function leaves c: the end, or its place in the order of the axes."""
-        if self.channels == "last":
-            return len(self._sides())
-        return 1 if "t" in self.labels.kept else 0
-
-    def _with_all_axes(self, result: Array) -> Array:
-        axes = [name for name in self.labels.kept if name != "c"]
-        if self.made is not None:
-            axes.insert(1 if "t" in axes else 0, "c")
-            if self.channels == "last":
-                result = np.moveaxis(result, -1, axes.index("c"))
-        every = [
-            name for name in "tczyx" if name in self.labels.dims and (name != "c" or self.made is not None)
-        ]
-        every += ["c"] if self.made is not None and "c" not in every else []
-        every.sort(key="tczyx".index)
-        return result.reshape([result.shape[axes.index(name)] if name in axes else 1 for name in every])
-
 
 def mapped(
-    func: Func,
-    patches: Patches,
-    *,
-    blend: Blend,
-    channels: str,
-    dtype: Any,
-    made: int | None,
-    token: Json,
+    func: Func, patches: Patches, *, blend: Blend, channels: str, dtype: Any, made: int | None, token: Json
 ) -> Blended:
     """Return the image of ``func`` of the patches of a grid.
 
@@ -198,31 +155,24 @@ def mapped(
     assert isinstance(grid, Grid)
     names = [name for name in labels.dims if name != "c"]
     gapless(grid, names)
-    maker = Mapped(
-        func,
-        cutter,
-        grid,
-        labels,
-        channels,
-        made,
-        np.dtype(np.uint8) if dtype is None else as_dtype(dtype),
-        token,
-    )
+    kind = np.dtype(np.uint8) if dtype is None else as_dtype(dtype)
+    maker = Mapped(func, cutter, grid, labels, channels, made, kind, token)
     if dtype is None or made is None:
         tried = maker.called(cutter.read([0] * len(names)))
         maker.dtype = tried.dtype if dtype is None else maker.dtype
-        maker.made = tried.shape[maker._channel_axis()] if tried.ndim > len(maker._sides()) else None
+        maker.made = maker.channels_of(tried)
     if maker.dtype.kind not in "buif" or maker.dtype.itemsize > 8:
         raise InputError(f"the function gives {maker.dtype}: an image holds booleans, integers or floats")
-    spec = _spec(patches, maker)
+    of = "mask" if maker.dtype.kind == "b" else "image"
+    spec = spec_of(patches, grid, maker.dtype, maker.made, kind=of, window=None, padding=None)
     access = cutter.reader.access
     band = plan_traversal(spec, access, default_shards(spec, default_chunks(spec.axes))).band
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]
     count = 1 if maker.made is None else maker.made
     patch = cutter.nbytes + math.prod(line.patch for line in grid.lines) * count * maker.dtype.itemsize
-    under = math.prod(min(n, b + 2 * line.patch) for n, b, line in zip(
-        (spec.shape[i] for i in axes), (band[i] for i in axes), grid.lines, strict=True
-    )) * (cutter.nbytes // math.prod(line.patch for line in grid.lines))  # fmt: skip
+    sides = zip((spec.shape[i] for i in axes), (band[i] for i in axes), grid.lines, strict=True)
+    around = math.prod(min(n, b + 2 * line.patch) for n, b, line in sides)
+    under = around * (cutter.nbytes // math.prod(line.patch for line in grid.lines))
     slab = min(under, max(SLAB_BYTES, cutter.nbytes))
     read_bytes = slab + access.read_bytes + FUNC_COPIES * patch + held_bytes(grid, axes, band, count)
     sizes = " x ".join(str(line.patch) for line in grid.lines if line.patch > 1)
@@ -231,32 +181,11 @@ def mapped(
     return Blended(grid, spec, blend, maker, found, patches.source)
 
 
-def _spec(patches: Patches, maker: Mapped) -> ImageSpec:
-    """Return what the result is: the axes of the image, and the channels that the function makes."""
-    nothing = np.broadcast_to(np.zeros((), patches.dtype), maker.cutter.shape)
-    own = read_labelled(patches.labels.whole(nothing)).spec
-    axes = {axis.name: axis for axis in own.axes if axis.name != "c"}
-    channels: tuple[Channel, ...] = ()
-    if maker.made is not None:
-        axes["c"] = Axis("c", maker.made)
-        channels = own.channels if len(own.channels) == maker.made else ()
-    dims = sorted(axes, key="tczyx".index)
-    strides = dict(
-        zip((n for n in own.dims if n != "c"), (line.stride for line in maker.grid.lines), strict=True)
-    )
-    chunks = tuple(min(strides.get(name, axes[name].size), axes[name].size) for name in dims)
-    kind: Kind = "mask" if maker.dtype.kind == "b" else "image"
-    return replace(
-        own, axes=tuple(axes[name] for name in dims), dtype=maker.dtype, chunks=chunks, channels=channels,
-        kind=kind, scaling=None, window=None, padding=None,
-    )  # fmt: skip
-
-
 def digest_of(func: Func) -> Json:
-    """Return the same text for the same function another time, or None when only its maker could tell.
+    """Return the same text for the same function in another process, or None if that cannot be known.
 
-    A plain function of a module is its name and its code. What else it uses, a closure, an object with weights, is
-    not seen.
+    The text of a plain function of a module is made from its name and its code. A function with a closure, or a method,
+    has none. Other things that a function uses, as global variables, are not noticed.
     """
     code = getattr(func, "__code__", None)
     if code is None or getattr(func, "__closure__", None) or getattr(func, "__self__", None) is not None:

@@ -1,4 +1,4 @@
-"""Patches asked of an image: sizes, strides and masks checked at the door; ``sequence`` does the rest."""
+"""``bigimg.patches``: its arguments are checked here; :mod:`bigimg.ops.patches.sequence` does the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
+from bigimg.ops.masks import checked_fill
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
@@ -18,7 +19,7 @@ from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
 
 LEAST = 0.5
-"""Of a patch, that a mask must cover where nobody says how much."""
+"""Share of a patch that a mask must cover, by default."""
 
 type Sizes = int | Sequence[int] | Mapping[str, int]
 """Pixels: one number for all axes of space, one each for the last axes, or by name."""
@@ -39,7 +40,7 @@ def patches(
     level: int = 0,
     memory: Memory = None,
 ) -> Patches:
-    """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random places.
+    """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random positions.
 
     Parameters
     ----------
@@ -48,23 +49,24 @@ def patches(
         Pixels of a patch: one number for all axes of space, one each for the last axes, as ``(height, width)``,
         or by name. A patch has one pixel of the axes that are left out, and loses them; channels are kept whole.
     stride, overlap : int, sequence or mapping, optional
-        Of a grid: pixels from one patch to the next, or that they share. Side by side by default.
+        In a grid: pixels from one patch to the next, or pixels that both share. Side by side by default.
     n : int, optional
-        This many patches at random places inside the image, in place of a grid. Each place is drawn for itself
-        and equally likely, so patches may overlap or coincide.
+        So many patches at random positions inside the image, instead of a grid. Each position is drawn independently
+        and is equally likely, so patches may overlap or coincide.
     seed : int, optional
-        Of the random places: patch i lies where seed and i say, whatever ``n`` is. Not the same twice without it.
+        Seed of the random positions. The position of patch i depends on the seed and i only, not on ``n``. Without a
+        seed the positions differ each time.
     edge : {"shift", "pad", "drop"}
         The last patch of a grid where it would reach beyond the image: moved back to the edge, filled up with
         ``fill``, or left out.
     where : mask, optional
-        Keep the patches of which at least ``min_fraction`` is true: booleans, with or without the axis c, of which
-        all count alike. One of another level or resolution is laid on by its coordinates. It is read when the
-        patches are counted, and decides before the image is read.
+        Keep the patches with a share of at least ``min_fraction`` of true pixels. The mask has booleans, with or
+        without the axis c; all channels count. A mask of another level or resolution is resampled by its
+        coordinates. It is read when the patches are counted, before the image is read.
     min_fraction : float, optional
         From 0 to 1, of ``where``; 0.5 by default. What lies beyond the image counts as false.
     level : int
-        Of a pyramid: 0 is full resolution, -1 the smallest.
+        Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
         The budget, as in :func:`bigimg.open`.
 
@@ -76,7 +78,7 @@ def patches(
     Raises
     ------
     UsageError
-        A patch is larger than the image or than nothing, a stride or overlap leads nowhere, options contradict,
+        A patch is larger than the image or has no pixels, a stride or overlap is impossible, options contradict,
         or the mask does not fit.
     BudgetError
         Not even one patch fits ``memory``.
@@ -100,7 +102,7 @@ def patches(
         tuple(shape[name] if name == "c" else patch[name] for name in spec.dims),
         scaling=spec.scaling if image.dtype != spec.dtype else None,
         dtype=image.dtype,
-        fill=_checked_fill(fill, image.dtype),
+        fill=checked_fill(fill, image.dtype),
     )
     positions: Positions
     if n is None:
@@ -120,9 +122,8 @@ def patches(
     if where is None and min_fraction is not None:
         raise UsageError(f"min_fraction={min_fraction}: it is of a mask; give where= too, or leave it out")
     if where is not None:
-        min_fraction = (
-            LEAST if min_fraction is None else as_number("min_fraction", min_fraction, "a number from 0 to 1")
-        )
+        share = LEAST if min_fraction is None else min_fraction
+        min_fraction = as_number("min_fraction", share, "a number from 0 to 1")
         if not 0 <= min_fraction <= 1:
             raise UsageError(f"min_fraction={min_fraction:g}: give a number from 0 to 1")
         mask = mask_cutter(where, image, spec, patch, level, memory)
@@ -184,7 +185,7 @@ def strides(
     Raises
     ------
     UsageError
-        Both are given, or one leads nowhere.
+        Both are given, or one is impossible.
     """
     if stride is not None and overlap is not None:
         raise UsageError(f"stride={stride} and overlap={overlap} say the same thing twice; give one")
@@ -203,11 +204,3 @@ def strides(
                 )
             found[name] = patch[name] - number
     return found
-
-
-def _checked_fill(fill: float, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind in "ui":
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        if fill != int(fill) or not low <= fill <= high:
-            raise UsageError(f"fill={fill}: {dtype} holds whole numbers from {low} to {high}")
-    return dtype.type(fill)

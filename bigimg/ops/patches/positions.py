@@ -1,8 +1,8 @@
-"""Where patches lie: grids by arithmetic, random places by a counter, so nothing is ever as long as their number.
+"""Positions of patches, computed from their numbers: of grids and of random patches. No list of all is ever made.
 
-What only this module knows is the order of the patches. A grid counts in C order, the last axis fastest. The
-place of random patch ``i`` is a function of seed and ``i`` alone (Philox 4x64, as numpy has it), so patches can be
-had in any order, by any number of workers, and are the same; each is drawn for itself, so two may coincide.
+This module defines the order of the patches. A grid counts in C order, the last axis fastest. The position of random
+patch ``i`` is a function of the seed and ``i`` alone (Philox 4x64, as in numpy). So any number of workers get the same
+patches in any order. Each position is drawn independently, so two may coincide.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from bigimg.types import Array, Shape
 
 type Edge = Literal["shift", "pad", "drop"]
-"""What becomes of the last patch along an axis where it would reach beyond the image."""
+"""How the last patch along an axis is treated if it would reach beyond the image."""
 
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -54,7 +54,7 @@ class Line:
         if rest <= 0:
             return 1 if rest == 0 or self.edge == "pad" else 0
         fit = rest // self.stride + 1
-        # One more for the rest; with wide gaps it might lie beyond the image, and is none.
+        # One more for the rest; with wide gaps it may lie beyond the image, and does not count.
         more = rest % self.stride > 0 and self.edge != "drop"
         return fit + (more and (self.edge == "shift" or fit * self.stride < self.size))
 
@@ -76,7 +76,7 @@ class Line:
         """
         first = max(0, (part.start - self.patch) // self.stride + 1)
         stop = min(-(-part.stop // self.stride), self.count)
-        if self.edge == "shift" and self.last < part.stop:  # moved back: it begins before its turn
+        if self.edge == "shift" and self.last < part.stop:  # it was moved back
             return range(min(first, self.count - 1), self.count)
         return range(first, max(first, stop))
 
@@ -103,12 +103,12 @@ class Grid:
         return np.stack([line.starts(i) for line, i in zip(self.lines, index, strict=True)], axis=-1)
 
     def walk(self, tile: Sequence[int]) -> Iterator[Array]:
-        """Yield the numbers of all patches, runs of those that begin in the same tiles; the first axis runs.
+        """Yield the numbers of all patches, tile by tile; within a tile the first axis is the slowest.
 
         Parameters
         ----------
         tile : sequence of int
-            Pixels a side for each axis but the first, which is walked from end to end within each tile.
+            Sides of a tile in pixels, for each axis but the first; a tile has the full length of the first.
         """
         first, *rest = self.lines
         steps = [1, *itertools.accumulate(reversed(self.counts[1:]), lambda a, b: a * b)][::-1]
@@ -133,14 +133,14 @@ def _tiles(line: Line, side: int) -> Iterator[range]:
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Patches anywhere inside the image, every place equally likely, drawn with replacement."""
+    """Random patches inside the image; every position is equally likely, and may be drawn again."""
 
     shape: Shape
-    """Of the image, along the axes of the patch."""
+    """Pixels of the image along the axes of the patch."""
     patch: Shape
     count: int
     key: tuple[int, int]
-    """From the seed, as numpy spreads it."""
+    """Made from the seed as numpy makes it."""
 
     def starts(self, numbers: Array, attempt: int | Array = 0) -> Array:
         """Return the first pixels of patches; ``attempt``, one or one each, counts draws for the same patch."""
@@ -148,11 +148,11 @@ class Random:
         counters[:, 0] = np.asarray(numbers, np.int64).astype(np.uint64)
         counters[:, 1] = attempt
         words = philox(counters, self.key)
-        places = np.array([n - p + 1 for n, p in zip(self.shape, self.patch, strict=True)], np.uint64)
-        # The high word of a product is even to one part in 2**64 / places.
-        return _high(words[:, : len(places)], np.broadcast_to(places, (len(numbers), len(places)))).astype(
-            np.int64
-        )
+        choices = np.array([n - p + 1 for n, p in zip(self.shape, self.patch, strict=True)], np.uint64)
+        # The high word of a product is uniform to one part in 2**64 / choices.
+        return _high(
+            words[:, : len(choices)], np.broadcast_to(choices, words[:, : len(choices)].shape)
+        ).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Subset:
         return self.positions.starts(self.numbers(numbers))
 
     def within(self, chosen: range | Array) -> range | Array:
-        """Return which of all patches ``chosen`` of these are."""
+        """Return the numbers among all patches of ``chosen`` patches of this subset."""
         if isinstance(chosen, range) and isinstance(self.chosen, range):
             return self.chosen[chosen.start : None if chosen.stop < 0 else chosen.stop : chosen.step]
         return self.numbers(np.asarray(chosen, np.int64))

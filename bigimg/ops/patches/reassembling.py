@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.axes import Axis
 from bigimg.opening.labelled import to_labelled
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
-from bigimg.ops.patches.positions import Grid, Line
+from bigimg.ops.patches.labels import Labels
+from bigimg.ops.patches.positions import Grid
 from bigimg.ops.patches.sequence import PatchArrays, Patches
+from bigimg.ops.patches.sources import spec_of
 from bigimg.reader import Access
-from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array, Json, Shape
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ def reassemble(
     Parameters
     ----------
     patches : Patches
-        A whole grid without gaps, of which nothing was left out.
+        A whole grid without gaps; no patch was left out.
     values : array or sequence of arrays, optional
-        In place of the pixels of the patches, in the same order: ``patches.stack()`` after some work, say. Each as
-        long as a patch along the axes of space and time; of any type and number of channels.
+        Other pixels of the patches, in the same order, as ``patches.stack()`` after processing. Each has the size of a
+        patch along the axes of space and time; type and number of channels may differ.
     blend : {"crop", "hann", "linear"}
-        Where patches overlap: each pixel from the patch it is most inside, or a passage from one to the next.
-        Where they agree all three give their values, bit for bit.
+        Where patches overlap: each pixel from the patch it is most inside, or a transition from one to the next.
+        Where the patches agree all three give their values, bit for bit.
     channels : {"last", "first"}
         Where ``values`` have the axis c.
 
@@ -66,53 +65,25 @@ def reassemble(
     given = PatchArrays(patches, channels) if values is None else values
     named = zip(labels.shape(patches.cutter.patch), patches.dims, strict=True)
     sides = tuple(n for n, name in named if name != "c")
-    at = _channel_axis(channels, patches)
+    at = labels.channel_axis(channels)
     first = _first(given, len(patches), sides, at)
     covered = tuple(
         replace(line, size=min(line.size, line.last + line.patch)) if line.edge == "drop" else line
         for line in grid.lines
     )
-    shape = dict(zip(names, (line.size for line in covered), strict=True))
-    own = read_labelled(
-        labels.whole(np.broadcast_to(np.zeros((), first.dtype), patches.cutter.shape)).isel(
-            {name: slice(0, n) for name, n in shape.items()}
-        )
-    ).spec
+    grid = Grid(covered)
     made = first.shape[at] if first.ndim > len(sides) else None
-    axes = [axis for axis in own.axes if axis.name != "c" or made is not None]
-    if made is not None and "c" not in own.dims:
-        axes = sorted([*axes, Axis("c", made)], key=lambda axis: "tczyx".index(axis.name))
-    axes = [axis.with_size(made) if axis.name == "c" and made is not None else axis for axis in axes]
-    spec = replace(
-        own, axes=tuple(axes), dtype=first.dtype, scaling=None,
-        channels=own.channels if len(own.channels) == made else (),
-        chunks=tuple(shape_of_chunk(covered, names).get(axis.name, axis.size) for axis in axes),
-    )  # fmt: skip
-    maker = _Given(given, Grid(covered), patches, at, spec.dims)
+    spec = spec_of(patches, grid, first.dtype, made)
     band = tuple(min(1024, n) for n in spec.shape)
-    axes_of_grid = [i for i, name in enumerate(spec.dims) if name != "c"]
-    access = Access(
-        "random",
-        "patches",
-        read_bytes=held_bytes(Grid(covered), axes_of_grid, band, made or 1) + first.nbytes,
-    )
-    image = Blended(Grid(covered), spec, checked_blend(blend, None), maker, access, patches.source)
+    axes = [i for i, name in enumerate(spec.dims) if name != "c"]
+    access = Access("random", "patches", read_bytes=held_bytes(grid, axes, band, made or 1) + first.nbytes)
+    maker = _Given(given, grid, labels, channels)
+    image = Blended(grid, spec, checked_blend(blend, None), maker, access, patches.source)
     return to_labelled(image, block_bytes=BLOCK_BYTES, made=True)
 
 
-def shape_of_chunk(lines: Sequence[Line], names: Sequence[str]) -> dict[str, int]:
-    """Return what is had at once along each axis: a stride."""
-    return {name: min(line.stride, line.size) for line, name in zip(lines, names, strict=True)}
-
-
-def _channel_axis(channels: str, patches: Patches) -> int:
-    """Return where the values have the axis c, if they have it."""
-    kept = [name for name in patches.dims if name != "c"]
-    return len(kept) if channels == "last" else (1 if "t" in kept else 0)
-
-
 def _first(values: Any, count: int, sides: Shape, at: int) -> Array:
-    """Return the first of ``values``, of which there are as many as patches and of their size."""
+    """Return the first of ``values``; an error is raised if their number or size does not fit the patches."""
     if len(values) != count:
         raise UsageError(f"reassemble: {len(values)} values for {count} patches; give one each")
     first = np.asarray(values[0])
@@ -128,26 +99,15 @@ def _first(values: Any, count: int, sides: Shape, at: int) -> Array:
 
 
 class _Given:
-    """Patches that are there already; a :class:`~bigimg.ops.patches.blending.Maker`."""
+    """Patches with given pixels; a :class:`~bigimg.ops.patches.blending.Maker`."""
 
     identity: Json = None
 
-    def __init__(self, values: Any, grid: Grid, patches: Patches, at: int, dims: Sequence[str]) -> None:
-        self.values, self.grid, self.patches, self.at, self.dims = values, grid, patches, at, dims
+    def __init__(self, values: Any, grid: Grid, labels: Labels, channels: str) -> None:
+        self.values, self.grid, self.labels, self.channels = values, grid, labels, channels
 
     def make(self, cells: Sequence[range]) -> Iterator[tuple[Shape, Array]]:
         """Yield index and pixels of the patches in a box of the grid, in C order."""
-        counts = self.grid.counts
-        steps = [math.prod(counts[i + 1 :]) for i in range(len(counts))]
         for index in itertools.product(*cells):
-            number = sum(i * step for i, step in zip(index, steps, strict=True))
-            yield index, self._with_all_axes(np.asarray(self.values[number]))
-
-    def _with_all_axes(self, pixels: Array) -> Array:
-        labels = self.patches.labels
-        kept = [name for name in labels.kept if name != "c"]
-        if pixels.ndim > len(kept):
-            pixels = np.moveaxis(pixels, self.at, 1 if "t" in kept else 0)
-            kept.insert(1 if "t" in kept else 0, "c")
-        shape = dict(zip(kept, pixels.shape, strict=True))
-        return pixels.reshape([shape.get(name, 1) for name in self.dims])
+            number = int(np.ravel_multi_index(index, self.grid.counts))
+            yield index, self.labels.with_all_axes(np.asarray(self.values[number]), self.channels)

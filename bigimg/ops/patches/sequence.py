@@ -1,7 +1,8 @@
-"""Patches of an image as a lazy sequence: nothing is read, and nothing as long as the patches is made, until asked."""
+"""Patches of an image as a lazy sequence: nothing is read, and no list of all patches is made, before it is needed."""
 
 from __future__ import annotations
 
+import functools
 import operator
 import uuid
 from collections.abc import Iterator, Sequence
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 
 MOST_BLOCKS = 100_000
 ROWS = 1_000_000
-"""Of a table of coordinates, computed at once."""
+"""Rows of a table of coordinates that are computed at once."""
 SHOWN = 100_000
-"""Patches whose places are numbers at once, which a person can read: some milliseconds and megabytes."""
+"""Patches whose positions are computed at once, which takes some milliseconds and megabytes; of more they are lazy."""
 
 
 class Patches(Sequence["xarray.DataArray"]):
-    """Patches of one size, read when they are asked for; made by :func:`bigimg.patches`.
+    """Patches of one size, read one by one; made by :func:`bigimg.patches`.
 
-    ``patches[5]`` reads one patch and returns it as a DataArray; slices and arrays of numbers or booleans give fewer
-    patches, still lazy. Iterating reads ahead and goes through the image in the order that reads well: each
-    patch says its number in the coordinate ``patch``. A pickled one opens its files again.
+    ``patches[5]`` reads one patch and returns it as a DataArray. Slices and arrays of numbers or booleans return fewer
+    patches, still lazy. Iterating reads ahead, in the order that is fastest to read; the coordinate ``patch`` of each
+    patch is its number. Unpickled patches open their files again.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Patches(Sequence["xarray.DataArray"]):
     ) -> None:
         self.cutter, self.positions, self.labels, self.source = cutter, positions, labels, source
         self.seed = seed
-        """Of random patches; the same seed gives the same patches again."""
+        """Seed of random patches; the same seed gives the same patches again."""
 
     # ------------------------------------------------------------------------------------------------ what it is
 
@@ -53,7 +54,7 @@ class Patches(Sequence["xarray.DataArray"]):
 
     @property
     def shape(self) -> Shape:
-        """How many patches, and pixels of one; with ``where=`` the mask is read for it."""
+        """Number of patches, and pixels of one; with ``where=`` the mask is read for it."""
         return (len(self), *self.labels.shape(self.cutter.patch))
 
     @property
@@ -63,7 +64,7 @@ class Patches(Sequence["xarray.DataArray"]):
 
     @property
     def sources(self) -> list[str]:
-        """What the pixels are read from, and the mask that chose the places."""
+        """Sources of the pixels, and of the mask that selected the patches."""
         mask = getattr(getattr(self.positions, "positions", self.positions), "mask", None)
         return [self.source] if mask is None else [self.source, mask.reader.source]
 
@@ -101,18 +102,18 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.labels.image(self.cutter.read(start), start, number)
 
     def __getitems__(self, keys: Sequence[int]) -> list[Array]:
-        """Return a batch as numpy with the channels first: torch's loader asks so, and could not pile up DataArrays."""
+        """Return a batch as numpy arrays with the channels first, for torch's loader, which cannot join DataArrays."""
         return self.arrays("first").__getitems__(keys)
 
     def __iter__(self) -> Iterator[xarray.DataArray]:
         return (image for _, image in self._images())
 
     def in_order(self) -> list[xarray.DataArray]:
-        """Return all patches as a list in their own order; they are read in the order that reads well."""
+        """Return all patches as a list, sorted by number; they are read in the order that is fastest."""
         return [image for _, image in sorted(self._images(), key=operator.itemgetter(0))]
 
     def items(self, channels: str = "last") -> Iterator[tuple[int, Array]]:
-        """Yield index and pixels of every patch as numpy, in the order that reads well.
+        """Yield index and pixels of every patch as numpy, in the order that is fastest to read.
 
         Parameters
         ----------
@@ -125,12 +126,12 @@ class Patches(Sequence["xarray.DataArray"]):
                 yield rank, self.labels.plain(pixels, channels)
 
     def arrays(self, channels: str = "last") -> PatchArrays:
-        """Return the patches as a sequence of numpy arrays, as a ``torch.utils.data.Dataset`` is one.
+        """Return the patches as a sequence of numpy arrays, which serves as a ``torch.utils.data.Dataset``.
 
         Parameters
         ----------
         channels : {"last", "first"}
-            Where the axis c is; torch wants it first.
+            Where the axis c is; torch needs it first.
         """
         _check_channels(channels)
         return PatchArrays(self, channels)
@@ -160,6 +161,10 @@ class Patches(Sequence["xarray.DataArray"]):
         _check_channels(channels)
         parts = {f"{len(self):,} patches": self.nbytes, "pieces": self.cutter.least_bytes}
         room(memory).take(self.source, parts, "iterate, or stack a slice of them")
+        return self.joined(channels)
+
+    def joined(self, channels: str) -> Array:
+        """Return all patches as one array, without a check of the memory."""
         out = np.empty((len(self), *self.labels.shape(self.cutter.patch, channels)), self.dtype)
         for rank, pixels in self.items(channels):
             out[rank] = pixels
@@ -167,9 +172,9 @@ class Patches(Sequence["xarray.DataArray"]):
 
     @property
     def coords(self) -> xarray.Dataset:
-        """Where the patches lie: number of each ``patch``, and for each axis first pixel and its coordinate.
+        """Positions of the patches: number of each ``patch``, and for each axis its first pixel and the coordinate.
 
-        Numbers where patches are few, lazy where they are more than 100,000 or random ones that a mask has to cover.
+        They are lazy for more than 100,000 patches and for random patches that a mask has to cover; else computed.
         ``y_index`` is the first pixel along y, ``y_position`` the coordinate of its centre, in the unit of the axis.
         """
         import dask
@@ -177,7 +182,7 @@ class Patches(Sequence["xarray.DataArray"]):
         from xarray import Coordinates, Dataset
 
         rows = max(ROWS, -(-len(self) // 1000))
-        # Names of our own: dask would pickle the functions for its, with the mask or the image in them.
+        # To make names, dask would pickle the functions, with the mask or the image in them.
         ranks = da.arange(len(self), chunks=rows, dtype=np.int64)
         names = [name for name in self.labels.dims if name != "c"]
         starts = ranks.map_blocks(
@@ -192,17 +197,17 @@ class Patches(Sequence["xarray.DataArray"]):
         found: dict[str, Any] = {"patch": ("patch", numbers)}
         for i, name in enumerate(names):
             line = starts[:, i]
-            place = line.map_blocks(
-                _Place(self.labels, name), dtype=np.float64, meta=np.empty(0, np.float64), name=_name()
-            )
-            attrs = {k: v for k, v in self.labels.lines[name][1].items() if k == "units"}
+            values, attrs = self.labels.lines[name]
+            locate = functools.partial(self.labels.position, name)
+            position = line.map_blocks(locate, meta=values[:0], name=_name()).astype(np.float64)
+            units = {key: value for key, value in attrs.items() if key == "units"}
             found[f"{name}_index"] = ("patch", line)
-            found[f"{name}_position"] = ("patch", place, attrs)
-        places = Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
+            found[f"{name}_position"] = ("patch", position, units)
+        table = Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
         known = self.positions.positions if isinstance(self.positions, Subset) else self.positions
         if len(self) > SHOWN or isinstance(known, CoveredRandom):
-            return places
-        return places.compute(scheduler=dask.get)  # its name, in place of it, makes dask import distributed
+            return table
+        return table.compute(scheduler=dask.get)  # given its name instead, dask would import distributed
 
     def to_dataset(self) -> xarray.Dataset:
         """Return all patches as ``image`` along the new axis ``patch``, lazy, with :attr:`coords`.
@@ -230,7 +235,7 @@ class Patches(Sequence["xarray.DataArray"]):
     # ------------------------------------------------------------------------------------------------------ inside
 
     def _images(self) -> Iterator[tuple[int, xarray.DataArray]]:
-        """Yield index and patch, in the order that reads well."""
+        """Yield index and patch, in the order that is fastest to read."""
         for ranks, cuts in self._read():
             starts = self.positions.starts(ranks).tolist()
             numbers = self._numbers(ranks).tolist()
@@ -277,7 +282,7 @@ class Patches(Sequence["xarray.DataArray"]):
 
 
 class PatchArrays(Sequence[Array]):
-    """Patches as numpy arrays: ``len`` and ``[i]``, which is all that a loader of batches wants."""
+    """Patches as numpy arrays, with ``len`` and ``[i]`` for a loader of batches."""
 
     def __init__(self, patches: Patches, channels: str) -> None:
         self.patches, self.channels = patches, channels
@@ -296,7 +301,7 @@ class PatchArrays(Sequence[Array]):
         return self._plain(self.patches.cutter.read(start))
 
     def __getitems__(self, keys: Sequence[int]) -> list[Array]:
-        """Return the arrays of a batch: torch asks for all of them at once, and they are read in a good order."""
+        """Return the arrays of a batch, which torch needs together; they are read in a good order."""
         ranks = [self.patches._rank(key) for key in keys]
         starts = self.patches.positions.starts(np.array(ranks, np.int64)).tolist()
         found: list[Array | None] = [None] * len(ranks)
@@ -309,28 +314,15 @@ class PatchArrays(Sequence[Array]):
 
 
 class _LazyStack:
-    """All patches as one array that is read when sliced; what dask holds in its graph."""
+    """All patches as one array that is read when it is sliced, for dask."""
 
     def __init__(self, patches: Patches) -> None:
         self.patches = patches
         self.shape, self.dtype, self.ndim = patches.shape, patches.dtype, len(patches.shape)
 
     def __getitem__(self, key: tuple[slice, ...]) -> Array:
-        some = self.patches[key[0]]
-        out = np.empty((len(some), *self.shape[1:]), self.dtype)
-        for rank, pixels in some.items("first"):
-            out[rank] = pixels
-        return out[(slice(None), *key[1:])]
-
-
-class _Place:
-    """Coordinates of pixels along one axis."""
-
-    def __init__(self, labels: Labels, name: str) -> None:
-        self.labels, self.name = labels, name
-
-    def __call__(self, index: Array) -> Array:
-        return self.labels.place(self.name, index).astype(np.float64)
+        found: Array = self.patches[key[0]].joined("first")
+        return found[(slice(None), *key[1:])]
 
 
 def _name() -> str:

@@ -1,13 +1,16 @@
-"""Where the pixels of patches come from: the image, and the mask that chooses among them."""
+"""Readers, names and specs of patches: of the image, and of the mask that selects patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
 
+from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.link import opened_pixels
@@ -16,19 +19,23 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.aligning import mask_on
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
+from bigimg.ops.patches.positions import Grid
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.types import Array, Region
+from bigimg.types import Array, DType, Region
+
+if TYPE_CHECKING:
+    from bigimg.ops.patches.sequence import Patches
 
 
 def reader_of(image: xarray.DataArray) -> Reader:
-    """Return what reads ``image``: the coordinates are its own, for it may have been given others since."""
+    """Return a reader of the pixels of ``image``; the user may have changed the coordinates of ``image``."""
     pixels = opened_pixels(image)
     return read_labelled(image) if pixels is None else pixels.reader
 
 
 def labels_of(image: xarray.DataArray) -> Labels:
-    """Return what the patches of ``image`` are called."""
+    """Return axes, coordinates and attributes of the patches of ``image``."""
     lines = {
         str(name): (np.asarray(image.coords[name].values), dict(image.coords[name].attrs))
         for name in image.dims
@@ -51,9 +58,9 @@ def mask_cutter(
     level: int,
     memory: Memory = None,
 ) -> Cutter:
-    """Return what cuts patches out of the mask ``where``, at the same places as out of ``image``.
+    """Return a cutter of the mask ``where``, for the same positions as in ``image``.
 
-    A mask of another resolution is laid on as everywhere (:mod:`bigimg.ops.aligning`).
+    A mask of another resolution is resampled (:mod:`bigimg.ops.aligning`).
     """
     if not isinstance(where, xarray.DataArray) and not hasattr(where, "shape"):
         where = open_image(where, level=level, memory=memory)
@@ -62,8 +69,36 @@ def mask_cutter(
     return Cutter(reader, window, scaling=None, dtype=np.dtype(bool), fill=False)
 
 
+def spec_of(patches: Patches, grid: Grid, dtype: DType, channels: int | None, **changes: Any) -> ImageSpec:
+    """Return the spec of an image made of ``patches`` of a grid: the axes of their image, with other channels.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its lines say how much of the image there is.
+    channels : int, optional
+        None for no axis c.
+    changes :
+        Other fields of the spec.
+    """
+    labels = patches.labels
+    lines = dict(zip((name for name in labels.dims if name != "c"), grid.lines, strict=True))
+    pixels = np.broadcast_to(np.zeros((), dtype), patches.cutter.shape)
+    whole = labels.whole(pixels).isel({name: slice(0, line.size) for name, line in lines.items()})
+    spec = read_labelled(whole).spec
+    axes = [axis for axis in spec.axes if axis.name != "c"] + (
+        [Axis("c", channels)] if channels is not None else []
+    )
+    axes.sort(key=lambda axis: ORDER.index(axis.name))
+    return replace(
+        spec, axes=tuple(axes), dtype=dtype, scaling=None,
+        channels=spec.channels if len(spec.channels) == channels else (),
+        chunks=tuple(min(lines[a.name].stride, a.size) if a.name in lines else a.size for a in axes), **changes,
+    )  # fmt: skip
+
+
 class _OnImage:
-    """A mask on the grid of an image, without c where it has none; a :class:`bigimg.reader.Reader`."""
+    """A mask on the grid of an image, without c if it has none; a :class:`bigimg.reader.Reader`."""
 
     def __init__(self, grid: OnGrid, like: ImageSpec) -> None:
         self.grid = grid
@@ -78,13 +113,13 @@ class _OnImage:
         )  # fmt: skip
 
     def read(self, region: Region) -> Array:
-        """Return the mask there, the same along each axis that it has not."""
+        """Return the mask, repeated along the axes that it does not have."""
         whole = [slice(0, 1)] * len(self.grid.axes)
         for i, part in zip(self.kept, region, strict=True):
             whole[i] = part
         found = self.grid.read(tuple(whole))
         dropped = tuple(i for i in range(found.ndim) if i not in self.kept)
-        return np.broadcast_to(found.squeeze(dropped), tuple(s.stop - s.start for s in region))
+        return np.broadcast_to(found.squeeze(dropped), shape_of(region))
 
     def close(self) -> None:
         """Do nothing: the mask is its image's."""

@@ -1,1 +1,1 @@
-"""Numbers of an image: counted in one pass, or answered by what its store knows already."""
+"""Statistics of an image: counted in one pass, or taken from its store."""

@@ -16,7 +16,7 @@ from bigimg.ops.statistics.tallies import Sums, kinds, summary_of
 def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
     """Return the statistics of each label id but 0, for each channel, computed.
 
-    Ids stay integers of the label image's own type. Memory grows with the number of labels, not of pixels.
+    Ids keep the type of the label image. Memory grows with the number of labels, not of pixels.
     """
     from bigimg.ops.aligning import labels_on
 
@@ -28,9 +28,7 @@ def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Da
     pixels = img.size // math.prod(shape[:-1])
     position = {number: i for i, number in enumerate(ids)}
     columns = {
-        name: np.zeros(shape, kind)
-        if name in ("count", "saturated", "nan", "sum")
-        else np.full(shape, np.nan, kind)
+        name: np.full(shape, 0 if name in ("count", "saturated", "nan", "sum") else np.nan, kind)
         for name, kind in kinds(img.dtype, np.dtype(np.float64), pixels).items()
     }
     for key, tally in found.items():

@@ -1,4 +1,4 @@
-"""How much of an image a mask covers: as a share, and in physical units."""
+"""Fraction and area: how much of an image a mask covers, as a share and in physical units."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from bigimg.errors import UsageError
 from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.statistics.by_channel import rows_of
 from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, Sums
+from bigimg.ops.statistics.thresholds import share
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
     """Return the share of true pixels, for each channel; lazy.
 
-    Of a mask of 8 bits or of booleans in a store no pixel is read. All pixels count. In a mask made of an image NaN
-    is false (but for ``~``), and what the file declares as padding is a value like any other; :func:`bigimg.sweep`
-    and :func:`bigimg.stats` leave padding out.
+    If the mask is a whole store of booleans or 8 bits, no pixel is read. All pixels count. In a mask made of an image
+    NaN is false (except after ``~``), and values that the file declares as padding count like others;
+    :func:`bigimg.sweep` and :func:`bigimg.stats` leave padding out.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any =
         Axes to keep; None takes all pixels together. Or a label image, as in :func:`bigimg.stats`: the share of
         each label id but 0 that is true, computed at once.
     where : mask, optional
-        Of which pixels; all by default.
+        The pixels that count; all by default.
 
     Returns
     -------
@@ -69,20 +71,20 @@ def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
 def covered(
     mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None
 ) -> xarray.Dataset:
-    """Return :func:`fraction` and :func:`area`, both of one pass when they are computed together.
+    """Return :func:`fraction` and :func:`area`; computed together they take one pass.
 
     Parameters
     ----------
     mask, by, where :
         As in :func:`fraction`.
     what : str
-        What was asked for, which messages begin with; ``area`` may be that of a label image alone.
+        The beginning of messages; ``area`` may be that of a label image alone.
     """
     import xarray
 
     if is_tree(mask) and not is_label_image(by):
         rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
-        # A label that a coarser level has lost covers nothing there.
+        # A label that is missing in a coarser level covers nothing there.
         found = xarray.concat(
             rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override",
             join="outer", fill_value=0,
@@ -95,15 +97,10 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
     import xarray
 
     image = open_image(mask)
-    if (
-        what == "area"
-        and isinstance(by, str)
-        and by == "c"
-        and image.attrs.get("kind") == "labels"
-        and image.dtype.kind in "iu"
-    ):
+    stored_as = image.attrs.get("kind") if image.dtype.kind in "iu" else None
+    if what == "area" and isinstance(by, str) and by == "c" and stored_as == "labels":
         return _of_labels(xarray.ones_like(image, dtype=bool), image, where)
-    if image.dtype != bool and not (image.attrs.get("kind") == "mask" and image.dtype.kind in "iu"):
+    if image.dtype != bool and stored_as != "mask":
         numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
         ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
         raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
@@ -126,7 +123,7 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
 
 
 def _of_labels(true: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
-    """Return share and area of what is true in each label id but 0."""
+    """Return share and area of the true pixels of each label id but 0."""
     found = stats(true, by=labels, where=where)
     scale, units = pixel_size(true)
     area = (found["sum"] * scale).assign_attrs(units=units)
@@ -136,46 +133,43 @@ def _of_labels(true: xarray.DataArray, labels: Any, where: Any) -> xarray.Datase
 def _shares(pairs: Any) -> Any:
     if not isinstance(pairs, np.ndarray):
         return pairs.map_blocks(_shares, drop_axis=pairs.ndim - 1, meta=np.empty((0,) * (pairs.ndim - 1)))
-    with np.errstate(invalid="ignore"):
-        return pairs[..., 0] / pairs[..., 1]
+    return share(pairs[..., 0], pairs[..., 1])
 
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
-    """Return how many pixels are true and how many there are, as a dask array (…, 2)."""
+    """Return the number of true pixels and of all pixels, as a dask array (…, 2)."""
+    from bigimg.lazy.dask_compute import one_object, unboxed
     from bigimg.ops.statistics.reducing import reduce_image
 
     make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
     tallies = reduce_image(img, by, make, where=where)
-    chunks = (*((n,) for n in tallies.shape), (2,))
-    meta = np.empty((0,) * (tallies.ndim + 1), np.int64)
-    return tallies.map_blocks(_pairs, new_axis=tallies.ndim, chunks=chunks, meta=meta)
+    return unboxed(one_object(_pairs, tallies), (*tallies.shape, 2), "pixels", np.int64)
 
 
 class _Trues(Sums):
-    """Counts what is not 0 as 1."""
+    """Counts values other than 0 as 1."""
 
     def __init__(self, dtype: DType) -> None:
         super().__init__(np.dtype(np.int8))
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         super().add((values != 0).view(np.int8))
 
 
 def _pairs(tallies: Array) -> Array:
-    out = np.empty((*tallies.shape, 2), np.int64)
-    for index in np.ndindex(tallies.shape):
-        tally: Any = tallies[index]
+    out = np.empty((*np.shape(tallies), 2), np.int64)
+    for pair, tally in zip(out.reshape(-1, 2), rows_of(tallies), strict=True):
         if isinstance(tally, Dense):
             zero = len(tally.counts) // 2 if tally.dtype.kind == "i" else 0
-            out[index] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
+            pair[:] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
         else:
-            out[index] = tally.part.total, tally.part.count
+            pair[:] = tally.part.total, tally.part.count
     return out
 
 
 def pixel_size(img: xarray.DataArray) -> tuple[float, str]:
-    """Return area or volume of a pixel, and its unit: ``micrometer^2``, ``pixel^3`` where none is known."""
+    """Return area or volume of a pixel, and its unit: ``micrometer^2``, or ``pixel^3`` if no unit is known."""
     from bigimg.opening.coordinates import spacing, units
 
     names = [name for name in ("z", "y", "x") if name in img.dims]

@@ -1,11 +1,12 @@
 """How often values occur, as ``numpy.histogram`` counts them, in one pass and for each channel.
 
-Pixels of 8 and 16 bits are counted once into one bin a value, from which any bins and range follow exactly;
-a store that keeps such counts is not read at all. Other types without a range are read twice, first for their ends.
+Pixels of 8 and 16 bits are counted once into one bin for each value; any bins and range follow exactly from these. If
+a store keeps such counts, no pixel is read. Other types without a range are read twice, first for their ends.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers, as_pair
+from bigimg.ops.statistics.by_channel import names_of, rows_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
@@ -57,21 +59,19 @@ def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = 
         shape = counts.shape[:1] if kept.has_c else ()
         return _labelled(*rebin(counts, kept.values, *asked), kept.names, shape)
     image = open_image(img)
-    names = (
-        [str(name) for name in image.coords["c"].values] if "c" in image.coords and "c" in image.dims else []
-    )
+    names = list(map(str, names_of(image)))
     by = ["c"] if "c" in image.dims else []
     counts, edges = counts_and_edges(counted(image, by, asked, where), asked, image.dtype)
     return _labelled(counts if by else counts[None], edges, names, (image.sizes["c"],) if by else ())
 
 
 def checked_bins(bins: Bins, ends: Ends) -> tuple[Any, Ends]:
-    """Return ``bins`` and ``ends`` when they mean something.
+    """Return ``bins`` and ``ends``, checked.
 
     Raises
     ------
     UsageError
-        They do not.
+        They are no bins, or no range.
     """
     if isinstance(bins, int | np.integer):
         if bins < 1:
@@ -86,7 +86,7 @@ def checked_bins(bins: Bins, ends: Ends) -> tuple[Any, Ends]:
 
 
 def counted(img: xarray.DataArray, by: Sequence[str], asked: tuple[Any, Ends], where: Any) -> Any:
-    """Return a dask array of tallies over ``by`` from which the histogram follows."""
+    """Return a dask array of tallies over ``by`` for the histogram."""
     from bigimg.ops.statistics.reducing import reduce_image
 
     if histogram_bins(img.dtype):
@@ -94,64 +94,34 @@ def counted(img: xarray.DataArray, by: Sequence[str], asked: tuple[Any, Ends], w
     if asked[1] is not None or np.ndim(asked[0]):
         return reduce_image(img, by, partial(Binned, *asked, img.dtype), where=where)
     ends = reduce_image(img, [], Extremes, where=where)
-    return reduce_image(img, by, _BinnedFrom(asked[0], img.dtype), where=where, shared=ends)
+    return reduce_image(img, by, partial(_binned_between, asked[0], img.dtype), where=where, shared=ends)
 
 
-class _BinnedFrom:
-    """Makes a tally of bins between the ends that were found."""
-
-    def __init__(self, bins: int, dtype: DType) -> None:
-        self.bins, self.dtype = bins, dtype
-
-    def __call__(self, found: Extremes) -> Binned:
-        return Binned(self.bins, found.ends, self.dtype)
+def _binned_between(bins: int, dtype: DType, found: Extremes) -> Binned:
+    """Return a tally of bins between the smallest and the largest value."""
+    return Binned(bins, found.ends, dtype)
 
 
 def counts_and_edges(tallies: Any, asked: tuple[Any, Ends], dtype: DType) -> tuple[Any, Any]:
-    """Return counts (…, bin) and edges as dask arrays, from a dask array of tallies in one block."""
-    import dask.array as da
+    """Return counts (…, bin) and edges as dask arrays, from a dask array of tallies."""
+    from bigimg.lazy.dask_compute import one_object, unboxed
 
     count = int(asked[0]) if np.ndim(asked[0]) == 0 else len(asked[0]) - 1
     edge_type = np.histogram_bin_edges(np.empty(0, number_type(dtype)), *asked).dtype
-    one = tuple((n,) for n in tallies.shape)
-    meta = np.empty((0,) * tallies.ndim, object)
-    boxed = tallies.map_blocks(_finished, asked=asked, dtype=object, meta=meta)
-    counts = boxed.map_blocks(
-        _counts,
-        new_axis=tallies.ndim,
-        chunks=(*one, (count,)),
-        meta=np.empty((0,) * (tallies.ndim + 1), np.int64),
-    )
-    edges = da.map_blocks(
-        _edges, boxed, drop_axis=list(range(tallies.ndim)), new_axis=0, chunks=((count + 1,),),
-        meta=np.empty(0, edge_type),
-    )  # fmt: skip
-    return counts, edges
+    box = one_object(partial(_finished, asked=asked), tallies)
+    counts = unboxed(box, (*tallies.shape, count), "histogram", np.int64, operator.itemgetter(0))
+    return counts, unboxed(box, (count + 1,), "edges", edge_type, operator.itemgetter(1))
 
 
-def _finished(tallies: Array, *, asked: tuple[Any, Ends]) -> Array:
-    """Return an array of (counts, edges), one a tally."""
-    out = np.empty(tallies.shape, object)
-    found = list(tallies.flat)
+def _finished(tallies: Array, *, asked: tuple[Any, Ends]) -> tuple[Array, Array]:
+    """Return counts (…, bin) and edges."""
+    shape, found = np.shape(tallies), rows_of(tallies)
     if isinstance(found[0], Dense):
         counts, edges = rebin(np.stack([t.counts for t in found]), dense_values(found[0].dtype), *asked)
-        boxes = [(row, edges) for row in counts]
     else:
         binned: list[Any] = [t.second if isinstance(t, Both) else t for t in found]
-        boxes = [(t.counts, t.edges) for t in binned]
-    for index, box in zip(np.ndindex(out.shape), boxes, strict=True):
-        out[index] = box
-    return out
-
-
-def _counts(boxes: Array) -> Array:
-    rows = np.stack([counts for counts, _ in boxes.flat])
-    return rows.reshape(*boxes.shape, -1)
-
-
-def _edges(boxes: Array) -> Array:
-    edges: Array = boxes.flat[0][1]
-    return edges
+        counts, edges = np.stack([t.counts for t in binned]), binned[0].edges
+    return counts.reshape(*shape, -1), edges
 
 
 def _labelled(counts: Any, edges: Any, names: list[str], shape: tuple[int, ...]) -> xarray.DataArray:

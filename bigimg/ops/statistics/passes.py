@@ -1,4 +1,4 @@
-"""A pass over cells of an image: the mask first, then what is needed of the image, each pixel into its tally."""
+"""A pass over the cells of an image: the mask is read first, then the pixels it needs; each goes into its tally."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.leaves import Plain, scaled
 from bigimg.lazy.link import opened_pixels
 from bigimg.lazy.node import Node
+from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
-from bigimg.ops.aligning import needed_region
+from bigimg.ops.derived import space_axes
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.types import Array, Region, Shape
 
 PIECE_BYTES = 1 << 20
-"""What a pass reads at once of an opened source, unless a chunk has more: small enough for the cache of a core,
-large enough that finding the piece costs a tenth of reading it."""
+"""Bytes that a pass reads at once of an opened source, unless a chunk has more: small enough for the cache of a core,
+and large enough that finding the piece takes a tenth of the time of reading it."""
 PAGE_BYTES = 1 << 12
-"""The least that a mask spares, unless a chunk has more: no disk reads less, and to look at the mask of each run of 64
-plain pixels would cost a hundred times what reading them does."""
+"""The smallest part that a mask can leave unread, unless a chunk has more. No disk reads less, and to check the mask of
+each run of 64 pixels would take a hundred times as long as reading them."""
 COUNTED = 1 << 20
-"""Pixels that are counted at once: it takes some float64 a pixel beside a block, which may be as large as the budget
+"""Pixels that are counted at once: counting takes several float64 for each, and a block may be as large as the budget
 allows."""
 
 type Lengths = tuple[tuple[int, ...], ...]
 type Found = dict[tuple[int, ...], Tally]
-"""Tallies by index along the kept axes, with the label id at the end where labels are told apart."""
+"""Tallies by index along the kept axes; with labels their id is the last number of the index."""
 type Make = Callable[..., Tally]
-"""Makes an empty tally; gets what the reduction is told by an earlier one, where there is such."""
+"""Makes an empty tally; gets the result of an earlier reduction, if there is one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What is counted of which pixels, in cells that are gone through one after another."""
+    """A pass over an image: its pixels, mask and labels, and the tallies to make, cell by cell."""
 
     pixels: Node
     mask: OnGrid | None
@@ -52,64 +53,70 @@ class Pass:
     make: Make
     padding: tuple[Any, Any] | None
     piece: Shape
-    """What is read at once."""
+    """Pixels that are read at once."""
     chunk: Shape
-    """What a mask can spare: what is decoded at once, or a page of what is not."""
+    """The smallest part that a mask can leave unread: what is decoded at once, or a page of pixels in memory."""
 
     @property
     def nodes(self) -> list[Node]:
-        """What is read."""
+        """The nodes that are read."""
         return [node for node in (self.pixels, self.mask, self.labels) if node is not None]
 
     @property
     def in_order(self) -> bool:
-        """Whether the cells are to be gone through one after another, by one task."""
+        """Whether one task must read the cells one after another."""
         return any(node.in_order for node in self.nodes)
 
     @property
     def lengths(self) -> Lengths:
-        """Of the cells along each axis."""
+        """Lengths of the cells along each axis."""
         return explicit(self.piece, self.pixels.shape)
 
-    def count(self, part: int, parts: int, told: tuple[Any, ...]) -> Found:
+    def count(self, part: int, parts: int, shared: tuple[Any, ...]) -> Found:
         """Return the tallies of one of ``parts`` runs of cells."""
-        starts = edges_of(self.lengths)
-        count = Counting(self.keep, partial(self.make, *told), self.padding)
+        edges = edges_of(self.lengths)
+        counting = Counting(self.keep, partial(self.make, *shared), self.padding)
         for index in self._indices(part, parts):
-            region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
-            chosen = None if self.mask is None else self.mask.read(within(region, self.mask.shape))
-            if chosen is not None and not chosen.any():
-                continue
-            label = None if self.labels is None else self.labels.read(within(region, self.labels.shape))
-            if label is not None:
-                chosen = label != 0 if chosen is None else chosen & (label != 0)
-                if not chosen.any():
-                    continue
-            for piece in self.needed(region, chosen):
-                inside = shift(piece, tuple(s.start for s in region))
-                count.add(self.pixels.read(piece), piece, cut_of(chosen, inside), cut_of(label, inside))
-        return count.found
+            region = region_at(index, edges)
+            mask = None if self.mask is None else self.mask.read(within(region, self.mask.shape))
+            if mask is None or mask.any():
+                labels = None if self.labels is None else self.labels.read(within(region, self.labels.shape))
+                self.count_cell(counting, region, mask, labels)
+        return counting.found
+
+    def count_cell(
+        self, counting: Counting, region: Region, mask: Array | None, labels: Array | None,
+        block: Array | None = None,
+    ) -> None:  # fmt: skip
+        """Count the pixels of ``region``; they are ``block``, or the parts that the mask needs are read."""
+        if labels is not None:
+            mask = labels != 0 if mask is None else mask & (labels != 0)
+            if not mask.any():
+                return
+        start = tuple(s.start for s in region)
+        for part in self._needed(region, mask) if block is None else [region]:
+            values, inside = self.pixels.read(part) if block is None else block, shift(part, start)
+            counting.add(values, part, cut_of(mask, inside), cut_of(labels, inside))
 
     def _indices(self, part: int, parts: int) -> Iterator[Shape]:
+        """Yield the cells of a part of the pass, in the order of the source."""
         counts = tuple(map(len, self.lengths))
         order = next((node.order for node in self.nodes if node.order), tuple(range(len(counts))))
         total = math.prod(counts)
-        for flat in range(total * part // parts, total * (part + 1) // parts):
-            index = [0] * len(counts)
-            for axis in reversed(order):
-                flat, index[axis] = divmod(flat, counts[axis])
-            yield tuple(index)
+        for rank in range(total * part // parts, total * (part + 1) // parts):
+            index = np.unravel_index(rank, [counts[axis] for axis in order])
+            yield tuple(int(index[order.index(axis)]) for axis in range(len(counts)))
 
-    def needed(self, region: Region, chosen: Array | None) -> Iterator[Region]:
-        """Yield the parts of ``region`` to read, without the chunks in which nothing is chosen."""
-        if chosen is None or self.in_order:
+    def _needed(self, region: Region, mask: Array | None) -> Iterator[Region]:
+        """Yield the parts of ``region`` to read, without the chunks in which the mask is nowhere true."""
+        if mask is None or self.in_order:
             yield region
             return
         start = tuple(s.start for s in region)
         for _, piece in pieces(region, self.piece):
-            inside = cut_of(chosen, shift(piece, start))
-            assert inside is not None
-            yield from needed_region(piece, self.chunk, inside)
+            chunks = [chunk for _, chunk in pieces(piece, self.chunk)]
+            needed = [chunk for chunk in chunks if mask[within(shift(chunk, start), mask.shape)].any()]
+            yield from [piece] if len(needed) == len(chunks) else needed
 
 
 def pass_over(
@@ -122,14 +129,14 @@ def pass_over(
 ) -> Pass:
     """Return the pass over the pixels of ``img``, in pieces that suit them."""
     largest = tuple(map(max, img.chunks)) if img.chunks else pixels.shape
-    itemsize, space = pixels.dtype.itemsize, [i for i, name in enumerate(img.dims) if name in ("z", "y", "x")]
+    itemsize, space = pixels.dtype.itemsize, space_axes(img)
     if pixels.order or isinstance(pixels, Derived):
         piece = chunk = largest
     elif isinstance(pixels, Plain) and pixels.in_memory:
         piece = chunk = rows(pixels.shape, max(1, PIECE_BYTES // itemsize))
     else:
         chunk_bytes = itemsize * math.prod(map(min, pixels.chunks, pixels.shape))
-        # Never less than a chunk, or it would be decoded for each of its pieces, nor more than the budget gave.
+        # Not less than a chunk, or it would be decoded once for each piece; not more than the budget allows.
         most = min(itemsize * math.prod(largest), max(PIECE_BYTES, chunk_bytes))
         piece = multiplied(pixels.chunks, pixels.shape, space, max(1, most // itemsize))
         spared = multiplied(pixels.chunks, pixels.shape, space, max(PAGE_BYTES, chunk_bytes) // itemsize)
@@ -159,9 +166,9 @@ class Counting:
             cut = tuple(slice(None) if i is None else slice(i, i + 1) for i in at)
             key = tuple(region[axis].start + at[axis] for axis in self.keep)
             chosen = values[cut]
-            where = None if mask is None else _spread(mask, cut, chosen.shape)
+            where = None if mask is None else _broadcast(mask, cut, chosen.shape)
             if labels is not None:
-                ids = _spread(labels, cut, chosen.shape)
+                ids = _broadcast(labels, cut, chosen.shape)
                 self._add_labels(key, chosen[where], ids[where])
                 continue
             self._add(key, chosen if where is None or where.all() else chosen[where])
@@ -187,32 +194,33 @@ class Counting:
                 self._add((*key, int(ids[start])), values[start:stop])
 
 
-def _spread(values: Array, cut: Region, shape: Shape) -> Array:
-    """Return the ``cut`` of what may be of size 1 along some axes, as an array of ``shape``."""
+def _broadcast(values: Array, cut: Region, shape: Shape) -> Array:
+    """Return the ``cut`` of an array that may have size 1 along some axes, as an array of ``shape``."""
     short = tuple(s if values.shape[axis] > 1 else slice(None) for axis, s in enumerate(cut))
     return np.broadcast_to(values[short], shape)
 
 
 def cut_of(values: Array | None, region: Region) -> Array | None:
-    """Return ``region`` of what may be of size 1 along some axes."""
-    if values is None:
-        return None
-    return values[tuple(s if n > 1 else slice(0, 1) for s, n in zip(region, values.shape, strict=True))]
+    """Return ``region`` of an array that may have size 1 along some axes."""
+    return None if values is None else values[within(region, values.shape)]
 
 
-def put_all(total: Found, found: Found, make: Callable[[], Tally]) -> None:
-    """Add tallies to those of ``total``."""
-    for key, tally in found.items():
-        if key not in total:
-            total[key] = make()
-        total[key].merge(tally)
-        total[key].left_out += tally.left_out
+def merged(parts: Array, make: Callable[[], Tally]) -> Found:
+    """Return the tallies of all parts together; the parts do not change, because dask may use them again."""
+    total: Found = {}
+    for part in parts.flat:
+        for key, tally in (part or {}).items():
+            if key not in total:
+                total[key] = make()
+            total[key].merge(tally)
+            total[key].left_out += tally.left_out
+    return total
 
 
 def padding_of(img: xarray.DataArray) -> tuple[Any, Any] | None:
-    """Return the values that are no measurement, of an image that is the whole of what was opened.
+    """Return the range of values that are padding, of a whole image as it was opened; else None.
 
-    Of anything else, values may have been changed, and what was padding may be none.
+    The values of any other image may have been changed, so they may be no padding.
     """
     pixels = opened_pixels(img)
     if pixels is None or (padding := pixels.reader.spec.padding) is None:

@@ -1,9 +1,9 @@
 """Percentiles as ``numpy.percentile`` has them (linear), exactly, without sorting the image.
 
-Of 8- and 16-bit integers they follow from how often each value occurs, which a store keeps. For other types the
-ranks asked for are found digit by digit: numbers are turned into unsigned integers that sort as they do, a first
-pass counts their leading 16 bits, and each further one the next bits of those that share the digits found so far.
-Two passes for 32 bits of one channel, four for 64; memory does not grow with the image.
+For 8- and 16-bit integers they follow from how often each value occurs, which a store keeps. For other types the
+values of the wanted ranks are found digit by digit. Numbers become unsigned integers that sort in the same way. A first
+pass counts their leading 16 bits; each further pass counts the next bits of the numbers that begin with the digits
+found so far. This takes two passes for 32 bits of one channel, four for 64. Memory does not grow with the image.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Source
-from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers
+from bigimg.ops.statistics.by_channel import OfCounts, OfPixels, by_channel, lazily, rows_of
 from bigimg.ops.statistics.stored import kept_statistics
-from bigimg.ops.statistics.tallies import Dense, dense_values, numbers
-from bigimg.pyramid.partial import histogram_bins
+from bigimg.ops.statistics.tallies import Counts, numbers
 from bigimg.types import Array, DType
 
 if TYPE_CHECKING:
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 
 FIRST_BITS = 16
 COUNTED_BYTES = 64 << 20
-"""What all parts of a pass may hold of counts together."""
+"""Memory of the counts of all parts of a pass."""
 
 
 def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) -> xarray.DataArray:
     """Return percentiles of each channel, exact and as ``numpy.percentile`` interpolates them; lazy.
 
-    Of 8- and 16-bit images in a store no pixel is read. NaN and padding are left out.
+    If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. NaN and padding are left out.
 
     Parameters
     ----------
@@ -55,26 +54,11 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
     UsageError
         A percentile is not from 0 to 100, or the mask does not fit.
     """
-    import xarray
-
     asked = _checked(q)
-    kept = None if where is not None else kept_statistics(img)
-    if kept is not None and (counts := kept.counts) is not None:
-        found: Any = np.stack([of_counts(row, kept.values, asked) for row in counts], axis=1)
-        names, has_c = kept.names, kept.has_c
-    else:
-        image = open_image(img)
-        has_c = "c" in image.dims
-        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
-        found = _lazy(image, ["c"] if has_c else [], asked, where)
-    coords: dict[str, Any] = {"percentile": asked} | ({"c": names} if has_c and names else {})
-    array = xarray.DataArray(
-        found if has_c else found[:, 0],
-        coords,
-        ("percentile", "c") if has_c else ("percentile",),
-        "percentile",
-    )
-    return array if np.ndim(q) else array[0]
+    of_counts, of_pixels = _makers(asked)
+    coords = {"percentile": asked}
+    found = by_channel(img, where, "percentile", ("percentile", "c"), coords, of_counts, of_pixels)
+    return found if np.ndim(q) else found[0]
 
 
 def of_all(img: xarray.DataArray, q: Sequence[float]) -> Any:
@@ -83,7 +67,11 @@ def of_all(img: xarray.DataArray, q: Sequence[float]) -> Any:
     kept = kept_statistics(img)
     if kept is not None and (counts := kept.counts) is not None:
         return of_counts(counts.sum(0), kept.values, asked)
-    return _lazy(img, [], asked, None)[:, 0]
+    return lazily(img, [], None, "percentile", (len(asked), 1), *_makers(asked))[:, 0]
+
+
+def _makers(q: Array) -> tuple[OfCounts, OfPixels]:
+    return partial(_of_rows, q=q), partial(_of_pixels, q=q)
 
 
 def _checked(q: float | Sequence[float]) -> Array:
@@ -96,7 +84,7 @@ def _checked(q: float | Sequence[float]) -> Array:
 
 def of_counts(counts: Array, values: Array, q: Array) -> Array:
     """Return the percentiles of ``values`` that occur ``counts`` times each."""
-    order = np.argsort(values, kind="stable")  # a negative slope turns them round
+    order = np.argsort(values, kind="stable")  # with a negative slope they fall
     below = np.cumsum(counts[order])
     n = int(below[-1]) if below.size else 0
     if not n:
@@ -108,10 +96,10 @@ def of_counts(counts: Array, values: Array, q: Array) -> Array:
 
 
 def _ranks(n: int, q: Array) -> tuple[Array, Array]:
-    """Return the ranks (2, q) between which each percentile lies, and how far on the way it does."""
-    place = (n - 1) * (q / 100)
-    low = np.floor(place).astype(np.int64)
-    return np.stack([low, np.minimum(low + 1, n - 1)]), place - low
+    """Return the ranks (2, q) between which each percentile lies, and where between them, from 0 to 1."""
+    rank = (n - 1) * (q / 100)
+    low = np.floor(rank).astype(np.int64)
+    return np.stack([low, np.minimum(low + 1, n - 1)]), rank - low
 
 
 def _between(low: Array, high: Array, share: Array) -> Array:
@@ -124,29 +112,20 @@ def _between(low: Array, high: Array, share: Array) -> Array:
     return result
 
 
-def _lazy(img: xarray.DataArray, by: list[str], q: Array, where: Any) -> Any:
-    """Return a dask array (percentile, c), with one column without c."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
+def _of_rows(counts: Array, values: Array, *, q: Array) -> Array:
+    return np.stack([of_counts(row, values, q) for row in counts], axis=1)
+
+
+def _of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, q: Array) -> Any:
+    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
-    channels = img.sizes["c"] if by else 1
-    if histogram_bins(img.dtype):
-        tallies = reduce_image(img, by, partial(Dense, img.dtype), where=where)
-        state = one_object(partial(_of_dense, q=q), tallies)
-    else:
-        state = None
-        for shift, bits in _digits(img.dtype, channels, len(q)):
-            make = _Next(img.dtype, shift, bits)
-            tallies = reduce_image(img, by, make, where=where, shared=state)
-            narrow = partial(_narrowed, q=q, bits=bits)
-            state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
-        state = one_object(partial(_of_digits, dtype=img.dtype), state)
-    return unboxed(state, (len(q), channels), "percentile")
-
-
-def _of_dense(tallies: Array, *, q: Array) -> Array:
-    rows = [of_counts(t.counts, dense_values(t.dtype), q) for t in np.atleast_1d(np.asarray(tallies)).flat]
-    return np.stack(rows, axis=1)
+    state = None
+    for shift, bits in _digits(img.dtype, img.sizes["c"] if by else 1, len(q)):
+        tallies = reduce_image(img, by, partial(_next, img.dtype, shift, bits), where=where, shared=state)
+        narrow = partial(_narrowed, q=q, bits=bits)
+        state = one_object(narrow, tallies) if state is None else one_object(narrow, tallies, state)
+    return one_object(partial(_of_digits, dtype=img.dtype), state)
 
 
 # ---------------------------------------------------------------------------------------------- digit by digit
@@ -154,26 +133,25 @@ def _of_dense(tallies: Array, *, q: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What is known of the ranks asked for, after some digits."""
+    """The wanted ranks and their digits found so far."""
 
     share: Array
     """(c, q): how far each percentile lies between its two ranks."""
     prefix: Array
     """(c, 2, q): the digits so far, uint64."""
     rank: Array
-    """(c, 2, q): the rank among those with the same digits; -1 of channels without values."""
+    """(c, 2, q): the rank among the values with the same digits; -1 for channels without values."""
 
 
-class Digits:
+class Digits(Counts):
     """Counts one digit of the numbers that begin with each of some prefixes."""
 
     def __init__(self, dtype: DType, shift: int, bits: int, prefixes: Array) -> None:
-        self.left_out = 0
         self.dtype, self.shift, self.bits, self.prefixes = dtype, shift, bits, prefixes
         self.counts = np.zeros((len(prefixes), 1 << bits), np.int64)
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         keys = sortable(numbers(values))
         above = self.shift + self.bits
         whole = above >= 8 * keys.dtype.itemsize
@@ -182,27 +160,18 @@ class Digits:
             digits = (chosen >> keys.dtype.type(self.shift)) & keys.dtype.type((1 << self.bits) - 1)
             row += np.bincount(digits.astype(np.intp, copy=False), minlength=len(row))
 
-    def merge(self, other: Digits) -> None:
-        """Count in another one."""
-        self.counts += other.counts
 
-
-class _Next:
-    """Makes the tallies of a pass from what the one before it found."""
-
-    def __init__(self, dtype: DType, shift: int, bits: int) -> None:
-        self.dtype, self.shift, self.bits = dtype, shift, bits
-
-    def __call__(self, state: State | None = None) -> Digits:
-        prefixes = np.zeros(1, np.uint64) if state is None else np.unique(state.prefix)
-        return Digits(self.dtype, self.shift, self.bits, prefixes)
+def _next(dtype: DType, shift: int, bits: int, state: State | None = None) -> Digits:
+    """Return a tally of a pass from the result of the pass before it."""
+    prefixes = np.zeros(1, np.uint64) if state is None else np.unique(state.prefix)
+    return Digits(dtype, shift, bits, prefixes)
 
 
 def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
     """Return shift and number of bits of each digit, as many bits at once as memory allows.
 
     >>> _digits(np.dtype("f4"), 1, 2), _digits(np.dtype("f4"), 3, 2)
-    ([(16, 16), (0, 16)], [(16, 16), (6, 10), (0, 6)])
+    ([(16, 16), (0, 16)], [(16, 16), (4, 12), (0, 4)])
     """
     from bigimg.ops.statistics.reducing import PARTS
 
@@ -221,20 +190,14 @@ def _digits(dtype: DType, channels: int, count: int) -> list[tuple[int, int]]:
 
 def sortable(values: Array) -> Array:
     """Return unsigned integers of the same size that sort as ``values`` do."""
-    dtype = values.dtype
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    keys = np.ascontiguousarray(values).view(unsigned)
-    top = unsigned.type(1 << (8 * dtype.itemsize - 1))
-    if dtype.kind == "i":
+    keys, top = _bits(np.ascontiguousarray(values), values.dtype)
+    if values.dtype.kind == "i":
         keys = keys ^ top
-    elif dtype.kind == "f":
-        keys = np.where(keys & top, ~keys, keys | top)
-    return keys
+    return np.where(keys & top, ~keys, keys | top) if values.dtype.kind == "f" else keys
 
 
 def _from_sortable(keys: Array, dtype: DType) -> Array:
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    keys, top = keys.astype(unsigned), unsigned.type(1 << (8 * dtype.itemsize - 1))
+    keys, top = _bits(keys.astype(f"u{dtype.itemsize}"), dtype)
     if dtype.kind == "i":
         keys = keys ^ top
     elif dtype.kind == "f":
@@ -243,9 +206,15 @@ def _from_sortable(keys: Array, dtype: DType) -> Array:
     return found
 
 
+def _bits(values: Array, dtype: DType) -> tuple[Array, Any]:
+    """Return values as unsigned integers, and their highest bit."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    return values.view(unsigned), unsigned.type(1 << (8 * dtype.itemsize - 1))
+
+
 def _narrowed(tallies: Array, box: Any = None, *, q: Array, bits: int) -> State:
     """Return the state with one more digit known."""
-    rows: list[Digits] = list(np.atleast_1d(np.asarray(tallies)).flat)
+    rows: list[Digits] = rows_of(tallies)
     state = _first_state(rows, q) if box is None else box.item()
     prefix, rank = state.prefix.copy(), state.rank.copy()
     for c, tally in enumerate(rows):

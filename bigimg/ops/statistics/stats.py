@@ -1,14 +1,15 @@
 """Count, min, max, mean, std and sum of the pixels: exact, in one pass, and from the store where it knows them.
 
-Sums of integers are counted as Python integers, so nothing overflows and nothing is rounded before the last division.
-Floats keep a mean and the deviations from it for each piece; NaN is counted and left out.
+Sums of integers are Python integers, so nothing overflows, and nothing is rounded before the last division. For floats
+each piece keeps its mean and the deviations from it; NaN is counted and left out.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_label import stats_of_labels
-from bigimg.ops.statistics.stored import Kept, kept_statistics
+from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bigimg.ops.statistics.histograms import Bins, Ends
 
 DENSE_BYTES = 2 << 20
-"""Dense histograms that a task may keep for statistics alone, half a megabyte each of 16 bits; more rows are summed."""
+"""Memory of the dense histograms of a task, half a megabyte each for 16 bits; for more results sums are kept."""
 
 
 def stats(
@@ -43,18 +44,17 @@ def stats(
 ) -> xarray.Dataset:
     """Return ``count min max mean std sum`` of the pixels, for each channel, in one pass; lazy.
 
-    Of a path, Store, pyramid or opened level 0 whose store keeps statistics, no pixel is read. Images of
-    floats have ``nan`` too, how many values are no numbers: these are left out of the others. Images of
-    integers have ``saturated``, how many values are the largest of their type. Values that the file declares
-    as padding are left out.
+    If ``img`` is a path, Store, pyramid or opened level 0 and its store keeps statistics, no pixel is read. Images of
+    floats also have ``nan``, the number of NaN, which are left out of the other figures. Images of integers also have
+    ``saturated``, how many values are the largest of their type. Values that the file declares as padding are left out.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     by : str or sequence of str, optional
         Axes to keep, as ``"t"`` or ``("c", "z")``; None takes all pixels together. Or a label image (DataArray,
-        array or path of integers): statistics of each label id but 0 and each channel. Its ids are not known
-        before it is read, so this is computed at once.
+        array or path of integers): statistics of each label id but 0 and each channel. The ids are known only
+        after the labels were read, so this is computed at once.
     where : mask, optional
         Count only where it is true: booleans with or without the axis c, of this or another level. Chunks of
         the image in which it is nowhere true are not read.
@@ -67,9 +67,8 @@ def stats(
     -------
     Dataset
         std has ddof 0. The sum of integers is exact: uint64 or int64, and Python integers where pixels times
-        the largest value of the type exceed these (4 billion of 32 bits). Where nothing is chosen, count and
-        sum are 0 and the others NaN; so with ``where`` or labels min and max are float64, and of the image's
-        own type without.
+        the largest value of the type exceed these (4 billion of 32 bits). If no pixel is selected, count and sum
+        are 0 and the others NaN; so with ``where`` or labels min and max are float64, else of the image's type.
 
     Raises
     ------
@@ -79,14 +78,13 @@ def stats(
     from bigimg.ops.statistics.histograms import checked_bins
 
     asked = None if bins is None else checked_bins(bins, range)
-    labelled = is_label_image(by)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
         kept = kept_statistics(img)
         found = None if kept is None else _stored(kept, asked, together=by is None)
         if found is not None:
             return found
     image = open_image(img)
-    if not labelled:
+    if not is_label_image(by):
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
@@ -119,8 +117,8 @@ def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str
 # -------------------------------------------------------------------------------------------------- from the store
 
 
-def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
-    """Return what the store knows in the form of what is computed; None where it does not know all of it."""
+def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
+    """Return the statistics that the store keeps, in the form of computed ones; None if some are not known."""
     import xarray
 
     dtype, counts = kept.dtype, kept.counts
@@ -134,8 +132,8 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
     shape = kept.spec.shape
     pixels = math.prod(shape) // (shape[kept.spec.axis("c")] if along else 1)
     for name, kind in kinds(dtype, dtype, pixels).items():
-        column = _typed([getattr(row, name) for row in rows], kind)
-        variables[name] = ("c", column) if along else ((), column.reshape(()))
+        column = np.array([getattr(row, name) for row in rows], kind)
+        variables[name] = ("c", column) if along else ((), column[0])
     coords: dict[str, Any] = {"c": kept.names} if along and kept.names else {}
     if asked is not None and counts is not None:
         if together:
@@ -147,13 +145,6 @@ def _stored(kept: Kept, asked: tuple[Any, Ends] | None, *, together: bool) -> xa
     return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
 
 
-def _typed(values: Sequence[Any], kind: DType) -> Array:
-    out = np.empty(len(values), kind)
-    for i, value in enumerate(values):
-        out[i] = value
-    return out
-
-
 # ------------------------------------------------------------------------------------------------------- computed
 
 
@@ -163,21 +154,16 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
     from bigimg.ops.statistics.passes import padding_of
     from bigimg.ops.statistics.reducing import reduce_image
 
-    rows = 1
-    for name in by:
-        rows *= img.sizes[name]
+    rows = math.prod(img.sizes[name] for name in by)
     tallies = reduce_image(img, by, tally_of(img.dtype, rows, asked), where=where)
-    summaries = tallies.map_blocks(_summarized, dtype=object, meta=np.empty((0,) * len(by), object))
+    summaries = tallies.map_blocks(
+        _each, function=summary_of, dtype=object, meta=np.empty((0,) * len(by), object)
+    )
     value = img.dtype if where is None else np.dtype(np.float64)
-    variables = {
-        name: (
-            by,
-            summaries.map_blocks(
-                _field, key=name, kind=kind, dtype=kind, meta=np.empty((0,) * len(by), kind)
-            ),
-        )
-        for name, kind in kinds(img.dtype, value, img.size // rows).items()
-    }
+    variables = {}
+    for name, kind in kinds(img.dtype, value, img.size // rows).items():
+        get, meta = operator.attrgetter(name), np.empty((0,) * len(by), kind)
+        variables[name] = (by, summaries.map_blocks(_each, function=get, kind=kind, dtype=kind, meta=meta))
     coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
     if asked is not None:
         from bigimg.ops.statistics.histograms import counts_and_edges
@@ -190,7 +176,7 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
 
 
 def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> Any:
-    """Return what makes the tally for statistics, of ``rows`` results at once, with a histogram when ``asked``.
+    """Return the function that makes a tally for statistics, of ``rows`` results, with a histogram if ``asked``.
 
     Raises
     ------
@@ -207,15 +193,9 @@ def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> 
     return partial(Both, partial(Sums, dtype), partial(Binned, *asked, dtype))
 
 
-def _summarized(tallies: Array) -> Array:
-    out = np.empty(tallies.shape, object)
-    for index in np.ndindex(tallies.shape):
-        out[index] = summary_of(tallies[index])
-    return out
-
-
-def _field(rows: Array, *, key: str, kind: DType) -> Array:
+def _each(rows: Array, *, function: Callable[[Any], Any], kind: DType | type = object) -> Array:
+    """Return ``function`` of each item."""
     out = np.empty(rows.shape, kind)
     for index in np.ndindex(rows.shape):
-        out[index] = getattr(rows[index], key)
+        out[index] = function(rows[index])
     return out

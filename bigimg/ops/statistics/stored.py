@@ -1,4 +1,4 @@
-"""What a store knows of its pixels already: who may use it, and in which form. No pixel is read, and no xarray."""
+"""Statistics that a store keeps of its pixels. No pixel is read, and xarray is not imported."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from bigimg.types import Array, DType
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class Known:
     """Statistics that a store keeps of an image."""
 
     store: Store
     spec: ImageSpec
     statistics: StoredStatistics
     scaling: Scaling | None
-    """How real values follow from stored ones; None where stored values are asked for."""
+    """From stored values to real ones; None if stored values are wanted."""
 
     @property
     def names(self) -> list[str]:
-        """Of the channels, empty without."""
+        """Names of the channels; empty without channels."""
         return [channel.name for channel in self.store.channels]
 
     @property
@@ -41,18 +41,18 @@ class Kept:
 
     @property
     def dtype(self) -> DType:
-        """Of the values asked for."""
+        """Type of the wanted values."""
         return self.spec.dtype if self.scaling is None else real_dtype(self.spec)
 
     @property
     def counts(self) -> Array | None:
-        """How often each value of :attr:`values` occurs, (c, value); None of types that have no histogram."""
+        """How often each of :attr:`values` occurs, (c, value); None for types without a histogram."""
         found = self.statistics.histogram
         return None if found is None else np.asarray(found).astype(np.int64)
 
     @property
     def values(self) -> Array:
-        """The values that are counted, real ones when scaled; these may fall."""
+        """The values that are counted; with a negative slope they fall."""
         assert self.statistics.histogram is not None
         number = np.dtype(np.uint8) if self.spec.dtype.kind == "b" else self.spec.dtype
         found: Array = (self.statistics.first + np.arange(self.statistics.histogram.shape[1])).astype(number)
@@ -72,7 +72,7 @@ class Kept:
         ]
 
     def _saturated(self) -> list[int | None]:
-        """Return how many values of each channel are the largest of an integer type; None where nobody knows."""
+        """Return how many values of each channel are the largest of an integer type; None if that is not known."""
         channels, dtype = self.statistics.statistics["channels"], self.spec.dtype
         if dtype.kind not in "iu":
             return [None] * len(channels)
@@ -82,10 +82,10 @@ class Kept:
         return [None if channel["max"] == top else 0 for channel in channels]
 
 
-def kept_statistics(source: Source) -> Kept | None:
-    """Return the statistics that a store keeps of ``source``; None without.
+def kept_statistics(source: Source) -> Known | None:
+    """Return the statistics that a store keeps of ``source``; None if there are none.
 
-    A labelled array counts when it is the whole of level 0 as it was opened.
+    A DataArray has them if it is all of level 0 as it was opened.
     """
     if isinstance(source, str | os.PathLike | Store):
         reader = open_source(source)
@@ -101,4 +101,4 @@ def kept_statistics(source: Source) -> Kept | None:
     if not isinstance(reader, StoreReader) or reader.level != 0:
         return None
     found = reader.store.statistics()
-    return None if found is None else Kept(reader.store, reader.spec, found, scaling)
+    return None if found is None else Known(reader.store, reader.spec, found, scaling)

@@ -1,6 +1,6 @@
 """Statistics and histograms as tables for people and as JSON, computed within a budget.
 
-xarray is imported only when pixels must be read: the statistics of a store are printed in a tenth of a second.
+xarray is imported only if pixels must be read, so the statistics of a store are printed in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
 from bigimg.opening.sources import is_place
+from bigimg.ops.statistics.by_channel import names_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array
@@ -47,14 +48,8 @@ class StatisticsTable:
 
 def aligned(lines: list[tuple[str, ...]]) -> str:
     """Return rows of words as a table, the first column to the left and the others to the right."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(w) if i == 0 else text.rjust(w)
-            for i, (text, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return "\n".join("  ".join([line[0].ljust(first), *map(str.rjust, line[1:], others)]) for line in lines)
 
 
 def statistics_table(
@@ -100,7 +95,7 @@ def statistics_table(
 
 
 def _opened(where: Source, memory: Memory) -> Source:
-    """Return a mask that keeps to the budget of the image."""
+    """Return the mask, opened within the budget of the image."""
     return open_image(where, memory=memory) if is_place(where) else where
 
 
@@ -126,18 +121,21 @@ class HistogramTable:
         return {"source": self.source, "edges": self.edges.tolist(), "channels": channels}
 
     def __str__(self) -> str:
-        heads = [name or (str(i) if len(self.names) > 1 else "count") for i, name in enumerate(self.names)]
+        heads = self._heads("count")
         return aligned([
             ("from", "to", *heads),
             *(
-                (_number(low), _number(high), *map(str, column))
+                (f"{low:.6g}", f"{high:.6g}", *map(str, column))
                 for low, high, column in zip(self.edges[:-1], self.edges[1:], self.counts.T.tolist(), strict=True)
             ),
         ])  # fmt: skip
 
+    def _heads(self, alone: str) -> list[str]:
+        return [name or (str(i) if len(self.names) > 1 else alone) for i, name in enumerate(self.names)]
+
     def sparklines(self, width: int) -> str:
         """Return a line of bars for each channel, at most ``width`` characters wide."""
-        heads = [name or (str(i) if len(self.names) > 1 else "") for i, name in enumerate(self.names)]
+        heads = self._heads("")
         room = max(map(len, heads)) + 1
         columns = max(1, min(self.counts.shape[1], width - room))
         cuts = np.linspace(0, self.counts.shape[1], columns, endpoint=False).astype(int)
@@ -212,12 +210,12 @@ def fraction_table(
     level: int | None = None,
     **conditions: Any,
 ) -> FractionTable:
-    """Return what a mask covers, computed: of a mask as it is, of an image where it fulfils ``conditions``.
+    """Return the coverage of a mask, computed; of an image the mask is where it fulfils ``conditions``.
 
     Parameters
     ----------
     levels : bool
-        Of every level of a pyramid.
+        Every level of a pyramid.
     conditions
         As in :func:`bigimg.mask`.
     """
@@ -241,7 +239,7 @@ def fraction_table(
     rows = []
     for number in range(found.sizes["level"]) if levels else [level or 0]:
         here = found.isel(level=number) if levels else found
-        names = list(map(str, here.coords["c"].values)) if "c" in here.coords and "c" in here.dims else None
+        names = list(map(str, names_of(here["fraction"])))
         pairs = zip(*(np.atleast_1d(here[what].values) for what in ("fraction", "area")), strict=True)
         rows += [
             (number, names[i] if names else None, float(share), float(size))
@@ -250,13 +248,9 @@ def fraction_table(
     return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows))
 
 
-def _number(value: float) -> str:
-    return f"{value:.6g}"
-
-
 @dataclass(frozen=True, slots=True)
 class MaskReport:
-    """What a mask that was written covers."""
+    """The coverage of a mask that was written."""
 
     target: str
     stored_bytes: int
@@ -280,6 +274,6 @@ class MaskReport:
 
 
 def mask_report(target: str, statistics: Mapping[str, Any], stored_bytes: int) -> MaskReport:
-    """Return what the pass counted of a mask while it wrote it."""
+    """Return the counts of a mask that were made while it was written."""
     rows = tuple((row["name"], int(row["sum"]), int(row["count"])) for row in statistics["channels"])
     return MaskReport(target, stored_bytes, rows)

@@ -1,14 +1,15 @@
-"""What is counted while pixels go by: each tally takes values piece by piece, and tallies add up in any order.
+"""Tallies: each counts values piece by piece, and tallies of parts of an image add up in any order.
 
-Integers of 8 and 16 bits are counted into one bin a value, from which everything else follows exactly.
+Integers of 8 and 16 bits are counted into one bin for each value; all other figures follow exactly from these.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -30,43 +31,50 @@ from bigimg.types import Array, DType
 
 type Ends = tuple[Any, Any] | None
 MANY = 512
-"""Partial statistics of floats kept apart before they are merged: each was rounded once, a merge rounds once more."""
+"""Partial statistics that are kept before they are merged: each merge of floats rounds once more."""
 
 
-class Tally(Protocol):
-    """Adds up values, and other tallies of its kind."""
+class Tally(abc.ABC):
+    """Counts values, and adds up other tallies of its kind."""
 
-    left_out: int
-    """Values that were no measurement, counted by who adds the others."""
+    left_out: int = 0
+    """Values that are no measurement; the code that adds the other values counts them."""
 
+    @abc.abstractmethod
     def add(self, values: Array) -> None:
-        """Count values in, in any shape."""
+        """Count values of any shape."""
+
+    @abc.abstractmethod
+    def merge(self, other: Any) -> None:
+        """Add another tally."""
+
+
+class Counts(Tally):
+    """A tally of counts alone."""
+
+    counts: Array
 
     def merge(self, other: Any) -> None:
-        """Count in what another one has counted."""
+        """Add another tally."""
+        self.counts += other.counts
 
 
 type MakeTally = Callable[[], Tally]
 
 
-class Dense:
+class Dense(Counts):
     """How often each value of an 8- or 16-bit type occurs."""
 
     def __init__(self, dtype: DType) -> None:
-        self.left_out = 0
         self.dtype = dtype
         self.counts = np.zeros(histogram_bins(dtype), np.int64)
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         if values.size:
             counts = dense_histogram(values)
             # Counted by bit pattern: negative values are the upper half.
             self.counts += np.roll(counts, len(counts) // 2) if self.dtype.kind == "i" else counts
-
-    def merge(self, other: Dense) -> None:
-        """Count in another one."""
-        self.counts += other.counts
 
     @property
     def part(self) -> Partial:
@@ -80,23 +88,22 @@ class Dense:
 
 
 def held_bytes(make: MakeTally) -> int:
-    """Return what a tally holds, as far as that matters: half a megabyte for 16 bits."""
+    """Return the memory of a tally: half a megabyte for 16 bits, 0 for small ones."""
     if isinstance(make, partial) and make.func is Dense:
         return 8 * histogram_bins(*make.args)
     return 0
 
 
-class Sums:
-    """Count, sums and ends alone: for types of more than 16 bits, and where many tallies are kept at once."""
+class Sums(Tally):
+    """Count, sums and ends only: for types of more than 16 bits, and if many tallies are kept at once."""
 
     def __init__(self, dtype: DType) -> None:
-        self.left_out = 0
         self.dtype = dtype
         self.parts: list[Partial] = []
         self.saturated = 0
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         if not values.size:
             return
         kind = self.dtype.kind
@@ -113,7 +120,7 @@ class Sums:
             self.parts = [self.part]
 
     def merge(self, other: Sums) -> None:
-        """Count in another one."""
+        """Add another tally."""
         self.parts += other.parts
         self.saturated += other.saturated
         if len(self.parts) >= MANY:
@@ -125,41 +132,35 @@ class Sums:
         return merge_floats(self.parts) if self.dtype.kind == "f" else merge_integers(self.parts)
 
 
-class Binned:
-    """Counts in bins whose range is known."""
+class Binned(Counts):
+    """Counts in bins of a known range."""
 
     def __init__(self, bins: Any, ends: Ends, dtype: DType) -> None:
         if ends is not None and not np.isfinite(ends).all():
             raise UsageError(f"values reach from {ends[0]} to {ends[1]}: give a range= for the histogram")
-        self.left_out = 0
         self.bins, self.ends = bins, ends
         self.edges: Array = np.histogram_bin_edges(np.empty(0, number_type(dtype)), bins, ends)
         self.counts = np.zeros(len(self.edges) - 1, np.int64)
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         self.counts += np.histogram(numbers(values), self.bins, self.ends)[0]
 
-    def merge(self, other: Binned) -> None:
-        """Count in another one."""
-        self.counts += other.counts
 
-
-class Extremes:
+class Extremes(Tally):
     """Smallest and largest number."""
 
     def __init__(self) -> None:
-        self.left_out = 0
         self.ends: Ends = None
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         values = numbers(values)
         if values.size:
             self._widen((values.min(), values.max()))
 
     def merge(self, other: Extremes) -> None:
-        """Count in another one."""
+        """Add another tally."""
         self._widen(other.ends)
 
     def _widen(self, ends: Ends) -> None:
@@ -168,33 +169,32 @@ class Extremes:
             self.ends = (min(mine[0], ends[0]), max(mine[1], ends[1]))
 
 
-class Both:
+class Both(Tally):
     """Two tallies of the same values."""
 
     def __init__(self, first: MakeTally, second: MakeTally) -> None:
-        self.left_out = 0
         self.first, self.second = first(), second()
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         self.first.add(values)
         self.second.add(values)
 
     def merge(self, other: Both) -> None:
-        """Count in another one."""
+        """Add another tally."""
         self.first.merge(other.first)
         self.second.merge(other.second)
 
 
 def numbers(values: Array) -> Array:
-    """Return ``values`` in one row, without those that are no numbers."""
+    """Return ``values`` in one row, without NaN."""
     if values.dtype.kind == "b":
         return values.reshape(-1).view(np.uint8)
     return values[~np.isnan(values)] if values.dtype.kind == "f" else values.reshape(-1)
 
 
 def number_type(dtype: DType) -> DType:
-    """Return uint8 for booleans, which numpy counts with a warning, else ``dtype``."""
+    """Return ``dtype``, but uint8 for booleans, which numpy counts with a warning."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
@@ -210,7 +210,7 @@ def rebin(counts: Array, values: Array, bins: Any, ends: Ends) -> tuple[Array, A
     if ends is None and seen.size:
         ends = (seen.min(), seen.max())
     edges = np.histogram_bin_edges(seen, bins, ends)
-    # numpy adds weights up in float64, which is exact to 2**53; halves of 32 bits are, whatever the image.
+    # numpy adds weights in float64, which is exact up to 2**53; so counts are added as two halves of 32 bits.
     rows = [
         sum(
             np.histogram(values, bins, ends, weights=half)[0].astype(np.int64) << shift

@@ -1,4 +1,4 @@
-"""Thresholds found from how often values occur: Otsu's, and what share of the pixels each of many would choose."""
+"""Thresholds: Otsu's, and the share of the pixels below each of many thresholds."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Source
-from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers
+from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
-from bigimg.ops.statistics.stored import kept_statistics
-from bigimg.ops.statistics.tallies import Binned, Dense, dense_values, rebin
-from bigimg.pyramid.partial import histogram_bins
+from bigimg.ops.statistics.tallies import Binned, rebin
 from bigimg.types import Array
 
 if TYPE_CHECKING:
     import xarray
 
 BINS = 256
-"""Of types without a histogram of each value, as in scikit-image."""
+"""Bins for types without a count of each value, as in scikit-image."""
 
 
 def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     """Return Otsu's threshold of each channel: pixels above it are one class, all others the other; lazy.
 
-    As ``skimage.filters.threshold_otsu`` has it: over each value of 8- and 16-bit integers, otherwise over 256
-    bins from the smallest value to the largest. Sums are in float64, where scikit-image uses float32. Of 8- and
-    16-bit images in a store no pixel is read.
+    As in ``skimage.filters.threshold_otsu``: over each value of 8- and 16-bit integers, otherwise over 256 bins from
+    the smallest value to the largest. Sums are in float64, while scikit-image uses float32. If ``img`` is a whole 8- or
+    16-bit image in a store, no pixel is read.
 
     Parameters
     ----------
@@ -48,19 +46,7 @@ def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     UsageError
         The mask does not fit.
     """
-    import xarray
-
-    kept = None if where is not None else kept_statistics(img)
-    found: Any
-    if kept is not None and (counts := kept.counts) is not None:
-        found, names, has_c = _of_stored(counts, kept), kept.names, kept.has_c
-    else:
-        image = open_image(img)
-        has_c = "c" in image.dims
-        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
-        found = _lazy(image, ["c"] if has_c else [], where)
-    coords = {"c": names} if has_c and names else None
-    return xarray.DataArray(found if has_c else found[0], coords, ("c",) if has_c else (), "otsu")
+    return by_channel(img, where, "otsu", ("c",), {}, _of_counts, _of_pixels)
 
 
 def of_counts(counts: Array, values: Array) -> float:
@@ -79,44 +65,33 @@ def of_counts(counts: Array, values: Array) -> float:
     return float(centers[int(np.argmax(between))])
 
 
-def _of_stored(counts: Array, kept: Any) -> Array:
-    if kept.scaling is None:
-        return np.array([of_counts(row, kept.values) for row in counts])
-    # Real numbers, which scikit-image sorts into bins.
-    found = [rebin(row[None], kept.values, BINS, None) for row in counts]
+def _of_counts(counts: Array, values: Array) -> Array:
+    if values.dtype.kind != "f":
+        return np.array([of_counts(row, values) for row in counts])
+    # Integers on a scale are real numbers, which scikit-image sorts into bins.
+    found = [rebin(row[None], values, BINS, None) for row in counts]
     return np.array([of_bins(rows[0], edges) for rows, edges in found])
 
 
 def of_bins(counts: Array, edges: Array) -> float:
     """Return the threshold over bins from the smallest value to the largest."""
-    if (
-        np.count_nonzero(counts) == 1
-    ):  # smallest and largest are one, and numpy put half a unit on either side
+    if np.count_nonzero(counts) == 1:  # all values are the same, and numpy put half a unit on either side
         return float((edges[0] + edges[-1]) / 2)
     return of_counts(counts, (edges[:-1] + edges[1:]) / 2)
 
 
-def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
-    """Return a dask array (c), of one value without c."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
-    from bigimg.ops.statistics.reducing import reduce_image
+def _of_pixels(img: xarray.DataArray, by: list[str], where: Any) -> Any:
+    from bigimg.lazy.dask_compute import one_object
 
-    channels = img.sizes["c"] if by else 1
-    if histogram_bins(img.dtype):
-        box = one_object(_of_dense, reduce_image(img, by, partial(Dense, img.dtype), where=where))
-        return unboxed(box, (channels,), "otsu")
     rows = []
-    for channel in range(channels):  # each has ends of its own, and so bins
+    for channel in range(
+        img.sizes["c"] if by else 1
+    ):  # the bins of each go from its own smallest value to its largest
         one = img.isel(c=channel) if by else img
         mask = where.isel(c=channel) if by and hasattr(where, "isel") and "c" in where.dims else where
         counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
         rows.append(one_object(of_bins, counts, edges))
-    return unboxed(one_object(_row, *rows), (channels,), "otsu")
-
-
-def _of_dense(tallies: Array) -> Array:
-    rows = np.atleast_1d(np.asarray(tallies)).flat
-    return np.array([of_counts(t.counts, dense_values(t.dtype)) for t in rows])
+    return one_object(_row, *rows)
 
 
 def _row(*thresholds: Array) -> Array:
@@ -126,9 +101,9 @@ def _row(*thresholds: Array) -> Array:
 def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
     """Return which share of each channel's pixels lies below each threshold; lazy, in one pass for all.
 
-    Of 8- and 16-bit images in a store no pixel is read. Below is ``<``. It is what ``fraction(mask(img, below=t))``
-    gives: NaN lies below no threshold, and counts as a pixel. But values that the file declares as padding are
-    left out, as in :func:`bigimg.stats`, where a mask takes them as any other value.
+    If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. Below is ``<``. The result equals
+    ``fraction(mask(img, below=t))``: NaN is below no threshold, and counts as a pixel. But values that the file
+    declares as padding are left out, as in :func:`bigimg.stats`, while a mask treats them like other values.
 
     Parameters
     ----------
@@ -148,72 +123,54 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
     UsageError
         A threshold is not a number, or the mask does not fit.
     """
-    import xarray
-
     asked = as_numbers("thresholds", thresholds, "one or more numbers in a list")
     if asked.ndim != 1 or not asked.size or np.isnan(asked).any():
         raise UsageError(f"thresholds={thresholds}: give one or more numbers in a list")
-    kept = None if where is not None else kept_statistics(img)
-    found: Any
-    if kept is not None and (counts := kept.counts) is not None:
-        found, names, has_c = _shares(counts, kept.values, asked), kept.names, kept.has_c
-    else:
-        image = open_image(img)
-        has_c = "c" in image.dims
-        names = list(image.coords["c"].values) if has_c and "c" in image.coords else []
-        found = _lazy_shares(image, ["c"] if has_c else [], asked, where)
-    coords: dict[str, Any] = {"threshold": asked} | ({"c": names} if has_c and names else {})
-    return xarray.DataArray(
-        found if has_c else found[0], coords, ("c", "threshold") if has_c else ("threshold",), "below"
-    )
+    of_counts, of_pixels = (partial(each, thresholds=asked) for each in (_shares, _shares_of_pixels))
+    return by_channel(img, where, "below", ("c", "threshold"), {"threshold": asked}, of_counts, of_pixels)
 
 
-def _shares(counts: Array, values: Array, thresholds: Array) -> Array:
+def _shares(counts: Array, values: Array, *, thresholds: Array) -> Array:
     chosen = values[None, :].astype(np.float64) < thresholds[:, None]
     below = np.stack([counts[:, row].sum(axis=1) for row in chosen], axis=1)
-    return _share(below, counts.sum(axis=1)[:, None])
+    return share(below, counts.sum(axis=1)[:, None])
 
 
-def _share(part: Array, whole: Array) -> Array:
+def share(part: Array, whole: Array) -> Array:
+    """Return ``part / whole``, NaN where both are 0."""
     with np.errstate(invalid="ignore"):
         found: Array = part / whole
     return found
 
 
-def _lazy_shares(img: xarray.DataArray, by: list[str], thresholds: Array, where: Any) -> Any:
-    from bigimg.lazy.dask_compute import one_object, unboxed
+def _shares_of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, thresholds: Array) -> Any:
+    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
-    if histogram_bins(img.dtype):
-        make: Any = partial(Dense, img.dtype)
-    else:
-        make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
-    box = one_object(partial(_shares_of, thresholds=thresholds), reduce_image(img, by, make, where=where))
-    return unboxed(box, (img.sizes["c"] if by else 1, len(thresholds)), "sweep")
+    make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
+    tallies = reduce_image(img, by, make, where=where)
+    return one_object(partial(_shares_of_tallies, thresholds=thresholds), tallies)
 
 
-def _shares_of(tallies: Array, *, thresholds: Array) -> Array:
-    rows = list(np.atleast_1d(np.asarray(tallies)).flat)
-    if isinstance(rows[0], Dense):
-        return _shares(np.stack([t.counts for t in rows]), dense_values(rows[0].dtype), thresholds)
-    at = np.searchsorted(np.unique(thresholds), thresholds)
-    below = np.stack([np.cumsum(t.counts)[at] for t in rows])
-    return _share(below, np.array([[t.pixels] for t in rows]))
+def _shares_of_tallies(tallies: Array, *, thresholds: Array) -> Array:
+    rows, at = rows_of(tallies), np.searchsorted(np.unique(thresholds), thresholds)
+    below = np.stack([np.cumsum(row.counts)[at] for row in rows])
+    return share(below, np.array([[row.pixels] for row in rows]))
 
 
 class _Below(Binned):
-    """Counts between thresholds, and all pixels beside: NaN is in no bin."""
+    """Counts between thresholds, and counts all pixels too: NaN is in no bin."""
 
     def __init__(self, bins: Any, ends: Any, dtype: Any) -> None:
         super().__init__(bins, ends, dtype)
         self.pixels = 0
 
     def add(self, values: Array) -> None:
-        """Count values in."""
+        """Count values."""
         super().add(values)
         self.pixels += values.size
 
     def merge(self, other: Any) -> None:
-        """Count in another one."""
+        """Add another tally."""
         super().merge(other)
         self.pixels += other.pixels

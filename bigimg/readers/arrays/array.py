@@ -1,8 +1,8 @@
-"""A reader of pixels that are an array already: numpy, dask, or a labelled xarray.DataArray.
+"""A reader of arrays: numpy, dask, or xarray.DataArray.
 
-What only this module knows is how arrays get their names: the guess for bare ones (:func:`guess_dims`) and
-what coordinates and ``attrs`` of a labelled one say (:func:`read_labelled`). A numpy array is never copied;
-a dask array is computed a block at a time, in the thread that asks.
+The names of the axes of a bare array are guessed (:func:`guess_dims`); those of a DataArray, its coordinates and
+``attrs`` are read (:func:`read_labelled`). A numpy array is never copied. A dask array is computed block by block, in
+the thread that reads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import xarray
 
 EVEN = 1e-3
-"""How far a coordinate may stray from an even spacing, in parts of it: what six decimals of text cost."""
+"""How far a coordinate may be from an even spacing, in parts of it: numbers written with six decimals are within."""
 
 
 class ArrayReader:
@@ -63,7 +63,7 @@ class ArrayReader:
     """
 
     identity = None
-    """Nothing tells one array from another made of the same source: a half store of one is never gone on with."""
+    """Two arrays made from the same source cannot be told apart, so an unfinished store of one is never resumed."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class ArrayReader:
             dtype=dtype,
             chunks=_natural_chunks(axes, self.dims, node),
             channels=_channels(source, self.dims, shape, channels),
-            world=None if world is None else _world(source, world),
+            world=None if world is None else checked_world(f"{source}: world", world),
             kind=kind,
             scaling=scaling,
             window=window,
@@ -195,22 +195,15 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     UsageError
         A dim is not one of ``t c z y x`` or has no pixels, or an attribute cannot mean anything.
     """
+    check_dims(img)
     source = str(img.attrs.get("source") or img.name or "array")
-    foreign = [str(dim) for dim in img.dims if dim not in tuple(ORDER)]
-    if foreign:
-        raise UsageError(
-            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
-            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
-        )
-    if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
-        raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
-    # xarray keeps attrs through a comparison too: true and false are on no scale, and the tags are of the image.
+    # xarray keeps attrs in a comparison; these are attrs of the image, not of its mask.
     of_values = {} if img.dtype.kind == "b" else img.attrs
     scaling, window = of_values.get("scaling"), of_values.get("window")
     return ArrayReader(
-        # .data of what has no chunks would load, and keep, what is still lazy.
+        # Without chunks .data would load the pixels, and keep them.
         img.variable if img.chunks is None else linked_node(img) or img.data,
         dims=tuple(str(dim) for dim in img.dims),
         spacing={name: line[0] for name, line in lines.items()},
@@ -228,22 +221,40 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     )
 
 
+def check_dims(img: xarray.DataArray) -> None:
+    """Refuse an array with a dim that is not one of ``t c z y x`` or has no pixels, by a UsageError."""
+    source = str(img.attrs.get("source") or img.name or "array")
+    if foreign := [str(dim) for dim in img.dims if dim not in tuple(ORDER)]:
+        raise UsageError(
+            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
+            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
+        )
+    if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
+        raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
+
+
 def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
-    """Return spacing and origin of a coordinate; what is not a line of numbers is noted."""
+    """Return spacing and origin of a coordinate; if it is not evenly spaced numbers, a note says so."""
     if coord.dtype.kind not in "iuf":
         notes.append(
             f"coordinate {coord.name} holds {coord.dtype}, not numbers; positions are counted from 0"
         )
         return 1.0, 0.0
     values = np.asarray(coord.values, np.float64)
-    if values.size == 1:  # one plane does not show its thickness, unless whoever cut it out left it
+    if values.size == 1:  # opening notes the thickness of a plane in the attrs
         return float(coord.attrs.get("spacing", 1.0)), float(values[0])
-    spacing = float(values[-1] - values[0]) / (values.size - 1)
-    line = values[0] + spacing * np.arange(values.size)
-    if not spacing or not np.abs(values - line).max() <= EVEN * abs(spacing):
+    spacing = even_step(values)
+    if spacing is None:
         notes.append(f"coordinate {coord.name} is not evenly spaced; positions are counted from 0")
         return 1.0, 0.0
     return spacing, float(values[0])
+
+
+def even_step(values: Array) -> float | None:
+    """Return the distance of two or more evenly spaced numbers, float64; None if they are not evenly spaced."""
+    step = float(values[-1] - values[0]) / (values.size - 1)
+    even = step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step)
+    return step if even else None
 
 
 def _channel_coord(img: xarray.DataArray) -> list[Channel] | None:
@@ -259,35 +270,38 @@ def _axes(
     source: str, dims: Sequence[str], shape: Shape, spacing: Any, origin: Any, unit: Any
 ) -> tuple[Axis, ...]:
     """Return the axes in our order."""
-    steps = _by_name(source, "spacing", dims, spacing)
-    starts = _by_name(source, "origin", dims, origin)
+    steps = by_name(f"{source}: spacing", spacing, dims)
+    starts = by_name(f"{source}: origin", origin, dims)
     units = unit if isinstance(unit, Mapping) else dict.fromkeys("zyx", unit)
     axes = {
-        name: Axis(
-            name, size, float(steps.get(name, 1.0)), long_unit(units.get(name)), float(starts.get(name, 0.0))
-        )
+        name: Axis(name, size, steps.get(name, 1.0), long_unit(units.get(name)), starts.get(name, 0.0))
         for name, size in zip(dims, shape, strict=True)
     }
     return tuple(axes[name] for name in ORDER if name in axes)
 
 
-def _by_name(source: str, what: str, dims: Sequence[str], values: Any) -> Mapping[str, float]:
-    """Return numbers given once, in order or by name, by name."""
+def by_name(what: str, given: Any, dims: Sequence[str]) -> dict[str, float]:
+    """Return numbers by the name of the axis: one number for all axes of space, one for each, or a mapping.
+
+    Raises
+    ------
+    UsageError
+        An axis is not there, or there are too few or too many numbers.
+    """
     space = [name for name in dims if name in "zyx"]
-    if isinstance(values, Mapping):
-        foreign = [name for name in values if name not in dims]
-        if foreign:
-            raise UsageError(f"{source}: {what} names axis {foreign[0]!r}, but the axes are {' '.join(dims)}")
-        return values
-    if values is None:
+    if isinstance(given, Mapping):
+        if foreign := [name for name in given if name not in dims]:
+            raise UsageError(f"{what} names axis {foreign[0]!r}, but the axes are {' '.join(dims)}")
+        return {name: float(number) for name, number in given.items()}
+    if given is None:
         return {}
-    if np.ndim(values) == 0:
-        return dict.fromkeys(space, values)
-    if len(values) != len(space):
+    if np.ndim(given) == 0:
+        return dict.fromkeys(space, float(given))
+    if len(given) != len(space):
         raise UsageError(
-            f"{source}: {what} has {len(values)} numbers for the axes {' '.join(space)}; give one each, or a dict"
+            f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each, or a dict"
         )
-    return dict(zip(space, values, strict=True))
+    return {name: float(number) for name, number in zip(space, given, strict=True)}
 
 
 def _channels(
@@ -300,11 +314,12 @@ def _channels(
     return tuple(item if isinstance(item, Channel) else Channel(str(item)) for item in channels)
 
 
-def _world(source: str, matrix: Any) -> Affine:
+def checked_world(what: str, matrix: Any) -> Affine:
+    """Return an affine; a UsageError says why a matrix is none."""
     try:
         return as_affine(matrix)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{source}: world cannot be read ({error}); give 4 rows of 4 numbers") from None
+        raise UsageError(f"{what} is no affine ({error}); give 4 rows of 4 numbers") from None
 
 
 def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
@@ -316,6 +331,6 @@ def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
 
 
 def _natural_chunks(axes: Sequence[Axis], dims: Sequence[str], node: Node | None) -> Shape:
-    """Return what is had at once: what a node makes, one pixel of an array."""
+    """Return the pixels that are read at once: the chunks of a node, one pixel of another array."""
     largest = {} if node is None else dict(zip(dims, node.chunks, strict=True))
     return tuple(largest.get(axis.name, 1) for axis in axes)

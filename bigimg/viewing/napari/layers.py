@@ -1,4 +1,4 @@
-"""What opens, as napari's layers: data, options and type of each, from metadata alone; no pixel is read.
+"""An image as layers of napari: data, options and type of each, made from metadata; no pixel is read.
 
 Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image" or "labels")``.
 """
@@ -25,22 +25,22 @@ from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
-from bigimg.viewing.napari.shown import Kept, Shown
+from bigimg.viewing.napari.shown import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
 """Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
 
 MOST_PLANE_BYTES = 64 << 20
-"""Of a plane that a viewer without levels reads for each frame; 0.1 s to decode, 8192 x 8192 of 8 bits."""
+"""The largest plane that a viewer may read for each frame, without levels: 8192 x 8192 of 8 bits, decoded in 0.1 s."""
 MOST_SIDE = 16_384
-"""Pixels a side that a graphics card takes as one picture."""
+"""The longest side of a picture that a graphics card takes, in pixels."""
 MOST_KEPT_BYTES = 1 << 30
-"""Of a source that must be decoded in one go, to be kept in memory."""
+"""The largest source that is kept in memory because it can only be decoded in one go."""
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 
 def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]:
-    """Return the layers of an image: one a channel, colours together, and the label images beside it.
+    """Return the layers of an image: one for each channel or for all colours, and one for each label image.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]
     Raises
     ------
     BudgetError
-        A file too large to be looked at without levels; the message has the command that makes them.
+        The file is too large to be viewed without levels; the message has the command that makes them.
     InputError, IntegrityError
-        It cannot be read, or is not what was written.
+        It cannot be read, or it changed since it was written.
     """
     reader = _reader(source, series)
     if not isinstance(reader, StoreReader):
@@ -75,7 +75,7 @@ def _reader(source: Source, series: int | str | None) -> Reader:
     if is_tree(source):
         source = levels_of_tree(source).base
     if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
-        pixels = opened_pixels(source)  # as it was opened: its store has the other levels
+        pixels = opened_pixels(source)  # its store has the other levels
         if pixels is not None and isinstance(pixels.reader, StoreReader) and not pixels.reader.level:
             return pixels.reader
     return open_source(source, series=series)
@@ -105,7 +105,7 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
                 f"allowed {human_bytes(allowed)}: {convert}",
                 needed=spec.nbytes, allowed=allowed,
             )  # fmt: skip
-        reader = Kept(reader)
+        reader = Decoded(reader)
     elif plane > MOST_PLANE_BYTES or side > MOST_SIDE:
         raise BudgetError(
             f"{reader.source}: a plane has {human_bytes(plane)} and {side} pixels a side, and without levels all of "
@@ -121,7 +121,7 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
 def _of_levels(
     levels: Sequence[Reader], name: str, windows: Sequence[Any], active: Sequence[bool], about: dict[str, Any]
 ) -> Iterator[Layer]:
-    """Yield one layer a channel, or one of all colours together."""
+    """Yield one layer for each channel, or one for all colours."""
     spec = levels[0].spec
     axes = [axis for axis in spec.axes if axis.name != "c"]
     options: dict[str, Any] = {
@@ -133,8 +133,7 @@ def _of_levels(
         "axis_labels": tuple(axis.name for axis in axes),
         "metadata": {"bigimg": about | {"source": levels[0].source, "kind": spec.kind, "meta": dict(spec.meta)}},
     }  # fmt: skip
-    affine = _affine(spec, axes)
-    if affine is not None:
+    if (affine := _affine(spec, axes)) is not None:
         options["affine"] = affine
     color = _is_color(spec)
     channels = [None] if color or "c" not in spec.dims else list(range(spec.shape[spec.axis("c")]))
@@ -153,15 +152,15 @@ def _of_levels(
             given["rgb"] = True
         else:
             given["colormap"] = "gray" if lights[i] == "FFFFFF" else f"#{lights[i].lower()}"
-            limits = windows[i] if i < len(windows) else None
-            limits = limits or _full_range(data[0].dtype)
-            if limits is not None:
+            if (
+                limits := (windows[i] if i < len(windows) else None) or _full_range(data[0].dtype)
+            ) is not None:
                 given["contrast_limits"] = limits
         yield shown, given, "image"
 
 
 def _is_color(spec: ImageSpec) -> bool:
-    """Return whether the channels are one picture that napari shows as it is: 8 bits, red, green, blue."""
+    """Return whether the channels are the colours of one picture of 8 bits."""
     return spec.dtype == np.uint8 and spec.scaling is None and {c.name for c in spec.channels} in COLORS
 
 
@@ -181,7 +180,7 @@ def _as_labels(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _windows(store: Store) -> list[tuple[float, float] | None]:
-    """Return what becomes black and white in each channel, in real values: the file's own, else the stored."""
+    """Return the values drawn black and white in each channel, as real values: from the file, else from the store."""
     spec = store.spec()
     count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
     own = store.image.own
@@ -205,12 +204,12 @@ def _real(window: tuple[float, float], scaling: Scaling | None) -> tuple[float, 
 
 
 def _full_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
-    """Return the limits of 8 bits, which are what most pictures use; of other types nothing is known."""
+    """Return the limits of 8 bits, which most pictures use; None for other types."""
     return (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.itemsize == 1 else None
 
 
 def _units(axes: Sequence[Axis]) -> tuple[str, ...]:
-    """Return units that napari knows; all axes of space in pixels when one of them says nothing."""
+    """Return units that napari knows; all axes of space are in pixels if one of them has no unit."""
     known = all(axis.unit in MILLIMETERS for axis in axes if axis.type == "space")
     return tuple(
         str(axis.unit) if (known if axis.type == "space" else axis.unit in SECONDS) else "pixel"
@@ -224,7 +223,7 @@ def _affine(spec: ImageSpec, axes: Sequence[Axis]) -> Array | None:
         return None
     units = {axis.unit for axis in axes if axis.type == "space"}
     if len(units) > 1:
-        return None  # a layer in several units has no single world
+        return None  # a layer in several units has no affine
     millimeters = MILLIMETERS.get(str(units.pop()), 1.0)
     world = np.asarray(spec.world)[:3] / millimeters
     matrix = np.eye(len(axes) + 1)
@@ -243,6 +242,6 @@ def _name(path: str) -> str:
 
 
 def _target(source: str) -> str:
-    """Return the name of a store for what is in ``source``, beside it or here."""
+    """Return the path of a store for the image in ``source``, in the same folder."""
     path = Path(source.split("::")[-1])
     return f"{path.with_name(path.name.split('.')[0])}.ome.zarr"

@@ -1,11 +1,10 @@
-"""Pixels as a viewer takes them: one channel of a level, or its colours side by side, read when sliced.
+"""Arrays for a viewer: one channel of a level, or its colours as the last axis, read when they are sliced.
 
-Nothing between a viewer and the chunks it looks at: a slice reads the region it covers and no more, where a
-dask array would read the whole of each block that the region touches.
+A slice reads the region that it covers and no more; a dask array would read all of each block that the region touches.
 
-A viewer cannot draw an error. So once somebody is there to be told of damage (``Shown.tell``), a slice over lost
-or damaged chunks is a masked array: these pixels are masked, stripes lie below the mask, and the error is told.
-napari drops the mask and draws the stripes; numpy leaves masked pixels out; bigimg refuses them.
+A viewer cannot draw an error. So if a function is set that reports damage (``Shown.tell``), a slice over lost or
+damaged chunks is a masked array: these pixels are masked, their values are stripes, and the error is reported. napari
+ignores the mask and draws the stripes; numpy leaves masked pixels out; bigimg refuses them.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from bigimg.reader import Access, Reader
 from bigimg.types import Array, Region, Shape
 
 PLANE = 2
-"""Axes of what a viewer draws at once."""
+"""Axes of a picture that a viewer draws."""
 STRIPE = 8
-"""Pixels along an axis that a stripe over damage covers."""
+"""Width of a stripe over damage along an axis, in pixels."""
 
 
 class Shown:
@@ -38,19 +37,19 @@ class Shown:
     Parameters
     ----------
     reader : Reader
-        Of the level.
+        Reads the level.
     channel : int, optional
-        The one that is shown, without its axis. None for an image without channels, and for colours, whose axis
-        comes last as napari wants it.
+        The channel that is shown, without its axis. None for an image without channels, and for colours; their
+        axis is the last one, as napari needs it.
 
     Attributes
     ----------
     tell : callable, optional
-        Is told of damage; damage then is masked in slices. Without it damage raises.
+        Gets a message about damage; damaged pixels are then masked in slices. Without it damage raises an error.
     is_thumbnail : bool
-        Whether napari takes the level as a whole, too. Otherwise only somebody who computes does: damage raises.
+        Whether napari reads the whole level too. If not, only computations do, for which damage raises an error.
     damaged : list of str
-        What was told.
+        The errors that were reported.
     """
 
     def __init__(self, reader: Reader, channel: int | None = None) -> None:
@@ -73,7 +72,7 @@ class Shown:
 
     @property
     def source(self) -> str:
-        """What is read."""
+        """Name of the source."""
         return self.pixels.reader.source
 
     @property
@@ -87,9 +86,9 @@ class Shown:
         return self.size * self.dtype.itemsize
 
     def __getitem__(self, key: Any) -> Array | Part:
-        """Return what integers and slices select, as numpy does; read at once where it is a plane or less.
+        """Return what integers and slices select, as numpy does; it is read now if it is a plane or less.
 
-        napari cuts a volume to what the window shows, through all its planes, and then takes the plane.
+        napari first cuts all planes of a volume to the window, and then takes one plane.
         """
         items = _items(key, self.ndim)
         space = items[:-1] if self.is_color else items
@@ -105,7 +104,7 @@ class Shown:
         return self.shape[0]
 
     def exact(self) -> Shown:
-        """Return the same level for somebody who computes: damage raises."""
+        """Return the same level for computations: damage raises an error."""
         found = copy.copy(self)
         found.tell = None
         return found
@@ -116,7 +115,7 @@ class Shown:
         Raises
         ------
         MissingChunk, CorruptChunk, InputError
-            Its pixels cannot be had, and nobody is there to be told.
+            Pixels cannot be read, and no function reports it.
         """
         try:
             return self._exact(items)
@@ -124,7 +123,7 @@ class Shown:
             if self.tell is None:
                 raise
             found, errors = _masked(self, items)
-        new = [error for error in errors if error not in self.damaged]  # and not again with each view
+        new = [error for error in errors if error not in self.damaged]  # each once
         self.damaged += new
         if new:
             more = f"; and {len(new) - 1} more places" if len(new) > 1 else ""
@@ -133,11 +132,11 @@ class Shown:
 
     def _exact(self, items: list[Any]) -> Array:
         items = list(items)
-        if self.axis is None:
-            return self._ids(self.pixels[tuple(items)])
-        if self.channel is not None:
-            items.insert(self.axis, self.channel)
-            return self._ids(self.pixels[tuple(items)])
+        if self.axis is None or self.channel is not None:
+            if self.axis is not None:
+                items.insert(self.axis, self.channel)
+            found = self.pixels[tuple(items)]
+            return found.view(np.uint8) if found.dtype.kind == "b" else found
         color = items.pop()
         kept = sum(isinstance(item, slice) for item in items[: self.axis])
         items.insert(self.axis, color)
@@ -149,16 +148,13 @@ class Shown:
         """Whether the last axis holds the colours."""
         return self.axis is not None and self.channel is None
 
-    def _ids(self, found: Array) -> Array:
-        return found.view(np.uint8) if found.dtype.kind == "b" else found
-
     def __repr__(self) -> str:
         where = "" if self.channel is None else f", channel {self.channel}"
         return f"<{' x '.join(map(str, self.shape))} {self.dtype} of {self.pixels.reader.source}{where}>"
 
 
 class Part:
-    """A part of a level that is more than a plane: read when it is cut to one, or asked for its pixels."""
+    """A part of a level that is more than a plane: it is read when it is cut to a plane or made an array."""
 
     def __init__(self, whole: Shown, items: list[Any]) -> None:
         self.whole, self.items = whole, items
@@ -176,12 +172,12 @@ class Part:
 
     def __getitem__(self, key: Any) -> Array | Part:
         """Return a part of this part, as numpy does."""
-        own = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
+        cuts = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
         items = []
         for item in self.items:
             if isinstance(item, slice):
-                kept, wanted = next(own)
-                item = _as_slice(kept[wanted]) if isinstance(wanted, slice) else kept[wanted]
+                line, wanted = next(cuts)
+                item = _as_slice(line[wanted]) if isinstance(wanted, slice) else line[wanted]
             items.append(item)
         return self.whole[tuple(items)]
 
@@ -204,12 +200,12 @@ def _items(key: Any, ndim: int) -> list[Any]:
     return items
 
 
-def _as_slice(kept: range) -> slice:
-    return slice(kept.start, kept.stop if kept.stop >= 0 else None, kept.step)
+def _as_slice(line: range) -> slice:
+    return slice(line.start, line.stop if line.stop >= 0 else None, line.step)
 
 
 def _masked(shown: Shown, items: list[Any]) -> tuple[Array, list[str]]:
-    """Return what ``items`` select, masked over stripes where chunks are lost or damaged, and the errors."""
+    """Return what ``items`` select, with masked stripes for lost or damaged chunks, and the errors."""
     ranges = [
         range(n)[item] if isinstance(item, slice) else range(n)[item : item + 1 or None]
         for n, item in zip(shown.shape, items, strict=True)
@@ -231,13 +227,12 @@ def _masked(shown: Shown, items: list[Any]) -> tuple[Array, list[str]]:
 
 
 def _stripes(piece: list[range], shown: Shown) -> Array:
-    """Return oblique stripes of the least and the largest value of the type, alike in all colours and planes.
+    """Return oblique stripes of the smallest and the largest value of the type, the same in all colours and planes.
 
-    Planes with stripes of their own would fill each other's gaps where a volume is shown by its brightest values.
+    Different stripes in each plane would hide each other where a volume is drawn by its brightest values.
     """
-    floats = np.finfo(
-        np.float16 if shown.dtype == np.float16 else np.float32
-    )  # beyond, graphics have infinity
+    # Graphics cards have no values beyond float32.
+    floats = np.finfo(np.float16 if shown.dtype == np.float16 else np.float32)
     about = floats if shown.dtype.kind == "f" else np.iinfo(shown.dtype)
     odd = sum(np.ix_(*piece[: shown.ndim - shown.is_color][-PLANE:])) // STRIPE % 2
     found: Array = np.array([about.min, about.max], shown.dtype)[odd]
@@ -245,14 +240,14 @@ def _stripes(piece: list[range], shown: Shown) -> Array:
 
 
 def _pieces(line: range, chunk: int) -> list[tuple[int, int]]:
-    """Return ``line`` cut where chunks begin, as places in it."""
-    numbers = [place // chunk for place in line]
+    """Return ``line`` cut where chunks begin, as pairs of indices."""
+    numbers = [pixel // chunk for pixel in line]
     cuts = [0, *(i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1]), len(numbers)]
     return list(itertools.pairwise(cuts)) if numbers else []
 
 
-class Kept:
-    """A small source whose pixels cannot be had piece by piece, decoded once and kept (a Reader)."""
+class Decoded:
+    """A small source that can only be decoded whole: decoded once and kept (a Reader)."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -272,16 +267,13 @@ class Kept:
                 try:
                     self._pixels = self.reader.read(full(self.spec.shape))
                 except BigimgError as error:
-                    self._error = error  # and not decoded again for each piece of the picture
+                    self._error = error  # so that it is not decoded again for each piece
                     raise
                 self.reader.close()
         return self._pixels[region]
 
     def close(self) -> None:
-        """Keep what was decoded: a viewer goes on to show it."""
+        """Do nothing: a viewer still shows the pixels."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pixels": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+    def __reduce__(self) -> Any:
+        return Decoded, (self.reader,)

@@ -429,7 +429,7 @@ def test_pickled_patches_are_the_same(store: Path) -> None:
         ({"size": 8, "n": 3, "stride": 4}, r"n=3: random patches have no stride"),
         ({"size": 8, "n": 3, "seed": -1}, r"seed=-1"),
         ({"size": 8, "seed": 1}, r"seed=1: a grid has nothing random"),
-        ({"size": 8, "edge": "pad", "fill": 300}, r"fill=300: uint8 holds whole numbers from 0 to 255"),
+        ({"size": 8, "edge": "pad", "fill": 300}, r"fill=300: uint8 holds integers from 0 to 255"),
         ({"size": 8, "where": np.ones((30, 41), bool)}, r"where has shape \(30, 41\)"),
         ({"size": 8, "where": np.ones((30, 40))}, r"where holds float64, not true and false"),
         ({"size": 8, "where": np.ones((30, 40), bool), "min_fraction": 1.5}, r"min_fraction=1.5: give"),
