@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -104,4 +105,4 @@ def test_a_channel_by_number_or_name() -> None:
     ],
 )
 def test_lazy_arrays_are_named_after_what_they_are(array: Any, name: str) -> None:
-    assert f"dask.array<{name}, shape=" in repr(array)
+    assert re.search(rf"dask.array<{name}[,-]", repr(array))  # dask before 2025.9 leaves one of two hashes

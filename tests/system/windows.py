@@ -43,6 +43,7 @@ def become() -> None:
     for name in LACKING:
         if hasattr(os, name):
             delattr(os, name)
+    os.process_cpu_count = os.cpu_count  # type: ignore[attr-defined]  # Python 3.13: it calls sched_getaffinity here
     for name in SIGNALS:
         delattr(signal, name)
     load = ctypes.CDLL.__init__

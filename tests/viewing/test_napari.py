@@ -331,7 +331,7 @@ def test_a_lost_object_in_the_first_view_is_told_and_drawn_as_stripes(viewer: An
     with pytest.raises(bigimg.UsageError, match="masked"):
         bigimg.stats(layer.data[0]).compute()
     with pytest.raises(bigimg.MissingChunk):
-        viewer.layers.save(str(tmp_path / "b.ome.zarr"), plugin="bigimg")
+        viewer.layers.save(str(tmp_path / "b.ome.zarr"), plugin="bigimg-zarr")
     assert not (tmp_path / "b.ome.zarr").exists()
     viewer.layers.clear()
     assert len(viewer.layers) == 0
@@ -346,7 +346,7 @@ def test_damage_that_comes_into_view_is_told_then(viewer: Any, tmp_path: Path) -
     )
     (path / "0" / "c" / "2" / "0" / "1").unlink()
     notification_manager.records.clear()
-    (layer,) = viewer.open(str(path), plugin="bigimg")
+    (layer,) = viewer.open(str(path), plugin="bigimg-zarr")
     assert is_drawn(viewer)  # of planes 0 and 50
     assert (layer.name, notification_manager.records) == ("a", [])
     for plane in (70, 71):
