@@ -16,9 +16,6 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.types import Method, Shape
 
-CENTERED: frozenset[Method] = frozenset({"mean", "mode", "min", "max", "gaussian"})
-"""Methods whose coarse pixel represents its whole window: its centre moves by (f - 1) / 2 pixels."""
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -90,7 +87,8 @@ def level_at(
     axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method
 ) -> Level:
     """Return level ``index`` with its spacing and origin."""
-    shift = 0.5 if method in CENTERED else 0.0
+    # A coarse pixel represents its whole window, whose centre lies (f - 1) / 2 pixels on; of nearest it is one pixel.
+    shift = 0.0 if method == "nearest" else 0.5
     pairs = list(zip(axes, factors, strict=True))
     spacing = tuple(axis.spacing * f for axis, f in pairs)
     origin = tuple(axis.origin + axis.spacing * (f - 1) * shift for axis, f in pairs)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
-from bigimg.geometry.levels import CENTERED, plan_levels
+from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
 from bigimg.lazy.link import opened_pixels
 from bigimg.lazy.operation import Operation
@@ -146,7 +146,7 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     operation = windows(img.shape, img.dtype, step, method)
     along = dict(zip(map(str, img.dims), step, strict=True))
     changed = {name: -(-img.sizes[name] // f) for name, f in along.items() if f > 1}
-    centred = method in CENTERED
+    centred = method != "nearest"
 
     def moved(name: str, coord: xarray.DataArray) -> Any:
         return _coarser(coord, along[name], centred=centred)
