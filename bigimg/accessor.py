@@ -207,7 +207,8 @@ class ImageAccessor(SharedMethods):
         """
         from bigimg.ops.slices import channel_index
 
-        return self._img.isel(c=channel_index(self._img, name))
+        # Not isel: what dask slices is no longer known to be a part of an opened image.
+        return functions.plane(self._img, "c", index=channel_index(self._img, name))
 
     def at(self, *, mm: tuple[float, float, float] | None = None, **position: float) -> xarray.DataArray:
         """Return the pixel nearest to a point: world ``mm=(x, y, z)``, or coordinates as in ``at(y=3.5, x=8)``.

@@ -11,6 +11,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
+from bigimg.ops.slices import crop
 from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.tallies import Binned, rebin
@@ -87,8 +88,11 @@ def _of_pixels(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     for channel in range(
         img.sizes["c"] if by else 1
     ):  # the bins of each go from its own smallest value to its largest
-        one = img.isel(c=channel) if by else img
-        mask = where.isel(c=channel) if by and hasattr(where, "isel") and "c" in where.dims else where
+        # Not isel: what dask slices is no longer known to be a part of an opened image.
+        one = crop(img, {"c": (channel, channel + 1)}) if by else img
+        mask = where
+        if by and hasattr(where, "isel") and "c" in where.dims:
+            mask = crop(where, {"c": (channel, channel + 1)})
         counts, edges = counts_and_edges(counted(one, [], (BINS, None), mask), (BINS, None), one.dtype)
         rows.append(one_object(of_bins, counts, edges))
     return one_object(_row, *rows)
