@@ -29,6 +29,8 @@ from bigimg.types import Array, Region, Shape
 
 type Chunks = tuple[Shape, ...]
 
+MOST_LINKS = 1 << 10
+"""Sums that follow one another, for dask to keep blocks in order."""
 MOST_RANKED = 1 << 12
 """Blocks over a dask array, whose source may have an order, that are put in order at most: it takes three tasks a
 block."""
@@ -140,8 +142,8 @@ def _ranks(chunks: Chunks, order: Sequence[int]) -> Any:
     try:
         if len(cut) == 1:  # with fewer tasks between two blocks their order is more certain
             ones = [n if axis in cut else 1 for axis, n in enumerate(counts)]
-            return da.cumsum(_zeros(ones), axis=cut[0])
-        row = da.cumsum(_zeros([math.prod(counts)]), axis=0)
+            return _running_sum(ones, cut[0])
+        row = _running_sum([math.prod(counts)], 0)
     except NotImplementedError:
         return None
     found = _folded(row, [counts[axis] for axis in cut])
@@ -149,13 +151,16 @@ def _ranks(chunks: Chunks, order: Sequence[int]) -> Any:
     return found[tuple(slice(None) if axis in cut else None for axis in range(len(counts)))]
 
 
-def _zeros(counts: Sequence[int]) -> Any:
-    """Return zeros in blocks of one, all of them views of a single task.
+def _running_sum(counts: Sequence[int], axis: int) -> Any:
+    """Return zeros in blocks of one along ``axis``, which dask computes one after another.
 
-    dask.order notes for each task which first tasks it comes from: with one zero a block that grew with the square of
-    the blocks, 75 MB for 1,800 and 5 GB for 16,000.
+    dask.order notes from which first tasks each task comes, so a chain of n sums costs n * n: 75 MB for 1,800 and 5 GB
+    for 16,000. Beyond ``MOST_LINKS`` neighbours share a link, and a source keeps what it passes over among them.
     """
-    return da.broadcast_to(da.zeros((1,) * len(counts), dtype=np.int8), counts, chunks=(1,) * len(counts))
+    step = -(-counts[axis] // MOST_LINKS)
+    chunks = tuple(step if i == axis else 1 for i in range(len(counts)))
+    row = da.cumsum(da.zeros(counts, chunks=chunks, dtype=np.int8), axis=axis)
+    return row if step == 1 else row.rechunk({axis: 1})
 
 
 def _folded(row: Any, counts: Sequence[int]) -> Any:
