@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +48,8 @@ def checked_target(
         It is a source or a link to one, lies inside one, or holds one.
     """
     path = Path(os.path.abspath(target))
+    if ".." in Path(target).parts:  # the system follows a link before "..", and abspath does not
+        path = Path(os.path.realpath(Path(target).parent), Path(target).name)
     for source in paths_of(sources):
         _check_apart(path, source, label=label)
     if os.path.lexists(path):
@@ -73,7 +76,7 @@ def paths_of(source: object) -> Iterator[Path]:
         for each in source:
             yield from paths_of(each)
     elif isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
+        name = re.sub("^(file|local)://", "", os.fspath(source))
         if os.path.lexists(name):
             yield Path(name)
         elif (inside := split_member(name)) is not None:

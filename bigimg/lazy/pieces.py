@@ -99,12 +99,15 @@ class InTurn:
             alone = not self._busy and not self._wanted
             bisect.insort(self._wanted, rank)
             self._free.notify_all()
-            if rank > self._next:
-                self._free.wait_for(lambda: len(self._wanted) > 1, PATIENCE)
-            self._free.wait_for(lambda: not self._busy and self._wanted[0] == rank)
-            alone = alone and len(self._wanted) == 1
-            self._wanted.remove(rank)
-            self._busy = True
+            try:
+                if rank > self._next:
+                    self._free.wait_for(lambda: len(self._wanted) > 1, PATIENCE)
+                self._free.wait_for(lambda: not self._busy and self._wanted[0] == rank)
+                alone = alone and len(self._wanted) == 1
+                self._busy = True
+            finally:  # after Ctrl-C too, or all others would wait for it
+                self._wanted.remove(rank)
+                self._free.notify_all()
         try:
             if rank in self._kept:
                 return self._kept.pop(rank)

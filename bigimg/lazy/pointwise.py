@@ -68,7 +68,9 @@ class Pointwise(Node):
 
     @cached_property
     def token(self) -> str:  # type: ignore[override]
-        """Of the sources, their values and the function; a new one if the function cannot be pickled."""
+        """Of the sources, their values and the function; a new one for a function that cannot be told from others."""
+        if getattr(self.function, "by_caller", False):  # pickled by its name, which another function may bear
+            return uuid.uuid4().hex
         below = [source.token for source in self.sources], [value.token for value in self.own_values]
         try:
             return token_of(below, self.function, self.dtype)

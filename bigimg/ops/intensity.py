@@ -152,14 +152,17 @@ def map(
 
 
 class _Checked:
-    """Calls a function and checks shape and type of what it returns (:class:`Pixelwise`)."""
+    """Calls a function of the caller and checks shape and type of what it returns (:class:`Pixelwise`)."""
+
+    by_caller = True
 
     def __init__(self, func: Callable[[Array], Any], dtype: DType) -> None:
         self.func, self.dtype = func, dtype
 
     def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
         (block,) = blocks
-        made = np.asarray(self.func(block))
+        # The function may write to its argument, and a view is of pixels that others read too.
+        made = np.asarray(self.func(block if block.flags.owndata else block.copy()))
         _check(made, block.shape)
         if not (np.can_cast(made.dtype, self.dtype) or made.dtype.kind == self.dtype.kind == "f"):
             raise UsageError(

@@ -80,7 +80,7 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
     levels = open_levels(source, memory=memory, series=series).map(labelled)
     pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
     reader = None if pixels is None else pixels.reader
-    if pixels is None or not isinstance(reader, StoreReader) or not _as_opened(levels.base, reader):
+    if pixels is None or not isinstance(reader, StoreReader) or not as_opened(levels.base, reader):
         return levels
     image, raw = levels.base, pixels.scaling != reader.spec.scaling
     named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
@@ -93,7 +93,7 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
     return levels_of_reader(reader).map(opened)
 
 
-def _as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
+def as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
     """Return whether the array has the geometry of its store; otherwise the levels of the store do not fit it."""
     for axis in (axis for axis in reader.spec.axes if axis.name != "c"):
         spacing, origin = coordinates.spacing(image, axis.name), coordinates.origin(image, axis.name)

@@ -402,3 +402,23 @@ def test_other_places_of_a_source_are_known(source: Any, place: Path) -> None:
         with pytest.raises(UsageError, match="is the source"):
             pictures.slice_picture(source, target, overwrite=True)
     assert everything(place) == before
+
+
+def test_two_dots_behind_a_link_are_those_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other" / "dir").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("other/dir")
+    bigimg.write(np.full((8, 8), 7, np.uint8), "q.zarr")
+    bigimg.write(np.ones((8, 8), np.uint8), "link/../q.zarr")
+    assert int(bigimg.open("q.zarr").max()) == 7
+    assert int(bigimg.open("other/q.zarr").max()) == 1
+
+
+@pytest.mark.parametrize("target", ["s.zarr", "s.zarr/0/in.zarr"])
+def test_an_address_of_a_file_is_known_as_a_source(tmp_path: Path, target: str) -> None:
+    bigimg.write(np.ones((8, 8), np.uint8), tmp_path / "s.zarr")
+    with pytest.raises(UsageError):
+        bigimg.convert(f"file://{tmp_path}/s.zarr", tmp_path / target, overwrite=True)
+    assert int(bigimg.open(tmp_path / "s.zarr").max()) == 1

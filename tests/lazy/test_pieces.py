@@ -139,3 +139,16 @@ def test_a_blur_of_computed_blocks_computes_them_about_twice() -> None:
     reader.log.clear()
     np.testing.assert_array_equal(small.values, want.values)
     assert sum(map(count, reader.log)) <= 2.5 * 4096**2
+
+
+def test_who_was_interrupted_while_it_waited_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = InTurn(lambda region: np.array(region[0].start), [list(range(9))], (0,))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(turns._free, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns.get((3,))
+    assert int(turns.get((5,))) == 5

@@ -12,6 +12,7 @@ from skimage.color import rgb2gray
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
+from bigimg.types import Array
 
 RGB = np.random.default_rng(0).integers(0, 256, (61, 47, 3)).astype(np.uint8)
 
@@ -156,3 +157,30 @@ def test_the_window_comes_from_the_store(
         found.values, expected if pixels.ndim == 2 else np.moveaxis(expected, -1, 0)
     )
     assert len(read) == 1  # the pixels once, and none for the window
+
+
+def test_functions_of_one_name_are_not_taken_for_one_another() -> None:
+    image = bigimg.from_array(np.arange(12, dtype="u1").reshape(3, 4))
+
+    def func(block: Array) -> Array:
+        return block + 1
+
+    first = bigimg.map(image, func)
+
+    def func(block: Array) -> Array:  # type: ignore[no-redef]  # as when a cell of a notebook runs again
+        return block * 10
+
+    second = bigimg.map(image, func)
+    assert int(first.max()) == 12
+    assert int(second.max()) == 110
+    assert first.data.name != second.data.name
+
+
+def test_a_function_that_writes_to_its_argument_leaves_the_source_alone() -> None:
+    def add(block: Array) -> Array:
+        block += 1
+        return block
+
+    pixels = np.zeros((64, 64), np.uint8)
+    made = bigimg.map(bigimg.open(pixels), add, dtype="u1")
+    assert [int(made.max()), int(made.max()), pixels.max()] == [1, 1, 0]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.lazy.link import opened_pixels
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
@@ -100,7 +101,7 @@ def patches(
     cutter = Cutter(
         reader,
         tuple(shape[name] if name == "c" else patch[name] for name in spec.dims),
-        scaling=spec.scaling if image.dtype != spec.dtype else None,
+        scaling=None if (pixels := opened_pixels(image)) is None else pixels.scaling,
         dtype=image.dtype,
         fill=checked_fill(fill, image.dtype),
     )

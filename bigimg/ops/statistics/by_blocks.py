@@ -6,6 +6,7 @@ If dask computes only the mask, a task gets the mask alone and reads the pixels 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.pieces import region_at
 from bigimg.ops.statistics.passes import Counting, Make, Pass, merged
 from bigimg.system.memory import heap_trimmer
+from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, Shape
 
 
@@ -38,8 +40,9 @@ def by_dask(task: Pass, chunks: tuple[Shape, ...], shared: Any) -> Any:
 
 def _then(shared: Array, *, task: Pass, chunks: tuple[Shape, ...]) -> Any:
     make = partial(task.make, shared.item())
-    # Not the scheduler of a cluster: a task that waits for a cluster may wait for itself.
-    return _by_blocks(task, chunks, make).compute(scheduler=dask.threaded.get).item()
+    # Threads of its own: a task that waits for a cluster, or for the pool that runs it, may wait for itself.
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        return _by_blocks(task, chunks, make).compute(scheduler=dask.threaded.get, pool=pool).item()
 
 
 def _by_blocks(task: Pass, chunks: tuple[Shape, ...], make: Make) -> Any:

@@ -12,6 +12,7 @@ from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.manifest import StoredStatistics
 from bigimg.omezarr.open import Store, StoreReader
+from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source, open_source
 from bigimg.pyramid.partial import merge_floats, merge_integers
@@ -98,6 +99,10 @@ def kept_statistics(source: Source) -> Known | None:
         if not hasattr(source, "coords") or (pixels := opened_pixels(source)) is None:
             return None
         reader, scaling = pixels.reader, pixels.scaling
+        if [channel.name for channel in channels_of(source)] != [
+            channel.name for channel in reader.spec.channels
+        ]:
+            return None  # the channels have other names by now, and the store would answer with its own
     if not isinstance(reader, StoreReader) or reader.level != 0:
         return None
     found = reader.store.statistics()

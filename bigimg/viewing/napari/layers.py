@@ -18,6 +18,7 @@ from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.lazy.link import opened_pixels
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
+from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
 from bigimg.planning.memory import budget_bytes, human_bytes
@@ -25,6 +26,7 @@ from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
+from bigimg.viewing.levels import as_opened
 from bigimg.viewing.napari.shown import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
@@ -76,7 +78,13 @@ def _reader(source: Source, series: int | str | None) -> Reader:
         source = levels_of_tree(source).base
     if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
         pixels = opened_pixels(source)  # its store has the other levels
-        if pixels is not None and isinstance(pixels.reader, StoreReader) and not pixels.reader.level:
+        if (
+            pixels is not None
+            and isinstance(pixels.reader, StoreReader)
+            and not pixels.reader.level
+            and as_opened(source, pixels.reader)
+            and channels_of(source) == tuple(pixels.reader.spec.channels)
+        ):
             return pixels.reader
     return open_source(source, series=series)
 

@@ -485,3 +485,10 @@ def test_places_of_a_few_patches_can_be_read() -> None:
     reader = CountingReader(image < 100, "yx")
     assert bigimg.patches(image, 8, n=5, seed=0, where=bigimg.open(reader)).coords.chunks
     assert not reader.met  # the mask would have to be searched
+
+
+def test_real_values_of_stored_float64_are_those_of_the_image(tmp_path: Path) -> None:
+    image = bigimg.from_array(np.ones((64, 64)), dims="yx").assign_attrs(scaling=[2.0, 1.0])
+    bigimg.write(image, tmp_path / "a.zarr")
+    opened = bigimg.open(tmp_path / "a.zarr")
+    assert float(opened[0, 0]) == float(bigimg.patches(opened, 32)[0][0, 0]) == 3.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,10 @@ def test_what_a_store_counted_by_is_not_what_an_axis_was_renamed_to(tmp_path: Pa
     img = bigimg.open(tmp_path / "a.ome.zarr").drop_vars(["c", "color"], errors="ignore")
     assert bigimg.percentile(img, 50).shape == (3,)
     assert float(bigimg.percentile(img.rename(c="t"), 50)) == np.percentile(pixels, 50)
+
+
+def test_a_pool_of_one_thread_does_not_wait_for_itself() -> None:
+    values = np.random.default_rng(0).random((6, 30, 20)).astype("f4")
+    image = bigimg.from_array(values, dims="zyx").chunk({"z": 1})
+    with ThreadPoolExecutor(1) as pool, dask.config.set(pool=pool):
+        assert float(bigimg.percentile(image, 50)) == pytest.approx(np.percentile(values, 50), rel=1e-6)

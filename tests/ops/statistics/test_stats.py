@@ -290,3 +290,12 @@ def test_a_table_of_any_image(shape: tuple[int, ...], table: str, tmp_path: Path
         found = bigimg.stats(source)[["count", "max"]].compute().to_pandas()
         assert type(found).__name__ == table
         np.testing.assert_array_equal(found["max"], pixels.max((-2, -1)))
+
+
+def test_channels_that_got_other_names_are_not_answered_from_the_store(tmp_path: Path) -> None:
+    pixels = np.stack([np.full((64, 64), value, np.uint8) for value in (10, 20, 30)])
+    bigimg.write(bigimg.from_array(pixels, dims="cyx", channels=["A", "B", "C"]), tmp_path / "c.zarr")
+    image = bigimg.open(tmp_path / "c.zarr").assign_coords(c=["C", "B", "A"])
+    assert float(bigimg.stats(image)["mean"].sel(c="A")) == 30
+    assert float(bigimg.percentile(image, 50).sel(c="A")) == 30
+    assert bigimg.otsu(image).c.values.tolist() == ["C", "B", "A"]
