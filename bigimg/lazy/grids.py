@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigimg.lazy.node import Node, token_of
+from bigimg.lazy.node import Node, read_shared, token_of
 from bigimg.types import Array, Region, Shape
 
 
@@ -69,7 +69,7 @@ class OnGrid(Node):
                 low, high = int(inside.min()), int(inside.max())
                 cut.append(slice(low, high + 1))
                 taken.append(inside - low)
-        found = self.pixels.read(tuple(cut))
+        found = read_shared(self.pixels, tuple(cut))
         for axis, which in enumerate(taken):
             if which is not None:
                 found = np.take(found, which, axis)

@@ -12,7 +12,8 @@ import hashlib
 import math
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Self
 
@@ -62,8 +63,9 @@ class Node(abc.ABC):
 
     def find_order(self) -> None:
         """Find out whether a source has an order; for blocks that dask computes the first one must be computed."""
-        for source in self.sources:
-            source.find_order()
+        for leaf in self.leaves():
+            if leaf is not self:
+                leaf.find_order()
 
     def below(self) -> Iterator[Node]:
         """Yield this node and all nodes that it is made from, each once."""
@@ -122,3 +124,36 @@ def token_of(*parts: Any) -> str:
 
 reads: ContextVar[Counter[Node] | None] = ContextVar("reads", default=None)
 """While it is set, each leaf adds to it how many pixels were read of it in this thread."""
+
+_shared: ContextVar[tuple[Set[int], dict[Any, Array]] | None] = ContextVar("shared", default=None)
+"""Nodes that two others need, and the regions of them that were read for what is being made in this thread."""
+
+
+@contextmanager
+def reading_once(node: Node) -> Iterator[None]:
+    """Read each region only once, of nodes that several nodes below ``node`` need, as an image and its own mask."""
+    several: set[int] = set()
+    if _shared.get() is None:
+        counts = Counter(id(source) for each in node.below() for source in each.sources)
+        several = {number for number, count in counts.items() if count > 1}
+    if not several:
+        yield
+        return
+    for value in node.values:
+        value.get()  # it passes over the image, of which nothing is to be kept here
+    mark = _shared.set((several, {}))
+    try:
+        yield
+    finally:
+        _shared.reset(mark)
+
+
+def read_shared(node: Node, region: Region) -> Array:
+    """Return ``region`` of ``node``, which may be a view, as :func:`reading_once` says."""
+    shared = _shared.get()
+    if shared is None or id(node) not in shared[0]:
+        return node.read(region)
+    key = id(node), *((s.start, s.stop) for s in region)
+    if key not in shared[1]:
+        shared[1][key] = node.read(region)
+    return shared[1][key].view()

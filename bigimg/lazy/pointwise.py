@@ -13,7 +13,7 @@ import numpy as np
 
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.lazy.blocks import multiplied
-from bigimg.lazy.node import Node, token_of
+from bigimg.lazy.node import Node, read_shared, reading_once, token_of
 from bigimg.lazy.values import Value
 from bigimg.types import Array, DType, Region, Shape
 
@@ -64,7 +64,10 @@ class Pointwise(Node):
     @property
     def order(self) -> tuple[int, ...]:  # type: ignore[override]
         """The order of the first source that has one."""
-        return next((source.order for source in self.sources if source.order), ())
+        # Leaves first: a chain of n images, each used twice, would be gone through 2 ** n times.
+        if not any(leaf.order for leaf in self.leaves()):
+            return ()
+        return next((order for source in self.sources if (order := source.order)), ())
 
     @cached_property
     def token(self) -> str:  # type: ignore[override]
@@ -89,9 +92,9 @@ class Pointwise(Node):
         return out
 
     def _made(self, region: Region, values: list[Any]) -> Array:
-        return self.function(
-            [source.read(within(region, source.shape)) for source in self.sources], region, values
-        )
+        with reading_once(self):
+            blocks = [read_shared(source, within(region, source.shape)) for source in self.sources]
+        return self.function(blocks, region, values)
 
 
 def within(region: Region, shape: Shape) -> Region:

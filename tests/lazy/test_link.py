@@ -16,8 +16,11 @@ import xarray
 
 import bigimg
 import bigimg.accessor
+from bigimg.geometry.region import count
 from bigimg.lazy.derived import Derived
 from bigimg.lazy.link import linked_node, opened_pixels
+from bigimg.opening.labelled import to_labelled
+from tests.virtual import Virtual
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (3, 60, 70)).astype(np.uint8)
 
@@ -126,3 +129,12 @@ def test_another_process_gives_the_same_answers(store: Path, tmp_path: Path) -> 
     space: dict[str, Any] = {"__name__": "here"}
     exec(ANSWERS.replace("sys.argv[1]", repr(str(tmp_path / "imgs.pickle"))), space)
     assert done.stdout.strip() == str([space["answers"](img) for img in imgs])
+
+
+def test_an_image_that_is_used_twice_is_read_once_for_each_region() -> None:
+    virtual = Virtual((200, 300), "u1", "yx", (50, 300))
+    image = to_labelled(virtual, block_bytes=1 << 20)
+    for _ in range(12):  # 4,096 ways lead to the source
+        image = bigimg.apply_mask(image, bigimg.mask(image, above=0))
+    image.compute()
+    assert sum(map(count, virtual.log)) == 200 * 300
