@@ -144,7 +144,7 @@ def _ranks(chunks: Chunks, order: Sequence[int]) -> Any:
             ones = [n if axis in cut else 1 for axis, n in enumerate(counts)]
             return _running_sum(ones, cut[0])
         row = _running_sum([math.prod(counts)], 0)
-    except NotImplementedError:
+    except NotImplementedError:  # dask's array expressions have no running sums yet
         return None
     found = _folded(row, [counts[axis] for axis in cut])
     found = found.transpose([cut.index(axis) for axis in sorted(cut)])

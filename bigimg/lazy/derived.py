@@ -14,7 +14,7 @@ import numpy as np
 from bigimg.geometry.region import full, pieces, shape_of, shift
 from bigimg.lazy.bands import Rolling, band_of
 from bigimg.lazy.leaves import LazyPixels
-from bigimg.lazy.node import Node, token_of
+from bigimg.lazy.node import Node, reading_apart, token_of
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pieces import Pieced
 from bigimg.pyramid.kernels import SCRATCH_BYTES
@@ -92,7 +92,8 @@ class Derived(Node):
 
     def _made(self, region: Region) -> Array:
         source = self.operation.source(region)
-        read = self.pixels.read(source) if self._rolling is None else self._rolling.read(source, region)
+        with reading_apart():
+            read = self.pixels.read(source) if self._rolling is None else self._rolling.read(source, region)
         return self.operation.make(read, source, region)
 
 

@@ -148,6 +148,16 @@ def reading_once(node: Node) -> Iterator[None]:
         _shared.reset(mark)
 
 
+@contextmanager
+def reading_apart() -> Iterator[None]:
+    """Keep no region for others meanwhile: what an operation reads may be many times what is made of it."""
+    mark = _shared.set(None)
+    try:
+        yield
+    finally:
+        _shared.reset(mark)
+
+
 def read_shared(node: Node, region: Region) -> Array:
     """Return ``region`` of ``node``, which may be a view, as :func:`reading_once` says."""
     shared = _shared.get()

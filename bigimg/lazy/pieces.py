@@ -22,7 +22,7 @@ from bigimg.types import Array, Region, Shape
 
 AHEAD = 8
 """Pieces before the wanted one that are read and kept: threads are likely to ask for so many out of turn."""
-PATIENCE = 0.005
+PATIENCE = 0.02
 """Seconds to wait for the thread that needs an earlier piece; going back to that piece would cost more."""
 
 

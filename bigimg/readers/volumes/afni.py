@@ -14,9 +14,10 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.spec import Channel
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, only_image, reading_header, sibling
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
 
 if TYPE_CHECKING:
     from nibabel.brikhead import AFNIHeader

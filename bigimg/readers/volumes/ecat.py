@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from bigimg.errors import InputError
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.raw.scaled import in_slabs
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, only_image, reading_header
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, UsageError
+from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
@@ -29,12 +29,6 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
-
-
-def only_image(source: str, series: int | str | None) -> None:
-    """Raise a UsageError for any ``series`` but 0: the file holds one image."""
-    if series not in (None, 0):
-        raise UsageError(f"{source}: series {series} was asked for, but there is one image; leave it out")
 
 
 def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.axes import MILLIMETERS
-from bigimg.readers.failures import reading
+from bigimg.readers.failures import only_image, reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers, only_image
+from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers
 from bigimg.types import Array
 
 TYPES = {

@@ -12,10 +12,11 @@ import os
 import numpy as np
 
 from bigimg.errors import InputError
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.raw.streams import stream_errors
-from bigimg.readers.volumes.headers import Volume, checked_shape, only_image
+from bigimg.readers.volumes.headers import Volume, checked_shape
 
 LAYOUT = {"version", "dims", "type"}
 """Header fields that describe the file and not the image."""

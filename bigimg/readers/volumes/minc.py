@@ -18,11 +18,12 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, json_safe, only_image, reading_header
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.types import Array, DType, Json
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ import numpy as np
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import open_pixels, read_start
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Volume, checked_shape, logger_into, only_image
+from bigimg.readers.volumes.headers import Volume, checked_shape, logger_into
 from bigimg.readers.volumes.spm import spm_affine
 from bigimg.types import Array
 

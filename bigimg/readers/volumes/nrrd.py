@@ -18,10 +18,10 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import reading
+from bigimg.readers.failures import only_image, reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, missing, open_detached
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers, only_image
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers
 from bigimg.types import Array
 
 TYPES = {

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigimg.readers.failures import only_image
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, only_image, reading_header, sibling
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
 from bigimg.types import Array
 
 if TYPE_CHECKING:
