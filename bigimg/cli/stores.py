@@ -60,7 +60,11 @@ def convert(
 @shared("workers", "json", "quiet")
 def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, workers: int | None) -> None:
     """Make a gigapixel slide out of nothing, convert it inside the budget, and show what came out."""
-    from bigimg.conversion.progress import describe  # noqa: F401  (loaded before the plan measures memory)
+    # Loaded before the plan measures memory: a budget that the picture does not fit is refused before a store is written.
+    import dask.array  # noqa: F401
+    import xarray  # noqa: F401
+
+    from bigimg.conversion.progress import describe  # noqa: F401
     from bigimg.conversion.target import checked_target
     from bigimg.faces.convert import convert_to_store
     from bigimg.ops.statistics.tables import statistics_table
@@ -72,7 +76,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     reader = SlideReader(*parse_size(size))
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
-        say(_summary(result))  # before the thumbnail: its imports would count in the peak
+        say(_summary(result))
     thumbnail_picture(target, picture, most=1024, memory=memory)
     if as_json:
         print_value(result, as_json)
