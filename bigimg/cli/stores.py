@@ -60,7 +60,7 @@ def convert(
 @shared("workers", "json", "quiet")
 def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, workers: int | None) -> None:
     """Make a gigapixel slide out of nothing, convert it inside the budget, and show what came out."""
-    # Loaded before the plan measures memory: a budget that the picture does not fit is refused before a store is written.
+    # Loaded before the plan measures memory: a budget that the picture does not fit is refused before a write.
     import dask.array  # noqa: F401
     import xarray  # noqa: F401
 

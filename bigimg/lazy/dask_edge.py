@@ -10,6 +10,7 @@ the end does not make dask read the blocks before it.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -17,12 +18,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from bigimg.geometry.region import edges_of
+from bigimg.geometry.region import edges_of, shape_of
 from bigimg.lazy.dask_compute import Task, boxed
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.node import Node, token_of
-from bigimg.lazy.pieces import InTurn
+from bigimg.lazy.pieces import AHEAD, PATIENCE, InTurn
 from bigimg.lazy.pointwise import Pointwise, Stack
 from bigimg.lazy.values import Value
 from bigimg.types import Array, Region, Shape
@@ -50,9 +51,10 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
     regions = da.from_array(
         _Regions(node.shape), chunks, name=f"{name}-regions", asarray=False, meta=np.empty(meta.shape, object)
     )
-    ranks = _ranks(chunks, node.order) if ranked else None
+    links = _Links(tuple(map(len, chunks)), node.order or range(node.ndim)) if ranked else None
+    ranks = links and _ranks(links, f"{name}-links")
     extra = [value.array for value in values] + ([] if ranks is None else [ranks])
-    make = _MakeBlock(node, values, edges_of(chunks))
+    make = _MakeBlock(node, values, edges_of(chunks), links)
     return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
 
 
@@ -110,11 +112,50 @@ class _Regions:
         return boxed(key, self.ndim)
 
 
+class _Links:
+    """Zeros that dask adds up, one for each block; a zero far ahead of the blocks that were begun comes a little later.
+
+    A thread of dask that has nothing else to do makes all zeros. If another thread is slow at that moment, dask has
+    the whole sum before it begins the second block, and begins the last block next.
+    """
+
+    dtype = np.dtype(np.int8)
+
+    def __init__(self, counts: Shape, order: Sequence[int]) -> None:
+        self.counts, self.order = counts, tuple(order)
+        self.cut = [axis for axis in order if counts[axis] > 1]
+        # If only one axis is cut, there are fewer tasks between two blocks, and their order is more certain.
+        along = self.cut[0] if len(self.cut) == 1 else None
+        self.shape = (math.prod(counts),) if along is None else counts
+        self.axis, self.ndim = along or 0, len(self.shape)
+        self._begun = 0.0
+        self._moved = threading.Condition()
+
+    def begin(self, index: Shape) -> None:
+        """Note that the block at ``index`` is begun."""
+        order = list(self.order)
+        with self._moved:
+            self._begun = 1 + int(np.ravel_multi_index(np.take(index, order), np.take(self.counts, order)))
+            self._moved.notify_all()
+
+    def __getitem__(self, key: Any) -> Array:
+        first = key[self.axis].start
+        with self._moved:
+            if not first:
+                self._begun = 0
+            if not self._moved.wait_for(lambda: first < self._begun + AHEAD, PATIENCE):
+                self._begun = math.inf  # none of the blocks before is wanted: the other zeros need not wait
+        return np.zeros(shape_of(key), np.int8)
+
+    def __reduce__(self) -> Any:
+        return _Links, (self.counts, self.order)
+
+
 class _MakeBlock:
     """Makes a block of a node from its region and from the values that all blocks need."""
 
-    def __init__(self, node: Node, values: list[Value], edges: list[list[int]]) -> None:
-        self.node, self.values, self.edges = node, values, edges
+    def __init__(self, node: Node, values: list[Value], edges: list[list[int]], links: _Links | None) -> None:
+        self.node, self.values, self.edges, self.links = node, values, edges, links
         self.turns = InTurn(node.__getitem__, edges, node.order) if node.order else None
 
     def __dask_tokenize__(self) -> str:
@@ -122,45 +163,41 @@ class _MakeBlock:
 
     def __call__(self, region: Array, *extra: Array) -> Array:
         part: Region = region.item()
+        index = tuple(ends.index(s.start) for ends, s in zip(self.edges, part, strict=True))
         for value, found in zip(self.values, extra, strict=False):
             value.set(found.item())
+        if self.links is not None:
+            self.links.begin(index)
         if self.turns is None:
             self.node.find_order()
             return self.node[part]
-        return self.turns.get(tuple(ends.index(s.start) for ends, s in zip(self.edges, part, strict=True)))
+        return self.turns.get(index)
 
 
-def _ranks(chunks: Chunks, order: Sequence[int]) -> Any:
-    """Return a dask array of zeros, one for each block; dask computes each after the blocks before it in ``order``.
+def _ranks(links: _Links, name: str) -> Any:
+    """Return a dask array of zeros, one for each block; dask computes each after the blocks before it.
 
     None if dask has no running sums: its array expressions have none yet, and read in an order of their own.
-    """
-    counts = tuple(map(len, chunks))
-    cut = [axis for axis in order or range(len(counts)) if counts[axis] > 1]
-    if not cut:
-        return None
-    try:
-        if len(cut) == 1:  # with fewer tasks between two blocks their order is more certain
-            ones = [n if axis in cut else 1 for axis, n in enumerate(counts)]
-            return _running_sum(ones, cut[0])
-        row = _running_sum([math.prod(counts)], 0)
-    except NotImplementedError:  # dask's array expressions have no running sums yet
-        return None
-    found = _folded(row, [counts[axis] for axis in cut])
-    found = found.transpose([cut.index(axis) for axis in sorted(cut)])
-    return found[tuple(slice(None) if axis in cut else None for axis in range(len(counts)))]
-
-
-def _running_sum(counts: Sequence[int], axis: int) -> Any:
-    """Return zeros in blocks of one along ``axis``, which dask computes one after another.
 
     dask.order notes from which first tasks each task comes, so a chain of n sums costs n * n: 75 MB for 1,800 and 5 GB
     for 16,000. Beyond ``MOST_LINKS`` neighbours share a link, and a source keeps what it passes over among them.
     """
-    step = -(-counts[axis] // MOST_LINKS)
-    chunks = tuple(step if i == axis else 1 for i in range(len(counts)))
-    row = da.cumsum(da.zeros(counts, chunks=chunks, dtype=np.int8), axis=axis)
-    return row if step == 1 else row.rechunk({axis: 1})
+    counts, cut, axis = links.counts, links.cut, links.axis
+    if not cut:
+        return None
+    step = -(-links.shape[axis] // MOST_LINKS)
+    chunks = tuple(step if i == axis else 1 for i in range(links.ndim))
+    zeros = da.from_array(links, chunks, name=name, asarray=False, meta=np.empty((0,) * links.ndim, np.int8))
+    try:
+        row = da.cumsum(zeros, axis=axis)
+    except NotImplementedError:  # dask's array expressions have no running sums yet
+        return None
+    row = row if step == 1 else row.rechunk({axis: 1})
+    if len(cut) == 1:
+        return row
+    found = _folded(row, [counts[i] for i in cut])
+    found = found.transpose([cut.index(i) for i in sorted(cut)])
+    return found[tuple(slice(None) if i in cut else None for i in range(len(counts)))]
 
 
 def _folded(row: Any, counts: Sequence[int]) -> Any:

@@ -20,7 +20,7 @@ from bigimg.geometry.region import cells, edges_of, overlap, shape_of, shift
 from bigimg.lazy.node import Node
 from bigimg.types import Array, Region, Shape
 
-AHEAD = 8
+AHEAD = 4
 """Pieces before the wanted one that are read and kept: threads are likely to ask for so many out of turn."""
 PATIENCE = 0.02
 """Seconds to wait for the thread that needs an earlier piece; going back to that piece would cost more."""
@@ -67,9 +67,9 @@ class Pieces:
 class InTurn:
     """The cells between ``edges`` of a source that can only be read forwards: several threads get them in its order.
 
-    A thread that would skip cells waits a moment for another thread that is about to ask for them. If several threads
-    ask, the few cells before the wanted one are read too and kept for those threads: dask begins a later block before
-    an earlier one when its threads have nothing else to do.
+    A thread that would skip cells waits a moment for another thread that is about to ask for them. A few cells between
+    the last one and the wanted one are read too and kept for those threads: dask begins a later block before an
+    earlier one when its threads have nothing else to do.
 
     Parameters
     ----------
@@ -96,14 +96,12 @@ class InTurn:
         """Return the cell at ``index``."""
         rank = int(np.ravel_multi_index([index[axis] for axis in self.order], self.counts))
         with self._free:
-            alone = not self._busy and not self._wanted
             bisect.insort(self._wanted, rank)
             self._free.notify_all()
             try:
                 if rank > self._next:
                     self._free.wait_for(lambda: len(self._wanted) > 1, PATIENCE)
                 self._free.wait_for(lambda: not self._busy and self._wanted[0] == rank)
-                alone = alone and len(self._wanted) == 1
                 self._busy = True
             finally:  # after Ctrl-C too, or all others would wait for it
                 self._wanted.remove(rank)
@@ -111,7 +109,7 @@ class InTurn:
         try:
             if rank in self._kept:
                 return self._kept.pop(rank)
-            if not alone and rank <= self._next + AHEAD:
+            if self._next < rank <= self._next + AHEAD:
                 for passed in range(self._next, rank):
                     self._kept[passed] = self._at(passed)
             while len(self._kept) > AHEAD:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec, Scaling
+from bigimg.lazy import dask_edge
 from bigimg.lazy.blocks import band_shape, block_shape
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import opened_pixels
@@ -297,3 +299,21 @@ def test_spacing_is_what_was_said_but_for_rounding() -> None:
     assert img.assign_coords(y=img.y * 2).bigimg.spacing["y"] == pytest.approx(0.998, rel=1e-12)
     moved = img.assign_coords(y=img.y.copy(data=img.y + 1e6)).isel(y=[5])  # older xarray: sums have no attrs
     assert moved.bigimg.spacing["y"] == 0.499
+
+
+def test_a_slow_thread_does_not_turn_the_order_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    # While it holds one link of the order, other threads of dask could make all that follow.
+    zeros = dask_edge._Links.__getitem__
+
+    def slow(links: Any, key: Any) -> Any:
+        if key[0].start == 1:
+            time.sleep(0.015)
+        return zeros(links, key)
+
+    monkeypatch.setattr(dask_edge._Links, "__getitem__", slow)
+    monkeypatch.setattr(dask_edge, "PATIENCE", 5)  # longer than the slow thread sleeps, on any machine
+    reader = OrderedReader(numbers(400, 6, 10), "zyx", "zyx")
+    img = to_labelled(reader, block_bytes=240)
+    img.data.compute(num_workers=2)
+    starts = [region[0].start for region in reader.log]
+    assert starts == list(range(0, 400, 2))
