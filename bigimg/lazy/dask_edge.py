@@ -67,11 +67,8 @@ def _in_dask(node: Node, chunks: Chunks) -> Any:
         return node.array.rechunk(chunks)
     if isinstance(node, OnGrid) and not node.is_mapped:
         theirs = tuple(lengths for lengths, axis in zip(chunks, node.axes, strict=True) if axis is not None)
-        return da.map_blocks(
-            Task(node.with_all_axes), as_dask(node.pixels, theirs), chunks=chunks, dtype=node.dtype,
-            new_axis=[i for i, axis in enumerate(node.axes) if axis is None],
-            meta=np.empty((0,) * node.ndim, node.dtype),
-        )  # fmt: skip
+        # Not by map_blocks with new axes: dask 2026.8 cannot merge these into blocks of several channels.
+        return node.with_all_axes(as_dask(node.pixels, theirs))
     if isinstance(node, Stack):
         theirs = (*chunks[: node.axis], *chunks[node.axis + 1 :])
         return da.stack([as_dask(source, theirs) for source in node.sources], node.axis)
