@@ -80,6 +80,7 @@ def in_portions[T](
             tasks = read()
             with undisturbed():
                 running.append({submit(*task) for task in tasks})
+            del tasks  # they hold the pixels, and the next portion is read once these are done
         for portion in running:
             while portion:
                 yield from _finished(portion)
