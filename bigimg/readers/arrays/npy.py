@@ -5,7 +5,6 @@ The format names no axes, so they are guessed as for an array in memory; ``spec.
 
 from __future__ import annotations
 
-import os
 from tokenize import TokenError
 
 from numpy.lib import format as npy
@@ -15,27 +14,23 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
-from bigimg.readers.failures import only_image, reading
+from bigimg.readers.failures import reading
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.types import DType, Shape
 
 
-def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the numpy array at ``path``.
+def open_npy(source: str) -> RawReader:
+    """Return a reader of the numpy array at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
-    series : int, optional
-        Only 0: such a file holds one array.
+    source : str
 
     Raises
     ------
     InputError
         The header makes no sense, the values are objects, records or complex, or the file is too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     shape, fortran, dtype, offset = _header(source)
     try:
         dims = guess_dims(shape)

@@ -28,7 +28,7 @@ from bigimg.errors import InputError, UnknownFormatError, counted
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.reader import Access
-from bigimg.readers.failures import damage, one_line, only_image
+from bigimg.readers.failures import damage, one_line
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.gif_blocks import check_gif
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, GREY_ALPHA, picture_spec
@@ -71,8 +71,12 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, O
 """What Pillow's plugins raise on damaged files; ``Image.open`` catches most of these for the same reason."""
 
 
-def open_picture(path: str | os.PathLike[str], *, series: int | None = None) -> PictureReader:
-    """Return a reader of the picture at ``path``.
+class PictureReader:
+    """A picture, or an animation with the axis ``t``, decoded a frame at a time; the last one stays in memory.
+
+    Parameters
+    ----------
+    path : str
 
     Raises
     ------
@@ -80,23 +84,9 @@ def open_picture(path: str | os.PathLike[str], *, series: int | None = None) -> 
         The file is not there, or its header is damaged.
     UnknownFormatError
         Pillow has no plugin for the content.
-    UsageError
-        ``series`` is not 0: frames of an animation are the axis ``t``.
-    """
-    return PictureReader(os.fspath(path), series=series)
-
-
-class PictureReader:
-    """A picture, or an animation with the axis ``t``, decoded a frame at a time; the last one stays in memory.
-
-    Parameters
-    ----------
-    path : str
-    series : int, optional
     """
 
-    def __init__(self, path: str, *, series: int | None = None) -> None:
-        only_image(path, series)
+    def __init__(self, path: str) -> None:
         self.source = path
         head = read_head(path)
         plugin = picture_plugin(head, os.path.basename(path).lower())

@@ -7,13 +7,11 @@ and files with anything unusual before the pixels.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.reader import Access, Reader
-from bigimg.readers.failures import damage, only_image
+from bigimg.readers.failures import damage
 from bigimg.readers.pictures.header import PngHeader, read_png_header
 from bigimg.readers.pictures.png_rows import MOST_WIDTH, Damage, PngRows
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
@@ -23,18 +21,14 @@ LIBRARY_BYTES = 6_000_000
 """What importing isal and libpng takes, 3 MB, and freed strips that glibc keeps."""
 
 
-def open_png(path: str | os.PathLike[str], *, series: int | None = None) -> Reader:
+def open_png(path: str) -> Reader:
     """Return a reader of the PNG at ``path``; of an animated one, of its first frame.
 
     Raises
     ------
     InputNotFoundError, InputError
         The file is not there, or its header is damaged.
-    UsageError
-        ``series`` is not 0: a PNG holds one image.
     """
-    path = os.fspath(path)
-    only_image(path, series)
     header = read_png_header(path)
     if header.plain and header.width < MOST_WIDTH:
         return PngReader(path, header)

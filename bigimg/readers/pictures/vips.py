@@ -23,7 +23,6 @@ Numpy views apply the orientation: libvips would make a second full frame.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ import pyvips
 
 from bigimg.errors import InputError
 from bigimg.reader import Access
-from bigimg.readers.failures import damage, only_image
+from bigimg.readers.failures import damage
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
@@ -49,17 +48,15 @@ and 29 MB more than the result as PNG, and 22, 55 and 94 MB as JPEG, import incl
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
-def open_jpeg(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
+def open_jpeg(path: str) -> VipsReader:
     """Return a reader of the JPEG at ``path``.
 
     Raises
     ------
     InputNotFoundError, InputError
         The file is not there, or its header is damaged.
-    UsageError
-        ``series`` is not 0: a JPEG holds one image.
     """
-    return VipsReader(os.fspath(path), "jpeg", series=series)
+    return VipsReader(path, "jpeg")
 
 
 class VipsReader(StripReader):
@@ -69,11 +66,9 @@ class VipsReader(StripReader):
     ----------
     path : str
     codec : {"png", "jpeg"}
-    series : int, optional
     """
 
-    def __init__(self, path: str, codec: Literal["png", "jpeg"], *, series: int | None = None) -> None:
-        only_image(path, series)
+    def __init__(self, path: str, codec: Literal["png", "jpeg"]) -> None:
         self.source = path
         self._codec = codec
         self._header = read_png_header(path) if codec == "png" else read_jpeg_header(path)

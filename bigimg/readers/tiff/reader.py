@@ -37,8 +37,8 @@ PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, Sy
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
 
 
-def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) -> TiffReader:
-    """Return a reader of one series of a TIFF file, at full resolution.
+class TiffReader:
+    """One series of a TIFF file, at full resolution, as a :class:`bigimg.reader.Reader`.
 
     Parameters
     ----------
@@ -55,11 +55,6 @@ def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) 
     UsageError
         There is no such series.
     """
-    return TiffReader(path, series=series)
-
-
-class TiffReader:
-    """A series of a TIFF file as a source of pixels; see :class:`bigimg.reader.Reader`."""
 
     spec: ImageSpec
     access: Access

@@ -14,7 +14,6 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.spec import Channel
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
@@ -32,15 +31,13 @@ MOST_HEAD = 64 << 20
 """Bytes of a HEAD that are read at most: it holds text, with a history that grows."""
 
 
-def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the AFNI dataset at ``path``.
+def open_afni(source: str) -> RawReader:
+    """Return a reader of the AFNI dataset at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.HEAD``, ``.BRIK`` or ``.BRIK.gz``.
-    series : int, optional
-        Only 0: sub-bricks are the axis ``t`` or ``c``.
 
     Raises
     ------
@@ -49,8 +46,6 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, or the pixels are too few or of several types.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     stem, suffix = os.path.splitext(source.removesuffix(".gz"))
     header_path, brik = source, source
     if suffix.lower() != ".head":

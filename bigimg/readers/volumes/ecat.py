@@ -6,7 +6,6 @@ factors are equal, they are the scaling of the image, otherwise the reader gives
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.raw.scaled import in_slabs
@@ -58,22 +56,18 @@ class Mirrored:
         self.pixels.close()
 
 
-def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the ECAT 7 image at ``path``.
+def open_ecat(source: str) -> RawReader:
+    """Return a reader of the ECAT 7 image at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
-    series : int, optional
-        Only 0: frames are the axis ``t``.
+    source : str
 
     Raises
     ------
     InputError
         A header makes no sense, frames differ in shape or type, or the file is too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     header, sub, notes = _headers(source)
     order = _frame_order(sub)
     count = len(order)

@@ -7,14 +7,13 @@ ITK. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.axes import MILLIMETERS
-from bigimg.readers.failures import only_image, reading
+from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers
@@ -55,15 +54,13 @@ class _Header(NamedTuple):
     """Byte where the header ends."""
 
 
-def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the MetaImage at ``path``.
+def open_metaimage(source: str) -> RawReader:
+    """Return a reader of the MetaImage at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.mhd`` or ``.mha``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -72,8 +69,6 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     header = _read_header(source)
     fields = header.fields
     if fields.get("ObjectType", "Image") != "Image":

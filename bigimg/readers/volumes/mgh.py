@@ -7,12 +7,10 @@ get it, because a series needs its time step. A single volume needs none and is 
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.raw.streams import stream_errors
@@ -22,15 +20,13 @@ LAYOUT = {"version", "dims", "type"}
 """Header fields that describe the file and not the image."""
 
 
-def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the FreeSurfer volume at ``path``.
+def open_mgh(source: str) -> RawReader:
+    """Return a reader of the FreeSurfer volume at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         ``.mgh`` or ``.mgz``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -39,8 +35,6 @@ def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     """
     from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader, data_type_codes, header_dtype
 
-    source = os.fspath(path)
-    only_image(source, series)
     head = read_start(source, header_dtype.itemsize)
     if len(head) < header_dtype.itemsize:
         raise InputError(f"{source}: ends at byte {len(head)} of a header of {DATA_OFFSET}; it is truncated")

@@ -8,7 +8,6 @@ HDF5 has one lock for the whole process, and bigimg another, so slabs are read o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
@@ -40,15 +38,13 @@ PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
 """Fields that may tell who was imaged, when and where; commands with file names are among them."""
 
 
-def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the MINC volume at ``path``.
+def open_minc(source: str) -> RawReader:
+    """Return a reader of the MINC volume at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         MINC 1 (netCDF) or MINC 2 (HDF5).
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -57,8 +53,6 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, the file is truncated, or chunks are missing.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     if is_gzip(source):
         raise InputError(f"{source}: is MINC in gzip, which has no random access; unpack it with gunzip")
     with open(source, "rb") as file:

@@ -16,7 +16,6 @@ import numpy as np
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import open_pixels, read_start
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Volume, checked_shape, logger_into
@@ -42,15 +41,13 @@ HEAD_BYTES = 540
 """The longest header, without extensions."""
 
 
-def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the NIfTI or Analyze image at ``path``.
+def open_nifti(source: str) -> RawReader:
+    """Return a reader of the NIfTI or Analyze image at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         ``.nii``, ``.nii.gz``, or either file of a ``.hdr`` and ``.img`` pair.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -59,8 +56,6 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
     """
     from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
-    source = os.fspath(path)
-    only_image(source, series)
     header_path, pixels_path = _pair(source)
     try:
         header, notes = _header(header_path)

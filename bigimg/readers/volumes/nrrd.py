@@ -8,7 +8,6 @@ not tell where the pixels begin. The first axis is the fastest, axes without a d
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import only_image, reading
+from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, missing, open_detached
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers
@@ -76,15 +75,13 @@ class _Header(NamedTuple):
     """Byte where the header ends."""
 
 
-def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the NRRD at ``path``.
+def open_nrrd(source: str) -> RawReader:
+    """Return a reader of the NRRD at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.nrrd`` or ``.nhdr``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -93,8 +90,6 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     header = _read_header(source)
     fields = header.fields
     notes: list[str] = []

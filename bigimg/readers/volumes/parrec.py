@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
@@ -25,15 +24,13 @@ PERSONAL = "patient_name|exam_.*|protocol_name"
 """Fields that may tell who was imaged, and when."""
 
 
-def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the Philips PAR/REC at ``path``.
+def open_parrec(source: str) -> RawReader:
+    """Return a reader of the Philips PAR/REC at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         Either file of the pair.
-    series : int, optional
-        Only 0: volumes are the axis ``t``.
 
     Raises
     ------
@@ -42,8 +39,6 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
     InputError
         The header makes no sense, slices or volumes are missing, or the REC is too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     stem, suffix = os.path.splitext(source)
     par = sibling(source, stem, (".PAR",), "its header") if suffix.lower() == ".rec" else source
     header, affine, notes = _header(source, par)
