@@ -13,7 +13,7 @@ import os
 import threading
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from bigimg.readers.failures import reading
 from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawPixels, is_wide, read_runs
 from bigimg.readers.raw.streams import Packing, UnpackedStream, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    from gzip import GzipFile
 
 SKIP_BYTES = 256 << 10
 """Bytes inflated at once on the way to a region."""
@@ -163,21 +160,6 @@ class RawGzip(RawPixels):
         )
 
 
-def open_gzip(path: str) -> GzipFile:
-    """Return ``path`` as a stream of inflated bytes.
-
-    Raises
-    ------
-    InputError
-        It cannot be opened.
-    """
-    from isal import igzip
-
-    with reading(path):
-        stream: GzipFile = igzip.open(path, "rb")
-    return stream
-
-
 def is_gzip(path: str) -> bool:
     """Return whether the file at ``path`` begins as gzip does.
 
@@ -190,20 +172,35 @@ def is_gzip(path: str) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def read_start(path: str, size: int) -> bytes:
-    """Return the first ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header cannot be read") -> bytes:
+    """Return ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+    offset : int
+        Byte of the first one, inflated.
+    what : str
+        What is wrong if this fails, for the message.
 
     Raises
     ------
     InputNotFoundError, InputError
-        It cannot be opened, or is damaged there.
+        It cannot be opened, or is damaged before the last of these bytes.
     """
+    from isal import igzip
+
     gzipped = is_gzip(path)
-    try:
-        with open_gzip(path) if gzipped else open(path, "rb") as file:
-            return file.read(size)
-    except stream_errors() as error:
-        raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
+    with (
+        reading(path, stream_errors(), "fetch the file again", what=what),
+        igzip.open(path, "rb") if gzipped else open(path, "rb") as file,
+    ):
+        while gzipped and file.tell() < offset:  # its own seek takes small steps
+            if not file.read(min(SKIP_BYTES, offset - file.tell())):
+                raise EOFError(f"the gzip stream ends at byte {file.tell()}")
+        file.seek(offset)
+        return bytes(file.read(size))
 
 
 def open_pixels(

@@ -8,9 +8,13 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
+
+import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.reader import Access
@@ -19,9 +23,8 @@ from bigimg.readers.raw.compressed import STREAM_BYTES, RawGzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import READ_BYTES, Pixels
 from bigimg.readers.raw.streams import Packing
-from bigimg.readers.raw.text import TextPixels
 from bigimg.readers.volumes.headers import in_folder
-from bigimg.types import DType, Shape
+from bigimg.types import Array, DType, Region, Shape
 
 type Encoding = Literal["raw", "text"] | Packing
 
@@ -61,11 +64,8 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
     if encoding == "raw":
         nbytes = math.prod(shape) * dtype.itemsize // len(paths)
         offset = layout.start + layout.offset
-        starts = [
-            FrameStart(path, offset if layout.offset >= 0 else size - nbytes)
-            for path, size in zip(paths, sizes, strict=True)
-        ]
-        return open_frames(starts, dims, shape, dtype)
+        offsets = [offset if layout.offset >= 0 else size - nbytes for size in sizes]
+        return open_frames(list(map(FrameStart, paths, offsets)), dims, shape, dtype)
     if len(paths) > 1:
         raise InputError(f"{paths[0]}: is one of {len(paths)} {encoding} files; write them raw or as one")
     if encoding == "text":
@@ -148,3 +148,77 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         )
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
     return [in_folder(header, name) for name in names]
+
+
+class TextPixels:
+    """The numbers of a text file from byte ``offset`` on; they stay in memory until :meth:`close`.
+
+    Parameters
+    ----------
+    path : str
+    offset : int
+    shape : tuple of int
+        Slowest axis first.
+    dtype : dtype
+
+    Raises
+    ------
+    InputError
+        The file is too short for so many numbers.
+    """
+
+    def __init__(self, path: str, *, offset: int, shape: Shape, dtype: DType) -> None:
+        self.path = path
+        self.offset = offset
+        self.shape = shape
+        self.dtype = dtype.newbyteorder("=")
+        self.size = max(os.path.getsize(path) - offset, 0)
+        self._values: Array | None = None
+        self._lock = threading.Lock()
+        count = math.prod(shape)
+        if 2 * count - 1 > self.size:  # one digit for each, and a space between two
+            raise InputError(
+                f"{path}: {self.size} bytes of text cannot hold {count} numbers (shape {shape}); it is truncated, "
+                "or its header is wrong"
+            )
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Memory of the decoded image, its text, and one Python object for each word while the text is split."""
+        return self.size + math.prod(self.shape) * (self.dtype.itemsize + 80)
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``.
+
+        Raises
+        ------
+        InputError
+            A word is no number of the type, or the file has too few or too many words.
+        """
+        with self._lock:
+            if self._values is None:
+                self._values = self._decode()
+            return self._values[region]
+
+    def close(self) -> None:
+        """Drop the decoded numbers."""
+        with self._lock:
+            self._values = None
+
+    def _decode(self) -> Array:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            words = file.read().replace(b",", b" ").split()
+        count = math.prod(self.shape)
+        if len(words) != count:
+            raise InputError(
+                f"{self.path}: has {len(words)} numbers, and shape {self.shape} needs {count}; write the file again"
+            )
+        number = float if self.dtype.kind == "f" else int
+        what = f"one of its numbers is no {self.dtype}"
+        with reading(self.path, (ValueError, OverflowError), "write it again", what=what):
+            return np.array([number(word) for word in words], self.dtype).reshape(self.shape)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        opener = partial(TextPixels, offset=self.offset, shape=self.shape, dtype=self.dtype)
+        return opener, (self.path,)

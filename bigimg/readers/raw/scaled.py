@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigimg.geometry.region import full, pieces, shape_of, shift
+from bigimg.geometry.region import full, pieces, rows, shape_of, shift
 from bigimg.geometry.spec import Scaling
 from bigimg.readers.raw.plain import Pixels
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Region
 
 SLAB = 1 << 16
 """Values computed at once, in float64: they stay in the cache."""
@@ -56,23 +56,9 @@ class ScaledPixels:
 def in_slabs(region: Region, dtype: DType, values: Callable[[Region], Array]) -> Array:
     """Return an array for ``region`` in C order, filled slab by slab with what ``values`` gives for each slab."""
     result = np.empty(shape_of(region), dtype)
-    for _, part in pieces(full(result.shape), slab_shape(result.shape)):
+    for _, part in pieces(full(result.shape), rows(result.shape, SLAB)):
         result[part] = values(shift(part, tuple(-s.start for s in region)))
     return result
-
-
-def slab_shape(shape: Shape) -> Shape:
-    """Return the largest part of ``shape`` of at most ``SLAB`` values that is whole along the fastest axes.
-
-    >>> slab_shape((5, 400, 500))
-    (1, 131, 500)
-    """
-    left = SLAB
-    found: list[int] = []
-    for size in reversed(shape):
-        found.append(max(1, min(size, left)))
-        left = left // size if found[-1] == size else 0  # beyond an axis that is cut, one of each
-    return tuple(reversed(found))
 
 
 def real_dtype(stored: DType, slopes: Array, intercepts: Array) -> DType:

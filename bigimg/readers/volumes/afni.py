@@ -16,7 +16,7 @@ from bigimg.errors import InputError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, in_space, reading_header, sibling
 
 if TYPE_CHECKING:
     from nibabel.brikhead import AFNIHeader
@@ -47,14 +47,12 @@ def open_afni(source: str) -> RawReader:
         The header makes no sense, or the pixels are too few or of several types.
     """
     stem, suffix = os.path.splitext(source.removesuffix(".gz"))
-    header_path, brik = source, source
-    if suffix.lower() != ".head":
-        header_path = sibling(source, stem, (".HEAD",), "its header")
+    given = suffix.lower() == ".head"
+    head = source if given else sibling(source, stem, (".HEAD",), "its header")
     notes: list[str] = []
-    header = _header(source, header_path, notes)
-    if brik == header_path:
-        brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels")
-    sizes = checked_shape(header_path, header.get_data_shape())
+    header = _header(source, head, notes)
+    brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if given else source
+    sizes = checked_shape(head, header.get_data_shape())
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise InputError(f"{source}: its pixels are {dtype}, which is not supported; save them as floats")
@@ -63,14 +61,11 @@ def open_afni(source: str) -> RawReader:
     dims = ("t" if timed else "c", "z", "y", "x")[-len(shape) :]
     factors = header.get_data_scaling()
     start, time = _time(header)
-    steps: dict[str, Step] = {
-        name: (float(abs(step)), "millimeter")
-        for name, step in zip("xyz", header.info["DELTA"], strict=False)
-    }
+    steps = in_space(header.info["DELTA"]) | time
     pixels, access = open_pixels(brik, offset=0, shape=shape, dtype=dtype, dims=dims)
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=header.get_affine(), steps=steps | time, start=start,
-        slopes=None if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
+        dims=dims, shape=shape, dtype=dtype, affine=header.get_affine(), steps=steps, start=start,
+        slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
         channels=_channels(header, shape[0]) if "c" in dims else (), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -81,9 +76,8 @@ def _header(source: str, path: str, notes: list[str]) -> AFNIHeader:
     from nibabel.brikhead import AFNIHeader, parse_AFNI_header
     from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     errors = (HeaderDataError, ImageDataError)
-    with reading_header(who, errors, "write it again with 3dcopy", notes):
+    with reading_header(source, path, errors, "write it again with 3dcopy", notes):
         with open(path, encoding="latin-1") as file:
             text = file.read(MOST_HEAD)
         # Empty lines around the text would count as attributes.

@@ -16,7 +16,7 @@ from bigimg.errors import InputError
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.raw.scaled import in_slabs
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, in_space, reading_header
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
     from nibabel.wrapstruct import WrapStructError
 
     notes: list[str] = []
-    with reading_header(path, (WrapStructError,), "fetch the file again", notes), open(path, "rb") as file:
+    with reading_header(path, path, (WrapStructError,), "fetch it again", notes), open(path, "rb") as file:
         header = EcatHeader.from_fileobj(file)
         matrices = _matrix_list(file, header)
         sub = EcatSubHeader(header, matrices, file)
@@ -154,8 +154,7 @@ def _mirrored(orientation: int) -> tuple[bool, bool, bool]:
 
 def _steps(sub: EcatSubHeader, order: list[int], notes: list[str]) -> dict[str, Step]:
     """Return spacing and unit of each axis; ``t`` has a time step if all frames start at even times."""
-    zooms = zip("xyz", sub.get_zooms(), strict=False)
-    steps: dict[str, Step] = {name: (float(zoom), "millimeter") for name, zoom in zooms}
+    steps = in_space(sub.get_zooms())
     starts = [int(sub.subheaders[frame]["frame_start_time"]) for frame in order]
     gaps = set(np.diff(starts).tolist())
     if len(gaps) == 1 and min(gaps) > 0:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,19 +29,26 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
+type Factors = Array | float
+"""One for all pixels, or with as many axes as these, of length 1 along an axis where they do not change."""
+
+
+def beside(stem: str, suffixes: Sequence[str]) -> str | None:
+    """Return the first file that exists of ``stem`` with one of ``suffixes``, in lower or upper case."""
+    spelt = (each for suffix in suffixes for each in (suffix, suffix.lower(), suffix.upper()))
+    return next((stem + each for each in spelt if os.path.isfile(stem + each)), None)
+
 
 def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
-    """Return the first file that exists of ``stem`` with one of ``suffixes``, in lower or upper case.
+    """Return the file that :func:`beside` finds.
 
     Raises
     ------
     InputNotFoundError
         There is none. The message names ``path`` and says ``what`` is missing.
     """
-    for suffix in suffixes:
-        for spelt in dict.fromkeys((suffix, suffix.lower(), suffix.upper())):
-            if os.path.isfile(stem + spelt):
-                return stem + spelt
+    if found := beside(stem, suffixes):
+        return found
     raise InputNotFoundError(
         f"{path}: {what} should be in {stem}{suffixes[0]}, which is not there; put that file beside it"
     )
@@ -160,10 +166,8 @@ class Volume:
     """Spacing and unit of the axes that have one."""
     start: float = 0.0
     """Coordinate of the first pixel along ``t``, in its unit."""
-    slopes: Array | None = None
-    """With as many axes as ``dims``, of length 1 along an axis where they do not change; None if nothing is scaled."""
-    intercepts: Array | None = None
-    """Of the same kind; zeros by default."""
+    slopes: Factors = 1.0
+    intercepts: Factors = 0.0
     frame: str = "slice"
     """What each slope belongs to, for messages."""
     limits: tuple[float, float] | None = None
@@ -184,20 +188,18 @@ class Volume:
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
         """
-        dtype, scaling = self.dtype.newbyteorder("="), None
-        if self.slopes is not None:
-            slopes = self.slopes
-            intercepts = np.zeros((1,) * slopes.ndim) if self.intercepts is None else self.intercepts
-            scaling = same_for_all(slopes, intercepts)
-            if scaling is None:
-                dtype = real_dtype(dtype, slopes, intercepts)
-                pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
-                why = f"{access.why}, scaled {self.frame} by {self.frame}"
-                access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
-                notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
-            elif self.limits is not None:
-                low, high = self.limits
-                notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
+        dtype = self.dtype.newbyteorder("=")
+        slopes, intercepts = (np.array(each, ndmin=len(self.dims)) for each in (self.slopes, self.intercepts))
+        scaling = same_for_all(slopes, intercepts)
+        if scaling is None:
+            dtype = real_dtype(dtype, slopes, intercepts)
+            pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
+            why = f"{access.why}, scaled {self.frame} by {self.frame}"
+            access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
+            notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
+        elif self.limits is not None:
+            low, high = self.limits
+            notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
         axes = axes_of(self.dims, self.shape, self.steps, notes, start=self.start)
         by_name = dict(zip(self.dims, self.chunks or (), strict=False))
         meta, private = public_and_private(self.fields, self.personal)
@@ -208,6 +210,11 @@ class Volume:
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, self.dims)
+
+
+def in_space(zooms: Iterable[float], unit: str | None = "millimeter") -> dict[str, Step]:
+    """Return the steps along x, y and z, as far as there are ``zooms``."""
+    return {name: (float(zoom), unit) for name, zoom in zip("xyz", zooms, strict=False)}
 
 
 def json_safe(value: Any) -> Json:
@@ -241,29 +248,23 @@ def public_and_private(fields: Mapping[str, Any], personal: str) -> tuple[dict[s
     return meta, private
 
 
-def logger_into(notes: list[str]) -> logging.Logger:
-    """Return a new logger that appends the messages of nibabel to ``notes``."""
-    handler = logging.Handler()
-    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.Logger("bigimg.readers", logging.INFO)
-    logger.addHandler(handler)
-    return logger
-
-
 @contextmanager
 def reading_header(
-    who: str, errors: Sequence[type[Exception]], remedy: str, notes: list[str]
+    source: str, path: str, errors: Sequence[type[Exception]], remedy: str, notes: list[str]
 ) -> Iterator[None]:
     """Read a header with nibabel: name the file in each error, and append each warning to ``notes``.
 
     Parameters
     ----------
-    who, remedy : str
-        See :func:`~bigimg.readers.failures.reading`.
+    source, path : str
+        The file that was asked for, and the one that has the header.
     errors : sequence of exceptions
         Classes of nibabel's own for a header that makes no sense; builtin ones are known.
+    remedy : str
+        See :func:`~bigimg.readers.failures.reading`.
     notes : list of str
     """
+    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     builtin = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError)
     with warnings.catch_warnings(record=True) as caught, reading(who, (*errors, *builtin), remedy):
         warnings.simplefilter("always")

@@ -7,8 +7,6 @@ ITK. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from bigimg.errors import InputError
@@ -16,7 +14,7 @@ from bigimg.geometry.axes import MILLIMETERS
 from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers
+from bigimg.readers.volumes.headers import LPS_TO_RAS, Step, Volume, checked_shape, in_space, number, numbers
 from bigimg.types import Array
 
 TYPES = {
@@ -46,14 +44,6 @@ PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|A
 """All but the fields of the format itself: ITK adds any tag of a DICOM file."""
 
 
-class _Header(NamedTuple):
-    fields: dict[str, str]
-    listed: list[str]
-    """Names behind ``ElementDataFile = LIST``."""
-    end: int
-    """Byte where the header ends."""
-
-
 def open_metaimage(source: str) -> RawReader:
     """Return a reader of the MetaImage at ``source``.
 
@@ -69,37 +59,32 @@ def open_metaimage(source: str) -> RawReader:
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    header = _read_header(source)
-    fields = header.fields
+    fields, listed, end = _read_header(source)
     if fields.get("ObjectType", "Image") != "Image":
         raise InputError(f"{source}: is a MetaIO {fields['ObjectType']}; bigimg reads images only")
     with reading(source, (ValueError, OverflowError)):
-        layout = _layout(source, header)
-        affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
+        layout = _layout(source, fields, end)
+        affine, steps = _geometry(fields, len(layout.dims) - ("c" in layout.dims))
         slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
         intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
+    files = [source] if local else data_files(source, named, listed, layout.shape[0])
     pixels, access = open_detached(source, files, layout)
     notes: list[str] = []
     origins = [name for name in ORIGINS if name in fields]
     if len({fields[name] for name in origins}) > 1:
         notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
-    spacings = _numbers(fields, SPACINGS, 1) or [1.0] * 4
-    steps = {
-        name: (step, None if name == "t" else unit) for name, step in zip("xyzt", spacings, strict=False)
-    }
-    one = np.ones((1,) * len(layout.dims))
     volume = Volume(
-        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope * one,
-        intercepts=intercept * one, fields={name: fields[name] for name in fields if name not in LAYOUT},
+        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope,
+        intercepts=intercept, fields={name: fields[name] for name in fields if name not in LAYOUT},
         personal=PERSONAL,
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
 
-def _read_header(path: str) -> _Header:
+def _read_header(path: str) -> tuple[dict[str, str], list[str], int]:
+    """Return the fields, the names behind ``ElementDataFile = LIST``, and the byte where the header ends."""
     fields: dict[str, str] = {}
     with reading(path), open(path, "rb") as file:
         while "ElementDataFile" not in fields:
@@ -115,12 +100,11 @@ def _read_header(path: str) -> _Header:
         end = file.tell()
         words = fields["ElementDataFile"].split()
         text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
-    return _Header(fields, list(filter(None, map(str.strip, text.decode("latin-1").splitlines()))), end)
+    return fields, list(filter(None, map(str.strip, text.decode("latin-1").splitlines()))), end
 
 
-def _layout(source: str, header: _Header) -> Layout:
-    """Return how the pixels lie in their files."""
-    fields = header.fields
+def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
+    """Return how the pixels lie in their files; the header ends at byte ``end``."""
     for name in ("DimSize", "ElementType"):
         if name not in fields:
             raise ValueError(f"it has no {name}")
@@ -146,9 +130,7 @@ def _layout(source: str, header: _Header) -> Layout:
     if skip < -1 or (skip == -1 and encoding != "raw"):
         raise ValueError(f"HeaderSize is {skip}")
     local = fields["ElementDataFile"].upper() == "LOCAL"
-    start = header.end if local else 0
-    if skip > 0 and not local:  # in a LOCAL file these bytes are this header, whose end is known
-        start = skip
+    start = end if local else max(skip, 0)  # in a LOCAL file these bytes are this header, whose end is known
     if channels > 1:
         dims, shape = (*dims, "c"), (*shape, channels)
     return Layout(dims, shape, np.dtype((">" if msb else "<") + kind), encoding, min(skip, 0), start)
@@ -169,8 +151,8 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list
     return values
 
 
-def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
-    """Return the affine from index (x, y, z) to RAS+ mm, and the unit of the spacings."""
+def _geometry(fields: dict[str, str], ndim: int) -> tuple[Array, dict[str, Step]]:
+    """Return the affine from index (x, y, z) to RAS+ mm, and the steps."""
     unit = UNITS.get(fields.get("DistanceUnits", "mm"), "millimeter")
     spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
     rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
@@ -181,4 +163,7 @@ def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
     affine[:space, :space] = turned[:space, :space].T * spacings[:space]
     affine[:space, 3] = origin[:space]
     affine[:3] *= MILLIMETERS[unit]
-    return LPS_TO_RAS @ affine, unit
+    steps = in_space(spacings, unit)
+    if ndim > 3:
+        steps["t"] = (spacings[3], None)
+    return LPS_TO_RAS @ affine, steps

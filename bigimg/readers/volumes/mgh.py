@@ -11,10 +11,9 @@ import math
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.raw.compressed import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
+from bigimg.readers.raw.compressed import is_gzip, open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.raw.streams import stream_errors
-from bigimg.readers.volumes.headers import Volume, checked_shape
+from bigimg.readers.volumes.headers import Volume, checked_shape, in_space
 
 LAYOUT = {"version", "dims", "type"}
 """Header fields that describe the file and not the image."""
@@ -35,7 +34,7 @@ def open_mgh(source: str) -> RawReader:
     """
     from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader, data_type_codes, header_dtype
 
-    head = read_start(source, header_dtype.itemsize)
+    head = read_bytes(source, header_dtype.itemsize)
     if len(head) < header_dtype.itemsize:
         raise InputError(f"{source}: ends at byte {len(head)} of a header of {DATA_OFFSET}; it is truncated")
     fields = np.frombuffer(head, header_dtype)[0]
@@ -54,13 +53,12 @@ def open_mgh(source: str) -> RawReader:
         notes.append("the header has no position (goodRASFlag is 0); FreeSurfer's coronal default is assumed")
     behind = _behind(source, DATA_OFFSET + math.prod(shape) * dtype.itemsize, frames=sizes[3])
     header = MGHHeader(head + (behind or b""), check=False)
-    steps = {name: (float(step), "millimeter") for name, step in zip("xyz", header["delta"], strict=True)}
     with np.errstate(all="ignore"):  # headers may hold random bytes
         affine = header.get_affine()
     known = header_dtype.names if behind is None else header.template_dtype.names
     volume = Volume(
         dims=dims, shape=shape, dtype=dtype, affine=affine,
-        steps={**steps, "t": (float(header["tr"]), "millisecond")},
+        steps=in_space(header["delta"]) | {"t": (float(header["tr"]), "millisecond")},
         fields={name: header[name] for name in known if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -68,17 +66,6 @@ def open_mgh(source: str) -> RawReader:
 
 def _behind(path: str, offset: int, *, frames: int) -> bytes | None:
     """Return up to 20 bytes behind the pixels; None for a single volume in gzip, where they need a whole pass."""
-    gzipped = is_gzip(path)
-    if gzipped and frames == 1:
+    if frames == 1 and is_gzip(path):
         return None
-    try:
-        with open_gzip(path) if gzipped else open(path, "rb") as file:
-            while gzipped and file.tell() < offset:
-                if not file.read(min(SKIP_BYTES, offset - file.tell())):
-                    raise EOFError(f"the gzip stream ends at byte {file.tell()}")
-            file.seek(offset)
-            return file.read(20)
-    except stream_errors() as error:
-        raise InputError(
-            f"{path}: cannot be read to the end of its pixels, byte {offset} ({error}); fetch the file again"
-        ) from error
+    return read_bytes(path, 20, offset, what=f"cannot be read to the end of its pixels, byte {offset}")

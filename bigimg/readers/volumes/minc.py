@@ -21,7 +21,7 @@ from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, json_safe, reading_header
+from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.types import Array, DType, Json
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     from nibabel.externals.netcdf import netcdf_file
     from nibabel.minc1 import Minc1File, MincError
 
-    with reading_header(path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
+    with reading_header(path, path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
         # The file is mapped, so no pixel is read: only addresses are used. The last array closes the map.
         net = netcdf_file(file, mmap=True)
         others = {n: v for n, v in net.variables.items() if n not in NAMES and not n.startswith("image")}
@@ -100,10 +100,8 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
 
     h5py = import_h5py(path)
     remedy = "fetch it again, or convert it to NIfTI"
-    with (
-        reading_header(path, (MincError, RuntimeError, OSError), remedy, notes),
-        h5py.File(path, "r") as file,
-    ):
+    errors = (MincError, RuntimeError, OSError)
+    with reading_header(path, path, errors, remedy, notes), h5py.File(path, "r") as file:
         for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these as a whole
             for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
                 check_inflated(path, ranges, index)
@@ -144,11 +142,10 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     )  # fmt: skip
 
 
-def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Array, Array, tuple[float, float] | None]:
+def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Factors, Factors, tuple[float, float] | None]:
     """Return slope and intercept of each slice as nibabel computes them, and the valid range if it is narrower."""
-    one = np.ones((1,) * ndim)
     if dtype.kind == "f":
-        return one, 0 * one, None
+        return 1.0, 0.0, None
     dims = list(minc._get_dimensions(minc._image_max))
     if dims != list(minc._get_dimensions(minc._image_min)) or dims != list(minc._dim_names)[: len(dims)]:
         raise ValueError("image-min and image-max do not follow the first axes of the image")

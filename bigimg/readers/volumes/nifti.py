@@ -7,18 +7,20 @@ and lie in the file as ``z y x``. They are never flipped or reoriented, because 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.raw.compressed import open_pixels, read_start
+from bigimg.readers.failures import reading
+from bigimg.readers.raw.compressed import open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Volume, checked_shape, logger_into
+from bigimg.readers.volumes.headers import Volume, beside, checked_shape, in_space, sibling
 from bigimg.readers.volumes.spm import spm_affine
 from bigimg.types import Array
 
@@ -56,40 +58,26 @@ def open_nifti(source: str) -> RawReader:
     """
     from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
-    header_path, pixels_path = _pair(source)
-    try:
+    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    given = suffix.lower() == ".img"
+    header_path = (beside(stem, (".hdr", ".hdr.gz", ".HDR.gz")) if given else None) or source
+    with reading(source, (HeaderDataError, HeaderTypeError)):
         header, notes = _header(header_path)
         volume, offset = _volume(source, header, notes)
-    except (HeaderDataError, HeaderTypeError) as error:
-        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
     if getattr(header, "is_single", False):
         pixels_path = header_path
-    elif not os.path.exists(pixels_path):
-        raise InputNotFoundError(f"{source}: its pixels should be in {pixels_path}; put that file beside it")
+    else:
+        pixels_path = source if given else sibling(source, stem, (".img", ".img.gz", ".IMG.gz"), "its pixels")
     dims, shape, dtype = volume.dims, volume.shape, volume.dtype
     pixels, access = open_pixels(pixels_path, offset=offset, shape=shape, dtype=dtype, dims=dims)
     return volume.reader(source, pixels, access, notes)
-
-
-def _pair(path: str) -> tuple[str, str]:
-    """Return the file of the header, and the file of the pixels if these are two files."""
-    stem, suffix = os.path.splitext(path.removesuffix(".gz"))
-    if suffix.lower() == ".img":
-        return _existing(stem, ".hdr") or path, path
-    return path, _existing(stem, ".img") or stem + ".img"
-
-
-def _existing(stem: str, suffix: str) -> str | None:
-    """Return the file ``stem`` with ``suffix`` in lower or upper case, plain or with ``.gz``; None if there is none."""
-    names = (stem + spelt + gz for spelt in (suffix, suffix.upper()) for gz in ("", ".gz"))
-    return next((name for name in names if os.path.exists(name)), None)
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
     """Return the checked header of ``path`` and what nibabel repaired in it."""
     from nibabel import nifti1, nifti2, spm2analyze
 
-    head = read_start(path, HEAD_BYTES)
+    head = read_bytes(path, HEAD_BYTES)
     kinds: dict[bytes, type[AnalyzeHeader]] = {
         b"n+1\0": nifti1.Nifti1Header, b"ni1\0": nifti1.Nifti1PairHeader,
         b"n+2\0": nifti2.Nifti2Header, b"ni2\0": nifti2.Nifti2PairHeader,
@@ -104,7 +92,14 @@ def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
         raise InputError(f"{path}: ends at byte {len(head)} of a header of {size}; it is truncated")
     header = kind(head[:size], check=False)
     notes: list[str] = []
-    header.check_fix(logger=logger_into(notes))
+
+    def note(record: logging.LogRecord) -> bool:
+        notes.append(record.getMessage())
+        return False
+
+    logger = logging.Logger("bigimg.readers", logging.INFO)
+    logger.addFilter(note)
+    header.check_fix(logger=logger)
     return header, notes
 
 
@@ -143,17 +138,15 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
     except (ValueError, OverflowError):
         raise InputError(f"{path}: the header has no valid offset of the pixels; write it again") from None
     space, time = _units(header)
-    steps = dict(zip("xyzt", ((float(zoom), space) for zoom in header["pixdim"][1:4]), strict=False))
-    steps["t"] = (float(header["pixdim"][4]), time)
+    steps = in_space(header["pixdim"][1:4], space) | {"t": (float(header["pixdim"][4]), time)}
     start = float(header["toffset"]) if "toffset" in header else 0.0
-    slope, intercept = header.get_slope_inter()
-    one = np.ones((1,) * len(dims))
+    slope, intercept = (None, None) if channels else header.get_slope_inter()
     low, high = float(header["cal_min"]), float(header["cal_max"])
     labels = "intent_code" in header and int(header["intent_code"]) == LABELS
     volume = Volume(
         dims=dims, shape=shape, dtype=dtype, affine=_affine(path, header, space, notes), steps=steps,
         start=start if math.isfinite(start) else 0.0,
-        slopes=None if slope is None or channels else slope * one, intercepts=(intercept or 0.0) * one,
+        slopes=1.0 if slope is None else slope, intercepts=intercept or 0.0,
         channels=channels, kind="labels" if labels and dtype.kind in "bui" else "image",
         window=(low, high) if -math.inf < low < high < math.inf else None,
         fields={name: header[name] for name in header.keys() if name not in LAYOUT}, personal=PERSONAL,  # noqa: SIM118

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,16 +64,6 @@ ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line s
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
 
 
-class _Header(NamedTuple):
-    fields: dict[str, str]
-    pairs: dict[str, str]
-    """The ``key:=value`` lines."""
-    listed: list[str]
-    """Names behind ``data file: LIST``."""
-    end: int
-    """Byte where the header ends."""
-
-
 def open_nrrd(source: str) -> RawReader:
     """Return a reader of the NRRD at ``source``.
 
@@ -90,8 +79,7 @@ def open_nrrd(source: str) -> RawReader:
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    header = _read_header(source)
-    fields = header.fields
+    fields, pairs, listed, end = _read_header(source)
     notes: list[str] = []
     with reading(source, (ValueError, OverflowError)):
         _field(fields, "sizes"), _field(fields, "dimension")
@@ -108,20 +96,20 @@ def open_nrrd(source: str) -> RawReader:
         if skip < 0:
             raise ValueError(f"line skip is {skip}")
     named = fields.get("data file")
-    files = [source] if named is None else data_files(source, named, header.listed, layout.shape[0])
-    start = header.end if files == [source] else 0
+    files = [source] if named is None else data_files(source, named, listed, layout.shape[0])
+    start = end if files == [source] else 0
     layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
-    pairs = {name: value for name, value in header.pairs.items() if name not in fields}
     volume = Volume(
         dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
-        fields={name: fields[name] for name in fields if name not in LAYOUT} | pairs,
+        fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
 
-def _read_header(path: str) -> _Header:
+def _read_header(path: str) -> tuple[dict[str, str], dict[str, str], list[str], int]:
+    """Return the fields, the ``key:=value`` lines, the names behind ``data file: LIST``, and where the header ends."""
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     listed: list[str] = []
@@ -142,7 +130,7 @@ def _read_header(path: str) -> _Header:
                 else:
                     lower = name.strip().lower()
                     fields[ALIASES.get(lower, lower)] = value.strip()
-        return _Header(fields, pairs, listed, file.tell())
+        return fields, pairs, listed, file.tell()
 
 
 def _field(fields: dict[str, str], name: str) -> str:

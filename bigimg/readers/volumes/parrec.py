@@ -14,7 +14,7 @@ import numpy as np
 
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, in_space, reading_header, sibling
 from bigimg.types import Array
 
 if TYPE_CHECKING:
@@ -63,12 +63,8 @@ def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
     from nibabel.spatialimages import HeaderDataError
 
     notes: list[str] = []
-    who = path if path == source else f"{source}: its {os.path.basename(path)}"
-    errors = (PARRECError, HeaderDataError)
-    with (
-        reading_header(who, errors, "export the scan again", notes),
-        open(path, encoding="latin-1") as file,
-    ):
+    errors, remedy = (PARRECError, HeaderDataError), "export the scan again"
+    with reading_header(source, path, errors, remedy, notes), open(path, encoding="latin-1") as file:
         header = PARRECHeader.from_fileobj(file)
         affine = header.get_affine()
         header.get_data_scaling()
@@ -80,8 +76,6 @@ def _steps(header: PARRECHeader) -> dict[str, Step]:
 
     Volumes of other scans are echoes or diffusion directions.
     """
-    zooms = [float(zoom) for zoom in header.get_zooms()]
-    steps: dict[str, Step] = {name: (zoom, "millimeter") for name, zoom in zip("xyz", zooms, strict=False)}
-    if len(zooms) > 3 and header.general_info["dyn_scan"]:
-        steps["t"] = (zooms[3], "second")
-    return steps
+    zooms = header.get_zooms()
+    timed = len(zooms) > 3 and header.general_info["dyn_scan"]
+    return in_space(zooms) | ({"t": (float(zooms[3]), "second")} if timed else {})

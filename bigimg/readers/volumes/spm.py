@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bigimg.readers.volumes.headers import beside
 from bigimg.types import Array
 
 MOST_BYTES = 1 << 20
@@ -29,8 +30,7 @@ def spm_affine(stem: str) -> tuple[Array | None, str | None]:
 
     Nothing is raised: a file of that name may hold anything.
     """
-    path = next((stem + suffix for suffix in (".mat", ".MAT") if os.path.isfile(stem + suffix)), None)
-    if path is None:
+    if (path := beside(stem, (".mat",))) is None:
         return None, None
     name = os.path.basename(path)
     try:

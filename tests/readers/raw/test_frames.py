@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.region import full
+from bigimg.geometry.region import full, rows
 from bigimg.readers.raw.frames import FrameStart, RawFrames, open_frames
 from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.raw.scaled import SLAB, ScaledPixels, real_dtype, slab_shape
+from bigimg.readers.raw.scaled import SLAB, ScaledPixels, real_dtype
 from bigimg.types import Region, Shape
 
 sizes = st.integers(1, 5)
@@ -90,7 +90,7 @@ def test_each_frame_by_its_own_line(data: st.DataObject, shape: Shape, tmp_path:
 
 @given(shape=st.lists(st.integers(1, 100_000), min_size=1, max_size=5).map(tuple))
 def test_a_slab_is_bounded_and_whole_along_the_fastest(shape: Shape) -> None:
-    slab = slab_shape(shape)
+    slab = rows(shape, SLAB)
     assert np.prod(slab, dtype=object) <= SLAB
     cut = next((axis for axis in reversed(range(len(shape))) if slab[axis] < shape[axis]), 0)
     assert slab[cut + 1 :] == shape[cut + 1 :]
