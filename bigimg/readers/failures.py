@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, UsageError
 
+AGAIN = "copy or download it again"
+DAMAGED = f"it is truncated or damaged: {AGAIN}"
+"""What is wrong with a damaged file, and what to do."""
+
 MOST_WARNINGS = 100
 """Of a library about one file."""
 
@@ -52,9 +56,9 @@ def reading(
         raise InputError(f"{source}: cannot be read ({reason}); check its type and permissions") from error
 
 
-def damage(source: str, what: str, why: str = "it is truncated or damaged") -> InputError:
+def damage(source: str, what: str, why: str = "") -> InputError:
     """Return the error of a damaged file that says ``what`` is wrong with it."""
-    return InputError(f"{source}: {what}; {why}: copy or download it again")
+    return InputError(f"{source}: {what}; {f'{why}: {AGAIN}' if why else DAMAGED}")
 
 
 def one_line(error: object) -> str:

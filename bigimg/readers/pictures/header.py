@@ -11,13 +11,13 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from bigimg.readers.failures import damage
+from bigimg.readers.failures import DAMAGED, damage, reading
 from bigimg.readers.sniffing import read_head
 
 _PORTION = 64 << 10
 """Bytes of a PNG chunk read at once."""
 
-_PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}
+PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Samples a pixel of each colour type that has no palette."""
 
 
@@ -77,7 +77,7 @@ def read_png_header(path: str) -> PngHeader:
     if not width or not height:
         raise damage(path, f"the PNG header gives {width} x {height} pixels")
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
-    plain &= bits in (8, 16) and color in _PNG_BANDS and not (packing or filters or interlace)
+    plain &= bits in (8, 16) and color in PNG_BANDS and not (packing or filters or interlace)
     animated, profile, dpi, data = False, False, None, 0
     damaged: list[str] = []
     with open(path, "rb") as file:
@@ -89,7 +89,9 @@ def read_png_header(path: str) -> PngHeader:
                 plain &= name == b"IDAT"
                 break
             body, right = _chunk_body(file, name, length)
-            right &= _is_known(name, body)
+            right &= (
+                name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
+            )  # the only method of compression
             plain &= right and name[0] >= ord("a") and name != b"tRNS"
             if name[0] >= ord("a") and not right:
                 damaged.append(name.decode("latin-1"))
@@ -102,26 +104,11 @@ def read_png_header(path: str) -> PngHeader:
             elif name == b"pHYs" and len(body) == 9:
                 x, y, unit = struct.unpack(">IIB", body)
                 dpi = (x * 0.0254, y * 0.0254) if unit == 1 else None
-    bands = _PNG_BANDS.get(color, 1)
+    bands = PNG_BANDS.get(color, 1)
+    plain, left_out = plain and data > 0, tuple(dict.fromkeys(damaged))
     return PngHeader(
-        width,
-        height,
-        bits,
-        color == 3,
-        interlace != 0,
-        animated,
-        dpi,
-        bands,
-        profile,
-        data,
-        tuple(dict.fromkeys(damaged)),
-        plain and data > 0,
+        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain
     )
-
-
-def _is_known(name: bytes, body: bytes) -> bool:
-    """Return whether a chunk is compressed as the standard says: a profile by method 0."""
-    return name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
@@ -155,12 +142,9 @@ def read_jpeg_header(path: str) -> JpegHeader:
     InputError
         The file ends, or stops being a JPEG, before the first scan.
     """
-    read_head(path, 1)  # raises clear errors for a missing or locked file
-    with open(path, "rb") as file:
-        try:
-            return _walk(file)
-        except (struct.error, IndexError, ValueError) as error:
-            raise damage(path, f"the JPEG header cannot be read ({error})") from error
+    errors, what = (struct.error, IndexError, ValueError), "the JPEG header cannot be read"
+    with reading(path, errors, DAMAGED, what=what), open(path, "rb") as file:
+        return _walk(file)
 
 
 def _walk(file: BinaryIO) -> JpegHeader:

@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageMode
 
 from bigimg.errors import InputError, UnknownFormatError, counted
 from bigimg.geometry.region import full
-from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.geometry.spec import RGBA, Channel
 from bigimg.reader import Access
+from bigimg.readers.codestreams import check_gif
 from bigimg.readers.failures import damage, one_line
 from bigimg.readers.orientation import orientation
-from bigimg.readers.pictures.gif_blocks import check_gif
-from bigimg.readers.pictures.strips import CHANNELS, CMYK, GREY_ALPHA, picture_spec
+from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.sniffing import picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
@@ -45,26 +45,10 @@ ANIMATED = ("GIF", "WEBP", "AVIF")
 STRIP_PIXELS = 1 << 20
 """Pixels copied from Pillow to numpy at a time, so that no second full frame arises."""
 
-_MODES: dict[str, tuple[str, str, tuple[Channel, ...]]] = {
-    # mode of the file -> the mode it is read as, the numpy type, the channels
-    "1": ("1", "bool", ()),
-    "L": ("L", "uint8", ()),
-    "LA": ("LA", "uint8", GREY_ALPHA),
-    "La": ("LA", "uint8", GREY_ALPHA),
-    "P": ("RGB", "uint8", RGB),
-    "PA": ("RGBA", "uint8", RGBA),
-    "RGB": ("RGB", "uint8", RGB),
-    "RGBX": ("RGB", "uint8", RGB),
-    "YCbCr": ("RGB", "uint8", RGB),
-    "RGBA": ("RGBA", "uint8", RGBA),
-    "RGBa": ("RGBA", "uint8", RGBA),
-    "CMYK": ("CMYK", "uint8", CMYK),
-    "I;16": ("I;16", "uint16", ()),
-    "I;16L": ("I;16L", "uint16", ()),
-    "I;16B": ("I;16B", "uint16", ()),
-    "I": ("I", "int32", ()),
-    "F": ("F", "float32", ()),
-}
+_READ_AS = {mode: mode for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I;16L", "I;16B", "I", "F")} | {
+    "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "RGBa": "RGBA",
+}  # fmt: skip
+"""Pillow's modes of pixels that are read, each with the mode that it is converted to."""
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error,
            AttributeError, NotImplementedError, Image.DecompressionBombError)  # fmt: skip
@@ -216,13 +200,13 @@ class PictureReader:
         if self._frames > 1 and image.mode in ("P", "L", "RGB", "RGBA"):
             # Later frames may show the background; their modes are known only when they are decoded.
             return "RGBA", np.dtype(np.uint8), RGBA
-        if image.mode not in _MODES:
+        if image.mode not in _READ_AS:
             what = f"pixels of Pillow mode {image.mode} are not read"
             raise InputError(f"{self.source}: {what}; convert it to PNG or TIFF")
-        mode, dtype, channels = _MODES[image.mode]
-        if image.mode in ("P", "RGB") and "transparency" in image.info:
-            mode, channels = "RGBA", RGBA
-        return mode, np.dtype(dtype), channels
+        clear = image.mode in ("P", "RGB") and "transparency" in image.info
+        mode = "RGBA" if clear else _READ_AS[image.mode]
+        channels = CMYK if mode == "CMYK" else CHANNELS[Image.getmodebands(mode)]
+        return mode, np.dtype(ImageMode.getmode(mode).typestr).newbyteorder("="), channels
 
     def _choose_access(self) -> Access:
         width, height = self._size

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from bigimg.readers.pictures.header import PngHeader
+from bigimg.readers.pictures.header import PNG_BANDS, PngHeader
 from bigimg.readers.raw.streams import stream_errors
 from bigimg.types import Array
 
@@ -27,7 +27,7 @@ STORED_MOST = 0xFFFF
 MOST_WIDTH = 1_000_000
 """Pixels a row that libpng takes; it is built with this limit."""
 
-_COLOR = {1: 0, 2: 4, 3: 2, 4: 6}
+_COLOR = {bands: color for color, bands in PNG_BANDS.items()}
 """Colour type of a PNG by samples a pixel."""
 
 _TAIL = b"\0\0\0\0IEND\xaeB`\x82"
