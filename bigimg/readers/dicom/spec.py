@@ -17,7 +17,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import Stack, normal
-from bigimg.readers.dicom.tags import number, numbers, public_and_private, transfer_syntax
+from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
 from bigimg.types import Array, DType, Kind, Shape
@@ -149,18 +149,16 @@ def _kind(header: Dataset, pixels: Pixels) -> Kind:
 
 
 def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | None:
-    windows = {plane.window for plane in planes}
-    if len(windows) > 1:
+    first, *others = {plane.window for plane in planes}
+    if others:
         notes.append("the display window differs from slice to slice and is left out")
-        return None
-    return windows.pop()
+    return None if others else first
 
 
 def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
     """Return first and last stored value that is no measurement, if all planes have the same."""
-    found = {plane.padding for plane in planes}
-    padding = found.pop()
-    if found:
+    padding, *others = {plane.padding for plane in planes}
+    if others:
         notes.append("the padding value differs from slice to slice and is counted like any other")
         return None
     if padding is None or dtype.kind not in "ui":
@@ -174,20 +172,18 @@ def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[i
 def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
     """Append notes on the pixels for the user."""
     first = planes[0].pixels
-    if not transfer_syntax(header):
-        notes.append("the file does not name its transfer syntax; it was detected from the first tags")
-    if first.photometric == "MONOCHROME1":
-        notes.append("low values are meant to be bright (MONOCHROME1); they are as stored")
-    if len(header.group_dataset(0x6000)):
-        notes.append("overlays are left out")
-    if "ModalityLUTSequence" in header:
-        notes.append("a table to real values (ModalityLUTSequence) is not applied")
-    if first.palette is None and "RedPaletteColorLookupTableDescriptor" in header:
-        notes.append("the supplemental palette is not applied")
-    if str(header.get("LossyImageCompression") or "") == "01":
-        notes.append("the pixels went through lossy compression")
-    if str(header.get("BurnedInAnnotation") or "") == "YES":
-        notes.append("annotations are burned into the pixels (BurnedInAnnotation): they may name a person")
+    supplemental = first.palette is None and "RedPaletteColorLookupTableDescriptor" in header
+    found = {
+        "the file does not name its transfer syntax; it was detected from the first tags": not transfer_syntax(header),
+        "low values are meant to be bright (MONOCHROME1); they are as stored": first.photometric == "MONOCHROME1",
+        "overlays are left out": len(header.group_dataset(0x6000)) > 0,
+        "a table to real values (ModalityLUTSequence) is not applied": "ModalityLUTSequence" in header,
+        "the supplemental palette is not applied": supplemental,
+        "the pixels went through lossy compression": text(header, "LossyImageCompression") == "01",
+        "annotations are burned into the pixels (BurnedInAnnotation): they may name a person":
+            text(header, "BurnedInAnnotation") == "YES",
+    }  # fmt: skip
+    notes += [note for note, is_so in found.items() if is_so]
 
 
 def _chunks(axes: Sequence[Axis], planes: Sequence[Plane]) -> Shape:
