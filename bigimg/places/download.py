@@ -174,7 +174,9 @@ class _Download:
                 self._forget()
                 raise TryAgain("the file was changed while it was fetched")
             if answer.status == 200:
-                self._begin(version)
+                self._forget()
+                self.version = version
+                self._save()
             elif self.version.total is None and version.total is not None:
                 # The first response came in chunks, without the length of the file.
                 self.version = replace(self.version, total=version.total)
@@ -242,18 +244,11 @@ class _Download:
                     if window < LEAST_RATE * self.patience.stall:
                         raise TryAgain(f"the server stalls: {window} bytes in {self.patience.stall:g} s")
                     since, window = time.monotonic(), 0
-        if promised is not None and received < promised:
-            raise TryAgain(f"the body ends after {received} of {total or promised} bytes")
-        if total is not None and received != total:
-            if received > total:
+        wanted = promised if total is None else total
+        if wanted is not None and received != wanted:
+            if received > wanted:
                 self._forget()
-            raise TryAgain(f"the body ends after {received} of {total} bytes")
-
-    def _begin(self, version: Version) -> None:
-        """Start the download of ``version`` from its first byte."""
-        self._forget()
-        self.version = version
-        self._save()
+            raise TryAgain(f"the body ends after {received} of {wanted} bytes")
 
     def _finish(self) -> Path:
         """Give the complete file a new name, because the last version may still be in use."""

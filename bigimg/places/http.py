@@ -116,29 +116,23 @@ def _response(
     try:
         request = urllib.request.Request(url, headers=headers)
         response: http.client.HTTPResponse | None = opener.open(request, timeout=stall)
-    except URLError as error:
-        _raise_if_final(error.reason, shown)
-        raise TryAgain(f"the server cannot be reached ({_reason(error.reason)})") from None
     except (http.client.InvalidURL, UnicodeError) as error:
         raise InputError(f"{shown}: is not an address ({_reason(error)}); check it") from None
     except TimeoutError:
         raise TryAgain(f"the server says nothing for {stall:g} s") from None
     except (OSError, http.client.HTTPException) as error:
-        _raise_if_final(error, shown)
-        raise TryAgain(f"the connection broke ({_reason(error)})") from None
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise InputError(
+                f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust the "
+                "server, use insecure=True"
+            ) from None
+        if isinstance(reason, socket.gaierror):
+            raise InputError(f"{shown}: no server has this name; check the address and the network") from None
+        what = "the connection broke" if reason is error else "the server cannot be reached"
+        raise TryAgain(f"{what} ({_reason(reason)})") from None
     assert response is not None  # there are handlers for http and https, and _next allows no other scheme
     return response
-
-
-def _raise_if_final(reason: object, shown: str) -> None:
-    """Raise an InputError for a reason that a second request does not change."""
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        raise InputError(
-            f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust the server, "
-            "use insecure=True"
-        ) from None
-    if isinstance(reason, socket.gaierror):
-        raise InputError(f"{shown}: no server has this name; check the address and the network") from None
 
 
 def _reason(reason: object) -> str:

@@ -15,7 +15,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from bigimg.readers.failures import damage
+from bigimg.errors import damage
 
 MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 """A marker of JPEG or JPEG-LS outside coded pixels; stuffed bytes and restart markers are within them."""

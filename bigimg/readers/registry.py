@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from bigimg.errors import UnknownFormatError
+from bigimg.errors import UnknownFormatError, UsageError
 from bigimg.readers import sniffing
-from bigimg.readers.failures import only_image
 
 if TYPE_CHECKING:  # it imports numpy, which choosing a format does not need
     from bigimg.reader import Reader
@@ -184,6 +183,12 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) 
         return cast("Reader", opener(name, series=series))
     only_image(name, series)
     return cast("Reader", opener(name))
+
+
+def only_image(source: str, series: int | str | None) -> None:
+    """Refuse any ``series`` but 0 of a source that holds one image."""
+    if series not in (None, 0):
+        raise UsageError(f"{source}: series {series} was asked for, but it holds one image; leave series out")
 
 
 def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], broken: list[str]) -> str:

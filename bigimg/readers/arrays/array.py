@@ -24,7 +24,7 @@ from bigimg.lazy.link import linked_node
 from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
 from bigimg.reader import Access
-from bigimg.types import Array, Json, Kind, Region, Shape
+from bigimg.types import Array, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
@@ -51,10 +51,11 @@ class ArrayReader:
         Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
     world : array_like of shape (4, 4), optional
         From coordinates (x, y, z) to RAS+ millimetres.
-    kind, scaling, window, meta, notes, private :
-        As in :class:`~bigimg.geometry.spec.ImageSpec`.
+    notes : sequence of str
     source : str
         What to call it in messages.
+    **more
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``private``, as in :class:`~bigimg.geometry.spec.ImageSpec`.
 
     Raises
     ------
@@ -75,13 +76,9 @@ class ArrayReader:
         unit: str | Mapping[str, str | None] | None = None,
         channels: Sequence[str | Channel] | None = None,
         world: Any = None,
-        kind: Kind = "image",
-        scaling: Scaling | None = None,
-        window: tuple[float, float] | None = None,
-        meta: Mapping[str, Json] | None = None,
         notes: Sequence[str] = (),
-        private: Mapping[str, Json] | None = None,
         source: str = "array",
+        **more: Any,
     ) -> None:
         shape, dtype = tuple(array.shape), np.dtype(array.dtype).newbyteorder("=")
         guess = () if dims is not None else (guessed(guess_dims(shape), shape),)
@@ -94,19 +91,16 @@ class ArrayReader:
         self.source = source
         self.array = _foreign(source, array, self.dims) if is_computed(array) else array
         node = self.array if isinstance(self.array, Node) else None
+        largest = {} if node is None else dict(zip(self.dims, node.chunks, strict=True))
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
         self.spec = ImageSpec(
             axes=axes,
             dtype=dtype,
-            chunks=_natural_chunks(axes, self.dims, node),
+            chunks=tuple(largest.get(axis.name, 1) for axis in axes),
             channels=_channels(source, self.dims, shape, channels),
             world=None if world is None else checked_world(f"{source}: world", world),
-            kind=kind,
-            scaling=scaling,
-            window=window,
-            meta=dict(meta or {}),
             notes=(*guess, *notes),
-            private=dict(private or {}),
+            **more,
         )
         if node is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
@@ -214,8 +208,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         kind=img.attrs.get("kind", "image"),
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
-        meta=of_values.get("meta"),
-        private=of_values.get("private"),
+        meta=dict(of_values.get("meta") or {}),
+        private=dict(of_values.get("private") or {}),
         notes=notes,
         source=source,
     )
@@ -328,9 +322,3 @@ def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
             f"{source}: chunk sizes are unknown; call compute_chunk_sizes() on the dask array first"
         )
     return Foreign(array, dims)
-
-
-def _natural_chunks(axes: Sequence[Axis], dims: Sequence[str], node: Node | None) -> Shape:
-    """Return the pixels that are read at once: the chunks of a node, one pixel of another array."""
-    largest = {} if node is None else dict(zip(dims, node.chunks, strict=True))
-    return tuple(largest.get(axis.name, 1) for axis in axes)

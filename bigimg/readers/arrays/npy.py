@@ -9,12 +9,11 @@ from tokenize import TokenError
 
 from numpy.lib import format as npy
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.types import DType, Shape
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom.series import Slice
 from bigimg.readers.dicom.tags import number, numbers, seconds, tag_of, text, value_of
-from bigimg.readers.failures import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, counted
+from bigimg.errors import InputError, MissingExtraError, counted, reading
 from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
-from bigimg.readers.failures import reading
 from bigimg.types import Array
 from bigimg.version import install_line
 
@@ -147,12 +146,9 @@ def _check_decoder(pixels: Pixels) -> None:
     from pydicom.uid import UID
 
     name = UID(pixels.syntax).name
-    try:
+    what = f"is stored as {name}, which pydicom does not decode"
+    with reading(pixels.path, (NotImplementedError,), "convert it with dcmtk first", what=what):
         decoder = get_decoder(pixels.syntax)
-    except NotImplementedError:
-        raise InputError(
-            f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
-        ) from None
     able = set(decoder.available_plugins)
     if pixels.stored > 8 and pixels.samples > 1:  # Pillow decodes 8 bits of these
         able.discard("pillow")

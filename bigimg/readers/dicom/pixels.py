@@ -13,9 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import DAMAGED, InputError, damage, reading
 from bigimg.readers.codestreams import jpeg_is_cut
-from bigimg.readers.failures import DAMAGED, damage, reading
 from bigimg.readers.raw.plain import read_once
 from bigimg.types import Array, DType
 

@@ -10,7 +10,6 @@ DICOM files have an order of their own; :mod:`bigimg.readers.dicom.reader` reads
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import threading
 from collections import Counter, OrderedDict
@@ -24,9 +23,8 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
-from bigimg.readers.failures import only_image
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
-from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.registry import find_format, only_image, open_file
 from bigimg.types import Array, Region
 
 MOST_OPEN = 320
@@ -222,13 +220,13 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
+def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
     Returns the description of the first plane, the costs of the most expensive one, and a stamp that changes when a
     file is written.
     """
-    stamp = hashlib.sha256()
+    stamp = 0
     first: Reader | None = None
     fixed = read = uneven = 0
     for path in paths:
@@ -250,7 +248,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
         uneven += spec.axes != first.spec.axes
         fixed, read = max(fixed, reader.access.fixed_bytes), max(read, reader.access.read_bytes)
         status = os.stat(path)
-        stamp.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        stamp = hash((stamp, status.st_size, status.st_mtime_ns))
     assert first is not None
     spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
     if uneven:
@@ -258,7 +256,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
             f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, which is used"
         )
         spec = replace(spec, notes=(*spec.notes, note))
-    return spec, access, stamp.hexdigest()
+    return spec, access, stamp
 
 
 def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:

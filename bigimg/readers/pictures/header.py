@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from bigimg.readers.failures import DAMAGED, damage, reading
+from bigimg.errors import DAMAGED, damage, reading
 from bigimg.readers.sniffing import read_head
 
 _PORTION = 64 << 10

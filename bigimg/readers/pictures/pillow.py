@@ -24,12 +24,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageMode
 
-from bigimg.errors import InputError, UnknownFormatError, counted
+from bigimg.errors import AGAIN, InputError, UnknownFormatError, counted, damage, reading
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGBA, Channel
 from bigimg.reader import Access
 from bigimg.readers.codestreams import check_gif
-from bigimg.readers.failures import damage, one_line
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
 from bigimg.readers.raw.plain import RawFile
@@ -51,7 +50,7 @@ _READ_AS = {mode: mode for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16
 """Pillow's modes of pixels that are read, each with the mode that it is converted to."""
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error,
-           AttributeError, NotImplementedError, Image.DecompressionBombError)  # fmt: skip
+           AttributeError, RuntimeError)  # fmt: skip
 """What Pillow's plugins raise on damaged files; ``Image.open`` catches most of these for the same reason."""
 
 
@@ -173,24 +172,19 @@ class PictureReader:
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
-        try:
-            yield
-        except InputError:
-            raise
-        except Image.DecompressionBombError as error:
-            claimed = re.search(r"\d+ pixels", str(error))
-            frame = claimed[0] if claimed else "too many pixels"
-            size = counted(os.path.getsize(self.source), "byte")
-            raise InputError(
-                f"{self.source}: the {self._plugin} declares a frame of {frame} in a file of {size}, more than Pillow, "
-                "which decodes it, takes; its header is wrong, or made to exhaust memory: a real picture of that size "
-                "is read as PNG or TIFF"
-            ) from error
-        except (*_DAMAGE, RuntimeError) as error:
-            raise InputError(
-                f"{self.source}: the {self._plugin} is damaged, cut or of a kind that Pillow cannot decode "
-                f"({one_line(error)}); copy or download it again, or convert it to PNG"
-            ) from error
+        what = f"the {self._plugin} is damaged, cut or of a kind that Pillow cannot decode"
+        with reading(self.source, _DAMAGE, f"{AGAIN}, or convert it to PNG", what=what):
+            try:
+                yield
+            except Image.DecompressionBombError as error:
+                claimed = re.search(r"\d+ pixels", str(error))
+                frame = claimed[0] if claimed else "too many pixels"
+                size = counted(os.path.getsize(self.source), "byte")
+                raise InputError(
+                    f"{self.source}: the {self._plugin} declares a frame of {frame} in a file of {size}, more than "
+                    "Pillow, which decodes it, takes; its header is wrong, or made to exhaust memory: a real picture "
+                    "of that size is read as PNG or TIFF"
+                ) from error
 
     def _read_as(self, image: Any) -> tuple[str, DType, tuple[Channel, ...]]:
         if self._raw is not None:

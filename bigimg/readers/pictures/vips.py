@@ -29,9 +29,8 @@ from typing import Any, Literal
 import numpy as np
 import pyvips
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, damage
 from bigimg.reader import Access
-from bigimg.readers.failures import damage
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi

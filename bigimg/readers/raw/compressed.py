@@ -17,9 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawPixels, is_wide, read_runs
 from bigimg.readers.raw.streams import Packing, UnpackedStream, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape

@@ -16,14 +16,12 @@ from typing import Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, reading
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.compressed import STREAM_BYTES, RawGzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import READ_BYTES, Pixels
 from bigimg.readers.raw.streams import Packing
-from bigimg.readers.volumes.headers import in_folder
 from bigimg.types import Array, DType, Region, Shape
 
 type Encoding = Literal["raw", "text"] | Packing
@@ -60,11 +58,11 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
         A file is not there or too short, or the files do not divide the image.
     """
     dims, shape, dtype, encoding = layout.dims, layout.shape, layout.dtype, layout.encoding
-    sizes = [_size(source, path) for path in paths]
     if encoding == "raw":
         nbytes = math.prod(shape) * dtype.itemsize // len(paths)
-        offset = layout.start + layout.offset
-        offsets = [offset if layout.offset >= 0 else size - nbytes for size in sizes]
+        offsets = [layout.start + layout.offset] * len(paths)
+        if layout.offset < 0:
+            offsets = [os.path.getsize(path) - nbytes for path in paths]
         return open_frames(list(map(FrameStart, paths, offsets)), dims, shape, dtype)
     if len(paths) > 1:
         raise InputError(f"{paths[0]}: is one of {len(paths)} {encoding} files; write them raw or as one")
@@ -80,21 +78,6 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
     stream_bytes = BZIP2_BYTES if encoding == "bzip2" else STREAM_BYTES
     why = f"one {encoding} stream, {dtype.newbyteorder('=')}"
     return packed, Access("sequential", why, dims, stream_bytes, READ_BYTES)
-
-
-def missing(source: str, path: str) -> InputNotFoundError:
-    """Return the error for a data file that is not there."""
-    return InputNotFoundError(
-        f"{source}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
-    )
-
-
-def _size(source: str, path: str) -> int:
-    with reading(path):
-        try:
-            return os.stat(path).st_size
-        except (FileNotFoundError, ValueError):  # ValueError: the name has a null byte, which no file has
-            raise missing(source, path) from None
 
 
 def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> list[str]:
@@ -148,6 +131,30 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         )
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
     return [in_folder(header, name) for name in names]
+
+
+def in_folder(header: str, name: str) -> str:
+    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
+    """
+    inside = os.path.normpath(name.replace("\\", "/"))
+    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
+        raise InputError(
+            f"{header}: names its data file {name!r}, outside its own folder; put that file beside it and "
+            "correct the header"
+        )
+    path = os.path.join(os.path.dirname(header), inside)
+    if not os.path.isfile(path):
+        raise InputNotFoundError(
+            f"{header}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
+        )
+    return path
 
 
 class TextPixels:

@@ -57,19 +57,16 @@ class RawFrames:
         """Do nothing: no file is open."""
 
     def check(self) -> None:
-        """Check that every file is there and long enough; each is opened once.
+        """Check that every file is there and long enough; each is opened for its last frame.
 
         Raises
         ------
         InputNotFoundError, InputError
             One is not; the message names it.
         """
-        last: dict[str, FrameStart] = {}
-        for start in self.starts:
-            if start.offset < 0:
-                self._open(start)
-            last[start.path] = max(start, last.get(start.path, start), key=lambda s: s.offset)
-        for start in last.values():
+        in_order = sorted(self.starts, key=lambda start: start.offset)
+        last = {start.path: start for start in in_order}
+        for start in (in_order[0], *last.values()):  # a negative offset comes first
             self._open(start)
 
     def _open(self, start: FrameStart) -> RawFile:

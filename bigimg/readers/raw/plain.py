@@ -22,12 +22,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
 from bigimg.system import files
 from bigimg.types import Array, DType, Region, Shape
 

@@ -13,7 +13,7 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
-from bigimg.readers.failures import damage
+from bigimg.errors import damage
 from bigimg.readers.tiff.meta import OWN_TAGS
 from bigimg.system.files import read_at
 

@@ -30,6 +30,16 @@ OWN_TAGS = frozenset(
 MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 """Values of the PhotometricInterpretation tag."""
 
+COLORS: dict[int, tuple[Channel, ...]] = {
+    RGB_COLORS: RGB, PALETTE: RGB,
+    CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
+    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), LAB: (Channel("L"), Channel("a"), Channel("b")),
+}  # fmt: skip
+STORED_AS = {
+    MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
+    YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+}  # fmt: skip
+
 DECODED_TO_RGB = frozenset({6, 7, 33007, 34892})
 """Compression tags whose decoder turns YCbCr into RGB."""
 
@@ -99,23 +109,11 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
     """Name the samples of a pixel by the colours that the photometric tag says they are."""
     extra = tuple(int(e) for e in page.extrasamples)
     converted = page.photometric == YCBCR and page.compression in DECODED_TO_RGB
-    names: tuple[Channel, ...] = ()
-    if page.photometric == MINISWHITE:
-        meaning.notes.append("0 is white (PhotometricInterpretation MINISWHITE); values are as stored")
-    if page.photometric in (RGB_COLORS, PALETTE) or converted:
-        names = RGB
-    elif page.photometric == CMYK:
-        inks = {"C": "00FFFF", "M": "FF00FF", "Y": "FFFF00", "K": "000000"}
-        names = tuple(Channel(*ink) for ink in inks.items())
-    elif page.photometric == YCBCR:
-        names = (Channel("Y"), Channel("Cb"), Channel("Cr"))
-        meaning.notes.append("colours are Y Cb Cr, as stored")
-    elif page.photometric == LAB:
-        names = (Channel("L"), Channel("a"), Channel("b"))
-        meaning.notes.append("colours are CIE L*a*b*, as stored")
-    elif channels > 1 and page.samplesperpixel == channels and any(extra):
-        names = (Channel("gray"),)
-    names += tuple(
+    photometric = RGB_COLORS if converted else page.photometric
+    if note := STORED_AS.get(photometric):
+        meaning.notes.append(note)
+    grey = (Channel("gray"),) if page.samplesperpixel == channels > 1 and any(extra) else ()
+    names = COLORS.get(photometric, grey) + tuple(
         Channel("A", "FFFFFF") if kind in (1, 2) else Channel(f"extra {i}") for i, kind in enumerate(extra, 1)
     )
     if len(names) == channels > 1:

@@ -7,20 +7,22 @@ they mean. The file is parsed once and tifffile closed again; two tables of numb
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.failures import logged_warnings, reading
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import lay_out
@@ -32,6 +34,9 @@ from bigimg.types import Array, Region
 
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
+
+MOST_WARNINGS = 100
+"""Of a library about one file."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
@@ -185,7 +190,7 @@ class _Image:
                 read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
             )
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
-        working = 2 * segments.largest + 2 * decoded
+        working = 2 * int(segments.counts.max()) + 2 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
@@ -195,6 +200,27 @@ class _Image:
         rows, columns = scheme.chunk[1:]
         size = f"{rows} x {columns}" if scheme.kind == "tile" else "1 row" if rows == 1 else f"{rows} rows"
         return Access("random", f"{scheme.kind}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
+
+
+@contextmanager
+def logged_warnings(library: str) -> Iterator[list[str]]:
+    """Collect the warnings that ``library`` logs in this thread, once each; they are not printed."""
+    found: list[str] = []
+    thread, logger = threading.get_ident(), logging.getLogger(library)
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or threading.get_ident() != thread:
+            return True
+        text = one_line(record.getMessage())
+        if len(found) < MOST_WARNINGS and text not in found:
+            found.append(text)
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(collect)
 
 
 def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, MissingExtraError, reading
 from bigimg.geometry.region import grid, pieces
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
 from bigimg.readers.raw.streams import PORTION_BYTES, ZlibStream, stream_errors
 from bigimg.types import Array, DType, Region, Shape

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, one_line, reading
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.failures import one_line, reading
 from bigimg.readers.raw.plain import Pixels, RawReader, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
 from bigimg.types import Array, DType, Json, Kind, Shape
@@ -54,34 +53,24 @@ def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
     )
 
 
-def in_folder(header: str, name: str) -> str:
-    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
-
-    Raises
-    ------
-    InputError
-        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
-    """
-    inside = os.path.normpath(name.replace("\\", "/"))
-    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
-        raise InputError(
-            f"{header}: names its data file {name!r}, outside its own folder; put that file beside it and "
-            "correct the header"
-        )
-    return os.path.join(os.path.dirname(header), inside)
+def text_of(fields: Mapping[str, str], name: str, otherwise: object = None) -> str:
+    """Return the field ``name``, ``otherwise`` where there is no such field; a ValueError if both are missing."""
+    if name not in fields and otherwise is None:
+        raise ValueError(f"it has no {name}")
+    return fields.get(name, str(otherwise))
 
 
 def numbers[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: str = ""
+    fields: Mapping[str, str], name: str, kind: type[T], otherwise: object = None
 ) -> list[T]:
-    """Return the words of the field ``name`` as numbers.
+    """Return the words of the field ``name`` as numbers, those of ``otherwise`` where there is no such field.
 
     Raises
     ------
     ValueError
-        A word is none; the message names the field.
+        A word is none, or the field and ``otherwise`` are missing; the message names the field.
     """
-    text = fields.get(name, otherwise)
+    text = text_of(fields, name, otherwise)
     try:
         return [kind(word) for word in text.split()]
     except ValueError:
@@ -89,7 +78,9 @@ def numbers[T: (int, float)](
         raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
 
 
-def number[T: (int, float)](fields: Mapping[str, str], name: str, kind: type[T], otherwise: T) -> T:
+def number[T: (int, float)](
+    fields: Mapping[str, str], name: str, kind: type[T], otherwise: T | None = None
+) -> T:
     """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
 
     Raises
@@ -97,7 +88,7 @@ def number[T: (int, float)](fields: Mapping[str, str], name: str, kind: type[T],
     ValueError
         It is none, or not finite; the message names the field.
     """
-    found = numbers(fields, name, kind, str(otherwise))
+    found = numbers(fields, name, kind, otherwise)
     if len(found) != 1 or not math.isfinite(found[0]):
         raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
     return found[0]
@@ -261,7 +252,7 @@ def reading_header(
     errors : sequence of exceptions
         Classes of nibabel's own for a header that makes no sense; builtin ones are known.
     remedy : str
-        See :func:`~bigimg.readers.failures.reading`.
+        See :func:`~bigimg.errors.reading`.
     notes : list of str
     """
     who = path if path == source else f"{source}: its {os.path.basename(path)}"

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import LPS_TO_RAS, Step, Volume, checked_shape, in_space, number, numbers
+from bigimg.readers.volumes.headers import (
+    LPS_TO_RAS,
+    Step,
+    Volume,
+    checked_shape,
+    in_space,
+    number,
+    numbers,
+    text_of,
+)
 from bigimg.types import Array
 
 TYPES = {
@@ -105,9 +113,6 @@ def _read_header(path: str) -> tuple[dict[str, str], list[str], int]:
 
 def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
     """Return how the pixels lie in their files; the header ends at byte ``end``."""
-    for name in ("DimSize", "ElementType"):
-        if name not in fields:
-            raise ValueError(f"it has no {name}")
     sizes = list(checked_shape(source, numbers(fields, "DimSize", int)))
     if number(fields, "NDims", int, len(sizes)) != len(sizes):
         raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
@@ -115,7 +120,7 @@ def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
         sizes.pop()
     if not 2 <= len(sizes) <= 4:
         raise ValueError(f"it has {len(sizes)} axes, and only x y z t are known")
-    kind = TYPES.get(fields["ElementType"].removesuffix("_ARRAY"))
+    kind = TYPES.get(text_of(fields, "ElementType").removesuffix("_ARRAY"))
     if kind is None:
         raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
     msb = _true(fields, "ElementByteOrderMSB", _true(fields, "BinaryDataByteOrderMSB", False))

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import reading
 from bigimg.readers.raw.compressed import open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Volume, beside, checked_shape, in_space, sibling
@@ -133,10 +132,9 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
         dims, shape, dtype = (*dims, "c"), (*shape, len(channels)), np.dtype(np.uint8)
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise InputError(f"{path}: its pixels are {dtype}, which is not supported; save them as float64")
-    try:
+    what = "the header has no valid offset of the pixels"
+    with reading(path, (ValueError, OverflowError), "write it again", what=what):
         offset = int(header.get_data_offset())
-    except (ValueError, OverflowError):
-        raise InputError(f"{path}: the header has no valid offset of the pixels; write it again") from None
     space, time = _units(header)
     steps = in_space(header["pixdim"][1:4], space) | {"t": (float(header["pixdim"][4]), time)}
     start = float(header["toffset"]) if "toffset" in header else 0.0

@@ -13,13 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import reading
-from bigimg.readers.raw.detached import Encoding, Layout, data_files, missing, open_detached
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers, text_of
 from bigimg.types import Array
 
 TYPES = {
@@ -82,9 +81,8 @@ def open_nrrd(source: str) -> RawReader:
     fields, pairs, listed, end = _read_header(source)
     notes: list[str] = []
     with reading(source, (ValueError, OverflowError)):
-        _field(fields, "sizes"), _field(fields, "dimension")
         sizes = checked_shape(source, numbers(fields, "sizes", int))
-        if number(fields, "dimension", int, 0) != len(sizes):
+        if number(fields, "dimension", int) != len(sizes):
             raise ValueError(f"dimension is {fields['dimension']}, and there are {len(sizes)} sizes")
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
@@ -98,7 +96,7 @@ def open_nrrd(source: str) -> RawReader:
     named = fields.get("data file")
     files = [source] if named is None else data_files(source, named, listed, layout.shape[0])
     start = end if files == [source] else 0
-    layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
+    layout = replace(layout, start=_after_lines(files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
     volume = Volume(
         dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
@@ -133,22 +131,16 @@ def _read_header(path: str) -> tuple[dict[str, str], dict[str, str], list[str], 
         return fields, pairs, listed, file.tell()
 
 
-def _field(fields: dict[str, str], name: str) -> str:
-    if name not in fields:
-        raise ValueError(f"it has no {name}")
-    return fields[name]
-
-
 def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) -> Layout:
     """Return how the pixels lie in their files; the caller adds where they start."""
-    word = _field(fields, "type").lower()
+    word = text_of(fields, "type").lower()
     kind = next((code for code, names in TYPES.items() if word in names.split(", ")), None)
     if kind is None:
         raise ValueError(f"type {word!r} is no number")
-    encoding = ENCODINGS.get(_field(fields, "encoding").lower())
+    encoding = ENCODINGS.get(text_of(fields, "encoding").lower())
     if encoding is None:
         raise ValueError(f"encoding {fields['encoding']!r} is not one of {', '.join(ENCODINGS)}")
-    order = "little" if kind[1] == "1" or encoding == "text" else _field(fields, "endian").lower()
+    order = "little" if kind[1] == "1" or encoding == "text" else text_of(fields, "endian").lower()
     if order not in ("little", "big"):
         raise ValueError(f"endian is {order!r}, not little or big")
     dtype = np.dtype((">" if order == "big" else "<") + kind)
@@ -158,17 +150,14 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
     return Layout(dims, shape, dtype, encoding, offset=skip)
 
 
-def _after_lines(source: str, path: str, start: int, lines: int) -> int:
+def _after_lines(path: str, start: int, lines: int) -> int:
     """Return the byte behind the first ``lines`` lines of ``path``, counted from byte ``start``."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            for _ in range(lines):
-                if not file.readline(MOST_HEADER):
-                    raise InputError(f"{path}: ends before line {lines} and its pixels; fetch it again")
-            return file.tell()
-    except FileNotFoundError:
-        raise missing(source, path) from None
+    with reading(path), open(path, "rb") as file:
+        file.seek(start)
+        for _ in range(lines):
+            if not file.readline(MOST_HEADER):
+                raise InputError(f"{path}: ends before line {lines} and its pixels; fetch it again")
+        return file.tell()
 
 
 def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
@@ -226,7 +215,7 @@ def _quoted(text: str) -> list[str]:
 
 def _steps(fields: dict[str, str], names: list[str], directions: list[list[float] | None]) -> dict[str, Step]:
     """Return spacing and unit by name; the spacing is the length of a direction, or a word in ``spacings``."""
-    spacings = numbers(fields, "spacings", float)
+    spacings = numbers(fields, "spacings", float, "")
     if spacings and len(spacings) != len(names):
         raise ValueError(f"spacings has {len(spacings)} words for {len(names)} axes")
     units, world_units = _quoted(fields.get("units", "")), _quoted(fields.get("space units", ""))
