@@ -51,13 +51,15 @@ class Version:
     path: str | None = None
     """Path of the finished copy in the folder of the download; None if it is unfinished."""
 
+    @property
+    def exact(self) -> str | None:
+        """What is equal for the same bytes only: a strong tag, or else the date; None if the server names neither."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
     def same(self, other: Version) -> bool:
         """Return whether bytes of both versions may be put together."""
-        mine, theirs = (
-            v.etag if v.etag and not v.etag.startswith("W/") else v.modified for v in (self, other)
-        )
         totals = self.total is None or other.total is None or self.total == other.total
-        return mine is not None and mine == theirs and totals
+        return self.exact is not None and self.exact == other.exact and totals
 
 
 @dataclass(frozen=True)
@@ -144,24 +146,22 @@ class _Download:
                 before = now
                 wait = self.patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
                 if failures >= self.patience.tries or wait > self.patience.most_wait:
-                    raise self._given_up(error, failures) from None
+                    asks = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
+                    kept = f"; {now} bytes are kept, and the next run continues from there" if now else ""
+                    what = f"{error}{asks} (tried {failures} times){kept}"
+                    raise InputError(f"{self.shown}: {what}; try again later") from None
             time.sleep(wait)
-
-    def _given_up(self, error: TryAgain, failures: int) -> InputError:
-        wait = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
-        size = self._received()
-        kept = f"; {size} bytes are kept, and the next run continues from there" if size else ""
-        return InputError(f"{self.shown}: {error}{wait} (tried {failures} times){kept}; try again later")
 
     def _request(self) -> Path:
         """Send one request for what is missing, and return the finished copy."""
-        received = self._received()
-        headers = {}
-        if self.version.path is not None:
-            headers = _named(self.version, "If-None-Match", "If-Modified-Since")
-        elif received and (same := _named(self.version, "If-Range", "If-Range")):
-            headers = {"Range": f"bytes={received}-"} | same
-        with ask(self.url, headers, insecure=self.insecure, stall=self.patience.stall) as answer:
+        received, last = self._received(), self.version
+        headers: dict[str, str | None] = {}
+        if last.path is not None:
+            headers = {"If-None-Match": last.etag, "If-Modified-Since": last.modified}
+        elif received and last.exact:
+            headers = {"Range": f"bytes={received}-", "If-Range": last.exact}
+        sent = {name: value for name, value in headers.items() if value}
+        with ask(self.url, sent, insecure=self.insecure, stall=self.patience.stall) as answer:
             if answer.status == 304 and self.version.path is not None:
                 os.utime(self.folder)  # the time of the latest use
                 return self.folder / self.version.path
@@ -295,16 +295,6 @@ class _Download:
         partial = self.folder / "version.new"
         partial.write_text(json.dumps(asdict(self.version)), encoding="utf-8")
         partial.replace(self.folder / RECORD)
-
-
-def _named(version: Version, by_tag: str, by_date: str) -> dict[str, str]:
-    """Return the header that names ``version``: its tag, else its date.
-
-    If both headers have the same name, the tag must be a strong one.
-    """
-    if version.etag and (by_tag != by_date or not version.etag.startswith("W/")):
-        return {by_tag: version.etag}
-    return {by_date: version.modified} if version.modified else {}
 
 
 def _start(answer: http.client.HTTPResponse) -> int | None:

@@ -104,9 +104,9 @@ def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.ProxyHandler())
-    opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler(context=context))
+    https = urllib.request.HTTPSHandler(context=context)
+    for handler in (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), https):
+        opener.add_handler(handler)
     return opener
 
 

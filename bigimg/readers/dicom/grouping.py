@@ -86,13 +86,6 @@ def _listed(groups: list[list[Plane]]) -> str:
     return f"there are {len(groups)} series or stacks ({'; '.join(lines + more)})"
 
 
-def _one_type(planes: Sequence[Plane], source: str) -> None:
-    kinds = Counter(f"{p.pixels.photometric.split('_')[0]} {p.pixels.dtype}" for p in planes)
-    if len(kinds) > 1:
-        parts = " and ".join(f"{count} of {kind}" for kind, count in kinds.items())
-        raise InconsistentSeries(f"{source}: holds {parts}, which are not one image; open them separately")
-
-
 def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
     """Return the numbers of the planes as an array of shape (t, segments, z), and their stack.
 
@@ -101,14 +94,14 @@ def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
     InconsistentSeries
         They are not one image, or make no even stack.
     """
-    _one_type(planes, source)
+    kinds = Counter(f"{p.pixels.photometric.split('_')[0]} {p.pixels.dtype}" for p in planes)
+    if len(kinds) > 1:
+        mixed = " and ".join(f"{count} of {kind}" for kind, count in kinds.items())
+        raise InconsistentSeries(f"{source}: holds {mixed}, which are not one image; open them separately")
     segments = sorted({plane.segment for plane in planes if plane.segment is not None})
-    if len(segments) < 2:
-        found = stack([plane.at for plane in planes], source)
-        return found.order[:, None, :], found
-    parts = []
-    for segment in segments:
-        where = [i for i, plane in enumerate(planes) if plane.segment == segment]
+    several, parts = len(segments) > 1, []
+    for segment in segments if several else (None,):
+        where = [i for i, plane in enumerate(planes) if not several or plane.segment == segment]
         found = stack([planes[i].at for i in where], source)
         parts.append(np.asarray(where)[found.order])
     positions = [[planes[i].at.position for i in part.ravel().tolist()] for part in parts]

@@ -80,11 +80,6 @@ class Pixels:
         return self.native and not swapped and not colour
 
     @property
-    def deep_jpeg(self) -> bool:
-        """Whether it is JPEG of 12 bits, which of pydicom's plugins only one under the GPL decodes."""
-        return self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1
-
-    @property
     def plane_bytes(self) -> int:
         """Of one decoded frame."""
         return self.rows * self.columns * self.samples * self.dtype.itemsize
@@ -153,7 +148,8 @@ class Pixels:
                     raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
             elif not self.native:
                 coded = self._coded(file, frame, options)
-                if self.deep_jpeg:
+                if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:
+                    # Of 12 bits; of pydicom's plugins only one under the GPL decodes it.
                     import imagecodecs
 
                     return self._checked(imagecodecs.jpeg8_decode(coded), frame)

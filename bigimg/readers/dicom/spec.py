@@ -76,29 +76,27 @@ def as_clip(header: Dataset, first: Plane, order: Array, stacked: Stack) -> tupl
 
 def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: list[str]) -> tuple[Axis, ...]:
     times, segments, depth = order.shape
-    axes = []
-    if times > 1:
-        step, repeats = stacked.t_step, number(header, "RepetitionTime")
-        if step is None and repeats:
-            step = repeats / 1000
-            notes.append("the time step is RepetitionTime")
-        axes.append(Axis("t", times, step or 1.0, "second" if step else None))
-    samples = 3 if first.pixels.palette is not None else first.pixels.samples
-    if max(samples, segments) > 1:
-        axes.append(Axis("c", max(samples, segments)))
-    if depth > 1:
-        between = 1.0 if stacked.step is None else float(np.linalg.norm(stacked.step))
-        axes.append(Axis("z", depth, between, None if stacked.step is None else "millimeter"))
-    spacing = first.at.spacing
+    pixels, spacing, t_step = first.pixels, first.at.spacing, stacked.t_step
+    repeats = number(header, "RepetitionTime")
+    if times > 1 and t_step is None and repeats:
+        t_step = repeats / 1000
+        notes.append("the time step is RepetitionTime")
     if spacing is None:
         notes.append("the file has no pixel spacing; 1 is assumed")
     elif "PixelSpacing" not in header and "ImagerPixelSpacing" in header:
         notes.append("pixel spacing is that of the detector (ImagerPixelSpacing), not of the body")
-    down, across = spacing or (1.0, 1.0)
-    unit = "millimeter" if spacing else None
-    axes.append(Axis("y", first.pixels.rows, down, unit))
-    axes.append(Axis("x", first.pixels.columns, across, unit))
-    return tuple(axes)
+    between = None if stacked.step is None else float(np.linalg.norm(stacked.step))
+    down, across = spacing or (None, None)
+    samples = max(segments, 3 if pixels.palette is not None else pixels.samples)
+    axes = (
+        ("t", times, t_step, "second"), ("c", samples, None, None), ("z", depth, between, "millimeter"),
+        ("y", pixels.rows, down, "millimeter"), ("x", pixels.columns, across, "millimeter"),
+    )  # fmt: skip
+    return tuple(
+        Axis(name, size, step or 1.0, unit if step else None)
+        for name, size, step, unit in axes
+        if size > 1 or name in "yx"
+    )
 
 
 def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[Channel, ...]:

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -123,8 +124,6 @@ def _one_format(paths: Sequence[str], source: str) -> str:
         try:
             found[find_format(path).name] += 1
         except UnknownFormatError as error:
-            if len(paths) == 1:
-                raise
             ending = os.path.splitext(path)[1] or os.path.basename(path)
             found[f"unknown ({ending})"] += 1
             unknown = unknown or str(error)
@@ -191,11 +190,8 @@ class FolderReader:
     def _read_plane(self, index: int, within: Region) -> Array:
         if self._most_open:
             return self._cached(index).read(within)
-        reader = self._opened(index)  # a new reader begins at the top, so no stream is read backwards
-        try:
+        with closing(self._opened(index)) as reader:  # it begins at the top, so no stream is read backwards
             return reader.read(within)
-        finally:
-            reader.close()
 
     def _cached(self, index: int) -> Reader:
         """Return an open reader of a plane; at the limit, the reader that was used longest ago is closed."""

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from bigimg.errors import InputError, damage
-from bigimg.reader import Access, Reader
+from bigimg.reader import Reader
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.readers.raw.streams import stream_errors
@@ -79,13 +79,9 @@ class PngReader(StripReader):
         super().__init__(path, (header.height, header.width, header.bands), rows)
         self._header = header
         self._rows: PngRows | None = None
-        self.access = Access(
-            "sequential",
-            "PNG, decoded row by row",
-            order=("y", "x") if header.bands == 1 else ("y", "x", "c"),
-            # The last strip; one that is decoded and its filtered form.
-            fixed_bytes=LIBRARY_BYTES + rows * row_bytes,
-            read_bytes=3 * (rows + 1) * (row_bytes + 1),
+        # The last strip; one that is decoded and its filtered form.
+        self.access = self._in_order(
+            "PNG", LIBRARY_BYTES + rows * row_bytes, 3 * (rows + 1) * (row_bytes + 1)
         )
         self.spec = picture_spec(
             header.height, header.width, np.dtype(np.uint8 if header.bits == 8 else np.uint16),

@@ -119,6 +119,11 @@ class StripReader(ABC):
         with self._lock:
             self._forget()
 
+    def _in_order(self, codec: str, fixed_bytes: int, read_bytes: int) -> Access:
+        """Return how the rows of this picture are read, if they are decoded in order."""
+        order = ("y", "x") if self._shape[2] == 1 else ("y", "x", "c")
+        return Access("sequential", f"{codec}, decoded row by row", order, fixed_bytes, read_bytes)
+
     @abstractmethod
     def _decode(self, index: int, rows: int, out: Array | None) -> Array:
         """Return the ``rows`` of strip ``index``, (y, x, c); in ``out[1:]`` where an array is given."""

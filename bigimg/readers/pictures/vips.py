@@ -160,21 +160,12 @@ class VipsReader(StripReader):
             whole = f"EXIF orientation {tag}"
         if whole:
             return Access("whole", f"{whole}: decoded at once", fixed_bytes=frame + streaming)
-        order = ("y", "x") if self._shape[2] == 1 else ("y", "x", "c")
-        return Access(
-            "sequential",
-            f"{self._codec.upper()}, decoded row by row",
-            order=order,
-            fixed_bytes=streaming,
-            read_bytes=2 * self._strip_rows * row_bytes,
-        )
+        return self._in_order(self._codec.upper(), streaming, 2 * self._strip_rows * row_bytes)
 
     def _meta(self, image: Any) -> dict[str, Json]:
         png = self._header if isinstance(self._header, PngHeader) else None
         dpi = png.dpi if png else None
-        if (
-            not png and image.get_typeof("resolution-unit") and image.xres != 1.0
-        ):  # 1.0 a millimetre: not known
+        if not png and image.get_typeof("resolution-unit") and image.xres != 1.0:  # 1.0: not known
             dpi = (image.xres * 25.4, image.yres * 25.4)
         return {
             "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(dpi),

@@ -1,4 +1,4 @@
-"""Pixels that a text header points to: in its own file or in others, uncompressed, compressed or as text.
+"""Fields of a text header, and the pixels it points to: in its own file or in others, packed, plain or as text.
 
 MetaImage and NRRD write this differently and mean the same: :class:`Layout`.
 """
@@ -9,7 +9,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,9 +18,9 @@ import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError, reading
 from bigimg.reader import Access
-from bigimg.readers.raw.compressed import STREAM_BYTES, RawGzip
+from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import READ_BYTES, Pixels
+from bigimg.readers.raw.plain import Pixels, Stored
 from bigimg.readers.raw.streams import Packing
 from bigimg.types import Array, DType, Region, Shape
 
@@ -29,19 +29,12 @@ type Encoding = Literal["raw", "text"] | Packing
 MOST_FILES = 100_000
 """Files of one image at most; a header with more is wrong."""
 
-BZIP2_BYTES = 8 << 20
-"""Memory of an open bzip2 stream, rounded up from 3.6 MB for blocks of 900 kB."""
-
 
 @dataclass(frozen=True)
 class Layout:
     """How pixels lie in files."""
 
-    dims: tuple[str, ...]
-    """Names, slowest axis first."""
-    shape: Shape
-    dtype: DType
-    """Byte order included."""
+    stored: Stored
     encoding: Encoding
     offset: int = 0
     """Decompressed bytes before the pixels; -1 when the pixels are the last bytes of the file."""
@@ -57,27 +50,25 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
     InputNotFoundError, InputError
         A file is not there or too short, or the files do not divide the image.
     """
-    dims, shape, dtype, encoding = layout.dims, layout.shape, layout.dtype, layout.encoding
+    (_, shape, dtype), encoding = layout.stored, layout.encoding
     if encoding == "raw":
         nbytes = math.prod(shape) * dtype.itemsize // len(paths)
         offsets = [layout.start + layout.offset] * len(paths)
         if layout.offset < 0:
             offsets = [os.path.getsize(path) - nbytes for path in paths]
-        return open_frames(list(map(FrameStart, paths, offsets)), dims, shape, dtype)
+        return open_frames(list(map(FrameStart, paths, offsets)), layout.stored)
     if len(paths) > 1:
         raise InputError(f"{paths[0]}: is one of {len(paths)} {encoding} files; write them raw or as one")
     if encoding == "text":
         text = TextPixels(paths[0], offset=layout.start, shape=shape, dtype=dtype)
-        return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=text.fixed_bytes)
+        # The text, one Python object for each word while it is split, and the decoded image.
+        fixed_bytes = text.size + math.prod(shape) * (80 + dtype.itemsize)
+        return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=fixed_bytes)
     if layout.offset < 0:
         raise InputError(
             f"{paths[0]}: the header counts from the end of a {encoding} stream, which is not known; unpack it first"
         )
-    offset, start = layout.offset, layout.start
-    packed = RawGzip(paths[0], offset=offset, shape=shape, dtype=dtype, start=start, packing=encoding)
-    stream_bytes = BZIP2_BYTES if encoding == "bzip2" else STREAM_BYTES
-    why = f"one {encoding} stream, {dtype.newbyteorder('=')}"
-    return packed, Access("sequential", why, dims, stream_bytes, READ_BYTES)
+    return open_packed(paths[0], layout.offset, layout.stored, layout.start, encoding)
 
 
 def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> list[str]:
@@ -157,6 +148,47 @@ def in_folder(header: str, name: str) -> str:
     return path
 
 
+def text_of(fields: Mapping[str, str], name: str, otherwise: object = None) -> str:
+    """Return the field ``name``, ``otherwise`` where there is no such field; a ValueError if both are missing."""
+    if name not in fields and otherwise is None:
+        raise ValueError(f"it has no {name}")
+    return fields.get(name, str(otherwise))
+
+
+def numbers[T: (int, float)](
+    fields: Mapping[str, str], name: str, kind: type[T], otherwise: object = None
+) -> list[T]:
+    """Return the words of the field ``name`` as numbers, those of ``otherwise`` where there is no such field.
+
+    Raises
+    ------
+    ValueError
+        A word is none, or the field and ``otherwise`` are missing; the message names the field.
+    """
+    text = text_of(fields, name, otherwise)
+    try:
+        return [kind(word) for word in text.split()]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
+
+
+def number[T: (int, float)](
+    fields: Mapping[str, str], name: str, kind: type[T], otherwise: T | None = None
+) -> T:
+    """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite; the message names the field.
+    """
+    found = numbers(fields, name, kind, otherwise)
+    if len(found) != 1 or not math.isfinite(found[0]):
+        raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
+    return found[0]
+
+
 class TextPixels:
     """The numbers of a text file from byte ``offset`` on; they stay in memory until :meth:`close`.
 
@@ -188,11 +220,6 @@ class TextPixels:
                 f"{path}: {self.size} bytes of text cannot hold {count} numbers (shape {shape}); it is truncated, "
                 "or its header is wrong"
             )
-
-    @property
-    def fixed_bytes(self) -> int:
-        """Memory of the decoded image, its text, and one Python object for each word while the text is split."""
-        return self.size + math.prod(self.shape) * (self.dtype.itemsize + 80)
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.

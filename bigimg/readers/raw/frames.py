@@ -14,7 +14,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import shape_of
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, as_native
+from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, Stored, as_native
 from bigimg.types import Array, DType, Region, Shape
 
 
@@ -74,11 +74,7 @@ class RawFrames:
 
 
 def open_frames(
-    starts: Sequence[FrameStart],
-    dims: tuple[str, ...],
-    shape: Shape,
-    dtype: DType,
-    what: str = "uncompressed",
+    starts: Sequence[FrameStart], stored: Stored, what: str = "uncompressed"
 ) -> tuple[Pixels, Access]:
     """Return pixels in frames, and how they are read; frames that follow one another in one file are one run.
 
@@ -86,8 +82,8 @@ def open_frames(
     ----------
     starts : sequence of FrameStart
         In C order of the slowest axes, as many of these as the number of frames needs.
-    dims, shape, dtype
-        Of all frames together; ``dims`` and ``shape`` slowest axis first, ``dtype`` as stored.
+    stored : Stored
+        All frames together.
     what : str
         What the pixels are, for a person.
 
@@ -96,6 +92,7 @@ def open_frames(
     InputNotFoundError, InputError
         A file is not there, or too short, or the frames do not divide the slowest axes.
     """
+    dims, shape, dtype = stored
     ndim = next((n for n in range(len(shape)) if math.prod(shape[:n]) == len(starts)), None)
     if ndim is None:
         raise InputError(

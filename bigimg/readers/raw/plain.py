@@ -40,6 +40,16 @@ CHUNK = 64
 """Pixels along the fastest axis that the spec gives as read at once. Any number works; this one divides our blocks."""
 
 
+class Stored(NamedTuple):
+    """How the numbers of an image lie in a file: in C order, one after the other."""
+
+    dims: tuple[str, ...]
+    """Names of the axes, slowest first."""
+    shape: Shape
+    dtype: DType
+    """Byte order included."""
+
+
 class RawPixels(ABC):
     """C-order numbers in a file, from byte ``offset`` on.
 

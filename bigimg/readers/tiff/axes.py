@@ -64,12 +64,10 @@ class Layout:
                 page = time * self.steps[0] + channel * self.steps[1]
                 at = (slice(time - t.start, time - t.start + 1), slice(low - c.start, high - c.start))
                 samples = slice(low - first, high - first)
-                if per_page:
-                    yield Part(page, samples, z, (*at, slice(0, z.stop - z.start)))
-                    continue
-                for plane in range(z.start, z.stop):
-                    target = (*at, slice(plane - z.start, plane - z.start + 1))
-                    yield Part(page + plane * self.steps[2], samples, slice(0, 1), target)
+                for planes in [z] if per_page else [slice(i, i + 1) for i in range(z.start, z.stop)]:
+                    target = (*at, slice(planes.start - z.start, planes.stop - z.start))
+                    depth = z if per_page else slice(0, 1)
+                    yield Part(page + planes.start * self.steps[2], samples, depth, target)
 
 
 def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, source: str) -> Layout:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import tifffile
+
 from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.types import Json
@@ -72,7 +74,9 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     elif series.kind == "imagej":
         _from_imagej(tif.imagej_metadata or {}, page, channels, meaning)
     elif series.kind == "svs":
-        _from_aperio(page, meaning)
+        found = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description)
+        if found and (size := _positive(found[1])):
+            meaning.spacing |= {"x": (size, "micrometer"), "y": (size, "micrometer")}
     elif note := _from_tags(page, meaning):
         meaning.notes.append(note)
     if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
@@ -121,8 +125,6 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
 
 
 def _from_ome(tif: Any, series: Any, index: int, channels: int, meaning: Meaning) -> None:
-    import tifffile
-
     try:
         images = _list(tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"])
         named = [image for image in images if image.get("Name") == series.name]
@@ -157,9 +159,8 @@ def _from_imagej(fields: Mapping[str, Any], page: Any, channels: int, meaning: M
     unit = str(fields.get("unit", "")).replace("\\u00B5", "µ")
     known = long_unit(unit) if unit.lower() not in ("", "pixel", "pixels", "inch") else None
     x, y = (float(n) for n in page.resolution)
-    if (
-        known is None or page.resolutionunit == 3
-    ):  # other programs write centimetres, in addition to ImageJ's unit
+    in_centimeters = page.resolutionunit == 3  # other programs write so, in addition to ImageJ's unit
+    if known is None or in_centimeters:
         _from_tags(page, meaning)
     elif 282 in page.tags and x > 0 and y > 0:
         meaning.spacing |= {"x": (1 / x, known), "y": (1 / y, known)}
@@ -194,12 +195,6 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
             )
             for i in range(channels)
         )
-
-
-def _from_aperio(page: Any, meaning: Meaning) -> None:
-    found = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description)
-    if found and (size := _positive(found[1])):
-        meaning.spacing |= {"x": (size, "micrometer"), "y": (size, "micrometer")}
 
 
 def _from_tags(page: Any, meaning: Meaning) -> str | None:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import tifffile
 
 from bigimg.errors import InputError, UsageError, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
@@ -61,10 +62,6 @@ class TiffReader:
         There is no such series.
     """
 
-    spec: ImageSpec
-    access: Access
-    source: str
-
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
         self._series = series
@@ -107,8 +104,6 @@ class _Image:
             self._parse(path, wanted)
 
     def _parse(self, path: str, wanted: int | str | None) -> None:
-        import tifffile
-
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
@@ -251,8 +246,6 @@ def _others(tif: Any, number: int) -> tuple[str, ...]:
 
 
 def _codec(compression: int) -> str:
-    import tifffile
-
     try:
         return str(tifffile.COMPRESSION(compression).name).lower().replace("_", " ")
     except ValueError:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-from bigimg.errors import InputError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.raw.compressed import open_pixels
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, in_space, reading_header, sibling
-
-if TYPE_CHECKING:
-    from nibabel.brikhead import AFNIHeader
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
 
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is not a time."""
@@ -52,30 +49,21 @@ def open_afni(source: str) -> RawReader:
     notes: list[str] = []
     header = _header(source, head, notes)
     brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if given else source
-    sizes = checked_shape(head, header.get_data_shape())
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise InputError(f"{source}: its pixels are {dtype}, which is not supported; save them as floats")
     timed = "TAXIS_NUMS" in header.info
-    shape = tuple(reversed(sizes if sizes[3] > 1 else sizes[:3]))
-    dims = ("t" if timed else "c", "z", "y", "x")[-len(shape) :]
+    stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
     factors = header.get_data_scaling()
     start, time = _time(header)
     steps = in_space(header.info["DELTA"]) | time
-    pixels, access = open_pixels(brik, offset=0, shape=shape, dtype=dtype, dims=dims)
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=header.get_affine(), steps=steps, start=start,
-        slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
-        channels=_channels(header, shape[0]) if "c" in dims else (), fields=header.info, personal=PERSONAL,
+        stored=stored, affine=header.get_affine(), steps=steps, start=start,
+        slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
+        channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, *open_pixels(brik, 0, stored), notes)
 
 
 def _header(source: str, path: str, notes: list[str]) -> AFNIHeader:
     """Return the header in ``path``, after a check of the attributes that bigimg and nibabel need."""
-    from nibabel.brikhead import AFNIHeader, parse_AFNI_header
-    from nibabel.spatialimages import HeaderDataError, ImageDataError
-
     errors = (HeaderDataError, ImageDataError)
     with reading_header(source, path, errors, "write it again with 3dcopy", notes):
         with open(path, encoding="latin-1") as file:
@@ -101,8 +89,8 @@ def _time(header: AFNIHeader) -> tuple[float, dict[str, Step]]:
     return start, {"t": (float(times[1]), unit)} if len(times) > 1 else {}
 
 
-def _channels(header: AFNIHeader, count: int) -> tuple[Channel, ...]:
+def _channels(header: AFNIHeader, stored: Stored) -> tuple[Channel, ...]:
     """Return the labels of the sub-bricks, if each has one."""
     labels = header.info.get("BRICK_LABS")
     names = labels.split("~") if isinstance(labels, str) else []
-    return tuple(map(Channel, names)) if len(names) == count else ()
+    return tuple(map(Channel, names)) if stored.dims[0] == "c" and len(names) == stored.shape[0] else ()

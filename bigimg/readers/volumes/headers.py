@@ -18,7 +18,7 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import Pixels, RawReader, natural_chunks
+from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
 from bigimg.types import Array, DType, Json, Kind, Shape
 
@@ -53,47 +53,6 @@ def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
     )
 
 
-def text_of(fields: Mapping[str, str], name: str, otherwise: object = None) -> str:
-    """Return the field ``name``, ``otherwise`` where there is no such field; a ValueError if both are missing."""
-    if name not in fields and otherwise is None:
-        raise ValueError(f"it has no {name}")
-    return fields.get(name, str(otherwise))
-
-
-def numbers[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: object = None
-) -> list[T]:
-    """Return the words of the field ``name`` as numbers, those of ``otherwise`` where there is no such field.
-
-    Raises
-    ------
-    ValueError
-        A word is none, or the field and ``otherwise`` are missing; the message names the field.
-    """
-    text = text_of(fields, name, otherwise)
-    try:
-        return [kind(word) for word in text.split()]
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
-
-
-def number[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: T | None = None
-) -> T:
-    """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
-
-    Raises
-    ------
-    ValueError
-        It is none, or not finite; the message names the field.
-    """
-    found = numbers(fields, name, kind, otherwise)
-    if len(found) != 1 or not math.isfinite(found[0]):
-        raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
-    return found[0]
-
-
 def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
     """Return ``sizes`` as a shape.
 
@@ -108,49 +67,11 @@ def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
     return shape
 
 
-def axes_of(
-    dims: Sequence[str], shape: Shape, steps: Mapping[str, Step], notes: list[str], *, start: float = 0.0
-) -> tuple[Axis, ...]:
-    """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
-
-    Parameters
-    ----------
-    dims, shape : sequence
-        Names and pixels, in any order.
-    steps : mapping
-        Spacing and unit by name. An axis that has none gets spacing 1; an impossible spacing becomes 1 with a note.
-    start : float
-        Coordinate of the first pixel along ``t``, in its unit.
-    """
-    axes = []
-    for name, size in sorted(zip(dims, shape, strict=True), key=lambda item: ORDER.index(item[0])):
-        spacing, unit = steps.get(name, (1.0, None))
-        if not 0 < abs(spacing) < math.inf:
-            notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
-            spacing, unit = 1.0, None
-        axes.append(Axis(name, size, abs(float(spacing)), unit, start if name == "t" else 0.0))
-    return tuple(axes)
-
-
-def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
-    """Return the matrix from coordinates to RAS+ mm for ``affine`` from index (x, y, z); None if not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
-        world = world_from_index_affine(affine, axes)
-    if np.isfinite(world).all():
-        return world
-    notes.append("the affine of the header is not finite, and is left out")
-    return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Volume:
     """The header of a scanned volume, in terms that all such formats share."""
 
-    dims: tuple[str, ...]
-    """Names of the axes as the file stores them, slowest first."""
-    shape: Shape
-    dtype: DType
-    """Type of the stored values, in any byte order."""
+    stored: Stored
     affine: Array | None
     """From index (x, y, z) to RAS+ millimetres; None if the header has none."""
     steps: Mapping[str, Step]
@@ -179,28 +100,71 @@ class Volume:
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
         """
-        dtype = self.dtype.newbyteorder("=")
-        slopes, intercepts = (np.array(each, ndmin=len(self.dims)) for each in (self.slopes, self.intercepts))
+        dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
+        if dtype.kind not in "buif" or dtype.itemsize > 8:
+            raise InputError(
+                f"{source}: its pixels are {dtype}, which is not supported; save them as float64"
+            )
+        slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
         scaling = same_for_all(slopes, intercepts)
         if scaling is None:
             dtype = real_dtype(dtype, slopes, intercepts)
-            pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
+            pixels = ScaledPixels(pixels, dtype, slopes, intercepts, self.limits)
             why = f"{access.why}, scaled {self.frame} by {self.frame}"
             access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
             notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
         elif self.limits is not None:
             low, high = self.limits
             notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
-        axes = axes_of(self.dims, self.shape, self.steps, notes, start=self.start)
-        by_name = dict(zip(self.dims, self.chunks or (), strict=False))
+        axes = self._axes(notes)
+        by_name = dict(zip(dims, self.chunks or (), strict=False))
         meta, private = public_and_private(self.fields, self.personal)
         spec = ImageSpec(
-            axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, self.dims),
+            axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
             channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
-            world=None if self.affine is None else world_of(self.affine, axes, notes), notes=tuple(notes),
+            world=self._world(axes, notes), notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
-        return RawReader(spec, access, source, pixels, self.dims)
+        return RawReader(spec, access, source, pixels, dims)
+
+    def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
+        """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
+
+        An axis that has no step gets spacing 1; an impossible spacing becomes 1 with a note.
+        """
+        axes, sizes = [], dict(zip(self.stored.dims, self.stored.shape, strict=True))
+        for name in sorted(sizes, key=ORDER.index):
+            spacing, unit = self.steps.get(name, (1.0, None))
+            if not 0 < abs(spacing) < math.inf:
+                notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
+                spacing, unit = 1.0, None
+            start = self.start if name == "t" else 0.0
+            axes.append(Axis(name, sizes[name], abs(float(spacing)), unit, start))
+        return tuple(axes)
+
+    def _world(self, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
+        """Return the matrix from coordinates to RAS+ mm; None if the header has none that is finite."""
+        if self.affine is None:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
+            world = world_from_index_affine(self.affine, axes)
+        if np.isfinite(world).all():
+            return world
+        notes.append("the affine of the header is not finite, and is left out")
+        return None
+
+
+def volumes(source: str, sizes: Sequence[int], dtype: DType, slowest: str = "t") -> Stored:
+    """Return how volumes of ``sizes``, fastest axis first, lie in a file; a single one has no axis ``slowest``.
+
+    Raises
+    ------
+    InputError
+        See :func:`checked_shape`.
+    """
+    sizes = checked_shape(source, sizes)
+    shape = tuple(reversed(sizes if len(sizes) > 3 and sizes[3] > 1 else sizes[:3]))
+    return Stored((slowest, "z", "y", "x")[-len(shape) :], shape, dtype)
 
 
 def in_space(zooms: Iterable[float], unit: str | None = "millimeter") -> dict[str, Step]:
@@ -210,8 +174,6 @@ def in_space(zooms: Iterable[float], unit: str | None = "millimeter") -> dict[st
 
 def json_safe(value: Any) -> Json:
     """Return a header field as JSON has it: text up to its first null byte, None for a number that is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_safe(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):

@@ -7,22 +7,15 @@ ITK. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
-from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import (
-    LPS_TO_RAS,
-    Step,
-    Volume,
-    checked_shape,
-    in_space,
-    number,
-    numbers,
-    text_of,
-)
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, number, numbers, open_detached, text_of
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import LPS_TO_RAS, Step, Volume, checked_shape, in_space
 from bigimg.types import Array
 
 TYPES = {
@@ -72,21 +65,20 @@ def open_metaimage(source: str) -> RawReader:
         raise InputError(f"{source}: is a MetaIO {fields['ObjectType']}; bigimg reads images only")
     with reading(source, (ValueError, OverflowError)):
         layout = _layout(source, fields, end)
-        affine, steps = _geometry(fields, len(layout.dims) - ("c" in layout.dims))
+        affine, steps = _geometry(fields, len(layout.stored.dims) - ("c" in layout.stored.dims))
         slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
         intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    files = [source] if local else data_files(source, named, listed, layout.shape[0])
+    files = [source] if local else data_files(source, named, listed, layout.stored.shape[0])
     pixels, access = open_detached(source, files, layout)
     notes: list[str] = []
     origins = [name for name in ORIGINS if name in fields]
     if len({fields[name] for name in origins}) > 1:
         notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
     volume = Volume(
-        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope,
-        intercepts=intercept, fields={name: fields[name] for name in fields if name not in LAYOUT},
-        personal=PERSONAL,
+        stored=layout.stored, affine=affine, steps=steps, slopes=slope, intercepts=intercept, personal=PERSONAL,
+        fields={name: fields[name] for name in fields if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
@@ -113,13 +105,12 @@ def _read_header(path: str) -> tuple[dict[str, str], list[str], int]:
 
 def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
     """Return how the pixels lie in their files; the header ends at byte ``end``."""
-    sizes = list(checked_shape(source, numbers(fields, "DimSize", int)))
+    sizes = checked_shape(source, numbers(fields, "DimSize", int))
     if number(fields, "NDims", int, len(sizes)) != len(sizes):
         raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
-    while len(sizes) > 4 and sizes[-1] == 1:
-        sizes.pop()
-    if not 2 <= len(sizes) <= 4:
+    if len(sizes) < 2 or math.prod(sizes[4:]) > 1:
         raise ValueError(f"it has {len(sizes)} axes, and only x y z t are known")
+    sizes = sizes[:4]
     kind = TYPES.get(text_of(fields, "ElementType").removesuffix("_ARRAY"))
     if kind is None:
         raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
@@ -138,7 +129,8 @@ def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
     start = end if local else max(skip, 0)  # in a LOCAL file these bytes are this header, whose end is known
     if channels > 1:
         dims, shape = (*dims, "c"), (*shape, channels)
-    return Layout(dims, shape, np.dtype((">" if msb else "<") + kind), encoding, min(skip, 0), start)
+    stored = Stored(dims, shape, np.dtype((">" if msb else "<") + kind))
+    return Layout(stored, encoding, min(skip, 0), start)
 
 
 def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from nibabel.externals.netcdf import netcdf_file
+from nibabel.minc1 import Minc1File, MincError
+from nibabel.minc2 import Minc2File
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
 from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import Pixels, RawReader
+from bigimg.readers.raw.plain import Pixels, RawReader, Stored
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
 from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.types import Array, DType, Json
-
-if TYPE_CHECKING:
-    from nibabel.minc1 import Minc1File
 
 NAMES = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}
 UNITS = {"mm": "millimeter", "millimeters": "millimeter", "s": "second", "seconds": "second",
@@ -64,9 +64,6 @@ def open_minc(source: str) -> RawReader:
 
 def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 1 file, and its uncompressed pixels."""
-    from nibabel.externals.netcdf import netcdf_file
-    from nibabel.minc1 import Minc1File, MincError
-
     with reading_header(path, path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
         # The file is mapped, so no pixel is read: only addresses are used. The last array closes the map.
         net = netcdf_file(file, mmap=True)
@@ -76,11 +73,11 @@ def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         image = net.variables["image"].data
         offset, record_bytes = _address(image) - _address(net._mm_buf), image.strides[0]
         del image, others, net
-    shape, dtype = volume.shape, volume.dtype
+    shape, dtype = volume.stored.shape, volume.stored.dtype
     starts = [FrameStart(path, offset)]
     if len(shape) > 1 and record_bytes >= math.prod(shape[1:]) * dtype.itemsize:  # records may lie apart
         starts = [FrameStart(path, offset + i * record_bytes) for i in range(shape[0])]
-    return volume, *open_frames(starts, volume.dims, shape, dtype, "uncompressed netCDF")
+    return volume, *open_frames(starts, volume.stored, "uncompressed netCDF")
 
 
 def _address(array: Array) -> int:
@@ -95,9 +92,6 @@ def _meta(attributes: Mapping[str, Any], variables: Mapping[str, Mapping[str, An
 
 def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 2 file, and its pixels through h5py."""
-    from nibabel.minc1 import MincError
-    from nibabel.minc2 import Minc2File
-
     h5py = import_h5py(path)
     remedy = "fetch it again, or convert it to NIfTI"
     errors = (MincError, RuntimeError, OSError)
@@ -110,8 +104,8 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         volume = _volume(path, Minc2File(file), meta)
         pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
         volume = replace(volume, chunks=pixels.chunks)
-    why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.dtype.newbyteorder('=')}"
-    return volume, pixels, Access("random", why, volume.dims, HDF5_BYTES, pixels.read_bytes)
+    why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
+    return volume, pixels, Access("random", why, volume.stored.dims, HDF5_BYTES, pixels.read_bytes)
 
 
 def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
@@ -123,8 +117,6 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
             "convert it to NIfTI with mnc2nii"
         )
     dtype = np.dtype(minc.get_data_dtype())
-    if dtype.kind not in "iuf":
-        raise InputError(f"{path}: its pixels are {dtype}, which is not supported; save them as numbers")
     steps: dict[str, Step] = {}
     start = 0.0
     for name, dim, zoom in zip(names, minc._dims, minc.get_zooms(), strict=True):
@@ -137,7 +129,7 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     dims = tuple(NAMES[name] for name in names)
     columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
     return Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
+        stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
         slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, personal=PERSONAL,
     )  # fmt: skip
 

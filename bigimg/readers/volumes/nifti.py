@@ -10,21 +10,20 @@ from __future__ import annotations
 import logging
 import math
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel import nifti1, nifti2, spm2analyze
+from nibabel.analyze import AnalyzeHeader
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
 from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.raw.compressed import open_pixels, read_bytes
-from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.raw.plain import RawReader, Stored
 from bigimg.readers.volumes.headers import Volume, beside, checked_shape, in_space, sibling
 from bigimg.readers.volumes.spm import spm_affine
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    from nibabel.analyze import AnalyzeHeader
 
 UNITS = {1: "meter", 2: "millimeter", 3: "micrometer", 8: "second", 16: "millisecond", 24: "microsecond"}
 """Units in ``xyzt_units``: three bits for space, three for time; hertz, ppm and radians are not times."""
@@ -55,8 +54,6 @@ def open_nifti(source: str) -> RawReader:
     InputError
         The header makes no sense, the pixels are complex or longer than 64 bits, or the file is too short.
     """
-    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
-
     stem, suffix = os.path.splitext(source.removesuffix(".gz"))
     given = suffix.lower() == ".img"
     header_path = (beside(stem, (".hdr", ".hdr.gz", ".HDR.gz")) if given else None) or source
@@ -67,15 +64,11 @@ def open_nifti(source: str) -> RawReader:
         pixels_path = header_path
     else:
         pixels_path = source if given else sibling(source, stem, (".img", ".img.gz", ".IMG.gz"), "its pixels")
-    dims, shape, dtype = volume.dims, volume.shape, volume.dtype
-    pixels, access = open_pixels(pixels_path, offset=offset, shape=shape, dtype=dtype, dims=dims)
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, *open_pixels(pixels_path, offset, volume.stored), notes)
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
     """Return the checked header of ``path`` and what nibabel repaired in it."""
-    from nibabel import nifti1, nifti2, spm2analyze
-
     head = read_bytes(path, HEAD_BYTES)
     kinds: dict[bytes, type[AnalyzeHeader]] = {
         b"n+1\0": nifti1.Nifti1Header, b"ni1\0": nifti1.Nifti1PairHeader,
@@ -108,21 +101,15 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
         raise InputError(
             f"{path}: is CIFTI, which holds values on brain surfaces; bigimg reads grids of pixels and voxels only"
         )
-    sizes = list(checked_shape(path, header.get_data_shape()))
+    sizes = checked_shape(path, header.get_data_shape())
     if math.prod(sizes[5:]) > 1:
         raise InputError(
-            f"{path}: has {len(sizes)} axes of {tuple(sizes)} pixels, and only x y z t and a vector are known; split "
+            f"{path}: has {len(sizes)} axes of {sizes} pixels, and only x y z t and a vector are known; split "
             "it with nibabel first"
         )
-    while len(sizes) > 3 and sizes[-1] == 1:
-        sizes.pop()
-    names = ["x", "y", "z", "t", "c"][: len(sizes)]
-    if len(sizes) == 5 and sizes[3] == 1:
-        names.remove("t")
-        del sizes[3]
-    if len(sizes) == 1:
-        names, sizes = ["x", "y"], [*sizes, 1]
-    dims, shape = tuple(reversed(names)), tuple(reversed(sizes))
+    named = {name: n for name, n in zip("xyztc", sizes, strict=False) if n > 1 or name in "xyz"}
+    named.setdefault("y", 1)
+    dims, shape = tuple(reversed(named)), tuple(reversed(named.values()))
     dtype = np.dtype(header.get_data_dtype())
     channels: tuple[Channel, ...] = ()
     if dtype.names:  # RGB24 and RGBA32: the colours of a pixel lie side by side
@@ -130,8 +117,6 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
             raise InputError(f"{path}: is a vector of colours, which t c z y x cannot hold; split it first")
         channels = RGB if len(dtype.names) == 3 else RGBA
         dims, shape, dtype = (*dims, "c"), (*shape, len(channels)), np.dtype(np.uint8)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise InputError(f"{path}: its pixels are {dtype}, which is not supported; save them as float64")
     what = "the header has no valid offset of the pixels"
     with reading(path, (ValueError, OverflowError), "write it again", what=what):
         offset = int(header.get_data_offset())
@@ -142,7 +127,7 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
     low, high = float(header["cal_min"]), float(header["cal_max"])
     labels = "intent_code" in header and int(header["intent_code"]) == LABELS
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=_affine(path, header, space, notes), steps=steps,
+        stored=Stored(dims, shape, dtype), affine=_affine(path, header, space, notes), steps=steps,
         start=start if math.isfinite(start) else 0.0,
         slopes=1.0 if slope is None else slope, intercepts=intercept or 0.0,
         channels=channels, kind="labels" if labels and dtype.kind in "bui" else "image",

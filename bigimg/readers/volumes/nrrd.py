@@ -16,9 +16,9 @@ import numpy as np
 from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers, text_of
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, number, numbers, open_detached, text_of
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape
 from bigimg.types import Array
 
 TYPES = {
@@ -94,12 +94,12 @@ def open_nrrd(source: str) -> RawReader:
         if skip < 0:
             raise ValueError(f"line skip is {skip}")
     named = fields.get("data file")
-    files = [source] if named is None else data_files(source, named, listed, layout.shape[0])
+    files = [source] if named is None else data_files(source, named, listed, layout.stored.shape[0])
     start = end if files == [source] else 0
     layout = replace(layout, start=_after_lines(files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
     volume = Volume(
-        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
+        stored=layout.stored, affine=affine, steps=steps,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
@@ -147,7 +147,7 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
     skip = number(fields, "byte skip", int, 0)
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
-    return Layout(dims, shape, dtype, encoding, offset=skip)
+    return Layout(Stored(dims, shape, dtype), encoding, offset=skip)
 
 
 def _after_lines(path: str, start: int, lines: int) -> int:
@@ -257,8 +257,6 @@ def _affine(
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:
     """Return the channels of a colour image; other channels have no names."""
-    for kind, name, size in zip(fields.get("kinds", "").lower().split(), names, sizes, strict=False):
-        if name == "c":
-            colors = COLORS.get(kind, ())
-            return colors if len(colors) == size else ()
-    return ()
+    kinds = dict(zip(names, fields.get("kinds", "").lower().split(), strict=False))
+    colors = COLORS.get(kinds.get("c", ""), ())
+    return colors if colors and len(colors) == sizes[names.index("c")] else ()

@@ -7,18 +7,17 @@ image, otherwise the reader gives real values.
 
 from __future__ import annotations
 
+import math
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.parrec import PARRECError, PARRECHeader
+from nibabel.spatialimages import HeaderDataError
 
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, in_space, reading_header, sibling
+from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    from nibabel.parrec import PARRECHeader
 
 PERSONAL = "patient_name|exam_.*|protocol_name"
 """Fields that may tell who was imaged, and when."""
@@ -43,15 +42,13 @@ def open_parrec(source: str) -> RawReader:
     par = sibling(source, stem, (".PAR",), "its header") if suffix.lower() == ".rec" else source
     header, affine, notes = _header(source, par)
     rec = source if par != source else sibling(source, stem, (".REC",), "its pixels")
-    shape = tuple(reversed(checked_shape(par, header.get_data_shape())))
-    dims = ("t", "z", "y", "x")[-len(shape) :]
-    dtype = np.dtype(header.get_data_dtype())
-    slice_bytes = int(shape[-1]) * int(shape[-2]) * dtype.itemsize
+    stored = volumes(par, header.get_data_shape(), np.dtype(header.get_data_dtype()))
+    slice_bytes = math.prod(stored.shape[-2:]) * stored.dtype.itemsize
     starts = [FrameStart(rec, int(number) * slice_bytes) for number in header.get_sorted_slice_indices()]
-    pixels, access = open_frames(starts, dims, shape, dtype, "uncompressed slices")
+    pixels, access = open_frames(starts, stored, "uncompressed slices")
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=affine, steps=_steps(header), slopes=slopes, intercepts=intercepts,
+        stored=stored, affine=affine, steps=_steps(header), slopes=slopes, intercepts=intercepts,
         fields=header.general_info, personal=PERSONAL,
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -59,9 +56,6 @@ def open_parrec(source: str) -> RawReader:
 
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
     """Return the header in ``path``, the affine, and the warnings of nibabel."""
-    from nibabel.parrec import PARRECError, PARRECHeader
-    from nibabel.spatialimages import HeaderDataError
-
     notes: list[str] = []
     errors, remedy = (PARRECError, HeaderDataError), "export the scan again"
     with reading_header(source, path, errors, remedy, notes), open(path, encoding="latin-1") as file:
