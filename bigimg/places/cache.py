@@ -51,9 +51,8 @@ def writing(folder: Path) -> Iterator[None]:
     except BigimgError:  # some kinds are OSErrors too
         raise
     except OSError as error:
-        raise OutputError(
-            f"{folder}: the cache cannot be written ({error.strerror}); set BIGIMG_CACHE to a folder with room"
-        ) from error
+        what = f"the cache cannot be written ({error.strerror})"
+        raise OutputError(f"{folder}: {what}; set BIGIMG_CACHE to a folder with room") from error
 
 
 class TemporaryFolder:

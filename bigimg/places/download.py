@@ -112,9 +112,8 @@ def download(
             make_private(folder.parent)
             with locked(entry_lock(folder), create=True):
                 make_private(folder)
-                found = _Download(
-                    url, folder, most_bytes, insecure, patience or Patience(), on_progress
-                ).run()
+                waits = patience or Patience()
+                found = _Download(url, folder, most_bytes, insecure, waits, on_progress).run()
                 with suppress(BlockingIOError, FileNotFoundError):
                     lock = take(found, shared=True)
                     break
@@ -189,35 +188,27 @@ class _Download:
         coding = (answer.headers.get("Content-Encoding") or "identity").lower()
         # Some servers call a .nii.gz "encoded" and send it as it is. Other codings would hide the length.
         if coding != "identity" and not (coding in ("gzip", "x-gzip") and file_name(self.url).endswith("gz")):
-            raise InputError(
-                f"{self.shown}: the server sends it encoded ({coding}), against the request; fetch it with another "
-                "program"
-            )
+            what = f"the server sends it encoded ({coding}), against the request"
+            raise InputError(f"{self.shown}: {what}; fetch it with another program")
         if answer.status == 206:
             text = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
         else:
             text = answer.headers.get("Content-Length") or ""
         total = int(text) if text.isdecimal() else None
         if total is None and not answer.chunked:
-            raise InputError(
-                f"{self.shown}: the server does not name the length of the file, so a truncated file cannot be "
-                "noticed; fetch it with another program"
-            )
+            what = "the server does not name the length of the file, so a truncated file cannot be noticed"
+            raise InputError(f"{self.shown}: {what}; fetch it with another program")
         self._fits(total or 0)
         return Version(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), total)
 
     def _fits(self, total: int) -> None:
         if total > self.most_bytes:
-            raise InputError(
-                f"{self.shown}: has {total} bytes or more, allowed {self.most_bytes}; use "
-                f"max_download='{-(-total // 10**6)}MB'"
-            )
+            what = f"has {total} bytes or more, allowed {self.most_bytes}"
+            raise InputError(f"{self.shown}: {what}; use max_download='{-(-total // 10**6)}MB'")
         room = shutil.disk_usage(self.folder).free + self._received()
         if total > room:
-            raise OutputError(
-                f"{self.folder}: the cache has room for {room} bytes, and {self.shown} has {total}; set BIGIMG_CACHE "
-                "to a folder with more"
-            )
+            what = f"the cache has room for {room} bytes, and {self.shown} has {total}"
+            raise OutputError(f"{self.folder}: {what}; set BIGIMG_CACHE to a folder with more")
 
     def _receive(self, answer: http.client.HTTPResponse) -> None:
         """Append the body of the response to the received bytes."""

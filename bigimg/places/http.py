@@ -123,10 +123,8 @@ def _response(
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
-            raise InputError(
-                f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust the "
-                "server, use insecure=True"
-            ) from None
+            what = f"the certificate of the server is not valid ({reason.verify_message})"
+            raise InputError(f"{shown}: {what}; if you trust the server, use insecure=True") from None
         if isinstance(reason, socket.gaierror):
             raise InputError(f"{shown}: no server has this name; check the address and the network") from None
         what = "the connection broke" if reason is error else "the server cannot be reached"
@@ -162,9 +160,8 @@ def _next(url: str, location: str | None, shown: str) -> str:
     target, _ = _login(urljoin(url, location))
     scheme = urlsplit(target).scheme.lower()
     if scheme not in ("http", "https"):
-        raise InputError(
-            f"{shown}: the server redirects to {scheme or 'nothing'}, not http; check the address"
-        )
+        what = f"the server redirects to {scheme or 'nothing'}, not http"
+        raise InputError(f"{shown}: {what}; check the address")
     if scheme == "http" and _host(url)[0] == "https":
         raise InputError(f"{shown}: the server redirects from https to http, which is not safe; not followed")
     return target
@@ -177,10 +174,8 @@ def _refusal(response: http.client.HTTPResponse, shown: str) -> Exception:
     if status in (404, 410):
         return InputNotFoundError(f"{shown}: there is no such file ({status} {phrase}); check the address")
     if status in (401, 403, 407):
-        return InputError(
-            f"{shown}: the server does not allow to read it ({status} {phrase}); check user and password, or whether "
-            "the signature has expired"
-        )
+        what = f"the server does not allow to read it ({status} {phrase})"
+        return InputError(f"{shown}: {what}; check user and password, or whether the signature has expired")
     return InputError(f"{shown}: the server answers {status} {phrase}; check the address in a browser")
 
 

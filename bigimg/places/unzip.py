@@ -63,16 +63,12 @@ def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Tempora
         wanted, is_folder = _wanted(opened, member, shown)
         total = sum(info.file_size for info in wanted)
         if total > most_bytes:
-            raise InputError(
-                f"{shown}::{member}: unpacks to {total} bytes, allowed {most_bytes}; use "
-                f"max_download='{-(-total // 10**6)}MB'"
-            )
+            what = f"unpacks to {total} bytes, allowed {most_bytes}"
+            raise InputError(f"{shown}::{member}: {what}; use max_download='{-(-total // 10**6)}MB'")
         folder = TemporaryFolder()
         if total > (room := shutil.disk_usage(folder.path).free):
-            raise OutputError(
-                f"{folder.path}: the cache has room for {room} bytes, and {shown}::{member} unpacks to {total}; set "
-                "BIGIMG_CACHE to a folder with more"
-            )
+            what = f"the cache has room for {room} bytes, and {shown}::{member} unpacks to {total}"
+            raise OutputError(f"{folder.path}: {what}; set BIGIMG_CACHE to a folder with more")
         for info in wanted:
             _copy(opened, info, folder.path / _base(info.filename), shown)
     path = folder.path if is_folder else folder.path / _base(member)

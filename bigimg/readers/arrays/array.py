@@ -84,24 +84,22 @@ class ArrayReader:
         guess = () if dims is not None else (guessed(guess_dims(shape), shape),)
         self.dims = guess_dims(shape) if dims is None else tuple(dims)
         if len(self.dims) != len(shape) or len(set(self.dims)) != len(shape):
-            raise UsageError(
-                f"{source}: dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}; "
-                "give one of t c z y x for each"
-            )
+            what = f"dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}"
+            raise UsageError(f"{source}: {what}; give one of t c z y x for each")
         self.source = source
-        self.array = _foreign(source, array, self.dims) if is_computed(array) else array
+        self.array = array
+        if is_computed(array):
+            if any(math.isnan(size) for sizes in array.chunks for size in sizes):
+                what = "chunk sizes are unknown"
+                raise UsageError(f"{source}: {what}; call compute_chunk_sizes() on the dask array first")
+            self.array = Foreign(array, self.dims)
         node = self.array if isinstance(self.array, Node) else None
         largest = {} if node is None else dict(zip(self.dims, node.chunks, strict=True))
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
-        self.spec = ImageSpec(
-            axes=axes,
-            dtype=dtype,
-            chunks=tuple(largest.get(axis.name, 1) for axis in axes),
-            channels=_channels(source, self.dims, shape, channels),
-            world=None if world is None else checked_world(f"{source}: world", world),
-            notes=(*guess, *notes),
-            **more,
-        )
+        chunks = tuple(largest.get(axis.name, 1) for axis in axes)
+        named = _channels(source, self.dims, shape, channels)
+        affine = None if world is None else checked_world(f"{source}: world", world)
+        self.spec = ImageSpec(axes, dtype, chunks, named, affine, notes=(*guess, *notes), **more)
         if node is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
         else:
@@ -157,9 +155,8 @@ def guess_dims(shape: Shape) -> tuple[str, ...]:
     """
     names = {2: "yx", 3: "yxc" if shape[-1:] in ((3,), (4,)) else "zyx", 4: "tzyx", 5: "tczyx"}
     if len(shape) not in names:
-        raise UsageError(
-            f"an array of shape {shape} has {len(shape)} axes; give one of 2 to 5 axes, or dims="
-        )
+        what = f"an array of shape {shape} has {len(shape)} axes"
+        raise UsageError(f"{what}; give one of 2 to 5 axes, or dims=")
     return tuple(names[len(shape)])
 
 
@@ -219,10 +216,8 @@ def check_dims(img: xarray.DataArray) -> None:
     """Refuse an array with a dim that is not one of ``t c z y x`` or has no pixels, by a UsageError."""
     source = str(img.attrs.get("source") or img.name or "array")
     if foreign := [str(dim) for dim in img.dims if dim not in tuple(ORDER)]:
-        raise UsageError(
-            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
-            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
-        )
+        what = f"dim {foreign[0]!r} is not one of t c z y x"
+        raise UsageError(f"{source}: {what}; rename it, as in img.rename({{{foreign[0]!r}: 'c'}})")
     if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
         raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
 
@@ -230,9 +225,8 @@ def check_dims(img: xarray.DataArray) -> None:
 def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
     """Return spacing and origin of a coordinate; if it is not evenly spaced numbers, a note says so."""
     if coord.dtype.kind not in "iuf":
-        notes.append(
-            f"coordinate {coord.name} holds {coord.dtype}, not numbers; positions are counted from 0"
-        )
+        what = f"coordinate {coord.name} holds {coord.dtype}, not numbers"
+        notes.append(f"{what}; positions are counted from 0")
         return 1.0, 0.0
     values = np.asarray(coord.values, np.float64)
     if values.size == 1:  # opening notes the thickness of a plane in the attrs
@@ -292,9 +286,8 @@ def by_name(what: str, given: Any, dims: Sequence[str]) -> dict[str, float]:
     if np.ndim(given) == 0:
         return dict.fromkeys(space, float(given))
     if len(given) != len(space):
-        raise UsageError(
-            f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each, or a dict"
-        )
+        has = f"{what} has {len(given)} numbers for the axes {' '.join(space)}"
+        raise UsageError(f"{has}: give one each, or a dict")
     return {name: float(number) for name, number in zip(space, given, strict=True)}
 
 
@@ -314,11 +307,3 @@ def checked_world(what: str, matrix: Any) -> Affine:
         return as_affine(matrix)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{what} is no affine ({error}); give 4 rows of 4 numbers") from None
-
-
-def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
-    if any(math.isnan(size) for sizes in array.chunks for size in sizes):
-        raise UsageError(
-            f"{source}: chunk sizes are unknown; call compute_chunk_sizes() on the dask array first"
-        )
-    return Foreign(array, dims)

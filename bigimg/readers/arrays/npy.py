@@ -41,13 +41,8 @@ def open_npy(source: str) -> RawReader:
     spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
     raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
     order = "Fortran" if fortran else "C"
-    access = Access(
-        "random",
-        f"uncompressed, {order} order",
-        file_dims,
-        wide=is_wide(file_dims, spec.shape[-1] * dtype.itemsize),
-        read_bytes=READ_BYTES,
-    )
+    wide = is_wide(file_dims, spec.shape[-1] * dtype.itemsize)
+    access = Access("random", f"uncompressed, {order} order", file_dims, read_bytes=READ_BYTES, wide=wide)
     return RawReader(spec, access, source, raw, file_dims)
 
 
@@ -55,14 +50,9 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
     """Return shape, whether in Fortran order, dtype, and the byte of the first value."""
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     read[3, 0] = npy.read_array_header_2_0  # it differs only in field names, and records are refused
-    python = (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-    )  # raised for what is in the header
-    with reading(path, python, "save the array again"), open(path, "rb") as file:
+    # A header is Python, and numpy evaluates it.
+    errors = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)
+    with reading(path, errors, "save the array again"), open(path, "rb") as file:
         version = npy.read_magic(file)
         if version not in read:
             raise ValueError(f"npy version {version} is not 1 to 3")

@@ -117,15 +117,11 @@ def _refuse(path: str, header: Dataset) -> None:
     across, down = number(header, "TotalPixelMatrixColumns"), number(header, "TotalPixelMatrixRows")
     tile = number(header, "Columns") or 0, number(header, "Rows") or 0
     if across and down and (across > tile[0] or down > tile[1]):
-        raise InputError(
-            f"{path}: is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet; "
-            "give the slide as SVS or TIFF"
-        )
+        what = f"is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet"
+        raise InputError(f"{path}: {what}; give the slide as SVS or TIFF")
     if "MOSAIC" in (value_of(header, "ImageType") or ()):
-        raise InputError(
-            f"{path}: is a Siemens mosaic, which holds many slices in one picture and is not supported; convert it "
-            "with dcm2niix"
-        )
+        what = "is a Siemens mosaic, which holds many slices in one picture and is not supported"
+        raise InputError(f"{path}: {what}; convert it with dcm2niix")
 
 
 def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:

@@ -134,10 +134,8 @@ def _check(pixels: Pixels, size: int) -> None:
     needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
     there = min(p.length, size - p.offset)
     if there < needed:
-        raise InputError(
-            f"{p.path}: its pixels should have {needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}"
-            f"), but {max(there, 0)} are there; it is truncated, or its header is wrong"
-        )
+        what = f"{needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}), but {max(there, 0)} are there"
+        raise InputError(f"{p.path}: its pixels should have {what}; it is truncated, or its header is wrong")
 
 
 def _check_decoder(pixels: Pixels) -> None:
@@ -153,9 +151,8 @@ def _check_decoder(pixels: Pixels) -> None:
     if pixels.stored > 8 and pixels.samples > 1:  # Pillow decodes 8 bits of these
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
-        raise MissingExtraError(
-            f"{pixels.path}: is stored as {name}, which needs more libraries: {install_line('dicom')}"
-        )
+        what = f"is stored as {name}, which needs more libraries"
+        raise MissingExtraError(f"{pixels.path}: {what}: {install_line('dicom')}")
 
 
 def _palette(pixels: Pixels, header: Dataset) -> Array:

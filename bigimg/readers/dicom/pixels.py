@@ -261,8 +261,8 @@ def inflated_bytes(path: str) -> int:
     if not stream.eof and total <= MOST_INFLATED:
         raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
-        raise InputError(
-            f"{path}: is deflated and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole; "
-            "store it uncompressed first, with dcmconv +te"
+        what = (
+            f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole"
         )
+        raise InputError(f"{path}: {what}; store it uncompressed first, with dcmconv +te")
     return total

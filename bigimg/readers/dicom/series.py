@@ -83,10 +83,8 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
     """
     if copies := [uid for uid, count in Counter(s.uid for s in slices if s.uid).items() if count > 1]:
         names = [s.name for s in slices if s.uid == copies[0]]
-        raise InconsistentSeries(
-            f"{source}: {len(copies)} of {len(slices)} slices have copies, such as {names[0]} and "
-            f"{names[1]} (same SOPInstanceUID); remove the copies"
-        )
+        what = f"{len(copies)} of {len(slices)} slices have copies, such as {names[0]} and {names[1]}"
+        raise InconsistentSeries(f"{source}: {what} (same SOPInstanceUID); remove the copies")
     _alike(slices, source)
     if len(slices) == 1:
         return Stack(np.zeros((1, 1), np.intp), None)
@@ -185,10 +183,8 @@ def _checked_step(positions: Array, order: Array, across: Array, source: str) ->
         distance = float(steps @ across)
         _straight(centres, steps, distance, across, source)
     if scatter > max(SAME_MM, EVEN * min(distance, 1.0)):
-        raise InconsistentSeries(
-            f"{source}: slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed; "
-            "open them separately"
-        )
+        what = f"slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed"
+        raise InconsistentSeries(f"{source}: {what}; open them separately")
     return None if len(order) == 1 else tuple(float(v) for v in steps)
 
 
@@ -246,9 +242,9 @@ def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | No
             if np.abs(np.diff(times) - t_step).max() > EVEN * t_step:
                 uneven = f"; times are not even, {t_step:g} s is their mean distance"
         return Stack(np.take_along_axis(order, rank, axis=1).T, step, t_step, (note + uneven,))
+    what = f"there are {count} slices at each of {len(order)} positions, and no tag orders them"
     raise InconsistentSeries(
-        f"{source}: there are {count} slices at each of {len(order)} positions, and no tag orders them (tried "
-        f"{', '.join(ORDERS)}); open those of one volume at a time"
+        f"{source}: {what} (tried {', '.join(ORDERS)}); open those of one volume at a time"
     )
 
 

@@ -160,13 +160,10 @@ class FolderReader:
         self._most_open = room if room >= min(len(paths), 16) else 0
         notes = (*notes, *numbering_notes(paths))
         self.spec = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
-        self.access = Access(
-            "random",
-            f"{self.format}: {access.why}",
-            ("z", *(access.order or plane.dims)),
-            fixed_bytes=min(self._most_open, len(paths)) * each,
-            read_bytes=access.read_bytes + (0 if self._most_open else each),
-        )
+        order = ("z", *(access.order or plane.dims))
+        fixed, read = min(self._most_open, len(paths)) * each, 0 if self._most_open else each
+        why = f"{self.format}: {access.why}"
+        self.access = Access("random", why, order, fixed_bytes=fixed, read_bytes=access.read_bytes + read)
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Reader] = OrderedDict()
 
@@ -231,16 +228,14 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):
             shape = " x ".join(map(str, spec.shape))
-            raise InputError(
-                f"{path}: holds more than a plane ({' '.join(spec.dims)} = {shape}), and a folder is planes along z; "
-                "open the file by itself"
+            what = (
+                f"holds more than a plane ({' '.join(spec.dims)} = {shape}), and a folder is planes along z"
             )
+            raise InputError(f"{path}: {what}; open the file by itself")
         first = first or reader
         if _shared(spec) != _shared(first.spec):
-            raise InputError(
-                f"{path}: is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike: give a "
-                "pattern or a list that leaves it out"
-            )
+            what = f"is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike"
+            raise InputError(f"{path}: {what}: give a pattern or a list that leaves it out")
         uneven += spec.axes != first.spec.axes
         fixed, read = max(fixed, reader.access.fixed_bytes), max(read, reader.access.read_bytes)
         status = os.stat(path)
@@ -248,10 +243,10 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
     assert first is not None
     spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
     if uneven:
-        note = (
-            f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, which is used"
+        many = f"{counted(uneven, 'plane')} of {len(paths)}"
+        spec = replace(
+            spec, notes=(*spec.notes, f"{many} have another spacing than the first, which is used")
         )
-        spec = replace(spec, notes=(*spec.notes, note))
     return spec, access, stamp
 
 
@@ -262,13 +257,9 @@ def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[st
     more = ["files of planes do not say how far apart the planes are: 1 is assumed along z"]
     if plane.world is not None:
         more.append("the position of each plane in the world is left out")
-    return replace(
-        plane,
-        axes=(*plane.axes[:axis], Axis("z", count), *plane.axes[axis:]),
-        chunks=(*chunks[:axis], 1, *chunks[axis:]),
-        world=None,
-        notes=(*plane.notes, *more, *notes),
-    )
+    axes = (*plane.axes[:axis], Axis("z", count), *plane.axes[axis:])
+    chunks = (*chunks[:axis], 1, *chunks[axis:])
+    return replace(plane, axes=axes, chunks=chunks, world=None, notes=(*plane.notes, *more, *notes))
 
 
 def _shared(spec: ImageSpec) -> tuple[object, ...]:

@@ -78,8 +78,7 @@ def read_png_header(path: str) -> PngHeader:
         raise damage(path, f"the PNG header gives {width} x {height} pixels")
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
     plain &= bits in (8, 16) and color in PNG_BANDS and not (packing or filters or interlace)
-    animated, profile, dpi, data = False, False, None, 0
-    damaged: list[str] = []
+    data, chunks, damaged = 0, dict[bytes, bytes](), dict[str, None]()
     with open(path, "rb") as file:
         file.seek(33)
         while len(start := file.read(8)) == 8:
@@ -89,23 +88,18 @@ def read_png_header(path: str) -> PngHeader:
                 plain &= name == b"IDAT"
                 break
             body, right = _chunk_body(file, name, length)
-            right &= (
-                name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
-            )  # the only method of compression
+            right &= name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"  # the only compression
             plain &= right and name[0] >= ord("a") and name != b"tRNS"
-            if name[0] >= ord("a") and not right:
-                damaged.append(name.decode("latin-1"))
-            elif name == b"acTL":
-                animated = True
-            elif name == b"iCCP":
-                profile = True
-            elif name == b"eXIf":
-                plain &= _exif_orientation(body) == 1
-            elif name == b"pHYs" and len(body) == 9:
-                x, y, unit = struct.unpack(">IIB", body)
-                dpi = (x * 0.0254, y * 0.0254) if unit == 1 else None
-    bands = PNG_BANDS.get(color, 1)
-    plain, left_out = plain and data > 0, tuple(dict.fromkeys(damaged))
+            if right:
+                chunks[name] = body
+            elif name[0] >= ord("a"):
+                damaged[name.decode("latin-1")] = None
+    plain &= data > 0 and _exif_orientation(chunks.get(b"eXIf", b"")) == 1
+    dpi = None
+    if len(resolution := chunks.get(b"pHYs", b"")) == 9 and resolution[8] == 1:  # in metres
+        dpi = (int.from_bytes(resolution[:4]) * 0.0254, int.from_bytes(resolution[4:8]) * 0.0254)
+    animated, profile, bands = b"acTL" in chunks, b"iCCP" in chunks, PNG_BANDS.get(color, 1)
+    left_out = tuple(damaged)
     return PngHeader(
         width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain
     )
@@ -126,6 +120,8 @@ def _exif_orientation(exif: bytes) -> int:
     order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     first = int.from_bytes(exif[4:8], order)
     count = int.from_bytes(exif[first : first + 2], order)
+    if not exif:
+        return 1
     if exif[:4] not in (b"II*\0", b"MM\0*") or len(exif) < first + 2 + 12 * count:
         return 0
     for at in range(first + 2, first + 2 + 12 * count, 12):

@@ -252,9 +252,8 @@ def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
     elif plugin == "SGI" and head[3:4] == b"\2":
         bits = 16
     if bits > 8:
-        raise InputError(
-            f"{path}: is a {plugin} of {bits} bits, which Pillow would cut to 8; convert it first"
-        )
+        what = f"is a {plugin} of {bits} bits, which Pillow would cut to 8"
+        raise InputError(f"{path}: {what}; convert it first")
 
 
 def _deep_jpeg2000(head: bytes) -> int | None:

@@ -80,9 +80,8 @@ class PngReader(StripReader):
         self._header = header
         self._rows: PngRows | None = None
         # The last strip; one that is decoded and its filtered form.
-        self.access = self._in_order(
-            "PNG", LIBRARY_BYTES + rows * row_bytes, 3 * (rows + 1) * (row_bytes + 1)
-        )
+        fixed, read = LIBRARY_BYTES + rows * row_bytes, 3 * (rows + 1) * (row_bytes + 1)
+        self.access = self._in_order("PNG", fixed, read)
         self.spec = picture_spec(
             header.height, header.width, np.dtype(np.uint8 if header.bits == 8 else np.uint16),
             CHANNELS[header.bands],

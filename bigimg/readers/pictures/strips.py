@@ -13,7 +13,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
-from bigimg.types import Array, DType, Json, Region
+from bigimg.types import Array, DType, Json, Kind, Region
 
 STRIP_BYTES = 1 << 20
 """Bytes that a strip of rows aims at."""
@@ -56,15 +56,9 @@ def picture_spec(
     sizes = {"t": frames, "c": max(len(channels), 1), "y": height, "x": width}
     axes = tuple(Axis(name, size) for name, size in sizes.items() if size > 1 or name in "yx")
     chunk = sizes | {"t": 1, "y": min(rows or height, height)}
-    return ImageSpec(
-        axes,
-        dtype,
-        tuple(chunk[axis.name] for axis in axes),
-        channels=channels,
-        kind="mask" if dtype == np.bool_ else "image",
-        meta=meta,
-        notes=tuple(notes),
-    )
+    chunks = tuple(chunk[axis.name] for axis in axes)
+    kind: Kind = "mask" if dtype == np.bool_ else "image"
+    return ImageSpec(axes, dtype, chunks, channels=channels, kind=kind, meta=meta, notes=tuple(notes))
 
 
 def rounded_dpi(dpi: tuple[float, float] | None) -> list[Json] | None:

@@ -65,9 +65,8 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
         fixed_bytes = text.size + math.prod(shape) * (80 + dtype.itemsize)
         return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=fixed_bytes)
     if layout.offset < 0:
-        raise InputError(
-            f"{paths[0]}: the header counts from the end of a {encoding} stream, which is not known; unpack it first"
-        )
+        what = f"the header counts from the end of a {encoding} stream, which is not known"
+        raise InputError(f"{paths[0]}: {what}; unpack it first")
     return open_packed(paths[0], layout.offset, layout.stored, layout.start, encoding)
 
 
@@ -117,9 +116,8 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         raise InputError(f"{header}: counts files from {first} to {last} by {step}; at most {MOST_FILES}")
     # No other conversion is allowed: "%999999999d" would make a name of a gigabyte of blanks.
     if not re.fullmatch(r"[^%]{0,1024}%0?\d{0,2}d[^%]{0,1024}", pattern):
-        raise InputError(
-            f"{header}: names its files {pattern!r}, which has not exactly one number; write it as slice%03d.raw"
-        )
+        what = f"names its files {pattern!r}, which has not exactly one number"
+        raise InputError(f"{header}: {what}; write it as slice%03d.raw")
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
     return [in_folder(header, name) for name in names]
 
@@ -136,15 +134,12 @@ def in_folder(header: str, name: str) -> str:
     """
     inside = os.path.normpath(name.replace("\\", "/"))
     if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
-        raise InputError(
-            f"{header}: names its data file {name!r}, outside its own folder; put that file beside it and "
-            "correct the header"
-        )
+        what = f"names its data file {name!r}, outside its own folder"
+        raise InputError(f"{header}: {what}; put that file beside it and correct the header")
     path = os.path.join(os.path.dirname(header), inside)
     if not os.path.isfile(path):
-        raise InputNotFoundError(
-            f"{header}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
-        )
+        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
+        raise InputNotFoundError(f"{header}: {what}; put that file beside it")
     return path
 
 
@@ -216,10 +211,8 @@ class TextPixels:
         self._lock = threading.Lock()
         count = math.prod(shape)
         if 2 * count - 1 > self.size:  # one digit for each, and a space between two
-            raise InputError(
-                f"{path}: {self.size} bytes of text cannot hold {count} numbers (shape {shape}); it is truncated, "
-                "or its header is wrong"
-            )
+            what = f"{self.size} bytes of text cannot hold {count} numbers (shape {shape})"
+            raise InputError(f"{path}: {what}; it is truncated, or its header is wrong")
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.
@@ -245,9 +238,8 @@ class TextPixels:
             words = file.read().replace(b",", b" ").split()
         count = math.prod(self.shape)
         if len(words) != count:
-            raise InputError(
-                f"{self.path}: has {len(words)} numbers, and shape {self.shape} needs {count}; write the file again"
-            )
+            what = f"has {len(words)} numbers, and shape {self.shape} needs {count}"
+            raise InputError(f"{self.path}: {what}; write the file again")
         number = float if self.dtype.kind == "f" else int
         what = f"one of its numbers is no {self.dtype}"
         with reading(self.path, (ValueError, OverflowError), "write it again", what=what):

@@ -97,9 +97,9 @@ class RawPixels(ABC):
     def _check_length(self, most: int, size: str) -> None:
         """Refuse a file that holds fewer bytes than the pixels need: at most ``most``."""
         if self.offset < 0 or most < self.end:
+            what = f"bytes {self.offset} to {self.end} (shape {self.shape}, {self.dtype}), but {size}"
             raise InputError(
-                f"{self.path}: pixels should take bytes {self.offset} to {self.end} (shape {self.shape}, {self.dtype}),"
-                f" but {size}; it is truncated, or its header is wrong"
+                f"{self.path}: pixels should take {what}; it is truncated, or its header is wrong"
             )
 
 
@@ -143,10 +143,8 @@ class RawFile(RawPixels):
                 what = f"cannot be read at byte {byte + done} ({error.strerror})"
                 raise InputError(f"{self.path}: {what}; check the disk") from error
             if not got:
-                raise InputError(
-                    f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
-                    f"{byte + len(view)}; it was cut after it was opened"
-                )
+                what = f"ends at byte {byte + done}, where pixels were expected up to byte {byte + len(view)}"
+                raise InputError(f"{self.path}: {what}; it was cut after it was opened")
             done += got
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -188,13 +188,11 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
     labels, tables = fields.get("Labels", ()), fields.get("LUTs", ())
     named, colored = len(labels) == channels, len(tables) == channels
     if channels > 1 and (named or colored):
-        meaning.channels = tuple(
-            Channel(
-                str(labels[i]) if named else str(i),
-                "{:02X}{:02X}{:02X}".format(*tables[i][:, -1]) if colored else None,
-            )
-            for i in range(channels)
+        names = map(str, labels if named else range(channels))
+        colors = (
+            ["{:02X}{:02X}{:02X}".format(*table[:, -1]) for table in tables] if colored else [None] * channels
         )
+        meaning.channels = tuple(map(Channel, names, colors))
 
 
 def _from_tags(page: Any, meaning: Meaning) -> str | None:

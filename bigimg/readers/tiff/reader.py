@@ -159,9 +159,9 @@ class _Image:
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
         return ImageSpec(
-            axes=axes,
-            dtype=self.dtype,
-            chunks=tuple(min(chunk[axis.name], axis.size) for axis in axes),
+            axes,
+            self.dtype,
+            tuple(min(chunk[axis.name], axis.size) for axis in axes),
             channels=meaning.channels if "c" in layout.dims else (),
             kind="mask" if self.dtype == np.bool_ else "image",
             scaling=meaning.scaling,
@@ -177,13 +177,9 @@ class _Image:
         tables = segments.offsets.size * (16 + 2 * 40) + len(segments.offsets) * 1024
         decoded = scheme.segment_bytes
         if scheme.raw:
-            return Access(
-                "random",
-                "uncompressed",
-                wide=scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes),
-                fixed_bytes=tables,
-                read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
-            )
+            wide = scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes)
+            band = max(BAND_BYTES, scheme.row_bytes)
+            return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * int(segments.counts.max()) + 2 * decoded
         if scheme.colors is not None:

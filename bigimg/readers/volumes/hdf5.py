@@ -109,10 +109,8 @@ def check_stored(path: str, dataset: Any) -> None:
     else:
         what, wanted, there = "bytes", dataset.nbytes, int(dataset.id.get_storage_size())
     if there != wanted:
-        raise InputError(
-            f"{path}: {there} of {wanted} {what} of its pixels were written; what is missing is not known, "
-            "write the file again"
-        )
+        written = f"{there} of {wanted} {what} of its pixels were written"
+        raise InputError(f"{path}: {written}; what is missing is not known, write the file again")
 
 
 def check_inflated(path: str, dataset: Any, index: Shape) -> None:
@@ -138,10 +136,9 @@ def check_inflated(path: str, dataset: Any, index: Shape) -> None:
             while found <= most and (got := stream.readinto(room)):
                 found += got
     if found > most:
-        raise InputError(
-            f"{path}: chunk {index} of its pixels has more inside than the {most} bytes that its shape "
-            f"{dataset.chunks} needs; the file is damaged, or made to exhaust memory"
-        )
+        what = f"more inside than the {most} bytes that its shape {dataset.chunks} needs"
+        why = "the file is damaged, or made to exhaust memory"
+        raise InputError(f"{path}: chunk {index} of its pixels has {what}; {why}")
 
 
 def import_h5py(path: str) -> Any:
@@ -155,7 +152,6 @@ def import_h5py(path: str) -> Any:
     try:
         import h5py
     except ImportError:
-        raise MissingExtraError(
-            f"{path}: is HDF5, which h5py reads, and that is not installed: {install_line('hdf5')}"
-        ) from None
+        what = "is HDF5, which h5py reads, and that is not installed"
+        raise MissingExtraError(f"{path}: {what}: {install_line('hdf5')}") from None
     return h5py

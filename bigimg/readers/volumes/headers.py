@@ -48,9 +48,8 @@ def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
     """
     if found := beside(stem, suffixes):
         return found
-    raise InputNotFoundError(
-        f"{path}: {what} should be in {stem}{suffixes[0]}, which is not there; put that file beside it"
-    )
+    where = f"{what} should be in {stem}{suffixes[0]}, which is not there"
+    raise InputNotFoundError(f"{path}: {where}; put that file beside it")
 
 
 def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
@@ -102,9 +101,8 @@ class Volume:
         """
         dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
         if dtype.kind not in "buif" or dtype.itemsize > 8:
-            raise InputError(
-                f"{source}: its pixels are {dtype}, which is not supported; save them as float64"
-            )
+            what = f"its pixels are {dtype}, which is not supported"
+            raise InputError(f"{source}: {what}; save them as float64")
         slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
         scaling = same_for_all(slopes, intercepts)
         if scaling is None:

@@ -38,10 +38,9 @@ def open_mgh(source: str) -> RawReader:
         raise InputError(f"{source}: ends at byte {len(head)} of a header of {DATA_OFFSET}; it is truncated")
     fields = np.frombuffer(head, header_dtype)[0]
     if int(fields["version"]) != 1 or int(fields["type"]) not in data_type_codes.code:
-        raise InputError(
-            f"{source}: has version {fields['version']}, type {fields['type']}; only version 1 with types 0, 1, 3, 4 "
-            "and 10 is known; save it again with mri_convert"
-        )
+        what = f"has version {fields['version']}, type {fields['type']}"
+        known = "only version 1 with types 0, 1, 3, 4 and 10 is known"
+        raise InputError(f"{source}: {what}; {known}; save it again with mri_convert")
     dtype = np.dtype(data_type_codes.numpy_dtype[int(fields["type"])])
     stored = volumes(source, fields["dims"], dtype)
     pixels, access = open_pixels(source, DATA_OFFSET, stored)

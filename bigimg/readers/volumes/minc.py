@@ -112,10 +112,8 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     """Return a copy of what ``minc`` says about axes, affine and real values."""
     names = list(minc._dim_names)
     if not set(names) <= set(NAMES) or len(set(names)) != len(names) or len(set(names) - {"time"}) != 3:
-        raise InputError(
-            f"{path}: its axes are {', '.join(map(str, names))}, and only xspace yspace zspace and time are known; "
-            "convert it to NIfTI with mnc2nii"
-        )
+        what = f"its axes are {', '.join(map(str, names))}, and only xspace yspace zspace and time are known"
+        raise InputError(f"{path}: {what}; convert it to NIfTI with mnc2nii")
     dtype = np.dtype(minc.get_data_dtype())
     steps: dict[str, Step] = {}
     start = 0.0

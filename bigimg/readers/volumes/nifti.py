@@ -98,15 +98,12 @@ def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
 def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume, int]:
     """Return the image that ``header`` describes, and the byte where its pixels begin."""
     if header.sizeof_hdr == 540 and 3000 <= int(header["intent_code"]) < 3100:
-        raise InputError(
-            f"{path}: is CIFTI, which holds values on brain surfaces; bigimg reads grids of pixels and voxels only"
-        )
+        what = "is CIFTI, which holds values on brain surfaces"
+        raise InputError(f"{path}: {what}; bigimg reads grids of pixels and voxels only")
     sizes = checked_shape(path, header.get_data_shape())
     if math.prod(sizes[5:]) > 1:
-        raise InputError(
-            f"{path}: has {len(sizes)} axes of {sizes} pixels, and only x y z t and a vector are known; split "
-            "it with nibabel first"
-        )
+        what = f"has {len(sizes)} axes of {sizes} pixels, and only x y z t and a vector are known"
+        raise InputError(f"{path}: {what}; split it with nibabel first")
     named = {name: n for name, n in zip("xyztc", sizes, strict=False) if n > 1 or name in "xyz"}
     named.setdefault("y", 1)
     dims, shape = tuple(reversed(named)), tuple(reversed(named.values()))

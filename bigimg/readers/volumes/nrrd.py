@@ -246,9 +246,8 @@ def _affine(
     space = fields.get("space", "").lower().removesuffix("-time")
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
-        notes.append(
-            f"the space {space or 'without a name'!r} is not anatomical; it is read as LPS, as in ITK"
-        )
+        what = f"the space {space or 'without a name'!r} is not anatomical"
+        notes.append(f"{what}; it is read as LPS, as in ITK")
     units = _quoted(fields.get("space units", ""))
     affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0
     found: Array = np.diag([*turns, 1.0]) @ affine
