@@ -257,12 +257,11 @@ class _Download:
     def _clear(self, keep: Path) -> None:
         """Remove earlier versions that are not in use."""
         for old in versions(self.folder):
-            if old.parent == keep:
-                continue
             with suppress(BlockingIOError, FileNotFoundError):
-                lock = take(old)
-                shutil.rmtree(old.parent, ignore_errors=True)
-                lock.release()
+                if old.parent != keep:
+                    lock = take(old)
+                    shutil.rmtree(old.parent, ignore_errors=True)
+                    lock.release()
 
     def _received(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import email.utils
-import http.client
 import socket
 import ssl
 import time
 import urllib.request
 import warnings
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -53,9 +53,7 @@ class TryAgain(Exception):
         """Seconds that the server asks to wait; None if it does not."""
 
 
-def ask(
-    url: str, headers: dict[str, str], *, insecure: bool = False, stall: float = STALL
-) -> http.client.HTTPResponse:
+def ask(url: str, headers: dict[str, str], *, insecure: bool = False, stall: float = STALL) -> HTTPResponse:
     """Return the open response to ``GET url`` with a status of 200, 206, 304 or 416.
 
     Parameters
@@ -112,15 +110,15 @@ def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
 
 def _response(
     opener: urllib.request.OpenerDirector, url: str, headers: dict[str, str], shown: str, stall: float
-) -> http.client.HTTPResponse:
+) -> HTTPResponse:
     try:
         request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse | None = opener.open(request, timeout=stall)
-    except (http.client.InvalidURL, UnicodeError) as error:
+        response: HTTPResponse | None = opener.open(request, timeout=stall)
+    except (InvalidURL, UnicodeError) as error:
         raise InputError(f"{shown}: is not an address ({_reason(error)}); check it") from None
     except TimeoutError:
         raise TryAgain(f"the server says nothing for {stall:g} s") from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
             what = f"the certificate of the server is not valid ({reason.verify_message})"
@@ -167,8 +165,8 @@ def _next(url: str, location: str | None, shown: str) -> str:
     return target
 
 
-def _refusal(response: http.client.HTTPResponse, shown: str) -> Exception:
-    status, phrase = response.status, http.client.responses.get(response.status, "unknown")
+def _refusal(response: HTTPResponse, shown: str) -> Exception:
+    status, phrase = response.status, responses.get(response.status, "unknown")
     if status in LATER:
         return TryAgain(f"the server answers {status} {phrase}", _wait(response.headers.get("Retry-After")))
     if status in (404, 410):

@@ -199,10 +199,8 @@ def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], brok
     elif other is not None:
         what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
     elif (start := sniffing.headless_dicom(head)) is not None:
-        what = (
-            f"holds DICOM tags from byte {start} on, but the preamble and the file meta information before them are "
-            "missing, which say how the pixels are stored; export it again as a DICOM file"
-        )
+        lost = "the preamble and the file meta information before them are missing, which say how the pixels are stored"
+        what = f"holds DICOM tags from byte {start} on, but {lost}; export it again as a DICOM file"
     elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
         what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"
     else:

@@ -186,8 +186,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     UsageError
         A dim is not one of ``t c z y x`` or has no pixels, or an attribute cannot mean anything.
     """
-    check_dims(img)
-    source = str(img.attrs.get("source") or img.name or "array")
+    source = check_dims(img)
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
     # xarray keeps attrs in a comparison; these are attrs of the image, not of its mask.
@@ -212,14 +211,15 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     )
 
 
-def check_dims(img: xarray.DataArray) -> None:
-    """Refuse an array with a dim that is not one of ``t c z y x`` or has no pixels, by a UsageError."""
+def check_dims(img: xarray.DataArray) -> str:
+    """Return what messages call ``img``; a UsageError if a dim is not one of ``t c z y x`` or has no pixels."""
     source = str(img.attrs.get("source") or img.name or "array")
     if foreign := [str(dim) for dim in img.dims if dim not in tuple(ORDER)]:
         what = f"dim {foreign[0]!r} is not one of t c z y x"
         raise UsageError(f"{source}: {what}; rename it, as in img.rename({{{foreign[0]!r}: 'c'}})")
     if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
         raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
+    return source
 
 
 def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:

@@ -122,10 +122,9 @@ def _check(pixels: Pixels, size: int) -> None:
         wrong = p.allocated not in (1, 8, 16, 32) or not 0 < p.stored <= p.high + 1 <= p.allocated
         wrong |= p.photometric == "PALETTE COLOR" and (p.signed or p.allocated not in (8, 16))
     if wrong or p.samples not in (1, 3, 4) or min(p.rows, p.columns) < 1:
-        raise InputError(
-            f"{p.path}: {p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated} "
-            f"(the highest {p.high}), are not supported; convert it with dcmtk first"
-        )
+        what = f"{p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated}"
+        why = f"(the highest {p.high}), are not supported"
+        raise InputError(f"{p.path}: {what} {why}; convert it with dcmtk first")
     if p.syntax == DEFLATED:
         return
     bits = p.rows * p.columns * p.samples * p.allocated

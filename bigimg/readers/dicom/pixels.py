@@ -187,7 +187,10 @@ class Pixels:
         if self.samples > 1:
             options["planar_configuration"] = self.planar
         if not self.native and self.frames > 1:
-            options |= self._table.options(file, self.offset, self.frames)
+            with self._table.lock:
+                if self._table.found is None:  # without it, pydicom would search the file for every frame
+                    self._table.found = _find_frames(file, self.offset, self.frames)
+                options |= self._table.found
         return options
 
     def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
@@ -212,13 +215,6 @@ class _FrameTable:
 
     def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
         return _FrameTable, ()
-
-    def options(self, file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
-        """Return the table as pydicom takes it; without it, pydicom would search the file for every frame."""
-        with self.lock:
-            if self.found is None:
-                self.found = _find_frames(file, offset, frames)
-            return self.found
 
 
 def _find_frames(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:

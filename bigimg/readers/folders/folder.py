@@ -71,10 +71,9 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
-        raise InputError(
-            f"{name}: holds {counted(folders, 'folder')} and {counted(len(files), 'file')}, so which are the planes is "
-            f"not known; give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
-        )
+        both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
+        remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
+        raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
     return open_files(files, source=name, series=series)
 
 
@@ -110,8 +109,7 @@ def open_files(
     if _one_format(ordered, source) == "dicom":
         from bigimg.readers.dicom.reader import open_dicom_files
 
-        reader: Reader = open_dicom_files(ordered, series=series)
-        return reader
+        return open_dicom_files(ordered, series=series)
     only_image(source, series)
     return FolderReader(ordered, source, notes)
 
@@ -129,10 +127,9 @@ def _one_format(paths: Sequence[str], source: str) -> str:
             unknown = unknown or str(error)
     if len(found) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in found.most_common())
-        raise InputError(
-            f"{source}: holds files of several formats ({counts}); give a pattern that picks the planes, as in "
-            f"'{os.path.join(os.path.dirname(paths[0]), '*' + os.path.splitext(paths[0])[1])}'"
-        )
+        pattern = os.path.join(os.path.dirname(paths[0]), "*" + os.path.splitext(paths[0])[1])
+        what = f"holds files of several formats ({counts})"
+        raise InputError(f"{source}: {what}; give a pattern that picks the planes, as in '{pattern}'")
     if unknown:
         raise UnknownFormatError(unknown)
     return next(iter(found))

@@ -180,11 +180,10 @@ class PictureReader:
                 claimed = re.search(r"\d+ pixels", str(error))
                 frame = claimed[0] if claimed else "too many pixels"
                 size = counted(os.path.getsize(self.source), "byte")
-                raise InputError(
-                    f"{self.source}: the {self._plugin} declares a frame of {frame} in a file of {size}, more than "
-                    "Pillow, which decodes it, takes; its header is wrong, or made to exhaust memory: a real picture "
-                    "of that size is read as PNG or TIFF"
-                ) from error
+                what = f"declares a frame of {frame} in a file of {size}, more than Pillow, which decodes it, takes"
+                why = "its header is wrong, or made to exhaust memory"
+                remedy = "a real picture of that size is read as PNG or TIFF"
+                raise InputError(f"{self.source}: the {self._plugin} {what}; {why}: {remedy}") from error
 
     def _read_as(self, image: Any) -> tuple[str, DType, tuple[Channel, ...]]:
         if self._raw is not None:

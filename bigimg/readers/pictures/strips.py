@@ -156,12 +156,10 @@ class StripReader(ABC):
         if index < self._next:
             if not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"{self.source}: rows from {top} on are read again, so decoding starts again at the top;"
-                    " for repeated access convert it first (bigimg convert)",
-                    UserWarning,
-                    stacklevel=5,  # the caller of ``read``
-                )
+                what = f"rows from {top} on are read again, so decoding starts again at the top"
+                remedy = "for repeated access convert it first (bigimg convert)"
+                # Of the caller of ``read``.
+                warnings.warn(f"{self.source}: {what}; {remedy}", UserWarning, stacklevel=5)
             self._forget()
         self._last = None
         strip = self._decode(index, min(self._strip_rows, self._shape[0] - top), out)

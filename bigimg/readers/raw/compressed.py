@@ -20,7 +20,7 @@ import numpy as np
 
 from bigimg.errors import InputError, reading
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawPixels, Stored, is_wide, read_runs
+from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, RawPixels, Stored, is_wide, read_runs
 from bigimg.readers.raw.streams import Packing, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
 
@@ -117,12 +117,9 @@ class RawGzip(RawPixels):
             return self._stream
         if self._position > byte and not self._warned:
             self._warned = True  # before the warning, which may be an error
-            warnings.warn(
-                f"{self.path}: is read backwards, which inflates it again from its start; "
-                "bigimg.convert makes a store that can be read in any order",
-                UserWarning,
-                stacklevel=8,
-            )
+            what = "is read backwards, which inflates it again from its start"
+            remedy = "bigimg.convert makes a store that can be read in any order"
+            warnings.warn(f"{self.path}: {what}; {remedy}", UserWarning, stacklevel=8)
         self._close()
         with reading(self.path):
             self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)
@@ -149,10 +146,9 @@ class RawGzip(RawPixels):
     def _error(self, why: str) -> InputError:
         at, self._position = self._position, 0
         self._close()
-        return InputError(
-            f"{self.path}: {self.packing} stream is truncated or corrupt after {at} of {self.end} bytes ({why}); "
-            f"fetch the file again{', or check it with gzip -t' if self.packing == 'gzip' and not self.start else ''}"
-        )
+        more = ", or check it with gzip -t" if self.packing == "gzip" and not self.start else ""
+        what = f"{self.packing} stream is truncated or corrupt after {at} of {self.end} bytes ({why})"
+        return InputError(f"{self.path}: {what}; fetch the file again{more}")
 
 
 def is_gzip(path: str) -> bool:
@@ -198,9 +194,7 @@ def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header
         return bytes(file.read(size))
 
 
-def open_packed(
-    path: str, offset: int, stored: Stored, start: int = 0, packing: Packing = "gzip"
-) -> tuple[RawGzip, Access]:
+def open_packed(path: str, offset: int, stored: Stored, start: int = 0, packing: Packing = "gzip") -> Opened:
     """Return the pixels of a :class:`RawGzip`, and how they can be read."""
     dims, shape, dtype = stored
     pixels = RawGzip(path, offset=offset, shape=shape, dtype=dtype, start=start, packing=packing)
@@ -208,7 +202,7 @@ def open_packed(
     return pixels, Access("sequential", why, dims, STREAM_BYTES[packing], READ_BYTES)
 
 
-def open_pixels(path: str, offset: int, stored: Stored) -> tuple[Pixels, Access]:
+def open_pixels(path: str, offset: int, stored: Stored) -> Opened:
     """Return the pixels of a file that is plain or in gzip as a whole, and how they can be read.
 
     Parameters

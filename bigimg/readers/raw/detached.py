@@ -20,9 +20,12 @@ from bigimg.errors import InputError, InputNotFoundError, reading
 from bigimg.reader import Access
 from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import Pixels, Stored
+from bigimg.readers.raw.plain import Opened, Stored
 from bigimg.readers.raw.streams import Packing
 from bigimg.types import Array, DType, Region, Shape
+
+type Fields = Mapping[str, str]
+"""Of a text header, by name."""
 
 type Encoding = Literal["raw", "text"] | Packing
 
@@ -42,7 +45,7 @@ class Layout:
     """Byte of the file at which the data begin: text, pixels, or a compressed stream."""
 
 
-def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
+def open_detached(source: str, paths: Sequence[str], layout: Layout) -> Opened:
     """Return the pixels that the header ``source`` places in ``paths``, and how they are read.
 
     Raises
@@ -143,16 +146,14 @@ def in_folder(header: str, name: str) -> str:
     return path
 
 
-def text_of(fields: Mapping[str, str], name: str, otherwise: object = None) -> str:
+def text_of(fields: Fields, name: str, otherwise: object = None) -> str:
     """Return the field ``name``, ``otherwise`` where there is no such field; a ValueError if both are missing."""
     if name not in fields and otherwise is None:
         raise ValueError(f"it has no {name}")
     return fields.get(name, str(otherwise))
 
 
-def numbers[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: object = None
-) -> list[T]:
+def numbers[T: (int, float)](fields: Fields, name: str, kind: type[T], otherwise: object = None) -> list[T]:
     """Return the words of the field ``name`` as numbers, those of ``otherwise`` where there is no such field.
 
     Raises
@@ -168,9 +169,7 @@ def numbers[T: (int, float)](
         raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
 
 
-def number[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: T | None = None
-) -> T:
+def number[T: (int, float)](fields: Fields, name: str, kind: type[T], otherwise: T | None = None) -> T:
     """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
 
     Raises

@@ -14,7 +14,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import shape_of
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, Stored, as_native
+from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, Stored, as_native
 from bigimg.types import Array, DType, Region, Shape
 
 
@@ -73,9 +73,7 @@ class RawFrames:
         return RawFile(start.path, offset=start.offset, shape=self.inner, dtype=self.dtype)
 
 
-def open_frames(
-    starts: Sequence[FrameStart], stored: Stored, what: str = "uncompressed"
-) -> tuple[Pixels, Access]:
+def open_frames(starts: Sequence[FrameStart], stored: Stored, what: str = "uncompressed") -> Opened:
     """Return pixels in frames, and how they are read; frames that follow one another in one file are one run.
 
     Parameters
@@ -95,10 +93,9 @@ def open_frames(
     dims, shape, dtype = stored
     ndim = next((n for n in range(len(shape)) if math.prod(shape[:n]) == len(starts)), None)
     if ndim is None:
-        raise InputError(
-            f"{starts[0].path}: is one of {len(starts)} files or frames, which do not divide axes {' '.join(dims)} of "
-            f"{' x '.join(map(str, shape))} pixels; give one for each index along the slowest axes"
-        )
+        axes = f"axes {' '.join(dims)} of {' x '.join(map(str, shape))} pixels"
+        what = f"is one of {len(starts)} files or frames, which do not divide {axes}"
+        raise InputError(f"{starts[0].path}: {what}; give one for each index along the slowest axes")
     access = Access("random", f"{what}, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
     outer, inner = shape[:ndim], shape[ndim:]
     first, step = starts[0], math.prod(inner) * dtype.itemsize

@@ -36,6 +36,9 @@ READ_BYTES = 1 << 20
 GAP_BYTES = 16 << 10
 """Runs with smaller gaps are read as one: a ``pread`` takes about 2 µs, the time to copy 16 KiB."""
 
+type ReadRun = Callable[[Array, int], None]
+"""Fills a contiguous 1-D array with the pixels from a number on."""
+
 CHUNK = 64
 """Pixels along the fastest axis that the spec gives as read at once. Any number works; this one divides our blocks."""
 
@@ -183,6 +186,10 @@ class Pixels(Protocol):
         """Let go of the file."""
 
 
+type Opened = tuple[Pixels, Access]
+"""Pixels, and how they are read."""
+
+
 @dataclass(frozen=True)
 class RawReader:
     """A :class:`bigimg.reader.Reader` of pixels whose axes have another order in the file."""
@@ -233,7 +240,7 @@ def as_native(array: Array) -> Array:
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def read_runs(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
+def read_runs(result: Array, region: Region, shape: Shape, read: ReadRun) -> None:
     """Fill ``result`` with ``region`` of C-order pixels, in few reads, each further on in the file.
 
     Parameters
@@ -260,9 +267,7 @@ def read_runs(result: Array, region: Region, shape: Shape, read: Callable[[Array
             _cut(part.reshape(tuple(step.size for step in inner)), position, inner, rows, read)
 
 
-def _cut(
-    target: Array, position: int, steps: list[_Step], rows: int, read: Callable[[Array, int], None]
-) -> None:
+def _cut(target: Array, position: int, steps: list[_Step], rows: int, read: ReadRun) -> None:
     """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
     row_stride = steps[0].stride
     strides = tuple(step.stride * target.itemsize for step in steps)

@@ -189,9 +189,8 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
     named, colored = len(labels) == channels, len(tables) == channels
     if channels > 1 and (named or colored):
         names = map(str, labels if named else range(channels))
-        colors = (
-            ["{:02X}{:02X}{:02X}".format(*table[:, -1]) for table in tables] if colored else [None] * channels
-        )
+        color = "{:02X}{:02X}{:02X}".format
+        colors = [color(*table[:, -1]) for table in tables] if colored else [None] * channels
         meaning.channels = tuple(map(Channel, names, colors))
 
 

@@ -31,7 +31,7 @@ from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, read_tables
-from bigimg.types import Array, Region
+from bigimg.types import Array, Kind, Region
 
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
@@ -158,18 +158,12 @@ class _Image:
         meta = own_fields(page)
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
-        return ImageSpec(
-            axes,
-            self.dtype,
-            tuple(min(chunk[axis.name], axis.size) for axis in axes),
-            channels=meaning.channels if "c" in layout.dims else (),
-            kind="mask" if self.dtype == np.bool_ else "image",
-            scaling=meaning.scaling,
-            window=meaning.window,
-            meta=meta,
-            notes=tuple(notes),
-            of_source=_others(tif, number),
-        )
+        chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
+        channels = meaning.channels if "c" in layout.dims else ()
+        kind: Kind = "mask" if self.dtype == np.bool_ else "image"
+        spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
+        others = _others(tif, number)
+        return replace(spec, scaling=meaning.scaling, window=meaning.window, of_source=others)
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme

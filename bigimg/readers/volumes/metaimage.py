@@ -91,10 +91,9 @@ def _read_header(path: str) -> tuple[dict[str, str], list[str], int]:
             line = file.readline(4096)
             name, equals, value = line.decode("latin-1").partition("=")
             if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
-                raise InputError(
-                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and no line before it is "
-                    "ElementDataFile; check that it is a MetaImage"
-                )
+                what = f"line {len(fields) + 1} of the header is no 'Name = value'"
+                why = "no line before it is ElementDataFile"
+                raise InputError(f"{path}: {what}, and {why}; check that it is a MetaImage")
             if equals:
                 fields[name.strip()] = value.strip()
         end = file.tell()

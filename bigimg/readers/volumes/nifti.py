@@ -117,7 +117,8 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
     what = "the header has no valid offset of the pixels"
     with reading(path, (ValueError, OverflowError), "write it again", what=what):
         offset = int(header.get_data_offset())
-    space, time = _units(header)
+    code = int(header["xyzt_units"]) if "xyzt_units" in header else 2  # Analyze is always in millimetres
+    space, time = UNITS.get(code & 7), UNITS.get(code & 56)
     steps = in_space(header["pixdim"][1:4], space) | {"t": (float(header["pixdim"][4]), time)}
     start = float(header["toffset"]) if "toffset" in header else 0.0
     slope, intercept = (None, None) if channels else header.get_slope_inter()
@@ -132,14 +133,6 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
         fields={name: header[name] for name in header.keys() if name not in LAYOUT}, personal=PERSONAL,  # noqa: SIM118
     )  # fmt: skip
     return volume, offset
-
-
-def _units(header: AnalyzeHeader) -> tuple[str | None, str | None]:
-    """Return the units of space and of time."""
-    if "xyzt_units" not in header:
-        return "millimeter", None  # Analyze is always in millimetres
-    code = int(header["xyzt_units"])
-    return UNITS.get(code & 7), UNITS.get(code & 56)
 
 
 def _affine(path: str, header: AnalyzeHeader, space: str | None, notes: list[str]) -> Array:

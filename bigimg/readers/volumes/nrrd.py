@@ -63,6 +63,10 @@ ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line s
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
 
 
+type Vectors = list[list[float] | None]
+"""One for each axis; None for an axis without one."""
+
+
 def open_nrrd(source: str) -> RawReader:
     """Return a reader of the NRRD at ``source``.
 
@@ -160,7 +164,7 @@ def _after_lines(path: str, start: int, lines: int) -> int:
         return file.tell()
 
 
-def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
+def _vectors(fields: dict[str, str], name: str) -> Vectors:
     """Return ``(1,0,0) none (0,1,0)`` as vectors."""
     text = fields.get(name, "")
     vector = r"\([^()]*\)|none"
@@ -172,7 +176,7 @@ def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
     ]
 
 
-def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
+def _directions(fields: dict[str, str], ndim: int) -> Vectors:
     """Return the vector of each axis in the world; None for an axis without one."""
     found = _vectors(fields, "space directions") or [None] * ndim
     if len(found) != ndim:
@@ -182,7 +186,7 @@ def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
     return found
 
 
-def _names(fields: dict[str, str], directions: list[list[float] | None], sizes: tuple[int, ...]) -> list[str]:
+def _names(fields: dict[str, str], directions: Vectors, sizes: tuple[int, ...]) -> list[str]:
     """Return one of ``x y z t c`` for each axis, fastest first; "" for an axis of one pixel that has no other name."""
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or ["???"] * len(sizes)
     if len(kinds) != len(sizes):
@@ -213,7 +217,7 @@ def _quoted(text: str) -> list[str]:
     return re.findall(r'"([^"]*)"', text)
 
 
-def _steps(fields: dict[str, str], names: list[str], directions: list[list[float] | None]) -> dict[str, Step]:
+def _steps(fields: dict[str, str], names: list[str], directions: Vectors) -> dict[str, Step]:
     """Return spacing and unit by name; the spacing is the length of a direction, or a word in ``spacings``."""
     spacings = numbers(fields, "spacings", float, "")
     if spacings and len(spacings) != len(names):
@@ -231,9 +235,7 @@ def _steps(fields: dict[str, str], names: list[str], directions: list[list[float
     return steps
 
 
-def _affine(
-    fields: dict[str, str], names: list[str], directions: list[list[float] | None], notes: list[str]
-) -> Array | None:
+def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes: list[str]) -> Array | None:
     """Return the affine from index (x, y, z) to RAS+ millimetres; None when the header has no directions."""
     columns = dict(zip(names, directions, strict=True))
     if not any(columns.get(name) for name in "xyz"):

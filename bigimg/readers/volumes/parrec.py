@@ -16,7 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
+from bigimg.readers.volumes.headers import Volume, in_space, reading_header, sibling, volumes
 from bigimg.types import Array
 
 PERSONAL = "patient_name|exam_.*|protocol_name"
@@ -46,9 +46,13 @@ def open_parrec(source: str) -> RawReader:
     slice_bytes = math.prod(stored.shape[-2:]) * stored.dtype.itemsize
     starts = [FrameStart(rec, int(number) * slice_bytes) for number in header.get_sorted_slice_indices()]
     pixels, access = open_frames(starts, stored, "uncompressed slices")
+    zooms = header.get_zooms()
+    steps = in_space(zooms)
+    if len(zooms) > 3 and header.general_info["dyn_scan"]:  # or they are echoes, or diffusion directions
+        steps["t"] = (float(zooms[3]), "second")
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     volume = Volume(
-        stored=stored, affine=affine, steps=_steps(header), slopes=slopes, intercepts=intercepts,
+        stored=stored, affine=affine, steps=steps, slopes=slopes, intercepts=intercepts,
         fields=header.general_info, personal=PERSONAL,
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -63,13 +67,3 @@ def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
         affine = header.get_affine()
         header.get_data_scaling()
     return header, affine, notes
-
-
-def _steps(header: PARRECHeader) -> dict[str, Step]:
-    """Return spacing and unit of each axis; volumes have a time step in dynamic scans only.
-
-    Volumes of other scans are echoes or diffusion directions.
-    """
-    zooms = header.get_zooms()
-    timed = len(zooms) > 3 and header.general_info["dyn_scan"]
-    return in_space(zooms) | ({"t": (float(zooms[3]), "second")} if timed else {})
