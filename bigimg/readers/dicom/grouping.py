@@ -108,8 +108,6 @@ def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
     pairs = [pair for own in positions for pair in zip(positions[0], own, strict=False)]
     if len({part.shape for part in parts}) > 1 or not all(_close(*pair, SAME_PLACE) for pair in pairs):
         sizes = ", ".join(str(part.shape[1]) for part in parts)
-        what = (
-            f"its {len(segments)} segments cover different slices ({sizes} of them), which are not one volume"
-        )
-        raise InconsistentSeries(f"{source}: {what}; split it with highdicom")
+        what = f"its {len(segments)} segments cover different slices ({sizes} of them)"
+        raise InconsistentSeries(f"{source}: {what}, which are not one volume; split it with highdicom")
     return np.stack(parts, axis=1), found

@@ -257,8 +257,7 @@ def inflated_bytes(path: str) -> int:
     if not stream.eof and total <= MOST_INFLATED:
         raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
-        what = (
-            f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole"
-        )
-        raise InputError(f"{path}: {what}; store it uncompressed first, with dcmconv +te")
+        what = f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB"
+        remedy = "store it uncompressed first, with dcmconv +te"
+        raise InputError(f"{path}: {what}, which can only be read whole; {remedy}")
     return total

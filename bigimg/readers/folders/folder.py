@@ -225,10 +225,8 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):
             shape = " x ".join(map(str, spec.shape))
-            what = (
-                f"holds more than a plane ({' '.join(spec.dims)} = {shape}), and a folder is planes along z"
-            )
-            raise InputError(f"{path}: {what}; open the file by itself")
+            what = f"holds more than a plane ({' '.join(spec.dims)} = {shape})"
+            raise InputError(f"{path}: {what}, and a folder is planes along z; open the file by itself")
         first = first or reader
         if _shared(spec) != _shared(first.spec):
             what = f"is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike"
