@@ -6,6 +6,10 @@ exits with ``exit_code``.
 
 from __future__ import annotations
 
+AGAIN = "copy or download it again"
+DAMAGED = f"it is truncated or damaged: {AGAIN}"
+"""What is wrong with a damaged file, and what to do."""
+
 
 class BigimgError(Exception):
     """Root class of all errors that bigimg raises on purpose."""
@@ -121,3 +125,64 @@ def counted(number: int, noun: str) -> str:
     first, space, rest = noun.partition(" ")
     many = "" if number == 1 else "es" if first.endswith(("x", "s", "ch")) else "s"
     return f"{number} {first}{many}{space}{rest}"
+
+
+class reading:
+    """Turn errors of the code within into errors that name ``source`` and say what to do.
+
+    It is no generator: an error that passes through one keeps all that its frames hold until the next collection.
+
+    Parameters
+    ----------
+    source : str
+        The file, as a message calls it.
+    parse_errors : tuple of exceptions
+        What a library raises for a header that makes no sense; for HDF5 it includes OSError.
+    remedy : str
+        What to do then.
+    what : str
+        What is wrong then.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is no such file; it cannot be read; its header makes no sense.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        parse_errors: tuple[type[Exception], ...] = (),
+        remedy: str = "write the file again",
+        *,
+        what: str = "the header makes no sense",
+    ) -> None:
+        self.source, self.parse_errors, self.remedy, self.what = source, parse_errors, remedy, what
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise the error of ours that ``error`` becomes, if it becomes one."""
+        if isinstance(error, BigimgError):  # some kinds are ValueErrors or OSErrors too
+            return
+        if isinstance(error, FileNotFoundError):
+            raise InputNotFoundError(f"{self.source}: there is no such file; check the path") from None
+        if isinstance(error, self.parse_errors):
+            raise InputError(f"{self.source}: {self.what} ({one_line(error)}); {self.remedy}") from error
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise InputError(
+                f"{self.source}: cannot be read ({reason}); check its type and permissions"
+            ) from error
+
+
+def damage(source: str, what: str, why: str = "") -> InputError:
+    """Return the error of a damaged file that says ``what`` is wrong with it."""
+    return InputError(f"{source}: {what}; {f'{why}: {AGAIN}' if why else DAMAGED}")
+
+
+def one_line(error: object) -> str:
+    """Return the text of ``error`` in one line of at most 160 characters; the name of its type if it has no text."""
+    text = " ".join(str(error).split())
+    return (text if len(text) <= 160 else text[:157] + "...") or type(error).__name__

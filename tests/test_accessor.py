@@ -20,7 +20,7 @@ import bigimg.accessor
 from bigimg.errors import UsageError
 from bigimg.geometry.orientation import axis_codes
 from bigimg.opening.labelled import to_labelled
-from bigimg.readers.volumes.nifti import open_nifti
+from bigimg.readers.registry import open_file
 
 SHAPE = (9, 11, 13)
 OBLIQUE = np.array([[-1.9, 0.3, 0.2, 90.5], [0.25, 2.1, -0.4, -126.0], [0.1, 0.5, 2.9, -72.25], [0, 0, 0, 1]])
@@ -33,7 +33,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, xarray.DataArra
     image = nibabel.Nifti1Image(pixels, OBLIQUE)
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
-    return nibabel.load(path), to_labelled(open_nifti(path), block_bytes=10**6)
+    return nibabel.load(path), to_labelled(open_file(path), block_bytes=10**6)
 
 
 def cut(size: int) -> st.SearchStrategy[slice]:

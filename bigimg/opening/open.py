@@ -254,12 +254,7 @@ def from_array(
         raise _no_image(array)
     kind = "mask" if np.dtype(array.dtype) == bool else "image"
     reader = ArrayReader(
-        array,
-        dims=dims,
-        spacing=spacing,
-        unit=asked_unit(unit),
-        channels=channels,
-        kind=kind,  # type: ignore[arg-type]
+        array, dims=dims, spacing=spacing, unit=asked_unit(unit), channels=channels, kind=kind
     )
     if spacing is not None:
         check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})

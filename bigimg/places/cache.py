@@ -51,9 +51,8 @@ def writing(folder: Path) -> Iterator[None]:
     except BigimgError:  # some kinds are OSErrors too
         raise
     except OSError as error:
-        raise OutputError(
-            f"{folder}: the cache cannot be written ({error.strerror}); set BIGIMG_CACHE to a folder with room"
-        ) from error
+        what = f"the cache cannot be written ({error.strerror})"
+        raise OutputError(f"{folder}: {what}; set BIGIMG_CACHE to a folder with room") from error
 
 
 class TemporaryFolder:
@@ -122,18 +121,12 @@ def bound_downloads(*, keep: Path, most_bytes: int = MOST_DOWNLOADED) -> None:
 
 
 def _remove_unused(entry: Path) -> bool:
-    locks = []
-    try:
-        locks.append(take(entry_lock(entry), create=True))
-        locks += [take(path) for path in versions(entry)]
+    with suppress(OSError):
+        locks = [take(entry_lock(entry), create=True), *map(take, versions(entry))]  # until this returns
         shutil.rmtree(entry, ignore_errors=True)
         locks[0].path.unlink(missing_ok=True)
         return True
-    except OSError:
-        return False
-    finally:
-        for lock in locks:
-            lock.release()
+    return False
 
 
 def versions(entry: Path) -> list[Path]:

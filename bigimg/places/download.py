@@ -51,13 +51,15 @@ class Version:
     path: str | None = None
     """Path of the finished copy in the folder of the download; None if it is unfinished."""
 
+    @property
+    def exact(self) -> str | None:
+        """What is equal for the same bytes only: a strong tag, or else the date; None if the server names neither."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
     def same(self, other: Version) -> bool:
         """Return whether bytes of both versions may be put together."""
-        mine, theirs = (
-            v.etag if v.etag and not v.etag.startswith("W/") else v.modified for v in (self, other)
-        )
         totals = self.total is None or other.total is None or self.total == other.total
-        return mine is not None and mine == theirs and totals
+        return self.exact is not None and self.exact == other.exact and totals
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,8 @@ def download(
             make_private(folder.parent)
             with locked(entry_lock(folder), create=True):
                 make_private(folder)
-                found = _Download(
-                    url, folder, most_bytes, insecure, patience or Patience(), on_progress
-                ).run()
+                waits = patience or Patience()
+                found = _Download(url, folder, most_bytes, insecure, waits, on_progress).run()
                 with suppress(BlockingIOError, FileNotFoundError):
                     lock = take(found, shared=True)
                     break
@@ -144,24 +145,22 @@ class _Download:
                 before = now
                 wait = self.patience.first_wait * 2 ** (failures - 1) if error.wait is None else error.wait
                 if failures >= self.patience.tries or wait > self.patience.most_wait:
-                    raise self._given_up(error, failures) from None
+                    asks = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
+                    kept = f"; {now} bytes are kept, and the next run continues from there" if now else ""
+                    what = f"{error}{asks} (tried {failures} times){kept}"
+                    raise InputError(f"{self.shown}: {what}; try again later") from None
             time.sleep(wait)
-
-    def _given_up(self, error: TryAgain, failures: int) -> InputError:
-        wait = "" if error.wait is None else f" and asks to wait {error.wait:.0f} s"
-        size = self._received()
-        kept = f"; {size} bytes are kept, and the next run continues from there" if size else ""
-        return InputError(f"{self.shown}: {error}{wait} (tried {failures} times){kept}; try again later")
 
     def _request(self) -> Path:
         """Send one request for what is missing, and return the finished copy."""
-        received = self._received()
-        headers = {}
-        if self.version.path is not None:
-            headers = _named(self.version, "If-None-Match", "If-Modified-Since")
-        elif received and (same := _named(self.version, "If-Range", "If-Range")):
-            headers = {"Range": f"bytes={received}-"} | same
-        with ask(self.url, headers, insecure=self.insecure, stall=self.patience.stall) as answer:
+        received, last = self._received(), self.version
+        headers: dict[str, str | None] = {}
+        if last.path is not None:
+            headers = {"If-None-Match": last.etag, "If-Modified-Since": last.modified}
+        elif received and last.exact:
+            headers = {"Range": f"bytes={received}-", "If-Range": last.exact}
+        sent = {name: value for name, value in headers.items() if value}
+        with ask(self.url, sent, insecure=self.insecure, stall=self.patience.stall) as answer:
             if answer.status == 304 and self.version.path is not None:
                 os.utime(self.folder)  # the time of the latest use
                 return self.folder / self.version.path
@@ -174,7 +173,9 @@ class _Download:
                 self._forget()
                 raise TryAgain("the file was changed while it was fetched")
             if answer.status == 200:
-                self._begin(version)
+                self._forget()
+                self.version = version
+                self._save()
             elif self.version.total is None and version.total is not None:
                 # The first response came in chunks, without the length of the file.
                 self.version = replace(self.version, total=version.total)
@@ -187,35 +188,27 @@ class _Download:
         coding = (answer.headers.get("Content-Encoding") or "identity").lower()
         # Some servers call a .nii.gz "encoded" and send it as it is. Other codings would hide the length.
         if coding != "identity" and not (coding in ("gzip", "x-gzip") and file_name(self.url).endswith("gz")):
-            raise InputError(
-                f"{self.shown}: the server sends it encoded ({coding}), against the request; fetch it with another "
-                "program"
-            )
+            what = f"the server sends it encoded ({coding}), against the request"
+            raise InputError(f"{self.shown}: {what}; fetch it with another program")
         if answer.status == 206:
             text = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
         else:
             text = answer.headers.get("Content-Length") or ""
         total = int(text) if text.isdecimal() else None
         if total is None and not answer.chunked:
-            raise InputError(
-                f"{self.shown}: the server does not name the length of the file, so a truncated file cannot be "
-                "noticed; fetch it with another program"
-            )
+            what = "the server does not name the length of the file, so a truncated file cannot be noticed"
+            raise InputError(f"{self.shown}: {what}; fetch it with another program")
         self._fits(total or 0)
         return Version(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), total)
 
     def _fits(self, total: int) -> None:
         if total > self.most_bytes:
-            raise InputError(
-                f"{self.shown}: has {total} bytes or more, allowed {self.most_bytes}; use "
-                f"max_download='{-(-total // 10**6)}MB'"
-            )
+            what = f"has {total} bytes or more, allowed {self.most_bytes}"
+            raise InputError(f"{self.shown}: {what}; use max_download='{-(-total // 10**6)}MB'")
         room = shutil.disk_usage(self.folder).free + self._received()
         if total > room:
-            raise OutputError(
-                f"{self.folder}: the cache has room for {room} bytes, and {self.shown} has {total}; set BIGIMG_CACHE "
-                "to a folder with more"
-            )
+            what = f"the cache has room for {room} bytes, and {self.shown} has {total}"
+            raise OutputError(f"{self.folder}: {what}; set BIGIMG_CACHE to a folder with more")
 
     def _receive(self, answer: http.client.HTTPResponse) -> None:
         """Append the body of the response to the received bytes."""
@@ -242,18 +235,11 @@ class _Download:
                     if window < LEAST_RATE * self.patience.stall:
                         raise TryAgain(f"the server stalls: {window} bytes in {self.patience.stall:g} s")
                     since, window = time.monotonic(), 0
-        if promised is not None and received < promised:
-            raise TryAgain(f"the body ends after {received} of {total or promised} bytes")
-        if total is not None and received != total:
-            if received > total:
+        wanted = promised if total is None else total
+        if wanted is not None and received != wanted:
+            if received > wanted:
                 self._forget()
-            raise TryAgain(f"the body ends after {received} of {total} bytes")
-
-    def _begin(self, version: Version) -> None:
-        """Start the download of ``version`` from its first byte."""
-        self._forget()
-        self.version = version
-        self._save()
+            raise TryAgain(f"the body ends after {received} of {wanted} bytes")
 
     def _finish(self) -> Path:
         """Give the complete file a new name, because the last version may still be in use."""
@@ -271,12 +257,11 @@ class _Download:
     def _clear(self, keep: Path) -> None:
         """Remove earlier versions that are not in use."""
         for old in versions(self.folder):
-            if old.parent == keep:
-                continue
             with suppress(BlockingIOError, FileNotFoundError):
-                lock = take(old)
-                shutil.rmtree(old.parent, ignore_errors=True)
-                lock.release()
+                if old.parent != keep:
+                    lock = take(old)
+                    shutil.rmtree(old.parent, ignore_errors=True)
+                    lock.release()
 
     def _received(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
@@ -300,16 +285,6 @@ class _Download:
         partial = self.folder / "version.new"
         partial.write_text(json.dumps(asdict(self.version)), encoding="utf-8")
         partial.replace(self.folder / RECORD)
-
-
-def _named(version: Version, by_tag: str, by_date: str) -> dict[str, str]:
-    """Return the header that names ``version``: its tag, else its date.
-
-    If both headers have the same name, the tag must be a strong one.
-    """
-    if version.etag and (by_tag != by_date or not version.etag.startswith("W/")):
-        return {by_tag: version.etag}
-    return {by_date: version.modified} if version.modified else {}
 
 
 def _start(answer: http.client.HTTPResponse) -> int | None:

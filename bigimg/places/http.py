@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import email.utils
-import http.client
 import socket
 import ssl
 import time
 import urllib.request
 import warnings
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -53,9 +53,7 @@ class TryAgain(Exception):
         """Seconds that the server asks to wait; None if it does not."""
 
 
-def ask(
-    url: str, headers: dict[str, str], *, insecure: bool = False, stall: float = STALL
-) -> http.client.HTTPResponse:
+def ask(url: str, headers: dict[str, str], *, insecure: bool = False, stall: float = STALL) -> HTTPResponse:
     """Return the open response to ``GET url`` with a status of 200, 206, 304 or 416.
 
     Parameters
@@ -104,41 +102,33 @@ def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.ProxyHandler())
-    opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler(context=context))
+    https = urllib.request.HTTPSHandler(context=context)
+    for handler in (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), https):
+        opener.add_handler(handler)
     return opener
 
 
 def _response(
     opener: urllib.request.OpenerDirector, url: str, headers: dict[str, str], shown: str, stall: float
-) -> http.client.HTTPResponse:
+) -> HTTPResponse:
     try:
         request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse | None = opener.open(request, timeout=stall)
-    except URLError as error:
-        _raise_if_final(error.reason, shown)
-        raise TryAgain(f"the server cannot be reached ({_reason(error.reason)})") from None
-    except (http.client.InvalidURL, UnicodeError) as error:
+        response: HTTPResponse | None = opener.open(request, timeout=stall)
+    except (InvalidURL, UnicodeError) as error:
         raise InputError(f"{shown}: is not an address ({_reason(error)}); check it") from None
     except TimeoutError:
         raise TryAgain(f"the server says nothing for {stall:g} s") from None
-    except (OSError, http.client.HTTPException) as error:
-        _raise_if_final(error, shown)
-        raise TryAgain(f"the connection broke ({_reason(error)})") from None
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            what = f"the certificate of the server is not valid ({reason.verify_message})"
+            raise InputError(f"{shown}: {what}; if you trust the server, use insecure=True") from None
+        if isinstance(reason, socket.gaierror):
+            raise InputError(f"{shown}: no server has this name; check the address and the network") from None
+        what = "the connection broke" if reason is error else "the server cannot be reached"
+        raise TryAgain(f"{what} ({_reason(reason)})") from None
     assert response is not None  # there are handlers for http and https, and _next allows no other scheme
     return response
-
-
-def _raise_if_final(reason: object, shown: str) -> None:
-    """Raise an InputError for a reason that a second request does not change."""
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        raise InputError(
-            f"{shown}: the certificate of the server is not valid ({reason.verify_message}); if you trust the server, "
-            "use insecure=True"
-        ) from None
-    if isinstance(reason, socket.gaierror):
-        raise InputError(f"{shown}: no server has this name; check the address and the network") from None
 
 
 def _reason(reason: object) -> str:
@@ -168,25 +158,22 @@ def _next(url: str, location: str | None, shown: str) -> str:
     target, _ = _login(urljoin(url, location))
     scheme = urlsplit(target).scheme.lower()
     if scheme not in ("http", "https"):
-        raise InputError(
-            f"{shown}: the server redirects to {scheme or 'nothing'}, not http; check the address"
-        )
+        what = f"the server redirects to {scheme or 'nothing'}, not http"
+        raise InputError(f"{shown}: {what}; check the address")
     if scheme == "http" and _host(url)[0] == "https":
         raise InputError(f"{shown}: the server redirects from https to http, which is not safe; not followed")
     return target
 
 
-def _refusal(response: http.client.HTTPResponse, shown: str) -> Exception:
-    status, phrase = response.status, http.client.responses.get(response.status, "unknown")
+def _refusal(response: HTTPResponse, shown: str) -> Exception:
+    status, phrase = response.status, responses.get(response.status, "unknown")
     if status in LATER:
         return TryAgain(f"the server answers {status} {phrase}", _wait(response.headers.get("Retry-After")))
     if status in (404, 410):
         return InputNotFoundError(f"{shown}: there is no such file ({status} {phrase}); check the address")
     if status in (401, 403, 407):
-        return InputError(
-            f"{shown}: the server does not allow to read it ({status} {phrase}); check user and password, or whether "
-            "the signature has expired"
-        )
+        what = f"the server does not allow to read it ({status} {phrase})"
+        return InputError(f"{shown}: {what}; check user and password, or whether the signature has expired")
     return InputError(f"{shown}: the server answers {status} {phrase}; check the address in a browser")
 
 

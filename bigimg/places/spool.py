@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, Any
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.places.address import file_name
 from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
 
@@ -43,7 +43,5 @@ def spool(source: bytes | bytearray | memoryview | IO[bytes], *, most_bytes: int
 
 
 def _piece(source: IO[bytes], shown: str) -> bytes:
-    try:
+    with reading(shown, (OSError,), "give its path", what="cannot be read"):
         return source.read(PIECE_BYTES)
-    except OSError as error:
-        raise InputError(f"{shown}: cannot be read ({error.strerror or error}); give its path") from error

@@ -15,8 +15,7 @@ def why_absent(name: str) -> str:
     """Return the message for a ``name`` that does not exist."""
     folder = staging_folder(Path(os.path.abspath(name)))
     if folder.is_dir():
-        return (
-            f"{name}: is not there yet: the run that makes it was interrupted or is still at work, in {folder}; run "
-            "the same conversion again to continue, or remove the rest with bigimg clean --remove"
-        )
+        what = f"the run that makes it was interrupted or is still at work, in {folder}"
+        remedy = "run the same conversion again to continue, or remove the rest with bigimg clean --remove"
+        return f"{name}: is not there yet: {what}; {remedy}"
     return f"{name}: no such file or folder; check the name and the path"

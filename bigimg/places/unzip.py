@@ -11,9 +11,10 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from bigimg.errors import InputError, InputNotFoundError, OutputError
+from bigimg.errors import InputError, InputNotFoundError, OutputError, reading
 from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
 
 PIECE_BYTES = 1 << 20
@@ -27,6 +28,11 @@ HEADERS = {".mhd", ".nhdr"}
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
 """Exceptions of a member that is damaged or has an unknown compression."""
+
+unzipping = partial(
+    reading, parse_errors=DAMAGED, remedy="fetch it again, or unzip it by hand", what="cannot be unzipped"
+)
+"""``with unzipping(shown)``: errors of zipfile within name the archive."""
 
 
 def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> TemporaryCopy:
@@ -51,26 +57,18 @@ def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Tempora
     OutputError
         There is no room in the cache.
     """
-    try:
+    with unzipping(shown):
         opened = zipfile.ZipFile(archive)
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{shown}: there is no such file; check the path") from None
-    except DAMAGED as error:
-        raise _damaged(shown, error) from error
     with opened:
         wanted, is_folder = _wanted(opened, member, shown)
         total = sum(info.file_size for info in wanted)
         if total > most_bytes:
-            raise InputError(
-                f"{shown}::{member}: unpacks to {total} bytes, allowed {most_bytes}; use "
-                f"max_download='{-(-total // 10**6)}MB'"
-            )
+            what = f"unpacks to {total} bytes, allowed {most_bytes}"
+            raise InputError(f"{shown}::{member}: {what}; use max_download='{-(-total // 10**6)}MB'")
         folder = TemporaryFolder()
         if total > (room := shutil.disk_usage(folder.path).free):
-            raise OutputError(
-                f"{folder.path}: the cache has room for {room} bytes, and {shown}::{member} unpacks to {total}; set "
-                "BIGIMG_CACHE to a folder with more"
-            )
+            what = f"the cache has room for {room} bytes, and {shown}::{member} unpacks to {total}"
+            raise OutputError(f"{folder.path}: {what}; set BIGIMG_CACHE to a folder with more")
         for info in wanted:
             _copy(opened, info, folder.path / _base(info.filename), shown)
     path = folder.path if is_folder else folder.path / _base(member)
@@ -85,11 +83,8 @@ def members(archive: Path, *, shown: str) -> list[str]:
     InputError
         The file is no zip file.
     """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return [info.filename for info in opened.infolist() if not info.is_dir()]
-    except DAMAGED as error:
-        raise _damaged(shown, error) from error
+    with unzipping(shown), zipfile.ZipFile(archive) as opened:
+        return [info.filename for info in opened.infolist() if not info.is_dir()]
 
 
 def few(names: Sequence[str], most: int = 6) -> str:
@@ -137,19 +132,11 @@ def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: s
 
 def _pieces(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
     """Yield the content of a member; an InputError is raised if it is damaged."""
-    try:
-        with opened.open(info) as source:
-            while piece := source.read(PIECE_BYTES):
-                yield piece
-    except DAMAGED as error:
-        raise _damaged(f"{shown}::{info.filename}", error) from error
+    with unzipping(f"{shown}::{info.filename}"), opened.open(info) as source:
+        while piece := source.read(PIECE_BYTES):
+            yield piece
 
 
 def _base(name: str) -> str:
     """Return the last part of a member's name: only this part is used on disk."""
     return posixpath.basename(name.replace("\\", "/")) or "member"
-
-
-def _damaged(shown: str, error: Exception) -> InputError:
-    said = " ".join(str(error).split())[:100] or type(error).__name__
-    return InputError(f"{shown}: cannot be unzipped ({said}); fetch it again, or unzip it by hand")

@@ -4,13 +4,18 @@ Most decoders raise when their bytes end early: OpenJPEG, CharLS, libwebp, libav
 Pillow's own. libjpeg-turbo fills the rest with grey; jxrlib and the decoders of faxes fill it with white. So this
 module looks for the end of such a stream. A JPEG without its end marker (EOI) counts as cut even if all its rows are
 there: libjpeg does not say whether they are, and Pillow and libvips refuse it too. Bytes after the end are padding.
-If a writer cut the pixels and put an end marker after them, it is not noticed.
+If a writer cut the pixels and put an end marker after them, it is not noticed. Pillow takes the end of a cut GIF for
+the end of the animation.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+from typing import BinaryIO
+
+from bigimg.errors import damage
 
 MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 """A marker of JPEG or JPEG-LS outside coded pixels; stuffed bytes and restart markers are within them."""
@@ -20,6 +25,9 @@ JXR_PICTURES = ((0xBCC0, 0xBCC1), (0xBCC2, 0xBCC3))
 
 FAX_END = "000000000001" * 2
 """Bits that end a fax of group 4."""
+
+GIF_EXTENSION, GIF_IMAGE, GIF_END = b"\x21", b"\x2c", b"\x3b"
+"""First bytes of the blocks of a GIF."""
 
 
 def jpeg_is_cut(data: bytes) -> bool:
@@ -51,3 +59,34 @@ def fax_is_cut(data: bytes) -> bool:
     tail = [f"{byte:08b}" for byte in data.rstrip(b"\0")[-5:]]
     ends = ("".join(bits[::order] for bits in tail).rstrip("0") for order in (1, -1))
     return not any(end.endswith(FAX_END) for end in ends)
+
+
+def check_gif(path: str) -> None:
+    """Refuse a GIF whose blocks end before its end mark.
+
+    Raises
+    ------
+    InputError
+        The file is cut, so the number of its frames is not known.
+    """
+    frames = 0
+    with open(path, "rb") as file:
+        _skip_colors(file, file.read(13)[10:11])
+        while (kind := file.read(1)) != GIF_END:
+            if kind == GIF_IMAGE:
+                frames += 1
+                _skip_colors(file, file.read(9)[8:9])
+            elif kind != GIF_EXTENSION:
+                where = "ends" if not kind else f"has a block of unknown kind {kind[0]}"
+                at = f"at byte {file.tell() - len(kind)}, after {frames} frames and before the end mark of a GIF"
+                raise damage(path, f"{where} {at}")
+            file.seek(1, os.SEEK_CUR)  # the label of an extension, the bits a code of an image
+            while size := file.read(1):
+                if size == b"\0":
+                    break
+                file.seek(size[0], os.SEEK_CUR)
+
+
+def _skip_colors(file: BinaryIO, flags: bytes) -> None:
+    if flags and flags[0] & 0x80:
+        file.seek(3 * (2 << (flags[0] & 7)), os.SEEK_CUR)

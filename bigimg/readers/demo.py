@@ -39,20 +39,12 @@ class SlideReader:
     """An RGB slide of ``height`` x ``width`` pixels without a file, 0.25 µm a pixel."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.spec = ImageSpec(
-            (Axis("c", 3), Axis("y", height, 0.25, "micrometer"), Axis("x", width, 0.25, "micrometer")),
-            np.dtype(np.uint8),
-            (3, TILE, TILE),
-            channels=RGB,
-        )
+        axes = (Axis("c", 3), Axis("y", height, 0.25, "micrometer"), Axis("x", width, 0.25, "micrometer"))
+        self.spec = ImageSpec(axes, np.dtype(np.uint8), (3, TILE, TILE), channels=RGB)
         self.source = f"demo slide of {height} x {width}"
         self.textures = [_texture(seed) for seed in range(TEXTURES)]
-        self.access = Access(
-            "random",
-            "made while it is read",
-            fixed_bytes=sum(t.nbytes for t in self.textures),
-            read_bytes=8 * 3 * TILE * TILE,
-        )
+        fixed = sum(texture.nbytes for texture in self.textures)
+        self.access = Access("random", "made while it is read", (), fixed, read_bytes=8 * 3 * TILE * TILE)
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""

@@ -35,19 +35,6 @@ class Orientation:
         return flipped.swapaxes(rows, rows + 1) if self.swap else flipped
 
 
-ORIENTATIONS = {
-    1: Orientation(),
-    2: Orientation(flip_x=True),
-    3: Orientation(flip_y=True, flip_x=True),
-    4: Orientation(flip_y=True),
-    5: Orientation(swap=True),
-    6: Orientation(flip_y=True, swap=True),
-    7: Orientation(flip_y=True, flip_x=True, swap=True),
-    8: Orientation(flip_x=True, swap=True),
-}
-"""By the value of the tag: where row 0 and column 0 of the file are in the picture."""
-
-
 def orientation(tag: int) -> Orientation:
     """Return the orientation of ``tag``; that of a picture stored as it is shown for values out of 1 to 8."""
-    return ORIENTATIONS.get(tag, Orientation())
+    return Orientation(flip_y=tag in (3, 4, 6, 7), flip_x=tag in (2, 3, 7, 8), swap=tag in (5, 6, 7, 8))

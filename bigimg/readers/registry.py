@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from bigimg.errors import UnknownFormatError
+from bigimg.errors import UnknownFormatError, UsageError
 from bigimg.readers import sniffing
 
 if TYPE_CHECKING:  # it imports numpy, which choosing a format does not need
@@ -31,7 +31,7 @@ class Format:
     title: str
     """For people: ``TIFF, BigTIFF, OME-TIFF``."""
     opener: str
-    """``module:function``, imported on first use; called as ``function(path, series=...)``."""
+    """``module:function``, imported on first use; called as ``function(path, series=...)``, see ``several``."""
     extensions: tuple[str, ...]
     """Usual endings of the name in lower case, with the dot."""
     matches: Callable[[bytes, str], bool]
@@ -42,6 +42,8 @@ class Format:
     """How its pixels can be read, for the list of formats: ``random``, ``sequential``, ``whole``, and when."""
     extra: str | None = None
     """The extra of bigimg that some of its files need in addition to ``library``."""
+    several: bool = True
+    """Whether a file may hold several images; if not, the opener is called without ``series``."""
 
 
 BEHIND_GZIP = "random; sequential behind gzip"
@@ -49,59 +51,64 @@ TEXT_HEADER = "random; sequential when compressed; whole as text"
 
 BUILT_IN = (
     Format(
-        "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:open_tiff",
+        "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"), sniffing.is_tiff,
         "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(
         "png", "PNG", "bigimg.readers.pictures.png:open_png", (".png",), sniffing.is_png,
         "isal, imagecodecs; pyvips for palettes and other kinds", access="sequential; whole when interlaced",
+        several=False,
     ),
     Format(
         "jpeg", "JPEG", "bigimg.readers.pictures.vips:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"),
-        sniffing.is_jpeg, "pyvips", access="sequential; whole when progressive",
+        sniffing.is_jpeg, "pyvips", access="sequential; whole when progressive", several=False,
     ),
     Format(
         "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
-        (".nii", ".nii.gz", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP,
+        (".nii", ".nii.gz", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP, several=False,
     ),
     Format(
         "mgh", "FreeSurfer MGH, MGZ", "bigimg.readers.volumes.mgh:open_mgh", (".mgh", ".mgz", ".mgh.gz"),
-        sniffing.is_mgh, "nibabel", access=BEHIND_GZIP,
+        sniffing.is_mgh, "nibabel", access=BEHIND_GZIP, several=False,
     ),
     Format(
         "minc", "MINC 1, MINC 2", "bigimg.readers.volumes.minc:open_minc", (".mnc",), sniffing.is_minc, "nibabel",
-        extra="hdf5",
+        extra="hdf5", several=False,
     ),
     Format(
         "afni", "AFNI HEAD/BRIK", "bigimg.readers.volumes.afni:open_afni", (".head", ".brik", ".brik.gz"),
-        sniffing.is_afni, "nibabel", access=BEHIND_GZIP,
+        sniffing.is_afni, "nibabel", access=BEHIND_GZIP, several=False,
     ),
     Format(
         "parrec", "Philips PAR/REC", "bigimg.readers.volumes.parrec:open_parrec", (".par", ".rec"),
-        sniffing.is_parrec, "nibabel",
+        sniffing.is_parrec, "nibabel", several=False,
     ),
-    Format("ecat", "ECAT 7", "bigimg.readers.volumes.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel"),
+    Format(
+        "ecat", "ECAT 7", "bigimg.readers.volumes.ecat:open_ecat", (".v",), sniffing.is_ecat, "nibabel", several=False,
+    ),
     Format(
         "metaimage", "MetaImage", "bigimg.readers.volumes.metaimage:open_metaimage", (".mhd", ".mha"),
-        sniffing.is_metaimage, "bigimg", access=TEXT_HEADER,
+        sniffing.is_metaimage, "bigimg", access=TEXT_HEADER, several=False,
     ),
     Format(
         "nrrd", "NRRD", "bigimg.readers.volumes.nrrd:open_nrrd", (".nrrd", ".nhdr"), sniffing.is_nrrd, "bigimg",
-        access=TEXT_HEADER,
+        access=TEXT_HEADER, several=False,
     ),
     Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima"), sniffing.is_dicom,
         "pydicom", access="random; whole when deflated", extra="dicom",
     ),
-    Format("npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy"),
     Format(
-        "pictures", "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more", "bigimg.readers.pictures.pillow:open_picture",
+        "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,
+    ),
+    Format(
+        "pictures", "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
         (
             ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
             ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi", ".pcx", ".xpm", ".tga",
         ),
-        sniffing.is_picture, "pillow", access="whole, or sequential frames of an animation",
+        sniffing.is_picture, "pillow", access="whole, or sequential frames of an animation", several=False,
     ),
 )  # fmt: skip
 """The formats that come with bigimg, in the order in which they are tried."""
@@ -164,12 +171,24 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) 
 
     Raises
     ------
+    UsageError
+        The file holds one image, and ``series`` is not 0.
     InputNotFoundError, UnknownFormatError, InputError
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
-    module, _, function = find_format(path).opener.partition(":")
+    name, found = os.fspath(path), find_format(path)
+    module, _, function = found.opener.partition(":")
     opener = getattr(importlib.import_module(module), function)
-    return cast("Reader", opener(os.fspath(path), series=series))
+    if found.several:
+        return cast("Reader", opener(name, series=series))
+    only_image(name, series)
+    return cast("Reader", opener(name))
+
+
+def only_image(source: str, series: int | str | None) -> None:
+    """Refuse any ``series`` but 0 of a source that holds one image."""
+    if series not in (None, 0):
+        raise UsageError(f"{source}: series {series} was asked for, but it holds one image; leave series out")
 
 
 def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], broken: list[str]) -> str:
@@ -180,10 +199,8 @@ def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], brok
     elif other is not None:
         what = f"looks like {other}, which bigimg does not read; convert it to TIFF or NIfTI first"
     elif (start := sniffing.headless_dicom(head)) is not None:
-        what = (
-            f"holds DICOM tags from byte {start} on, but the preamble and the file meta information before them are "
-            "missing, which say how the pixels are stored; export it again as a DICOM file"
-        )
+        lost = "the preamble and the file meta information before them are missing, which say how the pixels are stored"
+        what = f"holds DICOM tags from byte {start} on, but {lost}; export it again as a DICOM file"
     elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
         what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"
     else:

@@ -6,12 +6,11 @@ Only the standard library is imported, so that choosing a reader costs nothing. 
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from functools import partial
 
-from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError
+from bigimg.errors import InputNotFoundError, UnknownFormatError, reading
 from bigimg.places.staging import why_absent
 
 HEAD_BYTES = 4096
@@ -82,16 +81,14 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     InputError
         The system refuses to open it; the message gives the reason.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(size)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputNotFoundError(why_absent(path)) from None
-    except IsADirectoryError:
-        raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise InputError(f"{path}: cannot be opened ({reason}); check it and its permissions") from error
+    with reading(path):
+        try:
+            with open(path, "rb") as file:
+                return file.read(size)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputNotFoundError(why_absent(path)) from None
+        except IsADirectoryError:
+            raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
 
 
 def _begins(signature: bytes, head: bytes, name: str) -> bool:

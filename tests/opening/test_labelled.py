@@ -26,7 +26,7 @@ from bigimg.lazy.link import opened_pixels
 from bigimg.opening.labelled import to_labelled
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
-from bigimg.readers.volumes.nifti import open_nifti
+from bigimg.readers.registry import open_file
 from bigimg.types import Array, Region
 
 
@@ -251,7 +251,7 @@ def test_the_same_file_has_the_same_name_until_it_changes(tmp_path: Path) -> Non
     path = volume(tmp_path)
 
     def name(**options: Any) -> str:
-        return str(to_labelled(open_nifti(path), block_bytes=200, **options).data.name)
+        return str(to_labelled(open_file(path), block_bytes=200, **options).data.name)
 
     first = name()
     assert name() == first
@@ -266,7 +266,7 @@ def test_two_arrays_never_share_a_name() -> None:
 
 
 def test_it_can_be_pickled(tmp_path: Path) -> None:
-    for reader in (open_nifti(volume(tmp_path)), OrderedReader(numbers(8, 4, 4), "zyx", "zyx")):
+    for reader in (open_file(volume(tmp_path)), OrderedReader(numbers(8, 4, 4), "zyx", "zyx")):
         img = to_labelled(reader, block_bytes=100)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(img)).values, img.values)
 

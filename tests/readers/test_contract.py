@@ -17,15 +17,10 @@ from PIL import Image
 
 from bigimg.reader import Access, Reader
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
-from bigimg.readers.arrays.npy import open_npy
 from bigimg.readers.dicom.reader import open_dicom, open_dicom_files
 from bigimg.readers.folders.folder import open_folder
-from bigimg.readers.pictures.pillow import open_picture
-from bigimg.readers.pictures.png import open_png
-from bigimg.readers.pictures.vips import open_jpeg
 from bigimg.readers.registry import open_file
-from bigimg.readers.tiff.reader import open_tiff
-from bigimg.readers.volumes.nifti import open_nifti
+from bigimg.readers.tiff.reader import TiffReader
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.readers.dicom import dicom_files
@@ -49,7 +44,7 @@ SERIES = pixels(4, 5, 13, 11, dtype="i2")
 
 def tiff(path: Path, array: Array, **options: object) -> tuple[Reader, Array]:
     tifffile.imwrite(path / "a.tif", array, **options)
-    return open_tiff(path / "a.tif"), tifffile.imread(path / "a.tif")
+    return TiffReader(path / "a.tif"), tifffile.imread(path / "a.tif")
 
 
 def colour_first(reader: Reader, array: Array) -> tuple[Reader, Array]:
@@ -59,12 +54,12 @@ def colour_first(reader: Reader, array: Array) -> tuple[Reader, Array]:
 def nifti(path: Path, array: Array, name: str, kind: type = nibabel.Nifti1Image) -> tuple[Reader, Array]:
     image = kind(array, np.diag([2.0, 3.0, 4.0, 1.0]))
     nibabel.save(image, path / name)
-    return open_nifti(path / name), np.asarray(nibabel.load(path / name).dataobj).T
+    return open_file(path / name), np.asarray(nibabel.load(path / name).dataobj).T
 
 
 def npy(path: Path, array: Array) -> Reader:
     np.save(path / "a.npy", array)
-    return open_npy(path / "a.npy")
+    return open_file(path / "a.npy")
 
 
 def picture(path: Path, name: str, opener: Callable[..., Reader], array: Array) -> tuple[Reader, Array]:
@@ -125,11 +120,11 @@ CASES: dict[str, Callable[[Path], tuple[Reader, Array]]] = {
     ),
     "tiff, pages of a volume": lambda p: tiff(p, VOLUME, photometric="minisblack", metadata={"axes": "ZYX"}),
     "tiff, floats": lambda p: tiff(p, PLANE.astype("f4"), rowsperstrip=7),
-    "png, grey": lambda p: picture(p, "a.png", open_png, PLANE),
-    "png, colour": lambda p: colour_first(*picture(p, "a.png", open_png, COLOUR)),
-    "png, 16 bits": lambda p: picture(p, "a.png", open_png, PLANE.astype("u2") * 257),
-    "jpeg, grey": lambda p: picture(p, "a.jpg", open_jpeg, PLANE),
-    "bmp": lambda p: colour_first(*picture(p, "a.bmp", open_picture, COLOUR)),
+    "png, grey": lambda p: picture(p, "a.png", open_file, PLANE),
+    "png, colour": lambda p: colour_first(*picture(p, "a.png", open_file, COLOUR)),
+    "png, 16 bits": lambda p: picture(p, "a.png", open_file, PLANE.astype("u2") * 257),
+    "jpeg, grey": lambda p: picture(p, "a.jpg", open_file, PLANE),
+    "bmp": lambda p: colour_first(*picture(p, "a.bmp", open_file, COLOUR)),
     "nii": lambda p: nifti(p, VOLUME.T, "a.nii"),
     "nii, big-endian": lambda p: nifti(p, VOLUME.T.astype(">f4"), "a.nii"),
     "nii, plane": lambda p: nifti(p, PLANE.T, "a.nii"),

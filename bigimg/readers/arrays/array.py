@@ -24,7 +24,7 @@ from bigimg.lazy.link import linked_node
 from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
 from bigimg.reader import Access
-from bigimg.types import Array, Json, Kind, Region, Shape
+from bigimg.types import Array, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
@@ -51,10 +51,11 @@ class ArrayReader:
         Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
     world : array_like of shape (4, 4), optional
         From coordinates (x, y, z) to RAS+ millimetres.
-    kind, scaling, window, meta, notes, private :
-        As in :class:`~bigimg.geometry.spec.ImageSpec`.
+    notes : sequence of str
     source : str
         What to call it in messages.
+    **more
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``private``, as in :class:`~bigimg.geometry.spec.ImageSpec`.
 
     Raises
     ------
@@ -75,39 +76,30 @@ class ArrayReader:
         unit: str | Mapping[str, str | None] | None = None,
         channels: Sequence[str | Channel] | None = None,
         world: Any = None,
-        kind: Kind = "image",
-        scaling: Scaling | None = None,
-        window: tuple[float, float] | None = None,
-        meta: Mapping[str, Json] | None = None,
         notes: Sequence[str] = (),
-        private: Mapping[str, Json] | None = None,
         source: str = "array",
+        **more: Any,
     ) -> None:
         shape, dtype = tuple(array.shape), np.dtype(array.dtype).newbyteorder("=")
         guess = () if dims is not None else (guessed(guess_dims(shape), shape),)
         self.dims = guess_dims(shape) if dims is None else tuple(dims)
         if len(self.dims) != len(shape) or len(set(self.dims)) != len(shape):
-            raise UsageError(
-                f"{source}: dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}; "
-                "give one of t c z y x for each"
-            )
+            what = f"dims {''.join(self.dims)!r} do not name the {len(shape)} axes of shape {shape}"
+            raise UsageError(f"{source}: {what}; give one of t c z y x for each")
         self.source = source
-        self.array = _foreign(source, array, self.dims) if is_computed(array) else array
+        self.array = array
+        if is_computed(array):
+            if any(math.isnan(size) for sizes in array.chunks for size in sizes):
+                what = "chunk sizes are unknown"
+                raise UsageError(f"{source}: {what}; call compute_chunk_sizes() on the dask array first")
+            self.array = Foreign(array, self.dims)
         node = self.array if isinstance(self.array, Node) else None
+        largest = {} if node is None else dict(zip(self.dims, node.chunks, strict=True))
         axes = _axes(source, self.dims, shape, spacing, origin, unit)
-        self.spec = ImageSpec(
-            axes=axes,
-            dtype=dtype,
-            chunks=_natural_chunks(axes, self.dims, node),
-            channels=_channels(source, self.dims, shape, channels),
-            world=None if world is None else checked_world(f"{source}: world", world),
-            kind=kind,
-            scaling=scaling,
-            window=window,
-            meta=dict(meta or {}),
-            notes=(*guess, *notes),
-            private=dict(private or {}),
-        )
+        chunks = tuple(largest.get(axis.name, 1) for axis in axes)
+        named = _channels(source, self.dims, shape, channels)
+        affine = None if world is None else checked_world(f"{source}: world", world)
+        self.spec = ImageSpec(axes, dtype, chunks, named, affine, notes=(*guess, *notes), **more)
         if node is None:
             self.access = Access("random", f"array in memory, {dtype}", self.spec.dims)
         else:
@@ -163,9 +155,8 @@ def guess_dims(shape: Shape) -> tuple[str, ...]:
     """
     names = {2: "yx", 3: "yxc" if shape[-1:] in ((3,), (4,)) else "zyx", 4: "tzyx", 5: "tczyx"}
     if len(shape) not in names:
-        raise UsageError(
-            f"an array of shape {shape} has {len(shape)} axes; give one of 2 to 5 axes, or dims="
-        )
+        what = f"an array of shape {shape} has {len(shape)} axes"
+        raise UsageError(f"{what}; give one of 2 to 5 axes, or dims=")
     return tuple(names[len(shape)])
 
 
@@ -195,8 +186,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     UsageError
         A dim is not one of ``t c z y x`` or has no pixels, or an attribute cannot mean anything.
     """
-    check_dims(img)
-    source = str(img.attrs.get("source") or img.name or "array")
+    source = check_dims(img)
     notes: list[str] = []
     lines = {str(dim): _line(img.coords[dim], notes) for dim in img.dims if dim in img.coords and dim != "c"}
     # xarray keeps attrs in a comparison; these are attrs of the image, not of its mask.
@@ -214,31 +204,29 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         kind=img.attrs.get("kind", "image"),
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
-        meta=of_values.get("meta"),
-        private=of_values.get("private"),
+        meta=dict(of_values.get("meta") or {}),
+        private=dict(of_values.get("private") or {}),
         notes=notes,
         source=source,
     )
 
 
-def check_dims(img: xarray.DataArray) -> None:
-    """Refuse an array with a dim that is not one of ``t c z y x`` or has no pixels, by a UsageError."""
+def check_dims(img: xarray.DataArray) -> str:
+    """Return what messages call ``img``; a UsageError if a dim is not one of ``t c z y x`` or has no pixels."""
     source = str(img.attrs.get("source") or img.name or "array")
     if foreign := [str(dim) for dim in img.dims if dim not in tuple(ORDER)]:
-        raise UsageError(
-            f"{source}: dim {foreign[0]!r} is not one of t c z y x; "
-            f"rename it, as in img.rename({{{foreign[0]!r}: 'c'}})"
-        )
+        what = f"dim {foreign[0]!r} is not one of t c z y x"
+        raise UsageError(f"{source}: {what}; rename it, as in img.rename({{{foreign[0]!r}: 'c'}})")
     if empty := [str(dim) for dim, size in img.sizes.items() if not size]:
         raise UsageError(f"{source}: axis {empty[0]} has 0 pixels; an image needs at least 1")
+    return source
 
 
 def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
     """Return spacing and origin of a coordinate; if it is not evenly spaced numbers, a note says so."""
     if coord.dtype.kind not in "iuf":
-        notes.append(
-            f"coordinate {coord.name} holds {coord.dtype}, not numbers; positions are counted from 0"
-        )
+        what = f"coordinate {coord.name} holds {coord.dtype}, not numbers"
+        notes.append(f"{what}; positions are counted from 0")
         return 1.0, 0.0
     values = np.asarray(coord.values, np.float64)
     if values.size == 1:  # opening notes the thickness of a plane in the attrs
@@ -298,9 +286,8 @@ def by_name(what: str, given: Any, dims: Sequence[str]) -> dict[str, float]:
     if np.ndim(given) == 0:
         return dict.fromkeys(space, float(given))
     if len(given) != len(space):
-        raise UsageError(
-            f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each, or a dict"
-        )
+        has = f"{what} has {len(given)} numbers for the axes {' '.join(space)}"
+        raise UsageError(f"{has}: give one each, or a dict")
     return {name: float(number) for name, number in zip(space, given, strict=True)}
 
 
@@ -320,17 +307,3 @@ def checked_world(what: str, matrix: Any) -> Affine:
         return as_affine(matrix)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{what} is no affine ({error}); give 4 rows of 4 numbers") from None
-
-
-def _foreign(source: str, array: Any, dims: tuple[str, ...]) -> Foreign:
-    if any(math.isnan(size) for sizes in array.chunks for size in sizes):
-        raise UsageError(
-            f"{source}: chunk sizes are unknown; call compute_chunk_sizes() on the dask array first"
-        )
-    return Foreign(array, dims)
-
-
-def _natural_chunks(axes: Sequence[Axis], dims: Sequence[str], node: Node | None) -> Shape:
-    """Return the pixels that are read at once: the chunks of a node, one pixel of another array."""
-    largest = {} if node is None else dict(zip(dims, node.chunks, strict=True))
-    return tuple(largest.get(axis.name, 1) for axis in axes)

@@ -5,37 +5,31 @@ The format names no axes, so they are guessed as for an array in memory; ``spec.
 
 from __future__ import annotations
 
-import os
 from tokenize import TokenError
 
 from numpy.lib import format as npy
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
-from bigimg.readers.failures import only_image, reading
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
 from bigimg.types import DType, Shape
 
 
-def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the numpy array at ``path``.
+def open_npy(source: str) -> RawReader:
+    """Return a reader of the numpy array at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
-    series : int, optional
-        Only 0: such a file holds one array.
+    source : str
 
     Raises
     ------
     InputError
         The header makes no sense, the values are objects, records or complex, or the file is too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     shape, fortran, dtype, offset = _header(source)
     try:
         dims = guess_dims(shape)
@@ -47,13 +41,8 @@ def open_npy(path: str | os.PathLike[str], *, series: int | None = None) -> RawR
     spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
     raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
     order = "Fortran" if fortran else "C"
-    access = Access(
-        "random",
-        f"uncompressed, {order} order",
-        file_dims,
-        wide=is_wide(file_dims, spec.shape[-1] * dtype.itemsize),
-        read_bytes=READ_BYTES,
-    )
+    wide = is_wide(file_dims, spec.shape[-1] * dtype.itemsize)
+    access = Access("random", f"uncompressed, {order} order", file_dims, read_bytes=READ_BYTES, wide=wide)
     return RawReader(spec, access, source, raw, file_dims)
 
 
@@ -61,14 +50,9 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
     """Return shape, whether in Fortran order, dtype, and the byte of the first value."""
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     read[3, 0] = npy.read_array_header_2_0  # it differs only in field names, and records are refused
-    python = (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-    )  # raised for what is in the header
-    with reading(path, python, "save the array again"), open(path, "rb") as file:
+    # A header is Python, and numpy evaluates it.
+    errors = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)
+    with reading(path, errors, "save the array again"), open(path, "rb") as file:
         version = npy.read_magic(file)
         if version not in read:
             raise ValueError(f"npy version {version} is not 1 to 3")

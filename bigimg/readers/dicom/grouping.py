@@ -21,6 +21,8 @@ LISTED = 12
 """Series that a message lists, at most."""
 SAME_DIRECTION = 1e-3
 """Difference of cosines within one orientation: 0.06 degrees."""
+SAME_PLACE = 1e-3
+"""Distance of two slices of different segments at one place, along each axis in millimetres."""
 
 
 def series_of(planes: Sequence[Plane]) -> list[list[Plane]]:
@@ -29,7 +31,7 @@ def series_of(planes: Sequence[Plane]) -> list[list[Plane]]:
     for plane in planes:
         alike = groups.setdefault((plane.series, *plane.stack_key), [])
         for group in alike:  # one for each orientation
-            if _same_direction(group[0], plane):
+            if _close(group[0].at.orientation, plane.at.orientation, SAME_DIRECTION):
                 group.append(plane)
                 break
         else:
@@ -42,10 +44,9 @@ def _rank(plane: Plane) -> tuple[float, str, int]:
     return plane.at.keys.get("InstanceNumber", math.inf), plane.at.uid, plane.frame
 
 
-def _same_direction(a: Plane, b: Plane) -> bool:
-    if a.at.orientation is None or b.at.orientation is None:
-        return a.at.orientation is b.at.orientation
-    return bool(np.allclose(a.at.orientation, b.at.orientation, rtol=0, atol=SAME_DIRECTION))
+def _close(a: tuple[float, ...] | None, b: tuple[float, ...] | None, most: float) -> bool:
+    """Return whether no number of ``a`` differs from that of ``b`` by more than ``most``, or both are unknown."""
+    return a is b if a is None or b is None else bool(np.allclose(a, b, rtol=0, atol=most))
 
 
 def chosen(groups: list[list[Plane]], series: int | str | None, source: str) -> list[Plane]:
@@ -85,13 +86,6 @@ def _listed(groups: list[list[Plane]]) -> str:
     return f"there are {len(groups)} series or stacks ({'; '.join(lines + more)})"
 
 
-def _one_type(planes: Sequence[Plane], source: str) -> None:
-    kinds = Counter(f"{p.pixels.photometric.split('_')[0]} {p.pixels.dtype}" for p in planes)
-    if len(kinds) > 1:
-        parts = " and ".join(f"{count} of {kind}" for kind, count in kinds.items())
-        raise InconsistentSeries(f"{source}: holds {parts}, which are not one image; open them separately")
-
-
 def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
     """Return the numbers of the planes as an array of shape (t, segments, z), and their stack.
 
@@ -100,27 +94,20 @@ def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
     InconsistentSeries
         They are not one image, or make no even stack.
     """
-    _one_type(planes, source)
+    kinds = Counter(f"{p.pixels.photometric.split('_')[0]} {p.pixels.dtype}" for p in planes)
+    if len(kinds) > 1:
+        mixed = " and ".join(f"{count} of {kind}" for kind, count in kinds.items())
+        raise InconsistentSeries(f"{source}: holds {mixed}, which are not one image; open them separately")
     segments = sorted({plane.segment for plane in planes if plane.segment is not None})
-    if len(segments) < 2:
-        found = stack([plane.at for plane in planes], source)
-        return found.order[:, None, :], found
-    parts = []
-    for segment in segments:
-        where = [i for i, plane in enumerate(planes) if plane.segment == segment]
+    several, parts = len(segments) > 1, []
+    for segment in segments if several else (None,):
+        where = [i for i, plane in enumerate(planes) if not several or plane.segment == segment]
         found = stack([planes[i].at for i in where], source)
         parts.append(np.asarray(where)[found.order])
     positions = [[planes[i].at.position for i in part.ravel().tolist()] for part in parts]
-    if len({part.shape for part in parts}) > 1 or any(not _near(positions[0], own) for own in positions):
+    pairs = [pair for own in positions for pair in zip(positions[0], own, strict=False)]
+    if len({part.shape for part in parts}) > 1 or not all(_close(*pair, SAME_PLACE) for pair in pairs):
         sizes = ", ".join(str(part.shape[1]) for part in parts)
-        raise InconsistentSeries(
-            f"{source}: its {len(segments)} segments cover different slices ({sizes} of them), which are not one "
-            "volume; split it with highdicom"
-        )
+        what = f"its {len(segments)} segments cover different slices ({sizes} of them)"
+        raise InconsistentSeries(f"{source}: {what}, which are not one volume; split it with highdicom")
     return np.stack(parts, axis=1), found
-
-
-def _near(a: Sequence[object], b: Sequence[object]) -> bool:
-    if any(position is None for position in (*a, *b)):
-        return all(position is None for position in (*a, *b))
-    return bool(np.allclose(np.array(a, np.float64), np.array(b, np.float64), rtol=0, atol=1e-3))

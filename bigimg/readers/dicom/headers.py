@@ -6,18 +6,18 @@ file, or for each frame in the functional groups of an enhanced file.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bigimg.errors import InputError
-from bigimg.readers.dicom.layout import describe_pixels, pixel_keyword
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels, file_size, inflated_bytes
+from bigimg.errors import InputError, reading
+from bigimg.readers.dicom.layout import describe_pixels, pixel_element
+from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
 from bigimg.readers.dicom.series import Slice
-from bigimg.readers.dicom.tags import number, numbers, seconds, tag_of, text, transfer_syntax, value_of
-from bigimg.readers.failures import reading
+from bigimg.readers.dicom.tags import number, numbers, seconds, tag_of, text, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,6 +68,9 @@ DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError,
           NotImplementedError, RecursionError, MemoryError)  # fmt: skip
 """What pydicom raises for a damaged header: lengths beyond the file, unknown types, texts in place of numbers."""
 
+reading_dicom = partial(reading, parse_errors=DAMAGE, remedy="fetch the file again")
+"""``with reading_dicom(path)``: errors of pydicom within name the file."""
+
 
 def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Dataset, int, bytes, int]:
     """Return the header, the byte where the pixels begin, the 12 bytes there, and the size of the file.
@@ -79,27 +82,13 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
     """
     from pydicom import dcmread
 
-    size = file_size(path)
     with reading_dicom(path), open(path, "rb") as file:
         if DEFLATED.encode() in file.read(1024):
             inflated_bytes(path)
         file.seek(0)
         wanted = None if tags is None else list(map(tag_of, tags))
         header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
-        return header, file.tell(), file.read(12), size
-
-
-@contextmanager
-def reading_dicom(path: str) -> Iterator[None]:
-    """Turn errors of pydicom into errors that name ``path``.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        There is no such file, it cannot be read, or its header makes no sense.
-    """
-    with reading(path, DAMAGE, "fetch the file again"):
-        yield
+        return header, file.tell(), file.read(12), os.fstat(file.fileno()).st_size
 
 
 def planes_of(path: str) -> list[Plane]:
@@ -113,15 +102,14 @@ def planes_of(path: str) -> list[Plane]:
         Its pixels need the extra ``dicom``.
     """
     header, offset, head, size = read_header(path, tags=SCANNED)
-    order = ">" if header.original_encoding[1] is False else "<"
-    if transfer_syntax(header) != DEFLATED and pixel_keyword(head, order) is None:
+    element = pixel_element(header, offset, head, size)
+    if element is None:
         if "Rows" in header:
             raise InputError(f"{path}: ends before its pixels, at byte {size}; fetch it again")
         return []
     with reading_dicom(path):
         _refuse(path, header)
-        pixels = describe_pixels(path, header, offset, head, size)
-        return list(_planes(path, header, pixels))
+        return list(_planes(path, header, describe_pixels(path, header, element, size)))
 
 
 def _refuse(path: str, header: Dataset) -> None:
@@ -129,15 +117,11 @@ def _refuse(path: str, header: Dataset) -> None:
     across, down = number(header, "TotalPixelMatrixColumns"), number(header, "TotalPixelMatrixRows")
     tile = number(header, "Columns") or 0, number(header, "Rows") or 0
     if across and down and (across > tile[0] or down > tile[1]):
-        raise InputError(
-            f"{path}: is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet; "
-            "give the slide as SVS or TIFF"
-        )
+        what = f"is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet"
+        raise InputError(f"{path}: {what}; give the slide as SVS or TIFF")
     if "MOSAIC" in (value_of(header, "ImageType") or ()):
-        raise InputError(
-            f"{path}: is a Siemens mosaic, which holds many slices in one picture and is not supported; convert it "
-            "with dcm2niix"
-        )
+        what = "is a Siemens mosaic, which holds many slices in one picture and is not supported"
+        raise InputError(f"{path}: {what}; convert it with dcm2niix")
 
 
 def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, counted
+from bigimg.errors import InputError, MissingExtraError, counted, reading
 from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
 from bigimg.types import Array
@@ -25,7 +25,20 @@ if TYPE_CHECKING:
 KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 
-def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: int) -> Pixels:
+class Element(NamedTuple):
+    """The tag that holds the pixels of a file."""
+
+    syntax: str
+    """UID of the transfer syntax."""
+    offset: int
+    """Byte of the first pixel."""
+    length: int
+    """Bytes of the pixels."""
+    keyword: str
+    vr: str
+
+
+def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> Pixels:
     """Return how the pixels of a file are stored.
 
     Parameters
@@ -33,10 +46,8 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     path : str
     header : Dataset
         The tags before the pixels, or at least those that this module reads.
-    offset : int
-        Byte at which the tag of the pixels begins.
-    head : bytes
-        The 12 bytes from there on.
+    element : Element
+        What :func:`pixel_element` found.
     size : int
         Bytes of the file.
 
@@ -47,13 +58,11 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
     MissingExtraError
         The pixels are compressed in a way that needs the extra ``dicom``.
     """
-    syntax = _syntax(header)
-    keyword, vr, offset, length = _element(path, header, syntax, offset, head, size)
-    try:
+    with reading(path, (TypeError, ValueError), "fetch it again", what="its pixel header makes no sense"):
         allocated = _whole(header, "BitsAllocated")
         stored = _whole(header, "BitsStored", allocated)
         pixels = Pixels(
-            path, syntax, offset, length, keyword, vr,
+            path, *element,
             frames=max(1, _whole(header, "NumberOfFrames", 1)),
             rows=_whole(header, "Rows"), columns=_whole(header, "Columns"),
             samples=_whole(header, "SamplesPerPixel", 1),
@@ -62,8 +71,6 @@ def describe_pixels(path: str, header: Dataset, offset: int, head: bytes, size: 
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
             signed=bool(_whole(header, "PixelRepresentation", 0)),
         )  # fmt: skip
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: its pixel header makes no sense ({error}); fetch it again") from error
     _check(pixels, size)
     _check_decoder(pixels)
     if pixels.photometric != "PALETTE COLOR":
@@ -78,37 +85,33 @@ def _whole(header: Dataset, keyword: str, default: int | None = None) -> int:
     return int(default if value is None else value)  # type: ignore[arg-type]  # one of them is there
 
 
-def _syntax(header: Dataset) -> str:
-    if syntax := transfer_syntax(header):
-        return syntax
+def pixel_element(header: Dataset, offset: int, head: bytes, size: int) -> Element | None:
+    """Return where and how the pixels of a file are stored; None if it holds none.
+
+    Parameters
+    ----------
+    header : Dataset
+    offset : int
+        Byte behind the header.
+    head : bytes
+        The 12 bytes from there on.
+    size : int
+        Bytes of the file.
+    """
     implicit, little = header.original_encoding  # which pydicom detected
-    return (IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN
-
-
-def pixel_keyword(head: bytes, order: str = "<") -> str | None:
-    """Return the keyword of the pixels that begin with ``head``; None if they are no pixels."""
-    if len(head) < 12:
-        return None
-    group, number = struct.unpack(order + "HH", head[:4])
-    return KEYWORDS.get(group << 16 | number)
-
-
-def _element(
-    path: str, header: Dataset, syntax: str, offset: int, head: bytes, size: int
-) -> tuple[str, str, int, int]:
-    """Return keyword, type, first byte and length of the pixels."""
+    syntax = transfer_syntax(header) or ((IMPLICIT if implicit else EXPLICIT) if little else BIG_ENDIAN)
     if syntax == DEFLATED:
-        return "PixelData", "OW", 0, size
+        return Element(syntax, 0, size, "PixelData", "OW")
     order = ">" if syntax == BIG_ENDIAN else "<"
-    keyword = pixel_keyword(head, order)
+    group, number = struct.unpack(order + "HH", head[:4]) if len(head) == 12 else (0, 0)
+    keyword = KEYWORDS.get(group << 16 | number)
     if keyword is None:
-        raise InputError(f"{path}: holds no pixels; give an image")
-    implicit = header.original_encoding[0]
+        return None
     start = 8 if implicit else 12
     vr = "OW" if implicit else head[4:6].decode("latin-1")
     (length,) = struct.unpack(order + "L", head[start - 4 : start])
     offset += start
-    return keyword, vr, offset, size - offset if length == 0xFFFFFFFF else length
+    return Element(syntax, offset, size - offset if length == 0xFFFFFFFF else length, keyword, vr)
 
 
 def _check(pixels: Pixels, size: int) -> None:
@@ -119,10 +122,9 @@ def _check(pixels: Pixels, size: int) -> None:
         wrong = p.allocated not in (1, 8, 16, 32) or not 0 < p.stored <= p.high + 1 <= p.allocated
         wrong |= p.photometric == "PALETTE COLOR" and (p.signed or p.allocated not in (8, 16))
     if wrong or p.samples not in (1, 3, 4) or min(p.rows, p.columns) < 1:
-        raise InputError(
-            f"{p.path}: {p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated} "
-            f"(the highest {p.high}), are not supported; convert it with dcmtk first"
-        )
+        what = f"{p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated}"
+        why = f"(the highest {p.high}), are not supported"
+        raise InputError(f"{p.path}: {what} {why}; convert it with dcmtk first")
     if p.syntax == DEFLATED:
         return
     bits = p.rows * p.columns * p.samples * p.allocated
@@ -131,10 +133,8 @@ def _check(pixels: Pixels, size: int) -> None:
     needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
     there = min(p.length, size - p.offset)
     if there < needed:
-        raise InputError(
-            f"{p.path}: its pixels should have {needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}"
-            f"), but {max(there, 0)} are there; it is truncated, or its header is wrong"
-        )
+        what = f"{needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}), but {max(there, 0)} are there"
+        raise InputError(f"{p.path}: its pixels should have {what}; it is truncated, or its header is wrong")
 
 
 def _check_decoder(pixels: Pixels) -> None:
@@ -143,26 +143,21 @@ def _check_decoder(pixels: Pixels) -> None:
     from pydicom.uid import UID
 
     name = UID(pixels.syntax).name
-    try:
+    what = f"is stored as {name}, which pydicom does not decode"
+    with reading(pixels.path, (NotImplementedError,), "convert it with dcmtk first", what=what):
         decoder = get_decoder(pixels.syntax)
-    except NotImplementedError:
-        raise InputError(
-            f"{pixels.path}: is stored as {name}, which pydicom does not decode; convert it with dcmtk first"
-        ) from None
     able = set(decoder.available_plugins)
     if pixels.stored > 8 and pixels.samples > 1:  # Pillow decodes 8 bits of these
         able.discard("pillow")
     if not (decoder.is_available and (able or decoder.is_native)):
-        raise MissingExtraError(
-            f"{pixels.path}: is stored as {name}, which needs more libraries: {install_line('dicom')}"
-        )
+        what = f"is stored as {name}, which needs more libraries"
+        raise MissingExtraError(f"{pixels.path}: {what}: {install_line('dicom')}")
 
 
 def _palette(pixels: Pixels, header: Dataset) -> Array:
     from pydicom.pixels import apply_color_lut
 
     values = np.arange(1 << pixels.stored, dtype=np.uint8 if pixels.stored <= 8 else np.uint16)
-    try:
+    errors = (ValueError, AttributeError, KeyError, TypeError, struct.error)
+    with reading(pixels.path, errors, "fetch it again", what="its palette makes no sense"):
         return np.asarray(apply_color_lut(values, header))[:, :3]
-    except (ValueError, AttributeError, KeyError, TypeError, struct.error) as error:
-        raise InputError(f"{pixels.path}: its palette makes no sense ({error}); fetch it again") from error

@@ -6,7 +6,6 @@ have thousands of files. pydicom and its plugins decode, convert YBR to RGB, and
 
 from __future__ import annotations
 
-import os
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import DAMAGED, InputError, damage, reading
 from bigimg.readers.codestreams import jpeg_is_cut
-from bigimg.readers.failures import damage, one_line, reading
 from bigimg.readers.raw.plain import read_once
 from bigimg.types import Array, DType
 
@@ -82,11 +80,6 @@ class Pixels:
         return self.native and not swapped and not colour
 
     @property
-    def deep_jpeg(self) -> bool:
-        """Whether it is JPEG of 12 bits, which of pydicom's plugins only one under the GPL decodes."""
-        return self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1
-
-    @property
     def plane_bytes(self) -> int:
         """Of one decoded frame."""
         return self.rows * self.columns * self.samples * self.dtype.itemsize
@@ -144,27 +137,24 @@ class Pixels:
         if self.syntax == DEFLATED:
             return self._inflated(frame)
         decoder = get_decoder(self.syntax)
-        try:
-            with open(self.path, "rb") as file:
-                options = self._options(file)
-                if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
-                    if self.length * RLE_RATIO * self.frames < self.plane_bytes:
-                        raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
-                elif not self.native:
-                    coded = self._coded(file, frame, options)
-                    if self.deep_jpeg:
-                        import imagecodecs
+        errors = (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error)
+        with (
+            reading(self.path, errors, DAMAGED, what=f"frame {frame} cannot be decoded"),
+            open(self.path, "rb") as file,
+        ):
+            options = self._options(file)
+            if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
+                if self.length * RLE_RATIO * self.frames < self.plane_bytes:
+                    raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
+            elif not self.native:
+                coded = self._coded(file, frame, options)
+                if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:
+                    # Of 12 bits; of pydicom's plugins only one under the GPL decodes it.
+                    import imagecodecs
 
-                        return self._checked(imagecodecs.jpeg8_decode(coded), frame)
-                file.seek(self.offset)
-                array, _ = decoder.as_array(file, index=frame, validate=False, **options)
-        except InputError:  # is a ValueError too
-            raise
-        except FileNotFoundError:
-            raise InputNotFoundError(f"{self.path}: there is no such file any more; check the path") from None
-        except (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error) as error:
-            what = f"frame {frame} cannot be decoded ({one_line(error)})"
-            raise damage(self.path, what) from error
+                    return self._checked(imagecodecs.jpeg8_decode(coded), frame)
+            file.seek(self.offset)
+            array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         return self._checked(array, frame)
 
     def _inflated(self, frame: int) -> Array:
@@ -173,11 +163,9 @@ class Pixels:
                 from pydicom import dcmread
 
                 inflated_bytes(self.path)
-                try:
+                errors = (RuntimeError, ValueError, AttributeError, EOFError)
+                with reading(self.path, errors, DAMAGED, what="its pixels make no sense"):
                     self._table.whole = dcmread(self.path).pixel_array
-                except (RuntimeError, ValueError, AttributeError, EOFError) as error:
-                    what = f"its pixels make no sense ({one_line(error)})"
-                    raise damage(self.path, what) from error
             whole = self._table.whole
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
 
@@ -199,7 +187,10 @@ class Pixels:
         if self.samples > 1:
             options["planar_configuration"] = self.planar
         if not self.native and self.frames > 1:
-            options |= self._table.options(file, self.offset, self.frames)
+            with self._table.lock:
+                if self._table.found is None:  # without it, pydicom would search the file for every frame
+                    self._table.found = _find_frames(file, self.offset, self.frames)
+                options |= self._table.found
         return options
 
     def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
@@ -224,13 +215,6 @@ class _FrameTable:
 
     def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
         return _FrameTable, ()
-
-    def options(self, file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
-        """Return the table as pydicom takes it; without it, pydicom would search the file for every frame."""
-        with self.lock:
-            if self.found is None:
-                self.found = _find_frames(file, offset, frames)
-            return self.found
 
 
 def _find_frames(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
@@ -262,35 +246,18 @@ def inflated_bytes(path: str) -> int:
     import zlib
 
     stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    try:
-        with open(path, "rb") as file:
-            head = file.read(144)
-            file.seek(
-                144 + struct.unpack("<L", head[140:144])[0]
-            )  # after the file meta, which is not deflated
-            while piece := file.read(1 << 16):
-                while piece and total <= MOST_INFLATED:
-                    total += len(stream.decompress(piece, 1 << 20))
-                    piece = stream.unconsumed_tail
-    except (zlib.error, struct.error) as error:
-        raise damage(path, f"is deflated and cannot be inflated ({error})") from error
+    errors, what = (zlib.error, struct.error), "is deflated and cannot be inflated"
+    with reading(path, errors, DAMAGED, what=what), open(path, "rb") as file:
+        (length,) = struct.unpack("<L", file.read(144)[140:])
+        file.seek(144 + length)  # after the file meta, which is not deflated
+        while piece := file.read(1 << 16):
+            while piece and total <= MOST_INFLATED:
+                total += len(stream.decompress(piece, 1 << 20))
+                piece = stream.unconsumed_tail
     if not stream.eof and total <= MOST_INFLATED:
         raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
-        raise InputError(
-            f"{path}: is deflated and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole; "
-            "store it uncompressed first, with dcmconv +te"
-        )
+        what = f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB"
+        remedy = "store it uncompressed first, with dcmconv +te"
+        raise InputError(f"{path}: {what}, which can only be read whole; {remedy}")
     return total
-
-
-def file_size(path: str) -> int:
-    """Return the bytes of a file.
-
-    Raises
-    ------
-    InputNotFoundError
-        There is no such file.
-    """
-    with reading(path):
-        return os.stat(path).st_size

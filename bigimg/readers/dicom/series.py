@@ -83,10 +83,8 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
     """
     if copies := [uid for uid, count in Counter(s.uid for s in slices if s.uid).items() if count > 1]:
         names = [s.name for s in slices if s.uid == copies[0]]
-        raise InconsistentSeries(
-            f"{source}: {len(copies)} of {len(slices)} slices have copies, such as {names[0]} and "
-            f"{names[1]} (same SOPInstanceUID); remove the copies"
-        )
+        what = f"{len(copies)} of {len(slices)} slices have copies, such as {names[0]} and {names[1]}"
+        raise InconsistentSeries(f"{source}: {what} (same SOPInstanceUID); remove the copies")
     _alike(slices, source)
     if len(slices) == 1:
         return Stack(np.zeros((1, 1), np.intp), None)
@@ -111,10 +109,9 @@ def normal(one: Slice, source: str) -> Array:
     """
     rows = np.asarray(one.orientation or (1, 0, 0, 0, 1, 0), np.float64).reshape(2, 3)
     if not np.allclose(rows @ rows.T, np.eye(2), atol=1e-2):
-        raise InconsistentSeries(
-            f"{source}: the orientation of {one.name} ({', '.join(f'{v:g}' for v in rows.ravel())}) is not a pair "
-            "of directions at right angles; correct ImageOrientationPatient"
-        )
+        cosines = ", ".join(f"{v:g}" for v in rows.ravel())
+        what = f"the orientation of {one.name} ({cosines}) is not a pair of directions at right angles"
+        raise InconsistentSeries(f"{source}: {what}; correct ImageOrientationPatient")
     across = np.cross(rows[0], rows[1])
     return np.asarray(across / np.linalg.norm(across))
 
@@ -143,10 +140,9 @@ def _numbered(slices: Sequence[Slice], source: str) -> Stack:
     numbers = [s.keys.get("InstanceNumber") for s in slices]
     known = [n for n in numbers if n is not None]
     if len(set(known)) < len(slices):
-        raise InconsistentSeries(
-            f"{source}: {len(slices)} slices have no ImagePositionPatient, and InstanceNumber has "
-            f"{len(set(known))} different values to sort them by; open them one by one"
-        )
+        why = f"InstanceNumber has {len(set(known))} different values to sort them by"
+        what = f"{len(slices)} slices have no ImagePositionPatient, and {why}"
+        raise InconsistentSeries(f"{source}: {what}; open them one by one")
     note = "the slices have no position: z is the order of InstanceNumber, and its spacing is not known"
     return Stack(np.argsort(known, kind="stable")[None], None, notes=(note,))
 
@@ -164,11 +160,10 @@ def _by_depth(depth: Array, source: str) -> Array:
         usual = counts.most_common(1)[0][0]
         odd = [i for i, group in enumerate(groups) if len(group) != usual]
         at = float(depth[groups[odd[0]]].mean())
-        raise InconsistentSeries(
-            f"{source}: {len(groups) - len(odd)} of {len(groups)} positions have {usual} slices each, and {len(odd)} "
-            f"another number (position {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])}): slices are missing or "
-            "doubled; complete the series or remove the extra ones"
-        )
+        most = f"{len(groups) - len(odd)} of {len(groups)} positions have {usual} slices each"
+        what = f"{most}, and {len(odd)} another number (position {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])})"
+        why = "slices are missing or doubled; complete the series or remove the extra ones"
+        raise InconsistentSeries(f"{source}: {what}: {why}")
     return np.array(groups)
 
 
@@ -185,10 +180,8 @@ def _checked_step(positions: Array, order: Array, across: Array, source: str) ->
         distance = float(steps @ across)
         _straight(centres, steps, distance, across, source)
     if scatter > max(SAME_MM, EVEN * min(distance, 1.0)):
-        raise InconsistentSeries(
-            f"{source}: slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed; "
-            "open them separately"
-        )
+        what = f"slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed"
+        raise InconsistentSeries(f"{source}: {what}; open them separately")
     return None if len(order) == 1 else tuple(float(v) for v in steps)
 
 
@@ -205,28 +198,25 @@ def _even(gaps: Array, source: str) -> None:
         why = f"{missing} slices are missing in {wrong.size} gaps"
     else:
         why = f"{wrong.size} of {len(gaps)} distances differ from it"
-    raise InconsistentSeries(
-        f"{source}: slices lie {usual:g} mm apart, but {why} (between slices {first} and {first + 1}: "
-        f"{gaps[first]:g} mm); complete the series, or open an even part of it by a pattern or a list of its files"
-    )
+    gap = f"between slices {first} and {first + 1}: {gaps[first]:g} mm"
+    remedy = "complete the series, or open an even part of it by a pattern or a list of its files"
+    raise InconsistentSeries(f"{source}: slices lie {usual:g} mm apart, but {why} ({gap}); {remedy}")
 
 
 def _straight(centres: Array, step: Array, distance: float, across: Array, source: str) -> None:
     shift = step - distance * across
     tilt = float(np.linalg.norm(shift)) / distance
     if tilt > TILT:
-        raise InconsistentSeries(
-            f"{source}: the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted "
-            f"by {np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth; resample it first"
-        )
+        what = f"the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted"
+        by = f"{np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth"
+        raise InconsistentSeries(f"{source}: {what} by {by}; resample it first")
     line = centres[0] + np.arange(len(centres))[:, None] * step
     stray = np.linalg.norm(centres - line, axis=1)
     worst = int(stray.argmax())
     if stray[worst] > max(SAME_MM, EVEN * distance):
-        raise InconsistentSeries(
-            f"{source}: slice {worst} lies {stray[worst]:.3g} mm off the line of the others, which are "
-            f"{distance:g} mm apart: several stacks are mixed; open them separately"
-        )
+        off = f"{stray[worst]:.3g} mm off the line of the others, which are {distance:g} mm apart"
+        what = f"slice {worst} lies {off}: several stacks are mixed"
+        raise InconsistentSeries(f"{source}: {what}; open them separately")
 
 
 def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | None, source: str) -> Stack:
@@ -246,9 +236,9 @@ def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | No
             if np.abs(np.diff(times) - t_step).max() > EVEN * t_step:
                 uneven = f"; times are not even, {t_step:g} s is their mean distance"
         return Stack(np.take_along_axis(order, rank, axis=1).T, step, t_step, (note + uneven,))
+    what = f"there are {count} slices at each of {len(order)} positions, and no tag orders them"
     raise InconsistentSeries(
-        f"{source}: there are {count} slices at each of {len(order)} positions, and no tag orders them (tried "
-        f"{', '.join(ORDERS)}); open those of one volume at a time"
+        f"{source}: {what} (tried {', '.join(ORDERS)}); open those of one volume at a time"
     )
 
 

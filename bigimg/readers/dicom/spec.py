@@ -17,7 +17,7 @@ from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import Stack, normal
-from bigimg.readers.dicom.tags import number, numbers, public_and_private, transfer_syntax
+from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
 from bigimg.types import Array, DType, Kind, Shape
@@ -76,29 +76,27 @@ def as_clip(header: Dataset, first: Plane, order: Array, stacked: Stack) -> tupl
 
 def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: list[str]) -> tuple[Axis, ...]:
     times, segments, depth = order.shape
-    axes = []
-    if times > 1:
-        step, repeats = stacked.t_step, number(header, "RepetitionTime")
-        if step is None and repeats:
-            step = repeats / 1000
-            notes.append("the time step is RepetitionTime")
-        axes.append(Axis("t", times, step or 1.0, "second" if step else None))
-    samples = 3 if first.pixels.palette is not None else first.pixels.samples
-    if max(samples, segments) > 1:
-        axes.append(Axis("c", max(samples, segments)))
-    if depth > 1:
-        between = 1.0 if stacked.step is None else float(np.linalg.norm(stacked.step))
-        axes.append(Axis("z", depth, between, None if stacked.step is None else "millimeter"))
-    spacing = first.at.spacing
+    pixels, spacing, t_step = first.pixels, first.at.spacing, stacked.t_step
+    repeats = number(header, "RepetitionTime")
+    if times > 1 and t_step is None and repeats:
+        t_step = repeats / 1000
+        notes.append("the time step is RepetitionTime")
     if spacing is None:
         notes.append("the file has no pixel spacing; 1 is assumed")
     elif "PixelSpacing" not in header and "ImagerPixelSpacing" in header:
         notes.append("pixel spacing is that of the detector (ImagerPixelSpacing), not of the body")
-    down, across = spacing or (1.0, 1.0)
-    unit = "millimeter" if spacing else None
-    axes.append(Axis("y", first.pixels.rows, down, unit))
-    axes.append(Axis("x", first.pixels.columns, across, unit))
-    return tuple(axes)
+    between = None if stacked.step is None else float(np.linalg.norm(stacked.step))
+    down, across = spacing or (None, None)
+    samples = max(segments, 3 if pixels.palette is not None else pixels.samples)
+    axes = (
+        ("t", times, t_step, "second"), ("c", samples, None, None), ("z", depth, between, "millimeter"),
+        ("y", pixels.rows, down, "millimeter"), ("x", pixels.columns, across, "millimeter"),
+    )  # fmt: skip
+    return tuple(
+        Axis(name, size, step or 1.0, unit if step else None)
+        for name, size, step, unit in axes
+        if size > 1 or name in "yx"
+    )
 
 
 def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[Channel, ...]:
@@ -149,18 +147,16 @@ def _kind(header: Dataset, pixels: Pixels) -> Kind:
 
 
 def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | None:
-    windows = {plane.window for plane in planes}
-    if len(windows) > 1:
+    first, *others = {plane.window for plane in planes}
+    if others:
         notes.append("the display window differs from slice to slice and is left out")
-        return None
-    return windows.pop()
+    return None if others else first
 
 
 def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
     """Return first and last stored value that is no measurement, if all planes have the same."""
-    found = {plane.padding for plane in planes}
-    padding = found.pop()
-    if found:
+    padding, *others = {plane.padding for plane in planes}
+    if others:
         notes.append("the padding value differs from slice to slice and is counted like any other")
         return None
     if padding is None or dtype.kind not in "ui":
@@ -174,20 +170,18 @@ def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[i
 def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
     """Append notes on the pixels for the user."""
     first = planes[0].pixels
-    if not transfer_syntax(header):
-        notes.append("the file does not name its transfer syntax; it was detected from the first tags")
-    if first.photometric == "MONOCHROME1":
-        notes.append("low values are meant to be bright (MONOCHROME1); they are as stored")
-    if len(header.group_dataset(0x6000)):
-        notes.append("overlays are left out")
-    if "ModalityLUTSequence" in header:
-        notes.append("a table to real values (ModalityLUTSequence) is not applied")
-    if first.palette is None and "RedPaletteColorLookupTableDescriptor" in header:
-        notes.append("the supplemental palette is not applied")
-    if str(header.get("LossyImageCompression") or "") == "01":
-        notes.append("the pixels went through lossy compression")
-    if str(header.get("BurnedInAnnotation") or "") == "YES":
-        notes.append("annotations are burned into the pixels (BurnedInAnnotation): they may name a person")
+    supplemental = first.palette is None and "RedPaletteColorLookupTableDescriptor" in header
+    found = {
+        "the file does not name its transfer syntax; it was detected from the first tags": not transfer_syntax(header),
+        "low values are meant to be bright (MONOCHROME1); they are as stored": first.photometric == "MONOCHROME1",
+        "overlays are left out": len(header.group_dataset(0x6000)) > 0,
+        "a table to real values (ModalityLUTSequence) is not applied": "ModalityLUTSequence" in header,
+        "the supplemental palette is not applied": supplemental,
+        "the pixels went through lossy compression": text(header, "LossyImageCompression") == "01",
+        "annotations are burned into the pixels (BurnedInAnnotation): they may name a person":
+            text(header, "BurnedInAnnotation") == "YES",
+    }  # fmt: skip
+    notes += [note for note, is_so in found.items() if is_so]
 
 
 def _chunks(axes: Sequence[Axis], planes: Sequence[Plane]) -> Shape:

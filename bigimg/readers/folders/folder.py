@@ -10,11 +10,11 @@ DICOM files have an order of their own; :mod:`bigimg.readers.dicom.reader` reads
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +24,8 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
-from bigimg.readers.failures import only_image
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
-from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.registry import find_format, only_image, open_file
 from bigimg.types import Array, Region
 
 MOST_OPEN = 320
@@ -72,10 +71,9 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
-        raise InputError(
-            f"{name}: holds {counted(folders, 'folder')} and {counted(len(files), 'file')}, so which are the planes is "
-            f"not known; give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
-        )
+        both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
+        remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
+        raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
     return open_files(files, source=name, series=series)
 
 
@@ -111,8 +109,7 @@ def open_files(
     if _one_format(ordered, source) == "dicom":
         from bigimg.readers.dicom.reader import open_dicom_files
 
-        reader: Reader = open_dicom_files(ordered, series=series)
-        return reader
+        return open_dicom_files(ordered, series=series)
     only_image(source, series)
     return FolderReader(ordered, source, notes)
 
@@ -125,17 +122,14 @@ def _one_format(paths: Sequence[str], source: str) -> str:
         try:
             found[find_format(path).name] += 1
         except UnknownFormatError as error:
-            if len(paths) == 1:
-                raise
             ending = os.path.splitext(path)[1] or os.path.basename(path)
             found[f"unknown ({ending})"] += 1
             unknown = unknown or str(error)
     if len(found) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in found.most_common())
-        raise InputError(
-            f"{source}: holds files of several formats ({counts}); give a pattern that picks the planes, as in "
-            f"'{os.path.join(os.path.dirname(paths[0]), '*' + os.path.splitext(paths[0])[1])}'"
-        )
+        pattern = os.path.join(os.path.dirname(paths[0]), "*" + os.path.splitext(paths[0])[1])
+        what = f"holds files of several formats ({counts})"
+        raise InputError(f"{source}: {what}; give a pattern that picks the planes, as in '{pattern}'")
     if unknown:
         raise UnknownFormatError(unknown)
     return next(iter(found))
@@ -163,13 +157,10 @@ class FolderReader:
         self._most_open = room if room >= min(len(paths), 16) else 0
         notes = (*notes, *numbering_notes(paths))
         self.spec = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
-        self.access = Access(
-            "random",
-            f"{self.format}: {access.why}",
-            ("z", *(access.order or plane.dims)),
-            fixed_bytes=min(self._most_open, len(paths)) * each,
-            read_bytes=access.read_bytes + (0 if self._most_open else each),
-        )
+        order = ("z", *(access.order or plane.dims))
+        fixed, read = min(self._most_open, len(paths)) * each, 0 if self._most_open else each
+        why = f"{self.format}: {access.why}"
+        self.access = Access("random", why, order, fixed_bytes=fixed, read_bytes=access.read_bytes + read)
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Reader] = OrderedDict()
 
@@ -193,11 +184,8 @@ class FolderReader:
     def _read_plane(self, index: int, within: Region) -> Array:
         if self._most_open:
             return self._cached(index).read(within)
-        reader = self._opened(index)  # a new reader begins at the top, so no stream is read backwards
-        try:
+        with closing(self._opened(index)) as reader:  # it begins at the top, so no stream is read backwards
             return reader.read(within)
-        finally:
-            reader.close()
 
     def _cached(self, index: int) -> Reader:
         """Return an open reader of a plane; at the limit, the reader that was used longest ago is closed."""
@@ -222,13 +210,13 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
+def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
     Returns the description of the first plane, the costs of the most expensive one, and a stamp that changes when a
     file is written.
     """
-    stamp = hashlib.sha256()
+    stamp = 0
     first: Reader | None = None
     fixed = read = uneven = 0
     for path in paths:
@@ -237,28 +225,24 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, str]:
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):
             shape = " x ".join(map(str, spec.shape))
-            raise InputError(
-                f"{path}: holds more than a plane ({' '.join(spec.dims)} = {shape}), and a folder is planes along z; "
-                "open the file by itself"
-            )
+            what = f"holds more than a plane ({' '.join(spec.dims)} = {shape})"
+            raise InputError(f"{path}: {what}, and a folder is planes along z; open the file by itself")
         first = first or reader
         if _shared(spec) != _shared(first.spec):
-            raise InputError(
-                f"{path}: is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike: give a "
-                "pattern or a list that leaves it out"
-            )
+            what = f"is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike"
+            raise InputError(f"{path}: {what}: give a pattern or a list that leaves it out")
         uneven += spec.axes != first.spec.axes
         fixed, read = max(fixed, reader.access.fixed_bytes), max(read, reader.access.read_bytes)
         status = os.stat(path)
-        stamp.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        stamp = hash((stamp, status.st_size, status.st_mtime_ns))
     assert first is not None
     spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
     if uneven:
-        note = (
-            f"{counted(uneven, 'plane')} of {len(paths)} have another spacing than the first, which is used"
+        many = f"{counted(uneven, 'plane')} of {len(paths)}"
+        spec = replace(
+            spec, notes=(*spec.notes, f"{many} have another spacing than the first, which is used")
         )
-        spec = replace(spec, notes=(*spec.notes, note))
-    return spec, access, stamp.hexdigest()
+    return spec, access, stamp
 
 
 def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
@@ -268,13 +252,9 @@ def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[st
     more = ["files of planes do not say how far apart the planes are: 1 is assumed along z"]
     if plane.world is not None:
         more.append("the position of each plane in the world is left out")
-    return replace(
-        plane,
-        axes=(*plane.axes[:axis], Axis("z", count), *plane.axes[axis:]),
-        chunks=(*chunks[:axis], 1, *chunks[axis:]),
-        world=None,
-        notes=(*plane.notes, *more, *notes),
-    )
+    axes = (*plane.axes[:axis], Axis("z", count), *plane.axes[axis:])
+    chunks = (*chunks[:axis], 1, *chunks[axis:])
+    return replace(plane, axes=axes, chunks=chunks, world=None, notes=(*plane.notes, *more, *notes))
 
 
 def _shared(spec: ImageSpec) -> tuple[object, ...]:

@@ -11,13 +11,13 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from bigimg.readers.failures import damage
+from bigimg.errors import DAMAGED, damage, reading
 from bigimg.readers.sniffing import read_head
 
 _PORTION = 64 << 10
 """Bytes of a PNG chunk read at once."""
 
-_PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}
+PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Samples a pixel of each colour type that has no palette."""
 
 
@@ -77,9 +77,8 @@ def read_png_header(path: str) -> PngHeader:
     if not width or not height:
         raise damage(path, f"the PNG header gives {width} x {height} pixels")
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
-    plain &= bits in (8, 16) and color in _PNG_BANDS and not (packing or filters or interlace)
-    animated, profile, dpi, data = False, False, None, 0
-    damaged: list[str] = []
+    plain &= bits in (8, 16) and color in PNG_BANDS and not (packing or filters or interlace)
+    data, chunks, damaged = 0, dict[bytes, bytes](), dict[str, None]()
     with open(path, "rb") as file:
         file.seek(33)
         while len(start := file.read(8)) == 8:
@@ -89,39 +88,21 @@ def read_png_header(path: str) -> PngHeader:
                 plain &= name == b"IDAT"
                 break
             body, right = _chunk_body(file, name, length)
-            right &= _is_known(name, body)
+            right &= name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"  # the only compression
             plain &= right and name[0] >= ord("a") and name != b"tRNS"
-            if name[0] >= ord("a") and not right:
-                damaged.append(name.decode("latin-1"))
-            elif name == b"acTL":
-                animated = True
-            elif name == b"iCCP":
-                profile = True
-            elif name == b"eXIf":
-                plain &= _exif_orientation(body) == 1
-            elif name == b"pHYs" and len(body) == 9:
-                x, y, unit = struct.unpack(">IIB", body)
-                dpi = (x * 0.0254, y * 0.0254) if unit == 1 else None
-    bands = _PNG_BANDS.get(color, 1)
+            if right:
+                chunks[name] = body
+            elif name[0] >= ord("a"):
+                damaged[name.decode("latin-1")] = None
+    plain &= data > 0 and _exif_orientation(chunks.get(b"eXIf", b"")) == 1
+    dpi = None
+    if len(resolution := chunks.get(b"pHYs", b"")) == 9 and resolution[8] == 1:  # in metres
+        dpi = (int.from_bytes(resolution[:4]) * 0.0254, int.from_bytes(resolution[4:8]) * 0.0254)
+    animated, profile, bands = b"acTL" in chunks, b"iCCP" in chunks, PNG_BANDS.get(color, 1)
+    left_out = tuple(damaged)
     return PngHeader(
-        width,
-        height,
-        bits,
-        color == 3,
-        interlace != 0,
-        animated,
-        dpi,
-        bands,
-        profile,
-        data,
-        tuple(dict.fromkeys(damaged)),
-        plain and data > 0,
+        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain
     )
-
-
-def _is_known(name: bytes, body: bytes) -> bool:
-    """Return whether a chunk is compressed as the standard says: a profile by method 0."""
-    return name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
@@ -139,6 +120,8 @@ def _exif_orientation(exif: bytes) -> int:
     order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     first = int.from_bytes(exif[4:8], order)
     count = int.from_bytes(exif[first : first + 2], order)
+    if not exif:
+        return 1
     if exif[:4] not in (b"II*\0", b"MM\0*") or len(exif) < first + 2 + 12 * count:
         return 0
     for at in range(first + 2, first + 2 + 12 * count, 12):
@@ -155,12 +138,9 @@ def read_jpeg_header(path: str) -> JpegHeader:
     InputError
         The file ends, or stops being a JPEG, before the first scan.
     """
-    read_head(path, 1)  # raises clear errors for a missing or locked file
-    with open(path, "rb") as file:
-        try:
-            return _walk(file)
-        except (struct.error, IndexError, ValueError) as error:
-            raise damage(path, f"the JPEG header cannot be read ({error})") from error
+    errors, what = (struct.error, IndexError, ValueError), "the JPEG header cannot be read"
+    with reading(path, errors, DAMAGED, what=what), open(path, "rb") as file:
+        return _walk(file)
 
 
 def _walk(file: BinaryIO) -> JpegHeader:

@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageMode
 
-from bigimg.errors import InputError, UnknownFormatError, counted
+from bigimg.errors import AGAIN, InputError, UnknownFormatError, counted, damage, reading
 from bigimg.geometry.region import full
-from bigimg.geometry.spec import RGB, RGBA, Channel
+from bigimg.geometry.spec import RGBA, Channel
 from bigimg.reader import Access
-from bigimg.readers.failures import damage, one_line, only_image
+from bigimg.readers.codestreams import check_gif
 from bigimg.readers.orientation import orientation
-from bigimg.readers.pictures.gif_blocks import check_gif
-from bigimg.readers.pictures.strips import CHANNELS, CMYK, GREY_ALPHA, picture_spec
+from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.sniffing import picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
@@ -45,45 +44,14 @@ ANIMATED = ("GIF", "WEBP", "AVIF")
 STRIP_PIXELS = 1 << 20
 """Pixels copied from Pillow to numpy at a time, so that no second full frame arises."""
 
-_MODES: dict[str, tuple[str, str, tuple[Channel, ...]]] = {
-    # mode of the file -> the mode it is read as, the numpy type, the channels
-    "1": ("1", "bool", ()),
-    "L": ("L", "uint8", ()),
-    "LA": ("LA", "uint8", GREY_ALPHA),
-    "La": ("LA", "uint8", GREY_ALPHA),
-    "P": ("RGB", "uint8", RGB),
-    "PA": ("RGBA", "uint8", RGBA),
-    "RGB": ("RGB", "uint8", RGB),
-    "RGBX": ("RGB", "uint8", RGB),
-    "YCbCr": ("RGB", "uint8", RGB),
-    "RGBA": ("RGBA", "uint8", RGBA),
-    "RGBa": ("RGBA", "uint8", RGBA),
-    "CMYK": ("CMYK", "uint8", CMYK),
-    "I;16": ("I;16", "uint16", ()),
-    "I;16L": ("I;16L", "uint16", ()),
-    "I;16B": ("I;16B", "uint16", ()),
-    "I": ("I", "int32", ()),
-    "F": ("F", "float32", ()),
-}
+_READ_AS = {mode: mode for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I;16L", "I;16B", "I", "F")} | {
+    "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "RGBa": "RGBA",
+}  # fmt: skip
+"""Pillow's modes of pixels that are read, each with the mode that it is converted to."""
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error,
-           AttributeError, NotImplementedError, Image.DecompressionBombError)  # fmt: skip
+           AttributeError, RuntimeError)  # fmt: skip
 """What Pillow's plugins raise on damaged files; ``Image.open`` catches most of these for the same reason."""
-
-
-def open_picture(path: str | os.PathLike[str], *, series: int | None = None) -> PictureReader:
-    """Return a reader of the picture at ``path``.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
-    UnknownFormatError
-        Pillow has no plugin for the content.
-    UsageError
-        ``series`` is not 0: frames of an animation are the axis ``t``.
-    """
-    return PictureReader(os.fspath(path), series=series)
 
 
 class PictureReader:
@@ -92,11 +60,16 @@ class PictureReader:
     Parameters
     ----------
     path : str
-    series : int, optional
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        The file is not there, or its header is damaged.
+    UnknownFormatError
+        Pillow has no plugin for the content.
     """
 
-    def __init__(self, path: str, *, series: int | None = None) -> None:
-        only_image(path, series)
+    def __init__(self, path: str) -> None:
         self.source = path
         head = read_head(path)
         plugin = picture_plugin(head, os.path.basename(path).lower())
@@ -199,24 +172,18 @@ class PictureReader:
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
-        try:
-            yield
-        except InputError:
-            raise
-        except Image.DecompressionBombError as error:
-            claimed = re.search(r"\d+ pixels", str(error))
-            frame = claimed[0] if claimed else "too many pixels"
-            size = counted(os.path.getsize(self.source), "byte")
-            raise InputError(
-                f"{self.source}: the {self._plugin} declares a frame of {frame} in a file of {size}, more than Pillow, "
-                "which decodes it, takes; its header is wrong, or made to exhaust memory: a real picture of that size "
-                "is read as PNG or TIFF"
-            ) from error
-        except (*_DAMAGE, RuntimeError) as error:
-            raise InputError(
-                f"{self.source}: the {self._plugin} is damaged, cut or of a kind that Pillow cannot decode "
-                f"({one_line(error)}); copy or download it again, or convert it to PNG"
-            ) from error
+        what = f"the {self._plugin} is damaged, cut or of a kind that Pillow cannot decode"
+        with reading(self.source, _DAMAGE, f"{AGAIN}, or convert it to PNG", what=what):
+            try:
+                yield
+            except Image.DecompressionBombError as error:
+                claimed = re.search(r"\d+ pixels", str(error))
+                frame = claimed[0] if claimed else "too many pixels"
+                size = counted(os.path.getsize(self.source), "byte")
+                what = f"declares a frame of {frame} in a file of {size}, more than Pillow, which decodes it, takes"
+                why = "its header is wrong, or made to exhaust memory"
+                remedy = "a real picture of that size is read as PNG or TIFF"
+                raise InputError(f"{self.source}: the {self._plugin} {what}; {why}: {remedy}") from error
 
     def _read_as(self, image: Any) -> tuple[str, DType, tuple[Channel, ...]]:
         if self._raw is not None:
@@ -226,13 +193,13 @@ class PictureReader:
         if self._frames > 1 and image.mode in ("P", "L", "RGB", "RGBA"):
             # Later frames may show the background; their modes are known only when they are decoded.
             return "RGBA", np.dtype(np.uint8), RGBA
-        if image.mode not in _MODES:
+        if image.mode not in _READ_AS:
             what = f"pixels of Pillow mode {image.mode} are not read"
             raise InputError(f"{self.source}: {what}; convert it to PNG or TIFF")
-        mode, dtype, channels = _MODES[image.mode]
-        if image.mode in ("P", "RGB") and "transparency" in image.info:
-            mode, channels = "RGBA", RGBA
-        return mode, np.dtype(dtype), channels
+        clear = image.mode in ("P", "RGB") and "transparency" in image.info
+        mode = "RGBA" if clear else _READ_AS[image.mode]
+        channels = CMYK if mode == "CMYK" else CHANNELS[Image.getmodebands(mode)]
+        return mode, np.dtype(ImageMode.getmode(mode).typestr).newbyteorder("="), channels
 
     def _choose_access(self) -> Access:
         width, height = self._size
@@ -284,9 +251,8 @@ def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
     elif plugin == "SGI" and head[3:4] == b"\2":
         bits = 16
     if bits > 8:
-        raise InputError(
-            f"{path}: is a {plugin} of {bits} bits, which Pillow would cut to 8; convert it first"
-        )
+        what = f"is a {plugin} of {bits} bits, which Pillow would cut to 8"
+        raise InputError(f"{path}: {what}; convert it first")
 
 
 def _deep_jpeg2000(head: bytes) -> int | None:

@@ -13,7 +13,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
-from bigimg.types import Array, DType, Json, Region
+from bigimg.types import Array, DType, Json, Kind, Region
 
 STRIP_BYTES = 1 << 20
 """Bytes that a strip of rows aims at."""
@@ -56,15 +56,9 @@ def picture_spec(
     sizes = {"t": frames, "c": max(len(channels), 1), "y": height, "x": width}
     axes = tuple(Axis(name, size) for name, size in sizes.items() if size > 1 or name in "yx")
     chunk = sizes | {"t": 1, "y": min(rows or height, height)}
-    return ImageSpec(
-        axes,
-        dtype,
-        tuple(chunk[axis.name] for axis in axes),
-        channels=channels,
-        kind="mask" if dtype == np.bool_ else "image",
-        meta=meta,
-        notes=tuple(notes),
-    )
+    chunks = tuple(chunk[axis.name] for axis in axes)
+    kind: Kind = "mask" if dtype == np.bool_ else "image"
+    return ImageSpec(axes, dtype, chunks, channels=channels, kind=kind, meta=meta, notes=tuple(notes))
 
 
 def rounded_dpi(dpi: tuple[float, float] | None) -> list[Json] | None:
@@ -119,6 +113,11 @@ class StripReader(ABC):
         with self._lock:
             self._forget()
 
+    def _in_order(self, codec: str, fixed_bytes: int, read_bytes: int) -> Access:
+        """Return how the rows of this picture are read, if they are decoded in order."""
+        order = ("y", "x") if self._shape[2] == 1 else ("y", "x", "c")
+        return Access("sequential", f"{codec}, decoded row by row", order, fixed_bytes, read_bytes)
+
     @abstractmethod
     def _decode(self, index: int, rows: int, out: Array | None) -> Array:
         """Return the ``rows`` of strip ``index``, (y, x, c); in ``out[1:]`` where an array is given."""
@@ -157,12 +156,10 @@ class StripReader(ABC):
         if index < self._next:
             if not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"{self.source}: rows from {top} on are read again, so decoding starts again at the top;"
-                    " for repeated access convert it first (bigimg convert)",
-                    UserWarning,
-                    stacklevel=5,  # the caller of ``read``
-                )
+                what = f"rows from {top} on are read again, so decoding starts again at the top"
+                remedy = "for repeated access convert it first (bigimg convert)"
+                # Of the caller of ``read``.
+                warnings.warn(f"{self.source}: {what}; {remedy}", UserWarning, stacklevel=5)
             self._forget()
         self._last = None
         strip = self._decode(index, min(self._strip_rows, self._shape[0] - top), out)

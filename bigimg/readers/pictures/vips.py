@@ -23,16 +23,14 @@ Numpy views apply the orientation: libvips would make a second full frame.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 import pyvips
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, damage
 from bigimg.reader import Access
-from bigimg.readers.failures import damage, only_image
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
@@ -49,17 +47,15 @@ and 29 MB more than the result as PNG, and 22, 55 and 94 MB as JPEG, import incl
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
-def open_jpeg(path: str | os.PathLike[str], *, series: int | None = None) -> VipsReader:
+def open_jpeg(path: str) -> VipsReader:
     """Return a reader of the JPEG at ``path``.
 
     Raises
     ------
     InputNotFoundError, InputError
         The file is not there, or its header is damaged.
-    UsageError
-        ``series`` is not 0: a JPEG holds one image.
     """
-    return VipsReader(os.fspath(path), "jpeg", series=series)
+    return VipsReader(path, "jpeg")
 
 
 class VipsReader(StripReader):
@@ -69,11 +65,9 @@ class VipsReader(StripReader):
     ----------
     path : str
     codec : {"png", "jpeg"}
-    series : int, optional
     """
 
-    def __init__(self, path: str, codec: Literal["png", "jpeg"], *, series: int | None = None) -> None:
-        only_image(path, series)
+    def __init__(self, path: str, codec: Literal["png", "jpeg"]) -> None:
         self.source = path
         self._codec = codec
         self._header = read_png_header(path) if codec == "png" else read_jpeg_header(path)
@@ -166,21 +160,12 @@ class VipsReader(StripReader):
             whole = f"EXIF orientation {tag}"
         if whole:
             return Access("whole", f"{whole}: decoded at once", fixed_bytes=frame + streaming)
-        order = ("y", "x") if self._shape[2] == 1 else ("y", "x", "c")
-        return Access(
-            "sequential",
-            f"{self._codec.upper()}, decoded row by row",
-            order=order,
-            fixed_bytes=streaming,
-            read_bytes=2 * self._strip_rows * row_bytes,
-        )
+        return self._in_order(self._codec.upper(), streaming, 2 * self._strip_rows * row_bytes)
 
     def _meta(self, image: Any) -> dict[str, Json]:
         png = self._header if isinstance(self._header, PngHeader) else None
         dpi = png.dpi if png else None
-        if (
-            not png and image.get_typeof("resolution-unit") and image.xres != 1.0
-        ):  # 1.0 a millimetre: not known
+        if not png and image.get_typeof("resolution-unit") and image.xres != 1.0:  # 1.0: not known
             dpi = (image.xres * 25.4, image.yres * 25.4)
         return {
             "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(dpi),

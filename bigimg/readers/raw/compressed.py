@@ -9,29 +9,27 @@ stream, so that a full pass checks the length and CRC.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawPixels, is_wide, read_runs
-from bigimg.readers.raw.streams import Packing, UnpackedStream, stream_errors, unpacked
+from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, RawPixels, Stored, is_wide, read_runs
+from bigimg.readers.raw.streams import Packing, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    from gzip import GzipFile
 
 SKIP_BYTES = 256 << 10
 """Bytes inflated at once on the way to a region."""
 
-STREAM_BYTES = 1 << 20
-"""Memory an open stream holds: tables and buffers of igzip, in bytes, rounded up from 0.7 MB measured."""
+STREAM_BYTES = {"gzip": 1 << 20, "zlib": 1 << 20, "bzip2": 8 << 20}
+"""Memory an open stream holds: tables and buffers, rounded up from 0.7 MB of igzip and 3.6 MB of bzip2 (blocks of
+900 kB), measured."""
 
 MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000}
 """Bytes that one byte unpacks to at most; a file that needs more is shorter than its header says. 1032 is the limit of
@@ -66,7 +64,7 @@ class RawGzip(RawPixels):
         super().__init__(path, offset=offset, shape=shape, dtype=dtype)
         self.start, self.packing = start, packing
         self._file: BinaryIO | None = None
-        self._stream: UnpackedStream | None = None
+        self._stream: io.BufferedIOBase | None = None
         self._position = 0
         self._warned = False
         self._lock = threading.Lock()
@@ -79,8 +77,6 @@ class RawGzip(RawPixels):
         """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
         with self._lock:
             read_runs(result, region, self.shape, self._inflate)
-            if self._position == self.end:
-                self._finish()
 
     def close(self) -> None:
         """Let go of the file; a later read starts it again."""
@@ -110,18 +106,20 @@ class RawGzip(RawPixels):
             while self._position < byte:
                 self._fill(stream, skip[: byte - self._position])
         self._fill(stream, memoryview(flat.view(np.uint8)))
+        if self._position == self.end:  # igzip checks the length and CRC at the end of the stream
+            rest = memoryview(bytearray(SKIP_BYTES))
+            while self._readinto(stream, rest):
+                pass
+            self._close()
 
-    def _stream_before(self, byte: int) -> UnpackedStream:
+    def _stream_before(self, byte: int) -> io.BufferedIOBase:
         if self._stream is not None and self._position <= byte:
             return self._stream
         if self._position > byte and not self._warned:
             self._warned = True  # before the warning, which may be an error
-            warnings.warn(
-                f"{self.path}: is read backwards, which inflates it again from its start; "
-                "bigimg.convert makes a store that can be read in any order",
-                UserWarning,
-                stacklevel=8,
-            )
+            what = "is read backwards, which inflates it again from its start"
+            remedy = "bigimg.convert makes a store that can be read in any order"
+            warnings.warn(f"{self.path}: {what}; {remedy}", UserWarning, stacklevel=8)
         self._close()
         with reading(self.path):
             self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)
@@ -129,7 +127,7 @@ class RawGzip(RawPixels):
         self._stream, self._position = unpacked(self._file, self.packing), 0
         return self._stream
 
-    def _fill(self, stream: UnpackedStream, view: memoryview) -> None:
+    def _fill(self, stream: io.BufferedIOBase, view: memoryview) -> None:
         done = 0
         while done < len(view):
             got = self._readinto(stream, view[done:])
@@ -137,16 +135,7 @@ class RawGzip(RawPixels):
                 raise self._error("ends there")
             done += got
 
-    def _finish(self) -> None:
-        """Read to the end, where igzip checks the length and CRC."""
-        if self._stream is None:
-            return
-        rest = memoryview(bytearray(SKIP_BYTES))
-        while self._readinto(self._stream, rest):
-            pass
-        self._close()
-
-    def _readinto(self, stream: UnpackedStream, view: memoryview) -> int:
+    def _readinto(self, stream: io.BufferedIOBase, view: memoryview) -> int:
         try:
             got = stream.readinto(view)
         except stream_errors() as error:
@@ -157,25 +146,9 @@ class RawGzip(RawPixels):
     def _error(self, why: str) -> InputError:
         at, self._position = self._position, 0
         self._close()
-        return InputError(
-            f"{self.path}: {self.packing} stream is truncated or corrupt after {at} of {self.end} bytes ({why}); "
-            f"fetch the file again{', or check it with gzip -t' if self.packing == 'gzip' and not self.start else ''}"
-        )
-
-
-def open_gzip(path: str) -> GzipFile:
-    """Return ``path`` as a stream of inflated bytes.
-
-    Raises
-    ------
-    InputError
-        It cannot be opened.
-    """
-    from isal import igzip
-
-    with reading(path):
-        stream: GzipFile = igzip.open(path, "rb")
-    return stream
+        more = ", or check it with gzip -t" if self.packing == "gzip" and not self.start else ""
+        what = f"{self.packing} stream is truncated or corrupt after {at} of {self.end} bytes ({why})"
+        return InputError(f"{self.path}: {what}; fetch the file again{more}")
 
 
 def is_gzip(path: str) -> bool:
@@ -190,25 +163,46 @@ def is_gzip(path: str) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def read_start(path: str, size: int) -> bytes:
-    """Return the first ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header cannot be read") -> bytes:
+    """Return ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+    offset : int
+        Byte of the first one, inflated.
+    what : str
+        What is wrong if this fails, for the message.
 
     Raises
     ------
     InputNotFoundError, InputError
-        It cannot be opened, or is damaged there.
+        It cannot be opened, or is damaged before the last of these bytes.
     """
+    from isal import igzip
+
     gzipped = is_gzip(path)
-    try:
-        with open_gzip(path) if gzipped else open(path, "rb") as file:
-            return file.read(size)
-    except stream_errors() as error:
-        raise InputError(f"{path}: its header cannot be read ({error}); fetch the file again") from error
+    with (
+        reading(path, stream_errors(), "fetch the file again", what=what),
+        igzip.open(path, "rb") if gzipped else open(path, "rb") as file,
+    ):
+        while gzipped and file.tell() < offset:  # its own seek takes small steps
+            if not file.read(min(SKIP_BYTES, offset - file.tell())):
+                raise EOFError(f"the gzip stream ends at byte {file.tell()}")
+        file.seek(offset)
+        return bytes(file.read(size))
 
 
-def open_pixels(
-    path: str, *, offset: int, shape: Shape, dtype: DType, dims: tuple[str, ...]
-) -> tuple[Pixels, Access]:
+def open_packed(path: str, offset: int, stored: Stored, start: int = 0, packing: Packing = "gzip") -> Opened:
+    """Return the pixels of a :class:`RawGzip`, and how they can be read."""
+    dims, shape, dtype = stored
+    pixels = RawGzip(path, offset=offset, shape=shape, dtype=dtype, start=start, packing=packing)
+    why = f"one {packing} stream, {dtype.newbyteorder('=')}"
+    return pixels, Access("sequential", why, dims, STREAM_BYTES[packing], READ_BYTES)
+
+
+def open_pixels(path: str, offset: int, stored: Stored) -> Opened:
     """Return the pixels of a file that is plain or in gzip as a whole, and how they can be read.
 
     Parameters
@@ -216,20 +210,17 @@ def open_pixels(
     path : str
     offset : int
         Byte of the first pixel, inflated.
-    shape, dims : tuple
-        Pixels along each axis and their names, slowest first.
-    dtype : dtype
-        As stored, byte order included.
+    stored : Stored
 
     Raises
     ------
     InputNotFoundError, InputError
         There is no such file, or it is too short.
     """
-    native = dtype.newbyteorder("=")
     if is_gzip(path):
-        access = Access("sequential", f"one gzip stream, {native}", dims, STREAM_BYTES, READ_BYTES)
-        return RawGzip(path, offset=offset, shape=shape, dtype=dtype), access
+        return open_packed(path, offset, stored)
+    dims, shape, dtype = stored
     wide = is_wide(dims, shape[-1] * dtype.itemsize)
-    access = Access("random", f"uncompressed, {native}", dims, read_bytes=READ_BYTES, wide=wide)
+    why = f"uncompressed, {dtype.newbyteorder('=')}"
+    access = Access("random", why, dims, read_bytes=READ_BYTES, wide=wide)
     return RawFile(path, offset=offset, shape=shape, dtype=dtype), access

@@ -1,4 +1,4 @@
-"""Pixels that a text header points to: in its own file or in others, uncompressed, compressed or as text.
+"""Fields of a text header, and the pixels it points to: in its own file or in others, packed, plain or as text.
 
 MetaImage and NRRD write this differently and mean the same: :class:`Layout`.
 """
@@ -8,39 +8,36 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from bigimg.errors import InputError, InputNotFoundError
+import numpy as np
+
+from bigimg.errors import InputError, InputNotFoundError, reading
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
-from bigimg.readers.raw.compressed import STREAM_BYTES, RawGzip
+from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import READ_BYTES, Pixels
+from bigimg.readers.raw.plain import Opened, Stored
 from bigimg.readers.raw.streams import Packing
-from bigimg.readers.raw.text import TextPixels
-from bigimg.readers.volumes.headers import in_folder
-from bigimg.types import DType, Shape
+from bigimg.types import Array, DType, Region, Shape
+
+type Fields = Mapping[str, str]
+"""Of a text header, by name."""
 
 type Encoding = Literal["raw", "text"] | Packing
 
 MOST_FILES = 100_000
 """Files of one image at most; a header with more is wrong."""
 
-BZIP2_BYTES = 8 << 20
-"""Memory of an open bzip2 stream, rounded up from 3.6 MB for blocks of 900 kB."""
-
 
 @dataclass(frozen=True)
 class Layout:
     """How pixels lie in files."""
 
-    dims: tuple[str, ...]
-    """Names, slowest axis first."""
-    shape: Shape
-    dtype: DType
-    """Byte order included."""
+    stored: Stored
     encoding: Encoding
     offset: int = 0
     """Decompressed bytes before the pixels; -1 when the pixels are the last bytes of the file."""
@@ -48,7 +45,7 @@ class Layout:
     """Byte of the file at which the data begin: text, pixels, or a compressed stream."""
 
 
-def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pixels, Access]:
+def open_detached(source: str, paths: Sequence[str], layout: Layout) -> Opened:
     """Return the pixels that the header ``source`` places in ``paths``, and how they are read.
 
     Raises
@@ -56,45 +53,24 @@ def open_detached(source: str, paths: Sequence[str], layout: Layout) -> tuple[Pi
     InputNotFoundError, InputError
         A file is not there or too short, or the files do not divide the image.
     """
-    dims, shape, dtype, encoding = layout.dims, layout.shape, layout.dtype, layout.encoding
-    sizes = [_size(source, path) for path in paths]
+    (_, shape, dtype), encoding = layout.stored, layout.encoding
     if encoding == "raw":
         nbytes = math.prod(shape) * dtype.itemsize // len(paths)
-        offset = layout.start + layout.offset
-        starts = [
-            FrameStart(path, offset if layout.offset >= 0 else size - nbytes)
-            for path, size in zip(paths, sizes, strict=True)
-        ]
-        return open_frames(starts, dims, shape, dtype)
+        offsets = [layout.start + layout.offset] * len(paths)
+        if layout.offset < 0:
+            offsets = [os.path.getsize(path) - nbytes for path in paths]
+        return open_frames(list(map(FrameStart, paths, offsets)), layout.stored)
     if len(paths) > 1:
         raise InputError(f"{paths[0]}: is one of {len(paths)} {encoding} files; write them raw or as one")
     if encoding == "text":
         text = TextPixels(paths[0], offset=layout.start, shape=shape, dtype=dtype)
-        return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=text.fixed_bytes)
+        # The text, one Python object for each word while it is split, and the decoded image.
+        fixed_bytes = text.size + math.prod(shape) * (80 + dtype.itemsize)
+        return text, Access("whole", "numbers as text, decoded at once", fixed_bytes=fixed_bytes)
     if layout.offset < 0:
-        raise InputError(
-            f"{paths[0]}: the header counts from the end of a {encoding} stream, which is not known; unpack it first"
-        )
-    offset, start = layout.offset, layout.start
-    packed = RawGzip(paths[0], offset=offset, shape=shape, dtype=dtype, start=start, packing=encoding)
-    stream_bytes = BZIP2_BYTES if encoding == "bzip2" else STREAM_BYTES
-    why = f"one {encoding} stream, {dtype.newbyteorder('=')}"
-    return packed, Access("sequential", why, dims, stream_bytes, READ_BYTES)
-
-
-def missing(source: str, path: str) -> InputNotFoundError:
-    """Return the error for a data file that is not there."""
-    return InputNotFoundError(
-        f"{source}: its pixels should be in {os.path.basename(path)}, which is not there; put that file beside it"
-    )
-
-
-def _size(source: str, path: str) -> int:
-    with reading(path):
-        try:
-            return os.stat(path).st_size
-        except (FileNotFoundError, ValueError):  # ValueError: the name has a null byte, which no file has
-            raise missing(source, path) from None
+        what = f"the header counts from the end of a {encoding} stream, which is not known"
+        raise InputError(f"{paths[0]}: {what}; unpack it first")
+    return open_packed(paths[0], layout.offset, layout.stored, layout.start, encoding)
 
 
 def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> list[str]:
@@ -143,8 +119,131 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         raise InputError(f"{header}: counts files from {first} to {last} by {step}; at most {MOST_FILES}")
     # No other conversion is allowed: "%999999999d" would make a name of a gigabyte of blanks.
     if not re.fullmatch(r"[^%]{0,1024}%0?\d{0,2}d[^%]{0,1024}", pattern):
-        raise InputError(
-            f"{header}: names its files {pattern!r}, which has not exactly one number; write it as slice%03d.raw"
-        )
+        what = f"names its files {pattern!r}, which has not exactly one number"
+        raise InputError(f"{header}: {what}; write it as slice%03d.raw")
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
     return [in_folder(header, name) for name in names]
+
+
+def in_folder(header: str, name: str) -> str:
+    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    InputError
+        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
+    """
+    inside = os.path.normpath(name.replace("\\", "/"))
+    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
+        what = f"names its data file {name!r}, outside its own folder"
+        raise InputError(f"{header}: {what}; put that file beside it and correct the header")
+    path = os.path.join(os.path.dirname(header), inside)
+    if not os.path.isfile(path):
+        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
+        raise InputNotFoundError(f"{header}: {what}; put that file beside it")
+    return path
+
+
+def text_of(fields: Fields, name: str, otherwise: object = None) -> str:
+    """Return the field ``name``, ``otherwise`` where there is no such field; a ValueError if both are missing."""
+    if name not in fields and otherwise is None:
+        raise ValueError(f"it has no {name}")
+    return fields.get(name, str(otherwise))
+
+
+def numbers[T: (int, float)](fields: Fields, name: str, kind: type[T], otherwise: object = None) -> list[T]:
+    """Return the words of the field ``name`` as numbers, those of ``otherwise`` where there is no such field.
+
+    Raises
+    ------
+    ValueError
+        A word is none, or the field and ``otherwise`` are missing; the message names the field.
+    """
+    text = text_of(fields, name, otherwise)
+    try:
+        return [kind(word) for word in text.split()]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
+
+
+def number[T: (int, float)](fields: Fields, name: str, kind: type[T], otherwise: T | None = None) -> T:
+    """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite; the message names the field.
+    """
+    found = numbers(fields, name, kind, otherwise)
+    if len(found) != 1 or not math.isfinite(found[0]):
+        raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
+    return found[0]
+
+
+class TextPixels:
+    """The numbers of a text file from byte ``offset`` on; they stay in memory until :meth:`close`.
+
+    Parameters
+    ----------
+    path : str
+    offset : int
+    shape : tuple of int
+        Slowest axis first.
+    dtype : dtype
+
+    Raises
+    ------
+    InputError
+        The file is too short for so many numbers.
+    """
+
+    def __init__(self, path: str, *, offset: int, shape: Shape, dtype: DType) -> None:
+        self.path = path
+        self.offset = offset
+        self.shape = shape
+        self.dtype = dtype.newbyteorder("=")
+        self.size = max(os.path.getsize(path) - offset, 0)
+        self._values: Array | None = None
+        self._lock = threading.Lock()
+        count = math.prod(shape)
+        if 2 * count - 1 > self.size:  # one digit for each, and a space between two
+            what = f"{self.size} bytes of text cannot hold {count} numbers (shape {shape})"
+            raise InputError(f"{path}: {what}; it is truncated, or its header is wrong")
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``.
+
+        Raises
+        ------
+        InputError
+            A word is no number of the type, or the file has too few or too many words.
+        """
+        with self._lock:
+            if self._values is None:
+                self._values = self._decode()
+            return self._values[region]
+
+    def close(self) -> None:
+        """Drop the decoded numbers."""
+        with self._lock:
+            self._values = None
+
+    def _decode(self) -> Array:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            words = file.read().replace(b",", b" ").split()
+        count = math.prod(self.shape)
+        if len(words) != count:
+            what = f"has {len(words)} numbers, and shape {self.shape} needs {count}"
+            raise InputError(f"{self.path}: {what}; write the file again")
+        number = float if self.dtype.kind == "f" else int
+        what = f"one of its numbers is no {self.dtype}"
+        with reading(self.path, (ValueError, OverflowError), "write it again", what=what):
+            return np.array([number(word) for word in words], self.dtype).reshape(self.shape)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        opener = partial(TextPixels, offset=self.offset, shape=self.shape, dtype=self.dtype)
+        return opener, (self.path,)

@@ -14,7 +14,7 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.region import shape_of
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, as_native
+from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, Stored, as_native
 from bigimg.types import Array, DType, Region, Shape
 
 
@@ -57,40 +57,31 @@ class RawFrames:
         """Do nothing: no file is open."""
 
     def check(self) -> None:
-        """Check that every file is there and long enough; each is opened once.
+        """Check that every file is there and long enough; each is opened for its last frame.
 
         Raises
         ------
         InputNotFoundError, InputError
             One is not; the message names it.
         """
-        last: dict[str, FrameStart] = {}
-        for start in self.starts:
-            if start.offset < 0:
-                self._open(start)
-            last[start.path] = max(start, last.get(start.path, start), key=lambda s: s.offset)
-        for start in last.values():
+        in_order = sorted(self.starts, key=lambda start: start.offset)
+        last = {start.path: start for start in in_order}
+        for start in (in_order[0], *last.values()):  # a negative offset comes first
             self._open(start)
 
     def _open(self, start: FrameStart) -> RawFile:
         return RawFile(start.path, offset=start.offset, shape=self.inner, dtype=self.dtype)
 
 
-def open_frames(
-    starts: Sequence[FrameStart],
-    dims: tuple[str, ...],
-    shape: Shape,
-    dtype: DType,
-    what: str = "uncompressed",
-) -> tuple[Pixels, Access]:
+def open_frames(starts: Sequence[FrameStart], stored: Stored, what: str = "uncompressed") -> Opened:
     """Return pixels in frames, and how they are read; frames that follow one another in one file are one run.
 
     Parameters
     ----------
     starts : sequence of FrameStart
         In C order of the slowest axes, as many of these as the number of frames needs.
-    dims, shape, dtype
-        Of all frames together; ``dims`` and ``shape`` slowest axis first, ``dtype`` as stored.
+    stored : Stored
+        All frames together.
     what : str
         What the pixels are, for a person.
 
@@ -99,12 +90,12 @@ def open_frames(
     InputNotFoundError, InputError
         A file is not there, or too short, or the frames do not divide the slowest axes.
     """
+    dims, shape, dtype = stored
     ndim = next((n for n in range(len(shape)) if math.prod(shape[:n]) == len(starts)), None)
     if ndim is None:
-        raise InputError(
-            f"{starts[0].path}: is one of {len(starts)} files or frames, which do not divide axes {' '.join(dims)} of "
-            f"{' x '.join(map(str, shape))} pixels; give one for each index along the slowest axes"
-        )
+        axes = f"axes {' '.join(dims)} of {' x '.join(map(str, shape))} pixels"
+        what = f"is one of {len(starts)} files or frames, which do not divide {axes}"
+        raise InputError(f"{starts[0].path}: {what}; give one for each index along the slowest axes")
     access = Access("random", f"{what}, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES)
     outer, inner = shape[:ndim], shape[ndim:]
     first, step = starts[0], math.prod(inner) * dtype.itemsize

@@ -22,12 +22,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.failures import reading
 from bigimg.system import files
 from bigimg.types import Array, DType, Region, Shape
 
@@ -37,8 +36,21 @@ READ_BYTES = 1 << 20
 GAP_BYTES = 16 << 10
 """Runs with smaller gaps are read as one: a ``pread`` takes about 2 µs, the time to copy 16 KiB."""
 
+type ReadRun = Callable[[Array, int], None]
+"""Fills a contiguous 1-D array with the pixels from a number on."""
+
 CHUNK = 64
 """Pixels along the fastest axis that the spec gives as read at once. Any number works; this one divides our blocks."""
+
+
+class Stored(NamedTuple):
+    """How the numbers of an image lie in a file: in C order, one after the other."""
+
+    dims: tuple[str, ...]
+    """Names of the axes, slowest first."""
+    shape: Shape
+    dtype: DType
+    """Byte order included."""
 
 
 class RawPixels(ABC):
@@ -88,9 +100,9 @@ class RawPixels(ABC):
     def _check_length(self, most: int, size: str) -> None:
         """Refuse a file that holds fewer bytes than the pixels need: at most ``most``."""
         if self.offset < 0 or most < self.end:
+            what = f"bytes {self.offset} to {self.end} (shape {self.shape}, {self.dtype}), but {size}"
             raise InputError(
-                f"{self.path}: pixels should take bytes {self.offset} to {self.end} (shape {self.shape}, {self.dtype}),"
-                f" but {size}; it is truncated, or its header is wrong"
+                f"{self.path}: pixels should take {what}; it is truncated, or its header is wrong"
             )
 
 
@@ -134,10 +146,8 @@ class RawFile(RawPixels):
                 what = f"cannot be read at byte {byte + done} ({error.strerror})"
                 raise InputError(f"{self.path}: {what}; check the disk") from error
             if not got:
-                raise InputError(
-                    f"{self.path}: ends at byte {byte + done}, where pixels were expected up to byte "
-                    f"{byte + len(view)}; it was cut after it was opened"
-                )
+                what = f"ends at byte {byte + done}, where pixels were expected up to byte {byte + len(view)}"
+                raise InputError(f"{self.path}: {what}; it was cut after it was opened")
             done += got
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -174,6 +184,10 @@ class Pixels(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+
+
+type Opened = tuple[Pixels, Access]
+"""Pixels, and how they are read."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +240,7 @@ def as_native(array: Array) -> Array:
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def read_runs(result: Array, region: Region, shape: Shape, read: Callable[[Array, int], None]) -> None:
+def read_runs(result: Array, region: Region, shape: Shape, read: ReadRun) -> None:
     """Fill ``result`` with ``region`` of C-order pixels, in few reads, each further on in the file.
 
     Parameters
@@ -253,9 +267,7 @@ def read_runs(result: Array, region: Region, shape: Shape, read: Callable[[Array
             _cut(part.reshape(tuple(step.size for step in inner)), position, inner, rows, read)
 
 
-def _cut(
-    target: Array, position: int, steps: list[_Step], rows: int, read: Callable[[Array, int], None]
-) -> None:
+def _cut(target: Array, position: int, steps: list[_Step], rows: int, read: ReadRun) -> None:
     """Read ``rows`` of the first of ``steps`` at a time, gaps included, and copy the pixels out."""
     row_stride = steps[0].stride
     strides = tuple(step.stride * target.itemsize for step in steps)

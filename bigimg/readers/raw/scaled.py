@@ -6,12 +6,12 @@ AFNI one factor for each volume. Stored numbers of two such frames cannot be com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
-from bigimg.geometry.region import full, pieces, shape_of, shift
+from bigimg.geometry.region import full, pieces, rows, shape_of, shift
 from bigimg.geometry.spec import Scaling
 from bigimg.readers.raw.plain import Pixels
 from bigimg.types import Array, DType, Region, Shape
@@ -23,56 +23,62 @@ SLAB_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
-class ScaledPixels:
-    """``slope * stored + intercept`` of ``pixels``, computed in float64."""
+class InSlabs(ABC):
+    """Values made of those of ``pixels``, slab by slab."""
 
     pixels: Pixels
-    slopes: Array
-    """With as many axes as the pixels; length 1 along an axis where the slope is the same."""
-    intercepts: Array
     dtype: DType
-    """Of the result."""
-    limits: tuple[float, float] | None = None
-    """Stored values are clipped to these first, as MINC demands for its valid range."""
+    """Of the result, in native byte order."""
 
     def read(self, region: Region) -> Array:
-        """Return the real values of ``region``."""
-
-        def real_values(slab: Region) -> Array:
-            real = self.pixels.read(slab).astype(np.float64)
-            if self.limits is not None:
-                np.clip(real, *self.limits, out=real)
-            real *= _part(self.slopes, slab)
-            real += _part(self.intercepts, slab)
-            return real
-
-        return in_slabs(region, self.dtype, real_values)
+        """Return the values of ``region``, in C order."""
+        result = np.empty(shape_of(region), self.dtype)
+        for _, part in pieces(full(result.shape), rows(result.shape, SLAB)):
+            result[part] = self._values(shift(part, tuple(-s.start for s in region)))
+        return result
 
     def close(self) -> None:
         """Close the file."""
         self.pixels.close()
 
-
-def in_slabs(region: Region, dtype: DType, values: Callable[[Region], Array]) -> Array:
-    """Return an array for ``region`` in C order, filled slab by slab with what ``values`` gives for each slab."""
-    result = np.empty(shape_of(region), dtype)
-    for _, part in pieces(full(result.shape), slab_shape(result.shape)):
-        result[part] = values(shift(part, tuple(-s.start for s in region)))
-    return result
+    @abstractmethod
+    def _values(self, slab: Region) -> Array:
+        """Return the values of a slab."""
 
 
-def slab_shape(shape: Shape) -> Shape:
-    """Return the largest part of ``shape`` of at most ``SLAB`` values that is whole along the fastest axes.
+@dataclass(frozen=True)
+class ScaledPixels(InSlabs):
+    """``slope * stored + intercept`` of ``pixels``, computed in float64."""
 
-    >>> slab_shape((5, 400, 500))
-    (1, 131, 500)
-    """
-    left = SLAB
-    found: list[int] = []
-    for size in reversed(shape):
-        found.append(max(1, min(size, left)))
-        left = left // size if found[-1] == size else 0  # beyond an axis that is cut, one of each
-    return tuple(reversed(found))
+    slopes: Array
+    """With as many axes as the pixels; length 1 along an axis where the slope is the same."""
+    intercepts: Array
+    limits: tuple[float, float] | None = None
+    """Stored values are clipped to these first, as MINC demands for its valid range."""
+
+    def _values(self, slab: Region) -> Array:
+        real = self.pixels.read(slab).astype(np.float64)
+        if self.limits is not None:
+            np.clip(real, *self.limits, out=real)
+        real *= _part(self.slopes, slab)
+        real += _part(self.intercepts, slab)
+        return real
+
+
+@dataclass(frozen=True)
+class Mirrored(InSlabs):
+    """``pixels`` mirrored along some axes; in slabs, since callers would copy a view with negative strides."""
+
+    shape: Shape
+    axes: tuple[bool, ...]
+    """Whether each axis is mirrored."""
+
+    def _values(self, slab: Region) -> Array:
+        there = tuple(
+            slice(n - s.stop, n - s.start) if flip else s
+            for s, n, flip in zip(slab, self.shape, self.axes, strict=True)
+        )
+        return np.flip(self.pixels.read(there), tuple(np.flatnonzero(self.axes).tolist()))
 
 
 def real_dtype(stored: DType, slopes: Array, intercepts: Array) -> DType:

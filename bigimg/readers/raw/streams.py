@@ -6,8 +6,10 @@ has one. Each stream compares its checksum at the end, and raises if the file en
 
 from __future__ import annotations
 
+import io
 import zlib
-from typing import BinaryIO, Literal, Protocol, cast
+from collections.abc import Buffer
+from typing import BinaryIO, Literal, cast
 
 type Packing = Literal["gzip", "zlib", "bzip2"]
 
@@ -15,17 +17,7 @@ PORTION_BYTES = 256 << 10
 """Bytes that a zlib stream reads at once, and decompresses at once."""
 
 
-class UnpackedStream(Protocol):
-    """A stream that is read forwards, once."""
-
-    def readinto(self, view: memoryview, /) -> int:
-        """Fill the start of ``view`` and return the number of bytes; 0 at the end."""
-
-    def close(self) -> None:
-        """Free the buffers; the file stays open."""
-
-
-class ZlibStream:
+class ZlibStream(io.BufferedIOBase):
     """The decompressed bytes of a zlib or gzip stream in ``file``, from its current position on."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -36,8 +28,9 @@ class ZlibStream:
         self._rest = b""
         self._buffered = False
 
-    def readinto(self, view: memoryview, /) -> int:
-        """Fill the start of ``view`` and return the number of bytes; 0 after the end, if the checksum is right."""
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill the start of ``buffer`` and return the number of bytes; 0 after the end, if the checksum is right."""
+        view = memoryview(buffer)
         while not self._inflater.eof:
             # isal buffers input: it may return more bytes although it is given no input.
             packed = self._rest or (b"" if self._buffered else self._file.read(PORTION_BYTES))
@@ -52,21 +45,17 @@ class ZlibStream:
                 raise EOFError("no end marker")
         return 0
 
-    def close(self) -> None:
-        """Drop the bytes that were read ahead."""
-        self._rest = b""
 
-
-def unpacked(file: BinaryIO, packing: Packing) -> UnpackedStream:
+def unpacked(file: BinaryIO, packing: Packing) -> io.BufferedIOBase:
     """Return the decompressed bytes of ``file`` from its current position on."""
     if packing == "gzip":
         from isal import igzip
 
-        return cast(UnpackedStream, igzip.IGzipFile(fileobj=file, mode="rb"))
+        return cast(io.BufferedIOBase, igzip.IGzipFile(fileobj=file, mode="rb"))
     if packing == "bzip2":
         import bz2
 
-        return cast(UnpackedStream, bz2.BZ2File(file))
+        return cast(io.BufferedIOBase, bz2.BZ2File(file))
     return ZlibStream(file)
 
 

@@ -64,12 +64,10 @@ class Layout:
                 page = time * self.steps[0] + channel * self.steps[1]
                 at = (slice(time - t.start, time - t.start + 1), slice(low - c.start, high - c.start))
                 samples = slice(low - first, high - first)
-                if per_page:
-                    yield Part(page, samples, z, (*at, slice(0, z.stop - z.start)))
-                    continue
-                for plane in range(z.start, z.stop):
-                    target = (*at, slice(plane - z.start, plane - z.start + 1))
-                    yield Part(page + plane * self.steps[2], samples, slice(0, 1), target)
+                for planes in [z] if per_page else [slice(i, i + 1) for i in range(z.start, z.stop)]:
+                    target = (*at, slice(planes.start - z.start, planes.stop - z.start))
+                    depth = z if per_page else slice(0, 1)
+                    yield Part(page + planes.start * self.steps[2], samples, depth, target)
 
 
 def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, source: str) -> Layout:
@@ -108,12 +106,8 @@ def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, sourc
     within = dict(inner)
     samples, depth = within.get("S", 1), within.get("Z", 1)
     channels = sizes.get("C", 1) * samples
-    return Layout(
-        shape=(sizes.get("T", 1), channels, sizes.get("Z", depth), within["Y"], within["X"]),
-        steps=(steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)),
-        samples=samples,
-        note=note,
-    )
+    whole = (sizes.get("T", 1), channels, sizes.get("Z", depth), within["Y"], within["X"])
+    return Layout(whole, (steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)), samples, note)
 
 
 def _longer_than_one(axes: str, shape: Shape) -> list[tuple[str, int]]:
@@ -134,10 +128,8 @@ def _name_unknown(
         raise InputError(f"{source}: axis {listed} is none of t c z y x; extract one index of it first")
     if len(unknown) > 1 or (unknown and "Z" in letters):
         listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
-        raise InputError(
-            f"{source}: the file does not say what its axes {listed} are; "
-            "write it again with named axes, as in tifffile.imwrite(..., metadata={'axes': 'TZYX'})"
-        )
+        remedy = "write it again with named axes, as in tifffile.imwrite(..., metadata={'axes': 'TZYX'})"
+        raise InputError(f"{source}: the file does not say what its axes {listed} are; {remedy}")
     if not unknown:
         return outer, None
     named = [("Z" if letter in UNKNOWN else letter, n) for letter, n in outer]

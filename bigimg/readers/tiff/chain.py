@@ -13,7 +13,9 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
-from bigimg.readers.failures import damage
+import tifffile
+
+from bigimg.errors import damage
 from bigimg.readers.tiff.meta import OWN_TAGS
 from bigimg.system.files import read_at
 
@@ -99,7 +101,7 @@ class _Tables:
                 data = read_at(self.descriptor, length, start) if length > self.word.size else value[:length]
                 below = struct.unpack(f"{self.order}{count}{form}", data)
             if wrong:
-                raise damage(self.path, f"{page}, tag {_name(code)} {wrong}")
+                raise damage(self.path, f"{page}, tag {tifffile.TIFF.TAGS.get(code, code)} {wrong}")
         if not ({256, 257} <= codes or 513 in codes):
             raise damage(self.path, f"{page}, at byte {offset}, does not say how large it is")
         return self.word.unpack_from(content, end)[0], below
@@ -183,9 +185,3 @@ def _is_here(data: ElementTree.Element, root: ElementTree.Element, tif: Any) -> 
     if uuid is None or uuid.text == root.get("UUID"):
         return True
     return uuid.get("FileName", "").lower() == str(tif.filename).lower()
-
-
-def _name(code: int) -> str:
-    import tifffile
-
-    return str(tifffile.TIFF.TAGS.get(code, code))

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import tifffile
+
 from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.types import Json
@@ -29,6 +31,16 @@ OWN_TAGS = frozenset(
 
 MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 """Values of the PhotometricInterpretation tag."""
+
+COLORS: dict[int, tuple[Channel, ...]] = {
+    RGB_COLORS: RGB, PALETTE: RGB,
+    CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
+    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), LAB: (Channel("L"), Channel("a"), Channel("b")),
+}  # fmt: skip
+STORED_AS = {
+    MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
+    YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+}  # fmt: skip
 
 DECODED_TO_RGB = frozenset({6, 7, 33007, 34892})
 """Compression tags whose decoder turns YCbCr into RGB."""
@@ -62,7 +74,9 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     elif series.kind == "imagej":
         _from_imagej(tif.imagej_metadata or {}, page, channels, meaning)
     elif series.kind == "svs":
-        _from_aperio(page, meaning)
+        found = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description)
+        if found and (size := _positive(found[1])):
+            meaning.spacing |= {"x": (size, "micrometer"), "y": (size, "micrometer")}
     elif note := _from_tags(page, meaning):
         meaning.notes.append(note)
     if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
@@ -99,23 +113,11 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
     """Name the samples of a pixel by the colours that the photometric tag says they are."""
     extra = tuple(int(e) for e in page.extrasamples)
     converted = page.photometric == YCBCR and page.compression in DECODED_TO_RGB
-    names: tuple[Channel, ...] = ()
-    if page.photometric == MINISWHITE:
-        meaning.notes.append("0 is white (PhotometricInterpretation MINISWHITE); values are as stored")
-    if page.photometric in (RGB_COLORS, PALETTE) or converted:
-        names = RGB
-    elif page.photometric == CMYK:
-        inks = {"C": "00FFFF", "M": "FF00FF", "Y": "FFFF00", "K": "000000"}
-        names = tuple(Channel(*ink) for ink in inks.items())
-    elif page.photometric == YCBCR:
-        names = (Channel("Y"), Channel("Cb"), Channel("Cr"))
-        meaning.notes.append("colours are Y Cb Cr, as stored")
-    elif page.photometric == LAB:
-        names = (Channel("L"), Channel("a"), Channel("b"))
-        meaning.notes.append("colours are CIE L*a*b*, as stored")
-    elif channels > 1 and page.samplesperpixel == channels and any(extra):
-        names = (Channel("gray"),)
-    names += tuple(
+    photometric = RGB_COLORS if converted else page.photometric
+    if note := STORED_AS.get(photometric):
+        meaning.notes.append(note)
+    grey = (Channel("gray"),) if page.samplesperpixel == channels > 1 and any(extra) else ()
+    names = COLORS.get(photometric, grey) + tuple(
         Channel("A", "FFFFFF") if kind in (1, 2) else Channel(f"extra {i}") for i, kind in enumerate(extra, 1)
     )
     if len(names) == channels > 1:
@@ -123,8 +125,6 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
 
 
 def _from_ome(tif: Any, series: Any, index: int, channels: int, meaning: Meaning) -> None:
-    import tifffile
-
     try:
         images = _list(tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"])
         named = [image for image in images if image.get("Name") == series.name]
@@ -159,9 +159,8 @@ def _from_imagej(fields: Mapping[str, Any], page: Any, channels: int, meaning: M
     unit = str(fields.get("unit", "")).replace("\\u00B5", "µ")
     known = long_unit(unit) if unit.lower() not in ("", "pixel", "pixels", "inch") else None
     x, y = (float(n) for n in page.resolution)
-    if (
-        known is None or page.resolutionunit == 3
-    ):  # other programs write centimetres, in addition to ImageJ's unit
+    in_centimeters = page.resolutionunit == 3  # other programs write so, in addition to ImageJ's unit
+    if known is None or in_centimeters:
         _from_tags(page, meaning)
     elif 282 in page.tags and x > 0 and y > 0:
         meaning.spacing |= {"x": (1 / x, known), "y": (1 / y, known)}
@@ -189,19 +188,10 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
     labels, tables = fields.get("Labels", ()), fields.get("LUTs", ())
     named, colored = len(labels) == channels, len(tables) == channels
     if channels > 1 and (named or colored):
-        meaning.channels = tuple(
-            Channel(
-                str(labels[i]) if named else str(i),
-                "{:02X}{:02X}{:02X}".format(*tables[i][:, -1]) if colored else None,
-            )
-            for i in range(channels)
-        )
-
-
-def _from_aperio(page: Any, meaning: Meaning) -> None:
-    found = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description)
-    if found and (size := _positive(found[1])):
-        meaning.spacing |= {"x": (size, "micrometer"), "y": (size, "micrometer")}
+        names = map(str, labels if named else range(channels))
+        color = "{:02X}{:02X}{:02X}".format
+        colors = [color(*table[:, -1]) for table in tables] if colored else [None] * channels
+        meaning.channels = tuple(map(Channel, names, colors))
 
 
 def _from_tags(page: Any, meaning: Meaning) -> str | None:

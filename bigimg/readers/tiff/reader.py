@@ -7,20 +7,23 @@ they mean. The file is parsed once and tifffile closed again; two tables of numb
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import tifffile
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.failures import logged_warnings, reading
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import lay_out
@@ -28,17 +31,20 @@ from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, read_tables
-from bigimg.types import Array, Region
+from bigimg.types import Array, Kind, Region
 
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
+
+MOST_WARNINGS = 100
+"""Of a library about one file."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
 
 
-def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) -> TiffReader:
-    """Return a reader of one series of a TIFF file, at full resolution.
+class TiffReader:
+    """One series of a TIFF file, at full resolution, as a :class:`bigimg.reader.Reader`.
 
     Parameters
     ----------
@@ -55,15 +61,6 @@ def open_tiff(path: str | os.PathLike[str], *, series: int | str | None = None) 
     UsageError
         There is no such series.
     """
-    return TiffReader(path, series=series)
-
-
-class TiffReader:
-    """A series of a TIFF file as a source of pixels; see :class:`bigimg.reader.Reader`."""
-
-    spec: ImageSpec
-    access: Access
-    source: str
 
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
@@ -107,8 +104,6 @@ class _Image:
             self._parse(path, wanted)
 
     def _parse(self, path: str, wanted: int | str | None) -> None:
-        import tifffile
-
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
@@ -163,18 +158,12 @@ class _Image:
         meta = own_fields(page)
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
-        return ImageSpec(
-            axes=axes,
-            dtype=self.dtype,
-            chunks=tuple(min(chunk[axis.name], axis.size) for axis in axes),
-            channels=meaning.channels if "c" in layout.dims else (),
-            kind="mask" if self.dtype == np.bool_ else "image",
-            scaling=meaning.scaling,
-            window=meaning.window,
-            meta=meta,
-            notes=tuple(notes),
-            of_source=_others(tif, number),
-        )
+        chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
+        channels = meaning.channels if "c" in layout.dims else ()
+        kind: Kind = "mask" if self.dtype == np.bool_ else "image"
+        spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
+        others = _others(tif, number)
+        return replace(spec, scaling=meaning.scaling, window=meaning.window, of_source=others)
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
@@ -182,15 +171,11 @@ class _Image:
         tables = segments.offsets.size * (16 + 2 * 40) + len(segments.offsets) * 1024
         decoded = scheme.segment_bytes
         if scheme.raw:
-            return Access(
-                "random",
-                "uncompressed",
-                wide=scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes),
-                fixed_bytes=tables,
-                read_bytes=max(BAND_BYTES, scheme.row_bytes) + READ_BYTES,
-            )
+            wide = scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes)
+            band = max(BAND_BYTES, scheme.row_bytes)
+            return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
-        working = 2 * segments.largest + 2 * decoded
+        working = 2 * int(segments.counts.max()) + 2 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
@@ -200,6 +185,27 @@ class _Image:
         rows, columns = scheme.chunk[1:]
         size = f"{rows} x {columns}" if scheme.kind == "tile" else "1 row" if rows == 1 else f"{rows} rows"
         return Access("random", f"{scheme.kind}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
+
+
+@contextmanager
+def logged_warnings(library: str) -> Iterator[list[str]]:
+    """Collect the warnings that ``library`` logs in this thread, once each; they are not printed."""
+    found: list[str] = []
+    thread, logger = threading.get_ident(), logging.getLogger(library)
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or threading.get_ident() != thread:
+            return True
+        text = one_line(record.getMessage())
+        if len(found) < MOST_WARNINGS and text not in found:
+            found.append(text)
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(collect)
 
 
 def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
@@ -230,8 +236,6 @@ def _others(tif: Any, number: int) -> tuple[str, ...]:
 
 
 def _codec(compression: int) -> str:
-    import tifffile
-
     try:
         return str(tifffile.COMPRESSION(compression).name).lower().replace("_", " ")
     except ValueError:

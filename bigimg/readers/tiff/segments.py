@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, damage, one_line
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
-from bigimg.readers.failures import damage, one_line
 from bigimg.readers.raw.plain import RawFile
 from bigimg.types import Array, DType, Region, Shape
 
@@ -135,11 +134,6 @@ class Segments:
     def single(self) -> bool:
         """The whole image is one segment that must be decoded."""
         return self.offsets.size == 1 and not self.scheme.raw
-
-    @property
-    def largest(self) -> int:
-        """Bytes of the longest segment as stored."""
-        return int(self.counts.max())
 
     def fill(self, out: Array, page: int, samples: slice, box: Region) -> None:
         """Copy ``samples`` of the pixels ``box`` (depth, rows, columns) of ``page`` into ``out``.

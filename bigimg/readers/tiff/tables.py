@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError
-from bigimg.readers.failures import damage, one_line
+from bigimg.errors import damage, reading
 from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.meta import PALETTE
 from bigimg.readers.tiff.segments import Scheme, Segments
@@ -64,12 +63,9 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
             there = f"has {tag.count} values, and the page has {scheme.count} {scheme.kind}s"
             raise damage(path, f"page {page.index}, tag {tag.name} {there}")
     if not raw:
-        try:
+        errors, what = (ValueError, NotImplementedError), "its pixels cannot be decoded"
+        with reading(path, errors, "convert it with another program first", what=what):
             scheme.decode(None, 0)  # raises now what would fail for every segment
-        except (ValueError, NotImplementedError) as error:
-            raise InputError(
-                f"{path}: its pixels cannot be decoded ({one_line(error)}); convert it with another program first"
-            ) from error
     if raw and not getattr(series, "is_multifile", False) and series.dataoffset is not None:
         return _contiguous(path, series, scheme)
     return _scattered(path, series, scheme)

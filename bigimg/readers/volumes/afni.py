@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-from bigimg.errors import InputError
 from bigimg.geometry.spec import Channel
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import open_pixels
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header, sibling
-
-if TYPE_CHECKING:
-    from nibabel.brikhead import AFNIHeader
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
 
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is not a time."""
@@ -32,15 +28,13 @@ MOST_HEAD = 64 << 20
 """Bytes of a HEAD that are read at most: it holds text, with a history that grows."""
 
 
-def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the AFNI dataset at ``path``.
+def open_afni(source: str) -> RawReader:
+    """Return a reader of the AFNI dataset at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.HEAD``, ``.BRIK`` or ``.BRIK.gz``.
-    series : int, optional
-        Only 0: sub-bricks are the axis ``t`` or ``c``.
 
     Raises
     ------
@@ -49,46 +43,29 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, or the pixels are too few or of several types.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     stem, suffix = os.path.splitext(source.removesuffix(".gz"))
-    header_path, brik = source, source
-    if suffix.lower() != ".head":
-        header_path = sibling(source, stem, (".HEAD",), "its header")
+    given = suffix.lower() == ".head"
+    head = source if given else sibling(source, stem, (".HEAD",), "its header")
     notes: list[str] = []
-    header = _header(source, header_path, notes)
-    if brik == header_path:
-        brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels")
-    sizes = checked_shape(header_path, header.get_data_shape())
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise InputError(f"{source}: its pixels are {dtype}, which is not supported; save them as floats")
+    header = _header(source, head, notes)
+    brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if given else source
     timed = "TAXIS_NUMS" in header.info
-    shape = tuple(reversed(sizes if sizes[3] > 1 else sizes[:3]))
-    dims = ("t" if timed else "c", "z", "y", "x")[-len(shape) :]
+    stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
     factors = header.get_data_scaling()
     start, time = _time(header)
-    steps: dict[str, Step] = {
-        name: (float(abs(step)), "millimeter")
-        for name, step in zip("xyz", header.info["DELTA"], strict=False)
-    }
-    pixels, access = open_pixels(brik, offset=0, shape=shape, dtype=dtype, dims=dims)
+    steps = in_space(header.info["DELTA"]) | time
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=header.get_affine(), steps=steps | time, start=start,
-        slopes=None if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
-        channels=_channels(header, shape[0]) if "c" in dims else (), fields=header.info, personal=PERSONAL,
+        stored=stored, affine=header.get_affine(), steps=steps, start=start,
+        slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
+        channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, *open_pixels(brik, 0, stored), notes)
 
 
 def _header(source: str, path: str, notes: list[str]) -> AFNIHeader:
     """Return the header in ``path``, after a check of the attributes that bigimg and nibabel need."""
-    from nibabel.brikhead import AFNIHeader, parse_AFNI_header
-    from nibabel.spatialimages import HeaderDataError, ImageDataError
-
-    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     errors = (HeaderDataError, ImageDataError)
-    with reading_header(who, errors, "write it again with 3dcopy", notes):
+    with reading_header(source, path, errors, "write it again with 3dcopy", notes):
         with open(path, encoding="latin-1") as file:
             text = file.read(MOST_HEAD)
         # Empty lines around the text would count as attributes.
@@ -112,8 +89,8 @@ def _time(header: AFNIHeader) -> tuple[float, dict[str, Step]]:
     return start, {"t": (float(times[1]), unit)} if len(times) > 1 else {}
 
 
-def _channels(header: AFNIHeader, count: int) -> tuple[Channel, ...]:
+def _channels(header: AFNIHeader, stored: Stored) -> tuple[Channel, ...]:
     """Return the labels of the sub-bricks, if each has one."""
     labels = header.info.get("BRICK_LABS")
     names = labels.split("~") if isinstance(labels, str) else []
-    return tuple(map(Channel, names)) if len(names) == count else ()
+    return tuple(map(Channel, names)) if stored.dims[0] == "c" and len(names) == stored.shape[0] else ()

@@ -6,23 +6,19 @@ factors are equal, they are the scaling of the image, otherwise the reader gives
 
 from __future__ import annotations
 
-import os
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
+from nibabel import ecat
+from nibabel.wrapstruct import WrapStructError
 
 from bigimg.errors import InputError
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import Pixels, RawReader
-from bigimg.readers.raw.scaled import in_slabs
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, reading_header
-from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    from nibabel.ecat import EcatHeader, EcatSubHeader
+from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.raw.scaled import Mirrored
+from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, volumes
+from bigimg.types import Array
 
 PERSONAL = "patient_(?!orientation).*|.*_name|.*filename|study_.*|serial_number|.*_start_time"
 """Fields that may tell who was imaged, when and where."""
@@ -30,88 +26,51 @@ BLOCK = 512
 """Bytes of a block; block numbers begin at 1."""
 
 
-@dataclass(frozen=True)
-class Mirrored:
-    """``pixels`` mirrored along some axes."""
-
-    pixels: Pixels
-    shape: Shape
-    dtype: DType
-    """In native byte order."""
-    axes: tuple[bool, ...]
-    """Whether each axis is mirrored."""
-
-    def read(self, region: Region) -> Array:
-        """Return the pixels of ``region`` in C order, not as a view with negative strides, which callers would copy."""
-
-        def mirrored(slab: Region) -> Array:
-            there = tuple(
-                slice(n - s.stop, n - s.start) if flip else s
-                for s, n, flip in zip(slab, self.shape, self.axes, strict=True)
-            )
-            return np.flip(self.pixels.read(there), tuple(np.flatnonzero(self.axes).tolist()))
-
-        return in_slabs(region, self.dtype, mirrored)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.pixels.close()
-
-
-def open_ecat(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the ECAT 7 image at ``path``.
+def open_ecat(source: str) -> RawReader:
+    """Return a reader of the ECAT 7 image at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
-    series : int, optional
-        Only 0: frames are the axis ``t``.
+    source : str
 
     Raises
     ------
     InputError
         A header makes no sense, frames differ in shape or type, or the file is too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     header, sub, notes = _headers(source)
     order = _frame_order(sub)
     count = len(order)
-    sizes = {checked_shape(source, sub.get_shape(frame)) for frame in range(count)}
+    sizes = {tuple(sub.get_shape(frame)) for frame in range(count)}
     types = {sub._get_data_dtype(frame) for frame in range(count)}
     if len(sizes) != 1 or len(types) != 1:
         raise InputError(f"{source}: frames have {len(sizes)} shapes and {len(types)} types; split it first")
     dtype = np.dtype(types.pop()).newbyteorder(header.endianness)
-    inner = tuple(reversed(sizes.pop()))
-    shape = (count, *inner) if count > 1 else inner
-    dims = ("t", "z", "y", "x")[-len(shape) :]
+    stored = volumes(source, (*sizes.pop(), count), dtype)
     # nibabel computes these bytes in 32 bits, which overflow at 2 GiB.
     starts = [FrameStart(source, int(sub._mlist[frame][1]) * BLOCK) for frame in order]
-    pixels, access = open_frames(starts, dims, shape, dtype, "uncompressed frames")
-    axes = (False, *_mirrored(int(header["patient_orientation"])))[-len(shape) :]
-    pixels = Mirrored(pixels, shape, dtype.newbyteorder("="), axes)
+    pixels, access = open_frames(starts, stored, "uncompressed frames")
+    axes = (False, *_mirrored(int(header["patient_orientation"])))[-len(stored.shape) :]
+    pixels = Mirrored(pixels, dtype.newbyteorder("="), stored.shape, axes)
     factor = float(header["ecat_calibration_factor"])
     slopes = np.array([factor * float(sub.subheaders[frame]["scale_factor"]) for frame in order])
     with np.errstate(all="ignore"):  # headers may hold random bytes
         affine = sub.get_frame_affine()
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=affine, steps=_steps(sub, order, notes),
-        slopes=slopes.reshape((-1, 1, 1, 1)[-len(shape) :]), frame="frame",
+        stored=stored, affine=affine, steps=_steps(sub, order, notes),
+        slopes=slopes.reshape((-1, 1, 1, 1)[-len(stored.shape) :]), frame="frame",
         fields={name: header[name] for name in header.keys() if name != "fill"}, personal=PERSONAL,  # noqa: SIM118
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
 
-def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
+def _headers(path: str) -> tuple[ecat.EcatHeader, ecat.EcatSubHeader, list[str]]:
     """Return the main header, the headers of the frames, and the warnings of nibabel."""
-    from nibabel.ecat import EcatHeader, EcatSubHeader
-    from nibabel.wrapstruct import WrapStructError
-
     notes: list[str] = []
-    with reading_header(path, (WrapStructError,), "fetch the file again", notes), open(path, "rb") as file:
-        header = EcatHeader.from_fileobj(file)
+    with reading_header(path, path, (WrapStructError,), "fetch it again", notes), open(path, "rb") as file:
+        header = ecat.EcatHeader.from_fileobj(file)
         matrices = _matrix_list(file, header)
-        sub = EcatSubHeader(header, matrices, file)
+        sub = ecat.EcatSubHeader(header, matrices, file)
         if not len(matrices) or not sub.get_nframes() or len(sub.subheaders) < sub.get_nframes():
             raise ValueError("it lists no frames")
         sub._check_affines(), sub.get_frame_affine()
@@ -120,10 +79,8 @@ def _headers(path: str) -> tuple[EcatHeader, EcatSubHeader, list[str]]:
     return header, sub, notes
 
 
-def _matrix_list(file: BinaryIO, header: EcatHeader) -> Array:
+def _matrix_list(file: BinaryIO, header: ecat.EcatHeader) -> Array:
     """Return the list of matrices; its blocks are checked first, because nibabel follows a circle for ever."""
-    from nibabel.ecat import read_mlist
-
     order: Literal["little", "big"] = "little" if header.endianness == "<" else "big"
     block, seen = 2, set[int]()
     while block > 2 or not seen:
@@ -135,33 +92,28 @@ def _matrix_list(file: BinaryIO, header: EcatHeader) -> Array:
         if len(row) < BLOCK:
             raise ValueError(f"it ends within its list of frames, at block {block}")
         block = int.from_bytes(row[4:8], order, signed=True)
-    listed = read_mlist(file, header.endianness)
+    listed = ecat.read_mlist(file, header.endianness)
     rows = np.zeros((int(header["num_frames"]), 4), np.int32)
     rows[: len(listed)] = listed
     return rows
 
 
-def _frame_order(sub: EcatSubHeader) -> list[int]:
+def _frame_order(sub: ecat.EcatSubHeader) -> list[int]:
     """Return the rows of the frames in the order of their numbers, as nibabel sorts them."""
-    from nibabel.ecat import get_frame_order
-
     with warnings.catch_warnings(action="ignore"):  # the same warnings as for the headers
-        found = get_frame_order(sub._mlist)
+        found = ecat.get_frame_order(sub._mlist)
     return [int(found[number][0]) for number in sorted(found)]
 
 
 def _mirrored(orientation: int) -> tuple[bool, bool, bool]:
     """Return whether nibabel mirrors z, y and x, for a code of ``patient_orientation``."""
-    from nibabel.ecat import patient_orient_neurological, patient_orient_radiological
-
-    known = orientation in patient_orient_neurological
-    return (known or orientation in patient_orient_radiological,) * 2 + (known,)
+    known = orientation in ecat.patient_orient_neurological
+    return (known or orientation in ecat.patient_orient_radiological,) * 2 + (known,)
 
 
-def _steps(sub: EcatSubHeader, order: list[int], notes: list[str]) -> dict[str, Step]:
+def _steps(sub: ecat.EcatSubHeader, order: list[int], notes: list[str]) -> dict[str, Step]:
     """Return spacing and unit of each axis; ``t`` has a time step if all frames start at even times."""
-    zooms = zip("xyz", sub.get_zooms(), strict=False)
-    steps: dict[str, Step] = {name: (float(zoom), "millimeter") for name, zoom in zooms}
+    steps = in_space(sub.get_zooms())
     starts = [int(sub.subheaders[frame]["frame_start_time"]) for frame in order]
     gaps = set(np.diff(starts).tolist())
     if len(gaps) == 1 and min(gaps) > 0:

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, MissingExtraError, reading
 from bigimg.geometry.region import grid, pieces
-from bigimg.readers.failures import one_line
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
 from bigimg.readers.raw.streams import PORTION_BYTES, ZlibStream, stream_errors
 from bigimg.types import Array, DType, Region, Shape
@@ -70,43 +69,30 @@ class Hdf5Pixels:
             The file is gone, or damaged there.
         """
         h5py = import_h5py(self.path)
-        with self._lock:
-            try:
-                if self._file is None:
-                    self._file = h5py.File(self.path, "r")
-                dataset = self._file[self.name]
-                for index, _ in pieces(region, self.chunks) if self._checked.size else ():
-                    if not self._checked[index]:
-                        check_inflated(self.path, dataset, index)
-                        self._checked[index] = True
-                part: Array = dataset[region]
-            except InputError:  # is a ValueError too
-                raise
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
-                raise InputError(
-                    f"{self.path}: its pixels cannot be read ({one_line(error)}); fetch the file again"
-                ) from error
+        errors, what = (OSError, RuntimeError, KeyError, ValueError), "its pixels cannot be read"
+        with self._lock, reading(self.path, errors, "fetch the file again", what=what):
+            if self._file is None:
+                self._file = h5py.File(self.path, "r")
+            dataset = self._file[self.name]
+            for index, _ in pieces(region, self.chunks) if self._checked.size else ():
+                if not self._checked[index]:
+                    check_inflated(self.path, dataset, index)
+                    self._checked[index] = True
+            part: Array = dataset[region]
         return as_native(np.ascontiguousarray(part))
 
     def close(self) -> None:
         """Let go of the file; a later read opens it again."""
         with self._lock:
-            self._close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_lock"):  # not when __init__ failed
-            self._close()
+            if self._file is not None:
+                self._file.close()
+            self._file = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = None
 
 
 def check_stored(path: str, dataset: Any) -> None:
@@ -118,19 +104,13 @@ def check_stored(path: str, dataset: Any) -> None:
         Some were not: the library would make zeros of them.
     """
     if dataset.chunks:
-        wanted = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-        there, what = int(dataset.id.get_num_chunks()), "chunks"
+        what, wanted = "chunks", math.prod(grid(dataset.shape, dataset.chunks))
+        there = int(dataset.id.get_num_chunks())
     else:
-        wanted, there, what = (
-            dataset.dtype.itemsize * dataset.size,
-            int(dataset.id.get_storage_size()),
-            "bytes",
-        )
+        what, wanted, there = "bytes", dataset.nbytes, int(dataset.id.get_storage_size())
     if there != wanted:
-        raise InputError(
-            f"{path}: {there} of {wanted} {what} of its pixels were written; what is missing is not known, "
-            "write the file again"
-        )
+        written = f"{there} of {wanted} {what} of its pixels were written"
+        raise InputError(f"{path}: {written}; what is missing is not known, write the file again")
 
 
 def check_inflated(path: str, dataset: Any, index: Shape) -> None:
@@ -151,18 +131,14 @@ def check_inflated(path: str, dataset: Any, index: Shape) -> None:
         if skipped:
             return
         stream, room, found = ZlibStream(io.BytesIO(packed)), memoryview(bytearray(PORTION_BYTES)), 0
-        try:
+        what = f"chunk {index} of its pixels is damaged"
+        with reading(path, stream_errors(), "fetch the file again", what=what):
             while found <= most and (got := stream.readinto(room)):
                 found += got
-        except stream_errors() as error:
-            raise InputError(
-                f"{path}: chunk {index} of its pixels is damaged ({one_line(error)}); fetch the file again"
-            ) from error
     if found > most:
-        raise InputError(
-            f"{path}: chunk {index} of its pixels has more inside than the {most} bytes that its shape "
-            f"{dataset.chunks} needs; the file is damaged, or made to exhaust memory"
-        )
+        what = f"more inside than the {most} bytes that its shape {dataset.chunks} needs"
+        why = "the file is damaged, or made to exhaust memory"
+        raise InputError(f"{path}: chunk {index} of its pixels has {what}; {why}")
 
 
 def import_h5py(path: str) -> Any:
@@ -176,7 +152,6 @@ def import_h5py(path: str) -> Any:
     try:
         import h5py
     except ImportError:
-        raise MissingExtraError(
-            f"{path}: is HDF5, which h5py reads, and that is not installed: {install_line('hdf5')}"
-        ) from None
+        what = "is HDF5, which h5py reads, and that is not installed"
+        raise MissingExtraError(f"{path}: {what}: {install_line('hdf5')}") from None
     return h5py

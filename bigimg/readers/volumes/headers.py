@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, one_line, reading
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
-from bigimg.readers.failures import one_line, reading
-from bigimg.readers.raw.plain import Pixels, RawReader, natural_chunks
+from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
 from bigimg.types import Array, DType, Json, Kind, Shape
 
@@ -30,71 +28,28 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
+type Factors = Array | float
+"""One for all pixels, or with as many axes as these, of length 1 along an axis where they do not change."""
+
+
+def beside(stem: str, suffixes: Sequence[str]) -> str | None:
+    """Return the first file that exists of ``stem`` with one of ``suffixes``, in lower or upper case."""
+    spelt = (each for suffix in suffixes for each in (suffix, suffix.lower(), suffix.upper()))
+    return next((stem + each for each in spelt if os.path.isfile(stem + each)), None)
+
 
 def sibling(path: str, stem: str, suffixes: Sequence[str], what: str) -> str:
-    """Return the first file that exists of ``stem`` with one of ``suffixes``, in lower or upper case.
+    """Return the file that :func:`beside` finds.
 
     Raises
     ------
     InputNotFoundError
         There is none. The message names ``path`` and says ``what`` is missing.
     """
-    for suffix in suffixes:
-        for spelt in dict.fromkeys((suffix, suffix.lower(), suffix.upper())):
-            if os.path.isfile(stem + spelt):
-                return stem + spelt
-    raise InputNotFoundError(
-        f"{path}: {what} should be in {stem}{suffixes[0]}, which is not there; put that file beside it"
-    )
-
-
-def in_folder(header: str, name: str) -> str:
-    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
-
-    Raises
-    ------
-    InputError
-        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
-    """
-    inside = os.path.normpath(name.replace("\\", "/"))
-    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
-        raise InputError(
-            f"{header}: names its data file {name!r}, outside its own folder; put that file beside it and "
-            "correct the header"
-        )
-    return os.path.join(os.path.dirname(header), inside)
-
-
-def numbers[T: (int, float)](
-    fields: Mapping[str, str], name: str, kind: type[T], otherwise: str = ""
-) -> list[T]:
-    """Return the words of the field ``name`` as numbers.
-
-    Raises
-    ------
-    ValueError
-        A word is none; the message names the field.
-    """
-    text = fields.get(name, otherwise)
-    try:
-        return [kind(word) for word in text.split()]
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} is {text!r:.80}, not {what}") from None
-
-
-def number[T: (int, float)](fields: Mapping[str, str], name: str, kind: type[T], otherwise: T) -> T:
-    """Return the one number of the field ``name``, ``otherwise`` where there is no such field.
-
-    Raises
-    ------
-    ValueError
-        It is none, or not finite; the message names the field.
-    """
-    found = numbers(fields, name, kind, str(otherwise))
-    if len(found) != 1 or not math.isfinite(found[0]):
-        raise ValueError(f"{name} is {fields[name]!r:.80}, not one number")
-    return found[0]
+    if found := beside(stem, suffixes):
+        return found
+    where = f"{what} should be in {stem}{suffixes[0]}, which is not there"
+    raise InputNotFoundError(f"{path}: {where}; put that file beside it")
 
 
 def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
@@ -111,59 +66,19 @@ def checked_shape(source: str, sizes: Sequence[int]) -> Shape:
     return shape
 
 
-def axes_of(
-    dims: Sequence[str], shape: Shape, steps: Mapping[str, Step], notes: list[str], *, start: float = 0.0
-) -> tuple[Axis, ...]:
-    """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
-
-    Parameters
-    ----------
-    dims, shape : sequence
-        Names and pixels, in any order.
-    steps : mapping
-        Spacing and unit by name. An axis that has none gets spacing 1; an impossible spacing becomes 1 with a note.
-    start : float
-        Coordinate of the first pixel along ``t``, in its unit.
-    """
-    axes = []
-    for name, size in sorted(zip(dims, shape, strict=True), key=lambda item: ORDER.index(item[0])):
-        spacing, unit = steps.get(name, (1.0, None))
-        if not 0 < abs(spacing) < math.inf:
-            notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
-            spacing, unit = 1.0, None
-        axes.append(Axis(name, size, abs(float(spacing)), unit, start if name == "t" else 0.0))
-    return tuple(axes)
-
-
-def world_of(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
-    """Return the matrix from coordinates to RAS+ mm for ``affine`` from index (x, y, z); None if not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
-        world = world_from_index_affine(affine, axes)
-    if np.isfinite(world).all():
-        return world
-    notes.append("the affine of the header is not finite, and is left out")
-    return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Volume:
     """The header of a scanned volume, in terms that all such formats share."""
 
-    dims: tuple[str, ...]
-    """Names of the axes as the file stores them, slowest first."""
-    shape: Shape
-    dtype: DType
-    """Type of the stored values, in any byte order."""
+    stored: Stored
     affine: Array | None
     """From index (x, y, z) to RAS+ millimetres; None if the header has none."""
     steps: Mapping[str, Step]
     """Spacing and unit of the axes that have one."""
     start: float = 0.0
     """Coordinate of the first pixel along ``t``, in its unit."""
-    slopes: Array | None = None
-    """With as many axes as ``dims``, of length 1 along an axis where they do not change; None if nothing is scaled."""
-    intercepts: Array | None = None
-    """Of the same kind; zeros by default."""
+    slopes: Factors = 1.0
+    intercepts: Factors = 0.0
     frame: str = "slice"
     """What each slope belongs to, for messages."""
     limits: tuple[float, float] | None = None
@@ -184,36 +99,79 @@ class Volume:
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
         """
-        dtype, scaling = self.dtype.newbyteorder("="), None
-        if self.slopes is not None:
-            slopes = self.slopes
-            intercepts = np.zeros((1,) * slopes.ndim) if self.intercepts is None else self.intercepts
-            scaling = same_for_all(slopes, intercepts)
-            if scaling is None:
-                dtype = real_dtype(dtype, slopes, intercepts)
-                pixels = ScaledPixels(pixels, slopes, intercepts, dtype, self.limits)
-                why = f"{access.why}, scaled {self.frame} by {self.frame}"
-                access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
-                notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
-            elif self.limits is not None:
-                low, high = self.limits
-                notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
-        axes = axes_of(self.dims, self.shape, self.steps, notes, start=self.start)
-        by_name = dict(zip(self.dims, self.chunks or (), strict=False))
+        dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
+        if dtype.kind not in "buif" or dtype.itemsize > 8:
+            what = f"its pixels are {dtype}, which is not supported"
+            raise InputError(f"{source}: {what}; save them as float64")
+        slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
+        scaling = same_for_all(slopes, intercepts)
+        if scaling is None:
+            dtype = real_dtype(dtype, slopes, intercepts)
+            pixels = ScaledPixels(pixels, dtype, slopes, intercepts, self.limits)
+            why = f"{access.why}, scaled {self.frame} by {self.frame}"
+            access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
+            notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
+        elif self.limits is not None:
+            low, high = self.limits
+            notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
+        axes = self._axes(notes)
+        by_name = dict(zip(dims, self.chunks or (), strict=False))
         meta, private = public_and_private(self.fields, self.personal)
         spec = ImageSpec(
-            axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, self.dims),
+            axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
             channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
-            world=None if self.affine is None else world_of(self.affine, axes, notes), notes=tuple(notes),
+            world=self._world(axes, notes), notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
-        return RawReader(spec, access, source, pixels, self.dims)
+        return RawReader(spec, access, source, pixels, dims)
+
+    def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
+        """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
+
+        An axis that has no step gets spacing 1; an impossible spacing becomes 1 with a note.
+        """
+        axes, sizes = [], dict(zip(self.stored.dims, self.stored.shape, strict=True))
+        for name in sorted(sizes, key=ORDER.index):
+            spacing, unit = self.steps.get(name, (1.0, None))
+            if not 0 < abs(spacing) < math.inf:
+                notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
+                spacing, unit = 1.0, None
+            start = self.start if name == "t" else 0.0
+            axes.append(Axis(name, sizes[name], abs(float(spacing)), unit, start))
+        return tuple(axes)
+
+    def _world(self, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
+        """Return the matrix from coordinates to RAS+ mm; None if the header has none that is finite."""
+        if self.affine is None:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
+            world = world_from_index_affine(self.affine, axes)
+        if np.isfinite(world).all():
+            return world
+        notes.append("the affine of the header is not finite, and is left out")
+        return None
+
+
+def volumes(source: str, sizes: Sequence[int], dtype: DType, slowest: str = "t") -> Stored:
+    """Return how volumes of ``sizes``, fastest axis first, lie in a file; a single one has no axis ``slowest``.
+
+    Raises
+    ------
+    InputError
+        See :func:`checked_shape`.
+    """
+    sizes = checked_shape(source, sizes)
+    shape = tuple(reversed(sizes if len(sizes) > 3 and sizes[3] > 1 else sizes[:3]))
+    return Stored((slowest, "z", "y", "x")[-len(shape) :], shape, dtype)
+
+
+def in_space(zooms: Iterable[float], unit: str | None = "millimeter") -> dict[str, Step]:
+    """Return the steps along x, y and z, as far as there are ``zooms``."""
+    return {name: (float(zoom), unit) for name, zoom in zip("xyz", zooms, strict=False)}
 
 
 def json_safe(value: Any) -> Json:
     """Return a header field as JSON has it: text up to its first null byte, None for a number that is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_safe(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
@@ -241,29 +199,23 @@ def public_and_private(fields: Mapping[str, Any], personal: str) -> tuple[dict[s
     return meta, private
 
 
-def logger_into(notes: list[str]) -> logging.Logger:
-    """Return a new logger that appends the messages of nibabel to ``notes``."""
-    handler = logging.Handler()
-    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.Logger("bigimg.readers", logging.INFO)
-    logger.addHandler(handler)
-    return logger
-
-
 @contextmanager
 def reading_header(
-    who: str, errors: Sequence[type[Exception]], remedy: str, notes: list[str]
+    source: str, path: str, errors: Sequence[type[Exception]], remedy: str, notes: list[str]
 ) -> Iterator[None]:
     """Read a header with nibabel: name the file in each error, and append each warning to ``notes``.
 
     Parameters
     ----------
-    who, remedy : str
-        See :func:`~bigimg.readers.failures.reading`.
+    source, path : str
+        The file that was asked for, and the one that has the header.
     errors : sequence of exceptions
         Classes of nibabel's own for a header that makes no sense; builtin ones are known.
+    remedy : str
+        See :func:`~bigimg.errors.reading`.
     notes : list of str
     """
+    who = path if path == source else f"{source}: its {os.path.basename(path)}"
     builtin = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, OverflowError)
     with warnings.catch_warnings(record=True) as caught, reading(who, (*errors, *builtin), remedy):
         warnings.simplefilter("always")

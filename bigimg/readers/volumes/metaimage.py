@@ -7,17 +7,15 @@ ITK. ``MET_LONG`` has 4 bytes, as MetaIO reads it on every machine.
 
 from __future__ import annotations
 
-import os
-from typing import NamedTuple
+import math
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
-from bigimg.readers.failures import only_image, reading
-from bigimg.readers.raw.detached import Encoding, Layout, data_files, open_detached
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import LPS_TO_RAS, Volume, checked_shape, number, numbers
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, number, numbers, open_detached, text_of
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import LPS_TO_RAS, Step, Volume, checked_shape, in_space
 from bigimg.types import Array
 
 TYPES = {
@@ -47,23 +45,13 @@ PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|A
 """All but the fields of the format itself: ITK adds any tag of a DICOM file."""
 
 
-class _Header(NamedTuple):
-    fields: dict[str, str]
-    listed: list[str]
-    """Names behind ``ElementDataFile = LIST``."""
-    end: int
-    """Byte where the header ends."""
-
-
-def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the MetaImage at ``path``.
+def open_metaimage(source: str) -> RawReader:
+    """Return a reader of the MetaImage at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.mhd`` or ``.mha``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -72,71 +60,57 @@ def open_metaimage(path: str | os.PathLike[str], *, series: int | None = None) -
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
-    header = _read_header(source)
-    fields = header.fields
+    fields, listed, end = _read_header(source)
     if fields.get("ObjectType", "Image") != "Image":
         raise InputError(f"{source}: is a MetaIO {fields['ObjectType']}; bigimg reads images only")
     with reading(source, (ValueError, OverflowError)):
-        layout = _layout(source, header)
-        affine, unit = _affine(fields, len(layout.dims) - ("c" in layout.dims))
+        layout = _layout(source, fields, end)
+        affine, steps = _geometry(fields, len(layout.stored.dims) - ("c" in layout.stored.dims))
         slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
         intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
     named = fields["ElementDataFile"]
     local = named.upper() == "LOCAL"
-    files = [source] if local else data_files(source, named, header.listed, layout.shape[0])
+    files = [source] if local else data_files(source, named, listed, layout.stored.shape[0])
     pixels, access = open_detached(source, files, layout)
     notes: list[str] = []
     origins = [name for name in ORIGINS if name in fields]
     if len({fields[name] for name in origins}) > 1:
         notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
-    spacings = _numbers(fields, SPACINGS, 1) or [1.0] * 4
-    steps = {
-        name: (step, None if name == "t" else unit) for name, step in zip("xyzt", spacings, strict=False)
-    }
-    one = np.ones((1,) * len(layout.dims))
     volume = Volume(
-        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps, slopes=slope * one,
-        intercepts=intercept * one, fields={name: fields[name] for name in fields if name not in LAYOUT},
-        personal=PERSONAL,
+        stored=layout.stored, affine=affine, steps=steps, slopes=slope, intercepts=intercept, personal=PERSONAL,
+        fields={name: fields[name] for name in fields if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
 
-def _read_header(path: str) -> _Header:
+def _read_header(path: str) -> tuple[dict[str, str], list[str], int]:
+    """Return the fields, the names behind ``ElementDataFile = LIST``, and the byte where the header ends."""
     fields: dict[str, str] = {}
     with reading(path), open(path, "rb") as file:
         while "ElementDataFile" not in fields:
             line = file.readline(4096)
             name, equals, value = line.decode("latin-1").partition("=")
             if not line or file.tell() > MOST_HEADER or (line.strip() and not equals):
-                raise InputError(
-                    f"{path}: line {len(fields) + 1} of the header is no 'Name = value', and no line before it is "
-                    "ElementDataFile; check that it is a MetaImage"
-                )
+                what = f"line {len(fields) + 1} of the header is no 'Name = value'"
+                why = "no line before it is ElementDataFile"
+                raise InputError(f"{path}: {what}, and {why}; check that it is a MetaImage")
             if equals:
                 fields[name.strip()] = value.strip()
         end = file.tell()
         words = fields["ElementDataFile"].split()
         text = file.read(MOST_HEADER) if words[:1] == ["LIST"] else b""
-    return _Header(fields, list(filter(None, map(str.strip, text.decode("latin-1").splitlines()))), end)
+    return fields, list(filter(None, map(str.strip, text.decode("latin-1").splitlines()))), end
 
 
-def _layout(source: str, header: _Header) -> Layout:
-    """Return how the pixels lie in their files."""
-    fields = header.fields
-    for name in ("DimSize", "ElementType"):
-        if name not in fields:
-            raise ValueError(f"it has no {name}")
-    sizes = list(checked_shape(source, numbers(fields, "DimSize", int)))
+def _layout(source: str, fields: dict[str, str], end: int) -> Layout:
+    """Return how the pixels lie in their files; the header ends at byte ``end``."""
+    sizes = checked_shape(source, numbers(fields, "DimSize", int))
     if number(fields, "NDims", int, len(sizes)) != len(sizes):
         raise ValueError(f"NDims is {fields['NDims']} and DimSize has {len(sizes)} numbers")
-    while len(sizes) > 4 and sizes[-1] == 1:
-        sizes.pop()
-    if not 2 <= len(sizes) <= 4:
+    if len(sizes) < 2 or math.prod(sizes[4:]) > 1:
         raise ValueError(f"it has {len(sizes)} axes, and only x y z t are known")
-    kind = TYPES.get(fields["ElementType"].removesuffix("_ARRAY"))
+    sizes = sizes[:4]
+    kind = TYPES.get(text_of(fields, "ElementType").removesuffix("_ARRAY"))
     if kind is None:
         raise ValueError(f"ElementType is {fields['ElementType']}, not one of {' '.join(TYPES)}")
     msb = _true(fields, "ElementByteOrderMSB", _true(fields, "BinaryDataByteOrderMSB", False))
@@ -151,12 +125,11 @@ def _layout(source: str, header: _Header) -> Layout:
     if skip < -1 or (skip == -1 and encoding != "raw"):
         raise ValueError(f"HeaderSize is {skip}")
     local = fields["ElementDataFile"].upper() == "LOCAL"
-    start = header.end if local else 0
-    if skip > 0 and not local:  # in a LOCAL file these bytes are this header, whose end is known
-        start = skip
+    start = end if local else max(skip, 0)  # in a LOCAL file these bytes are this header, whose end is known
     if channels > 1:
         dims, shape = (*dims, "c"), (*shape, channels)
-    return Layout(dims, shape, np.dtype((">" if msb else "<") + kind), encoding, min(skip, 0), start)
+    stored = Stored(dims, shape, np.dtype((">" if msb else "<") + kind))
+    return Layout(stored, encoding, min(skip, 0), start)
 
 
 def _true(fields: dict[str, str], name: str, otherwise: bool) -> bool:
@@ -174,8 +147,8 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list
     return values
 
 
-def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
-    """Return the affine from index (x, y, z) to RAS+ mm, and the unit of the spacings."""
+def _geometry(fields: dict[str, str], ndim: int) -> tuple[Array, dict[str, Step]]:
+    """Return the affine from index (x, y, z) to RAS+ mm, and the steps."""
     unit = UNITS.get(fields.get("DistanceUnits", "mm"), "millimeter")
     spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
     rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
@@ -186,4 +159,7 @@ def _affine(fields: dict[str, str], ndim: int) -> tuple[Array, str]:
     affine[:space, :space] = turned[:space, :space].T * spacings[:space]
     affine[:space, 3] = origin[:space]
     affine[:3] *= MILLIMETERS[unit]
-    return LPS_TO_RAS @ affine, unit
+    steps = in_space(spacings, unit)
+    if ndim > 3:
+        steps["t"] = (spacings[3], None)
+    return LPS_TO_RAS @ affine, steps

@@ -7,84 +7,57 @@ get it, because a series needs its time step. A single volume needs none and is 
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
+from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader, data_type_codes, header_dtype
 
 from bigimg.errors import InputError
-from bigimg.readers.failures import only_image
-from bigimg.readers.raw.compressed import SKIP_BYTES, is_gzip, open_gzip, open_pixels, read_start
+from bigimg.readers.raw.compressed import is_gzip, open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.raw.streams import stream_errors
-from bigimg.readers.volumes.headers import Volume, checked_shape
+from bigimg.readers.volumes.headers import Volume, in_space, volumes
 
 LAYOUT = {"version", "dims", "type"}
 """Header fields that describe the file and not the image."""
 
 
-def open_mgh(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the FreeSurfer volume at ``path``.
+def open_mgh(source: str) -> RawReader:
+    """Return a reader of the FreeSurfer volume at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         ``.mgh`` or ``.mgz``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
     InputError
         The header makes no sense, or the file is too short.
     """
-    from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader, data_type_codes, header_dtype
-
-    source = os.fspath(path)
-    only_image(source, series)
-    head = read_start(source, header_dtype.itemsize)
+    head = read_bytes(source, header_dtype.itemsize)
     if len(head) < header_dtype.itemsize:
         raise InputError(f"{source}: ends at byte {len(head)} of a header of {DATA_OFFSET}; it is truncated")
     fields = np.frombuffer(head, header_dtype)[0]
     if int(fields["version"]) != 1 or int(fields["type"]) not in data_type_codes.code:
-        raise InputError(
-            f"{source}: has version {fields['version']}, type {fields['type']}; only version 1 with types 0, 1, 3, 4 "
-            "and 10 is known; save it again with mri_convert"
-        )
-    sizes = checked_shape(source, fields["dims"])
-    shape = tuple(reversed(sizes if sizes[3] > 1 else sizes[:3]))
-    dims = ("t", "z", "y", "x")[-len(shape) :]
+        what = f"has version {fields['version']}, type {fields['type']}"
+        known = "only version 1 with types 0, 1, 3, 4 and 10 is known"
+        raise InputError(f"{source}: {what}; {known}; save it again with mri_convert")
     dtype = np.dtype(data_type_codes.numpy_dtype[int(fields["type"])])
-    pixels, access = open_pixels(source, offset=DATA_OFFSET, shape=shape, dtype=dtype, dims=dims)
+    stored = volumes(source, fields["dims"], dtype)
+    pixels, access = open_pixels(source, DATA_OFFSET, stored)
     notes: list[str] = []
     if not fields["goodRASFlag"]:
         notes.append("the header has no position (goodRASFlag is 0); FreeSurfer's coronal default is assumed")
-    behind = _behind(source, DATA_OFFSET + math.prod(shape) * dtype.itemsize, frames=sizes[3])
-    header = MGHHeader(head + (behind or b""), check=False)
-    steps = {name: (float(step), "millimeter") for name, step in zip("xyz", header["delta"], strict=True)}
+    end, behind = DATA_OFFSET + math.prod(stored.shape) * dtype.itemsize, b""
+    skipped = "t" not in stored.dims and is_gzip(source)  # it would need a whole pass
+    if not skipped:
+        behind = read_bytes(source, 20, end, what=f"cannot be read to the end of its pixels, byte {end}")
+    header = MGHHeader(head + behind, check=False)
     with np.errstate(all="ignore"):  # headers may hold random bytes
         affine = header.get_affine()
-    known = header_dtype.names if behind is None else header.template_dtype.names
+    known = header_dtype.names if skipped else header.template_dtype.names
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=affine,
-        steps={**steps, "t": (float(header["tr"]), "millisecond")},
+        stored=stored, affine=affine,
+        steps=in_space(header["delta"]) | {"t": (float(header["tr"]), "millisecond")},
         fields={name: header[name] for name in known if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
-
-
-def _behind(path: str, offset: int, *, frames: int) -> bytes | None:
-    """Return up to 20 bytes behind the pixels; None for a single volume in gzip, where they need a whole pass."""
-    gzipped = is_gzip(path)
-    if gzipped and frames == 1:
-        return None
-    try:
-        with open_gzip(path) if gzipped else open(path, "rb") as file:
-            while gzipped and file.tell() < offset:
-                if not file.read(min(SKIP_BYTES, offset - file.tell())):
-                    raise EOFError(f"the gzip stream ends at byte {file.tell()}")
-            file.seek(offset)
-            return file.read(20)
-    except stream_errors() as error:
-        raise InputError(
-            f"{path}: cannot be read to the end of its pixels, byte {offset} ({error}); fetch the file again"
-        ) from error

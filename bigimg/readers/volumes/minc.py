@@ -8,26 +8,24 @@ HDF5 has one lock for the whole process, and bigimg another, so slabs are read o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from nibabel.externals.netcdf import netcdf_file
+from nibabel.minc1 import Minc1File, MincError
+from nibabel.minc2 import Minc2File
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.failures import only_image
 from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
-from bigimg.readers.raw.plain import Pixels, RawReader
+from bigimg.readers.raw.plain import Pixels, RawReader, Stored
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, json_safe, reading_header
+from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.types import Array, DType, Json
-
-if TYPE_CHECKING:
-    from nibabel.minc1 import Minc1File
 
 NAMES = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}
 UNITS = {"mm": "millimeter", "millimeters": "millimeter", "s": "second", "seconds": "second",
@@ -40,15 +38,13 @@ PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
 """Fields that may tell who was imaged, when and where; commands with file names are among them."""
 
 
-def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the MINC volume at ``path``.
+def open_minc(source: str) -> RawReader:
+    """Return a reader of the MINC volume at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         MINC 1 (netCDF) or MINC 2 (HDF5).
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -57,8 +53,6 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, the file is truncated, or chunks are missing.
     """
-    source = os.fspath(path)
-    only_image(source, series)
     if is_gzip(source):
         raise InputError(f"{source}: is MINC in gzip, which has no random access; unpack it with gunzip")
     with open(source, "rb") as file:
@@ -70,10 +64,7 @@ def open_minc(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
 
 def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 1 file, and its uncompressed pixels."""
-    from nibabel.externals.netcdf import netcdf_file
-    from nibabel.minc1 import Minc1File, MincError
-
-    with reading_header(path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
+    with reading_header(path, path, (MincError,), "fetch the file again", notes), open(path, "rb") as file:
         # The file is mapped, so no pixel is read: only addresses are used. The last array closes the map.
         net = netcdf_file(file, mmap=True)
         others = {n: v for n, v in net.variables.items() if n not in NAMES and not n.startswith("image")}
@@ -82,11 +73,11 @@ def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         image = net.variables["image"].data
         offset, record_bytes = _address(image) - _address(net._mm_buf), image.strides[0]
         del image, others, net
-    shape, dtype = volume.shape, volume.dtype
+    shape, dtype = volume.stored.shape, volume.stored.dtype
     starts = [FrameStart(path, offset)]
     if len(shape) > 1 and record_bytes >= math.prod(shape[1:]) * dtype.itemsize:  # records may lie apart
         starts = [FrameStart(path, offset + i * record_bytes) for i in range(shape[0])]
-    return volume, *open_frames(starts, volume.dims, shape, dtype, "uncompressed netCDF")
+    return volume, *open_frames(starts, volume.stored, "uncompressed netCDF")
 
 
 def _address(array: Array) -> int:
@@ -101,15 +92,10 @@ def _meta(attributes: Mapping[str, Any], variables: Mapping[str, Mapping[str, An
 
 def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 2 file, and its pixels through h5py."""
-    from nibabel.minc1 import MincError
-    from nibabel.minc2 import Minc2File
-
     h5py = import_h5py(path)
     remedy = "fetch it again, or convert it to NIfTI"
-    with (
-        reading_header(path, (MincError, RuntimeError, OSError), remedy, notes),
-        h5py.File(path, "r") as file,
-    ):
+    errors = (MincError, RuntimeError, OSError)
+    with reading_header(path, path, errors, remedy, notes), h5py.File(path, "r") as file:
         for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these as a whole
             for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
                 check_inflated(path, ranges, index)
@@ -118,21 +104,17 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         volume = _volume(path, Minc2File(file), meta)
         pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
         volume = replace(volume, chunks=pixels.chunks)
-    why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.dtype.newbyteorder('=')}"
-    return volume, pixels, Access("random", why, volume.dims, HDF5_BYTES, pixels.read_bytes)
+    why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
+    return volume, pixels, Access("random", why, volume.stored.dims, HDF5_BYTES, pixels.read_bytes)
 
 
 def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     """Return a copy of what ``minc`` says about axes, affine and real values."""
     names = list(minc._dim_names)
     if not set(names) <= set(NAMES) or len(set(names)) != len(names) or len(set(names) - {"time"}) != 3:
-        raise InputError(
-            f"{path}: its axes are {', '.join(map(str, names))}, and only xspace yspace zspace and time are known; "
-            "convert it to NIfTI with mnc2nii"
-        )
+        what = f"its axes are {', '.join(map(str, names))}, and only xspace yspace zspace and time are known"
+        raise InputError(f"{path}: {what}; convert it to NIfTI with mnc2nii")
     dtype = np.dtype(minc.get_data_dtype())
-    if dtype.kind not in "iuf":
-        raise InputError(f"{path}: its pixels are {dtype}, which is not supported; save them as numbers")
     steps: dict[str, Step] = {}
     start = 0.0
     for name, dim, zoom in zip(names, minc._dims, minc.get_zooms(), strict=True):
@@ -145,16 +127,15 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     dims = tuple(NAMES[name] for name in names)
     columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
     return Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
+        stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
         slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, personal=PERSONAL,
     )  # fmt: skip
 
 
-def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Array, Array, tuple[float, float] | None]:
+def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Factors, Factors, tuple[float, float] | None]:
     """Return slope and intercept of each slice as nibabel computes them, and the valid range if it is narrower."""
-    one = np.ones((1,) * ndim)
     if dtype.kind == "f":
-        return one, 0 * one, None
+        return 1.0, 0.0, None
     dims = list(minc._get_dimensions(minc._image_max))
     if dims != list(minc._get_dimensions(minc._image_min)) or dims != list(minc._dim_names)[: len(dims)]:
         raise ValueError("image-min and image-max do not follow the first axes of the image")

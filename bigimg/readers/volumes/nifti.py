@@ -7,24 +7,23 @@ and lie in the file as ``z y x``. They are never flipped or reoriented, because 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel import nifti1, nifti2, spm2analyze
+from nibabel.analyze import AnalyzeHeader
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import only_image
-from bigimg.readers.raw.compressed import open_pixels, read_start
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Volume, checked_shape, logger_into
+from bigimg.readers.raw.compressed import open_pixels, read_bytes
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import Volume, beside, checked_shape, in_space, sibling
 from bigimg.readers.volumes.spm import spm_affine
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    from nibabel.analyze import AnalyzeHeader
 
 UNITS = {1: "meter", 2: "millimeter", 3: "micrometer", 8: "second", 16: "millisecond", 24: "microsecond"}
 """Units in ``xyzt_units``: three bits for space, three for time; hertz, ppm and radians are not times."""
@@ -42,59 +41,35 @@ HEAD_BYTES = 540
 """The longest header, without extensions."""
 
 
-def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the NIfTI or Analyze image at ``path``.
+def open_nifti(source: str) -> RawReader:
+    """Return a reader of the NIfTI or Analyze image at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         ``.nii``, ``.nii.gz``, or either file of a ``.hdr`` and ``.img`` pair.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
     InputError
         The header makes no sense, the pixels are complex or longer than 64 bits, or the file is too short.
     """
-    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
-
-    source = os.fspath(path)
-    only_image(source, series)
-    header_path, pixels_path = _pair(source)
-    try:
+    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    given = suffix.lower() == ".img"
+    header_path = (beside(stem, (".hdr", ".hdr.gz", ".HDR.gz")) if given else None) or source
+    with reading(source, (HeaderDataError, HeaderTypeError)):
         header, notes = _header(header_path)
         volume, offset = _volume(source, header, notes)
-    except (HeaderDataError, HeaderTypeError) as error:
-        raise InputError(f"{source}: the header makes no sense ({error}); write the file again") from error
     if getattr(header, "is_single", False):
         pixels_path = header_path
-    elif not os.path.exists(pixels_path):
-        raise InputNotFoundError(f"{source}: its pixels should be in {pixels_path}; put that file beside it")
-    dims, shape, dtype = volume.dims, volume.shape, volume.dtype
-    pixels, access = open_pixels(pixels_path, offset=offset, shape=shape, dtype=dtype, dims=dims)
-    return volume.reader(source, pixels, access, notes)
-
-
-def _pair(path: str) -> tuple[str, str]:
-    """Return the file of the header, and the file of the pixels if these are two files."""
-    stem, suffix = os.path.splitext(path.removesuffix(".gz"))
-    if suffix.lower() == ".img":
-        return _existing(stem, ".hdr") or path, path
-    return path, _existing(stem, ".img") or stem + ".img"
-
-
-def _existing(stem: str, suffix: str) -> str | None:
-    """Return the file ``stem`` with ``suffix`` in lower or upper case, plain or with ``.gz``; None if there is none."""
-    names = (stem + spelt + gz for spelt in (suffix, suffix.upper()) for gz in ("", ".gz"))
-    return next((name for name in names if os.path.exists(name)), None)
+    else:
+        pixels_path = source if given else sibling(source, stem, (".img", ".img.gz", ".IMG.gz"), "its pixels")
+    return volume.reader(source, *open_pixels(pixels_path, offset, volume.stored), notes)
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
     """Return the checked header of ``path`` and what nibabel repaired in it."""
-    from nibabel import nifti1, nifti2, spm2analyze
-
-    head = read_start(path, HEAD_BYTES)
+    head = read_bytes(path, HEAD_BYTES)
     kinds: dict[bytes, type[AnalyzeHeader]] = {
         b"n+1\0": nifti1.Nifti1Header, b"ni1\0": nifti1.Nifti1PairHeader,
         b"n+2\0": nifti2.Nifti2Header, b"ni2\0": nifti2.Nifti2PairHeader,
@@ -109,31 +84,29 @@ def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
         raise InputError(f"{path}: ends at byte {len(head)} of a header of {size}; it is truncated")
     header = kind(head[:size], check=False)
     notes: list[str] = []
-    header.check_fix(logger=logger_into(notes))
+
+    def note(record: logging.LogRecord) -> bool:
+        notes.append(record.getMessage())
+        return False
+
+    logger = logging.Logger("bigimg.readers", logging.INFO)
+    logger.addFilter(note)
+    header.check_fix(logger=logger)
     return header, notes
 
 
 def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume, int]:
     """Return the image that ``header`` describes, and the byte where its pixels begin."""
     if header.sizeof_hdr == 540 and 3000 <= int(header["intent_code"]) < 3100:
-        raise InputError(
-            f"{path}: is CIFTI, which holds values on brain surfaces; bigimg reads grids of pixels and voxels only"
-        )
-    sizes = list(checked_shape(path, header.get_data_shape()))
+        what = "is CIFTI, which holds values on brain surfaces"
+        raise InputError(f"{path}: {what}; bigimg reads grids of pixels and voxels only")
+    sizes = checked_shape(path, header.get_data_shape())
     if math.prod(sizes[5:]) > 1:
-        raise InputError(
-            f"{path}: has {len(sizes)} axes of {tuple(sizes)} pixels, and only x y z t and a vector are known; split "
-            "it with nibabel first"
-        )
-    while len(sizes) > 3 and sizes[-1] == 1:
-        sizes.pop()
-    names = ["x", "y", "z", "t", "c"][: len(sizes)]
-    if len(sizes) == 5 and sizes[3] == 1:
-        names.remove("t")
-        del sizes[3]
-    if len(sizes) == 1:
-        names, sizes = ["x", "y"], [*sizes, 1]
-    dims, shape = tuple(reversed(names)), tuple(reversed(sizes))
+        what = f"has {len(sizes)} axes of {sizes} pixels, and only x y z t and a vector are known"
+        raise InputError(f"{path}: {what}; split it with nibabel first")
+    named = {name: n for name, n in zip("xyztc", sizes, strict=False) if n > 1 or name in "xyz"}
+    named.setdefault("y", 1)
+    dims, shape = tuple(reversed(named)), tuple(reversed(named.values()))
     dtype = np.dtype(header.get_data_dtype())
     channels: tuple[Channel, ...] = ()
     if dtype.names:  # RGB24 and RGBA32: the colours of a pixel lie side by side
@@ -141,37 +114,25 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
             raise InputError(f"{path}: is a vector of colours, which t c z y x cannot hold; split it first")
         channels = RGB if len(dtype.names) == 3 else RGBA
         dims, shape, dtype = (*dims, "c"), (*shape, len(channels)), np.dtype(np.uint8)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise InputError(f"{path}: its pixels are {dtype}, which is not supported; save them as float64")
-    try:
+    what = "the header has no valid offset of the pixels"
+    with reading(path, (ValueError, OverflowError), "write it again", what=what):
         offset = int(header.get_data_offset())
-    except (ValueError, OverflowError):
-        raise InputError(f"{path}: the header has no valid offset of the pixels; write it again") from None
-    space, time = _units(header)
-    steps = dict(zip("xyzt", ((float(zoom), space) for zoom in header["pixdim"][1:4]), strict=False))
-    steps["t"] = (float(header["pixdim"][4]), time)
+    code = int(header["xyzt_units"]) if "xyzt_units" in header else 2  # Analyze is always in millimetres
+    space, time = UNITS.get(code & 7), UNITS.get(code & 56)
+    steps = in_space(header["pixdim"][1:4], space) | {"t": (float(header["pixdim"][4]), time)}
     start = float(header["toffset"]) if "toffset" in header else 0.0
-    slope, intercept = header.get_slope_inter()
-    one = np.ones((1,) * len(dims))
+    slope, intercept = (None, None) if channels else header.get_slope_inter()
     low, high = float(header["cal_min"]), float(header["cal_max"])
     labels = "intent_code" in header and int(header["intent_code"]) == LABELS
     volume = Volume(
-        dims=dims, shape=shape, dtype=dtype, affine=_affine(path, header, space, notes), steps=steps,
+        stored=Stored(dims, shape, dtype), affine=_affine(path, header, space, notes), steps=steps,
         start=start if math.isfinite(start) else 0.0,
-        slopes=None if slope is None or channels else slope * one, intercepts=(intercept or 0.0) * one,
+        slopes=1.0 if slope is None else slope, intercepts=intercept or 0.0,
         channels=channels, kind="labels" if labels and dtype.kind in "bui" else "image",
         window=(low, high) if -math.inf < low < high < math.inf else None,
         fields={name: header[name] for name in header.keys() if name not in LAYOUT}, personal=PERSONAL,  # noqa: SIM118
     )  # fmt: skip
     return volume, offset
-
-
-def _units(header: AnalyzeHeader) -> tuple[str | None, str | None]:
-    """Return the units of space and of time."""
-    if "xyzt_units" not in header:
-        return "millimeter", None  # Analyze is always in millimetres
-    code = int(header["xyzt_units"])
-    return UNITS.get(code & 7), UNITS.get(code & 56)
 
 
 def _affine(path: str, header: AnalyzeHeader, space: str | None, notes: list[str]) -> Array:

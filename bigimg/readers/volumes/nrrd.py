@@ -8,20 +8,17 @@ not tell where the pixels begin. The first axis is the fastest, axes without a d
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import MILLIMETERS, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel
-from bigimg.readers.failures import only_image, reading
-from bigimg.readers.raw.detached import Encoding, Layout, data_files, missing, open_detached
-from bigimg.readers.raw.plain import RawReader
-from bigimg.readers.volumes.headers import Step, Volume, checked_shape, number, numbers
+from bigimg.readers.raw.detached import Encoding, Layout, data_files, number, numbers, open_detached, text_of
+from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.volumes.headers import Step, Volume, checked_shape
 from bigimg.types import Array
 
 TYPES = {
@@ -66,25 +63,17 @@ ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line s
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
 
 
-class _Header(NamedTuple):
-    fields: dict[str, str]
-    pairs: dict[str, str]
-    """The ``key:=value`` lines."""
-    listed: list[str]
-    """Names behind ``data file: LIST``."""
-    end: int
-    """Byte where the header ends."""
+type Vectors = list[list[float] | None]
+"""One for each axis; None for an axis without one."""
 
 
-def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> RawReader:
-    """Return a reader of the NRRD at ``path``.
+def open_nrrd(source: str) -> RawReader:
+    """Return a reader of the NRRD at ``source``.
 
     Parameters
     ----------
-    path : str or path-like
+    source : str
         The ``.nrrd`` or ``.nhdr``.
-    series : int, optional
-        Only 0: such a file holds one image.
 
     Raises
     ------
@@ -93,15 +82,11 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
     InputError
         The header makes no sense, names data outside its folder, or the data are too short.
     """
-    source = os.fspath(path)
-    only_image(source, series)
-    header = _read_header(source)
-    fields = header.fields
+    fields, pairs, listed, end = _read_header(source)
     notes: list[str] = []
     with reading(source, (ValueError, OverflowError)):
-        _field(fields, "sizes"), _field(fields, "dimension")
         sizes = checked_shape(source, numbers(fields, "sizes", int))
-        if number(fields, "dimension", int, 0) != len(sizes):
+        if number(fields, "dimension", int) != len(sizes):
             raise ValueError(f"dimension is {fields['dimension']}, and there are {len(sizes)} sizes")
         directions = _directions(fields, len(sizes))
         names = _names(fields, directions, sizes)
@@ -113,20 +98,20 @@ def open_nrrd(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         if skip < 0:
             raise ValueError(f"line skip is {skip}")
     named = fields.get("data file")
-    files = [source] if named is None else data_files(source, named, header.listed, layout.shape[0])
-    start = header.end if files == [source] else 0
-    layout = replace(layout, start=_after_lines(source, files[0], start, skip) if skip else start)
+    files = [source] if named is None else data_files(source, named, listed, layout.stored.shape[0])
+    start = end if files == [source] else 0
+    layout = replace(layout, start=_after_lines(files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
-    pairs = {name: value for name, value in header.pairs.items() if name not in fields}
     volume = Volume(
-        dims=layout.dims, shape=layout.shape, dtype=layout.dtype, affine=affine, steps=steps,
+        stored=layout.stored, affine=affine, steps=steps,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
-        fields={name: fields[name] for name in fields if name not in LAYOUT} | pairs,
+        fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
 
-def _read_header(path: str) -> _Header:
+def _read_header(path: str) -> tuple[dict[str, str], dict[str, str], list[str], int]:
+    """Return the fields, the ``key:=value`` lines, the names behind ``data file: LIST``, and where the header ends."""
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     listed: list[str] = []
@@ -147,48 +132,39 @@ def _read_header(path: str) -> _Header:
                 else:
                     lower = name.strip().lower()
                     fields[ALIASES.get(lower, lower)] = value.strip()
-        return _Header(fields, pairs, listed, file.tell())
-
-
-def _field(fields: dict[str, str], name: str) -> str:
-    if name not in fields:
-        raise ValueError(f"it has no {name}")
-    return fields[name]
+        return fields, pairs, listed, file.tell()
 
 
 def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...]) -> Layout:
     """Return how the pixels lie in their files; the caller adds where they start."""
-    word = _field(fields, "type").lower()
+    word = text_of(fields, "type").lower()
     kind = next((code for code, names in TYPES.items() if word in names.split(", ")), None)
     if kind is None:
         raise ValueError(f"type {word!r} is no number")
-    encoding = ENCODINGS.get(_field(fields, "encoding").lower())
+    encoding = ENCODINGS.get(text_of(fields, "encoding").lower())
     if encoding is None:
         raise ValueError(f"encoding {fields['encoding']!r} is not one of {', '.join(ENCODINGS)}")
-    order = "little" if kind[1] == "1" or encoding == "text" else _field(fields, "endian").lower()
+    order = "little" if kind[1] == "1" or encoding == "text" else text_of(fields, "endian").lower()
     if order not in ("little", "big"):
         raise ValueError(f"endian is {order!r}, not little or big")
     dtype = np.dtype((">" if order == "big" else "<") + kind)
     skip = number(fields, "byte skip", int, 0)
     if skip < -1 or (skip and encoding == "text"):
         raise ValueError(f"byte skip is {skip}")
-    return Layout(dims, shape, dtype, encoding, offset=skip)
+    return Layout(Stored(dims, shape, dtype), encoding, offset=skip)
 
 
-def _after_lines(source: str, path: str, start: int, lines: int) -> int:
+def _after_lines(path: str, start: int, lines: int) -> int:
     """Return the byte behind the first ``lines`` lines of ``path``, counted from byte ``start``."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            for _ in range(lines):
-                if not file.readline(MOST_HEADER):
-                    raise InputError(f"{path}: ends before line {lines} and its pixels; fetch it again")
-            return file.tell()
-    except FileNotFoundError:
-        raise missing(source, path) from None
+    with reading(path), open(path, "rb") as file:
+        file.seek(start)
+        for _ in range(lines):
+            if not file.readline(MOST_HEADER):
+                raise InputError(f"{path}: ends before line {lines} and its pixels; fetch it again")
+        return file.tell()
 
 
-def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
+def _vectors(fields: dict[str, str], name: str) -> Vectors:
     """Return ``(1,0,0) none (0,1,0)`` as vectors."""
     text = fields.get(name, "")
     vector = r"\([^()]*\)|none"
@@ -200,7 +176,7 @@ def _vectors(fields: dict[str, str], name: str) -> list[list[float] | None]:
     ]
 
 
-def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
+def _directions(fields: dict[str, str], ndim: int) -> Vectors:
     """Return the vector of each axis in the world; None for an axis without one."""
     found = _vectors(fields, "space directions") or [None] * ndim
     if len(found) != ndim:
@@ -210,7 +186,7 @@ def _directions(fields: dict[str, str], ndim: int) -> list[list[float] | None]:
     return found
 
 
-def _names(fields: dict[str, str], directions: list[list[float] | None], sizes: tuple[int, ...]) -> list[str]:
+def _names(fields: dict[str, str], directions: Vectors, sizes: tuple[int, ...]) -> list[str]:
     """Return one of ``x y z t c`` for each axis, fastest first; "" for an axis of one pixel that has no other name."""
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or ["???"] * len(sizes)
     if len(kinds) != len(sizes):
@@ -241,9 +217,9 @@ def _quoted(text: str) -> list[str]:
     return re.findall(r'"([^"]*)"', text)
 
 
-def _steps(fields: dict[str, str], names: list[str], directions: list[list[float] | None]) -> dict[str, Step]:
+def _steps(fields: dict[str, str], names: list[str], directions: Vectors) -> dict[str, Step]:
     """Return spacing and unit by name; the spacing is the length of a direction, or a word in ``spacings``."""
-    spacings = numbers(fields, "spacings", float)
+    spacings = numbers(fields, "spacings", float, "")
     if spacings and len(spacings) != len(names):
         raise ValueError(f"spacings has {len(spacings)} words for {len(names)} axes")
     units, world_units = _quoted(fields.get("units", "")), _quoted(fields.get("space units", ""))
@@ -259,9 +235,7 @@ def _steps(fields: dict[str, str], names: list[str], directions: list[list[float
     return steps
 
 
-def _affine(
-    fields: dict[str, str], names: list[str], directions: list[list[float] | None], notes: list[str]
-) -> Array | None:
+def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes: list[str]) -> Array | None:
     """Return the affine from index (x, y, z) to RAS+ millimetres; None when the header has no directions."""
     columns = dict(zip(names, directions, strict=True))
     if not any(columns.get(name) for name in "xyz"):
@@ -274,9 +248,8 @@ def _affine(
     space = fields.get("space", "").lower().removesuffix("-time")
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
-        notes.append(
-            f"the space {space or 'without a name'!r} is not anatomical; it is read as LPS, as in ITK"
-        )
+        what = f"the space {space or 'without a name'!r} is not anatomical"
+        notes.append(f"{what}; it is read as LPS, as in ITK")
     units = _quoted(fields.get("space units", ""))
     affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0
     found: Array = np.diag([*turns, 1.0]) @ affine
@@ -285,8 +258,6 @@ def _affine(
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:
     """Return the channels of a colour image; other channels have no names."""
-    for kind, name, size in zip(fields.get("kinds", "").lower().split(), names, sizes, strict=False):
-        if name == "c":
-            colors = COLORS.get(kind, ())
-            return colors if len(colors) == size else ()
-    return ()
+    kinds = dict(zip(names, fields.get("kinds", "").lower().split(), strict=False))
+    colors = COLORS.get(kinds.get("c", ""), ())
+    return colors if colors and len(colors) == sizes[names.index("c")] else ()

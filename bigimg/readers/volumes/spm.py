@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bigimg.readers.volumes.headers import beside
 from bigimg.types import Array
 
 MOST_BYTES = 1 << 20
@@ -29,13 +30,14 @@ def spm_affine(stem: str) -> tuple[Array | None, str | None]:
 
     Nothing is raised: a file of that name may hold anything.
     """
-    path = next((stem + suffix for suffix in (".mat", ".MAT") if os.path.isfile(stem + suffix)), None)
-    if path is None:
+    if (path := beside(stem, (".mat",))) is None:
         return None, None
     name = os.path.basename(path)
     try:
         with open(path, "rb") as file:
-            found = matrices(file.read(MOST_BYTES))
+            content = file.read(MOST_BYTES)
+        order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+        found = dict(_format5(content[128:], order) if order else _format4(content))
     except (OSError, ValueError, KeyError, struct.error, zlib.error) as error:
         return None, f"{name} beside it is no readable MATLAB file ({error}); it is left out"
     for variable, flip in (("mat", 1.0), ("M", -1.0)):
@@ -47,20 +49,6 @@ def spm_affine(stem: str) -> tuple[Array | None, str | None]:
             affine: Array = np.diag([flip, 1, 1, 1]) @ matrix[:, :, 0] @ from_one
             return affine, more if matrix.shape[2] > 1 else None
     return None, f"{name} beside it holds no 4 x 4 'mat' or 'M'; it is left out"
-
-
-def matrices(content: bytes) -> dict[str, Array]:
-    """Return the real matrices in a MATLAB file, by name; other variables are skipped.
-
-    Raises
-    ------
-    ValueError, KeyError, struct.error, zlib.error
-        It is no MATLAB file, or it is truncated.
-    """
-    if content[126:128] in (b"IM", b"MI"):
-        order = "<" if content[126:128] == b"IM" else ">"
-        return dict(_format5(content[128:], order))
-    return dict(_format4(content))
 
 
 def _format4(content: bytes) -> Iterator[tuple[str, Array]]:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.readers.arrays.npy import open_npy
+from bigimg.readers.registry import open_file
 from bigimg.types import Array
 
 
@@ -27,7 +28,7 @@ def noise(shape: tuple[int, ...], dtype: str) -> Array:
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_values_are_numpys(tmp_path: Path, dtype: str, order: Any) -> None:
     np.save(tmp_path / "a.npy", np.asarray(noise((4, 5, 6), dtype), order=order))
-    reader = open_npy(tmp_path / "a.npy")
+    reader = open_file(tmp_path / "a.npy")
     got = reader.read(full(reader.spec.shape))
     reader.close()
     np.testing.assert_array_equal(got, np.load(tmp_path / "a.npy"))
@@ -52,7 +53,7 @@ def test_axes_are_guessed_and_it_is_said(
 ) -> None:
     array = np.arange(np.prod(shape)).reshape(shape)
     np.save(tmp_path / "a.npy", np.asarray(array, order=order))
-    reader = open_npy(tmp_path / "a.npy")
+    reader = open_file(tmp_path / "a.npy")
     got = reader.read(full(reader.spec.shape))
     reader.close()
     assert "".join(reader.spec.dims) == dims
@@ -65,7 +66,7 @@ def test_axes_are_guessed_and_it_is_said(
 def test_every_version_of_the_header(tmp_path: Path, version: tuple[int, int]) -> None:
     with (tmp_path / "a.npy").open("wb") as file:
         npy.write_array(file, noise((5, 6), "i2"), version=version)
-    reader = open_npy(tmp_path / "a.npy")
+    reader = open_file(tmp_path / "a.npy")
     np.testing.assert_array_equal(reader.read(full((5, 6))), noise((5, 6), "i2"))
     reader.close()
 
@@ -85,14 +86,14 @@ def test_every_version_of_the_header(tmp_path: Path, version: tuple[int, int]) -
 def test_what_are_no_pixels_is_refused(tmp_path: Path, array: Array) -> None:
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match=r"a\.npy: holds .* not pixels"):
-        open_npy(tmp_path / "a.npy")
+        open_file(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (0, 5), (1, 1, 1, 1, 5, 5)])
 def test_what_is_no_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape, "u1"))
     with pytest.raises(InputError, match=r"a\.npy: is no image"):
-        open_npy(tmp_path / "a.npy")
+        open_file(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("size", [0, 5, 9, 60, 127, 128, 147])
@@ -101,21 +102,21 @@ def test_a_cut_file_is_refused(tmp_path: Path, size: int) -> None:
     np.save(path, np.zeros((4, 5), "u1"))
     os.truncate(path, size)
     with pytest.raises(InputError, match=r"a\.npy"):
-        open_npy(path)
+        open_file(path)
 
 
 def test_other_refusals(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with pytest.raises(InputNotFoundError, match=r"a\.npy"):
-        open_npy(path)
+        open_npy(str(path))
     with pytest.raises(InputError, match="cannot be read"):
-        open_npy(tmp_path)
+        open_npy(str(tmp_path))
     np.save(path, np.zeros((4, 5), "u1"))
     with pytest.raises(UsageError, match="series 2"):
-        open_npy(path, series=2)
+        open_file(path, series=2)
     path.write_bytes(path.read_bytes().replace(b"NUMPY\x01", b"NUMPY\x09"))
     with pytest.raises(InputError, match="version"):
-        open_npy(path)
+        open_file(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
@@ -130,7 +131,7 @@ def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, mor
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's, of headers like those of Python 2
-            open_npy(path).close()
+            open_file(path).close()
     except BigimgError as error:
         said = error
     assert said is None or ("a.npy" in str(said) and "\n" not in str(said))

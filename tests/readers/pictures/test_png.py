@@ -21,8 +21,9 @@ from bigimg.geometry.region import full
 from bigimg.reader import Reader
 from bigimg.readers.pictures import png
 from bigimg.readers.pictures.header import read_png_header
-from bigimg.readers.pictures.png import PngReader, open_png
+from bigimg.readers.pictures.png import PngReader
 from bigimg.readers.pictures.vips import VipsReader
+from bigimg.readers.registry import open_file
 from bigimg.types import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -82,7 +83,7 @@ def test_any_plain_png(data: st.DataObject, tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "a.png"
     path.write_bytes(file_of(pixels, filtered(pixels, kinds), cuts))
     monkeypatch.setattr(png, "STRIP_BYTES", data.draw(st.sampled_from([1, 200, 1 << 20])))
-    reader = open_png(path)
+    reader = open_file(path)
     assert isinstance(reader, PngReader)
     assert np.array_equal(last(reader), pixels)
     reader.close()
@@ -106,7 +107,7 @@ def test_files_of_libvips(kind: str, tmp_path: Path) -> None:
     y, x = np.mgrid[0:700, 0:900]
     pixels = np.stack([x // 3 + y // 5, x // 2, y // 4], axis=-1).astype("u1") + noise(700, 900, 3) // 32
     pyvips.Image.new_from_array(pixels).pngsave(str(tmp_path / "a.png"), filter=kind)
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     assert isinstance(reader, PngReader)
     assert reader.spec.chunks[1] < 700
     assert np.array_equal(last(reader), pixels)
@@ -117,7 +118,7 @@ def test_files_of_libvips(kind: str, tmp_path: Path) -> None:
 def test_is_described_as_libvips_describes_it(data: Path) -> None:
     plain = 0
     for path in sorted((data / "png").glob("*.png")) + sorted((data / "lessons").glob("*.png")):
-        reader = open_png(path)
+        reader = open_file(path)
         if isinstance(reader, PngReader):
             plain += 1
             spec = VipsReader(str(path), "png").spec
@@ -150,17 +151,17 @@ def test_wider_than_libpng_takes(tmp_path: Path) -> None:
     pixels = noise(3, 1_000_001, 1)
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     (tmp_path / "a.png").write_bytes(file_of(pixels, rows))
-    assert np.array_equal(last(open_png(tmp_path / "a.png")), pixels)
+    assert np.array_equal(last(open_file(tmp_path / "a.png")), pixels)
     pixels, rows = pixels[:, :999_999], b"".join(b"\0" + row.tobytes() for row in pixels[:, :999_999])
     (tmp_path / "b.png").write_bytes(file_of(pixels, rows))
-    assert isinstance(open_png(tmp_path / "b.png"), PngReader)
-    assert np.array_equal(last(open_png(tmp_path / "b.png")), pixels)
+    assert isinstance(open_file(tmp_path / "b.png"), PngReader)
+    assert np.array_equal(last(open_file(tmp_path / "b.png")), pixels)
 
 
 def fails_or_is(path: Path, pixels: Array) -> bool:
     """Read all; return whether it failed, and fail if it gave other pixels."""
     try:
-        got = last(open_png(path))
+        got = last(open_file(path))
     except InputError:
         return True
     assert np.array_equal(got, pixels)
@@ -186,7 +187,7 @@ def test_every_cut_is_seen(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         if length < len(content) - 12:  # IEND
             with pytest.raises(InputError):
-                last(open_png(path))
+                last(open_file(path))
         else:
             assert not fails_or_is(path, pixels)
 
@@ -203,7 +204,7 @@ def test_data_that_do_not_fit_the_header(tmp_path: Path) -> None:
     ):
         path.write_bytes(file_of(pixels, wrong))
         with pytest.raises(InputError, match=words):
-            last(open_png(path))
+            last(open_file(path))
     good = file_of(pixels, rows)
     packed = zlib.compress(rows)
     for wrong_data in (
@@ -214,7 +215,7 @@ def test_data_that_do_not_fit_the_header(tmp_path: Path) -> None:
     ):
         path.write_bytes(good.replace(chunk(b"IDAT", packed), wrong_data))
         with pytest.raises(InputError, match=r"a\.png"):
-            last(open_png(path))
+            last(open_file(path))
 
 
 def test_damage_is_found_when_its_rows_are_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +226,7 @@ def test_damage_is_found_when_its_rows_are_reached(tmp_path: Path, monkeypatch: 
     )
     content[len(content) // 2] ^= 4
     (tmp_path / "a.png").write_bytes(content)
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     part = reader.read((slice(0, 3), slice(0, 12), slice(0, 2000)))
     assert np.array_equal(part, np.moveaxis(pixels[:12], 2, 0))
     with pytest.raises(InputError, match=r"rows (1[2-9]|2[0-3]) to (15|19|23) of 40"):
@@ -237,7 +238,7 @@ def test_damage_is_found_when_its_rows_are_reached(tmp_path: Path, monkeypatch: 
 def test_a_file_that_changed_is_not_read_on_from(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(noise(30, 20)).save(path)
-    reader = open_png(path)
+    reader = open_file(path)
     buffer = io.BytesIO()
     Image.fromarray(noise(31, 20)).save(buffer, "png")
     path.write_bytes(buffer.getvalue())

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -29,11 +30,12 @@ from bigimg.geometry.region import full
 from bigimg.reader import Reader
 from bigimg.readers.pictures.png import open_png
 from bigimg.readers.pictures.vips import VipsReader, open_jpeg
+from bigimg.readers.registry import open_file
 from bigimg.types import Array
 
 
 def opened(path: Path) -> VipsReader:
-    return (open_png if path.suffix == ".png" else open_jpeg)(path)
+    return cast(VipsReader, open_file(path))
 
 
 def channels_last(reader: VipsReader) -> Array:
@@ -122,7 +124,7 @@ def test_png_axes_and_channels(
 ) -> None:
     pixels = noise(*shape)
     Image.fromarray(pixels).save(tmp_path / "a.png", dpi=(300, 300))
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     assert isinstance(reader, Reader)
     assert reader.spec.dims == dims
     assert " ".join(channel.name for channel in reader.spec.channels) == names
@@ -137,17 +139,17 @@ def test_png_axes_and_channels(
 def test_one_bit_grey_is_a_mask(tmp_path: Path) -> None:
     pixels = noise(33, 19) > 128
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     assert (reader.spec.dtype, reader.spec.kind) == (np.dtype(bool), "mask")
     assert np.array_equal(channels_last(reader), pixels)
     assert "dpi" not in reader.spec.meta
 
 
 def test_a_palette_becomes_its_colours(data: Path) -> None:
-    reader = open_png(data / "png" / "basn3p02.png")
+    reader = open_file(data / "png" / "basn3p02.png")
     assert [channel.name for channel in reader.spec.channels] == ["R", "G", "B"]
     assert reader.spec.meta["palette"] is True
-    assert [c.name for c in open_png(data / "png" / "pil123p.png").spec.channels] == [
+    assert [c.name for c in open_file(data / "png" / "pil123p.png").spec.channels] == [
         "R",
         "G",
         "B",
@@ -160,14 +162,14 @@ def test_two_and_four_bit_grey_is_scaled_and_said(tmp_path: Path) -> None:
     rows = zlib.compress(b"\0" + bytes([0b00011011]))
     path = tmp_path / "grey2.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-    reader = open_png(path)
+    reader = open_file(path)
     assert channels_last(reader).tolist() == [[0, 85, 170, 255]]
     assert any("2-bit" in note for note in reader.spec.notes)
     assert reader.spec.meta["bits_per_sample"] == 2
 
 
 def test_cmyk_is_four_channels_with_no_ink_at_zero(data: Path) -> None:
-    reader = open_jpeg(data / "jpeg" / "pil_sample_cmyk.jpg")
+    reader = open_file(data / "jpeg" / "pil_sample_cmyk.jpg")
     assert [channel.name for channel in reader.spec.channels] == ["C", "M", "Y", "K"]
     assert any("no ink" in note for note in reader.spec.notes)
 
@@ -190,9 +192,9 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -
 
 
 def test_codecs_that_need_the_frame_say_so(data: Path, tmp_path: Path) -> None:
-    assert open_png(data / "png" / "basi2c08.png").access.kind == "whole"
+    assert open_file(data / "png" / "basi2c08.png").access.kind == "whole"
     Image.fromarray(smooth(64, 64)).save(tmp_path / "p.jpg", progressive=True)
-    access = open_jpeg(tmp_path / "p.jpg").access
+    access = open_file(tmp_path / "p.jpg").access
     assert access.kind == "whole"
     assert "progressive" in access.why
     assert access.fixed_bytes > 64 * 64 * 3 + 64 * 64 * 3  # 4:2:0 holds 1.5 coefficients of 2 bytes a pixel
@@ -207,7 +209,7 @@ def test_any_ordered_bands_give_the_same_rows(tmp_path: Path, data: st.DataObjec
         Image.fromarray(pixels).save(path, compress_level=1)
     cuts = sorted(data.draw(st.sets(st.integers(1, 299), max_size=6)))
     skipped = data.draw(st.sets(st.integers(0, len(cuts))))
-    reader = open_png(path)
+    reader = open_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # going on, or skipping, is never going back
         for number, (start, stop) in enumerate(zip([0, *cuts], [*cuts, 300], strict=True)):
@@ -218,14 +220,14 @@ def test_any_ordered_bands_give_the_same_rows(tmp_path: Path, data: st.DataObjec
 
 def test_colour_is_a_view_without_a_copy(tmp_path: Path) -> None:
     Image.fromarray(noise(40, 30, 3)).save(tmp_path / "a.png")
-    band = open_png(tmp_path / "a.png").read((slice(0, 3), slice(0, 40), slice(0, 30)))
+    band = open_file(tmp_path / "a.png").read((slice(0, 3), slice(0, 40), slice(0, 30)))
     assert band.strides == (1, 90, 3)
 
 
 def test_going_back_works_and_warns_once(tmp_path: Path) -> None:
     pixels = noise(600, 2000, 3)
     Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     last, first = (slice(0, 3), slice(500, 600), slice(0, 2000)), (slice(0, 3), slice(0, 100), slice(0, 2000))
     reader.read(last)
     with pytest.warns(UserWarning, match="convert"):
@@ -237,7 +239,7 @@ def test_going_back_works_and_warns_once(tmp_path: Path) -> None:
 def test_threads_share_one_decoder(tmp_path: Path) -> None:
     pixels = noise(500, 300, 3)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     regions = [(slice(0, 3), slice(y, y + 50), slice(0, 300)) for y in range(0, 500, 50)]
     with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # threads may go back
@@ -248,7 +250,7 @@ def test_threads_share_one_decoder(tmp_path: Path) -> None:
 def test_pickled_and_closed_readers_open_again(tmp_path: Path) -> None:
     pixels = noise(30, 20)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    reader = open_png(tmp_path / "a.png")
+    reader = open_file(tmp_path / "a.png")
     assert np.array_equal(channels_last(reader), pixels)
     reader.close()
     reader.close()
@@ -274,13 +276,13 @@ def test_a_rewritten_file_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     for value in (10, 20):
         Image.fromarray(np.full((30, 20), value, np.uint8)).save(path)
-        assert set(channels_last(open_png(path)).ravel()) == {value}
+        assert set(channels_last(open_file(path)).ravel()) == {value}
 
 
 def test_brackets_in_a_name_are_no_options(tmp_path: Path) -> None:
     pixels = noise(8, 9)
     Image.fromarray(pixels).save(tmp_path / "scan[page=2].png")
-    assert np.array_equal(channels_last(open_png(tmp_path / "scan[page=2].png")), pixels)
+    assert np.array_equal(channels_last(open_file(tmp_path / "scan[page=2].png")), pixels)
 
 
 def whole_file(pixels: Array, **options: object) -> bytes:
@@ -334,7 +336,7 @@ def test_damage_that_libjpeg_only_warns_of_is_an_error(tmp_path: Path) -> None:
     content[middle : middle + 40] = b"\xff\xd9" + bytes(38)  # an end in the middle of the data
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.jpg"):
-        channels_last(open_jpeg(tmp_path / "a.jpg"))
+        channels_last(open_file(tmp_path / "a.jpg"))
 
 
 def test_a_harmless_quirk_of_the_header_is_read_and_said(tmp_path: Path) -> None:
@@ -344,8 +346,8 @@ def test_a_harmless_quirk_of_the_header_is_read_and_said(tmp_path: Path) -> None
     assert content[scan + 12] == 63
     content[scan + 12] = 0  # as phones of one maker write it; libjpeg warns and decodes
     (tmp_path / "odd.jpg").write_bytes(content)
-    odd = open_jpeg(tmp_path / "odd.jpg")
-    assert np.array_equal(channels_last(odd), channels_last(open_jpeg(tmp_path / "good.jpg")))
+    odd = open_file(tmp_path / "odd.jpg")
+    assert np.array_equal(channels_last(odd), channels_last(open_file(tmp_path / "good.jpg")))
     assert any("may go unnoticed" in note for note in odd.spec.notes)
 
 
@@ -363,16 +365,21 @@ def test_corrupt_files_fail_clearly(data: Path) -> None:
 
 
 @pytest.mark.parametrize("opener", [open_png, open_jpeg])
-def test_missing_files_and_series(tmp_path: Path, opener: Callable[..., VipsReader]) -> None:
+def test_missing_files(tmp_path: Path, opener: Callable[[str], Reader]) -> None:
     with pytest.raises(InputNotFoundError, match=r"none\.x"):
-        opener(tmp_path / "none.x")
+        opener(str(tmp_path / "none.x"))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_file_holds_one_image(tmp_path: Path, name: str) -> None:
+    Image.new("L", (3, 2)).save(tmp_path / name)
     with pytest.raises(UsageError, match="series 1"):
-        opener(tmp_path / "none.x", series=1)
+        open_file(tmp_path / name, series=1)
 
 
 def test_a_claim_of_terabytes_opens_and_allocates_nothing(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(claimed(2_000_000, 2_000_000))
-    reader = open_png(tmp_path / "bomb.png")
+    reader = open_file(tmp_path / "bomb.png")
     assert reader.spec.shape == (3, 2_000_000, 2_000_000)
 
 

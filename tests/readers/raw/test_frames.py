@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigimg.errors import InputError, InputNotFoundError
-from bigimg.geometry.region import full
+from bigimg.geometry.region import full, rows
 from bigimg.readers.raw.frames import FrameStart, RawFrames, open_frames
-from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.raw.scaled import SLAB, ScaledPixels, real_dtype, slab_shape
+from bigimg.readers.raw.plain import RawFile, Stored
+from bigimg.readers.raw.scaled import SLAB, ScaledPixels, real_dtype
 from bigimg.types import Region, Shape
 
 sizes = st.integers(1, 5)
@@ -42,7 +42,9 @@ def test_frames_in_any_order(data: st.DataObject, shape: Shape, ahead: int, gap:
         starts[number] = FrameStart(str(tmp_path / "a"), len(content))
         content += parts[number].tobytes() + bytes(gap)
     (tmp_path / "a").write_bytes(content)
-    pixels, access = open_frames([starts[i] for i in range(len(parts))], tuple("tzyx"), shape, array.dtype)
+    pixels, access = open_frames(
+        [starts[i] for i in range(len(parts))], Stored(tuple("tzyx"), shape, array.dtype)
+    )
     assert access.order == tuple("tzyx")
     region = data.draw(regions(shape))
     np.testing.assert_array_equal(pixels.read(region), array[region])
@@ -53,21 +55,23 @@ def test_frames_in_any_order(data: st.DataObject, shape: Shape, ahead: int, gap:
 def test_frames_that_follow_one_another_are_one_run(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(100))
     starts = [FrameStart(str(tmp_path / "a"), 10 + 20 * i) for i in range(4)]
-    one, _ = open_frames(starts, tuple("zyx"), (4, 2, 10), np.dtype("u1"))
+    one, _ = open_frames(starts, Stored(tuple("zyx"), (4, 2, 10), np.dtype("u1")))
     assert isinstance(one, RawFile)
     one.close()
-    assert isinstance(open_frames(starts[::-1], tuple("zyx"), (4, 2, 10), np.dtype("u1"))[0], RawFrames)
+    assert isinstance(
+        open_frames(starts[::-1], Stored(tuple("zyx"), (4, 2, 10), np.dtype("u1")))[0], RawFrames
+    )
 
 
 def test_frames_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(100))
     gone = [FrameStart(str(tmp_path / "a"), 50), FrameStart(str(tmp_path / "b"), 0)]
     with pytest.raises(InputNotFoundError, match="b: there is no such file"):
-        open_frames(gone, tuple("zyx"), (2, 5, 10), np.dtype("u1"))
+        open_frames(gone, Stored(tuple("zyx"), (2, 5, 10), np.dtype("u1")))
     for offset in (60, -10):
         short = [FrameStart(str(tmp_path / "a"), offset), FrameStart(str(tmp_path / "a"), 0)]
         with pytest.raises(InputError, match="a: pixels should take bytes"):
-            open_frames(short, tuple("zyx"), (2, 5, 10), np.dtype("u1"))
+            open_frames(short, Stored(tuple("zyx"), (2, 5, 10), np.dtype("u1")))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
@@ -79,7 +83,7 @@ def test_each_frame_by_its_own_line(data: st.DataObject, shape: Shape, tmp_path:
     raw = RawFile(tmp_path / "a", offset=0, shape=shape, dtype=array.dtype)
     slopes, intercepts = rng.normal(size=(*shape[:2], 1, 1)), rng.normal(size=(1, shape[1], 1, 1))
     limits = data.draw(st.sampled_from([None, (-100.0, 200.0)]))
-    pixels = ScaledPixels(raw, slopes, intercepts, np.dtype("f4"), limits)
+    pixels = ScaledPixels(raw, np.dtype("f4"), slopes, intercepts, limits)
     region = data.draw(regions(shape))
     expected = array.astype(np.float64) if limits is None else np.clip(array.astype(np.float64), *limits)
     expected = (expected * slopes + intercepts).astype("f4")
@@ -90,7 +94,7 @@ def test_each_frame_by_its_own_line(data: st.DataObject, shape: Shape, tmp_path:
 
 @given(shape=st.lists(st.integers(1, 100_000), min_size=1, max_size=5).map(tuple))
 def test_a_slab_is_bounded_and_whole_along_the_fastest(shape: Shape) -> None:
-    slab = slab_shape(shape)
+    slab = rows(shape, SLAB)
     assert np.prod(slab, dtype=object) <= SLAB
     cut = next((axis for axis in reversed(range(len(shape))) if slab[axis] < shape[axis]), 0)
     assert slab[cut + 1 :] == shape[cut + 1 :]

@@ -19,7 +19,7 @@ import tifffile
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
-from bigimg.readers.tiff.reader import open_tiff
+from bigimg.readers.tiff.reader import TiffReader
 from bigimg.types import Array
 from tests.readers.tiff.test_reader import in_our_order, noise
 
@@ -59,7 +59,7 @@ def cases() -> Iterator[Any]:
 
 
 def pixels(path: Path) -> Array:
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     try:
         return reader.read(full(reader.spec.shape))
     finally:
@@ -128,7 +128,7 @@ def test_no_setting_of_logging_hides_that_pages_are_lost(
         request.addfinalizer(lambda: logger.removeHandler(handler))
         logger.addHandler(handler)
     with pytest.raises(InputError, match=r"a\.tif: page 1 should begin at byte 480\d+ of a file of 4"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 # -- the chain of pages and their tags --------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_chain_that_leaves_the_file(tmp_path: Path, big: bool, order: str) -> 
     with pytest.raises(
         InputError, match=rf"page 3 should begin at byte 987654321 of a file of {path.stat().st_size};"
     ):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_a_page_without_tags_and_one_of_too_many(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_page_without_tags_and_one_of_too_many(tmp_path: Path) -> None:
         tables = pages(path)
         patch(path, tables[number], struct.pack("<H", count))
         with pytest.raises(InputError, match=rf"page {number}, at byte {tables[number]}, has {count} tags"):
-            open_tiff(path)
+            TiffReader(path)
 
 
 def test_tags_whose_values_lie_beyond_the_end(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_tags_whose_values_lie_beyond_the_end(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=rf"page 3, tag XResolution has 1 values in bytes {size - 7} to {size + 1} of a file"
     ):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_bits_a_sample_that_are_lost_do_not_turn_bytes_into_booleans(tmp_path: Path) -> None:
@@ -195,11 +195,11 @@ def test_bits_a_sample_that_are_lost_do_not_turn_bytes_into_booleans(tmp_path: P
     tifffile.imwrite(path, COLOR[0], photometric="rgb", metadata=None)
     patch(path, entry(path, 0, "BitsPerSample") + 8, struct.pack("<I", path.stat().st_size - 4))
     with pytest.raises(InputError, match="page 0, tag BitsPerSample has 3 values in bytes"):
-        open_tiff(path)
+        TiffReader(path)
     tifffile.imwrite(path, COLOR[0], photometric="rgb", metadata=None)
     patch(path, entry(path, 0, "BitsPerSample") + 2, struct.pack("<H", 3 + 0x4000))
     with pytest.raises(InputError, match="tag BitsPerSample is of type 16387"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_a_page_that_does_not_say_how_large_it_is(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_page_that_does_not_say_how_large_it_is(tmp_path: Path) -> None:
     tables = pages(path)
     patch(path, entry(path, 2, "ImageWidth"), struct.pack("<H", 255))
     with pytest.raises(InputError, match=rf"page 2, at byte {tables[2]}, does not say how large it is"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_one_flipped_bit_never_leaves_fewer_planes(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_imagej_that_promises_more_planes_than_there_are(
         compression=compression,
     )  # fmt: skip
     with pytest.raises(InputError, match=rf"{promised} p[a-z]+.*, and [16] are there"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_imagej_of_one_page_for_all_that_is_cut(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_imagej_of_one_page_for_all_that_is_cut(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(path), GREY)
     path.write_bytes(path.read_bytes()[: -GREY[0].nbytes])
     with pytest.raises(InputError, match="promises 6 planes"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_imagej_that_tells_of_fewer_planes_than_there_are(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_imagej_that_tells_of_fewer_planes_than_there_are(tmp_path: Path) -> Non
     text = "ImageJ=1.53t\nimages=6\nslices=4\n"
     tifffile.imwrite(path, GREY, description=text, metadata=None, photometric="minisblack")
     with pytest.raises(InputError, match=r"promises 6 planes"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_imagej_believes_the_sizes_where_all_pages_are_there(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_shape_that_promises_more_than_there_is(tmp_path: Path) -> None:
             path, GREY, description=text, metadata=None, photometric="minisblack", compression="zlib"
         )
         with pytest.raises(InputError, match="promises 7 planes"):
-            open_tiff(path)
+            TiffReader(path)
 
 
 OME = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
@@ -342,7 +342,7 @@ def test_ome_that_promises_more_planes_than_there_are(
         np.testing.assert_array_equal(pixels(path), GREY)
         return
     with pytest.raises(InputError, match=message):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_ome_that_is_whole(tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_ome_of_an_image_in_another_file_that_is_not_there(tmp_path: Path) -> No
     gone = ome_image(1, data=far.format("a.ome.tif", 1).replace('IFD="0"', 'IFD="6"'))
     ome(path, ome_image(0, data=far.format("a.ome.tif", 1)) + gone)
     with pytest.raises(InputError, match=r"promises 12 planes .* 6 are there"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def micro_manager(path: Path, *, frames: int, listed: int, there: int) -> None:
@@ -403,10 +403,10 @@ def test_micro_manager(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(path), GREY)
     micro_manager(path, frames=9, listed=6, there=6)
     with pytest.raises(InputError, match=r"tag MicroManagerMetadata promises 9 planes .* 6 are there"):
-        open_tiff(path)
+        TiffReader(path)
     micro_manager(path, frames=6, listed=6, there=5)
     with pytest.raises(InputError, match="page 5, strip 0 was never written"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 # -- strips and tiles that were never written, and lists of them ------------------------------------------------
@@ -442,9 +442,9 @@ def test_segments_that_were_never_written(
     never_written(path, 0, kept, metadata=None, compression="zlib", **options)
     if refused:
         with pytest.raises(InputError, match=rf"page 0, (strip|tile) {kept} was never written"):
-            open_tiff(path)
+            TiffReader(path)
         return
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), whole(path))
     assert any("are absent from the file" in note for note in reader.spec.notes)
 
@@ -456,7 +456,7 @@ def test_a_list_of_more_strips_than_the_page_has(tmp_path: Path, compression: st
     tifffile.imwrite(path, noise((64, 48), "uint8"), rowsperstrip=16, compression=compression, metadata=None)
     patch(path, entry(path, 0, "ImageLength") + 8, struct.pack("<I", 32))
     with pytest.raises(InputError, match=r"page 0, tag StripOffsets has 4 values, and the page has 2 strips"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_a_set_of_files_one_of_which_is_cut(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel, Scaling
 from bigimg.reader import Reader
-from bigimg.readers.tiff.reader import TiffReader, open_tiff
+from bigimg.readers.tiff.reader import TiffReader
 from bigimg.readers.tiff.segments import Segments
 from bigimg.types import Array, Shape
 
@@ -96,7 +96,7 @@ def test_any_storage_gives_the_pixels(
         **colors,
         **cut,
     )
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     assert isinstance(reader, Reader)
     expected = np.moveaxis(image, -1, 0) if planar == "contig" else image
     np.testing.assert_array_equal(everything(reader), expected)
@@ -134,7 +134,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Tif
             image,
             **({"photometric": "minisblack" if image.ndim == 4 or name == "volume" else None} | options),
         )
-        made.append((open_tiff(path), expected))
+        made.append((TiffReader(path), expected))
     yield made
     for reader, _ in made:
         reader.close()
@@ -171,7 +171,7 @@ def test_orientation_is_applied_as_pillow_does(tmp_path: Path, orientation: int,
     tags = [(274, 3, 1, orientation, True)]
     resolution = {"resolution": (1000, 500), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(path, image, extratags=tags, metadata=None, **resolution, **cut)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     shown = ORIENTED[orientation](image)
     np.testing.assert_array_equal(everything(reader), shown)
     np.testing.assert_array_equal(reader.read((slice(3, 20), slice(5, 36))), shown[3:20, 5:36])
@@ -200,7 +200,7 @@ def test_each_segment_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
         return original(self, page, number)
 
     monkeypatch.setattr(Segments, "_decode_now", count)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     assert not decoded
     everything(reader)
     assert decoded == {(page, tile): 1 for page in range(4) for tile in range(12)}
@@ -222,7 +222,7 @@ def test_a_single_segment_is_decoded_once_for_many_reads(
         return original(self, page, number)
 
     monkeypatch.setattr(Segments, "_decode_now", count)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda y: reader.read((slice(y, y + 1), slice(0, 64))), range(64)))
     np.testing.assert_array_equal(np.concatenate(rows), image)
@@ -234,7 +234,7 @@ def test_a_large_single_segment_is_whole(tmp_path: Path, monkeypatch: pytest.Mon
     path, image = tmp_path / "a.tif", noise((64, 64), "uint16")
     tifffile.imwrite(path, image, compression="zlib")
     monkeypatch.setattr("bigimg.readers.tiff.reader.WHOLE_BYTES", image.nbytes - 1)
-    assert open_tiff(path).access.kind == "whole"
+    assert TiffReader(path).access.kind == "whole"
 
 
 def test_threads_agree(samples: list[tuple[TiffReader, Array]]) -> None:
@@ -262,7 +262,7 @@ def test_pickling_and_closing(samples: list[tuple[TiffReader, Array]]) -> None:
 def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise((8, 8), "uint8"))
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     reader.close()
     tifffile.imwrite(path, noise((9, 8), "uint8"))
     with pytest.raises(InputError, match="changed since it was opened"):
@@ -282,7 +282,7 @@ def test_ome_metadata(tmp_path: Path) -> None:
     tifffile.imwrite(
         path, image, metadata=metadata, photometric="minisblack", tile=(16, 16), compression="zlib"
     )
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), image.swapaxes(1, 2))
     assert [(a.name, a.spacing, a.unit) for a in reader.spec.axes] == [
         ("t", 1.5, "minute"), ("c", 1.0, None), ("z", 2.0, "micrometer"), ("y", 500.0, "nanometer"),
@@ -294,7 +294,7 @@ def test_ome_metadata(tmp_path: Path) -> None:
 def test_ome_color_on_several_channels_is_merged_into_one_axis(tmp_path: Path) -> None:
     path, image = tmp_path / "a.ome.tif", noise((2, 17, 19, 3), "uint8")
     tifffile.imwrite(path, image, metadata={"axes": "CYXS"}, photometric="rgb")
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     expected = np.moveaxis(image, -1, 1).reshape(6, 17, 19)
     np.testing.assert_array_equal(everything(reader), expected)
     np.testing.assert_array_equal(
@@ -312,7 +312,7 @@ def test_imagej_metadata(tmp_path: Path) -> None:
         path, image, imagej=True, resolution=(4.0, 2.0),
         metadata={"axes": "TZCYX", "spacing": 2.0, "unit": "um", "finterval": 0.5, "Labels": ["a", "b"], "LUTs": luts},
     )  # fmt: skip
-    spec = open_tiff(path).spec
+    spec = TiffReader(path).spec
     assert [(a.name, a.spacing, a.unit) for a in spec.axes] == [
         ("t", 0.5, "second"), ("c", 1.0, None), ("z", 2.0, "micrometer"), ("y", 0.5, "micrometer"),
         ("x", 0.25, "micrometer"),
@@ -328,7 +328,7 @@ def test_imagej_calibration_becomes_scaling(tmp_path: Path) -> None:
         imagej=True,
         metadata={"cf": 0, "c0": -32768.0, "c1": 1.0, "min": 3.0, "max": 9.0},
     )
-    spec = open_tiff(path).spec
+    spec = TiffReader(path).spec
     assert spec.scaling == Scaling(slope=1.0, intercept=-32768.0)
 
 
@@ -349,7 +349,7 @@ def test_plain_resolution(
 ) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise((5, 6), "uint8"), resolution=resolution, resolutionunit=unit, metadata=None)
-    y, x = open_tiff(path).spec.axes
+    y, x = TiffReader(path).spec.axes
     if spacing is None:
         assert (x.spacing, x.unit, y.unit) == (1.0, None, None)
     else:
@@ -372,7 +372,7 @@ def test_channel_names(tmp_path: Path, shape: Shape, photometric: str, extra: An
     tifffile.imwrite(
         path, image, photometric=photometric, extrasamples=extra, planarconfig="contig", metadata=None
     )
-    spec = open_tiff(path).spec
+    spec = TiffReader(path).spec
     assert " ".join(channel.name for channel in spec.channels) == names
     if names.startswith("R"):
         assert spec.channels == (RGB if len(spec.channels) == 3 else RGBA)
@@ -381,7 +381,7 @@ def test_channel_names(tmp_path: Path, shape: Shape, photometric: str, extra: An
 def test_miniswhite_is_as_stored_and_said(tmp_path: Path) -> None:
     path, image = tmp_path / "a.tif", noise((9, 8), "uint8")
     tifffile.imwrite(path, image, photometric="miniswhite", metadata=None)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), image)
     assert reader.spec.meta["PhotometricInterpretation"] == "MINISWHITE"
     assert any("0 is white" in note for note in reader.spec.notes)
@@ -390,7 +390,7 @@ def test_miniswhite_is_as_stored_and_said(tmp_path: Path) -> None:
 def test_unnamed_pages_become_z_and_never_color(tmp_path: Path) -> None:
     path, image = tmp_path / "a.tif", noise((3, 9, 8), "uint8")
     tifffile.imwrite(path, image, photometric="minisblack", metadata=None)
-    spec = open_tiff(path).spec
+    spec = TiffReader(path).spec
     assert spec.dims == ("z", "y", "x")
     assert any("3 pages" in note for note in spec.notes)
 
@@ -399,7 +399,7 @@ def test_wide_palette_keeps_16_bits(tmp_path: Path) -> None:
     path, image = tmp_path / "a.tif", noise((9, 8), "uint8")
     colors = np.random.default_rng(SEED).integers(0, 2**16, (3, 256), dtype="uint16")
     tifffile.imwrite(path, image, photometric="palette", colormap=colors, metadata=None)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), colors[:, image])
     assert reader.spec.dtype == np.uint16
 
@@ -411,22 +411,22 @@ def test_series_and_levels(tmp_path: Path) -> None:
         tif.write(big, subifds=1, tile=(16, 16), metadata={"name": "slide"})
         tif.write(big[::2, ::2], subfiletype=1, tile=(16, 16))
         tif.write(label, photometric="rgb", metadata={"name": "label"})
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), big)
     assert reader.spec.meta["levels"] == [[64, 64], [32, 32]]
     assert "1 label" in reader.spec.of_source[0]
     for series in (1, "label"):
-        np.testing.assert_array_equal(everything(open_tiff(path, series=series)), np.moveaxis(label, -1, 0))
+        np.testing.assert_array_equal(everything(TiffReader(path, series=series)), np.moveaxis(label, -1, 0))
     with pytest.raises(UsageError, match="no series 'macro'; it has 0 'slide', 1 'label'"):
-        open_tiff(path, series="macro")
+        TiffReader(path, series="macro")
     with pytest.raises(UsageError, match="no series 2"):
-        open_tiff(path, series=2)
+        TiffReader(path, series=2)
 
 
 def test_many_pages(tmp_path: Path) -> None:
     path, image = tmp_path / "a.tif", noise((3000, 4, 5), "uint8")
     tifffile.imwrite(path, image, photometric="minisblack", metadata=None, compression="zlib")
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(
         reader.read((slice(2990, 3000), slice(0, 4), slice(2, 3))), image[2990:, :, 2:3]
     )
@@ -441,7 +441,7 @@ def test_an_imagej_file_of_one_page_for_all(tmp_path: Path) -> None:
         start = tif.pages[0].dataoffsets[0]
     content = path.read_bytes()
     path.write_bytes(content[:start] + page.tobytes())
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), image)
 
 
@@ -460,11 +460,11 @@ def test_a_set_of_ome_files(tmp_path: Path) -> None:
             f'<Image ID="Image:0"><Pixels {pixels}><Channel ID="Channel:0:0"/>{block}</Pixels></Image></OME>'
         )
         tifffile.imwrite(tmp_path / f"{z}.ome.tif", plane, description=xml, metadata=None, compression="zlib")
-    reader = open_tiff(tmp_path / "0.ome.tif")
+    reader = TiffReader(tmp_path / "0.ome.tif")
     np.testing.assert_array_equal(everything(reader), np.stack([first, second]))
     (tmp_path / "1.ome.tif").unlink()
     with pytest.raises(InputError, match="page 1 is in no file"):
-        open_tiff(tmp_path / "0.ome.tif")
+        TiffReader(tmp_path / "0.ome.tif")
 
 
 def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
     )
     path, image = tmp_path / "a.ome.tif", noise((9, 8), "uint8")
     tifffile.imwrite(path, image, description=xml, metadata=None)
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), image)
     assert any("all.companion.ome describes" in note for note in reader.spec.notes)
 
@@ -496,36 +496,36 @@ def test_axes_without_a_place(tmp_path: Path, shape: Shape, axes: str, message: 
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, noise(shape, "uint8"), photometric="minisblack", metadata={"axes": axes})
     with pytest.raises(InputError, match=message):
-        open_tiff(path)
+        TiffReader(path)
 
 
 def test_axes_of_one_pixel_are_dropped(tmp_path: Path) -> None:
     path, image = tmp_path / "a.tif", noise((1, 1, 3, 1, 9, 8), "uint8")
     tifffile.imwrite(path, image, photometric="minisblack", metadata={"axes": "TEZCYX"})
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     assert reader.spec.dims == ("z", "y", "x")
     np.testing.assert_array_equal(everything(reader), image[0, 0, :, 0])
 
 
 def test_one_row_and_one_column_stay(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", noise((1, 1), "uint8"))
-    assert open_tiff(tmp_path / "a.tif").spec.shape == (1, 1)
+    assert TiffReader(tmp_path / "a.tif").spec.shape == (1, 1)
 
 
 def test_complex_pixels_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", noise((9, 8), "float32").astype("complex64"))
     with pytest.raises(InputError, match="complex64"):
-        open_tiff(tmp_path / "a.tif")
+        TiffReader(tmp_path / "a.tif")
 
 
 def test_no_file_and_no_tiff(tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match=r"a\.tif: there is no such file"):
-        open_tiff(tmp_path / "a.tif")
+        TiffReader(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_bytes(b"")
     with pytest.raises(InputError, match=r"a\.tif: is not a TIFF"):
-        open_tiff(tmp_path / "a.tif")
+        TiffReader(tmp_path / "a.tif")
     with pytest.raises(InputError, match="cannot be read"):
-        open_tiff(tmp_path)
+        TiffReader(tmp_path)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw", "jpeg", "zstd"])
@@ -535,7 +535,7 @@ def test_a_truncated_file_is_refused_when_opened(tmp_path: Path, compression: st
     content = path.read_bytes()
     path.write_bytes(content[:-5])
     with pytest.raises(InputError, match=r"a\.tif: page 0, tile \d+ takes bytes") as caught:
-        open_tiff(path)
+        TiffReader(path)
     assert "\n" not in str(caught.value)
 
 
@@ -550,7 +550,7 @@ def test_a_segment_cut_short_is_an_error_and_never_pixels(tmp_path: Path, compre
     with tifffile.TiffFile(path, mode="r+") as tif:
         tag = tif.pages[0].tags["TileByteCounts"]
         tag.overwrite(tuple(count - 80 for count in tag.value))
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     with pytest.raises(InputError, match="page 0, tile 1 "):
         reader.read((*full(reader.spec.shape[:-2]), slice(0, 64), slice(32, 64)))
 
@@ -559,12 +559,12 @@ def test_a_segment_cut_short_is_an_error_and_never_pixels(tmp_path: Path, compre
 def test_a_fax_cut_short_is_an_error_and_never_white(tmp_path: Path, missing: int) -> None:
     path, mask = tmp_path / "a.tif", noise((64, 64), "uint8") > 100
     Image.fromarray(mask).save(path, compression="group4")
-    np.testing.assert_array_equal(everything(open_tiff(path)), mask)
+    np.testing.assert_array_equal(everything(TiffReader(path)), mask)
     with tifffile.TiffFile(path, mode="r+") as tif:
         tag = tif.pages[0].tags["StripByteCounts"]
         tag.overwrite(tag.value[0] - missing)
     with pytest.raises(InputError, match="page 0, strip 0 is cut short"):
-        everything(open_tiff(path))
+        everything(TiffReader(path))
 
 
 def test_absent_segments_are_nodata_and_said(tmp_path: Path) -> None:
@@ -574,7 +574,7 @@ def test_absent_segments_are_nodata_and_said(tmp_path: Path) -> None:
         for name in ("TileOffsets", "TileByteCounts"):
             tag = tif.pages[0].tags[name]
             tag.overwrite((0, *tag.value[1:]))
-    reader = open_tiff(path)
+    reader = TiffReader(path)
     expected = image.copy()
     expected[:16, :16] = 77
     np.testing.assert_array_equal(everything(reader), expected)
@@ -611,7 +611,7 @@ def test_a_hostile_size_is_refused_before_it_is_allocated(tmp_path: Path, extra:
     common = [(256, 4, 1, 2_000_000), (257, 4, 1, 2_000_000), (258, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1)]
     path.write_bytes(classic(sorted(common + extra), bytes(300)))
     with pytest.raises(InputError, match=r"a\.tif: "):
-        open_tiff(path)
+        TiffReader(path)
 
 
 @pytest.mark.parametrize(
@@ -627,7 +627,7 @@ def test_pages_in_a_circle_are_refused(tmp_path: Path, pages: int, back: int) ->
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0" + struct.pack("<I", 8) + content)
     with pytest.raises(InputError, match=rf"page {pages} is one of those before it"):
-        open_tiff(path)
+        TiffReader(path)
 
 
 # -- real files ------------------------------------------------------------------------------------------------
@@ -654,9 +654,9 @@ def test_real_files(data: Path, index: dict[str, dict[str, str]]) -> None:
     for name in names:
         if name in UNREADABLE:
             with pytest.raises(InputError, match=UNREADABLE[name]):
-                everything(open_tiff(data / name))
+                everything(TiffReader(data / name))
             continue
-        reader = open_tiff(data / name)
+        reader = TiffReader(data / name)
         expected = tifffiles(data / name)
         with tifffile.TiffFile(data / name) as tif:
             page, kind = tif.series[0].keyframe, tif.series[0].kind
@@ -677,7 +677,7 @@ def test_real_files(data: Path, index: dict[str, dict[str, str]]) -> None:
 
 def test_real_spacing_and_units(data: Path) -> None:
     def along(name: str) -> dict[str, tuple[float, str | None]]:
-        return {axis.name: (round(axis.spacing, 4), axis.unit) for axis in open_tiff(data / name).spec.axes}
+        return {axis.name: (round(axis.spacing, 4), axis.unit) for axis in TiffReader(data / name).spec.axes}
 
     assert along("wsi/CMU-1-Small-Region.svs")["x"] == (0.499, "micrometer")
     assert along("imagej/sample_ovule.tiff") == {
@@ -695,17 +695,17 @@ def test_corrupt_files(data: Path) -> None:
     assert len(paths) == 8
     for path in paths:
         if path.name in ("tiff_wrong_bits_per_sample.tiff", "total-pages-zero.tif"):  # broken in other ways
-            np.testing.assert_array_equal(everything(open_tiff(path)), tifffiles(path))
+            np.testing.assert_array_equal(everything(TiffReader(path)), tifffiles(path))
             continue
         with pytest.raises(InputError) as caught:
-            everything(open_tiff(path))
+            everything(TiffReader(path))
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
 
 
 def test_a_companion_file_is_no_tiff(data: Path) -> None:
     with pytest.raises(InputError, match="is not a TIFF"):
-        open_tiff(data / "ome-tiff/companion/multifile.companion.ome")
+        TiffReader(data / "ome-tiff/companion/multifile.companion.ome")
 
 
 def test_what_tifffile_doubts_is_told_with_the_file_and_not_printed(

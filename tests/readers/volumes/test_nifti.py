@@ -22,6 +22,7 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Scaling
 from bigimg.reader import Reader
+from bigimg.readers.registry import open_file
 from bigimg.readers.volumes.nifti import open_nifti
 from bigimg.types import Array, Region
 
@@ -59,7 +60,7 @@ def save(path: Path, array: Array, kind: type = nibabel.Nifti1Image, **fields: A
 @pytest.mark.parametrize("name", NAMES)
 def test_real_images_are_nibabels(name: str, data: Path, index: dict[str, dict[str, str]]) -> None:
     image = nibabel.load(data / name)
-    reader = open_nifti(data / name)
+    reader = open_file(data / name)
     spec = reader.spec
     np.testing.assert_allclose(index_to_world(spec.axes, spec.world), image.affine, rtol=0, atol=1e-12)
     assert spec.dtype == image.dataobj.dtype.newbyteorder("=")
@@ -81,7 +82,7 @@ def test_axes_have_spacing_unit_and_origin(tmp_path: Path) -> None:
     image.header["toffset"] = 40
     image.set_sform([[-0.5, 0, 0, 7], [0, 0.25, 0, 8], [0, 0, 2, 9], [0, 0, 0, 1]], "scanner")
     nibabel.save(image, tmp_path / "a.nii")
-    reader = open_nifti(tmp_path / "a.nii")
+    reader = open_file(tmp_path / "a.nii")
     reader.close()
     assert [(a.name, a.size, a.spacing, a.unit, a.origin) for a in reader.spec.axes] == [
         ("t", 6, 1500.0, "millisecond", 40.0),
@@ -109,7 +110,7 @@ def test_axes_have_spacing_unit_and_origin(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_axes_by_shape(tmp_path: Path, shape: tuple[int, ...], dims: str, suffix: str) -> None:
     array = np.arange(np.prod(shape), dtype="i2").reshape(shape)
-    reader = open_nifti(save(tmp_path / f"a{suffix}", array))
+    reader = open_file(save(tmp_path / f"a{suffix}", array))
     assert "".join(reader.spec.dims) == dims
     expected = array.reshape((*shape, *(1,) * (5 - len(shape)))[:5]).transpose(3, 4, 2, 1, 0)  # t c z y x
     got = whole(reader)
@@ -121,7 +122,7 @@ def test_axes_by_shape(tmp_path: Path, shape: tuple[int, ...], dims: str, suffix
 def test_colours_become_channels(tmp_path: Path, colours: str, channels: Any, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (4, 5, 6, len(colours)), np.uint8)
     array = noise.view([(name, "u1") for name in colours])[..., 0]
-    reader = open_nifti(save(tmp_path / f"a{suffix}", array))
+    reader = open_file(save(tmp_path / f"a{suffix}", array))
     assert reader.spec.channels == channels
     assert reader.spec.dims == ("c", "z", "y", "x")
     np.testing.assert_array_equal(whole(reader), noise.transpose(3, 2, 1, 0))
@@ -130,14 +131,14 @@ def test_colours_become_channels(tmp_path: Path, colours: str, channels: Any, su
 def test_what_the_header_means(tmp_path: Path) -> None:
     array = np.zeros((3, 4, 5), "i2")
     path = save(tmp_path / "a.nii", array, descrip=b"a scan", intent_code=1002, cal_min=-5, cal_max=60)
-    reader = open_nifti(path)
+    reader = open_file(path)
     reader.close()
     assert reader.spec.kind == "labels"
     assert reader.spec.window == (-5.0, 60.0)
     assert reader.spec.scaling is None
     assert reader.spec.meta["descrip"] == "a scan"
     assert reader.spec.meta["sform_code"] == 2
-    floats = open_nifti(save(tmp_path / "b.nii", array.astype("f4"), intent_code=1002))
+    floats = open_file(save(tmp_path / "b.nii", array.astype("f4"), intent_code=1002))
     floats.close()
     assert floats.spec.kind == "image"  # labels that are fractions are none
 
@@ -148,7 +149,7 @@ def test_a_header_that_says_little_is_doubted(tmp_path: Path) -> None:
     head[252:256] = bytes(4)  # qform_code and sform_code
     head[76 + 4 * 4 : 76 + 5 * 4] = np.array(0, "<f4").tobytes()  # pixdim[4], the repetition time
     path.write_bytes(head)
-    reader = open_nifti(path)
+    reader = open_file(path)
     reader.close()
     assert [axis.unit for axis in reader.spec.axes] == [None] * 4
     assert reader.spec.axes[0].spacing == 1.0
@@ -162,14 +163,14 @@ def test_a_header_that_says_little_is_doubted(tmp_path: Path) -> None:
 def test_the_extension_is_not_what_matters(tmp_path: Path) -> None:
     array = np.arange(60, dtype="i2").reshape(3, 4, 5)
     save(tmp_path / "a.nii.gz", array).rename(tmp_path / "scan.dat")
-    np.testing.assert_array_equal(whole(open_nifti(tmp_path / "scan.dat")), array.T)
+    np.testing.assert_array_equal(whole(open_file(tmp_path / "scan.dat")), array.T)
 
 
 @pytest.mark.parametrize("asked", ["a.hdr", "a.img"])
 def test_a_pair_is_opened_by_either_name(tmp_path: Path, asked: str) -> None:
     array = np.arange(60, dtype="i2").reshape(3, 4, 5)
     save(tmp_path / "a.img", array, nibabel.Nifti1Pair)
-    reader = open_nifti(tmp_path / asked)
+    reader = open_file(tmp_path / asked)
     assert reader.source == str(tmp_path / asked)
     np.testing.assert_array_equal(whole(reader), array.T)
 
@@ -177,13 +178,13 @@ def test_a_pair_is_opened_by_either_name(tmp_path: Path, asked: str) -> None:
 def test_a_pair_without_pixels_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.img", np.zeros((3, 4, 5), "i2"), nibabel.Nifti1Pair).unlink()
     with pytest.raises(InputNotFoundError, match=r"a\.hdr: its pixels should be in .*a\.img"):
-        open_nifti(tmp_path / "a.hdr")
+        open_file(tmp_path / "a.hdr")
 
 
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
 def test_pixels_beyond_64_bits_are_refused(tmp_path: Path, dtype: str) -> None:
     with pytest.raises(InputError, match=r"a\.nii: its pixels are"):
-        open_nifti(save(tmp_path / "a.nii", np.zeros((3, 4, 5), dtype)))
+        open_file(save(tmp_path / "a.nii", np.zeros((3, 4, 5), dtype)))
 
 
 @pytest.mark.parametrize("code", [1, 1536, 1792, 999])
@@ -193,7 +194,7 @@ def test_types_that_numpy_lacks_are_refused(tmp_path: Path, code: int) -> None:
     head[70:72] = np.array(code, "<i2").tobytes()
     path.write_bytes(head)
     with pytest.raises(InputError, match=r"a\.nii: "):
-        open_nifti(path)
+        open_file(path)
 
 
 def test_noise_for_a_place_or_an_affine(tmp_path: Path) -> None:
@@ -201,37 +202,37 @@ def test_noise_for_a_place_or_an_affine(tmp_path: Path) -> None:
     head = bytearray(path.read_bytes())
     head[280:284] = np.array(np.nan, "<f4").tobytes()  # srow_x
     path.write_bytes(head)
-    reader = open_nifti(path)
+    reader = open_file(path)
     reader.close()
     assert reader.spec.world is None
     assert any("not finite" in note for note in reader.spec.notes)
     head[108:112] = np.array(np.nan, "<f4").tobytes()  # vox_offset
     path.write_bytes(head)
     with pytest.raises(InputError, match=r"a\.nii: .* no valid offset of the pixels"):
-        open_nifti(path)
+        open_file(path)
 
 
 def test_seven_axes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.nii: has 7 axes"):
-        open_nifti(save(tmp_path / "a.nii", np.zeros((3, 4, 5, 1, 1, 1, 2), "i2")))
+        open_file(save(tmp_path / "a.nii", np.zeros((3, 4, 5, 1, 1, 1, 2), "i2")))
 
 
 def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"not a header" * 100)
     with pytest.raises(InputError, match=r"a\.nii: has no NIfTI or Analyze header"):
-        open_nifti(tmp_path / "a.nii")
+        open_nifti(str(tmp_path / "a.nii"))
     (tmp_path / "b.nii").write_bytes(b"")
     with pytest.raises(InputError, match=r"b\.nii"):
-        open_nifti(tmp_path / "b.nii")
+        open_nifti(str(tmp_path / "b.nii"))
     with pytest.raises(InputNotFoundError, match=r"none\.nii"):
-        open_nifti(tmp_path / "none.nii")
+        open_nifti(str(tmp_path / "none.nii"))
     with pytest.raises(InputError, match="cannot be read"):
-        open_nifti(tmp_path)
+        open_nifti(str(tmp_path))
 
 
 def test_a_second_series_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="series 1"):
-        open_nifti(save(tmp_path / "a.nii", np.zeros((3, 4, 5), "i2")), series=1)
+        open_file(save(tmp_path / "a.nii", np.zeros((3, 4, 5), "i2")), series=1)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.005, 0.5, 0.9999])
@@ -240,7 +241,7 @@ def test_a_cut_nii_is_refused_at_once(tmp_path: Path, data: Path, part: float) -
     shutil.copy(data / "nifti/functional.nii", path)
     os.truncate(path, int(part * path.stat().st_size))
     with pytest.raises(InputError, match=r"cut\.nii"):
-        open_nifti(path)
+        open_file(path)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 12, 300, 5_000, -4_000, -9, -8, -4, -1])
@@ -251,7 +252,7 @@ def test_a_cut_gzip_is_an_error_with_its_place(tmp_path: Path, data: Path, cut: 
     with pytest.raises(
         InputError, match=r"cut\.nii(\.gz: gzip stream is truncated .* after \d+ of \d+ bytes)?"
     ):
-        whole(open_nifti(path))
+        whole(open_file(path))
 
 
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9, 0.9999])
@@ -260,7 +261,7 @@ def test_a_flipped_byte_in_a_gzip_is_an_error(tmp_path: Path, data: Path, part: 
     content[int(part * len(content))] ^= 0xFF
     path = tmp_path / "flipped.nii.gz"
     path.write_bytes(content)
-    reader = open_nifti(path)
+    reader = open_file(path)
     depth, *plane = full(reader.spec.shape)
     bands = ((slice(z, z + 1), *plane) for z in range(depth.stop))  # a pass as convert makes it
     with pytest.raises(InputError, match=r"flipped\.nii\.gz: gzip stream is truncated or corrupt after \d+"):
@@ -274,19 +275,19 @@ def test_a_gzip_far_too_short_for_its_header_is_refused_at_once(tmp_path: Path) 
     head[42:48] = np.array([30000] * 3, "<i2").tobytes()
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(head))
     with pytest.raises(InputError, match="of gzip cannot hold them"):
-        open_nifti(tmp_path / "a.nii.gz")
+        open_file(tmp_path / "a.nii.gz")
 
 
 def test_zeros_after_the_pixels_do_not_matter(tmp_path: Path) -> None:
     array = np.arange(60, dtype="i2").reshape(3, 4, 5)
     path = save(tmp_path / "a.nii", array)
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(path.read_bytes() + bytes(99)) + bytes(512))
-    np.testing.assert_array_equal(whole(open_nifti(tmp_path / "b.nii.gz")), array.T)
+    np.testing.assert_array_equal(whole(open_file(tmp_path / "b.nii.gz")), array.T)
 
 
 def test_going_back_warns_once_and_forwards_never(tmp_path: Path) -> None:
     array = np.arange(600, dtype="i2").reshape(5, 4, 30)
-    reader = open_nifti(save(tmp_path / "a.nii.gz", array))
+    reader = open_file(save(tmp_path / "a.nii.gz", array))
 
     def plane(z: int) -> Region:
         return (slice(z, z + 1), slice(0, 4), slice(0, 5))
@@ -311,7 +312,7 @@ def test_a_wrong_header_is_an_error_of_ours_or_none(tmp_path: Path, at: int, val
     path.write_bytes(head)
     said: BigimgError | None = None
     try:
-        reader = open_nifti(path)
+        reader = open_file(path)
     except BigimgError as error:
         said = error
     if said is not None:
@@ -327,6 +328,6 @@ def test_who_was_imaged_is_kept_apart(kind: type, tmp_path: Path) -> None:
     image = kind(np.zeros((3, 4, 5), np.int16), np.eye(4))
     image.header["db_name"], image.header["descrip"] = b"Roe^Jane", b"a phantom"
     nibabel.save(image, tmp_path / "a.img")
-    spec = open_nifti(tmp_path / "a.img").spec
+    spec = open_file(tmp_path / "a.img").spec
     assert (spec.private["db_name"], spec.meta["descrip"]) == ("Roe^Jane", "a phantom")
     assert "Roe" not in str(spec.meta)
