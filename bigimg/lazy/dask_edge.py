@@ -10,6 +10,7 @@ the end does not make dask read the blocks before it.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ import dask.array as da
 import numpy as np
 
 from bigimg.geometry.region import edges_of
-from bigimg.lazy.dask_compute import Task, boxed
+from bigimg.lazy.dask_compute import Task, boxed, one_object
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.node import Node, token_of
@@ -52,7 +53,9 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
     )
     ranks = _ranks(chunks, node.order) if ranked else None
     extra = [value.array for value in values] + ([] if ranks is None else [ranks])
-    make = _MakeBlock(node, values, edges_of(chunks))
+    if foreign:
+        extra = [one_object(_Use)[None], *extra]  # a slice is not merged into each block
+    make = _MakeBlock(node, values, edges_of(chunks), foreign=foreign)
     return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
 
 
@@ -110,11 +113,26 @@ class _Regions:
         return boxed(key, self.ndim)
 
 
+class _Use:
+    """An object that dask makes for one computation and lets go when no block needs it any more."""
+
+    node: Node | None = None
+
+    def ends_with(self, node: Node) -> None:
+        """Let ``node`` drop what it keeps when this computation has ended."""
+        if self.node is not node:
+            self.node = node
+            weakref.finalize(self, node.drop)
+
+    def __reduce__(self) -> Any:
+        return _Use, ()
+
+
 class _MakeBlock:
     """Makes a block of a node from its region and from the values that all blocks need."""
 
-    def __init__(self, node: Node, values: list[Value], edges: list[list[int]]) -> None:
-        self.node, self.values, self.edges = node, values, edges
+    def __init__(self, node: Node, values: list[Value], edges: list[list[int]], *, foreign: bool) -> None:
+        self.node, self.values, self.edges, self.foreign = node, values, edges, foreign
         self.turns = InTurn(node.__getitem__, edges, node.order) if node.order else None
 
     def __dask_tokenize__(self) -> str:
@@ -122,6 +140,9 @@ class _MakeBlock:
 
     def __call__(self, region: Array, *extra: Array) -> Array:
         part: Region = region.item()
+        if self.foreign:
+            extra[0].item().ends_with(self.node)
+            extra = extra[1:]
         for value, found in zip(self.values, extra, strict=False):
             value.set(found.item())
         if self.turns is None:

@@ -67,6 +67,12 @@ class Node(abc.ABC):
             if leaf is not self:
                 leaf.find_order()
 
+    def drop(self) -> None:
+        """Let go of what is kept for further regions: an operation has ended."""
+        for leaf in self.leaves():
+            if leaf is not self:
+                leaf.drop()
+
     def below(self) -> Iterator[Node]:
         """Yield this node and all nodes that it is made from, each once."""
         waiting: list[Node] = [self]

@@ -133,7 +133,9 @@ class ArrayReader:
         return part.transpose([self.dims.index(name) for name in ours])
 
     def close(self) -> None:
-        """Do nothing: the array belongs to the caller."""
+        """Let go of computed blocks; the array belongs to the caller."""
+        if isinstance(self.array, Node):
+            self.array.drop()
 
 
 def is_computed(array: Any) -> bool:
