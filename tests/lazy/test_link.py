@@ -78,6 +78,13 @@ def test_arrays_are_not_copied_with_what_they_are_made_of() -> None:
     assert linked_node(copy.deepcopy(img)) is linked_node(img)
 
 
+def test_what_an_array_was_made_of_is_not_pickled_without_the_encoding() -> None:
+    small = bigimg.downsample(bigimg.from_array(np.tile(PIXELS, (1, 10, 10)), dims="cyx"), 10).compute()
+    found = pickle.dumps(small.drop_encoding())
+    assert len(found) < small.nbytes + 10_000
+    np.testing.assert_array_equal(pickle.loads(found).values, small.values)
+
+
 def test_xarrays_engine_gives_the_same_pixels(store: Path) -> None:
     """xarray wraps them anew, so that they are read through it."""
     for chunks in (None, {}):

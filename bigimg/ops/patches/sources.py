@@ -12,8 +12,9 @@ import xarray
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
+from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.link import linked, node_of, opened_pixels
 from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
 from bigimg.ops.aligning import mask_on
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 
 def reader_of(image: xarray.DataArray) -> Reader:
     """Return a reader of the pixels of ``image``; the user may have changed the coordinates of ``image``."""
-    pixels = opened_pixels(image)
-    return read_labelled(image) if pixels is None else pixels.reader
+    if (pixels := opened_pixels(image)) is not None:
+        return pixels.reader
+    if isinstance(node := node_of(image), Foreign):  # the cutter keeps its blocks
+        image = linked(image.copy(deep=False), Foreign(node.array, node.dims, keep=False))
+    return read_labelled(image)
 
 
 def labels_of(image: xarray.DataArray) -> Labels:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray
@@ -22,10 +23,12 @@ import bigimg
 from bigimg.errors import BudgetError, CorruptChunk, MissingChunk, UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.patches.sequence import SHOWN
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
 from tests.conversion.sources import CountingReader
+from tests.virtual import Virtual
 
 
 class Counted:
@@ -321,6 +324,21 @@ def test_an_ordered_source_is_read_once_and_forwards(monkeypatch: pytest.MonkeyP
     assert sum(1 for _ in found) == 500
     assert set(reader.reads.values()) == {1}
     assert list(reader.reads) == sorted(reader.reads)
+
+
+def test_blocks_that_dask_computes_are_counted_once() -> None:
+    """The pieces of patches are these blocks: no others are held."""
+    block = 16 << 20
+    pixels = da.zeros((16384, 16384), chunks=(4096, 4096), dtype=np.uint8)
+    opened = to_labelled(Virtual(pixels.shape, "u1", "yx", (4096, 4096)), block_bytes=block)
+    needed = []
+    for image in (opened, bigimg.from_array(pixels, dims="yx")):
+        with pytest.raises(BudgetError) as caught:
+            bigimg.patches(image, 64, memory="1MB")
+        needed.append(caught.value.needed)
+    assert (
+        needed[1] - needed[0] <= 2 * 2 * block + 10_000_000
+    )  # two threads compute a block each, of another one
 
 
 def test_damage_is_told_and_nothing_is_made_up(
