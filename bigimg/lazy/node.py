@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from bigimg.geometry.region import shape_of
-from bigimg.lazy.keys import resolve
+from bigimg.lazy.indexing import resolve
 from bigimg.lazy.values import Value
 from bigimg.types import Array, DType, Region, Shape
 

@@ -19,8 +19,8 @@ from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import PIECE_BYTES, derived
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels, Plain
-from bigimg.lazy.link import linked, linked_node, node_of
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import linked, linked_node, node_of
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value

@@ -13,7 +13,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates

@@ -1,7 +1,7 @@
 """Masks: made by thresholds, applied, and measured.
 
 A mask is a lazy image of booleans with the same axes and coordinates; ``&``, ``|``, ``~`` and all of xarray work on
-it. :mod:`bigimg.ops.aligning` resamples a mask of another level or resolution onto the image.
+it. :mod:`bigimg.ops.masks_on_grid` resamples a mask of another level or resolution onto the image.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
-from bigimg.lazy.link import linked_node
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.aligning import mask_on
 from bigimg.ops.derived import derive, pixelwise, placeholder
+from bigimg.ops.masks_on_grid import mask_on
 from bigimg.types import Array, DType, Region, Shape
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
 from bigimg.geometry.region import shift
 from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
-from bigimg.lazy.link import linked_node
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source

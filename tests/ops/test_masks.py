@@ -15,7 +15,7 @@ from skimage.filters import threshold_otsu
 
 import bigimg
 from bigimg.errors import UsageError
-from bigimg.lazy.link import node_of
+from bigimg.lazy.node_of_array import node_of
 from bigimg.omezarr.open import StoreReader
 from bigimg.ops.statistics.tables import fraction_table
 from bigimg.types import Array

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.geometry.region import count
 from bigimg.lazy.bands import Rolling, band_of
-from bigimg.lazy.link import node_of
+from bigimg.lazy.node_of_array import node_of
 from bigimg.opening.labelled import to_labelled
 from bigimg.ops.downsampling import windows
 from bigimg.types import Array, Region

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number

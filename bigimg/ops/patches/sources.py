@@ -14,10 +14,10 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.link import linked, node_of, opened_pixels
+from bigimg.lazy.node_of_array import linked, node_of, opened_pixels
 from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
-from bigimg.ops.aligning import mask_on
+from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
@@ -64,7 +64,7 @@ def mask_cutter(
 ) -> Cutter:
     """Return a cutter of the mask ``where``, for the same positions as in ``image``.
 
-    A mask of another resolution is resampled (:mod:`bigimg.ops.aligning`).
+    A mask of another resolution is resampled (:mod:`bigimg.ops.masks_on_grid`).
     """
     if not isinstance(where, xarray.DataArray) and not hasattr(where, "shape"):
         where = open_image(where, level=level, memory=memory)

@@ -18,7 +18,7 @@ def stats_of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Da
 
     Ids keep the type of the label image. Memory grows with the number of labels, not of pixels.
     """
-    from bigimg.ops.aligning import labels_on
+    from bigimg.ops.masks_on_grid import labels_on
 
     along = ["c"] if "c" in img.dims else []
     grid = labels_on(img, labels)

@@ -17,8 +17,8 @@ from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import Derived
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.leaves import Plain, scaled
-from bigimg.lazy.link import opened_pixels
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
 from bigimg.ops.derived import space_axes

@@ -23,8 +23,8 @@ import xarray
 from bigimg.lazy.dask_compute import Task, boxed, computed
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.link import node_of
-from bigimg.ops.aligning import mask_on
+from bigimg.lazy.node_of_array import node_of
+from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.statistics.by_blocks import by_dask
 from bigimg.ops.statistics.passes import Found, Make, Pass, merged, pass_over
 from bigimg.ops.statistics.tallies import held_bytes
@@ -49,7 +49,7 @@ def reduce_image(
     make : callable
         Makes an empty tally; can be pickled.
     where : mask, optional
-        See :func:`bigimg.ops.aligning.mask_on`.
+        See :func:`bigimg.ops.masks_on_grid.mask_on`.
     shared : dask array of one object, optional
         Passed to ``make``; it is computed once, before any pixel is read.
     """

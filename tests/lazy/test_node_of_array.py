@@ -18,7 +18,7 @@ import bigimg
 import bigimg.accessor
 from bigimg.geometry.region import count
 from bigimg.lazy.derived import Derived
-from bigimg.lazy.link import linked_node, opened_pixels
+from bigimg.lazy.node_of_array import linked_node, opened_pixels
 from bigimg.opening.labelled import to_labelled
 from tests.virtual import Virtual
 
