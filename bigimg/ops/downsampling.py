@@ -22,8 +22,8 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.ops.resizing import Weighted
+from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
-from bigimg.pyramid.windows import reduce_windows
 from bigimg.types import Array, DType, Method, Region, Shape
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Windows(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        return reduce_windows(block, self.step, self.method)
+        return kernels.downsample(block, self.step, self.method)
 
 
 def windows(size: Shape, dtype: DType, step: Shape, method: Method) -> Operation:
