@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,14 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
 from bigimg.lazy.node_of_array import linked_node
-from bigimg.lazy.operation import Operation
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.derived import derive, pixelwise, placeholder
+from bigimg.ops.derived import pixelwise
 from bigimg.ops.masks_on_grid import mask_on
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.ops.slices import part_of
+from bigimg.types import Array, DType, Region
 
 if TYPE_CHECKING:
     import xarray
@@ -161,39 +160,17 @@ def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[int]:
     return [i for i, name in enumerate(names) if name in named[0][1]]
 
 
-@dataclass(frozen=True, slots=True)
-class Channels(Operation):
-    """Some channels."""
-
-    shape: Shape
-    dtype: DType
-    axis: int
-    indices: tuple[int, ...]
-
-    def source(self, region: Region) -> Region:
-        """Return ``region`` of the channels from the first to the last."""
-        wanted = self.indices[region[self.axis]]
-        return (*region[: self.axis], slice(min(wanted), max(wanted) + 1), *region[self.axis + 1 :])
-
-    def make(self, block: Array, source: Region, region: Region) -> Array:
-        """Return the channels."""
-        first = source[self.axis].start
-        return block.take([i - first for i in self.indices[region[self.axis]]], self.axis)
-
-
 def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
     """Return the channels of these numbers; the image itself if none or all are chosen."""
     if not chosen or len(chosen) == img.sizes["c"]:
         return img
     if linked_node(img) is None:
         return img.isel(c=chosen)
-    like = placeholder(img).isel(c=chosen)
-    axis = img.dims.index("c")
     blocks = tuple(
         (1,) * len(chosen) if name == "c" else lengths
         for name, lengths in zip(img.dims, img.chunks or (), strict=True)
     )
-    return derive(img, Channels(like.shape, img.dtype, axis, tuple(chosen)), blocks, like)
+    return part_of(img, {"c": chosen}, blocks)
 
 
 def _names(img: xarray.DataArray) -> list[str]:
