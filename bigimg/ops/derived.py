@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
@@ -29,9 +30,6 @@ from bigimg.opening.open import open as open_image
 from bigimg.readers.arrays.array import check_dims
 from bigimg.types import DType, Shape
 
-if TYPE_CHECKING:
-    import xarray
-
 
 def image(
     img: Source, *, level: int = 0, memory: Memory = None, series: int | str | None = None
@@ -43,9 +41,7 @@ def image(
     UsageError
         A dim is not one of t c z y x or has no pixels, or there is no such level.
     """
-    from xarray import DataArray
-
-    if not isinstance(img, DataArray):
+    if not isinstance(img, xarray.DataArray):
         return open_image(img, level=level, memory=memory, series=series)
     if level:
         raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
@@ -133,8 +129,6 @@ def placeholder(
     dtype : dtype, optional
         Of the result.
     """
-    from xarray import DataArray
-
     none = np.zeros((), dtype or img.dtype)
     if not shape:
         return img.copy(deep=False, data=np.broadcast_to(none, img.shape))  # a new DataArray takes 0.2 ms
@@ -145,4 +139,4 @@ def placeholder(
         elif not set(coord.dims) & set(shape):  # other coordinates along a changed axis no longer fit
             coords[name] = coord.variable
     sizes = tuple(shape.get(str(name), n) for name, n in img.sizes.items())
-    return DataArray(np.broadcast_to(none, sizes), coords, img.dims, img.name, img.attrs)
+    return xarray.DataArray(np.broadcast_to(none, sizes), coords, img.dims, img.name, img.attrs)

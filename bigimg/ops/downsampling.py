@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
@@ -25,9 +26,6 @@ from bigimg.ops.resizing import Weighted
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
 from bigimg.types import Array, DType, Method, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Factor = int | Mapping[str, int]
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
@@ -157,17 +155,15 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
 
 def _coarser(coord: xarray.DataArray, f: int, *, centred: bool) -> Any:
     """Return the coordinate of windows of ``f`` pixels: their middles if ``centred``, or their first pixels."""
-    from xarray import Variable
-
     values, attrs = coord.values, dict(coord.attrs)
     if values.dtype.kind not in "iuf":
-        return Variable(coord.dims, values[::f], attrs)
+        return xarray.Variable(coord.dims, values[::f], attrs)
     step = coordinates.step_of(coord)
     first = values[::f].astype(np.float64)
     if "spacing" in attrs:
         attrs["spacing"] = step * f
     # The last window may have fewer pixels; its coordinate stays on the grid, as in levels of a store.
-    return Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
+    return xarray.Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
 
 
 def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:
@@ -289,8 +285,6 @@ def build_pyramid(
     UsageError
         ``levels`` is below 1, or the method is unknown.
     """
-    import xarray
-
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
     found = image(img, memory=memory)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import full, pieces, rows
 from bigimg.lazy.blocks import multiplied
+from bigimg.lazy.dask_compute import one_object
 from bigimg.lazy.derived import PIECE_BYTES
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise
@@ -22,9 +24,6 @@ from bigimg.ops.arguments import as_dtype, as_pair
 from bigimg.ops.derived import derive, image, pixelwise, placeholder, source_block, space_axes
 from bigimg.pyramid.kernels import divided
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 LUMA = (2125, 7154, 721)
 """Weights of R, G and B, parts of 10 000: Rec. 709, as in ``skimage.color.rgb2gray``."""
@@ -246,7 +245,6 @@ def rescale(
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], axis: int | None) -> list[Value]:
     """Return the two ends of the window, of each channel or of all, computed once."""
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.percentiles import of_all, percentile
 
     found = of_all(img, q) if axis is None else percentile(img, q).data

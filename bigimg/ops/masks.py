@@ -10,12 +10,13 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
-from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.dask_compute import computed, one_object
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
@@ -25,9 +26,6 @@ from bigimg.ops.derived import pixelwise
 from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.slices import part_of
 from bigimg.types import Array, DType, Region
-
-if TYPE_CHECKING:
-    import xarray
 
 type Threshold = float | Sequence[float] | Mapping[str, float]
 """One for all channels, one each in their order, or by name."""
@@ -80,8 +78,6 @@ def mask(
         No condition, a channel that is not there or that only one of two conditions names, a threshold that is
         no number, or a low above its high.
     """
-    import xarray
-
     if not isinstance(otsu, bool | np.bool_):
         raise UsageError(
             f"mask: otsu={otsu!r}: give True or False; it holds for all channels (isel chooses some)"
@@ -111,8 +107,6 @@ def _mask(
     if threshold is not None and threshold.chunks is None:
         conditions = [*conditions, ("above", _chosen(threshold.values, chosen=chosen).tolist())]
     elif threshold is not None:
-        from bigimg.lazy.dask_compute import one_object
-
         values = [Value(one_object(partial(_chosen, chosen=chosen), threshold.data))]
     tests = _tests(image, conditions) if conditions else [[]]
     axis = image.dims.index("c") if "c" in image.dims else None

@@ -6,9 +6,11 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
+from xarray import DataArray, Variable
 
 from bigimg.errors import UsageError
 from bigimg.lazy.blocks import explicit
@@ -18,9 +20,6 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import derive, image, source_block
 from bigimg.ops.slices import by_name
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Point = Sequence[float] | Mapping[str, float]
 MOST = 1024
@@ -181,8 +180,6 @@ def _pieces(line: Line, chunk: Shape) -> Shape:
 
 def _like(img: xarray.DataArray, line: Line, names: Sequence[str]) -> xarray.DataArray:
     """Return dims, coordinates and attrs of the samples over zeros that take no memory."""
-    from xarray import DataArray, Variable
-
     coords: dict[Any, Any] = {
         name: coord.variable for name, coord in img.coords.items() if not set(coord.dims) & set(names)
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
@@ -16,9 +17,6 @@ from bigimg.ops.arguments import as_number
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Target = Sequence[int] | Mapping[str, int]
 
@@ -187,9 +185,7 @@ def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[
 
 def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
     """Return the coordinate of ``target`` pixels that are ``ratio`` times as long."""
-    from xarray import Variable
-
     values, attrs, step = coord.values.astype(np.float64), dict(coord.attrs), step_of(coord)
     if "spacing" in attrs:
         attrs["spacing"] = step * ratio
-    return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)
+    return xarray.Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)

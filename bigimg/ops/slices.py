@@ -10,9 +10,10 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
@@ -26,10 +27,6 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import derive, image, source_block
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
-
 
 FOR_A_PROCESSOR = 4
 """Blocks of a plane for each processor, unless they would be smaller than a chunk or too large for memory. With more
@@ -73,8 +70,6 @@ def part_of(
     img: xarray.DataArray, chosen: Mapping[str, Chosen], block: Shape | tuple[Shape, ...]
 ) -> xarray.DataArray:
     """Return the chosen pixels of ``img``, by the name of the axis, in blocks as :func:`derive` takes them."""
-    from xarray import DataArray
-
     # Of coordinates alone: pixels at any places would be copied, also where they are zeros that take no memory.
     cut = {
         name: slice(each.start, each.stop) if isinstance(each, range) else each
@@ -85,7 +80,7 @@ def part_of(
     sizes = {name: len(each) for name, each in whole.items() if not isinstance(each, int)}
     operation = Part(tuple(sizes.values()), img.dtype, tuple(whole.values()))
     pixels = np.broadcast_to(np.zeros((), img.dtype), operation.shape)
-    return derive(img, operation, block, DataArray(pixels, coords, list(sizes), img.name, img.attrs))
+    return derive(img, operation, block, xarray.DataArray(pixels, coords, list(sizes), img.name, img.attrs))
 
 
 def plane(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening.labelled import to_labelled
@@ -18,9 +19,6 @@ from bigimg.ops.patches.sequence import PatchArrays, Patches
 from bigimg.ops.patches.sources import spec_of
 from bigimg.reader import Access
 from bigimg.types import Array, Json, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 BLOCK_BYTES = 16 << 20
 

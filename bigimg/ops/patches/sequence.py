@@ -6,9 +6,11 @@ import functools
 import operator
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
+import xarray
+from xarray import Coordinates, Dataset, Variable
 
 from bigimg.errors import UsageError
 from bigimg.lazy.blocks import explicit
@@ -19,9 +21,6 @@ from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
 from bigimg.planning.room import room
 from bigimg.types import Array, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 MOST_BLOCKS = 100_000
 ROWS = 1_000_000
@@ -179,7 +178,6 @@ class Patches(Sequence["xarray.DataArray"]):
         """
         import dask
         import dask.array as da
-        from xarray import Coordinates, Dataset
 
         rows = max(ROWS, -(-len(self) // 1000))
         # To make names, dask would pickle the functions, with the mask or the image in them.
@@ -215,7 +213,6 @@ class Patches(Sequence["xarray.DataArray"]):
         Coordinates along the axes of a patch are distances from its first pixel.
         """
         import dask.array as da
-        from xarray import Variable
 
         several = max(1, self.cutter.block_bytes // max(1, self.cutter.nbytes), -(-len(self) // MOST_BLOCKS))
         stack = _LazyStack(self)

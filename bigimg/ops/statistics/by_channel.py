@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
+from bigimg.lazy.dask_compute import one_object, unboxed
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, dense_values
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    import xarray
 
 type OfCounts = Callable[[Array, Array], Array]
 """Gets counts (c, value) and the values; returns the figures. It can be pickled."""
@@ -37,8 +36,6 @@ def by_channel(
     of_counts, of_pixels : callable
         Make the figures from counts of each value, or from pixels of a type that has too many values.
     """
-    from xarray import DataArray
-
     kept = None if where is not None else kept_statistics(img)
     found: Any
     if kept is not None and (counts := kept.counts) is not None:
@@ -51,7 +48,7 @@ def by_channel(
     if not has_c:
         found = found[tuple(0 if dim == "c" else slice(None) for dim in dims)]
     known: dict[str, Any] = {**coords, **({"c": names} if has_c and names else {})}
-    return DataArray(found, known, [dim for dim in dims if dim != "c" or has_c], name)
+    return xarray.DataArray(found, known, [dim for dim in dims if dim != "c" or has_c], name)
 
 
 def lazily(
@@ -59,7 +56,6 @@ def lazily(
     of_counts: OfCounts, of_pixels: OfPixels,
 ) -> Any:  # fmt: skip
     """Return figures of the pixels as a dask array of ``shape``, where c has one item unless ``by`` names it."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
     from bigimg.ops.statistics.reducing import reduce_image
 
     if histogram_bins(image.dtype):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object, unboxed
 from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
@@ -19,9 +21,6 @@ from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, Sums
 from bigimg.ops.statistics.thresholds import share
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
 
 
 def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
@@ -80,8 +79,6 @@ def covered(
     what : str
         The beginning of messages; ``area`` may be that of a label image alone.
     """
-    import xarray
-
     if is_tree(mask) and not is_label_image(by):
         rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
         # A label that is missing in a coarser level covers nothing there.
@@ -94,8 +91,6 @@ def covered(
 
 
 def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
-    import xarray
-
     image = open_image(mask)
     stored_as = image.attrs.get("kind") if image.dtype.kind in "iu" else None
     if what == "area" and isinstance(by, str) and by == "c" and stored_as == "labels":
@@ -138,7 +133,6 @@ def _shares(pairs: Any) -> Any:
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return the number of true pixels and of all pixels, as a dask array (…, 2)."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
     from bigimg.ops.statistics.reducing import reduce_image
 
     make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)

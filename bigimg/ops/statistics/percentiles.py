@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object
 from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.by_channel import OfCounts, OfPixels, by_channel, lazily, rows_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Counts, numbers
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
 
 FIRST_BITS = 16
 COUNTED_BYTES = 64 << 20
@@ -117,7 +116,6 @@ def _of_rows(counts: Array, values: Array, *, q: Array) -> Array:
 
 
 def _of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, q: Array) -> Any:
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
     state = None

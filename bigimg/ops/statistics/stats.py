@@ -11,24 +11,21 @@ import operator
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_label import stats_of_labels
+from bigimg.ops.statistics.histograms import Bins, Ends, checked_bins, counts_and_edges
 from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
-
-    from bigimg.ops.statistics.histograms import Bins, Ends
 
 DENSE_BYTES = 2 << 20
 """Memory of the dense histograms of a task, half a megabyte each for 16 bits; for more results sums are kept."""
@@ -75,8 +72,6 @@ def stats(
     UsageError
         An axis is not there, the mask does not fit, or bins mean nothing.
     """
-    from bigimg.ops.statistics.histograms import checked_bins
-
     asked = None if bins is None else checked_bins(bins, range)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
         kept = kept_statistics(img)
@@ -119,8 +114,6 @@ def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str
 
 def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
     """Return the statistics that the store keeps, in the form of computed ones; None if some are not known."""
-    import xarray
-
     dtype, counts = kept.dtype, kept.counts
     rows = kept.summaries(together=together)
     if asked is not None and counts is None:
@@ -149,8 +142,6 @@ def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> x
 
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
-    import xarray
-
     from bigimg.ops.statistics.passes import padding_of
     from bigimg.ops.statistics.reducing import reduce_image
 
@@ -166,8 +157,6 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
         variables[name] = (by, summaries.map_blocks(_each, function=get, kind=kind, dtype=kind, meta=meta))
     coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
     if asked is not None:
-        from bigimg.ops.statistics.histograms import counts_and_edges
-
         counts, edges = counts_and_edges(tallies, asked, img.dtype)
         variables["histogram"] = ([*by, "bin"], counts)
         coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object
 from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.slices import crop
@@ -16,9 +18,6 @@ from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.tallies import Binned, rebin
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    import xarray
 
 BINS = 256
 """Bins for types without a count of each value, as in scikit-image."""
@@ -82,8 +81,6 @@ def of_bins(counts: Array, edges: Array) -> float:
 
 
 def _of_pixels(img: xarray.DataArray, by: list[str], where: Any) -> Any:
-    from bigimg.lazy.dask_compute import one_object
-
     rows = []
     for channel in range(
         img.sizes["c"] if by else 1
@@ -148,7 +145,6 @@ def share(part: Array, whole: Array) -> Array:
 
 
 def _shares_of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, thresholds: Array) -> Any:
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
     make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
