@@ -20,7 +20,7 @@ from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.arguments import as_number
+from bigimg.ops.arguments import as_number, by_axis, space_of
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.ops.resizing import Weighted
 from bigimg.pyramid import kernels
@@ -183,13 +183,12 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
     """Return the factor of each axis."""
     if (factor is None) == (to_spacing is None):
         raise UsageError("downsample: give factor or to_spacing, one of them")
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    asked: Any = factor if to_spacing is None else to_spacing
-    given: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(space, asked)
+    space, names = space_of(img), [str(name) for name in img.dims if name != "c"]
+    what, asked = ("factor", factor) if to_spacing is None else ("to_spacing", to_spacing)
+    given: dict[str, Any] = dict.fromkeys(space, asked)
+    if isinstance(asked, Mapping):
+        given = by_axis(what, asked, names)
     for name, number in given.items():
-        if name not in img.dims or name == "c":
-            names = " ".join(str(n) for n in img.dims if n != "c")
-            raise UsageError(f"downsample along {name!r}: the axes are {names}; give one of them")
         if to_spacing is not None:
             given[name] = _factor(img, name, number)
             continue

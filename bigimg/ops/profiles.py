@@ -17,8 +17,8 @@ from bigimg.lazy.blocks import explicit
 from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.arguments import by_axis, space_of
 from bigimg.ops.derived import derive, image, source_block
-from bigimg.ops.slices import by_name
 from bigimg.types import Array, DType, Region, Shape
 
 type Point = Sequence[float] | Mapping[str, float]
@@ -125,7 +125,7 @@ def profile(
     """
     found = image(img, level=level, memory=memory, series=series)
     ends = [
-        _pixels(found, by_name(found, what, point), physical)
+        _pixels(found, by_axis(what, point, space_of(found)), physical)
         for what, point in (("start", start), ("stop", stop))
     ]
     if set(ends[0]) != set(ends[1]) or not ends[0]:

@@ -13,7 +13,7 @@ from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing, step_of
 from bigimg.opening.open import Memory, Source, open_levels
-from bigimg.ops.arguments import as_number
+from bigimg.ops.arguments import as_number, by_axis, space_of
 from bigimg.ops.derived import derive, image, placeholder, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Region, Shape
@@ -127,16 +127,9 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
     UsageError
         An axis is not there, or a side is below 1 or longer than that of the image.
     """
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    if isinstance(shape, Mapping):
-        given = dict(shape)
-    elif np.ndim(shape) != 1 or not min(2, len(space)) <= len(shape) <= len(space):
-        raise UsageError(f"shape {shape} of an image with axes {' '.join(space)}: give one number each")
-    else:
-        given = dict(zip(space[-len(shape) :], shape, strict=True))
+    space = space_of(img)
+    given = by_axis("shape", shape, space, fewest=min(2, len(space)))
     for name, asked in given.items():
-        if name not in space:
-            raise UsageError(f"resize along {name!r}: the axes are {' '.join(space)}; give one of them")
         n = as_number(f"pixels along {name}", asked, "a whole number")
         if not n.is_integer() or not 1 <= n <= img.sizes[name]:
             raise UsageError(

@@ -24,6 +24,7 @@ from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.arguments import by_axis, space_of
 from bigimg.ops.derived import derive, image, source_block
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
@@ -257,7 +258,7 @@ def region(
     """
     base = image(img, memory=memory, series=series)
     found = base if level == 0 else image(img, level=level, memory=memory, series=series)
-    starts, lengths = by_name(base, "at", at), by_name(base, "size", size)
+    starts, lengths = (by_axis(what, given, space_of(base)) for what, given in (("at", at), ("size", size)))
     if set(starts) != set(lengths):
         raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
     box: dict[str, tuple[float, float]] = {}
@@ -276,24 +277,6 @@ def region(
             )
         box[name] = (first, first + lengths[name])
     return crop(found, box)
-
-
-def by_name(img: xarray.DataArray, what: str, given: Any) -> dict[str, Any]:
-    """Return numbers of the axes of space, given in order or by name, by name.
-
-    Raises
-    ------
-    UsageError
-        There are too few, or an axis is not there.
-    """
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    if not isinstance(given, Mapping):
-        if len(given) != len(space):
-            raise UsageError(f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each")
-        return dict(zip(space, given, strict=True))
-    if unknown := [name for name in given if name not in space]:
-        raise UsageError(f"{what} names {unknown[0]!r}: the axes are {' '.join(space)}")
-    return dict(given)
 
 
 def axis_across(img: xarray.DataArray, axis: str) -> str:
