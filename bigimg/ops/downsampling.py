@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
@@ -21,7 +20,7 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.ops.resizing import Weighted
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
@@ -142,28 +141,11 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     if max(step) == 1:
         return img
     operation = windows(img.shape, img.dtype, step, method)
-    along = dict(zip(map(str, img.dims), step, strict=True))
-    changed = {name: -(-img.sizes[name] // f) for name, f in along.items() if f > 1}
-    centred = method != "nearest"
-
-    def moved(name: str, coord: xarray.DataArray) -> Any:
-        return _coarser(coord, along[name], centred=centred)
-
-    block, chunk = source_block(img)
-    return derive(img, operation, window_block(block, chunk, step), placeholder(img, changed, moved))
-
-
-def _coarser(coord: xarray.DataArray, f: int, *, centred: bool) -> Any:
-    """Return the coordinate of windows of ``f`` pixels: their middles if ``centred``, or their first pixels."""
-    values, attrs = coord.values, dict(coord.attrs)
-    if values.dtype.kind not in "iuf":
-        return xarray.Variable(coord.dims, values[::f], attrs)
-    step = coordinates.step_of(coord)
-    first = values[::f].astype(np.float64)
-    if "spacing" in attrs:
-        attrs["spacing"] = step * f
-    # The last window may have fewer pixels; its coordinate stays on the grid, as in levels of a store.
-    return xarray.Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
+    named = zip(img.sizes.items(), step, strict=True)
+    like = resampled(
+        img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"
+    )
+    return derive(img, operation, window_block(*source_block(img), step), like)
 
 
 def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:

@@ -107,7 +107,7 @@ def gray(
     weights = LUMA if method == "luma" else (1,) * len(channels)
     kind = found.dtype if dtype is None else as_dtype(dtype)
     axis = found.dims.index("c")
-    like = placeholder(found, dtype=kind).isel(c=0, drop=True)
+    like = placeholder(found, kind).isel(c=0, drop=True)
     operation = Grey(like.shape, kind, axis, channels, weights)
     block, chunk = source_block(found)
     values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.extra_bytes)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
-from bigimg.opening.coordinates import spacing, step_of
+from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Region, Shape
 
@@ -151,16 +151,13 @@ def _resized(
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
     operation = Weighted(sizes, img.dtype, weights) if mean else Nearest(sizes, img.dtype, lengths, steps)
-    changed = {name: n for name, n in target.items() if n * extents[name][1] != extents[name][0]}
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
     shape = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))
 
-    def moved(name: str, coord: xarray.DataArray) -> Any:
-        length, step = extents[name]
-        return _stretched(coord, length / step / target[name], target[name])
-
-    return derive(img, operation, shape, placeholder(img, changed, moved))
+    pixels = {name: (n, extents[name][0] / extents[name][1] / n) for name, n in target.items()}
+    like = resampled(img, {name: (n, ratio) for name, (n, ratio) in pixels.items() if ratio != 1})
+    return derive(img, operation, shape, like)
 
 
 def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[int, int]:
@@ -174,11 +171,3 @@ def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[
         if step > 0 and -(-pixels // step) == size:
             return pixels, step
     return size, 1
-
-
-def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
-    """Return the coordinate of ``target`` pixels that are ``ratio`` times as long."""
-    values, attrs, step = coord.values.astype(np.float64), dict(coord.attrs), step_of(coord)
-    if "spacing" in attrs:
-        attrs["spacing"] = step * ratio
-    return xarray.Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)
