@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_channel import rows_of
 from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
-from bigimg.ops.statistics.tallies import Dense, Sums
+from bigimg.ops.statistics.tallies import Dense
 from bigimg.ops.statistics.thresholds import share
-from bigimg.types import Array, DType
+from bigimg.types import Array
 
 
 def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
@@ -135,31 +134,24 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return the number of true pixels and of all pixels, as a dask array (…, 2)."""
     from bigimg.ops.statistics.reducing import reduce_image
 
-    make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
-    tallies = reduce_image(img, by, make, where=where)
+    tallies = reduce_image(img, by, _Trues, where=where)
     return unboxed(one_object(_pairs, tallies), (*tallies.shape, 2), "pixels", np.int64)
 
 
-class _Trues(Sums):
-    """Counts values other than 0 as 1."""
+class _Trues(Dense):
+    """Counts values that are 0, and all others."""
 
-    def __init__(self, dtype: DType) -> None:
-        super().__init__(np.dtype(np.int8))
+    def __init__(self) -> None:
+        super().__init__(np.dtype(bool))
 
     def add(self, values: Array) -> None:
         """Count values."""
-        super().add((values != 0).view(np.int8))
+        super().add(values if values.dtype == bool else values != 0)
 
 
 def _pairs(tallies: Array) -> Array:
-    out = np.empty((*np.shape(tallies), 2), np.int64)
-    for pair, tally in zip(out.reshape(-1, 2), rows_of(tallies), strict=True):
-        if isinstance(tally, Dense):
-            zero = len(tally.counts) // 2 if tally.dtype.kind == "i" else 0
-            pair[:] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
-        else:
-            pair[:] = tally.part.total, tally.part.count
-    return out
+    pairs = [(tally.counts[1], tally.counts.sum()) for tally in rows_of(tallies)]
+    return np.array(pairs, np.int64).reshape(*np.shape(tallies), 2)
 
 
 def pixel_size(img: xarray.DataArray) -> tuple[float, str]:
