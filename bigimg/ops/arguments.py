@@ -99,6 +99,12 @@ def space_of(img: xarray.DataArray) -> list[str]:
     return [str(name) for name in img.dims if name in ("z", "y", "x")]
 
 
+def check_channels(channels: str) -> None:
+    """Refuse an option that is neither ``first`` nor ``last``, by a UsageError."""
+    if channels not in ("first", "last"):
+        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
+
+
 def as_dtype(given: Any) -> DType:
     """Return a type of numpy.
 

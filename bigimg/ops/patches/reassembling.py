@@ -12,6 +12,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening.labelled import to_labelled
+from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
@@ -56,8 +57,7 @@ def reassemble(
         raise UsageError(
             "reassemble: random, chosen or masked patches do not cover the image; give a whole grid"
         )
-    if channels not in ("first", "last"):
-        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
+    check_channels(channels)
     labels, names = patches.labels, [name for name in patches.labels.dims if name != "c"]
     gapless(grid, names)
     given = PatchArrays(patches, channels) if values is None else values

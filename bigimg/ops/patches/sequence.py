@@ -12,9 +12,9 @@ import numpy as np
 import xarray
 from xarray import Coordinates, Dataset, Variable
 
-from bigimg.errors import UsageError
 from bigimg.lazy.blocks import explicit
 from bigimg.opening.open import Memory
+from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter, portions
 from bigimg.ops.patches.labels import Labels
@@ -119,7 +119,7 @@ class Patches(Sequence["xarray.DataArray"]):
         channels : {"last", "first"}
             Where the axis c is.
         """
-        _check_channels(channels)
+        check_channels(channels)
         for ranks, cuts in self._read():
             for rank, pixels in zip(ranks.tolist(), cuts, strict=True):
                 yield rank, self.labels.plain(pixels, channels)
@@ -132,7 +132,7 @@ class Patches(Sequence["xarray.DataArray"]):
         channels : {"last", "first"}
             Where the axis c is; torch needs it first.
         """
-        _check_channels(channels)
+        check_channels(channels)
         return PatchArrays(self, channels)
 
     # ---------------------------------------------------------------------------------------------- all together
@@ -157,7 +157,7 @@ class Patches(Sequence["xarray.DataArray"]):
         BudgetError
             They do not fit ``memory``.
         """
-        _check_channels(channels)
+        check_channels(channels)
         parts = {f"{len(self):,} patches": self.nbytes, "pieces": self.cutter.least_bytes}
         room(memory).take(self.source, parts, "iterate, or stack a slice of them")
         return self.joined(channels)
@@ -325,8 +325,3 @@ class _LazyStack:
 def _name() -> str:
     """Return the name of a dask array."""
     return f"patches-{uuid.uuid4().hex}"
-
-
-def _check_channels(channels: str) -> None:
-    if channels not in ("first", "last"):
-        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
