@@ -147,7 +147,7 @@ def share(part: Array, whole: Array) -> Array:
 def _shares_of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, thresholds: Array) -> Any:
     from bigimg.ops.statistics.reducing import reduce_image
 
-    make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
+    make = partial(Binned, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
     tallies = reduce_image(img, by, make, where=where)
     return one_object(partial(_shares_of_tallies, thresholds=thresholds), tallies)
 
@@ -156,21 +156,3 @@ def _shares_of_tallies(tallies: Array, *, thresholds: Array) -> Array:
     rows, at = rows_of(tallies), np.searchsorted(np.unique(thresholds), thresholds)
     below = np.stack([np.cumsum(row.counts)[at] for row in rows])
     return share(below, np.array([[row.pixels] for row in rows]))
-
-
-class _Below(Binned):
-    """Counts between thresholds, and counts all pixels too: NaN is in no bin."""
-
-    def __init__(self, bins: Any, ends: Any, dtype: Any) -> None:
-        super().__init__(bins, ends, dtype)
-        self.pixels = 0
-
-    def add(self, values: Array) -> None:
-        """Count values."""
-        super().add(values)
-        self.pixels += values.size
-
-    def merge(self, other: Any) -> None:
-        """Add another tally."""
-        super().merge(other)
-        self.pixels += other.pixels
