@@ -20,7 +20,7 @@ import numpy as np
 
 from bigimg.geometry.region import edges_of
 from bigimg.lazy.dask_compute import Task, boxed, one_object
-from bigimg.lazy.foreign import Foreign
+from bigimg.lazy.foreign import Foreign, over_dask
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.node import Node, token_of
 from bigimg.lazy.pieces import InTurn
@@ -39,7 +39,7 @@ block."""
 
 def as_dask(node: Node, chunks: Chunks) -> Any:
     """Return ``node`` as a dask array in blocks of ``chunks``; its name is the same each time."""
-    foreign = any(isinstance(leaf, Foreign) for leaf in node.leaves())
+    foreign = over_dask(node)
     if foreign and (found := _in_dask(node, chunks)) is not None:
         return found
     name, meta = f"{node.prefix}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)

@@ -95,3 +95,8 @@ class Foreign(Pieced):
                     UserWarning,
                     stacklevel=2,
                 )
+
+
+def over_dask(*nodes: Node) -> bool:
+    """Return whether dask computes pixels below one of ``nodes``."""
+    return any(isinstance(leaf, Foreign) for node in nodes for leaf in node.leaves())

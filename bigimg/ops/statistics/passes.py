@@ -58,9 +58,14 @@ class Pass:
     """The smallest part that a mask can leave unread: what is decoded at once, or a page of pixels in memory."""
 
     @property
+    def grids(self) -> list[OnGrid]:
+        """The mask and the labels, if there are any."""
+        return [grid for grid in (self.mask, self.labels) if grid is not None]
+
+    @property
     def nodes(self) -> list[Node]:
         """The nodes that are read."""
-        return [node for node in (self.pixels, self.mask, self.labels) if node is not None]
+        return [self.pixels, *self.grids]
 
     @property
     def in_order(self) -> bool:
