@@ -6,7 +6,6 @@ along tiles needs few of them at once. Where a patch reaches beyond the image it
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections import deque
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.geometry.region import piece, shape_of
+from bigimg.geometry.region import piece, pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.blocks import band_shape
 from bigimg.lazy.leaves import scaled
@@ -233,11 +232,10 @@ class Cutter:
     def _pieced(self, region: Region, kept: Pieces) -> Array:
         if not kept.most:  # a copy, because it may be a view of the source
             return np.array(self.reader.read(region), order="C")
-        cuts = [_cuts(part, n) for part, n in zip(region, self.unit, strict=True)]
-        out = np.empty(shape_of(region), self.reader.spec.dtype)
-        for cut in itertools.product(*cuts):
-            index, source, target = zip(*cut, strict=True)
-            out[target] = kept.get(index)[source]
+        out, start = np.empty(shape_of(region), self.reader.spec.dtype), tuple(s.start for s in region)
+        for index, part in pieces(region, self.unit):
+            corner = tuple(i * n for i, n in zip(index, self.unit, strict=True))
+            out[shift(part, start)] = kept.get(index)[shift(part, corner)]
         return out
 
     def _pieces(self, limit: int) -> Pieces:
@@ -264,20 +262,6 @@ class Cutter:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None}
-
-
-def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:
-    """Return the pieces of ``unit`` that ``part`` meets: number, the part of the piece, and its position in ``part``.
-
-    >>> _cuts(slice(5, 9), 8)
-    [(0, slice(5, 8, None), slice(0, 3, None)), (1, slice(0, 1, None), slice(3, 4, None))]
-    """
-    start, stop = part.start, part.stop
-    return [
-        (i, slice(max(0, start - i * unit), min(unit, stop - i * unit)),
-         slice(max(0, i * unit - start), min(stop, (i + 1) * unit) - start))
-        for i in range(start // unit, (stop - 1) // unit + 1)
-    ]  # fmt: skip
 
 
 def piece_shape(spec: ImageSpec, access: Access) -> Shape:
