@@ -64,7 +64,7 @@ class Patches(Sequence["xarray.DataArray"]):
     @property
     def sources(self) -> list[str]:
         """Sources of the pixels, and of the mask that selected the patches."""
-        mask = getattr(getattr(self.positions, "positions", self.positions), "mask", None)
+        mask = getattr(self._among, "mask", None)
         return [self.source] if mask is None else [self.source, mask.reader.source]
 
     @property
@@ -76,9 +76,8 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.positions.count
 
     def __repr__(self) -> str:
-        positions = self.positions.positions if isinstance(self.positions, Subset) else self.positions
         how = {Grid: "a grid", CoveredGrid: "a grid, where the mask covers them", Random: "random",
-               CoveredRandom: "random, where the mask covers them"}[type(positions)]  # fmt: skip
+               CoveredRandom: "random, where the mask covers them"}[type(self._among)]  # fmt: skip
         counted = getattr(self.positions, "counted", True)
         many = f"{len(self):,}" if counted else "not yet counted:"
         size = zip(self.dims, self.labels.shape(self.cutter.patch), strict=True)
@@ -202,8 +201,7 @@ class Patches(Sequence["xarray.DataArray"]):
             found[f"{name}_index"] = ("patch", line)
             found[f"{name}_position"] = ("patch", position, units)
         table = Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
-        known = self.positions.positions if isinstance(self.positions, Subset) else self.positions
-        if len(self) > SHOWN or isinstance(known, CoveredRandom):
+        if len(self) > SHOWN or isinstance(self._among, CoveredRandom):
             return table
         return table.compute(scheduler=dask.get)  # given its name instead, dask would import distributed
 
@@ -230,6 +228,11 @@ class Patches(Sequence["xarray.DataArray"]):
         return found
 
     # ------------------------------------------------------------------------------------------------------ inside
+
+    @property
+    def _among(self) -> Positions:
+        """Positions of all patches from which these were chosen."""
+        return self.positions.positions if isinstance(self.positions, Subset) else self.positions
 
     def _images(self) -> Iterator[tuple[int, xarray.DataArray]]:
         """Yield index and patch, in the order that is fastest to read."""
