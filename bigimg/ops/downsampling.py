@@ -167,30 +167,24 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
         raise UsageError("downsample: give factor or to_spacing, one of them")
     space, names = space_of(img), [str(name) for name in img.dims if name != "c"]
     what, asked = ("factor", factor) if to_spacing is None else ("to_spacing", to_spacing)
-    given: dict[str, Any] = dict.fromkeys(space, asked)
-    if isinstance(asked, Mapping):
-        given = by_axis(what, asked, names)
+    by_name = isinstance(asked, Mapping)
+    given: dict[str, Any] = by_axis(what, asked, names) if by_name else dict.fromkeys(space, asked)
+    longest = max((img.sizes[name] for name in space), default=1)
     for name, number in given.items():
         if to_spacing is not None:
             given[name] = _factor(img, name, number)
             continue
         number = as_number("factor", number, "a whole number, or one for each axis by name")
-        if not number.is_integer() or number < 1:
+        most = img.sizes[name] if by_name else longest  # one number for all may be larger than a short axis
+        if not number.is_integer() or not 1 <= number <= most:
             raise UsageError(
-                f"factor {number:g} along {name}: give a whole number from 1 to {img.sizes[name]}"
-            )
-        if number > img.sizes[name] and isinstance(asked, Mapping):
-            raise UsageError(
-                f"factor {number:g} along {name} of {img.sizes[name]} pixels: give 1 to {img.sizes[name]}"
+                f"factor {number:g} along {name} of {img.sizes[name]} pixels: give a whole number from 1 to {most}"
             )
     if to_spacing is not None and given and not any(given.values()):
         said = ", ".join(f"{abs(coordinates.spacing(img, name)):g} along {name}" for name in given)
         raise UsageError(
             f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
         )
-    longest = max((img.sizes[name] for name in space), default=1)
-    if factor is not None and not isinstance(factor, Mapping) and factor > longest:
-        raise UsageError(f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}")
     return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 

@@ -120,18 +120,7 @@ def plane(
     """
     found = image(img, level=level, memory=memory, series=series)
     name = axis_across(found, axis)
-    size = found.sizes[name]
-    if index is not None and position is not None:
-        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
-    if position is not None:
-        index = nearest_index(found, name, position)
-    elif index is None:
-        index = size // 2
-    if not hasattr(index, "__index__"):
-        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
-    if not -size <= index < size:
-        raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
-    index = int(index) % size
+    index = index_along(found, name, index, position)
     if linked_node(found) is None:
         return found.isel({name: index})
     across, (_, chunk) = found.dims.index(name), source_block(found)
@@ -322,6 +311,28 @@ def channel_index(img: xarray.DataArray, channel: int | str) -> int:
         said = f", or a name: {', '.join(names)}" if names else ""
         raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
     return int(channel) % count
+
+
+def index_along(img: xarray.DataArray, axis: str, index: int | None, position: float | None) -> int:
+    """Return the index along ``axis`` counted from the start; the middle if none is given.
+
+    Raises
+    ------
+    UsageError
+        It is outside the image, or both ``index`` and ``position`` are given.
+    """
+    size = img.sizes[axis]
+    if index is not None and position is not None:
+        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
+    if position is not None:
+        return nearest_index(img, axis, position)
+    if index is None:
+        return size // 2
+    if not hasattr(index, "__index__"):
+        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
+    if not -size <= index < size:
+        raise UsageError(f"plane {axis}: index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
+    return int(index) % size
 
 
 def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
