@@ -247,7 +247,7 @@ def _ends(img: xarray.DataArray, q: tuple[float, float], axis: int | None) -> li
     """Return the two ends of the window, of each channel or of all, computed once."""
     from bigimg.ops.statistics.percentiles import of_all, percentile
 
-    found = of_all(img, q) if axis is None else percentile(img, q).data
+    found = (of_all if axis is None else percentile)(img, q).data
     if isinstance(found, np.ndarray):  # known from the store
         import dask.array as da
 
