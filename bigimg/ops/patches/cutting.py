@@ -134,8 +134,8 @@ class Cutter:
             self._kept = os.getpid(), self._pieces(self._limit())
         return self._cut(start, self._kept[1])
 
-    def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
-        """Yield numbers of patches and their pixels, group by group, in the order of ``numbers``.
+    def read_all(self, positions: Positions) -> Iterator[tuple[Array, list[Array]]]:
+        """Yield numbers of patches and their pixels, group by group, in an order that is fast to read.
 
         Meanwhile other threads read the next groups.
         """
@@ -144,7 +144,7 @@ class Cutter:
         pool = ThreadPoolExecutor(threads, "bigimg-patches")
         under_way: deque[tuple[Array, Future[list[Array]]]] = deque()
         try:
-            for group in self._groups(numbers):
+            for group in self._groups(self._order(positions)):
                 under_way.append((group, pool.submit(self._cut_all, positions.starts(group), kept)))
                 if len(under_way) > threads:
                     ready, future = under_way.popleft()
@@ -157,7 +157,7 @@ class Cutter:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def tile(self) -> list[int]:
+    def _tile(self) -> list[int]:
         """Return the sides of tiles in pixels; within a tile nothing is decoded twice along the first axis."""
         axes = self.axes[1:]
         if math.prod(self.unit) == 1:  # nothing is decoded
@@ -174,20 +174,13 @@ class Cutter:
                 break
         return [sides[a] * self.unit[a] for a in axes]
 
-    def order(self, positions: Positions, numbers: Iterable[Array] | None) -> Iterator[Array]:
-        """Yield numbers of patches in an order that is fast to read; of given numbers, portion by portion.
-
-        Parameters
-        ----------
-        positions : Positions
-        numbers : iterable of ndarray, optional
-            Numbers of patches, in any order; all by default.
-        """
-        tile = self.tile()
-        if numbers is None and isinstance(positions, Grid):
+    def _order(self, positions: Positions) -> Iterator[Array]:
+        """Yield all numbers of patches in an order that is fast to read: a grid in tiles, others portion by portion."""
+        tile = self._tile()
+        if isinstance(positions, Grid):
             yield from positions.walk(tile)
             return
-        for portion in portions(positions.count) if numbers is None else numbers:
+        for portion in portions(positions.count):
             starts = positions.starts(portion)
             tiles = [starts[:, i + 1] // side for i, side in enumerate(tile)]
             units = [starts[:, i] // self.unit[axis] for i, axis in enumerate(self.axes)]

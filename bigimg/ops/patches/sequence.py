@@ -16,7 +16,7 @@ from bigimg.lazy.blocks import explicit
 from bigimg.opening.open import Memory
 from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
-from bigimg.ops.patches.cutting import Cutter, portions
+from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
 from bigimg.planning.room import room
@@ -119,7 +119,7 @@ class Patches(Sequence["xarray.DataArray"]):
             Where the axis c is.
         """
         check_channels(channels)
-        for ranks, cuts in self._read():
+        for ranks, cuts in self.cutter.read_all(self.positions):
             for rank, pixels in zip(ranks.tolist(), cuts, strict=True):
                 yield rank, self.labels.plain(pixels, channels)
 
@@ -236,16 +236,11 @@ class Patches(Sequence["xarray.DataArray"]):
 
     def _images(self) -> Iterator[tuple[int, xarray.DataArray]]:
         """Yield index and patch, in the order that is fastest to read."""
-        for ranks, cuts in self._read():
+        for ranks, cuts in self.cutter.read_all(self.positions):
             starts = self.positions.starts(ranks).tolist()
             numbers = self._numbers(ranks).tolist()
             for rank, number, start, pixels in zip(ranks.tolist(), numbers, starts, cuts, strict=True):
                 yield rank, self.labels.image(pixels, start, number)
-
-    def _read(self) -> Iterator[tuple[Array, list[Array]]]:
-        walked = isinstance(self.positions, Grid)
-        numbers = None if walked else portions(len(self))
-        return self.cutter.read_all(self.positions, self.cutter.order(self.positions, numbers))
 
     def _start(self, rank: int) -> list[int]:
         found: list[int] = self.positions.starts(np.array([rank]))[0].tolist()
