@@ -323,7 +323,7 @@ def index_along(img: xarray.DataArray, axis: str, index: int | None, position: f
     """
     size = img.sizes[axis]
     if index is not None and position is not None:
-        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
+        raise UsageError(f"{axis}: index {index} and position {position} are two positions; give one")
     if position is not None:
         return nearest_index(img, axis, position)
     if index is None:
@@ -331,7 +331,7 @@ def index_along(img: xarray.DataArray, axis: str, index: int | None, position: f
     if not hasattr(index, "__index__"):
         raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
     if not -size <= index < size:
-        raise UsageError(f"plane {axis}: index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
+        raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
     return int(index) % size
 
 
