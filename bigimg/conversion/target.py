@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from bigimg.conversion.overwrite import check_replaceable, may_be_replaceable
 from bigimg.errors import OutputError, TargetExistsError, UsageError
-from bigimg.lazy.link import linked_node
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.omezarr.manifest import files_below
 from bigimg.places.address import is_url, split_member
 

@@ -11,6 +11,7 @@ from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening.labelled import to_labelled
 from bigimg.opening.open import BLOCK_BYTES, Memory, Source, open_pyramid
+from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import checked_blend
 from bigimg.ops.patches.mapping import Func, digest_of, mapped
 from bigimg.ops.patches.patches import Sizes, patches
@@ -82,8 +83,7 @@ def map_patches(
     """
     if edge == "drop":
         raise UsageError("edge='drop' would leave pixels without a value: give 'shift' or 'pad'")
-    if channels not in ("first", "last"):
-        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
+    check_channels(channels)
     grid = patches(img, size, overlap=overlap, edge=edge, fill=fill, level=level, memory=memory)
     reader = mapped(
         func, grid, blend=checked_blend(blend, settings.get("kind")), channels=channels, dtype=dtype,

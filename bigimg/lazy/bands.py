@@ -90,15 +90,11 @@ class Rolling:
             have.start <= along.start < have.stop <= along.stop
         ):
             return self._read(source)
-        block = np.empty(shape_of(source), kept.dtype)
-        before = (slice(None),) * at
-        count = have.stop - along.start
-        block[(*before, slice(0, count))] = kept[(*before, slice(along.start - have.start, None))]
-        if have.stop < along.stop:
-            block[(*before, slice(count, None))] = self.pixels.read(
-                _with(source, at, slice(have.stop, along.stop))
-            )
-        return block
+        block: Array = kept[_along(at, slice(along.start - have.start, None))]
+        if have.stop == along.stop:
+            return block
+        rest = self.pixels.read(_with(source, at, slice(have.stop, along.stop)))
+        return np.concatenate([block, rest], axis=at)
 
     def _needed_again(self, block: Array, source: Region, region: Region) -> tuple[Region, Array] | None:
         """Return a copy of the part of ``block`` that the next band needs, so that the rest can be freed."""
@@ -108,8 +104,8 @@ class Rolling:
         first = self.operation.source(_with(region, self.axis, slice(stop, stop + 1)))[at].start
         if first >= along.stop:
             return None
-        part = (slice(None),) * at + (slice(first - along.start, None),)
-        return _with(source, at, slice(first, along.stop)), block[part].copy()
+        again = block[_along(at, slice(first - along.start, None))].copy()
+        return _with(source, at, slice(first, along.stop)), again
 
     def __reduce__(self) -> Any:
         return Rolling, (self.pixels, self.operation, self.axis, self.source_axis)
@@ -117,3 +113,7 @@ class Rolling:
 
 def _with(region: Region, axis: int, part: slice) -> Region:
     return (*region[:axis], part, *region[axis + 1 :])
+
+
+def _along(axis: int, part: slice) -> Region:
+    return (*(slice(None),) * axis, part)

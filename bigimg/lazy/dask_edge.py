@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,8 +20,8 @@ import dask.array as da
 import numpy as np
 
 from bigimg.geometry.region import edges_of, shape_of
-from bigimg.lazy.dask_compute import Task, boxed
-from bigimg.lazy.foreign import Foreign
+from bigimg.lazy.dask_compute import Task, boxed, one_object
+from bigimg.lazy.foreign import Foreign, over_dask
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.node import Node, token_of
 from bigimg.lazy.pieces import AHEAD, PATIENCE, InTurn
@@ -39,7 +40,7 @@ block."""
 
 def as_dask(node: Node, chunks: Chunks) -> Any:
     """Return ``node`` as a dask array in blocks of ``chunks``; its name is the same each time."""
-    foreign = any(isinstance(leaf, Foreign) for leaf in node.leaves())
+    foreign = over_dask(node)
     if foreign and (found := _in_dask(node, chunks)) is not None:
         return found
     name, meta = f"{node.prefix}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)
@@ -54,7 +55,9 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
     links = _Links(tuple(map(len, chunks)), node.order or range(node.ndim)) if ranked else None
     ranks = links and _ranks(links, f"{name}-links")
     extra = [value.array for value in values] + ([] if ranks is None else [ranks])
-    make = _MakeBlock(node, values, edges_of(chunks), links)
+    if foreign:
+        extra = [one_object(_Use)[None], *extra]  # a slice is not merged into each block
+    make = _MakeBlock(node, values, edges_of(chunks), links, foreign=foreign)
     return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
 
 
@@ -148,11 +151,29 @@ class _Links:
         return _Links, (self.counts, self.order)
 
 
+class _Use:
+    """An object that dask makes for one computation and lets go when no block needs it any more."""
+
+    node: Node | None = None
+
+    def ends_with(self, node: Node) -> None:
+        """Let ``node`` drop what it keeps when this computation has ended."""
+        if self.node is not node:
+            self.node = node
+            weakref.finalize(self, node.drop)
+
+    def __reduce__(self) -> Any:
+        return _Use, ()
+
+
 class _MakeBlock:
     """Makes a block of a node from its region and from the values that all blocks need."""
 
-    def __init__(self, node: Node, values: list[Value], edges: list[list[int]], links: _Links | None) -> None:
-        self.node, self.values, self.edges, self.links = node, values, edges, links
+    def __init__(
+        self, node: Node, values: list[Value], edges: list[list[int]], links: _Links | None, *, foreign: bool
+    ) -> None:
+        self.node, self.values, self.edges = node, values, edges
+        self.links, self.foreign = links, foreign
         self.turns = InTurn(node.__getitem__, edges, node.order) if node.order else None
 
     def __dask_tokenize__(self) -> str:
@@ -161,6 +182,9 @@ class _MakeBlock:
     def __call__(self, region: Array, *extra: Array) -> Array:
         part: Region = region.item()
         index = tuple(ends.index(s.start) for ends, s in zip(self.edges, part, strict=True))
+        if self.foreign:
+            extra[0].item().ends_with(self.node)
+            extra = extra[1:]
         for value, found in zip(self.values, extra, strict=False):
             value.set(found.item())
         if self.links is not None:

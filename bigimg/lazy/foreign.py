@@ -1,8 +1,9 @@
 """A leaf of the lazy tree whose pixels dask computes from a graph that bigimg did not make.
 
-bigimg does not look into that graph. Only whole blocks are computed, each in the thread that needs it, and the blocks
-used last are kept. While the first block is computed, the pixels that it reads of opened sources are counted. So it is
-known whether a source can only be read forwards, and whether each block reads all of a source.
+bigimg does not look into that graph. Only whole blocks are computed, each in the thread that needs it. The blocks used
+last are kept until the operation that needs them has ended. While the first block is computed, the pixels that it reads
+of opened sources are counted. So it is known whether a source can only be read forwards, and whether each block reads
+all of a source.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import warnings
 from collections import Counter
 from typing import Any
 
+from bigimg.geometry.region import cells
 from bigimg.lazy.dask_compute import computed_region
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node import Node, reads
@@ -20,9 +22,8 @@ from bigimg.types import Array, Region
 
 KEPT_BYTES = 32 << 20
 """Computed blocks that are kept for the next regions: a row of pieces shares the blocks of two or three columns."""
-MOST_VALUES = 1 << 22
-"""Values of a block as bigimg opens it within half a gigabyte. Larger blocks come from a larger budget: four of them
-are kept, or the blocks around a region would be computed again for each region."""
+FEW_KEPT = 4
+"""Blocks of any size that are kept if so many lie below one region, or they would be computed for each region again."""
 TOGETHER_BYTES = 1 << 20
 """Smaller blocks are computed together: 100 blocks of 4 KB took 5 to 30 times as long one by one."""
 FEW = 8
@@ -37,15 +38,26 @@ class Foreign(Pieced):
     array : dask array
     dims : tuple of str
         Names of its axes.
+    keep : bool
+        Keep more than the last block; False if the caller keeps blocks itself.
     """
 
-    def __init__(self, array: Any, dims: tuple[str, ...]) -> None:
+    def __init__(self, array: Any, dims: tuple[str, ...], *, keep: bool = True) -> None:
         self.array, self.dims, self.token = array, dims, str(array.name)
-        self._order_known = False
+        self._order_known, self._most = False, FEW_KEPT if keep else 1
         joined = grouped(array.chunks, TOGETHER_BYTES // array.dtype.itemsize)
-        values = math.prod(map(max, joined))
-        large = 0 if values <= MOST_VALUES else 4 * values * array.dtype.itemsize
-        self._cut(array, joined, max(KEPT_BYTES, large))
+        self._cut(array, joined, KEPT_BYTES if keep else 0)
+        self.own_bytes = max(self.own_bytes, (self._most - 1) * self.read_bytes // 2)
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``."""
+        needed = min(self._most, len(list(cells(region, self.edges))))
+        self._pieces.most = max(self._pieces.most, needed)
+        return super().read(region)
+
+    def drop(self) -> None:
+        """Let go of the blocks that are kept."""
+        self._pieces.drop()
 
     def find_order(self) -> None:
         """Compute the first block, and notice what it reads."""
@@ -83,3 +95,8 @@ class Foreign(Pieced):
                     UserWarning,
                     stacklevel=2,
                 )
+
+
+def over_dask(*nodes: Node) -> bool:
+    """Return whether dask computes pixels below one of ``nodes``."""
+    return any(isinstance(leaf, Foreign) for node in nodes for leaf in node.leaves())

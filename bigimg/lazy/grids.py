@@ -56,23 +56,17 @@ class OnGrid(Node):
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` of the image."""
-        cut: list[slice] = []
-        taken: list[Array | None] = []
-        for axis, index, part in zip(self.axes, self.index, region, strict=True):
-            if axis is None:
-                continue
-            if index is None:
-                cut.append(part)
-                taken.append(None)
-            else:
-                inside = index[part]
-                low, high = int(inside.min()), int(inside.max())
-                cut.append(slice(low, high + 1))
-                taken.append(inside - low)
-        found = read_shared(self.pixels, tuple(cut))
-        for axis, which in enumerate(taken):
-            if which is not None:
-                found = np.take(found, which, axis)
+        lines = zip(self.axes, self.index, region, strict=True)
+        wanted = [
+            (part, None if line is None else line[part]) for axis, line, part in lines if axis is not None
+        ]
+        cut = tuple(
+            part if taken is None else slice(int(taken.min()), int(taken.max()) + 1) for part, taken in wanted
+        )
+        found = read_shared(self.pixels, cut)
+        for axis, (part, (_, taken)) in enumerate(zip(cut, wanted, strict=True)):
+            if taken is not None:
+                found = np.take(found, taken - part.start, axis)
         return self.with_all_axes(found)
 
     def with_all_axes(self, values: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.geometry.region import count, shift
+from bigimg.geometry.region import count, overlap, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.node import Node, reads
 from bigimg.reader import Reader
@@ -63,9 +63,7 @@ class LazyPixels(Node):
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, a view where the reader gives one."""
         last = self._last
-        if last is not None and all(
-            a.start <= b.start and b.stop <= a.stop for a, b in zip(last[0], region, strict=True)
-        ):
+        if last is not None and overlap(last[0], region) == region:
             return last[1][shift(region, tuple(s.start for s in last[0]))]
         if (counts := reads.get()) is not None:
             counts[self] += count(region)

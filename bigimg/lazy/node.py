@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from bigimg.geometry.region import shape_of
-from bigimg.lazy.keys import resolve
+from bigimg.lazy.indexing import resolve
 from bigimg.lazy.values import Value
 from bigimg.types import Array, DType, Region, Shape
 
@@ -66,6 +66,12 @@ class Node(abc.ABC):
         for leaf in self.leaves():
             if leaf is not self:
                 leaf.find_order()
+
+    def drop(self) -> None:
+        """Let go of what is kept for further regions: an operation has ended."""
+        for leaf in self.leaves():
+            if leaf is not self:
+                leaf.drop()
 
     def below(self) -> Iterator[Node]:
         """Yield this node and all nodes that it is made from, each once."""

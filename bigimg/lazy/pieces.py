@@ -60,6 +60,11 @@ class Pieces:
                 raise
         return future.result()
 
+    def drop(self) -> None:
+        """Let go of all pieces."""
+        with self.lock:
+            self.found.clear()
+
     def __reduce__(self) -> Any:
         return Pieces, (self.read, self.most)
 

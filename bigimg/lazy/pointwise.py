@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import pickle
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,10 @@ PIECE_BYTES = 8 << 20
 """Source pixels that are handled at once, unless a chunk has more."""
 
 
-class Pixelwise(Protocol):
-    """Makes pixels from the pixels at the same position; can be pickled."""
+type Pixelwise = Callable[[Sequence[Array], Region, Sequence[Any]], Array]
+"""Makes a region from blocks of pixels at the same position, the region, and values of the whole image; can be pickled.
 
-    def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Any]) -> Array:
-        """Return ``region`` of the result; blocks may be views, and have size 1 along axes that a source lacks."""
+Blocks may be views, and have size 1 along axes that a source lacks."""
 
 
 class Pointwise(Node):

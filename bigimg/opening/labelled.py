@@ -20,7 +20,7 @@ from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
 from bigimg.lazy.leaves import LazyPixels
-from bigimg.lazy.link import linked
+from bigimg.lazy.node_of_array import linked
 from bigimg.opening.coordinates import coordinate
 from bigimg.reader import Reader
 from bigimg.types import Shape

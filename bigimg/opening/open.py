@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import InputError, UsageError
-from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
+from bigimg.geometry.unit_checks import asked_unit, check_spacing
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.labelled import Chunks, checked_chunks, label, to_labelled

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.types import Array, DType
@@ -53,6 +55,54 @@ def as_pair(what: str, given: Any) -> tuple[Any, Any]:
     if found.shape != (2,) or not np.isfinite(found).all() or found[0] > found[1]:
         raise UsageError(f"{what}={given!r}: give {remedy}")
     return given[0], given[1]
+
+
+def by_axis(
+    what: str, given: Any, names: Sequence[str], *, one: Sequence[str] = (), fewest: int | None = None
+) -> dict[str, Any]:
+    """Return the argument ``what`` by the name of the axis: a mapping, or numbers in the order of ``names``.
+
+    Parameters
+    ----------
+    one : sequence of str, optional
+        The axes that a single number is for; without, it is refused.
+    fewest : int, optional
+        How many numbers will do, for the last axes; by default there is one for each axis.
+
+    Raises
+    ------
+    UsageError
+        An axis is not there, or there are too few or too many numbers.
+    """
+    axes = f"the axes {' '.join(names)}"
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in names]:
+            why = "channels are kept whole; " if unknown[0] == "c" else ""
+            raise UsageError(
+                f"{what} names {unknown[0]!r}: {why}the axes are {' '.join(names)}; give one of them"
+            )
+        return dict(given)
+    if one and isinstance(given, int | float | np.number):
+        return dict.fromkeys(one, given)
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray) or np.ndim(given) != 1:
+        raise UsageError(
+            f"{what}={given!r}: give {'a number, or ' if one else ''}one number for each of {axes}"
+        )
+    if not (len(names) if fewest is None else fewest) <= len(given) <= len(names):
+        fewer = "" if fewest is None else ", or fewer for the last ones"
+        raise UsageError(f"{what} {tuple(given)} has {len(given)} numbers for {axes}: give one each{fewer}")
+    return dict(zip(names[len(names) - len(given) :], given, strict=True))
+
+
+def space_of(img: xarray.DataArray) -> list[str]:
+    """Return those of the axes z, y and x that ``img`` has."""
+    return [str(name) for name in img.dims if name in ("z", "y", "x")]
+
+
+def check_channels(channels: str) -> None:
+    """Refuse an option that is neither ``first`` nor ``last``, by a UsageError."""
+    if channels not in ("first", "last"):
+        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
 
 
 def as_dtype(given: Any) -> DType:

@@ -8,10 +8,11 @@ the blocks suit the result, and for one block one region of the source is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
@@ -19,18 +20,16 @@ from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import PIECE_BYTES, derived
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels, Plain
-from bigimg.lazy.link import linked, linked_node, node_of
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import linked, linked_node, node_of
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value
+from bigimg.opening.coordinates import step_of
 from bigimg.opening.open import Memory, Source, native
 from bigimg.opening.open import open as open_image
 from bigimg.readers.arrays.array import check_dims
 from bigimg.types import DType, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 
 def image(
@@ -43,9 +42,7 @@ def image(
     UsageError
         A dim is not one of t c z y x or has no pixels, or there is no such level.
     """
-    from xarray import DataArray
-
-    if not isinstance(img, DataArray):
+    if not isinstance(img, xarray.DataArray):
         return open_image(img, level=level, memory=memory, series=series)
     if level:
         raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
@@ -116,33 +113,42 @@ def pixelwise(
     return linked(img.copy(deep=False, data=data), node)
 
 
-def placeholder(
-    img: xarray.DataArray,
-    shape: Mapping[str, int] | None = None,
-    coordinate: Callable[[str, xarray.DataArray], Any] | None = None,
-    dtype: DType | None = None,
+def placeholder(img: xarray.DataArray, dtype: DType | None = None) -> xarray.DataArray:
+    """Return ``img`` with zeros that take no memory as its pixels, of ``dtype`` if it is given."""
+    return img.copy(deep=False, data=np.broadcast_to(np.zeros((), dtype or img.dtype), img.shape))
+
+
+def resampled(
+    img: xarray.DataArray, changed: Mapping[str, tuple[int, float]], *, centred: bool = True
 ) -> xarray.DataArray:
-    """Return ``img`` with zeros that take no memory as its pixels, and other coordinates along the axes in ``shape``.
+    """Return ``img`` with other pixels along some axes, over zeros that take no memory.
 
     Parameters
     ----------
-    shape : mapping, optional
-        New sizes by axis.
-    coordinate : callable, optional
-        Gets the name and the coordinate of such an axis, and returns the new one, a Variable.
-    dtype : dtype, optional
-        Of the result.
+    changed : mapping
+        From the name of an axis to the number of new pixels, and how many old ones each is long.
+    centred : bool
+        Coordinates are the middles of the new pixels; else the middles of the first old ones.
     """
-    from xarray import DataArray
-
-    none = np.zeros((), dtype or img.dtype)
-    if not shape:
-        return img.copy(deep=False, data=np.broadcast_to(none, img.shape))  # a new DataArray takes 0.2 ms
+    if not changed:
+        return placeholder(img)  # a new DataArray takes 0.2 ms
     coords: dict[Any, Any] = {}
     for name, coord in img.coords.items():
-        if coordinate is not None and name in shape:
-            coords[name] = coordinate(str(name), coord)
-        elif not set(coord.dims) & set(shape):  # other coordinates along a changed axis no longer fit
+        if name in changed:
+            coords[name] = _resampled(coord, *changed[str(name)], centred=centred)
+        elif not set(coord.dims) & set(changed):  # other coordinates along a changed axis no longer fit
             coords[name] = coord.variable
-    sizes = tuple(shape.get(str(name), n) for name, n in img.sizes.items())
-    return DataArray(np.broadcast_to(none, sizes), coords, img.dims, img.name, img.attrs)
+    shape = tuple(changed[str(name)][0] if name in changed else n for name, n in img.sizes.items())
+    pixels = np.broadcast_to(np.zeros((), img.dtype), shape)
+    return xarray.DataArray(pixels, coords, img.dims, img.name, img.attrs)
+
+
+def _resampled(coord: xarray.DataArray, size: int, ratio: float, *, centred: bool) -> xarray.Variable:
+    at, attrs, step = np.arange(size) * ratio, dict(coord.attrs), step_of(coord)
+    if coord.dtype.kind not in "iuf":
+        return xarray.Variable(coord.dims, coord.values[at.astype(int)], attrs)
+    if "spacing" in attrs:
+        attrs["spacing"] = step * ratio
+    # The last pixel may reach beyond the image; its coordinate stays on the grid, as in levels of a store.
+    first = np.interp(at, np.arange(coord.size), coord.values)
+    return xarray.Variable(coord.dims, first + step * (ratio - 1) / 2 if centred else first, attrs)

@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.arguments import as_number
-from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.ops.arguments import as_number, by_axis, space_of
+from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.ops.resizing import Weighted
+from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
-from bigimg.pyramid.windows import reduce_windows
 from bigimg.types import Array, DType, Method, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Factor = int | Mapping[str, int]
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
@@ -54,7 +51,7 @@ class Windows(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        return reduce_windows(block, self.step, self.method)
+        return kernels.downsample(block, self.step, self.method)
 
 
 def windows(size: Shape, dtype: DType, step: Shape, method: Method) -> Operation:
@@ -144,30 +141,11 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     if max(step) == 1:
         return img
     operation = windows(img.shape, img.dtype, step, method)
-    along = dict(zip(map(str, img.dims), step, strict=True))
-    changed = {name: -(-img.sizes[name] // f) for name, f in along.items() if f > 1}
-    centred = method != "nearest"
-
-    def moved(name: str, coord: xarray.DataArray) -> Any:
-        return _coarser(coord, along[name], centred=centred)
-
-    block, chunk = source_block(img)
-    return derive(img, operation, window_block(block, chunk, step), placeholder(img, changed, moved))
-
-
-def _coarser(coord: xarray.DataArray, f: int, *, centred: bool) -> Any:
-    """Return the coordinate of windows of ``f`` pixels: their middles if ``centred``, or their first pixels."""
-    from xarray import Variable
-
-    values, attrs = coord.values, dict(coord.attrs)
-    if values.dtype.kind not in "iuf":
-        return Variable(coord.dims, values[::f], attrs)
-    step = coordinates.step_of(coord)
-    first = values[::f].astype(np.float64)
-    if "spacing" in attrs:
-        attrs["spacing"] = step * f
-    # The last window may have fewer pixels; its coordinate stays on the grid, as in levels of a store.
-    return Variable(coord.dims, first + step * (f - 1) / 2 if centred else first, attrs)
+    named = zip(img.sizes.items(), step, strict=True)
+    like = resampled(
+        img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"
+    )
+    return derive(img, operation, window_block(*source_block(img), step), like)
 
 
 def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:
@@ -187,33 +165,26 @@ def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shap
     """Return the factor of each axis."""
     if (factor is None) == (to_spacing is None):
         raise UsageError("downsample: give factor or to_spacing, one of them")
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    asked: Any = factor if to_spacing is None else to_spacing
-    given: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(space, asked)
+    space, names = space_of(img), [str(name) for name in img.dims if name != "c"]
+    what, asked = ("factor", factor) if to_spacing is None else ("to_spacing", to_spacing)
+    by_name = isinstance(asked, Mapping)
+    given: dict[str, Any] = by_axis(what, asked, names) if by_name else dict.fromkeys(space, asked)
+    longest = max((img.sizes[name] for name in space), default=1)
     for name, number in given.items():
-        if name not in img.dims or name == "c":
-            names = " ".join(str(n) for n in img.dims if n != "c")
-            raise UsageError(f"downsample along {name!r}: the axes are {names}; give one of them")
         if to_spacing is not None:
             given[name] = _factor(img, name, number)
             continue
         number = as_number("factor", number, "a whole number, or one for each axis by name")
-        if not number.is_integer() or number < 1:
+        most = img.sizes[name] if by_name else longest  # one number for all may be larger than a short axis
+        if not number.is_integer() or not 1 <= number <= most:
             raise UsageError(
-                f"factor {number:g} along {name}: give a whole number from 1 to {img.sizes[name]}"
-            )
-        if number > img.sizes[name] and isinstance(asked, Mapping):
-            raise UsageError(
-                f"factor {number:g} along {name} of {img.sizes[name]} pixels: give 1 to {img.sizes[name]}"
+                f"factor {number:g} along {name} of {img.sizes[name]} pixels: give a whole number from 1 to {most}"
             )
     if to_spacing is not None and given and not any(given.values()):
         said = ", ".join(f"{abs(coordinates.spacing(img, name)):g} along {name}" for name in given)
         raise UsageError(
             f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
         )
-    longest = max((img.sizes[name] for name in space), default=1)
-    if factor is not None and not isinstance(factor, Mapping) and factor > longest:
-        raise UsageError(f"factor {factor:g} of an image of {longest} pixels at most: give 1 to {longest}")
     return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 
@@ -289,8 +260,6 @@ def build_pyramid(
     UsageError
         ``levels`` is below 1, or the method is unknown.
     """
-    import xarray
-
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
     found = image(img, memory=memory)

@@ -9,10 +9,10 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.geometry.asked import asked_unit, check_spacing
 from bigimg.geometry.axes import ORDER
+from bigimg.geometry.unit_checks import asked_unit, check_spacing
 from bigimg.lazy.dask_edge import as_dask
-from bigimg.lazy.link import linked, node_of
+from bigimg.lazy.node_of_array import linked, node_of
 from bigimg.lazy.pointwise import Stack
 from bigimg.opening import coordinates
 from bigimg.opening.open import Source

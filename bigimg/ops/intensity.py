@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.region import full, pieces, rows
 from bigimg.lazy.blocks import multiplied
+from bigimg.lazy.dask_compute import one_object
 from bigimg.lazy.derived import PIECE_BYTES
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise
@@ -22,9 +24,6 @@ from bigimg.ops.arguments import as_dtype, as_pair
 from bigimg.ops.derived import derive, image, pixelwise, placeholder, source_block, space_axes
 from bigimg.pyramid.kernels import divided
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 LUMA = (2125, 7154, 721)
 """Weights of R, G and B, parts of 10 000: Rec. 709, as in ``skimage.color.rgb2gray``."""
@@ -108,7 +107,7 @@ def gray(
     weights = LUMA if method == "luma" else (1,) * len(channels)
     kind = found.dtype if dtype is None else as_dtype(dtype)
     axis = found.dims.index("c")
-    like = placeholder(found, dtype=kind).isel(c=0, drop=True)
+    like = placeholder(found, kind).isel(c=0, drop=True)
     operation = Grey(like.shape, kind, axis, channels, weights)
     block, chunk = source_block(found)
     values = 4 * PIECE_BYTES // (found.sizes["c"] * found.dtype.itemsize + operation.extra_bytes)
@@ -246,10 +245,9 @@ def rescale(
 
 def _ends(img: xarray.DataArray, q: tuple[float, float], axis: int | None) -> list[Value]:
     """Return the two ends of the window, of each channel or of all, computed once."""
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.percentiles import of_all, percentile
 
-    found = of_all(img, q) if axis is None else percentile(img, q).data
+    found = (of_all if axis is None else percentile)(img, q).data
     if isinstance(found, np.ndarray):  # known from the store
         import dask.array as da
 

@@ -1,7 +1,7 @@
 """Masks: made by thresholds, applied, and measured.
 
 A mask is a lazy image of booleans with the same axes and coordinates; ``&``, ``|``, ``~`` and all of xarray work on
-it. :mod:`bigimg.ops.aligning` resamples a mask of another level or resolution onto the image.
+it. :mod:`bigimg.ops.masks_on_grid` resamples a mask of another level or resolution onto the image.
 """
 
 from __future__ import annotations
@@ -9,34 +9,30 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
-from bigimg.lazy.dask_compute import computed
-from bigimg.lazy.link import linked_node
-from bigimg.lazy.operation import Operation
+from bigimg.lazy.dask_compute import computed, one_object
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.aligning import mask_on
-from bigimg.ops.derived import derive, pixelwise, placeholder
-from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
+from bigimg.ops.derived import pixelwise
+from bigimg.ops.masks_on_grid import mask_on
+from bigimg.ops.slices import part_of
+from bigimg.types import Array, DType, Region
 
 type Threshold = float | Sequence[float] | Mapping[str, float]
 """One for all channels, one each in their order, or by name."""
-type Test = tuple[str, Any]
-"""One of ``below above least most equals``, and the number."""
-
-OPTIONS = {"least": "between", "most": "between"}
-"""Tests whose option has another name."""
+type Condition = tuple[Callable[[Any, Any], Any], str, Any]
+"""How pixels are compared, the option that says so, and its thresholds."""
+type Test = tuple[Callable[[Any, Any], Any], Any]
+"""How pixels are compared, and with which number."""
 MASK_ATTRS = ("source", "world", "meta", "private")
 """Attrs of an image that are true for its masks too."""
 
@@ -81,8 +77,6 @@ def mask(
         No condition, a channel that is not there or that only one of two conditions names, a threshold that is
         no number, or a low above its high.
     """
-    import xarray
-
     if not isinstance(otsu, bool | np.bool_):
         raise UsageError(
             f"mask: otsu={otsu!r}: give True or False; it holds for all channels (isel chooses some)"
@@ -103,17 +97,15 @@ def mask(
 
 
 def _mask(
-    img: xarray.DataArray, conditions: list[tuple[str, Any]], threshold: xarray.DataArray | None
+    img: xarray.DataArray, conditions: list[Condition], threshold: xarray.DataArray | None
 ) -> xarray.DataArray:
     """Return where the pixels fulfil the conditions, and are above the ``threshold`` of their channel."""
     chosen = _named(img, conditions)
     image = _channels(img, chosen)
     values = []
     if threshold is not None and threshold.chunks is None:
-        conditions = [*conditions, ("above", _chosen(threshold.values, chosen=chosen).tolist())]
+        conditions = [*conditions, (operator.gt, "otsu", _chosen(threshold.values, chosen=chosen).tolist())]
     elif threshold is not None:
-        from bigimg.lazy.dask_compute import one_object
-
         values = [Value(one_object(partial(_chosen, chosen=chosen), threshold.data))]
     tests = _tests(image, conditions) if conditions else [[]]
     axis = image.dims.index("c") if "c" in image.dims else None
@@ -128,57 +120,36 @@ def _chosen(thresholds: Array, *, chosen: list[int]) -> Array:
     return found[chosen] if chosen else found
 
 
-def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[tuple[str, Any]]:
-    found = [(name, given) for name, given in (("below", below), ("above", above), ("equals", equals))
-             if given is not None]  # fmt: skip
+def _conditions(below: Any, above: Any, between: Any, equals: Any) -> list[Condition]:
+    given = [(operator.lt, "below", below), (operator.gt, "above", above), (operator.eq, "equals", equals)]
+    found: list[Condition] = [condition for condition in given if condition[2] is not None]
     if between is not None:
         if not isinstance(between, list | tuple) or len(between) != 2:
             raise UsageError(f"between={between!r}: give two numbers, the smaller first")
-        found += [("least", between[0]), ("most", between[1])]
+        found += [(operator.ge, "between", between[0]), (operator.le, "between", between[1])]
     return found
 
 
-def _named(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[int]:
+def _named(img: xarray.DataArray, given: list[Condition]) -> list[int]:
     """Return the numbers of the channels that thresholds name, the same for all thresholds; empty if none is named.
 
     Numbers, because two channels may have the same name.
     """
-    named = [(name, value) for name, value in given if isinstance(value, Mapping)]
+    named = [(option, value) for _, option, value in given if isinstance(value, Mapping)]
     if not named:
         return []
-    names = _names(img)
+    names, (first, channels) = _names(img), named[0]
     there = f"there are {', '.join(names)}" if names else "the channels have no names: give numbers alone"
-    for name, value in named:
+    for option, value in named:
         if not value:
-            raise UsageError(f"{_option(name)}={{}}: no channel is named; {there}")
+            raise UsageError(f"{option}={{}}: no channel is named; {there}")
         if unknown := [key for key in value if key not in names]:
-            raise UsageError(f"{_option(name)}: no channel {unknown[0]!r}; {there}")
-        if absent := sorted(set(value) ^ set(named[0][1])):
+            raise UsageError(f"{option}: no channel {unknown[0]!r}; {there}")
+        if absent := sorted(set(value) ^ set(channels)):
             raise UsageError(
-                f"{_option(named[0][0])} and {_option(name)}: only one names the channel {absent[0]!r}; "
-                "give both the same"
+                f"{first} and {option}: only one names the channel {absent[0]!r}; give both the same"
             )
-    return [i for i, name in enumerate(names) if name in named[0][1]]
-
-
-@dataclass(frozen=True, slots=True)
-class Channels(Operation):
-    """Some channels."""
-
-    shape: Shape
-    dtype: DType
-    axis: int
-    indices: tuple[int, ...]
-
-    def source(self, region: Region) -> Region:
-        """Return ``region`` of the channels from the first to the last."""
-        wanted = self.indices[region[self.axis]]
-        return (*region[: self.axis], slice(min(wanted), max(wanted) + 1), *region[self.axis + 1 :])
-
-    def make(self, block: Array, source: Region, region: Region) -> Array:
-        """Return the channels."""
-        first = source[self.axis].start
-        return block.take([i - first for i in self.indices[region[self.axis]]], self.axis)
+    return [i for i, name in enumerate(names) if name in channels]
 
 
 def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
@@ -187,36 +158,26 @@ def _channels(img: xarray.DataArray, chosen: list[int]) -> xarray.DataArray:
         return img
     if linked_node(img) is None:
         return img.isel(c=chosen)
-    like = placeholder(img).isel(c=chosen)
-    axis = img.dims.index("c")
     blocks = tuple(
         (1,) * len(chosen) if name == "c" else lengths
         for name, lengths in zip(img.dims, img.chunks or (), strict=True)
     )
-    return derive(img, Channels(like.shape, img.dtype, axis, tuple(chosen)), blocks, like)
+    return part_of(img, {"c": chosen}, blocks)
 
 
 def _names(img: xarray.DataArray) -> list[str]:
     return [str(v) for v in img.coords["c"].values] if "c" in img.coords and "c" in img.dims else []
 
 
-def _tests(img: xarray.DataArray, given: list[tuple[str, Any]]) -> list[list[Test]]:
+def _tests(img: xarray.DataArray, given: list[Condition]) -> list[list[Test]]:
     """Return the tests of each channel, or of all of them in one list."""
-    columns = [(name, _by_channel(img, _option(name), value)) for name, value in given]
+    columns = [(compare, _by_channel(img, option, value)) for compare, option, value in given]
     count = max(len(values) for _, values in columns)
-    rows = [[(name, values[i if len(values) > 1 else 0]) for name, values in columns] for i in range(count)]
-    for row in rows:
-        ends = dict(row)
-        if "least" in ends and ends["least"] > ends["most"]:
-            raise UsageError(
-                f"between=({ends['least']}, {ends['most']}): give two numbers, the smaller first"
-            )
-    return [[_exact(name, number, img.dtype) for name, number in row] for row in rows]
-
-
-def _option(name: str) -> str:
-    """Return the option that a test comes from."""
-    return OPTIONS.get(name, name)
+    rows = [[(test, values[i if len(values) > 1 else 0]) for test, values in columns] for i in range(count)]
+    for ends in map(dict, rows):
+        if operator.ge in ends and (low := ends[operator.ge]) > (high := ends[operator.le]):
+            raise UsageError(f"between=({low}, {high}): give two numbers, the smaller first")
+    return [[_exact(compare, number, img.dtype) for compare, number in row] for row in rows]
 
 
 def _by_channel(img: xarray.DataArray, name: str, value: Any) -> list[Any]:
@@ -232,15 +193,14 @@ def _by_channel(img: xarray.DataArray, name: str, value: Any) -> list[Any]:
     return [number.item() if isinstance(number, np.generic) else number for number in values]
 
 
-def _exact(name: str, number: Any, dtype: DType) -> Test:
+def _exact(compare: Callable[[Any, Any], Any], number: Any, dtype: DType) -> Test:
     """Return a test that is exact for integers of any size, which numpy would compare as floats."""
     if dtype.kind == "f" or isinstance(number, int) or not math.isfinite(number):
-        return name, number
-    if name in ("below", "least"):  # x < 2.5 is x < 3, and x >= 2.5 is x >= 3
-        return name, math.ceil(number)
-    if name in ("above", "most"):
-        return name, math.floor(number)
-    return name, int(number) if number.is_integer() else math.nan
+        return compare, number
+    if compare is operator.eq:
+        return compare, int(number) if number.is_integer() else math.nan
+    # x < 2.5 is x < 3, and x >= 2.5 is x >= 3
+    return compare, (math.ceil if compare in (operator.lt, operator.ge) else math.floor)(number)
 
 
 class _Compare:
@@ -258,24 +218,16 @@ class _Compare:
         for i in range(count):
             cut = ... if self.axis is None else (slice(None),) * self.axis + (i,)
             own = self.tests[first + i if len(self.tests) > 1 else 0]
-            limits = [("above", found[first + i if len(found) > 1 else 0]) for found in values]
+            limits = [(operator.gt, found[first + i if len(found) > 1 else 0]) for found in values]
             out[cut] = _passes(block[cut], [*own, *limits])
         return out
 
 
-COMPARE: dict[str, Callable[[Array, Any], Array]] = {
-    "below": operator.lt,
-    "above": operator.gt,
-    "least": operator.ge,
-    "most": operator.le,
-    "equals": operator.eq,
-}
-
-
 def _passes(block: Array, tests: list[Test]) -> Array:
-    found: Array = COMPARE[tests[0][0]](block, tests[0][1])
-    for name, number in tests[1:]:
-        found &= COMPARE[name](block, number)
+    (compare, number), *others = tests
+    found: Array = compare(block, number)
+    for compare, number in others:
+        found &= compare(block, number)
     return found
 
 

@@ -6,21 +6,20 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
+from xarray import DataArray, Variable
 
 from bigimg.errors import UsageError
 from bigimg.lazy.blocks import explicit
 from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.arguments import by_axis, space_of
 from bigimg.ops.derived import derive, image, source_block
-from bigimg.ops.slices import by_name
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Point = Sequence[float] | Mapping[str, float]
 MOST = 1024
@@ -126,7 +125,7 @@ def profile(
     """
     found = image(img, level=level, memory=memory, series=series)
     ends = [
-        _pixels(found, by_name(found, what, point), physical)
+        _pixels(found, by_axis(what, point, space_of(found)), physical)
         for what, point in (("start", start), ("stop", stop))
     ]
     if set(ends[0]) != set(ends[1]) or not ends[0]:
@@ -181,8 +180,6 @@ def _pieces(line: Line, chunk: Shape) -> Shape:
 
 def _like(img: xarray.DataArray, line: Line, names: Sequence[str]) -> xarray.DataArray:
     """Return dims, coordinates and attrs of the samples over zeros that take no memory."""
-    from xarray import DataArray, Variable
-
     coords: dict[Any, Any] = {
         name: coord.variable for name, coord in img.coords.items() if not set(coord.dims) & set(names)
     }

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
-from bigimg.opening.coordinates import spacing, step_of
+from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source, open_levels
-from bigimg.ops.arguments import as_number
-from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.ops.arguments import as_number, by_axis, space_of
+from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 type Target = Sequence[int] | Mapping[str, int]
 
@@ -129,16 +127,9 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
     UsageError
         An axis is not there, or a side is below 1 or longer than that of the image.
     """
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    if isinstance(shape, Mapping):
-        given = dict(shape)
-    elif np.ndim(shape) != 1 or not min(2, len(space)) <= len(shape) <= len(space):
-        raise UsageError(f"shape {shape} of an image with axes {' '.join(space)}: give one number each")
-    else:
-        given = dict(zip(space[-len(shape) :], shape, strict=True))
+    space = space_of(img)
+    given = by_axis("shape", shape, space, fewest=min(2, len(space)))
     for name, asked in given.items():
-        if name not in space:
-            raise UsageError(f"resize along {name!r}: the axes are {' '.join(space)}; give one of them")
         n = as_number(f"pixels along {name}", asked, "a whole number")
         if not n.is_integer() or not 1 <= n <= img.sizes[name]:
             raise UsageError(
@@ -160,16 +151,13 @@ def _resized(
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
     operation = Weighted(sizes, img.dtype, weights) if mean else Nearest(sizes, img.dtype, lengths, steps)
-    changed = {name: n for name, n in target.items() if n * extents[name][1] != extents[name][0]}
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
     shape = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))
 
-    def moved(name: str, coord: xarray.DataArray) -> Any:
-        length, step = extents[name]
-        return _stretched(coord, length / step / target[name], target[name])
-
-    return derive(img, operation, shape, placeholder(img, changed, moved))
+    pixels = {name: (n, extents[name][0] / extents[name][1] / n) for name, n in target.items()}
+    like = resampled(img, {name: (n, ratio) for name, (n, ratio) in pixels.items() if ratio != 1})
+    return derive(img, operation, shape, like)
 
 
 def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[int, int]:
@@ -183,13 +171,3 @@ def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[
         if step > 0 and -(-pixels // step) == size:
             return pixels, step
     return size, 1
-
-
-def _stretched(coord: xarray.DataArray, ratio: float, target: int) -> Any:
-    """Return the coordinate of ``target`` pixels that are ``ratio`` times as long."""
-    from xarray import Variable
-
-    values, attrs, step = coord.values.astype(np.float64), dict(coord.attrs), step_of(coord)
-    if "spacing" in attrs:
-        attrs["spacing"] = step * ratio
-    return Variable(coord.dims, values[0] + step * ((np.arange(target) + 0.5) * ratio - 0.5), attrs)

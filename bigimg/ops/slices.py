@@ -10,70 +10,78 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
-from bigimg.geometry.region import shift
 from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
-from bigimg.lazy.link import linked_node
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.operation import Operation
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
-from bigimg.ops.derived import derive, image, placeholder, source_block
+from bigimg.ops.arguments import by_axis, space_of
+from bigimg.ops.derived import derive, image, source_block
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
-
-if TYPE_CHECKING:
-    import xarray
-
 
 FOR_A_PROCESSOR = 4
 """Blocks of a plane for each processor, unless they would be smaller than a chunk or too large for memory. With more
 blocks several lie in one shard, and two threads read its index at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plane(Operation):
-    """One position along an axis, without that axis."""
-
-    shape: Shape
-    dtype: DType
-    axis: int
-    index: int
-
-    copies = True
-
-    def source(self, region: Region) -> Region:
-        """Return ``region`` of the plane."""
-        return (*region[: self.axis], slice(self.index, self.index + 1), *region[self.axis :])
-
-    def make(self, block: Array, source: Region, region: Region) -> Array:
-        """Return the only plane."""
-        return block.squeeze(self.axis)
+type Chosen = int | range | Sequence[int]
+"""Pixels along an axis: one, without the axis; neighbours; or any, in rising order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Box(Operation):
-    """A part of the image."""
+class Part(Operation):
+    """Chosen pixels along each axis."""
 
     shape: Shape
     dtype: DType
-    start: Shape
+    chosen: tuple[Chosen, ...]
 
-    copies = True
+    @property
+    def copies(self) -> bool:  # type: ignore[override]
+        """Whether there are no gaps between the chosen pixels."""
+        return all(isinstance(each, int | range) for each in self.chosen)
 
     def source(self, region: Region) -> Region:
-        """Return ``region`` where it lies in the image."""
-        return shift(region, tuple(-n for n in self.start))
+        """Return the region from the first to the last chosen pixel."""
+        return tuple(slice(some[0], some[-1] + 1) for some in self._within(region))
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
-        """Return the pixels."""
-        return block
+        """Return the chosen pixels."""
+        for axis, some in enumerate(self._within(region)):
+            if len(some) < block.shape[axis]:
+                block = block.take([i - source[axis].start for i in some], axis)
+        return block.squeeze(tuple(i for i, each in enumerate(self.chosen) if isinstance(each, int)))
+
+    def _within(self, region: Region) -> list[Sequence[int]]:
+        parts = iter(region)
+        return [[each] if isinstance(each, int) else each[next(parts)] for each in self.chosen]
+
+
+def part_of(
+    img: xarray.DataArray, chosen: Mapping[str, Chosen], block: Shape | tuple[Shape, ...]
+) -> xarray.DataArray:
+    """Return the chosen pixels of ``img``, by the name of the axis, in blocks as :func:`derive` takes them."""
+    # Of coordinates alone: pixels at any places would be copied, also where they are zeros that take no memory.
+    cut = {
+        name: slice(each.start, each.stop) if isinstance(each, range) else each
+        for name, each in chosen.items()
+    }
+    coords = img.coords.to_dataset().isel(cut, missing_dims="ignore").coords
+    whole = {str(name): chosen.get(str(name), range(n)) for name, n in img.sizes.items()}
+    sizes = {name: len(each) for name, each in whole.items() if not isinstance(each, int)}
+    operation = Part(tuple(sizes.values()), img.dtype, tuple(whole.values()))
+    pixels = np.broadcast_to(np.zeros((), img.dtype), operation.shape)
+    return derive(img, operation, block, xarray.DataArray(pixels, coords, list(sizes), img.name, img.attrs))
 
 
 def plane(
@@ -112,32 +120,14 @@ def plane(
     """
     found = image(img, level=level, memory=memory, series=series)
     name = axis_across(found, axis)
-    size = found.sizes[name]
-    if index is not None and position is not None:
-        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
-    if position is not None:
-        index = nearest_index(found, name, position)
-    elif index is None:
-        index = size // 2
-    if not hasattr(index, "__index__"):
-        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
-    if not -size <= index < size:
-        raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
-    index %= size
+    index = index_along(found, name, index, position)
     if linked_node(found) is None:
         return found.isel({name: index})
-    like = placeholder(found).isel({name: index})
-    across = found.dims.index(name)
-    operation = Plane(like.shape, found.dtype, across, index)
-    _, chunk = source_block(found)
-    return derive(found, operation, _block((*chunk[:across], *chunk[across + 1 :]), operation), like)
-
-
-def _block(chunk: Shape, operation: Plane) -> Shape:
-    """Return whole chunks as a block, multiplied until there are few blocks."""
-    few = 2 * math.prod(operation.shape) // (FOR_A_PROCESSOR * usable_cpus())
-    most = max(math.prod(chunk), min(few, PIECE_BYTES // operation.dtype.itemsize))
-    return multiplied(chunk, operation.shape, range(len(chunk)), most)
+    across, (_, chunk) = found.dims.index(name), source_block(found)
+    shape, unit = ((*n[:across], *n[across + 1 :]) for n in (found.shape, chunk))
+    few = 2 * math.prod(shape) // (FOR_A_PROCESSOR * usable_cpus())
+    most = max(math.prod(unit), min(few, PIECE_BYTES // found.dtype.itemsize))
+    return part_of(found, {name: index}, multiplied(unit, shape, range(len(unit)), most))
 
 
 def crop(
@@ -182,37 +172,34 @@ def crop(
             raise UsageError(f"crop along {name}: {ends!r} is no start and stop; give two, as in (10, 20)")
         cut[name] = (_between if physical and name != "c" else _inside)(found, name, *ends)
     if found.chunks is None:
-        return found.isel(cut)
-    like = placeholder(found).isel(cut)
-    starts = tuple(cut[name].start if name in cut else 0 for name in map(str, found.dims))
-    chunks = tuple(
-        _cut_chunks(sizes, start, n) for sizes, start, n in zip(found.chunks, starts, like.shape, strict=True)
-    )
-    return derive(found, Box(like.shape, found.dtype, starts), chunks, like)
+        return found.isel({name: slice(part.start, part.stop) for name, part in cut.items()})
+    parts = (cut.get(str(name), range(n)) for name, n in found.sizes.items())
+    blocks = tuple(_cut_chunks(sizes, part) for sizes, part in zip(found.chunks, parts, strict=True))
+    return part_of(found, cut, blocks)
 
 
-def _cut_chunks(sizes: Shape, start: int, size: int) -> Shape:
+def _cut_chunks(sizes: Shape, part: range) -> Shape:
     """Return the lengths of what a cut leaves of chunks of ``sizes``.
 
-    >>> _cut_chunks((4, 4, 4), 2, 7)
+    >>> _cut_chunks((4, 4, 4), range(2, 9))
     (2, 4, 1)
     """
     ends = itertools.accumulate(sizes)
-    left = (min(end, start + size) - max(end - n, start) for end, n in zip(ends, sizes, strict=True))
+    left = (min(end, part.stop) - max(end - n, part.start) for end, n in zip(ends, sizes, strict=True))
     return tuple(n for n in left if n > 0)
 
 
-def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
+def _inside(img: xarray.DataArray, name: str, start: Any, stop: Any) -> range:
     size = img.sizes[name]
     first, last = 0 if start is None else start, size if stop is None else stop
     if first != int(first) or last != int(last) or not 0 <= first < last <= size:
         raise UsageError(
             f"crop {first} to {last} along {name}: give whole numbers in order, from 0 to {size}"
         )
-    return slice(int(first), int(last))
+    return range(int(first), int(last))
 
 
-def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
+def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> range:
     size, step = img.sizes[name], coordinates.spacing(img, name)
     low, high, unit = *coordinates.edges(img, name), coordinates.units(img, name) or "pixels"
     first, last = low if start is None else start, high if stop is None else stop
@@ -225,7 +212,7 @@ def _between(img: xarray.DataArray, name: str, start: Any, stop: Any) -> slice:
     begin, end = max(0, int(np.ceil(ends[0] - 1e-9))), min(size, int(np.floor(ends[1] + 1e-9)) + 1)
     if begin >= end:
         raise UsageError(f"crop {first:g} to {last:g} {unit} along {name}: no pixel's middle lies there")
-    return slice(begin, end)
+    return range(begin, end)
 
 
 def region(
@@ -260,7 +247,7 @@ def region(
     """
     base = image(img, memory=memory, series=series)
     found = base if level == 0 else image(img, level=level, memory=memory, series=series)
-    starts, lengths = by_name(base, "at", at), by_name(base, "size", size)
+    starts, lengths = (by_axis(what, given, space_of(base)) for what, given in (("at", at), ("size", size)))
     if set(starts) != set(lengths):
         raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
     box: dict[str, tuple[float, float]] = {}
@@ -279,24 +266,6 @@ def region(
             )
         box[name] = (first, first + lengths[name])
     return crop(found, box)
-
-
-def by_name(img: xarray.DataArray, what: str, given: Any) -> dict[str, Any]:
-    """Return numbers of the axes of space, given in order or by name, by name.
-
-    Raises
-    ------
-    UsageError
-        There are too few, or an axis is not there.
-    """
-    space = [str(name) for name in img.dims if name in ("z", "y", "x")]
-    if not isinstance(given, Mapping):
-        if len(given) != len(space):
-            raise UsageError(f"{what} has {len(given)} numbers for the axes {' '.join(space)}: give one each")
-        return dict(zip(space, given, strict=True))
-    if unknown := [name for name in given if name not in space]:
-        raise UsageError(f"{what} names {unknown[0]!r}: the axes are {' '.join(space)}")
-    return dict(given)
 
 
 def axis_across(img: xarray.DataArray, axis: str) -> str:
@@ -342,6 +311,28 @@ def channel_index(img: xarray.DataArray, channel: int | str) -> int:
         said = f", or a name: {', '.join(names)}" if names else ""
         raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
     return int(channel) % count
+
+
+def index_along(img: xarray.DataArray, axis: str, index: int | None, position: float | None) -> int:
+    """Return the index along ``axis`` counted from the start; the middle if none is given.
+
+    Raises
+    ------
+    UsageError
+        It is outside the image, or both ``index`` and ``position`` are given.
+    """
+    size = img.sizes[axis]
+    if index is not None and position is not None:
+        raise UsageError(f"{axis}: index {index} and position {position} are two positions; give one")
+    if position is not None:
+        return nearest_index(img, axis, position)
+    if index is None:
+        return size // 2
+    if not hasattr(index, "__index__"):
+        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
+    if not -size <= index < size:
+        raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
+    return int(index) % size
 
 
 def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:

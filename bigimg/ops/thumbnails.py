@@ -6,9 +6,8 @@ once, block by block. In both cases it takes the memory of a few blocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
@@ -17,9 +16,6 @@ from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.resizing import resize
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    import xarray
 
 
 def thumbnail(

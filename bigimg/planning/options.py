@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from bigimg.errors import UsageError, counted
-from bigimg.geometry.asked import asked_unit
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
+from bigimg.geometry.unit_checks import asked_unit
 from bigimg.omezarr.codecs import CodecName
 from bigimg.planning.memory import budget_bytes
 from bigimg.types import Kind, Method, Shape, Version

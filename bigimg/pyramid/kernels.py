@@ -10,19 +10,21 @@ width: a row of uint8 seen as uint16 has one pair in each word. This access is c
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from bigimg.geometry.region import grid
 from bigimg.pyramid.resampling import Smooth, resample
-from bigimg.types import Array, Method, Region, Shape
+from bigimg.types import Array, DType, Method, Region, Shape
 
 SCRATCH_BYTES = 8_000_000
 """Memory that :func:`downsample` may use in addition to its input and its result."""
+AT_ONCE = 1 << 18
+"""Pixels that are sorted at once: the count of runs takes three times their bytes and more."""
 
 
 def downsample(block: Array, step: Shape, method: Method, out: Array | None = None) -> Array:
@@ -33,7 +35,7 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
     block : ndarray
         Starts at a window; ends at the end of a window or at the edge of the image.
     step : tuple of int
-        Pixels of a window along each axis.
+        Pixels of a window along each axis, any number.
     method : {"mean", "mode", "nearest", "min", "max"}
         ``mean`` is rounded half to even. ``mode`` is the most frequent value; of several the smallest, for booleans
         True. ``nearest`` is the first pixel of the window. For ``gaussian`` see :func:`gaussian`.
@@ -41,14 +43,13 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
         Array for the result.
     """
     if out is None:
-        out = np.empty(tuple(-(-n // f) for n, f in zip(block.shape, step, strict=True)), block.dtype)
+        out = np.empty(grid(block.shape, step), block.dtype)
     if method == "nearest":
         out[...] = block[tuple(slice(None, None, f) for f in step)]
         return out
-    reduce = _KERNELS[method]
     for source, target, window in parts(block.shape, step):
         for rows_in, rows_out in slabs(source, target, window, block.dtype.itemsize):
-            reduce(block[rows_in], window, out[rows_out])
+            _reduce(block[rows_in], window, method, out[rows_out], small=max(step) <= 2)
     return out
 
 
@@ -95,23 +96,63 @@ def _windows(block: Array, window: Shape) -> list[Array]:
     ]
 
 
-def _mean(block: Array, window: Shape, out: Array) -> None:
-    n = math.prod(window)
-    if n == 1:
+def _along_axes(ufunc: np.ufunc, block: Array, window: Shape, dtype: DType) -> Array:
+    """Return the reduction of each window by ``ufunc``, one axis after the other, the slowest first.
+
+    So a window of 16 x 16 pixels costs 32 additions of rows instead of 256.
+    """
+    for axis, size in enumerate(window):
+        if size == 1:
+            continue
+        rows: list[Region] = [(*(slice(None),) * axis, slice(k, None, size)) for k in range(size)]
+        total = block[rows[0]].astype(dtype)
+        for row in rows[1:]:
+            ufunc(total, block[row], out=total, casting="unsafe")
+        block = total
+    return block.astype(dtype, copy=False)
+
+
+def _in_order(block: Array, window: Shape) -> Array:
+    """Return sums in float64, pixel by pixel: so stored levels were added, and another order may round otherwise."""
+    total = np.zeros([n // f for n, f in zip(block.shape, window, strict=True)])
+    for view in _windows(block, window):
+        total += view
+    return total
+
+
+def _reduce(block: Array, window: Shape, method: Method, out: Array, *, small: bool) -> None:
+    """Reduce complete windows into ``out``; if ``small``, no window is longer than two pixels."""
+    kind, size, count = block.dtype.kind, block.dtype.itemsize, math.prod(window)
+    if count == 1:
         out[...] = block
-    elif block.dtype.kind == "b":
-        _mode_bool(block, window, out)
-    elif block.dtype.kind == "f":
-        _mean_float(block, window, out)
-    elif block.dtype.itemsize == 8:
-        _mean_wide(block, window, out)
+    elif method in ("min", "max"):
+        out[...] = _along_axes(np.minimum if method == "min" else np.maximum, block, window, block.dtype)
+    elif method not in ("mean", "mode"):
+        raise ValueError(f"windows are not reduced by {method}")
+    elif kind == "b":
+        few = np.dtype(np.uint8 if count < 256 else np.int64)
+        np.greater_equal(_along_axes(np.add, block, window, few), -(-count // 2), out=out)
+    elif method == "mode":
+        out[...] = _most_frequent(_windows(block, window)) if small else _modes(block, window)
+    elif kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
+            sums = (
+                _in_order(block, window)
+                if small
+                else _along_axes(np.add, block, window, np.dtype(np.float64))
+            )
+            np.divide(sums, count, out=sums)
+            out[...] = sums
+    elif size == 8:
+        high = _along_axes(np.add, block >> 32, window, block.dtype)
+        low = _along_axes(np.add, block & 0xFFFFFFFF, window, block.dtype)
+        out[...] = mean_of_halves(high, low, count)
     elif _is_pairs(block, window):
         _mean_pairs(block, window, out)
     else:
-        total = np.zeros(out.shape, f"{block.dtype.kind}8")
-        for view in _windows(block, window):
-            total += view
-        out[...] = divided(total, n)
+        wide = count << 8 * size >= 1 << 32
+        sums = _along_axes(np.add, block, window, np.dtype(f"{kind}{8 if wide else 4}"))
+        out[...] = divided(sums.astype(f"{kind}8", copy=False), count)
 
 
 def _is_pairs(block: Array, window: Shape) -> bool:
@@ -150,26 +191,6 @@ def _mean_pairs(block: Array, window: Shape, out: Array) -> None:
     np.right_shift(total, shift, out=out, casting="unsafe")
 
 
-def _mean_float(block: Array, window: Shape, out: Array) -> None:
-    total = np.zeros(out.shape, np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
-        for view in _windows(block, window):
-            total += view
-        total /= math.prod(window)
-        out[...] = total
-
-
-def _mean_wide(block: Array, window: Shape, out: Array) -> None:
-    """Compute means of 64-bit integers from sums of their high and low halves, so that nothing overflows."""
-    n = math.prod(window)
-    high = np.zeros(out.shape, block.dtype)
-    low = np.zeros(out.shape, block.dtype)
-    for view in _windows(block, window):
-        high += view >> 32
-        low += view & 0xFFFFFFFF
-    out[...] = mean_of_halves(high, low, n)
-
-
 def mean_of_halves(high: Array, low: Array, n: int) -> Array:
     """Return ``((high << 32) + low) / n`` rounded half to even, in integers and without overflow."""
     quotient, rest = np.divmod(high, n)
@@ -185,12 +206,9 @@ def divided(total: Array, n: int) -> Array:
     return quotient
 
 
-def _mode(block: Array, window: Shape, out: Array) -> None:
-    if block.dtype.kind == "b":
-        _mode_bool(block, window, out)
-        return
-    views = _windows(block, window)
-    best, most = views[0].copy(), np.zeros(out.shape, np.uint8 if len(views) < 256 else np.int64)
+def _most_frequent(views: list[Array]) -> Array:
+    """Return the most frequent value of each window from ``views``, one for each position; of several the smallest."""
+    best, most = views[0].copy(), np.zeros(views[0].shape, np.uint8)
     for i, view in enumerate(views):
         # A pixel is compared with later ones only: the first pixel of a value counts all of them.
         count = np.ones_like(most)
@@ -199,30 +217,31 @@ def _mode(block: Array, window: Shape, out: Array) -> None:
         better = (count > most) | ((count == most) & (view < best))
         np.copyto(best, view, where=better)
         np.copyto(most, count, where=better)
-    out[...] = best
+    return best
 
 
-def _mode_bool(block: Array, window: Shape, out: Array) -> None:
-    views = _windows(block, window)
-    count = np.zeros(out.shape, np.uint8 if len(views) < 128 else np.int64)
-    for view in views:
-        count += view
-    np.greater_equal(count, -(-len(views) // 2), out=out)
+def _modes(block: Array, window: Shape) -> Array:
+    """Return the most frequent value of each window: the longest run of the sorted window, of several the first."""
+    split = [k for n, f in zip(block.shape, window, strict=True) for k in (n // f, f)]
+    inner = range(1, len(split), 2)
+    rows = np.moveaxis(block.reshape(split), inner, range(block.ndim, 2 * block.ndim))
+    shape, count = rows.shape[: block.ndim], math.prod(window)
+    rows = rows.reshape(-1, count)
+    modes = np.empty(len(rows), block.dtype)
+    for start in range(0, len(rows), many := max(1, AT_ONCE // count)):
+        modes[start : start + many] = _modes_of_rows(rows[start : start + many])
+    return modes.reshape(shape)
 
 
-def _extreme(block: Array, window: Shape, out: Array, *, ufunc: np.ufunc) -> None:
-    views = _windows(block, window)
-    out[...] = views[0]
-    for view in views[1:]:
-        ufunc(out, view, out=out)
-
-
-_KERNELS: dict[Method, Callable[[Array, Shape, Array], None]] = {
-    "mean": _mean,
-    "mode": _mode,
-    "min": functools.partial(_extreme, ufunc=np.minimum),
-    "max": functools.partial(_extreme, ufunc=np.maximum),
-}
+def _modes_of_rows(rows: Array) -> Array:
+    count = rows.shape[1]
+    rows = np.sort(rows, axis=1)
+    begins = np.zeros(rows.shape, np.int32)
+    np.multiply(rows[:, 1:] != rows[:, :-1], np.arange(1, count, dtype=np.int32), out=begins[:, 1:])
+    lengths = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begins, axis=1)
+    # argmax returns the first of equal lengths, and the run of the smallest value comes first.
+    modes: Array = np.take_along_axis(rows, lengths.argmax(axis=1)[:, None], axis=1)
+    return modes[:, 0]
 
 
 def gaussian(block: Array, step: Shape, before: Shape, shape: Shape) -> Array:

@@ -68,7 +68,7 @@ def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial
             histogram = np.roll(histogram, bins // 2)
         return Partial(values.size, histogram=histogram)
     values = np.ascontiguousarray(values)
-    return _of_floats(values) if values.dtype.kind == "f" else of_wide_integers(values)
+    return _of_floats(values) if values.dtype.kind == "f" else of_integers(values)
 
 
 def _without(values: Array, low: int, high: int) -> Partial:
@@ -140,13 +140,19 @@ def _of_floats(values: Array) -> Partial:
     return Partial(finite.size, nan, float(finite.min()), float(finite.max()), float(total), squares)
 
 
-def of_wide_integers(values: Array) -> Partial:
+def of_integers(values: Array) -> Partial:
     """Return the statistics of integers of any type, from sums only."""
     total = squares = 0
     flat = values.reshape(-1)
-    for start in range(0, flat.size, PIECE):
-        piece = flat[start : start + PIECE]
-        if max(abs(int(piece.min())), abs(int(piece.max()))) < 1 << 32:
+    small = flat.dtype.itemsize <= 2
+    step = PIECE // 4 if small else PIECE  # small ones are added as int64, which are to stay in the cache
+    for start in range(0, flat.size, step):
+        piece = flat[start : start + step]
+        if small:  # 2**16 squares of 32 bits stay far below 2**63
+            wide = piece.astype(np.int64)
+            total += int(wide.sum())
+            squares += int(np.dot(wide, wide))
+        elif max(abs(int(piece.min())), abs(int(piece.max()))) < 1 << 32:
             total += int(piece.sum(dtype=np.int64))
             squares += _exact_sum(np.square(np.abs(piece.astype(np.int64)).astype(np.uint64)))
         else:  # high * 2**32 + low
@@ -161,17 +167,6 @@ def _exact_sum(numbers: Array) -> int:
     """Return the sum of at most 2**18 integers of 64 bits; sums of their halves stay far below 2**64."""
     half = numbers.dtype.type(32)
     return (int((numbers >> half).sum()) << 32) + int((numbers & numbers.dtype.type(0xFFFFFFFF)).sum())
-
-
-def of_small_integers(values: Array) -> Partial:
-    """Return the statistics of integers of up to 16 bits, from sums only."""
-    total = squares = 0
-    flat = values.reshape(-1)
-    for start in range(0, flat.size, 1 << 16):  # 2**16 squares of 32 bits stay far below 2**63
-        piece = flat[start : start + (1 << 16)].astype(np.int64)
-        total += int(piece.sum())
-        squares += int(np.dot(piece, piece))
-    return Partial(flat.size, 0, int(flat.min()), int(flat.max()), total, squares)
 
 
 class Accumulator:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.lazy.dask_compute import computed
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.levels import Levels as LevelsOf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -18,6 +19,7 @@ import bigimg
 from bigimg.geometry.region import cells, count, edges_of, full
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import Plain
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.pieces import InTurn, Pieced, Pieces
 from bigimg.opening.labelled import to_labelled
 from bigimg.types import Array, Region, Shape
@@ -139,6 +141,28 @@ def test_a_blur_of_computed_blocks_computes_them_about_twice() -> None:
     reader.log.clear()
     np.testing.assert_array_equal(small.values, want.values)
     assert sum(map(count, reader.log)) <= 2.5 * 4096**2
+
+
+def test_computed_blocks_are_kept_no_longer_than_an_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigimg.lazy.foreign.TOGETHER_BYTES", 1)
+    monkeypatch.setattr("bigimg.lazy.foreign.KEPT_BYTES", 1)  # so all blocks are large ones
+    pixels = np.random.default_rng(0).integers(0, 200, (128, 128)).astype(np.uint8)
+    img = bigimg.from_array(da.from_array(pixels, (32, 32)) + 1, dims="yx")
+    most = []
+    for method in ("mean", "gaussian"):
+        small = bigimg.downsample(img, 2, method=method)
+        node = linked_node(small)
+        assert node is not None
+        (blocks,) = node.leaves()
+        assert isinstance(blocks, Foreign)
+        np.testing.assert_array_equal(small.values, bigimg.downsample(img.compute(), 2, method=method).values)
+        most.append(blocks._pieces.most)
+        assert not blocks._pieces.found
+        bigimg.write(small, tmp_path / f"{method}.ome.zarr", progress=False)
+        assert not blocks._pieces.found
+    assert most == [1, 4]  # a Gaussian needs the blocks around too
 
 
 def test_who_was_interrupted_while_it_waited_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from bigimg.geometry.spec import RGB, ImageSpec, Scaling
 from bigimg.lazy import dask_edge
 from bigimg.lazy.blocks import band_shape, block_shape
 from bigimg.lazy.leaves import LazyPixels
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.opening.labelled import to_labelled
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import ArrayReader, read_labelled

@@ -214,14 +214,14 @@ def test_what_is_written_is_not_computed_through_dask(
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"factor": 0}, "factor 0 along z: give a whole number from 1 to 12"),
-        ({"factor": 0.0}, "factor 0 along z: give"),  # as --factor 0 comes
+        ({"factor": 0}, "factor 0 along z of 12 pixels: give a whole number from 1 to 131"),
+        ({"factor": 0.0}, "factor 0 along z of 12 pixels: give"),  # as --factor 0 comes
         ({"factor": 2.5}, "factor 2.5 along z"),
         ({"factor": "2"}, "factor='2': give a whole number"),
         ({"to_spacing": "a"}, "to_spacing='a': give a length"),
-        ({"factor": {"q": 2}}, "along 'q': the axes are z y x"),
-        ({"factor": {"z": 13}}, "factor 13 along z of 12 pixels: give 1 to 12"),
-        ({"factor": 132}, "factor 132 of an image of 131 pixels at most"),
+        ({"factor": {"q": 2}}, "factor names 'q': the axes are z y x"),
+        ({"factor": {"z": 13}}, "factor 13 along z of 12 pixels: give a whole number from 1 to 12"),
+        ({"factor": 132}, "factor 132 along z of 12 pixels: give a whole number from 1 to 131"),
         ({"factor": 2, "method": "median"}, "method 'median': give one of mean, mode"),
         ({}, "give factor or to_spacing"),
         ({"factor": 2, "to_spacing": 3}, "give factor or to_spacing"),

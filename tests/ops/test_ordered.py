@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import bigimg
 from bigimg.geometry.region import count
 from bigimg.lazy.bands import Rolling, band_of
-from bigimg.lazy.link import node_of
+from bigimg.lazy.node_of_array import node_of
 from bigimg.opening.labelled import to_labelled
 from bigimg.ops.downsampling import windows
 from bigimg.types import Array, Region
@@ -253,3 +253,14 @@ def test_a_small_part_of_a_chunk_lets_go_of_the_rest() -> None:
         (found,) = dask.get(dict(part.__dask_optimize__(block, part.__dask_keys__())), part.__dask_keys__())
     assert found[0].base is None
     np.testing.assert_array_equal(found[0], ROWS[0, 3:5, 3:9])
+
+
+def test_an_image_and_the_mask_made_of_it_share_each_band() -> None:
+    pixels = np.random.default_rng(0).integers(0, 9, (600, 40)).astype(np.uint8)
+    reader, img = ordered(pixels, "yx", "yx", block_bytes=40 * 40)
+    found = bigimg.stats(img, where=bigimg.mask(img, below=5))
+    assert int(found["count"]) == (pixels < 5).sum()
+    reader.log.clear()
+    found.compute()
+    assert_forwards(reader, "yx")
+    assert sum(map(count, reader.log)) == pixels.size

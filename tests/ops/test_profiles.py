@@ -88,7 +88,7 @@ def test_only_the_chunks_on_the_way_are_read(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (((0, 0), (0, 0, 0)), "start has 2 numbers for the axes z y x"),
+        (((0, 0), (0, 0, 0)), r"start \(0, 0\) has 2 numbers for the axes z y x"),
         (({"q": 1}, {"q": 2}), "start names 'q': the axes are z y x"),
         (({"y": 1}, {"x": 2}), "give the same axes for both"),
         (((0, 0, 0), (11, 0, 0)), "11 along z is outside; give -0.5 to 10.5 pixels"),

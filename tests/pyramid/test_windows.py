@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bigimg.pyramid import windows
-from bigimg.pyramid.windows import reduce_windows
+from bigimg.pyramid import kernels
+from bigimg.pyramid.kernels import downsample
 from bigimg.types import Array
 from tests.oracles import coarser
 
@@ -25,7 +25,7 @@ INTEGERS = st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
 )
 def test_integers_of_any_value(block: Array, steps: list[int], method: str) -> None:
     step = tuple(steps[: block.ndim])
-    found = reduce_windows(block, step, method)  # type: ignore[arg-type]
+    found = downsample(block, step, method)  # type: ignore[arg-type]
     assert found.dtype == block.dtype
     np.testing.assert_array_equal(found, coarser(block, step, method))
 
@@ -33,13 +33,13 @@ def test_integers_of_any_value(block: Array, steps: list[int], method: str) -> N
 @given(hnp.arrays("u1", SHAPES, elements=st.integers(0, 3)), STEPS)
 def test_ties_of_the_mode_go_to_the_smallest(block: Array, steps: list[int]) -> None:
     step = tuple(steps[: block.ndim])
-    np.testing.assert_array_equal(reduce_windows(block, step, "mode"), coarser(block, step, "mode"))
+    np.testing.assert_array_equal(downsample(block, step, "mode"), coarser(block, step, "mode"))
 
 
 @given(hnp.arrays("?", SHAPES), STEPS, st.sampled_from(["mode", "min", "max", "nearest"]))
 def test_masks(block: Array, steps: list[int], method: str) -> None:
     step = tuple(steps[: block.ndim])
-    np.testing.assert_array_equal(reduce_windows(block, step, method), coarser(block, step, method))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(downsample(block, step, method), coarser(block, step, method))  # type: ignore[arg-type]
 
 
 @given(
@@ -52,7 +52,7 @@ def test_floats(block: Array, steps: list[int]) -> None:
     step = tuple(steps[: block.ndim])
     tolerance = 1e-12 if block.dtype == np.float64 else 1e-6
     np.testing.assert_allclose(
-        reduce_windows(block, step, "mean"),
+        downsample(block, step, "mean"),
         coarser(block, step, "mean"),
         rtol=tolerance,
         atol=1e-6 * tolerance * 1e6,
@@ -62,29 +62,29 @@ def test_floats(block: Array, steps: list[int]) -> None:
 def test_no_number_and_infinity_stay_in_their_window() -> None:
     block = np.ones((9, 9))
     block[0, 0], block[4, 4], block[8, 8] = np.nan, np.inf, -np.inf
-    found = reduce_windows(block, (3, 3), "mean")
+    found = downsample(block, (3, 3), "mean")
     np.testing.assert_array_equal(found, [[np.nan, 1, 1], [1, np.inf, 1], [1, 1, -np.inf]])
 
 
 def test_sums_that_would_wrap() -> None:
     block = np.full((64, 64), 2**64 - 1, np.uint64)
-    assert (reduce_windows(block, (16, 64), "mean") == 2**64 - 1).all()
-    assert (reduce_windows(np.full((300, 300), 65535, np.uint16), (300, 300), "mean") == 65535).all()
-    assert (reduce_windows(np.full((64, 64), -(2**63), np.int64), (5, 7), "mean") == -(2**63)).all()
+    assert (downsample(block, (16, 64), "mean") == 2**64 - 1).all()
+    assert (downsample(np.full((300, 300), 65535, np.uint16), (300, 300), "mean") == 65535).all()
+    assert (downsample(np.full((64, 64), -(2**63), np.int64), (5, 7), "mean") == -(2**63)).all()
 
 
 def test_large_ids_are_not_made_floats() -> None:
     block = np.full((6, 6), 2**53 + 1, np.int64)
     block[:1] = 2**53
-    assert (reduce_windows(block, (6, 6), "mode") == 2**53 + 1).all()
+    assert (downsample(block, (6, 6), "mode") == 2**53 + 1).all()
 
 
 @pytest.mark.parametrize("method", ["mean", "mode", "min", "max"])
 def test_more_than_is_done_at_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "AT_ONCE", 100)
+    monkeypatch.setattr(kernels, "AT_ONCE", 100)
     block = np.random.default_rng(0).integers(0, 9, (700, 900)).astype(np.uint8)
     view = block.reshape(100, 7, 300, 3).swapaxes(1, 2).reshape(100, 300, 21)
-    found = reduce_windows(block, (7, 3), method)  # type: ignore[arg-type]
+    found = downsample(block, (7, 3), method)  # type: ignore[arg-type]
     if method == "mean":
         np.testing.assert_array_equal(found, np.rint(view.mean(-1)))
     elif method == "mode":

@@ -6,7 +6,6 @@ along tiles needs few of them at once. Where a patch reaches beyond the image it
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections import deque
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.geometry.region import piece, shape_of
+from bigimg.geometry.region import piece, pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.blocks import band_shape
 from bigimg.lazy.leaves import scaled
@@ -135,8 +134,8 @@ class Cutter:
             self._kept = os.getpid(), self._pieces(self._limit())
         return self._cut(start, self._kept[1])
 
-    def read_all(self, positions: Positions, numbers: Iterable[Array]) -> Iterator[tuple[Array, list[Array]]]:
-        """Yield numbers of patches and their pixels, group by group, in the order of ``numbers``.
+    def read_all(self, positions: Positions) -> Iterator[tuple[Array, list[Array]]]:
+        """Yield numbers of patches and their pixels, group by group, in an order that is fast to read.
 
         Meanwhile other threads read the next groups.
         """
@@ -145,7 +144,7 @@ class Cutter:
         pool = ThreadPoolExecutor(threads, "bigimg-patches")
         under_way: deque[tuple[Array, Future[list[Array]]]] = deque()
         try:
-            for group in self._groups(numbers):
+            for group in self._groups(self._order(positions)):
                 under_way.append((group, pool.submit(self._cut_all, positions.starts(group), kept)))
                 if len(under_way) > threads:
                     ready, future = under_way.popleft()
@@ -158,7 +157,7 @@ class Cutter:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def tile(self) -> list[int]:
+    def _tile(self) -> list[int]:
         """Return the sides of tiles in pixels; within a tile nothing is decoded twice along the first axis."""
         axes = self.axes[1:]
         if math.prod(self.unit) == 1:  # nothing is decoded
@@ -175,20 +174,13 @@ class Cutter:
                 break
         return [sides[a] * self.unit[a] for a in axes]
 
-    def order(self, positions: Positions, numbers: Iterable[Array] | None) -> Iterator[Array]:
-        """Yield numbers of patches in an order that is fast to read; of given numbers, portion by portion.
-
-        Parameters
-        ----------
-        positions : Positions
-        numbers : iterable of ndarray, optional
-            Numbers of patches, in any order; all by default.
-        """
-        tile = self.tile()
-        if numbers is None and isinstance(positions, Grid):
+    def _order(self, positions: Positions) -> Iterator[Array]:
+        """Yield all numbers of patches in an order that is fast to read: a grid in tiles, others portion by portion."""
+        tile = self._tile()
+        if isinstance(positions, Grid):
             yield from positions.walk(tile)
             return
-        for portion in portions(positions.count) if numbers is None else numbers:
+        for portion in portions(positions.count):
             starts = positions.starts(portion)
             tiles = [starts[:, i + 1] // side for i, side in enumerate(tile)]
             units = [starts[:, i] // self.unit[axis] for i, axis in enumerate(self.axes)]
@@ -233,11 +225,10 @@ class Cutter:
     def _pieced(self, region: Region, kept: Pieces) -> Array:
         if not kept.most:  # a copy, because it may be a view of the source
             return np.array(self.reader.read(region), order="C")
-        cuts = [_cuts(part, n) for part, n in zip(region, self.unit, strict=True)]
-        out = np.empty(shape_of(region), self.reader.spec.dtype)
-        for cut in itertools.product(*cuts):
-            index, source, target = zip(*cut, strict=True)
-            out[target] = kept.get(index)[source]
+        out, start = np.empty(shape_of(region), self.reader.spec.dtype), tuple(s.start for s in region)
+        for index, part in pieces(region, self.unit):
+            corner = tuple(i * n for i, n in zip(index, self.unit, strict=True))
+            out[shift(part, start)] = kept.get(index)[shift(part, corner)]
         return out
 
     def _pieces(self, limit: int) -> Pieces:
@@ -264,20 +255,6 @@ class Cutter:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None}
-
-
-def _cuts(part: slice, unit: int) -> list[tuple[int, slice, slice]]:
-    """Return the pieces of ``unit`` that ``part`` meets: number, the part of the piece, and its position in ``part``.
-
-    >>> _cuts(slice(5, 9), 8)
-    [(0, slice(5, 8, None), slice(0, 3, None)), (1, slice(0, 1, None), slice(3, 4, None))]
-    """
-    start, stop = part.start, part.stop
-    return [
-        (i, slice(max(0, start - i * unit), min(unit, stop - i * unit)),
-         slice(max(0, i * unit - start), min(stop, (i + 1) * unit) - start))
-        for i in range(start // unit, (stop - 1) // unit + 1)
-    ]  # fmt: skip
 
 
 def piece_shape(spec: ImageSpec, access: Access) -> Shape:

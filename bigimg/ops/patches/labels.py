@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
+from xarray import DataArray, Variable
 
 from bigimg.geometry.axes import ORDER
 from bigimg.types import Array, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,6 @@ class Labels:
 
     def image(self, pixels: Array, start: Sequence[int], number: int) -> xarray.DataArray:
         """Return a patch with its coordinates."""
-        from xarray import DataArray, Variable
-
         axes = [name for name in self.dims if name != "c"]
         sizes = (n for n, name in zip(pixels.shape, self.dims, strict=True) if name != "c")
         parts = {name: slice(begin, begin + n) for name, begin, n in zip(axes, start, sizes, strict=True)}
@@ -86,8 +83,6 @@ class Labels:
 
     def whole(self, pixels: Array) -> xarray.DataArray:
         """Return all pixels of the image, of any type, with its coordinates and attributes."""
-        from xarray import DataArray, Variable
-
         coords = {name: Variable((name,), values, attrs) for name, (values, attrs) in self.lines.items()}
         return DataArray(pixels, {**coords, **self.channels}, self.dims, "image", dict(self.attrs))
 

@@ -8,10 +8,10 @@ from typing import Any, get_args
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.arguments import as_number
+from bigimg.ops.arguments import as_number, by_axis
 from bigimg.ops.masks import checked_fill
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
 from bigimg.ops.patches.cutting import Cutter
@@ -144,22 +144,7 @@ def by_name(what: str, given: Sizes, names: Sequence[str]) -> dict[str, int]:
     UsageError
         An axis is not there, a number is none, or there are too many.
     """
-    if isinstance(given, Mapping):
-        if unknown := [name for name in given if name not in names]:
-            why = "channels are kept whole" if unknown[0] == "c" else f"the axes are {' '.join(names)}"
-            raise UsageError(f"{what} along {unknown[0]}: {why}")
-        found = dict(given)
-    elif isinstance(given, int | np.integer):
-        found = {name: int(given) for name in names if name != "t"}
-    elif not isinstance(given, Sequence | np.ndarray):
-        raise UsageError(f"{what}={given!r}: give whole numbers of pixels, one or one for each axis")
-    else:
-        if not 1 <= len(given) <= len(names):
-            raise UsageError(
-                f"{what} {tuple(given)} has {len(given)} numbers for the axes {' '.join(names)}: give one each, "
-                "or fewer for the last ones"
-            )
-        found = dict(zip(names[len(names) - len(given) :], given, strict=True))
+    found = by_axis(what, given, names, one=[name for name in names if name != "t"], fewest=1)
     for name, number in found.items():
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise UsageError(f"{what} {number!r} along {name}: give a whole number of pixels")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening.labelled import to_labelled
+from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
@@ -18,9 +20,6 @@ from bigimg.ops.patches.sequence import PatchArrays, Patches
 from bigimg.ops.patches.sources import spec_of
 from bigimg.reader import Access
 from bigimg.types import Array, Json, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 BLOCK_BYTES = 16 << 20
 
@@ -58,8 +57,7 @@ def reassemble(
         raise UsageError(
             "reassemble: random, chosen or masked patches do not cover the image; give a whole grid"
         )
-    if channels not in ("first", "last"):
-        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")
+    check_channels(channels)
     labels, names = patches.labels, [name for name in patches.labels.dims if name != "c"]
     gapless(grid, names)
     given = PatchArrays(patches, channels) if values is None else values

@@ -6,22 +6,21 @@ import functools
 import operator
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
+import xarray
+from xarray import Coordinates, Dataset, Variable
 
-from bigimg.errors import UsageError
 from bigimg.lazy.blocks import explicit
 from bigimg.opening.open import Memory
+from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.coverage import CoveredGrid, CoveredRandom
-from bigimg.ops.patches.cutting import Cutter, portions
+from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid, Positions, Random, Subset
 from bigimg.planning.room import room
 from bigimg.types import Array, Shape
-
-if TYPE_CHECKING:
-    import xarray
 
 MOST_BLOCKS = 100_000
 ROWS = 1_000_000
@@ -65,7 +64,7 @@ class Patches(Sequence["xarray.DataArray"]):
     @property
     def sources(self) -> list[str]:
         """Sources of the pixels, and of the mask that selected the patches."""
-        mask = getattr(getattr(self.positions, "positions", self.positions), "mask", None)
+        mask = getattr(self._among, "mask", None)
         return [self.source] if mask is None else [self.source, mask.reader.source]
 
     @property
@@ -77,9 +76,8 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.positions.count
 
     def __repr__(self) -> str:
-        positions = self.positions.positions if isinstance(self.positions, Subset) else self.positions
         how = {Grid: "a grid", CoveredGrid: "a grid, where the mask covers them", Random: "random",
-               CoveredRandom: "random, where the mask covers them"}[type(positions)]  # fmt: skip
+               CoveredRandom: "random, where the mask covers them"}[type(self._among)]  # fmt: skip
         counted = getattr(self.positions, "counted", True)
         many = f"{len(self):,}" if counted else "not yet counted:"
         size = zip(self.dims, self.labels.shape(self.cutter.patch), strict=True)
@@ -120,8 +118,8 @@ class Patches(Sequence["xarray.DataArray"]):
         channels : {"last", "first"}
             Where the axis c is.
         """
-        _check_channels(channels)
-        for ranks, cuts in self._read():
+        check_channels(channels)
+        for ranks, cuts in self.cutter.read_all(self.positions):
             for rank, pixels in zip(ranks.tolist(), cuts, strict=True):
                 yield rank, self.labels.plain(pixels, channels)
 
@@ -133,7 +131,7 @@ class Patches(Sequence["xarray.DataArray"]):
         channels : {"last", "first"}
             Where the axis c is; torch needs it first.
         """
-        _check_channels(channels)
+        check_channels(channels)
         return PatchArrays(self, channels)
 
     # ---------------------------------------------------------------------------------------------- all together
@@ -158,7 +156,7 @@ class Patches(Sequence["xarray.DataArray"]):
         BudgetError
             They do not fit ``memory``.
         """
-        _check_channels(channels)
+        check_channels(channels)
         parts = {f"{len(self):,} patches": self.nbytes, "pieces": self.cutter.least_bytes}
         room(memory).take(self.source, parts, "iterate, or stack a slice of them")
         return self.joined(channels)
@@ -179,7 +177,6 @@ class Patches(Sequence["xarray.DataArray"]):
         """
         import dask
         import dask.array as da
-        from xarray import Coordinates, Dataset
 
         rows = max(ROWS, -(-len(self) // 1000))
         # To make names, dask would pickle the functions, with the mask or the image in them.
@@ -204,8 +201,7 @@ class Patches(Sequence["xarray.DataArray"]):
             found[f"{name}_index"] = ("patch", line)
             found[f"{name}_position"] = ("patch", position, units)
         table = Dataset(coords=Coordinates(found, indexes={}))  # an index would compute them now
-        known = self.positions.positions if isinstance(self.positions, Subset) else self.positions
-        if len(self) > SHOWN or isinstance(known, CoveredRandom):
+        if len(self) > SHOWN or isinstance(self._among, CoveredRandom):
             return table
         return table.compute(scheduler=dask.get)  # given its name instead, dask would import distributed
 
@@ -215,7 +211,6 @@ class Patches(Sequence["xarray.DataArray"]):
         Coordinates along the axes of a patch are distances from its first pixel.
         """
         import dask.array as da
-        from xarray import Variable
 
         several = max(1, self.cutter.block_bytes // max(1, self.cutter.nbytes), -(-len(self) // MOST_BLOCKS))
         stack = _LazyStack(self)
@@ -234,18 +229,18 @@ class Patches(Sequence["xarray.DataArray"]):
 
     # ------------------------------------------------------------------------------------------------------ inside
 
+    @property
+    def _among(self) -> Positions:
+        """Positions of all patches from which these were chosen."""
+        return self.positions.positions if isinstance(self.positions, Subset) else self.positions
+
     def _images(self) -> Iterator[tuple[int, xarray.DataArray]]:
         """Yield index and patch, in the order that is fastest to read."""
-        for ranks, cuts in self._read():
+        for ranks, cuts in self.cutter.read_all(self.positions):
             starts = self.positions.starts(ranks).tolist()
             numbers = self._numbers(ranks).tolist()
             for rank, number, start, pixels in zip(ranks.tolist(), numbers, starts, cuts, strict=True):
                 yield rank, self.labels.image(pixels, start, number)
-
-    def _read(self) -> Iterator[tuple[Array, list[Array]]]:
-        walked = isinstance(self.positions, Grid)
-        numbers = None if walked else portions(len(self))
-        return self.cutter.read_all(self.positions, self.cutter.order(self.positions, numbers))
 
     def _start(self, rank: int) -> list[int]:
         found: list[int] = self.positions.starts(np.array([rank]))[0].tolist()
@@ -328,8 +323,3 @@ class _LazyStack:
 def _name() -> str:
     """Return the name of a dask array."""
     return f"patches-{uuid.uuid4().hex}"
-
-
-def _check_channels(channels: str) -> None:
-    if channels not in ("first", "last"):
-        raise UsageError(f"channels={channels!r}: give 'first' or 'last'")

@@ -12,11 +12,12 @@ import xarray
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
+from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import linked, node_of, opened_pixels
 from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
-from bigimg.ops.aligning import mask_on
+from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 
 def reader_of(image: xarray.DataArray) -> Reader:
     """Return a reader of the pixels of ``image``; the user may have changed the coordinates of ``image``."""
-    pixels = opened_pixels(image)
-    return read_labelled(image) if pixels is None else pixels.reader
+    if (pixels := opened_pixels(image)) is not None:
+        return pixels.reader
+    if isinstance(node := node_of(image), Foreign):  # the cutter keeps its blocks
+        image = linked(image.copy(deep=False), Foreign(node.array, node.dims, keep=False))
+    return read_labelled(image)
 
 
 def labels_of(image: xarray.DataArray) -> Labels:
@@ -60,7 +64,7 @@ def mask_cutter(
 ) -> Cutter:
     """Return a cutter of the mask ``where``, for the same positions as in ``image``.
 
-    A mask of another resolution is resampled (:mod:`bigimg.ops.aligning`).
+    A mask of another resolution is resampled (:mod:`bigimg.ops.masks_on_grid`).
     """
     if not isinstance(where, xarray.DataArray) and not hasattr(where, "shape"):
         where = open_image(where, level=level, memory=memory)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
+from bigimg.lazy.dask_compute import one_object, unboxed
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, dense_values
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    import xarray
 
 type OfCounts = Callable[[Array, Array], Array]
 """Gets counts (c, value) and the values; returns the figures. It can be pickled."""
@@ -26,9 +25,9 @@ type OfPixels = Callable[[xarray.DataArray, list[str], Any], Any]
 
 def by_channel(
     img: Source, where: Any, name: str, dims: tuple[str, ...], coords: Mapping[str, Array],
-    of_counts: OfCounts, of_pixels: OfPixels,
+    of_counts: OfCounts, of_pixels: OfPixels, *, together: bool = False,
 ) -> xarray.DataArray:  # fmt: skip
-    """Return figures with axes ``dims``, but without c if the image has no channels.
+    """Return figures with axes ``dims``, but without c if the image has no channels, or for all ``together``.
 
     Parameters
     ----------
@@ -37,37 +36,28 @@ def by_channel(
     of_counts, of_pixels : callable
         Make the figures from counts of each value, or from pixels of a type that has too many values.
     """
-    from xarray import DataArray
-
     kept = None if where is not None else kept_statistics(img)
     found: Any
     if kept is not None and (counts := kept.counts) is not None:
-        found, names, has_c = of_counts(counts, kept.values), kept.names, kept.has_c
+        has_c, names = kept.has_c and not together, kept.names
+        found = of_counts(counts.sum(axis=0, keepdims=True) if together else counts, kept.values)
     else:
+        from bigimg.ops.statistics.reducing import reduce_image
+
         image = open_image(img)
-        has_c, names = "c" in image.dims, names_of(image)
-        shape = tuple(image.sizes.get("c", 1) if dim == "c" else len(coords[dim]) for dim in dims)
-        found = lazily(image, ["c"] if has_c else [], where, name, shape, of_counts, of_pixels)
+        has_c, names = "c" in image.dims and not together, names_of(image)
+        by = ["c"] if has_c else []
+        if histogram_bins(image.dtype):
+            tallies = reduce_image(image, by, partial(Dense, image.dtype), where=where)
+            box = one_object(partial(_of_dense, of_counts=of_counts), tallies)
+        else:
+            box = of_pixels(image, by, where)
+        sizes = {dim: len(line) for dim, line in coords.items()} | {"c": image.sizes["c"] if has_c else 1}
+        found = unboxed(box, tuple(sizes[dim] for dim in dims), name)
     if not has_c:
         found = found[tuple(0 if dim == "c" else slice(None) for dim in dims)]
     known: dict[str, Any] = {**coords, **({"c": names} if has_c and names else {})}
-    return DataArray(found, known, [dim for dim in dims if dim != "c" or has_c], name)
-
-
-def lazily(
-    image: xarray.DataArray, by: list[str], where: Any, name: str, shape: tuple[int, ...],
-    of_counts: OfCounts, of_pixels: OfPixels,
-) -> Any:  # fmt: skip
-    """Return figures of the pixels as a dask array of ``shape``, where c has one item unless ``by`` names it."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
-    from bigimg.ops.statistics.reducing import reduce_image
-
-    if histogram_bins(image.dtype):
-        tallies = reduce_image(image, by, partial(Dense, image.dtype), where=where)
-        box = one_object(partial(_of_dense, of_counts=of_counts), tallies)
-    else:
-        box = of_pixels(image, by, where)
-    return unboxed(box, shape, name)
+    return xarray.DataArray(found, known, [dim for dim in dims if dim != "c" or has_c], name)
 
 
 def names_of(image: xarray.DataArray) -> list[Any]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object, unboxed
 from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_channel import rows_of
 from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
-from bigimg.ops.statistics.tallies import Dense, Sums
+from bigimg.ops.statistics.tallies import Dense
 from bigimg.ops.statistics.thresholds import share
-from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
+from bigimg.types import Array
 
 
 def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
@@ -80,8 +78,6 @@ def covered(
     what : str
         The beginning of messages; ``area`` may be that of a label image alone.
     """
-    import xarray
-
     if is_tree(mask) and not is_label_image(by):
         rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
         # A label that is missing in a coarser level covers nothing there.
@@ -94,8 +90,6 @@ def covered(
 
 
 def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
-    import xarray
-
     image = open_image(mask)
     stored_as = image.attrs.get("kind") if image.dtype.kind in "iu" else None
     if what == "area" and isinstance(by, str) and by == "c" and stored_as == "labels":
@@ -138,34 +132,26 @@ def _shares(pairs: Any) -> Any:
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any) -> Any:
     """Return the number of true pixels and of all pixels, as a dask array (…, 2)."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
     from bigimg.ops.statistics.reducing import reduce_image
 
-    make: Any = partial(Dense if img.dtype.itemsize <= 2 else _Trues, img.dtype)
-    tallies = reduce_image(img, by, make, where=where)
+    tallies = reduce_image(img, by, _Trues, where=where)
     return unboxed(one_object(_pairs, tallies), (*tallies.shape, 2), "pixels", np.int64)
 
 
-class _Trues(Sums):
-    """Counts values other than 0 as 1."""
+class _Trues(Dense):
+    """Counts values that are 0, and all others."""
 
-    def __init__(self, dtype: DType) -> None:
-        super().__init__(np.dtype(np.int8))
+    def __init__(self) -> None:
+        super().__init__(np.dtype(bool))
 
     def add(self, values: Array) -> None:
         """Count values."""
-        super().add((values != 0).view(np.int8))
+        super().add(values if values.dtype == bool else values != 0)
 
 
 def _pairs(tallies: Array) -> Array:
-    out = np.empty((*np.shape(tallies), 2), np.int64)
-    for pair, tally in zip(out.reshape(-1, 2), rows_of(tallies), strict=True):
-        if isinstance(tally, Dense):
-            zero = len(tally.counts) // 2 if tally.dtype.kind == "i" else 0
-            pair[:] = tally.counts.sum() - tally.counts[zero], tally.counts.sum()
-        else:
-            pair[:] = tally.part.total, tally.part.count
-    return out
+    pairs = [(tally.counts[1], tally.counts.sum()) for tally in rows_of(tallies)]
+    return np.array(pairs, np.int64).reshape(*np.shape(tallies), 2)
 
 
 def pixel_size(img: xarray.DataArray) -> tuple[float, str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object, unboxed
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_numbers, as_pair
@@ -22,9 +24,6 @@ from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
 
 type Bins = int | Sequence[float]
 type Ends = tuple[float, float] | None
@@ -104,8 +103,6 @@ def _binned_between(bins: int, dtype: DType, found: Extremes) -> Binned:
 
 def counts_and_edges(tallies: Any, asked: tuple[Any, Ends], dtype: DType) -> tuple[Any, Any]:
     """Return counts (…, bin) and edges as dask arrays, from a dask array of tallies."""
-    from bigimg.lazy.dask_compute import one_object, unboxed
-
     count = int(asked[0]) if np.ndim(asked[0]) == 0 else len(asked[0]) - 1
     edge_type = np.histogram_bin_edges(np.empty(0, number_type(dtype)), *asked).dtype
     box = one_object(partial(_finished, asked=asked), tallies)
@@ -125,11 +122,9 @@ def _finished(tallies: Array, *, asked: tuple[Any, Ends]) -> tuple[Array, Array]
 
 
 def _labelled(counts: Any, edges: Any, names: list[str], shape: tuple[int, ...]) -> xarray.DataArray:
-    from xarray import DataArray
-
     coords: dict[str, Any] = {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
     if not shape:
-        return DataArray(counts[0], coords, ("bin",), "histogram")
+        return xarray.DataArray(counts[0], coords, ("bin",), "histogram")
     if names:
         coords["c"] = names
-    return DataArray(counts, coords, ("c", "bin"), "histogram")
+    return xarray.DataArray(counts, coords, ("c", "bin"), "histogram")

@@ -17,8 +17,8 @@ from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import Derived
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.leaves import Plain, scaled
-from bigimg.lazy.link import opened_pixels
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
 from bigimg.ops.derived import space_axes
@@ -58,9 +58,14 @@ class Pass:
     """The smallest part that a mask can leave unread: what is decoded at once, or a page of pixels in memory."""
 
     @property
+    def grids(self) -> list[OnGrid]:
+        """The mask and the labels, if there are any."""
+        return [grid for grid in (self.mask, self.labels) if grid is not None]
+
+    @property
     def nodes(self) -> list[Node]:
         """The nodes that are read."""
-        return [node for node in (self.pixels, self.mask, self.labels) if node is not None]
+        return [self.pixels, *self.grids]
 
     @property
     def in_order(self) -> bool:

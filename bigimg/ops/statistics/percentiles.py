@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object
 from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
-from bigimg.ops.statistics.by_channel import OfCounts, OfPixels, by_channel, lazily, rows_of
-from bigimg.ops.statistics.stored import kept_statistics
+from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.tallies import Counts, numbers
 from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
 
 FIRST_BITS = 16
 COUNTED_BYTES = 64 << 20
@@ -54,24 +52,21 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
     UsageError
         A percentile is not from 0 to 100, or the mask does not fit.
     """
-    asked = _checked(q)
-    of_counts, of_pixels = _makers(asked)
-    coords = {"percentile": asked}
-    found = by_channel(img, where, "percentile", ("percentile", "c"), coords, of_counts, of_pixels)
+    found = _percentiles(img, _checked(q), where)
     return found if np.ndim(q) else found[0]
 
 
-def of_all(img: xarray.DataArray, q: Sequence[float]) -> Any:
-    """Return the percentiles ``q`` of all channels together, as an array that may be lazy."""
-    asked = _checked(q)
-    kept = kept_statistics(img)
-    if kept is not None and (counts := kept.counts) is not None:
-        return of_counts(counts.sum(0), kept.values, asked)
-    return lazily(img, [], None, "percentile", (len(asked), 1), *_makers(asked))[:, 0]
+def of_all(img: xarray.DataArray, q: Sequence[float]) -> xarray.DataArray:
+    """Return the percentiles ``q`` of all channels together."""
+    return _percentiles(img, _checked(q), None, together=True)
 
 
-def _makers(q: Array) -> tuple[OfCounts, OfPixels]:
-    return partial(_of_rows, q=q), partial(_of_pixels, q=q)
+def _percentiles(img: Source, q: Array, where: Any, *, together: bool = False) -> xarray.DataArray:
+    of_counts, of_pixels = partial(_of_rows, q=q), partial(_of_pixels, q=q)
+    dims = ("percentile", "c")
+    return by_channel(
+        img, where, "percentile", dims, {"percentile": q}, of_counts, of_pixels, together=together
+    )
 
 
 def _checked(q: float | Sequence[float]) -> Array:
@@ -117,7 +112,6 @@ def _of_rows(counts: Array, values: Array, *, q: Array) -> Array:
 
 
 def _of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, q: Array) -> Any:
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
     state = None

@@ -9,26 +9,22 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.statistics.by_label import stats_of_labels
+from bigimg.ops.statistics.histograms import Bins, Ends, checked_bins, counts_and_edges
 from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
-from bigimg.types import Array, DType
-
-if TYPE_CHECKING:
-    import xarray
-
-    from bigimg.ops.statistics.histograms import Bins, Ends
+from bigimg.types import DType
 
 DENSE_BYTES = 2 << 20
 """Memory of the dense histograms of a task, half a megabyte each for 16 bits; for more results sums are kept."""
@@ -75,8 +71,6 @@ def stats(
     UsageError
         An axis is not there, the mask does not fit, or bins mean nothing.
     """
-    from bigimg.ops.statistics.histograms import checked_bins
-
     asked = None if bins is None else checked_bins(bins, range)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
         kept = kept_statistics(img)
@@ -88,7 +82,7 @@ def stats(
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:
         raise UsageError("bins with labels in by: ask for the histogram of one, as in where=labels == 3")
-    return stats_of_labels(image, by, where)
+    return _of_labels(image, by, where)
 
 
 def is_label_image(by: Any) -> bool:
@@ -119,8 +113,6 @@ def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str
 
 def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> xarray.Dataset | None:
     """Return the statistics that the store keeps, in the form of computed ones; None if some are not known."""
-    import xarray
-
     dtype, counts = kept.dtype, kept.counts
     rows = kept.summaries(together=together)
     if asked is not None and counts is None:
@@ -128,50 +120,72 @@ def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> x
     if dtype.kind in "iu" and any(row.saturated is None for row in rows):
         return None
     along = kept.has_c and not together
-    variables: dict[str, Any] = {}
     shape = kept.spec.shape
     pixels = math.prod(shape) // (shape[kept.spec.axis("c")] if along else 1)
-    for name, kind in kinds(dtype, dtype, pixels).items():
-        column = np.array([getattr(row, name) for row in rows], kind)
-        variables[name] = ("c", column) if along else ((), column[0])
-    coords: dict[str, Any] = {"c": kept.names} if along and kept.names else {}
+    found = None
     if asked is not None and counts is not None:
-        if together:
-            counts = counts.sum(axis=0, keepdims=True)
-        histogram, edges = rebin(counts, kept.values, *asked)
-        variables["histogram"] = (("c", "bin"), histogram) if along else (("bin",), histogram[0])
-        coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
-    padding = kept.statistics.statistics.get("padding")
-    return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
+        histogram, edges = rebin(
+            counts.sum(axis=0, keepdims=True) if together else counts, kept.values, *asked
+        )
+        found = histogram if along else histogram[0], edges
+    return _dataset(
+        np.array(rows, object).reshape(-1 if along else ()), ["c"] if along else [], kinds(dtype, dtype, pixels),
+        {"c": kept.names} if along and kept.names else {}, kept.statistics.statistics.get("padding"), found,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------- computed
 
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
-    import xarray
-
     from bigimg.ops.statistics.passes import padding_of
     from bigimg.ops.statistics.reducing import reduce_image
 
     rows = math.prod(img.sizes[name] for name in by)
     tallies = reduce_image(img, by, tally_of(img.dtype, rows, asked), where=where)
-    summaries = tallies.map_blocks(
-        _each, function=summary_of, dtype=object, meta=np.empty((0,) * len(by), object)
-    )
     value = img.dtype if where is None else np.dtype(np.float64)
-    variables = {}
-    for name, kind in kinds(img.dtype, value, img.size // rows).items():
-        get, meta = operator.attrgetter(name), np.empty((0,) * len(by), kind)
-        variables[name] = (by, summaries.map_blocks(_each, function=get, kind=kind, dtype=kind, meta=meta))
-    coords: dict[str, Any] = {name: img.coords[name].variable for name in by if name in img.coords}
-    if asked is not None:
-        from bigimg.ops.statistics.histograms import counts_and_edges
+    return _dataset(
+        _each(tallies, summary_of), by, kinds(img.dtype, value, img.size // rows), _coords(img, by),
+        padding_of(img), None if asked is None else counts_and_edges(tallies, asked, img.dtype),
+    )  # fmt: skip
 
-        counts, edges = counts_and_edges(tallies, asked, img.dtype)
-        variables["histogram"] = ([*by, "bin"], counts)
+
+def _of_labels(img: xarray.DataArray, labels: Any, where: Any) -> xarray.Dataset:
+    """Return the statistics of each label id but 0, for each channel, computed.
+
+    Ids keep the type of the label image. Memory grows with the number of labels, not of pixels.
+    """
+    from bigimg.ops.masks_on_grid import labels_on
+    from bigimg.ops.statistics.reducing import count_labels
+
+    along = ["c"] if "c" in img.dims else []
+    grid = labels_on(img, labels)
+    found = count_labels(img, along, partial(Sums, img.dtype), grid, where=where)
+    ids = {number: i for i, number in enumerate(sorted({key[-1] for key in found}))}
+    shape = (*(img.sizes[name] for name in along), len(ids))
+    rows = np.full(shape, summary_of(Sums(img.dtype)), object)
+    for key, tally in found.items():
+        rows[(*key[:-1], ids[key[-1]])] = summary_of(tally)
+    of = kinds(img.dtype, np.dtype(np.float64), img.size // math.prod(shape[:-1]))
+    coords = _coords(img, along) | {"label": np.array(list(ids), grid.dtype)}
+    return _dataset(rows, [*along, "label"], of, coords, None)
+
+
+def _coords(img: xarray.DataArray, names: Sequence[str]) -> dict[str, Any]:
+    return {name: img.coords[name].variable for name in names if name in img.coords}
+
+
+def _dataset(
+    rows: Any, dims: Sequence[str], of: Mapping[str, DType], coords: Mapping[str, Any],
+    padding: Sequence[Any] | None, histogram: tuple[Any, Any] | None = None,
+) -> xarray.Dataset:  # fmt: skip
+    """Return the statistics called ``of`` in ``rows`` of them along ``dims``, an array or a dask array."""
+    variables = {name: (dims, _each(rows, operator.attrgetter(name), kind)) for name, kind in of.items()}
+    coords = dict(coords)
+    if histogram is not None:
+        counts, edges = histogram
+        variables["histogram"] = ([*dims, "bin"], counts)
         coords |= {"bin_left": ("bin", edges[:-1]), "bin_right": ("bin", edges[1:])}
-    padding = padding_of(img)
     return xarray.Dataset(variables, coords, {} if padding is None else {"padding": list(padding)})
 
 
@@ -193,8 +207,11 @@ def tally_of(dtype: DType, rows: int, asked: tuple[Any, Ends] | None = None) -> 
     return partial(Both, partial(Sums, dtype), partial(Binned, *asked, dtype))
 
 
-def _each(rows: Array, *, function: Callable[[Any], Any], kind: DType | type = object) -> Array:
-    """Return ``function`` of each item."""
+def _each(rows: Any, function: Callable[[Any], Any], kind: DType | type = object) -> Any:
+    """Return ``function`` of each item of an array or a dask array."""
+    if not isinstance(rows, np.ndarray):
+        meta = np.empty((0,) * rows.ndim, kind)
+        return rows.map_blocks(_each, function=function, kind=kind, dtype=kind, meta=meta)
     out = np.empty(rows.shape, kind)
     for index in np.ndindex(rows.shape):
         out[index] = function(rows[index])

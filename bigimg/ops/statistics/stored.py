@@ -9,7 +9,7 @@ import numpy as np
 
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.leaves import real_dtype, scaled
-from bigimg.lazy.link import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.manifest import StoredStatistics
 from bigimg.omezarr.open import Store, StoreReader
 from bigimg.opening.coordinates import channels_of

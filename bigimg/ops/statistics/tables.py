@@ -16,7 +16,6 @@ from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
 from bigimg.opening.sources import is_place
-from bigimg.ops.statistics.by_channel import names_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
 from bigimg.types import Array
@@ -221,6 +220,7 @@ def fraction_table(
     """
     from bigimg.opening.open import open_pyramid
     from bigimg.ops.masks import mask
+    from bigimg.ops.statistics.by_channel import names_of
     from bigimg.ops.statistics.fractions import covered
 
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}

@@ -23,8 +23,7 @@ from bigimg.pyramid.partial import (
     merge_integers,
     of_channel,
     of_histogram,
-    of_small_integers,
-    of_wide_integers,
+    of_integers,
 )
 from bigimg.pyramid.summary import Summary, summarize
 from bigimg.types import Array, DType
@@ -110,10 +109,7 @@ class Sums(Tally):
         if kind == "f":
             self.parts.append(of_channel(values))
         else:
-            numbers = np.ascontiguousarray(values.view(np.uint8) if kind == "b" else values)
-            self.parts.append(
-                (of_small_integers if numbers.dtype.itemsize <= 2 else of_wide_integers)(numbers)
-            )
+            self.parts.append(of_integers(values.view(np.uint8) if kind == "b" else values))
         if kind in "iu" and self.parts[-1].high == (top := np.iinfo(self.dtype).max):
             self.saturated += int(np.count_nonzero(values == top))
         if len(self.parts) >= MANY:
@@ -141,10 +137,18 @@ class Binned(Counts):
         self.bins, self.ends = bins, ends
         self.edges: Array = np.histogram_bin_edges(np.empty(0, number_type(dtype)), bins, ends)
         self.counts = np.zeros(len(self.edges) - 1, np.int64)
+        self.pixels = 0
+        """How many values there are, also those in no bin, as NaN."""
 
     def add(self, values: Array) -> None:
         """Count values."""
         self.counts += np.histogram(numbers(values), self.bins, self.ends)[0]
+        self.pixels += values.size
+
+    def merge(self, other: Binned) -> None:
+        """Add another tally."""
+        super().merge(other)
+        self.pixels += other.pixels
 
 
 class Extremes(Tally):

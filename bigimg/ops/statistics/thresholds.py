@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray
 
 from bigimg.errors import UsageError
+from bigimg.lazy.dask_compute import one_object
 from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.slices import crop
@@ -16,9 +18,6 @@ from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.tallies import Binned, rebin
 from bigimg.types import Array
-
-if TYPE_CHECKING:
-    import xarray
 
 BINS = 256
 """Bins for types without a count of each value, as in scikit-image."""
@@ -82,8 +81,6 @@ def of_bins(counts: Array, edges: Array) -> float:
 
 
 def _of_pixels(img: xarray.DataArray, by: list[str], where: Any) -> Any:
-    from bigimg.lazy.dask_compute import one_object
-
     rows = []
     for channel in range(
         img.sizes["c"] if by else 1
@@ -148,10 +145,9 @@ def share(part: Array, whole: Array) -> Array:
 
 
 def _shares_of_pixels(img: xarray.DataArray, by: list[str], where: Any, *, thresholds: Array) -> Any:
-    from bigimg.lazy.dask_compute import one_object
     from bigimg.ops.statistics.reducing import reduce_image
 
-    make = partial(_Below, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
+    make = partial(Binned, np.array([-np.inf, *np.unique(thresholds), np.inf]), None, img.dtype)
     tallies = reduce_image(img, by, make, where=where)
     return one_object(partial(_shares_of_tallies, thresholds=thresholds), tallies)
 
@@ -160,21 +156,3 @@ def _shares_of_tallies(tallies: Array, *, thresholds: Array) -> Array:
     rows, at = rows_of(tallies), np.searchsorted(np.unique(thresholds), thresholds)
     below = np.stack([np.cumsum(row.counts)[at] for row in rows])
     return share(below, np.array([[row.pixels] for row in rows]))
-
-
-class _Below(Binned):
-    """Counts between thresholds, and counts all pixels too: NaN is in no bin."""
-
-    def __init__(self, bins: Any, ends: Any, dtype: Any) -> None:
-        super().__init__(bins, ends, dtype)
-        self.pixels = 0
-
-    def add(self, values: Array) -> None:
-        """Count values."""
-        super().add(values)
-        self.pixels += values.size
-
-    def merge(self, other: Any) -> None:
-        """Add another tally."""
-        super().merge(other)
-        self.pixels += other.pixels

@@ -20,9 +20,9 @@ from bigimg.geometry.axes import ORDER, Axis, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
-from bigimg.lazy.link import linked_node
 from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import linked_node
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
 
@@ -125,7 +125,9 @@ class ArrayReader:
         return part.transpose([self.dims.index(name) for name in ours])
 
     def close(self) -> None:
-        """Do nothing: the array belongs to the caller."""
+        """Let go of computed blocks; the array belongs to the caller."""
+        if isinstance(self.array, Node):
+            self.array.drop()
 
 
 def is_computed(array: Any) -> bool:

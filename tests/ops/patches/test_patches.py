@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray
@@ -22,10 +23,12 @@ import bigimg
 from bigimg.errors import BudgetError, CorruptChunk, MissingChunk, UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.opening.labelled import to_labelled
 from bigimg.ops.patches.sequence import SHOWN
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
 from tests.conversion.sources import CountingReader
+from tests.virtual import Virtual
 
 
 class Counted:
@@ -323,6 +326,21 @@ def test_an_ordered_source_is_read_once_and_forwards(monkeypatch: pytest.MonkeyP
     assert list(reader.reads) == sorted(reader.reads)
 
 
+def test_blocks_that_dask_computes_are_counted_once() -> None:
+    """The pieces of patches are these blocks: no others are held."""
+    block = 16 << 20
+    pixels = da.zeros((16384, 16384), chunks=(4096, 4096), dtype=np.uint8)
+    opened = to_labelled(Virtual(pixels.shape, "u1", "yx", (4096, 4096)), block_bytes=block)
+    needed = []
+    for image in (opened, bigimg.from_array(pixels, dims="yx")):
+        with pytest.raises(BudgetError) as caught:
+            bigimg.patches(image, 64, memory="1MB")
+        needed.append(caught.value.needed)
+    assert (
+        needed[1] - needed[0] <= 2 * 2 * block + 10_000_000
+    )  # two threads compute a block each, of another one
+
+
 def test_damage_is_told_and_nothing_is_made_up(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,10 +435,10 @@ def test_pickled_patches_are_the_same(store: Path) -> None:
         ({"size": (8, 0)}, r"size 0 along x: give 1 to 40"),
         ({"size": (8, 2.5)}, r"size 2.5 along x: give a whole number"),
         ({"size": (1, 2, 3)}, r"size \(1, 2, 3\) has 3 numbers for the axes y x"),
-        ({"size": {"z": 4}}, r"size along z: the axes are y x"),
-        ({"size": {"c": 1, "y": 3}}, r"size along c: channels are kept whole"),
+        ({"size": {"z": 4}}, "size names 'z': the axes are y x"),
+        ({"size": {"c": 1, "y": 3}}, "size names 'c': channels are kept whole"),
         ({"size": 8, "stride": 0}, r"stride 0 along y: give at least 1"),
-        ({"size": 8, "stride": {"z": 3}}, r"stride along z"),
+        ({"size": 8, "stride": {"z": 3}}, "stride names 'z'"),
         ({"size": 8, "overlap": 8}, r"overlap 8 along y: a patch has 8 pixels; give 0 to 7"),
         ({"size": 8, "overlap": (0, -1)}, r"overlap -1 along x"),
         ({"size": 8, "stride": 4, "overlap": 4}, r"stride=4 and overlap=4 say the same thing twice"),

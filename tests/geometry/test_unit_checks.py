@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bigimg.errors import UsageError
-from bigimg.geometry.asked import LENGTHS, TIMES, asked_unit, check_spacing
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, UNITS
+from bigimg.geometry.unit_checks import LENGTHS, TIMES, asked_unit, check_spacing
 
 SPACE = """
 angstrom attometer centimeter decimeter exameter femtometer foot gigameter hectometer inch kilometer megameter meter

@@ -14,7 +14,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.link import node_of
+from bigimg.lazy.node_of_array import node_of
 from bigimg.opening.coordinates import edges, origin, spacing
 from bigimg.opening.open import open as open_image
 from bigimg.types import Array

@@ -18,7 +18,7 @@ import bigimg
 import bigimg.accessor
 from bigimg.geometry.region import count
 from bigimg.lazy.derived import Derived
-from bigimg.lazy.link import linked_node, opened_pixels
+from bigimg.lazy.node_of_array import linked_node, opened_pixels
 from bigimg.opening.labelled import to_labelled
 from tests.virtual import Virtual
 
@@ -76,6 +76,13 @@ def test_other_pixels_are_not_taken_for_them(store: Path, name: str) -> None:
 def test_arrays_are_not_copied_with_what_they_are_made_of() -> None:
     img = bigimg.from_array(PIXELS, dims="cyx")
     assert linked_node(copy.deepcopy(img)) is linked_node(img)
+
+
+def test_what_an_array_was_made_of_is_not_pickled_without_the_encoding() -> None:
+    small = bigimg.downsample(bigimg.from_array(np.tile(PIXELS, (1, 10, 10)), dims="cyx"), 10).compute()
+    found = pickle.dumps(small.drop_encoding())
+    assert len(found) < small.nbytes + 10_000
+    np.testing.assert_array_equal(pickle.loads(found).values, small.values)
 
 
 def test_xarrays_engine_gives_the_same_pixels(store: Path) -> None:
