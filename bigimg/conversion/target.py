@@ -86,12 +86,19 @@ def paths_of(source: object) -> Iterator[Path]:
     else:
         if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree
             node = linked_node(cast("Any", source)) if hasattr(source, "variable") else None
-            found = [attrs.get("source"), attrs.get("sources"), [] if node is None else node.files()]
+            found = [attrs.get("source"), attrs.get("sources"), node and node.files()]
         else:  # a reader or patches, a store, numpy.memmap, an open file
-            names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
+            names = (
+                "source",
+                "sources",
+                "paths",
+                "path",
+                "filename",
+                *(["name"] if hasattr(source, "read") else []),
+            )
             found = [getattr(source, name, None) for name in names]
         for each in found:
-            if isinstance(each, str | os.PathLike | list) and each != "array":
+            if isinstance(each, str | os.PathLike | list | tuple) and each != "array":
                 yield from paths_of(each)
 
 

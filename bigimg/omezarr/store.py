@@ -169,6 +169,13 @@ class StoreReader:
         return self.store.path
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The folder or zip file of the store; empty for a URL."""
+        tree = self.store.tree
+        found = tree.folder or getattr(tree.objects, "path", None)
+        return () if found is None else (str(found),)
+
+    @property
     def access(self) -> Access:
         """Any region; the unit is the inner chunk."""
         stored = self.store.levels[self.level]

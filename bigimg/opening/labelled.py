@@ -2,8 +2,9 @@
 
 All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
-channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``world``,
-``scaling`` (of an array with stored values), ``window``, ``meta`` and ``private``.
+channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
+(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window``, ``meta``
+and ``private``.
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ def to_labelled(
     else:
         block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
     data = as_dask(pixels, explicit(block, spec.shape))
-    if wanted is not None and pixels.order:
-        return label(data.rechunk(wanted), spec, raw=raw, source=reader.source)
-    return linked(label(data, spec, raw=raw, source=reader.source), pixels)
+    rechunked = wanted is not None and bool(pixels.order)
+    img = label(data.rechunk(wanted) if rechunked else data, spec, raw=raw, source=reader.source)
+    if (paths := getattr(reader, "paths", ())) and not os.path.lexists(reader.source):
+        img.attrs["sources"] = list(
+            paths
+        )  # of a list of files, for arithmetic of xarray keeps the attrs alone
+    return img if rechunked else linked(img, pixels)
 
 
 def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataArray:

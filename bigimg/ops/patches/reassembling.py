@@ -78,7 +78,7 @@ def reassemble(
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]
     access = Access("random", "patches", read_bytes=held_bytes(grid, axes, band, made or 1) + first.nbytes)
     maker = _Given(given, grid, labels, channels)
-    image = Blended(grid, spec, checked_blend(blend, None), maker, access, patches.source)
+    image = Blended(grid, spec, checked_blend(blend, None), maker, access, patches.source, patches.paths)
     return to_labelled(image, block_bytes=BLOCK_BYTES, made=True)
 
 

@@ -117,6 +117,11 @@ class ArrayReader:
                 fixed_bytes=node.fixed_bytes, read_bytes=node.read_bytes,
             )  # fmt: skip
 
+    @property
+    def paths(self) -> list[str]:
+        """The names of the files behind a lazy array, as far as these are known."""
+        return self.array.files() if isinstance(self.array, Node) else []
+
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, as a view where the array is numpy's own.
 

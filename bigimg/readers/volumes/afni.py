@@ -78,7 +78,7 @@ def open_afni(path: str | os.PathLike[str], *, series: int | None = None) -> Raw
         slopes=None if factors is None else factors.reshape((-1,) + (1,) * (len(dims) - 1)), frame="sub-brick",
         channels=_channels(header, shape[0]) if "c" in dims else (), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes, (header_path,))
 
 
 def _header(source: str, path: str, notes: list[str]) -> AFNIHeader:

@@ -178,8 +178,10 @@ class Volume:
     kind: Kind = "image"
     window: tuple[float, float] | None = None
 
-    def reader(self, source: str, pixels: Pixels, access: Access, notes: list[str]) -> RawReader:
-        """Return the reader of ``pixels``, which hold the stored values.
+    def reader(
+        self, source: str, pixels: Pixels, access: Access, notes: list[str], beside: tuple[str, ...] = ()
+    ) -> RawReader:
+        """Return the reader of ``pixels``, which hold the stored values; files ``beside`` were read with them.
 
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
@@ -207,7 +209,7 @@ class Volume:
             world=None if self.affine is None else world_of(self.affine, axes, notes), notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
-        return RawReader(spec, access, source, pixels, self.dims)
+        return RawReader(spec, access, source, pixels, self.dims, beside)
 
 
 def json_safe(value: Any) -> Json:

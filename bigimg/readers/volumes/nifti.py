@@ -73,7 +73,8 @@ def open_nifti(path: str | os.PathLike[str], *, series: int | None = None) -> Ra
         raise InputNotFoundError(f"{source}: its pixels should be in {pixels_path}; put that file beside it")
     dims, shape, dtype = volume.dims, volume.shape, volume.dtype
     pixels, access = open_pixels(pixels_path, offset=offset, shape=shape, dtype=dtype, dims=dims)
-    return volume.reader(source, pixels, access, notes)
+    stem = os.path.splitext(source.removesuffix(".gz"))[0]
+    return volume.reader(source, pixels, access, notes, (header_path, stem + ".mat", stem + ".MAT"))
 
 
 def _pair(path: str) -> tuple[str, str]:

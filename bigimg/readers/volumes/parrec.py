@@ -59,7 +59,7 @@ def open_parrec(path: str | os.PathLike[str], *, series: int | None = None) -> R
         dims=dims, shape=shape, dtype=dtype, affine=affine, steps=_steps(header), slopes=slopes, intercepts=intercepts,
         fields=header.general_info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes, (par,))
 
 
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:
