@@ -50,7 +50,7 @@ def write_metadata(
     name = Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
         spec, [p.level for p in plan.levels], method=plan.method, name=name,
-        window=_windows(plan, counted, statistics), version=plan.ome_version,
+        windows=_windows(plan, counted, statistics), version=plan.ome_version,
     )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
     write_manifest(root, records, documents)

@@ -249,7 +249,7 @@ def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
         axes = " ".join(map(str, names))
         raise InputError(f"{where}: axes {axes} are not among {' '.join(ORDER)}; rename them")
     level = LevelMeta("", (1.0,) * len(dims), (0.0,) * len(dims))
-    image = ImageMeta("", None, dims, (None,) * len(dims), (level,), (), None, False, None, notes)
+    image = ImageMeta(version="", dims=dims, units=(None,) * len(dims), levels=(level,), notes=notes)
     return _store(tree, group, image, (meta,), (), found)
 
 
@@ -266,7 +266,7 @@ def _store(
         _stored_level(image, level, meta, arrays[0].shape, order)
         for level, meta in zip(image.levels, arrays, strict=True)
     )
-    notes = (*image.notes, *(() if image.own is None else image.own.notes))
+    notes = image.notes
     if len(found) > 1:
         notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
     has_manifest = _check_own(tree, group, image)
@@ -283,7 +283,6 @@ def _store(
 def _stored_level(
     image: ImageMeta, level: LevelMeta, meta: ArrayMeta, largest: Shape, order: Sequence[int]
 ) -> StoredLevel:
-    backwards = () if image.own is None else image.own.backwards
     # Versions without scales downsample by whole factors.
     scale = level.scale or tuple(float(round(n / m)) for n, m in zip(largest, meta.shape, strict=True))
     return StoredLevel(
@@ -292,7 +291,7 @@ def _stored_level(
         meta.dtype.newbyteorder("="),
         tuple(meta.chunk[i] for i in order),
         tuple(meta.shard[i] for i in order),
-        tuple(-abs(scale[i]) if image.dims[i] in backwards else scale[i] for i in order),
+        tuple(-abs(scale[i]) if image.dims[i] in image.backwards else scale[i] for i in order),
         tuple(level.translation[i] for i in order),
     )
 
@@ -310,10 +309,10 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     for key in set(ATTRIBUTES.values()) & set(objects or ()):
         # Checked first, and also if the root does not name a manifest: a damaged root may have lost the name.
         check_small(root, key, (objects or {})[key])
-    if image.own is None or image.own.manifest is None:
+    if image.manifest is None:
         return False
     if objects is None:
-        where = tree.where(join(group, image.own.manifest))
+        where = tree.where(join(group, image.manifest))
         raise IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
     for level in image.levels:
         names = (f"{level.path}/{name}" for name in ("zarr.json", ".zarray", ".zattrs"))

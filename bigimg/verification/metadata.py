@@ -16,11 +16,11 @@ from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_sta
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
 from bigimg.omezarr.objects import Location
 from bigimg.omezarr.open import open_store
-from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree
 from bigimg.pyramid.partial import first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
+from bigimg.verification.levels import OwnLevel
 from bigimg.verification.objects import Trusted
 from bigimg.verification.report import Finding, Findings
 
@@ -111,36 +111,35 @@ def _statistics(root: Location, trusted: Trusted, found: Findings) -> StoredStat
     if stored is None:
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
     elif 0 in trusted.levels:
-        meta = trusted.levels[0].meta
-        wrong = list(_of_statistics(stored, meta, file))
+        wrong = list(_of_statistics(stored, trusted.levels[0], file))
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))
         return None if wrong else stored
     return stored
 
 
-def channel_count(shape: Shape, dims: Sequence[str | None]) -> int:
+def channel_count(shape: Shape, dims: Sequence[str]) -> int:
     """Return how many channels an array has."""
     return shape[dims.index("c")] if "c" in dims else 1
 
 
-def _of_statistics(stored: StoredStatistics, meta: ArrayMeta, file: str) -> Iterator[tuple[str, str]]:
+def _of_statistics(stored: StoredStatistics, level: OwnLevel, file: str) -> Iterator[tuple[str, str]]:
     """Yield file and message of each contradiction between the statistics, the histogram and the array."""
-    entries, count = stored.statistics.get("channels"), channel_count(meta.shape, meta.dims or ())
+    entries, count = stored.statistics.get("channels"), channel_count(level.shape, level.dims)
     if not isinstance(entries, list) or len(entries) != count:
         yield file, f"statistics of {len(entries or ())} channels, and the image has {count}"
         return
-    pixels = math.prod(meta.shape) // count
+    pixels = math.prod(level.shape) // count
     for i, entry in enumerate(entries):
         if entry.get("count", 0) + entry.get("nan", 0) != pixels:
             yield file, f"channel {i}: {entry.get('count')} values counted of {pixels} pixels"
-    bins = histogram_bins(meta.dtype)
+    bins = histogram_bins(level.dtype)
     if stored.histogram is None:
         if bins:
-            yield file, f"no histogram, and pixels of type {meta.dtype} have one"
+            yield file, f"no histogram, and pixels of type {level.dtype} have one"
         return
-    if stored.histogram.shape != (count, bins) or stored.first != first_value(meta.dtype):
+    if stored.histogram.shape != (count, bins) or stored.first != first_value(level.dtype):
         found = f"shape {stored.histogram.shape} from {stored.first}"
-        yield HISTOGRAM, f"{found}: not that of {meta.dtype} pixels"
+        yield HISTOGRAM, f"{found}: not that of {level.dtype} pixels"
         return
     for i, (entry, row) in enumerate(zip(entries, stored.histogram, strict=True)):
         part = of_histogram(row, stored.first)

@@ -29,25 +29,14 @@ from bigimg.omezarr.manifest import (
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, LABELS, MANIFEST, group_documents
 from bigimg.omezarr.objects import DANGLING, Listed, Location, listing
 from bigimg.omezarr.parse import ArrayMeta, parse_array
-from bigimg.omezarr.shard import ShardLayout, object_grid, object_key
+from bigimg.omezarr.shard import object_grid
 from bigimg.omezarr.tree import Tree
 from bigimg.types import Array, Json, Shape, ZarrFormat
+from bigimg.verification.levels import OwnLevel, of_object
 from bigimg.verification.report import Finding, Findings, Problem
 
 type Listing = Mapping[str, Listed]
 """What a folder holds, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedLevel:
-    """One level with undamaged metadata."""
-
-    index: int
-    folder: Location
-    meta: ArrayMeta
-    layout: ShardLayout
-    records: Array | None
-    """Length and checksum of every shard, uint64 of shape (*grid, 2); None when that is damaged."""
 
 
 @dataclass(slots=True)
@@ -56,7 +45,7 @@ class Trusted:
 
     root: Mapping[str, Any] | None = None
     """Attributes of the image; None when its document is not what was written."""
-    levels: dict[int, CheckedLevel] = field(default_factory=dict)
+    levels: dict[int, OwnLevel] = field(default_factory=dict)
     statistics: bool = True
     """Whether the statistics and the histogram are as written."""
     documents: bool = True
@@ -176,7 +165,7 @@ class _ObjectCheck:
         }
         return sorted(int(name) for name in listed | self.names if name.isdecimal())
 
-    def _level(self, index: int) -> CheckedLevel | None:
+    def _level(self, index: int) -> OwnLevel | None:
         """Check the objects of one level; return None when its metadata is damaged."""
         records = self._records(index)
         meta = self._metadata(index)
@@ -194,7 +183,8 @@ class _ObjectCheck:
             self.found.note(f"level {index}: its part of the manifest is damaged: chunks {own}")
         lengths = np.zeros(grid) if records is None else records[..., 0]
         self._measure(index, lengths, measured=records is not None)
-        return CheckedLevel(index, self.root / str(index), meta, meta.layout, records)
+        dims = tuple(map(str, meta.dims or ()))
+        return OwnLevel(index, self.root / str(index), dims, meta.layout, records)
 
     def _metadata(self, index: int) -> ArrayMeta | None:
         """Return the metadata of a level, or None when it is damaged."""
@@ -273,12 +263,6 @@ class _ObjectCheck:
                 yield from self._files(path, listing(self.root / path))
             else:
                 yield path
-
-
-def of_object(kind: Problem, level: int, shard: Shape, message: str, zarr: ZarrFormat) -> Finding:
-    """Return a finding on a whole object of a level."""
-    key = f"{level}/{object_key(shard, zarr)}"
-    return Finding(kind, key, f"level {level}, {message}", str(level), level, shard)
 
 
 def _unlisted(key: str) -> Finding:

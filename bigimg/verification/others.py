@@ -9,19 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.geometry.region import full, grid, pieces
 from bigimg.omezarr.open import few_names
 from bigimg.omezarr.shard import ABSENT, ShardFile
 from bigimg.omezarr.store import Store, StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.types import Array, Region, Shape
-from bigimg.verification.report import Finding, Findings
+from bigimg.verification.levels import Level
+from bigimg.verification.report import Finding, Findings, Problem
 
 NEARLY = 1e-3
 """Tolerance of offsets in pixels: others round them to decimals."""
@@ -141,25 +141,35 @@ def _naming(node: Mapping[str, Any]) -> Callable[[Shape], str]:
 # ------------------------------------------------------------------------------------------------------ pixels
 
 
-def read_foreign(
-    reader: StoreReader, index: int, region: Region, findings: list[Finding]
-) -> tuple[Array, list[Region]]:
-    """Return the pixels of ``region``, and the parts of it that do not decode and are zero."""
-    try:
-        return reader.read(region), []
-    except (IntegrityError, InputError):
-        pass  # reported below, chunk by chunk
-    pixels = np.zeros(shape_of(region), reader.spec.dtype)
-    lost: list[Region] = []
-    origin = tuple(s.start for s in region)
-    for chunk, part in pieces(region, reader.spec.chunks):
+class ForeignLevel(Level):
+    """One level of a store of others; regions and chunks in the order of ``store.dims``."""
+
+    def __init__(self, store: Store, index: int) -> None:
+        self.store, self.index, self.reader = store, index, StoreReader(store, index)
+        spec = self.reader.spec
+        self.shape, self.dtype, self.chunk, self.piece = spec.shape, spec.dtype, spec.chunks, spec.chunks
+
+    def of_chunk(self, kind: Problem, chunk: Shape, message: str) -> Finding:
+        """Return a finding on one chunk, by its index in the grid of chunks."""
+        store, index = self.store, self.index
+        path, meta = join(store.group, store.levels[index].path), store.arrays[index]
+        stored = store.as_stored(chunk)
+        shard = tuple(i * c // s for i, c, s in zip(stored, meta.chunk, meta.shard, strict=True))
+        key = _naming(store.tree.node(path) or {"zarr_format": 2})(shard)
+        text = f"level {index}, chunk {stored}: {message}"
+        return Finding(kind, join(path, key), text, path, index, shard, stored)
+
+    def _whole(self, region: Region, position: int | None) -> Array:
+        return self.reader.read(region)
+
+    def _read_piece(self, out: Array, index: Shape, part: Region, findings: list[Finding]) -> list[Region]:
         try:
-            pixels[shift(part, origin)] = reader.read(part)
+            out[...] = self.reader.read(part)
         except (IntegrityError, InputError) as error:
-            lost.append(part)
-            kind = "missing" if isinstance(error, MissingChunk) else "corrupt"
-            findings.append(of_foreign_chunk(reader.store, index, kind, chunk, _cause(error)))
-    return pixels, lost
+            kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
+            findings.append(self.of_chunk(kind, index, _cause(error)))
+            return [part]
+        return []
 
 
 def _cause(error: Exception) -> str:
@@ -167,19 +177,6 @@ def _cause(error: Exception) -> str:
     if decoding:
         return f"{decoding}{cause.rsplit(');', 1)[0]}); restore the object"
     return str(error).split(": ", 1)[-1]
-
-
-def of_foreign_chunk(store: Store, level: int, kind: Any, chunk: Shape, message: str) -> Finding:
-    """Return a finding on a chunk of a level, by its index in the order of ``store.dims``."""
-    path, meta, stored = (
-        join(store.group, store.levels[level].path),
-        store.arrays[level],
-        store.as_stored(chunk),
-    )
-    shard = tuple(i * c // s for i, c, s in zip(stored, meta.chunk, meta.shard, strict=True))
-    key = _naming(store.tree.node(path) or {"zarr_format": 2})(shard)
-    text = f"level {level}, chunk {stored}: {message}"
-    return Finding(kind, join(path, key), text, path, level, shard, stored)
 
 
 def find_unlisted(store: Store, index: int, found: Findings) -> None:
@@ -223,27 +220,10 @@ class LevelIds:
         return found
 
 
-@dataclass(slots=True)
-class Decoded:
-    """The result of one block of a level."""
-
-    region: Region
-    findings: list[Finding]
-    ids: Array | None
-    """The different ids in it; None when they are not compared, or when the block does not decode."""
-    decoded_bytes: int
-
-
-def check_region(reader: StoreReader, index: int, region: Region, *, ids: bool) -> Decoded:
-    """Decode ``region`` of one level."""
-    findings: list[Finding] = []
-    pixels, lost = read_foreign(reader, index, region, findings)
-    return Decoded(region, findings, np.unique(pixels) if ids and not lost else None, pixels.nbytes)
-
-
-def unknown_ids(store: Store, index: int, region: Region, ids: list[int]) -> Finding:
+def unknown_ids(level: ForeignLevel, region: Region, ids: list[int]) -> Finding:
     """Return the finding on ids of a coarser level that level 0 lacks."""
-    chunk = tuple(s.start // c for s, c in zip(region, store.levels[index].chunk, strict=True))
-    where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in zip(store.dims, region, strict=True))
+    chunk = tuple(s.start // c for s, c in zip(region, level.chunk, strict=True))
+    named = zip(level.store.dims, region, strict=True)
+    where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in named)
     message = f"ids that level 0 lacks ({few_names(ids)}) in {where}: labels were averaged; "
-    return of_foreign_chunk(store, index, "derived", chunk, f"{message}make the levels again by mode")
+    return level.of_chunk("derived", chunk, f"{message}make the levels again by mode")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -17,13 +17,9 @@ from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.reader import Reader
 from bigimg.types import Array, DType, Region, Shape
+from bigimg.verification.levels import Level
 from bigimg.verification.pixels import differing_chunks
 from bigimg.verification.report import Finding, Findings
-
-type ReadStored = Callable[[Region, list[Finding]], tuple[Array, list[Region]]]
-"""Reads a region of level 0, and returns which parts of it are lost too."""
-type OfChunk = Callable[[Shape, str], Finding]
-"""Makes the finding on a chunk of level 0."""
 
 
 def comparable(spec: ImageSpec, dims: tuple[str, ...], shape: Shape, dtype: DType, found: Findings) -> bool:
@@ -49,46 +45,43 @@ def compare_geometry(spec: ImageSpec, axes: tuple[Axis, ...], found: Findings) -
 
 
 def compare_source(
-    reader: Reader, band: Shape, chunk: Shape, read: ReadStored, of_chunk: OfChunk, pool: Executor, workers: int
-) -> Iterator[tuple[list[Finding], int]]:  # fmt: skip
+    reader: Reader, band: Shape, level: Level, pool: Executor, workers: int
+) -> Iterator[tuple[list[Finding], int]]:
     """Yield findings and decoded bytes of each portion that was compared.
 
     Parameters
     ----------
     band : tuple of int
         Pixels of the source that are read at once.
-    chunk : tuple of int
-        Of level 0: findings are named by it.
+    level : Level
+        Level 0 of the store.
     """
     spec = reader.spec
-    job = partial(_compare, read, of_chunk, chunk)
     bands = walk(spec.shape, band, spec.dims, reader.access.order)
     if reader.access.kind != "sequential":
-        yield from in_window(pool.submit, ((_read_and_compare, job, reader, b) for b in bands), 2 * workers)
+        yield from in_window(pool.submit, ((_read_and_compare, level, reader, b) for b in bands), 2 * workers)
         return
     step = strip_step(spec, reader.access.order, SCRATCH_STRIP_BYTES)
-    yield from in_portions(pool.submit, (partial(_read, job, reader, b, step, chunk) for b in bands), 1)
+    yield from in_portions(pool.submit, (partial(_read, level, reader, b, step) for b in bands), 1)
 
 
-def _read(job: Callable[..., Any], reader: Reader, band: Region, step: Shape, chunk: Shape) -> list[Any]:
+def _read(level: Level, reader: Reader, band: Region, step: Shape) -> list[tuple[Any, ...]]:
     """Read one band of an ordered source in this thread, and return a task for each chunk in it."""
     pixels = np.empty(shape_of(band), reader.spec.dtype)
     start = tuple(s.start for s in band)
     for _, strip in pieces(band, step):
         pixels[shift(strip, start)] = reader.read(strip)
-    return [(job, pixels[shift(part, start)], part) for _, part in pieces(band, chunk)]
+    return [(_compare, level, pixels[shift(part, start)], part) for _, part in pieces(band, level.chunk)]
 
 
-def _read_and_compare(job: Callable[..., Any], reader: Reader, band: Region) -> Any:
-    return job(reader.read(band), band)
+def _read_and_compare(level: Level, reader: Reader, band: Region) -> tuple[list[Finding], int]:
+    return _compare(level, reader.read(band), band)
 
 
-def _compare(
-    read: ReadStored, of_chunk: OfChunk, chunk: Shape, source: Array, region: Region
-) -> tuple[list[Finding], int]:
-    stored, lost = read(region, [])  # damage was reported when the chunks were checked
+def _compare(level: Level, source: Array, region: Region) -> tuple[list[Finding], int]:
+    stored, lost = level.read(region, [])  # damage was reported when the chunks were checked
     findings = [
-        of_chunk(index, f"{wrong} pixels are not those of the source; convert it again")
-        for index, wrong in differing_chunks(source, stored, region, lost, chunk)
+        level.of_chunk("source", index, f"{wrong} pixels are not those of the source; convert it again")
+        for index, wrong in differing_chunks(source, stored, region, lost, level.chunk)
     ]
     return findings, stored.nbytes

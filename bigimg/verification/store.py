@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from concurrent.futures import Executor
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
@@ -25,11 +24,12 @@ from bigimg.system.processes import usable_cpus
 from bigimg.types import DType, Method, Shape
 from bigimg.verification import others
 from bigimg.verification.labels import check_labels
+from bigimg.verification.levels import Level
 from bigimg.verification.metadata import channel_count, check_metadata, method_of
 from bigimg.verification.objects import Trusted, check_objects, is_ours
-from bigimg.verification.pixels import ChainJob, check_block, of_chunk, read_own
+from bigimg.verification.pixels import ChainJob, Checked, check_block
 from bigimg.verification.report import Finding, Findings, Problem, Report
-from bigimg.verification.source import OfChunk, ReadStored, comparable, compare_geometry, compare_source
+from bigimg.verification.source import comparable, compare_geometry, compare_source
 from bigimg.verification.statistics import compare_statistics
 
 
@@ -103,33 +103,26 @@ class _Check:
             return
         steps, method = _steps(trusted), method_of(trusted.root)
         if steps is None or method is None:
-            steps, method = {i: (1,) * len(level.meta.shape) for i, level in trusted.levels.items()}, None
+            steps, method = {i: (1,) * len(level.shape) for i, level in trusted.levels.items()}, None
             self.found.note("levels were not derived again: the method or a shape is not known")
         finest = next(iter(trusted.levels.values()))
-        dims, whole = tuple(map(str, finest.meta.dims or ())), 0 in trusted.levels
-        cuts = [Cut(i, v.meta.shape, v.meta.chunk, v.meta.shard, steps[i]) for i, v in trusted.levels.items()]
-        plan = self._plan(cuts, finest.layout.dtype, dims, method, whole, _access(tree, trusted), 0)
+        dims, whole, layout = finest.dims, 0 in trusted.levels, finest.layout
+        cuts = [Cut(i, v.shape, v.chunk, v.layout.shard, steps[i]) for i, v in trusted.levels.items()]
+        plan = self._plan(cuts, layout.dtype, dims, method, whole, _access(tree, trusted), 0)
         axis = dims.index("c") if "c" in dims else None
         low_high = None if stored is None else stored.statistics.get("padding")
         padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
-        counted = Accumulator(finest.layout.dtype, channel_count(finest.meta.shape, dims), padding)
-        with chosen_executor(plan.workers, None) as pool:
-            for chain in plan.chains:
-                self.meter.stage = f"level {chain.levels[0]}"
-                levels = tuple(trusted.levels[i] for i in chain.levels)
-                job = ChainJob(levels, steps, method, axis, chain.levels[0] == 0, padding)
-                tasks = ((check_block, job, b) for b in walk(levels[0].meta.shape, chain.block, dims))
-                for result in in_window(pool.submit, tasks, 2 * plan.workers):
-                    self.found.add(*result.findings)
-                    self.meter.advance(result.decoded_bytes)
-                    whole = whole and (not job.counted or bool(result.partials))
-                    for channel, part in result.partials:
-                        counted.add(channel, part)
-        if plan.band is not None:
-            first = trusted.levels[0]
-            of_first = partial(of_chunk, "source", first)
-            with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
-                self._compare(plan, first.meta.chunk, partial(read_own, first), of_first, pool)
+        counted = Accumulator(layout.dtype, channel_count(layout.shape, dims), padding)
+
+        def job_of(numbers: Sequence[int]) -> ChainJob:
+            levels = tuple(trusted.levels[i] for i in numbers)
+            return ChainJob(levels, steps, method, axis, numbers[0] == 0, padding)
+
+        for job, result in self._check_blocks(plan, job_of, dims):
+            whole = whole and (not job.counted or bool(result.partials))
+            for channel, part in result.partials:
+                counted.add(channel, part)
+        self._compare(plan, finest)
         if not whole:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         elif stored is not None:
@@ -168,25 +161,21 @@ class _Check:
         reading = StoreReader(store).access
         plan = self._plan(cuts, dtype, store.dims, None, True, reading, 40 * others.MOST_IDS if ids else 0)
         first_ids = others.LevelIds()
-        with chosen_executor(plan.workers, None) as pool:
-            for chain, level in zip(plan.chains, store.levels, strict=True):
-                index = chain.levels[0]
-                self.meter.stage = f"level {index}"
-                reader = StoreReader(store, index)
-                tasks = ((partial(others.check_region, ids=ids), reader, index, block)
-                         for block in walk(level.shape, chain.block, store.dims))  # fmt: skip
-                for result in in_window(pool.submit, tasks, 2 * plan.workers):
-                    self.found.add(*result.findings)
-                    self.meter.advance(result.decoded_bytes)
-                    if ids and index == 0:
-                        first_ids.add(result.ids)
-                    elif ids and (unknown := first_ids.unknown(result.ids)):
-                        self.found.add(others.unknown_ids(store, index, result.region, unknown))
-                others.find_unlisted(store, index, self.found)
-                if index == 0 and plan.band is not None:
-                    of_first = partial(others.of_foreign_chunk, store, 0, "source")
-                    self._compare(plan, level.chunk, partial(others.read_foreign, reader, 0), of_first, pool)
-                reader.close()
+        levels = [others.ForeignLevel(store, index) for index in range(len(store.levels))]
+
+        def job_of(numbers: Sequence[int]) -> ChainJob:
+            return ChainJob((levels[numbers[0]],), {}, ids=ids)
+
+        for job, result in self._check_blocks(plan, job_of, store.dims):
+            level = job.levels[0]
+            if ids and level.index == 0:
+                first_ids.add(result.ids)
+            elif ids and (unknown := first_ids.unknown(result.ids)):
+                self.found.add(others.unknown_ids(levels[level.index], result.region, unknown))
+        self._compare(plan, levels[0])
+        for level in levels:
+            others.find_unlisted(store, level.index, self.found)
+            level.reader.close()
         if ids and not first_ids.complete:
             self.found.note("ids of levels were not compared: those of level 0 are too many or not all known")
         if self.source is not None and plan.band is not None:
@@ -217,24 +206,36 @@ class _Check:
         self.meter = Meter(read + (0 if spec is None else sizes[cuts[0].level]), self.meter.report)
         return self.plan
 
-    def _compare(
-        self, plan: CheckPlan, chunk: Shape, read: ReadStored, of_first: OfChunk, pool: Executor
-    ) -> None:
-        """Compare level 0 with the source."""
-        assert self.source is not None
-        assert plan.band is not None
+    def _check_blocks(
+        self, plan: CheckPlan, job_of: Callable[[Sequence[int]], ChainJob], dims: tuple[str, ...]
+    ) -> Iterator[tuple[ChainJob, Checked]]:
+        """Yield job and result of each block, chain by chain, after its findings were added."""
+        with chosen_executor(plan.workers, None) as pool:
+            for chain in plan.chains:
+                self.meter.stage = f"level {chain.levels[0]}"
+                job = job_of(chain.levels)
+                tasks = ((check_block, job, b) for b in walk(job.levels[0].shape, chain.block, dims))
+                for result in in_window(pool.submit, tasks, 2 * plan.workers):
+                    self.found.add(*result.findings)
+                    self.meter.advance(result.decoded_bytes)
+                    yield job, result
+
+    def _compare(self, plan: CheckPlan, level: Level) -> None:
+        """Compare level 0 with the source, if the plan does so."""
+        if plan.band is None or self.source is None:
+            return
         self.meter.stage = "source"
-        compared = compare_source(self.source, plan.band, chunk, read, of_first, pool, plan.workers)
-        for findings, count in compared:
-            self.found.add(*findings)
-            self.meter.advance(count)
+        with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
+            for findings, count in compare_source(self.source, plan.band, level, pool, plan.workers):
+                self.found.add(*findings)
+                self.meter.advance(count)
 
 
 def _access(tree: Tree, trusted: Trusted) -> Access | None:
     """Return the memory that reading by hand needs in addition to blocks; None for files, which need none."""
     if tree.folder is not None:
         return None
-    largest = max(math.prod(v.meta.shard) * v.layout.dtype.itemsize for v in trusted.levels.values())
+    largest = max(math.prod(v.layout.shard) * v.dtype.itemsize for v in trusted.levels.values())
     each, fixed = extra_read_bytes(tree, largest)
     return Access("random", "objects that are no files", fixed_bytes=fixed, read_bytes=each)
 
@@ -244,7 +245,7 @@ def _steps(trusted: Trusted) -> dict[int, Shape] | None:
     steps: dict[int, Shape] = {}
     below: Shape = ()
     for index, level in trusted.levels.items():
-        shape = level.meta.shape
+        shape = level.shape
         if index - 1 not in steps:
             below = shape
         if len(below) != len(shape) or any(
