@@ -32,9 +32,8 @@ from bigimg.conversion.block import (
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
-from bigimg.conversion.journal import Entry, Journal
+from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.progress import Meter, Report, reporting
-from bigimg.conversion.resume import finished_blocks
 from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.target import checked_target
@@ -216,7 +215,7 @@ class _Pass:
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
         for results in self._results(sweep, job, reader, frozenset(self.done[number])):
             for result in results:
-                self.journal.append(Entry(number, result))
+                self.journal.append((number, result))
                 self._count(number, result)
                 commit.hook("block")
 

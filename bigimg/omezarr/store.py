@@ -159,12 +159,8 @@ class StoreReader:
         self.store = store
         self.level = store.position(level)
         self.spec = store.spec(self.level)
+        self.source = store.path
         self._pixels: ShardPixels | ZarrPixels | None = None
-
-    @property
-    def source(self) -> str:
-        """The store."""
-        return self.store.path
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether the metadata of a store of ours agrees: the levels with each other, the statistics with the histogram.
+"""Whether the metadata of a store of ours agrees: levels with each other, statistics with histogram and pixels.
 
 Checksums show that these bytes were written; this module shows that what was written makes sense. Expected shapes,
 spacings and origins come from :mod:`~bigimg.geometry.levels`.
@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
+import numpy as np
+
 from bigimg.errors import BigimgError
 from bigimg.geometry.levels import plan_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
@@ -18,12 +20,16 @@ from bigimg.omezarr.objects import Location
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree
-from bigimg.pyramid.partial import first_value, histogram_bins, of_histogram
+from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
 from bigimg.verification.levels import OwnLevel
 from bigimg.verification.objects import Trusted
 from bigimg.verification.report import Finding, Findings
 
+EXACT = 1e-12
+"""How much a sum of floats may differ for each value, relative to the largest: the order of additions differs."""
+SQUARES = 1e-9
+"""How much the sum of squared deviations may differ, relative to itself."""
 SAME = 1e-9
 """Relative difference that spacings and origins may have, because sums of decimal numbers are rounded."""
 
@@ -147,3 +153,35 @@ def _of_statistics(stored: StoredStatistics, level: OwnLevel, file: str) -> Iter
         for key, value in (counted | {"sum_squares": part.squares}).items():
             if entry.get(key) != value:
                 yield file, f"channel {i}: {key} is {entry.get(key)}, by the histogram {value}"
+
+
+def compare_statistics(stored: StoredStatistics, counted: Accumulator, zarr: ZarrFormat) -> Iterator[Finding]:
+    """Yield a finding for each channel whose statistics or histogram are not those of its pixels."""
+    entries = counted.result([])["channels"]
+    assert isinstance(entries, list)
+    for i, (expected, entry) in enumerate(zip(stored.statistics["channels"], entries, strict=True)):
+        assert isinstance(entry, dict)
+        for key in ("count", "nan", "min", "max", "sum", "sum_squares", "squared_deviations"):
+            value = expected.get(key)
+            if not _agrees(key, value, entry[key], entry):
+                message = f"channel {i}: {key} is {value}, of the pixels {entry[key]}; convert again"
+                yield Finding("statistics", f"{GROUP}/{ATTRIBUTES[zarr]}", message)
+    if stored.histogram is not None and counted.histogram is not None:
+        for i, (expected, row) in enumerate(zip(stored.histogram, counted.histogram, strict=True)):
+            if wrong := int(np.count_nonzero(expected != row.astype(expected.dtype))):
+                message = f"{wrong} bins do not count the pixels of level 0; convert the source again"
+                yield Finding("statistics", HISTOGRAM, f"channel {i}: {message}", HISTOGRAM)
+
+
+def _agrees(key: str, stored: Any, counted: Any, entry: Mapping[str, Any]) -> bool:
+    """Return whether a stored and a counted value agree, within what the order of additions changes."""
+    if stored == counted:
+        return True
+    if not isinstance(stored, float) or not isinstance(counted, float) or key in ("min", "max"):
+        return bool(stored != stored and counted != counted)  # NaN
+    if not math.isfinite(stored) or not math.isfinite(counted):
+        return math.isnan(stored) and math.isnan(counted)
+    largest = max(abs(entry["min"]), abs(entry["max"]))
+    if key == "sum":
+        return bool(abs(stored - counted) <= EXACT * entry["count"] * largest)
+    return math.isclose(stored, counted, rel_tol=SQUARES, abs_tol=EXACT * entry["count"] * largest * largest)

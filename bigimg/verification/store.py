@@ -22,15 +22,11 @@ from bigimg.reader import Access, Reader
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
 from bigimg.types import DType, Method, Shape
-from bigimg.verification import others
+from bigimg.verification import metadata, others, pixels
 from bigimg.verification.labels import check_labels
 from bigimg.verification.levels import Level
-from bigimg.verification.metadata import channel_count, check_metadata, method_of
 from bigimg.verification.objects import Trusted, check_objects, is_ours
-from bigimg.verification.pixels import ChainJob, Checked, check_block
 from bigimg.verification.report import Finding, Findings, Problem, Report
-from bigimg.verification.source import comparable, compare_geometry, compare_source
-from bigimg.verification.statistics import compare_statistics
 
 
 def verify_store(
@@ -98,10 +94,10 @@ class _Check:
         """Check the store ``tree``, which has a manifest of ours."""
         tree = tree if tree.folder is None else tree_of(tree.folder)  # so that messages have absolute paths
         trusted = check_objects(tree, self.found)
-        stored = check_metadata(tree, trusted, self.found)
+        stored = metadata.check_metadata(tree, trusted, self.found)
         if quick or not trusted.levels:
             return
-        steps, method = _steps(trusted), method_of(trusted.root)
+        steps, method = _steps(trusted), metadata.method_of(trusted.root)
         if steps is None or method is None:
             steps, method = {i: (1,) * len(level.shape) for i, level in trusted.levels.items()}, None
             self.found.note("levels were not derived again: the method or a shape is not known")
@@ -112,11 +108,11 @@ class _Check:
         axis = dims.index("c") if "c" in dims else None
         low_high = None if stored is None else stored.statistics.get("padding")
         padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
-        counted = Accumulator(layout.dtype, channel_count(layout.shape, dims), padding)
+        counted = Accumulator(layout.dtype, metadata.channel_count(layout.shape, dims), padding)
 
-        def job_of(numbers: Sequence[int]) -> ChainJob:
+        def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
             levels = tuple(trusted.levels[i] for i in numbers)
-            return ChainJob(levels, steps, method, axis, numbers[0] == 0, padding)
+            return pixels.ChainJob(levels, steps, method, axis, numbers[0] == 0, padding)
 
         for job, result in self._check_blocks(plan, job_of, dims):
             whole = whole and (not job.counted or bool(result.partials))
@@ -126,9 +122,9 @@ class _Check:
         if not whole:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         elif stored is not None:
-            self.found.add(*compare_statistics(stored, counted, trusted.zarr))
+            self.found.add(*metadata.compare_statistics(stored, counted, trusted.zarr))
         if self.source is not None and trusted.root is not None and not self.found.damaged:
-            compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
+            pixels.compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
 
     # ---------------------------------------------------------------------------------------- stores of others
 
@@ -163,8 +159,8 @@ class _Check:
         first_ids = others.LevelIds()
         levels = [others.ForeignLevel(store, index) for index in range(len(store.levels))]
 
-        def job_of(numbers: Sequence[int]) -> ChainJob:
-            return ChainJob((levels[numbers[0]],), {}, ids=ids)
+        def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
+            return pixels.ChainJob((levels[numbers[0]],), {}, ids=ids)
 
         for job, result in self._check_blocks(plan, job_of, store.dims):
             level = job.levels[0]
@@ -179,7 +175,7 @@ class _Check:
         if ids and not first_ids.complete:
             self.found.note("ids of levels were not compared: those of level 0 are too many or not all known")
         if self.source is not None and plan.band is not None:
-            compare_geometry(self.source.spec, store.spec().axes, self.found)
+            pixels.compare_geometry(self.source.spec, store.spec().axes, self.found)
 
     # -------------------------------------------------------------------------------------------------- both
 
@@ -192,11 +188,11 @@ class _Check:
         if spec is not None and not full:
             self.found.note("nothing was compared with the source: level 0 cannot be read")
             spec = None
-        if spec is not None and not comparable(spec, dims, cuts[0].shape, dtype, self.found):
+        if spec is not None and not pixels.comparable(spec, dims, cuts[0].shape, dtype, self.found):
             spec = None
         access = None if spec is None or self.source is None else self.source.access
         self.plan = make_check_plan(
-            cuts, dtype, method=method, channels=channel_count(cuts[0].shape, dims),
+            cuts, dtype, method=method, channels=metadata.channel_count(cuts[0].shape, dims),
             sources=Sources(reading, spec, access, ids_bytes),
             budget=self.budget, workers=self.workers, resident=resident_bytes(), name=self.name,
         )  # fmt: skip
@@ -207,14 +203,14 @@ class _Check:
         return self.plan
 
     def _check_blocks(
-        self, plan: CheckPlan, job_of: Callable[[Sequence[int]], ChainJob], dims: tuple[str, ...]
-    ) -> Iterator[tuple[ChainJob, Checked]]:
+        self, plan: CheckPlan, job_of: Callable[[Sequence[int]], pixels.ChainJob], dims: tuple[str, ...]
+    ) -> Iterator[tuple[pixels.ChainJob, pixels.Checked]]:
         """Yield job and result of each block, chain by chain, after its findings were added."""
         with chosen_executor(plan.workers, None) as pool:
             for chain in plan.chains:
                 self.meter.stage = f"level {chain.levels[0]}"
                 job = job_of(chain.levels)
-                tasks = ((check_block, job, b) for b in walk(job.levels[0].shape, chain.block, dims))
+                tasks = ((pixels.check_block, job, b) for b in walk(job.levels[0].shape, chain.block, dims))
                 for result in in_window(pool.submit, tasks, 2 * plan.workers):
                     self.found.add(*result.findings)
                     self.meter.advance(result.decoded_bytes)
@@ -226,7 +222,7 @@ class _Check:
             return
         self.meter.stage = "source"
         with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
-            for findings, count in compare_source(self.source, plan.band, level, pool, plan.workers):
+            for findings, count in pixels.compare_source(self.source, plan.band, level, pool, plan.workers):
                 self.found.add(*findings)
                 self.meter.advance(count)
 
