@@ -19,7 +19,7 @@ import bigimg
 import bigimg.accessor
 from bigimg.errors import UsageError
 from bigimg.geometry.orientation import axis_codes
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.readers.volumes.nifti import open_nifti
 
 SHAPE = (9, 11, 13)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.conversion import commit, finish
+from bigimg.conversion import commit
 from bigimg.conversion.block import (
     BlockResult,
     StoredArray,
@@ -34,9 +34,10 @@ from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.progress import Meter, Report, reporting
-from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
+from bigimg.conversion.store_metadata import write_metadata
 from bigimg.conversion.target import checked_target
+from bigimg.conversion.workers import chosen_executor, in_portions, in_window
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -141,7 +142,7 @@ def run(
                 done.journal.close()
         commit.hook("swept")
         with undisturbed():  # this takes some milliseconds, and no file stays half written
-            statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
+            statistics = write_metadata(staging.store, plan, done.records, done.accumulator)
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 

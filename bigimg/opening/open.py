@@ -19,8 +19,8 @@ from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.lazy.leaves import real_dtype, scaled
+from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
-from bigimg.opening.labelled import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member

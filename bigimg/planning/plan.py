@@ -11,8 +11,8 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.omezarr.codecs import CodecName
+from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import METHODS, Options, described, left_out, lengths

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.conversion.block import channel_statistics, with_neighbours
-from bigimg.conversion.schedule import in_portions, in_window
+from bigimg.conversion.workers import in_portions, in_window
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import count, pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
-from bigimg.conversion.schedule import chosen_executor, in_window
+from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
 from bigimg.omezarr.open import StoreReader, is_store, open_store
 from bigimg.omezarr.store import Store, extra_read_bytes
 from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
-from bigimg.planning.checks import CheckPlan, Cut, Sources, make_check_plan
+from bigimg.planning.check_plan import CheckPlan, Cut, Sources, make_check_plan
 from bigimg.planning.memory import budget_bytes
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
 from bigimg.ops.patches.labels import Labels
 from bigimg.ops.patches.positions import Grid

@@ -192,7 +192,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     img : xarray.DataArray
         Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
         the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
-        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.labelled` writes
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.data_array` writes
         them.
 
     Raises

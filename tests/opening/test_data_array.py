@@ -21,7 +21,7 @@ from bigimg.geometry.spec import RGB, ImageSpec, Scaling
 from bigimg.lazy.blocks import band_shape, block_shape
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import opened_pixels
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
 from bigimg.readers.volumes.nifti import open_nifti
