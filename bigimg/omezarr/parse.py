@@ -251,13 +251,11 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     entries = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         return (), ()
-    channels = []
+    channels, shown = [], []
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
         channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
-    shown = []
-    for entry in entries:
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)

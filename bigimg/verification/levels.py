@@ -23,9 +23,11 @@ class Level(ABC):
     """One level of a store, of ours or of others."""
 
     index: int
+    dims: tuple[str, ...]
     shape: Shape
     dtype: DType
     chunk: Shape
+    shard: Shape
     piece: Shape
     """Pixels that are read at once where something is damaged."""
 
@@ -82,12 +84,8 @@ class OwnLevel(Level):
         self, index: int, folder: Location, dims: tuple[str, ...], layout: ShardLayout, records: Array | None
     ) -> None:
         self.index, self.folder, self.dims, self.layout, self.records = index, folder, dims, layout, records
-        self.shape, self.dtype, self.chunk, self.piece = (
-            layout.shape,
-            layout.dtype,
-            layout.chunk,
-            layout.shard,
-        )
+        self.shape, self.dtype, self.chunk = layout.shape, layout.dtype, layout.chunk
+        self.shard = self.piece = layout.shard
 
     def of_chunk(self, kind: Problem, chunk: Shape, message: str) -> Finding:
         """Return a finding on one chunk, by its index in the grid of chunks."""

@@ -73,13 +73,8 @@ def _list_root(root: Location) -> Listing | None:
     return found if GROUP in found else None
 
 
-def check_objects(tree: Tree, found: Findings) -> Trusted:
-    """Check presence and length of every object and the bytes of the small ones; return what can be relied on."""
-    return _ObjectCheck(tree, found).run()
-
-
-class _ObjectCheck:
-    """One check that is under way."""
+class ObjectCheck:
+    """A check of presence and length of every object, and of the bytes of the small ones."""
 
     def __init__(self, tree: Tree, found: Findings) -> None:
         self.tree, self.found, self.root = tree, found, tree.location("")
@@ -93,6 +88,7 @@ class _ObjectCheck:
         """Length and checksum of the small objects, by the manifest."""
 
     def run(self) -> Trusted:
+        """Return what can be relied on."""
         self.found.objects += len(self.objects) + 2  # the list itself, and the provenance
         for key, record in self.objects.items():
             with self._noting_damage():

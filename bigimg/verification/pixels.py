@@ -24,7 +24,7 @@ from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial
 from bigimg.reader import Reader
-from bigimg.types import Array, DType, Method, Region, Shape
+from bigimg.types import Array, Method, Region, Shape
 from bigimg.verification.levels import Level
 from bigimg.verification.report import Finding, Findings
 
@@ -130,12 +130,11 @@ def differing_chunks(
 # ---------------------------------------------------------------------------------------------- against the source
 
 
-def comparable(spec: ImageSpec, dims: tuple[str, ...], shape: Shape, dtype: DType, found: Findings) -> bool:
+def comparable(spec: ImageSpec, level: Level, found: Findings) -> bool:
     """Return whether the source has the axes, shape and type of level 0; add a finding if it has not."""
-    if (spec.dims, spec.shape, spec.dtype) == (dims, shape, dtype):
+    if (spec.dims, spec.shape, spec.dtype) == (level.dims, level.shape, level.dtype):
         return True
-    here = f"{' '.join(dims)} = {' x '.join(map(str, shape))}, {dtype}"
-    theirs = f"{' '.join(spec.dims)} = {' x '.join(map(str, spec.shape))}, {spec.dtype}"
+    here, theirs = (f"{' '.join(v.dims)} = {' x '.join(map(str, v.shape))}, {v.dtype}" for v in (level, spec))
     message = f"the store is {here}, the source {theirs}: not the source of this store, or another series"
     found.add(Finding("source", "zarr.json", message))
     return False
