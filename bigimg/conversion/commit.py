@@ -82,16 +82,6 @@ class Staging:
         """The folder that becomes the store."""
         return self.folder / STORE
 
-    @property
-    def journal(self) -> Path:
-        """The record of finished blocks."""
-        return self.folder / JOURNAL
-
-    @property
-    def scratch(self) -> Path:
-        """Path of an uncompressed copy of the source."""
-        return self.folder / SCRATCH
-
 
 @contextmanager
 def staged(

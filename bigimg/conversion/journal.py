@@ -26,7 +26,7 @@ import google_crc32c
 import numpy as np
 
 from bigimg.conversion.block import BlockResult, StoredArray
-from bigimg.conversion.commit import Staging
+from bigimg.conversion.commit import JOURNAL, Staging
 from bigimg.errors import InputError, IntegrityError
 from bigimg.omezarr.manifest import files_below
 from bigimg.omezarr.shard import ObjectRecord, read_record
@@ -173,7 +173,7 @@ def finished_blocks(staging: Staging, arrays: Mapping[int, StoredArray], workers
     finished: set[str] = set()
     seen: set[tuple[int, tuple[int, ...]]] = set()
     with ThreadPoolExecutor(workers) as pool:
-        for entries in itertools.batched(read_journal(staging.journal), AHEAD):
+        for entries in itertools.batched(read_journal(staging.folder / JOURNAL), AHEAD):
             intact = pool.map(partial(_is_intact, arrays=arrays), entries)
             for (sweep, result), is_intact in zip(entries, intact, strict=True):
                 if is_intact and (sweep, result.start) not in seen:

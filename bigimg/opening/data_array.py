@@ -13,23 +13,22 @@ import hashlib
 import os
 import pickle
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import UsageError
-from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.link import linked
 from bigimg.opening.coordinates import coordinate
+from bigimg.planning.options import Lengths, lengths
 from bigimg.reader import Reader
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
     import xarray
 
-type Chunks = int | Sequence[int] | Mapping[str, int]
+type Chunks = Lengths
 """Pixels of a dask block: one number for the axes of space, one for each axis, or by name; -1 is all."""
 
 
@@ -114,20 +113,11 @@ def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
     UsageError
         An axis is not there, a number is neither positive nor -1, or there are too few.
     """
-    if chunks is None:
+    wanted = lengths(chunks, spec, "chunks", otherwise=-1)
+    if wanted is None:
         return None
-    names = " ".join(spec.dims)
-    if not all_whole(chunks):
-        raise UsageError(f"chunks={chunks!r}: give one whole number, or one for each of the axes {names}")
-    if isinstance(chunks, Mapping):
-        if unknown := set(chunks) - set(spec.dims):
-            raise UsageError(f"chunks along {' '.join(sorted(map(str, unknown)))}: the axes are {names}")
-        wanted = [chunks.get(axis.name, -1) for axis in spec.axes]
-    elif isinstance(chunks, int):
-        wanted = [chunks if axis.type == "space" else 1 for axis in spec.axes]
-    else:
-        wanted = list(chunks)
-    if len(wanted) != len(spec.axes) or any(n < 1 and n != -1 for n in wanted):
+    if any(n < 1 and n != -1 for n in wanted):
+        names = " ".join(spec.dims)
         raise UsageError(f"chunks {chunks!r} do not fit axes {names}: give each at least 1, or -1 for all")
     return tuple(s if n == -1 else min(n, s) for n, s in zip(wanted, spec.shape, strict=True))
 

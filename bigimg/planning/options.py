@@ -112,8 +112,8 @@ def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | N
     return {name: (float(n), asked_unit(unit)) for name, (n, unit) in pairs.items()}
 
 
-def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
-    """Return chunk or shard lengths as one number an axis, 1 along axes without one.
+def lengths(given: Lengths | None, spec: ImageSpec, what: str, otherwise: int = 1) -> Shape | None:
+    """Return chunk or shard lengths as one number an axis, ``otherwise`` along axes that a mapping lacks.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
     if isinstance(given, Mapping):
         for name in given:
             spec.axis(name)
-        return tuple(given.get(name, 1) for name in spec.dims)
+        return tuple(given.get(name, otherwise) for name in spec.dims)
     if len(given) != len(spec.axes):
         names = " ".join(spec.dims)
         raise UsageError(f"{what} {tuple(given)} do not fit axes {names}: give one number for each")

@@ -178,7 +178,7 @@ def test_chunks_as_asked(chunks: Any, want: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("chunks", [{"q": 3}, (4, 4), 0, {"y": -2}])
 def test_chunks_that_mean_nothing(chunks: Any) -> None:
-    with pytest.raises(UsageError, match=r"the axes are|do not fit axes c y x"):
+    with pytest.raises(UsageError, match="axes c y x"):
         to_labelled(ArrayReader(numbers(3, 40, 50), dims="cyx"), block_bytes=10**6, chunks=chunks)
 
 
