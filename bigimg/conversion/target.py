@@ -14,14 +14,7 @@ from typing import Any, cast
 
 from bigimg.errors import BigimgError, OutputError, TargetExistsError, UsageError
 from bigimg.lazy.link import linked_node
-from bigimg.omezarr.manifest import (
-    PROVENANCE,
-    files_below,
-    raise_error,
-    read_objects,
-    read_records,
-    zarr_at,
-)
+from bigimg.omezarr import manifest
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.shard import object_key
 from bigimg.places.address import is_url, split_member
@@ -71,10 +64,10 @@ def checked_target(
         _check_apart(path, source, label=label)
     if os.path.lexists(path):
         if not overwrite:
-            # Advise overwrite=True only where it would work.
             replaceable = _is_plain_file(path) if file else may_be_replaceable(path)
-            works = overwrite is not None and replaceable
-            way = ", choose another name, or overwrite=True" if works else " or choose another name"
+            way = " or choose another name"
+            if overwrite is not None and replaceable:  # advised only where it would work
+                way = ", choose another name, or overwrite=True"
             raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         if not file:
             check_replaceable(path)
@@ -139,7 +132,7 @@ def _is_same(path: Path, source: Path) -> bool:
     if os.path.samestat(target, os.stat(source)):
         return True
     linked = target.st_nlink > 1 and path.is_file() and source.is_dir()
-    return linked and any(os.path.samestat(target, os.lstat(each)) for each in files_below(source))
+    return linked and any(os.path.samestat(target, os.lstat(each)) for each in manifest.files_below(source))
 
 
 def _is_plain_file(path: Path) -> bool:
@@ -218,12 +211,12 @@ def _check_labels(path: Path) -> None:
 
 def _unlisted(root: Path) -> Iterator[Path]:
     """Yield the files and links in the store ``root`` that its manifest does not list."""
-    zarr = zarr_at(root)
-    known = {*(read_objects(root) or {}), *LISTS_LABELS}
-    known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, PROVENANCE)}
+    zarr = manifest.zarr_at(root)
+    known = {*(manifest.read_objects(root) or {}), *LISTS_LABELS}
+    known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, manifest.PROVENANCE)}
     levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
-    grids = {level: read_records(root, level).shape[:-1] for level in levels}
-    for where, folders, files in os.walk(root, onerror=raise_error):
+    grids = {level: manifest.read_records(root, level).shape[:-1] for level in levels}
+    for where, folders, files in os.walk(root, onerror=manifest.raise_error):
         here = Path(where)
         yield from (here / name for name in folders if (here / name).is_symlink())
         for path in (here / name for name in files):

@@ -110,7 +110,7 @@ class Store:
         UsageError
             There is no such level; ``-1`` is the smallest.
         """
-        stored, image = self.levels[self.position(level)], self.image
+        stored, image = self.levels[checked_level(level, len(self.levels), self.path)], self.image
         axes = tuple(
             Axis(name, size, spacing, image.units[i], origin)
             for name, size, spacing, origin, i in zip(
@@ -143,10 +143,6 @@ class Store:
         """Return one value an axis, given in the order of :attr:`dims`, in the order in which axes are stored."""
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
 
-    def position(self, level: int) -> int:
-        """Return the number of a level counted from 0; ``level`` may count from the end."""
-        return checked_level(level, len(self.levels), self.path)
-
     def statistics(self) -> StoredStatistics | None:
         """Return the statistics kept in a store of ours, or None."""
         return read_statistics(self.tree.location(self.group)) if self.has_manifest else None
@@ -157,7 +153,7 @@ class StoreReader:
 
     def __init__(self, store: Store, level: int = 0) -> None:
         self.store = store
-        self.level = store.position(level)
+        self.level = checked_level(level, len(store.levels), store.path)
         self.spec = store.spec(self.level)
         self.source = store.path
         self._pixels: ShardPixels | ZarrPixels | None = None

@@ -23,7 +23,7 @@ from bigimg.omezarr.tree import Tree
 from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
 from bigimg.verification.levels import OwnLevel
-from bigimg.verification.objects import Trusted
+from bigimg.verification.objects import CheckedObjects
 from bigimg.verification.report import Finding, Findings
 
 EXACT = 1e-12
@@ -41,7 +41,7 @@ def method_of(root: Mapping[str, Any] | None) -> Method | None:
     return cast(Method, method) if method in get_args(Method.__value__) else None
 
 
-def check_metadata(tree: Tree, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+def check_metadata(tree: Tree, trusted: CheckedObjects, found: Findings) -> StoredStatistics | None:
     """Check whether the documents agree with each other; return the statistics if they can be relied on."""
     if trusted.root is None:
         found.note("the metadata of the image is damaged: levels and geometry were not compared with it")
@@ -50,7 +50,7 @@ def check_metadata(tree: Tree, trusted: Trusted, found: Findings) -> StoredStati
     return _statistics(tree.location(""), trusted, found)
 
 
-def _of_levels(tree: Tree, trusted: Trusted) -> Iterator[Finding]:
+def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
     file = ATTRIBUTES[trusted.zarr]
     try:
         store = open_store(tree)
@@ -104,7 +104,7 @@ def _wrong(file: str, message: str, level: int | None = None) -> Finding:
 # ------------------------------------------------------------------------------------------------- statistics
 
 
-def _statistics(root: Location, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+def _statistics(root: Location, trusted: CheckedObjects, found: Findings) -> StoredStatistics | None:
     if not trusted.statistics:
         found.note("the stored statistics are damaged: nothing was compared with them")
         return None

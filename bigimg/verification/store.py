@@ -25,7 +25,7 @@ from bigimg.types import Method, Shape
 from bigimg.verification import metadata, others, pixels
 from bigimg.verification.labels import check_labels
 from bigimg.verification.levels import Level
-from bigimg.verification.objects import ObjectCheck, Trusted, is_ours
+from bigimg.verification.objects import CheckedObjects, is_ours
 from bigimg.verification.others import ForeignLevel
 from bigimg.verification.report import Finding, Findings, Problem, Report
 
@@ -94,7 +94,7 @@ class _Check:
     def ours(self, tree: Tree, *, quick: bool) -> None:
         """Check the store ``tree``, which has a manifest of ours."""
         tree = tree if tree.folder is None else tree_of(tree.folder)  # so that messages have absolute paths
-        trusted = ObjectCheck(tree, self.found).run()
+        trusted = CheckedObjects(tree, self.found)
         stored = metadata.check_metadata(tree, trusted, self.found)
         if quick or not trusted.levels:
             return
@@ -228,7 +228,7 @@ class _Check:
                 self.meter.advance(count)
 
 
-def _access(tree: Tree, trusted: Trusted) -> Access | None:
+def _access(tree: Tree, trusted: CheckedObjects) -> Access | None:
     """Return the memory that reading by hand needs in addition to blocks; None for files, which need none."""
     if tree.folder is not None:
         return None
@@ -237,7 +237,7 @@ def _access(tree: Tree, trusted: Trusted) -> Access | None:
     return Access("random", "objects that are no files", fixed_bytes=fixed, read_bytes=each)
 
 
-def _steps(trusted: Trusted) -> dict[int, Shape] | None:
+def _steps(trusted: CheckedObjects) -> dict[int, Shape] | None:
     """Return the window of each level in pixels of the level below; None when a shape is not half of that below."""
     steps: dict[int, Shape] = {}
     below: Shape = ()
