@@ -40,7 +40,7 @@ def switch_off() -> None:
     """Take out of this process all that guards a store."""
     import google_crc32c
 
-    from bigimg.conversion import commit, finish, run
+    from bigimg.conversion import commit, run, store_metadata
     from bigimg.system import sync
 
     class NoJournal:
@@ -54,7 +54,7 @@ def switch_off() -> None:
     google_crc32c.extend = lambda *_: 0
     for module, name, instead in (
         (run, "Journal", NoJournal), (sync, "start_writing_back", nothing), (commit, "sync_folder", nothing),
-        (finish, "write_manifest", nothing),
+        (store_metadata, "write_manifest", nothing),
     ):  # fmt: skip
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"
         setattr(module, name, instead)
@@ -64,7 +64,7 @@ def clock_parts() -> dict[str, float]:
     """Put a clock of CPU time around each part; return the table that it fills."""
     import google_crc32c
 
-    from bigimg.conversion import commit, finish, journal
+    from bigimg.conversion import commit, journal, store_metadata
     from bigimg.system import sync
 
     spent: dict[str, float] = {}
@@ -83,7 +83,8 @@ def clock_parts() -> dict[str, float]:
 
     for part, owner, name in (
         ("checksums", google_crc32c, "value"), ("checksums", google_crc32c, "extend"),
-        ("journal", journal, "encode"), ("journal", journal.Journal, "_drain"), ("manifest", finish, "write_manifest"),
+        ("journal", journal, "encode"), ("journal", journal.Journal, "_drain"),
+        ("manifest", store_metadata, "write_manifest"),
         ("sync", commit, "sync_volume"), ("sync", commit, "sync_folder"),
         ("writing back", sync, "start_writing_back"),
     ):  # fmt: skip

@@ -6,6 +6,7 @@ a pixel, and gives any region as a numpy array of stored values. ``bigimg.testin
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -42,7 +43,8 @@ class Reader(Protocol):
     """A source of pixels.
 
     ``read`` may be called from several threads at once. A reader can be pickled, and opens its source
-    again on the other side.
+    again on the other side. A reader of several files also has ``paths``, a sequence of their names, so that
+    nothing is written over one of them.
     """
 
     @property
@@ -71,3 +73,9 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of files; reading afterwards opens them again. Calling it twice is fine."""
+
+
+def files_of(reader: Reader) -> tuple[str, ...]:
+    """Return the absolute names of what ``reader`` reads, as far as it tells; files need not exist under them."""
+    names = (reader.source, *getattr(reader, "paths", ()))
+    return tuple(os.path.abspath(name) for name in names if name != "array" and "://" not in name)

@@ -66,9 +66,7 @@ def check_reader(reader_factory: Callable[[], Reader], *, expected: Array | None
     with warnings.catch_warnings():  # about reading backwards; _check_backwards has checked them
         warnings.simplefilter("ignore", UserWarning)
         _check_regions(reader_factory, whole)
-        _check_threads(reader_factory, whole)
-        _check_pickle(reader_factory, whole)
-        _check_close(reader_factory, whole)
+        _check_again(reader_factory, whole)
 
 
 def _check_description(reader: Reader) -> None:
@@ -101,9 +99,16 @@ def _read(reader: Reader, region: Region) -> Array:
 
 
 def _check_regions(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    with closing(reader_factory()) as reader:
+    """Read regions one after another, then from many threads at once."""
+    with closing(reader_factory()) as reader, ThreadPoolExecutor(THREADS) as pool:
+
+        def check(region: Region, message: str) -> None:
+            _same(_read(reader, region), whole[region], region, f"{_name(reader.spec, region)} {message}")
+
         for region in _regions(whole.shape):
-            _same(_read(reader, region), whole[region], region, f"{_name(reader.spec, region)} differs")
+            check(region, "differs")
+        again = list(_regions(whole.shape)) * 2
+        list(pool.map(lambda region: check(region, "differs when read from many threads"), again))
 
 
 def _check_in_order(reader_factory: Callable[[], Reader], whole: Array) -> None:
@@ -137,30 +142,17 @@ def _check_backwards(reader_factory: Callable[[], Reader], whole: Array) -> None
             assert messages, "reading backwards must warn once with a UserWarning, and did not"
 
 
-def _check_threads(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    """Read from many threads at once."""
-    with closing(reader_factory()) as reader, ThreadPoolExecutor(THREADS) as pool:
-
-        def work(region: Region) -> None:
-            _same(_read(reader, region), whole[region], region, "differs when read from many threads")
-
-        list(pool.map(work, list(_regions(whole.shape)) * 2))
-
-
-def _check_pickle(reader_factory: Callable[[], Reader], whole: Array) -> None:
+def _check_again(reader_factory: Callable[[], Reader], whole: Array) -> None:
+    """Read after pickling, and after closing twice."""
     with closing(reader_factory()) as reader:
         copy: Reader = pickle.loads(pickle.dumps(reader))
+        reader.close()
+        reader.close()
+        _same(_read(reader, full(whole.shape)), whole, full(whole.shape), "differs after close()")
     with closing(copy):
         assert copy.spec == reader.spec, "spec is another after pickling"
         assert copy.access == reader.access, "access is another after pickling"
         _same(_read(copy, full(whole.shape)), whole, full(whole.shape), "differs after pickling")
-
-
-def _check_close(reader_factory: Callable[[], Reader], whole: Array) -> None:
-    with closing(reader_factory()) as reader:
-        reader.close()
-        reader.close()
-        _same(_read(reader, full(whole.shape)), whole, full(whole.shape), "differs after close()")
 
 
 def _regions(shape: tuple[int, ...]) -> Iterator[Region]:

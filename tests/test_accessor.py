@@ -19,7 +19,7 @@ import bigimg
 import bigimg.accessor
 from bigimg.errors import UsageError
 from bigimg.geometry.orientation import axis_codes
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.readers.registry import open_file
 
 SHAPE = (9, 11, 13)

@@ -22,7 +22,7 @@ from PIL import Image
 
 import bigimg
 from bigimg.omezarr.shard import ShardFile
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.opening.open import open_source
 from bigimg.types import Array
 

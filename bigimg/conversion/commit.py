@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.conversion.overwrite import check_contents, check_replaceable
+from bigimg.conversion.target import check_contents, check_replaceable
 from bigimg.errors import (
     BigimgError,
     BudgetError,
@@ -60,14 +60,12 @@ HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
 COMPLETE = "the store {target} is complete; bigimg clean removes what is beside it"
 INCOMPLETE = "what was done is kept in {folder}; run the same command again to go on"
 
-type Step = Callable[[str], None]
-
 
 def _no_hook(step: str) -> None:
     """Do nothing; tests put a function here that ends the process at one of the steps."""
 
 
-hook: Step = _no_hook
+hook: Callable[[str], None] = _no_hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +81,6 @@ class Staging:
     def store(self) -> Path:
         """The folder that becomes the store."""
         return self.folder / STORE
-
-    @property
-    def journal(self) -> Path:
-        """The record of finished blocks."""
-        return self.folder / JOURNAL
-
-    @property
-    def scratch(self) -> Path:
-        """Path of an uncompressed copy of the source."""
-        return self.folder / SCRATCH
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import google_crc32c
 
-from bigimg.errors import InputError
 from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import FORMAT
+from bigimg.omezarr.objects import readable
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
 from bigimg.types import Json
@@ -30,11 +30,8 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
         The system does not let us read the source.
     """
     local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
-    try:
+    with readable(plan.source):
         source = fingerprint(plan.source) if local is None else [plan.source, fingerprint(local)]
-    except OSError as error:
-        message = f"{plan.source}: cannot be read ({error.strerror}); check the disk and permissions"
-        raise InputError(message) from error
     if hasattr(reader, "identity"):
         source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:

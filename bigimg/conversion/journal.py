@@ -1,4 +1,4 @@
-"""The journal of a run: one record for each finished block.
+"""The journal of a run: one record for each finished block, and which blocks are still as they were recorded.
 
 A record is ``length, crc32c, JSON``. Blocks finish in any order and faster than a disk syncs, so a thread of its own
 writes and syncs the records, all that wait at once. If a run is killed in the middle of a record, the incomplete
@@ -8,22 +8,28 @@ record is cut off when the journal is read again.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import queue
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
 
-from bigimg.conversion.block import BlockResult
-from bigimg.omezarr.shard import ObjectRecord
+from bigimg.conversion.block import BlockResult, StoredArray
+from bigimg.conversion.commit import JOURNAL, Staging
+from bigimg.errors import InputError, IntegrityError
+from bigimg.omezarr.manifest import files_below
+from bigimg.omezarr.shard import ObjectRecord, read_record
 from bigimg.pyramid.partial import Partial
 from bigimg.system import files, sync
 from bigimg.system.signals import undisturbed
@@ -33,12 +39,11 @@ WAITING = 4
 """Records that may wait for the disk, and that are written at once: a kill loses at most twice as many blocks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One finished block."""
+AHEAD = 64
+"""Blocks checked together: enough to keep the workers busy, few enough for their histograms to fit in memory."""
 
-    sweep: int
-    result: BlockResult
+type Entry = tuple[int, BlockResult]
+"""One finished block: the number of its sweep, and what it returned."""
 
 
 class Journal:
@@ -94,10 +99,10 @@ class Journal:
 
 def encode(entry: Entry) -> bytes:
     """Return one record."""
-    result = entry.result
+    sweep, result = entry
     body = json.dumps(
         {
-            "sweep": entry.sweep,
+            "sweep": sweep,
             "start": result.start,
             "bytes": result.read_bytes,
             "records": {
@@ -138,7 +143,7 @@ def decode(body: bytes) -> Entry:
         for level, rows in values["records"].items()
     }
     partials = [(channel, _partial_from_json(part)) for channel, part in values["partials"]]
-    return Entry(values["sweep"], BlockResult(tuple(values["start"]), records, partials, values["bytes"]))
+    return values["sweep"], BlockResult(tuple(values["start"]), records, partials, values["bytes"])
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
@@ -157,3 +162,38 @@ def read_journal(path: Path) -> Iterator[Entry]:
             whole = file.tell()
             yield entry
         file.truncate(whole)
+
+
+def finished_blocks(staging: Staging, arrays: Mapping[int, StoredArray], workers: int) -> Iterator[Entry]:
+    """Yield sweep and result of each block in the journal whose objects still match, and remove every other file.
+
+    A block of a later sweep stays if its own objects match, even if blocks of the level below must be made again:
+    it was made from that level as stored, and a block that is made again comes out the same.
+    """
+    finished: set[str] = set()
+    seen: set[tuple[int, tuple[int, ...]]] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        for entries in itertools.batched(read_journal(staging.folder / JOURNAL), AHEAD):
+            intact = pool.map(partial(_is_intact, arrays=arrays), entries)
+            for (sweep, result), is_intact in zip(entries, intact, strict=True):
+                if is_intact and (sweep, result.start) not in seen:
+                    seen.add((sweep, result.start))
+                    for level, records in result.records.items():
+                        array = arrays[level]
+                        finished.update(str(array.folder / array.layout.key(each.index)) for each in records)
+                    yield sweep, result
+    # Objects of unfinished blocks, and metadata, which is written anew.
+    for path in files_below(staging.store):
+        if str(path) not in finished:
+            path.unlink()
+
+
+def _is_intact(entry: Entry, arrays: Mapping[int, StoredArray]) -> bool:
+    try:
+        return all(
+            read_record(arrays[level].folder, record.index, arrays[level].layout) == record
+            for level, records in entry[1].records.items()
+            for record in records
+        )
+    except (IntegrityError, InputError, OSError):
+        return False  # what cannot be read is written again, elsewhere on the disk

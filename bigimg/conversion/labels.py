@@ -19,10 +19,9 @@ import numpy as np
 
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
-from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import Store, is_store, open_store
-from bigimg.reader import Access, Reader
+from bigimg.reader import Reader
 from bigimg.system.locks import locked
 from bigimg.system.sync import sync_folder
 from bigimg.types import Array, Json, Region
@@ -73,6 +72,9 @@ class LabelReader:
     identity = None
     """The pixels are computed, so a later run cannot recognise them."""
 
+    source = "array"
+    """The pixels are computed; the path of the label already names the image."""
+
     def __init__(self, reader: Reader, *, flat: bool = False) -> None:
         self._reader = reader
         spec = reader.spec
@@ -85,23 +87,9 @@ class LabelReader:
             axes = tuple(axis for axis in spec.axes if axis.name != "c")
             chunks = tuple(n for n, name in zip(spec.chunks, spec.dims, strict=True) if name != "c")
             spec = replace(spec, axes=axes, chunks=chunks, channels=())
-        self._spec = replace(spec, meta={}, private={})  # the image itself has the metadata of the source
-
-    @property
-    def spec(self) -> ImageSpec:
-        """The label image."""
-        return self._spec
-
-    @property
-    def access(self) -> Access:
-        """That of the wrapped reader, without the axis c if it is left out."""
-        found = self._reader.access
-        return replace(found, order=tuple(name for name in found.order if name in self._spec.dims))
-
-    @property
-    def source(self) -> str:
-        """An array, because the pixels are computed; the path of the label already names the image."""
-        return "array"
+        self.spec = replace(spec, meta={}, private={})  # the image itself has the metadata of the source
+        order = tuple(name for name in reader.access.order if name in spec.dims)
+        self.access = replace(reader.access, order=order)
 
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""

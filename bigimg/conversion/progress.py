@@ -59,40 +59,31 @@ class Meter:
             self.report(Progress(self.stage, min(self.done, self.total), self.total, self.seconds))
 
 
-class LineReport:
-    """Prints a line every ten seconds: for a pipe or a log."""
+class StatusLine:
+    """On a terminal one line that is drawn again and again, with a bar; elsewhere a line every ten seconds."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        self.stream, self.terminal = stream, stream.isatty()
         self.printed = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        """Print ``progress`` if the last line is ten seconds old."""
-        if progress.seconds - self.printed >= 10:
-            self.printed = progress.seconds
-            print(describe(progress), file=self.stream, flush=True)
-
-
-class BarReport:
-    """Draws the same line again and again: a bar, percent, rate, memory and time left."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.drawn = 0.0
         self.width = 0
 
     def __call__(self, progress: Progress) -> None:
-        """Draw ``progress``, at most ten times a second."""
-        if progress.seconds - self.drawn >= 0.1 or progress.done == progress.total:
-            self.drawn = progress.seconds
+        """Print ``progress`` if the last line is old enough; on a terminal also at the end."""
+        ended = self.terminal and progress.done == progress.total
+        if progress.seconds - self.printed < (0.1 if self.terminal else 10) and not ended:
+            return
+        self.printed = progress.seconds
+        line = describe(progress)
+        if self.terminal:
             filled = 24 * progress.done // max(1, progress.total)
-            line = f"{'━' * filled}{'╌' * (24 - filled)} {describe(progress)}"
-            print("\r" + line.ljust(self.width), end="", file=self.stream, flush=True)
-            self.width = len(line)
+            line = f"{'━' * filled}{'╌' * (24 - filled)} {line}"
+            line, self.width = "\r" + line.ljust(self.width), len(line)
+        print(line, end="" if self.terminal else None, file=self.stream, flush=True)
 
     def clear(self) -> None:
-        """Erase the line."""
-        print("\r" + " " * self.width, end="\r", file=self.stream, flush=True)
+        """Erase the line of a terminal."""
+        if self.terminal:
+            print("\r" + " " * self.width, end="\r", file=self.stream, flush=True)
 
 
 def describe(progress: Progress) -> str:
@@ -123,11 +114,11 @@ def reporting(progress: bool | Report | None) -> Iterator[Report | None]:
     """
     if callable(progress):
         yield progress
-    elif progress is not False and sys.stderr.isatty():
-        bar = BarReport(sys.stderr)
+    elif sys.stderr.isatty() if progress is None else progress:
+        line = StatusLine(sys.stderr)
         try:
-            yield bar
+            yield line
         finally:
-            bar.clear()
+            line.clear()
     else:
-        yield LineReport(sys.stderr) if progress else None
+        yield None

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.conversion import commit, finish
+from bigimg.conversion import commit
 from bigimg.conversion.block import (
     BlockResult,
     StoredArray,
@@ -32,12 +32,12 @@ from bigimg.conversion.block import (
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
-from bigimg.conversion.journal import Entry, Journal
+from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.progress import Meter, Report, reporting
-from bigimg.conversion.resume import finished_blocks
-from bigimg.conversion.schedule import chosen_executor, in_portions, in_window
 from bigimg.conversion.scratch import copy_to_scratch
+from bigimg.conversion.store_metadata import write_metadata
 from bigimg.conversion.target import checked_target
+from bigimg.conversion.workers import chosen_executor, in_portions, in_window
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -142,7 +142,7 @@ def run(
                 done.journal.close()
         commit.hook("swept")
         with undisturbed():  # this takes some milliseconds, and no file stays half written
-            statistics = finish.write_metadata(staging.store, plan, done.records, done.accumulator)
+            statistics = write_metadata(staging.store, plan, done.arrays, done.records, done.accumulator)
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 
@@ -167,15 +167,17 @@ class _Pass:
             )
             for p in plan.levels
         }
-        read = [spec.nbytes if s.reads is None else self._level_bytes(s.reads) for s in plan.sweeps]
-        self.meter = Meter(sum(read) + plan.scratch_bytes, report)
+        pixels = [
+            spec.size if s.reads is None else math.prod(plan.levels[s.reads].level.shape) for s in plan.sweeps
+        ]
+        self.meter = Meter(sum(pixels) * spec.dtype.itemsize + plan.scratch_bytes, report)
         self.done: list[set[Shape]] = [set() for _ in plan.sweeps]
         self.resumed = 0
         for array in self.arrays.values():
             array.folder.mkdir(exist_ok=True)
         if staging.resumed:
             self._resume()
-        self.journal = Journal(staging.journal)
+        self.journal = Journal(staging.folder / commit.JOURNAL)
 
     def _resume(self) -> None:
         """Count the blocks that an earlier run finished and that are still as written; remove everything else."""
@@ -183,9 +185,6 @@ class _Pass:
         for number, result in finished_blocks(self.staging, self.arrays, self.plan.workers):
             self._count(number, result)
             self.resumed += 1
-
-    def _level_bytes(self, level: int) -> int:
-        return math.prod(self.plan.levels[level].level.shape) * self.plan.spec.dtype.itemsize
 
     def sweep_all(self) -> None:
         """Run every sweep, the first one through a scratch file if the plan says so."""
@@ -200,7 +199,7 @@ class _Pass:
 
     def _sweep_scratch(self, number: int, sweep: Sweep) -> None:
         self.meter.stage = "scratch"
-        path = self.staging.scratch
+        path = self.staging.folder / commit.SCRATCH
         path.unlink(missing_ok=True)  # an earlier run may have left an incomplete copy
         copy = copy_to_scratch(self.reader, path, self.meter.advance)
         try:
@@ -216,7 +215,7 @@ class _Pass:
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
         for results in self._results(sweep, job, reader, frozenset(self.done[number])):
             for result in results:
-                self.journal.append(Entry(number, result))
+                self.journal.append((number, result))
                 self._count(number, result)
                 commit.hook("block")
 

@@ -1,4 +1,7 @@
-"""The check of every target: a source is never written over, and an existing target only with ``overwrite``."""
+"""The check of every target: a source is never written over, and an existing target only with ``overwrite``.
+
+What may be replaced is a file or a store that bigimg wrote, if it holds no label images and no files of others.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from bigimg.conversion.overwrite import check_replaceable, may_be_replaceable
-from bigimg.errors import OutputError, TargetExistsError, UsageError
+from bigimg.errors import BigimgError, OutputError, TargetExistsError, UsageError
 from bigimg.lazy.node_of_array import linked_node
-from bigimg.omezarr.manifest import files_below
+from bigimg.omezarr import manifest
+from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
+from bigimg.omezarr.shard import object_key
 from bigimg.places.address import is_url, split_member
+from bigimg.types import Shape, ZarrFormat
+
+NAMED = 5
+"""Number of label images that a message names."""
+LISTS_LABELS = {f"{LABELS}/{name}" for name in ("zarr.json", ".zgroup", ".zattrs")}
+"""Documents that remain when label images are moved away."""
 
 
 def checked_target(
@@ -54,10 +64,10 @@ def checked_target(
         _check_apart(path, source, label=label)
     if os.path.lexists(path):
         if not overwrite:
-            # Advise overwrite=True only where it would work.
             replaceable = _is_plain_file(path) if file else may_be_replaceable(path)
-            works = overwrite is not None and replaceable
-            way = ", choose another name, or overwrite=True" if works else " or choose another name"
+            way = " or choose another name"
+            if overwrite is not None and replaceable:  # advised only where it would work
+                way = ", choose another name, or overwrite=True"
             raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
         if not file:
             check_replaceable(path)
@@ -86,12 +96,19 @@ def paths_of(source: object) -> Iterator[Path]:
     else:
         if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree
             node = linked_node(cast("Any", source)) if hasattr(source, "variable") else None
-            found = [attrs.get("source"), attrs.get("sources"), [] if node is None else node.files()]
+            found = [attrs.get("source"), attrs.get("sources"), node and node.files()]
         else:  # a reader or patches, a store, numpy.memmap, an open file
-            names = ("source", "sources", "path", "filename", *(["name"] if hasattr(source, "read") else []))
+            names = (
+                "source",
+                "sources",
+                "paths",
+                "path",
+                "filename",
+                *(["name"] if hasattr(source, "read") else []),
+            )
             found = [getattr(source, name, None) for name in names]
         for each in found:
-            if isinstance(each, str | os.PathLike | list) and each != "array":
+            if isinstance(each, str | os.PathLike | list | tuple) and each != "array":
                 yield from paths_of(each)
 
 
@@ -115,8 +132,105 @@ def _is_same(path: Path, source: Path) -> bool:
     if os.path.samestat(target, os.stat(source)):
         return True
     linked = target.st_nlink > 1 and path.is_file() and source.is_dir()
-    return linked and any(os.path.samestat(target, os.lstat(each)) for each in files_below(source))
+    return linked and any(os.path.samestat(target, os.lstat(each)) for each in manifest.files_below(source))
 
 
 def _is_plain_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
+
+
+# ------------------------------------------------------------------------------------------ stores that may be replaced
+
+
+def check_replaceable(path: Path) -> None:
+    """Return if ``path`` is a store that bigimg wrote, without anything else in it.
+
+    Raises
+    ------
+    UsageError
+        It is a folder that is never replaced, such as home.
+    OutputError
+        It is no store that bigimg wrote, or holds label images or something else; the message names it.
+    """
+    _check_root(path)
+    check_contents(path)
+
+
+def may_be_replaceable(path: Path) -> bool:
+    """Return whether :func:`check_replaceable` would return, as far as can be known without listing all files."""
+    try:
+        _check_root(path)
+        _check_labels(path)
+    except (OutputError, UsageError):
+        return False
+    return True
+
+
+def _check_root(path: Path) -> None:
+    """Refuse a folder that is never replaced, or that is no store of ours."""
+    if path.is_symlink():
+        raise OutputError(f"{path}: is a link, which is never overwritten: remove it, or name its target")
+    if path in (Path.home(), Path("/")) or Path.cwd().is_relative_to(path) or os.path.ismount(path):
+        raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
+    if not (path / MANIFEST).is_dir():
+        raise OutputError(f"{path}: is no store that bigimg wrote, and never overwritten: remove it by hand")
+
+
+def check_contents(path: Path) -> None:
+    """Return if bigimg wrote everything in the folder ``path``, and nothing in it is a label image.
+
+    Label images are the work of a person; a conversion cannot make them again.
+
+    Raises
+    ------
+    OutputError
+        It holds a file of others or a label image, or the manifest is damaged; the message names it.
+    """
+    _check_labels(path)
+    try:
+        unlisted = next(_unlisted(path), None)
+    except BigimgError as error:
+        message = f"its manifest does not say what bigimg wrote ({error}): remove the store by hand"
+        raise OutputError(f"{path}: {message}") from error
+    if unlisted is not None:
+        message = f"is no part of the zarr store {path}: move it away, or remove the store by hand"
+        raise OutputError(f"{unlisted}: {message}")
+
+
+def _check_labels(path: Path) -> None:
+    folder = path / LABELS
+    labels = sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else []
+    if labels:
+        named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
+        more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+        raise OutputError(
+            f"{path}: holds label images, which would be lost with it ({named}{more}): move them away, or write to "
+            "another name"
+        )
+
+
+def _unlisted(root: Path) -> Iterator[Path]:
+    """Yield the files and links in the store ``root`` that its manifest does not list."""
+    zarr = manifest.zarr_at(root)
+    known = {*(manifest.read_objects(root) or {}), *LISTS_LABELS}
+    known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, manifest.PROVENANCE)}
+    levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
+    grids = {level: manifest.read_records(root, level).shape[:-1] for level in levels}
+    for where, folders, files in os.walk(root, onerror=manifest.raise_error):
+        here = Path(where)
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        for path in (here / name for name in files):
+            key = path.relative_to(root).as_posix()
+            if path.is_symlink() or not (key in known or _is_object(key, grids, zarr)):
+                yield path
+
+
+def _is_object(key: str, grids: Mapping[str, Shape], zarr: ZarrFormat) -> bool:
+    """Return whether ``key`` is exactly the key of an object of a level; ``01`` for ``1`` is a file of others."""
+    level, _, inside = key.partition("/")
+    numbers = inside.removeprefix("c/").split("/")
+    if not all(map(str.isdecimal, numbers)):
+        return False
+    index, grid = tuple(map(int, numbers)), grids.get(level, ())
+    within = len(index) == len(grid) and all(i < n for i, n in zip(index, grid, strict=True))
+    return within and inside == object_key(index, zarr)

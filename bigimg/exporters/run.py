@@ -200,7 +200,7 @@ def write_out(
     """
     layout = load(exporter)([reader.spec for reader in chosen], Path(target), options)
     files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
-    paths = [checked_target(file, *sources, overwrite=overwrite, file=True) for file in files]
+    paths = [checked_target(file, *sources, *chosen, overwrite=overwrite, file=True) for file in files]
     chosen = chosen[: layout.levels]
     draft = ExportPlan(
         chosen[0].source, os.fspath(target), exporter.title, tuple(reader.spec for reader in chosen), layout, (), (),

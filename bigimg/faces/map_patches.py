@@ -9,7 +9,7 @@ from bigimg.conversion.identity import fingerprint
 from bigimg.errors import UsageError
 from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.opening.open import BLOCK_BYTES, Memory, Source, open_pyramid
 from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import checked_blend

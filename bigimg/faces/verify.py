@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bigimg.opening.open import open_source
-from bigimg.opening.sources import zipped_store
+from bigimg.opening.sources import Fetching, zipped_store
 from bigimg.verification.store import verify_store
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def verify(
     UsageError
         ``quick`` and a source exclude each other.
     """
-    opened = zipped_store(store, insecure=False, max_download=None, progress=progress) or store
+    opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, memory=memory, progress=progress)
     reader = open_source(source, series=series)

@@ -10,7 +10,7 @@ import numpy as np
 from bigimg.geometry.region import count, overlap, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.node import Node, reads
-from bigimg.reader import Reader
+from bigimg.reader import Reader, files_of
 from bigimg.types import Array, DType, Region
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class LazyPixels(Node):
     def __init__(self, reader: Reader, *, raw: bool, token: str = "") -> None:
         spec = reader.spec
         self.reader = reader
+        self.own_files = files_of(reader)  # now: the current folder may be another one later
         self.scaling = None if raw else spec.scaling
         self.shape = spec.shape
         self.dtype = spec.dtype if raw else real_dtype(spec)

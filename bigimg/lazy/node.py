@@ -44,6 +44,8 @@ class Node(abc.ABC):
     """The nodes that it is made from; empty for a leaf."""
     own_values: tuple[Value, ...] = ()
     """Values that each of its regions needs."""
+    own_files: tuple[str, ...] = ()
+    """Absolute names of the files and stores that it reads, if it is a leaf that knows them."""
     order: tuple[int, ...] = ()
     """Axes from slowest to fastest where pixels can only be read in one order; empty where any order will do."""
 
@@ -89,8 +91,8 @@ class Node(abc.ABC):
         return [node for node in self.below() if not node.sources]
 
     def files(self) -> list[str]:
-        """Return the names of the files and stores that its opened leaves read."""
-        return [str(leaf.reader.source) for leaf in self.leaves() if hasattr(leaf, "reader")]
+        """Return the absolute names of the files and stores that its opened leaves read."""
+        return [name for leaf in self.leaves() for name in leaf.own_files]
 
     @property
     def in_order(self) -> bool:

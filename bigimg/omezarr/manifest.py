@@ -28,9 +28,9 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
+from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
-from bigimg.omezarr.objects import Location
+from bigimg.omezarr.objects import Location, readable
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
 from bigimg.types import Array, Json, ZarrFormat
@@ -122,15 +122,13 @@ def read_array(folder: Location, zarr: ZarrFormat = 3) -> Array:
 
 
 def _read(path: Location) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingChunk(f"{path}: the object is gone; restore it, or convert the source again") from None
-    except BigimgError:  # some of them are OSErrors too
-        raise
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); check the disk and permissions"
-        raise InputError(message) from error
+    with readable(path):
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise MissingChunk(
+                f"{path}: the object is gone; restore it, or convert the source again"
+            ) from None
 
 
 def _read_json(path: Location) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import DType, Json, Method, Shape, Version, ZarrFormat
 
 type Document = dict[str, Json]
-type Windows = tuple[float, float] | Sequence[tuple[float, float]]
-"""Low and high for all channels, or one such pair for each."""
+type Windows = Sequence[tuple[float, float]]
+"""Low and high for each channel."""
 
 FORMAT = 1
 """Version of the ``bigimg`` attributes; a reader refuses what is newer."""
@@ -157,7 +157,7 @@ def image_attributes(
     *,
     method: Method,
     name: str,
-    window: Windows | None = None,
+    windows: Windows | None = None,
     version: Version = "0.5",
 ) -> Document:
     """Return the attributes of the root group of an image.
@@ -171,8 +171,8 @@ def image_attributes(
         How the levels were made.
     name : str
         Shown by viewers.
-    window : (low, high) or one pair a channel, optional
-        Display window in *stored* values, used if ``spec.window`` is None.
+    windows : sequence of (low, high), optional
+        Display window of each channel in *stored* values, used if ``spec.window`` is None.
     version : str
         Of OME-Zarr.
     """
@@ -189,7 +189,7 @@ def image_attributes(
         "description": f"{method} of windows of the level below, by bigimg",
     }
     ome: Document = {"multiscales": [multiscale]}
-    if (omero := _omero(spec, window)) is not None:
+    if (omero := _omero(spec, windows)) is not None:
         ome["omero"] = omero
     if spec.kind in ("labels", "mask") and spec.dtype.kind in "iu":
         ome["image-label"] = {}
@@ -261,10 +261,10 @@ def _systems(spec: ImageSpec, axes: list[Json]) -> Document:
     return {"coordinateSystems": systems, "coordinateTransformations": [affine]}
 
 
-def _omero(spec: ImageSpec, window: Windows | None) -> Document | None:
+def _omero(spec: ImageSpec, windows: Windows | None) -> Document | None:
     """Return how to display the channels, or None where nothing is known or the pixels are no intensities."""
     count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
-    windows = _stored_windows(spec, window, count)
+    windows = _stored_windows(spec, windows, count)
     if spec.kind != "image" or windows is None:
         return None
     limits: tuple[float, float] | None = None
@@ -286,8 +286,8 @@ def _omero(spec: ImageSpec, window: Windows | None) -> Document | None:
     return {"channels": entries, "rdefs": defaults}
 
 
-def _stored_windows(spec: ImageSpec, window: Windows | None, count: int) -> list[tuple[float, float]] | None:
-    """Return one display window a channel in stored values: that of the file, else ``window``, else that of 8 bits."""
+def _stored_windows(spec: ImageSpec, windows: Windows | None, count: int) -> Windows | None:
+    """Return one display window a channel in stored values: that of the file, else ``windows``, else that of 8 bits."""
     low: float
     high: float
     if spec.window is not None:
@@ -295,18 +295,12 @@ def _stored_windows(spec: ImageSpec, window: Windows | None, count: int) -> list
         if spec.scaling is not None and spec.scaling.slope:
             slope, intercept = spec.scaling.slope, spec.scaling.intercept
             low, high = sorted(((low - intercept) / slope, (high - intercept) / slope))
-    elif window is not None and len(window) and not isinstance(window[0], int | float | np.number):
-        pairs = [(float(pair[0]), float(pair[1])) for pair in cast(Sequence[tuple[float, float]], window)]
-        return pairs if all(map(math.isfinite, np.ravel(pairs))) else None
-    elif window is not None:
-        low, high = cast(tuple[float, float], window)
-    elif spec.dtype.kind == "b":
-        low, high = 0, 1
-    elif spec.dtype.itemsize == 1:
-        low, high = np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max
-    else:
-        return None
-    return [(float(low), float(high))] * count if math.isfinite(low) and math.isfinite(high) else None
+        windows = [(low, high)] * count
+    elif not windows and spec.dtype.kind == "b":
+        windows = [(0, 1)] * count
+    elif not windows and spec.dtype.itemsize == 1:
+        windows = [(np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max)] * count
+    return windows if windows and all(map(math.isfinite, np.ravel(windows))) else None
 
 
 def _own_block(spec: ImageSpec, method: Method) -> Document:

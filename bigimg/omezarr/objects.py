@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from bigimg.errors import BigimgError, InputError
 from bigimg.system import files
 
 
@@ -102,6 +104,18 @@ class ObjectPath:
         except FileNotFoundError:
             return False
         return True
+
+
+@contextmanager
+def readable(what: object) -> Iterator[None]:
+    """Turn an error of the system about reading ``what`` into an InputError that says what to do."""
+    try:
+        yield
+    except BigimgError:  # some of them are OSErrors too
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{what}: cannot be read ({reason}); check the disk and permissions") from error
 
 
 def listing(folder: Location) -> Mapping[str, Listed]:

@@ -203,17 +203,13 @@ def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
     if not is_image(node["attributes"]):
         raise InputError(f"{tree.where(group)}: a zarr group without multiscales; not an OME-Zarr image")
     image = parse_image(node["attributes"], source=tree.where(group))
-    arrays = tuple(_level_array(tree, group, level) for level in image.levels)
+    keys = [join(group, level.path) for level in image.levels]
+    nodes = {key: _node(tree, key, "multiscales names this array, and it") for key in keys}
+    arrays = tuple(parse_array(nodes[key], source=tree.where(key)) for key in keys)
     _agree(tree.where(group), image, arrays)
     labels = tree.node(join(group, LABELS))
     names = () if labels is None else label_names(labels["attributes"])
     return _store(tree, group, image, arrays, names, found)
-
-
-def _level_array(tree: Tree, group: str, level: LevelMeta) -> ArrayMeta:
-    key = join(group, level.path)
-    node = _node(tree, key, "multiscales names this array, and it")
-    return parse_array(node, source=tree.where(key))
 
 
 def _agree(where: str, image: ImageMeta, arrays: Sequence[ArrayMeta]) -> None:
@@ -249,7 +245,7 @@ def _open_array(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> S
         axes = " ".join(map(str, names))
         raise InputError(f"{where}: axes {axes} are not among {' '.join(ORDER)}; rename them")
     level = LevelMeta("", (1.0,) * len(dims), (0.0,) * len(dims))
-    image = ImageMeta("", None, dims, (None,) * len(dims), (level,), (), None, False, None, notes)
+    image = ImageMeta(version="", dims=dims, units=(None,) * len(dims), levels=(level,), notes=notes)
     return _store(tree, group, image, (meta,), (), found)
 
 
@@ -266,10 +262,11 @@ def _store(
         _stored_level(image, level, meta, arrays[0].shape, order)
         for level, meta in zip(image.levels, arrays, strict=True)
     )
-    notes = (*image.notes, *(() if image.own is None else image.own.notes))
+    notes = image.notes
     if len(found) > 1:
         notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
-    has_manifest = _check_own(tree, group, image)
+    _check_own(tree, group, image)
+    has_manifest = image.manifest is not None
     if not has_manifest:
         notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
     store = Store(tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays)
@@ -283,7 +280,6 @@ def _store(
 def _stored_level(
     image: ImageMeta, level: LevelMeta, meta: ArrayMeta, largest: Shape, order: Sequence[int]
 ) -> StoredLevel:
-    backwards = () if image.own is None else image.own.backwards
     # Versions without scales downsample by whole factors.
     scale = level.scale or tuple(float(round(n / m)) for n, m in zip(largest, meta.shape, strict=True))
     return StoredLevel(
@@ -292,13 +288,13 @@ def _stored_level(
         meta.dtype.newbyteorder("="),
         tuple(meta.chunk[i] for i in order),
         tuple(meta.shard[i] for i in order),
-        tuple(-abs(scale[i]) if image.dims[i] in backwards else scale[i] for i in order),
+        tuple(-abs(scale[i]) if image.dims[i] in image.backwards else scale[i] for i in order),
         tuple(level.translation[i] for i in order),
     )
 
 
-def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
-    """Return whether there is a manifest; compare the metadata of the levels with it.
+def _check_own(tree: Tree, group: str, image: ImageMeta) -> None:
+    """Compare the metadata of the levels with the manifest, if the store has one.
 
     Raises
     ------
@@ -310,10 +306,10 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
     for key in set(ATTRIBUTES.values()) & set(objects or ()):
         # Checked first, and also if the root does not name a manifest: a damaged root may have lost the name.
         check_small(root, key, (objects or {})[key])
-    if image.own is None or image.own.manifest is None:
-        return False
+    if image.manifest is None:
+        return
     if objects is None:
-        where = tree.where(join(group, image.own.manifest))
+        where = tree.where(join(group, image.manifest))
         raise IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
     for level in image.levels:
         names = (f"{level.path}/{name}" for name in ("zarr.json", ".zarray", ".zattrs"))
@@ -322,4 +318,3 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> bool:
             raise IntegrityError(f"{root / level.path}: this level is not in the manifest; restore the store")
         for key in keys:
             check_small(root, key, objects[key])
-    return True

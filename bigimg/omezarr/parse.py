@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -46,26 +46,6 @@ class LevelMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnMeta:
-    """What bigimg itself wrote about the image."""
-
-    kind: Kind
-    world: Affine | None
-    scaling: Scaling | None
-    window: tuple[float, float] | None
-    """In real values, as the source declared it."""
-    channels: tuple[Channel, ...]
-    meta: Mapping[str, Json]
-    notes: tuple[str, ...]
-    manifest: str | None
-    backwards: tuple[str, ...]
-    """Axes whose spacing is below zero."""
-    padding: tuple[int, int] | None = None
-    method: str | None = None
-    """How its levels were made."""
-
-
-@dataclass(frozen=True, slots=True)
 class ChannelShown:
     """How a viewer first displays a channel."""
 
@@ -74,24 +54,33 @@ class ChannelShown:
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageMeta:
-    """What the attributes of a group say of its image."""
+    """What the attributes of a group say of its image; of an image that bigimg wrote, what its own block says."""
 
     version: str
-    name: str | None
     dims: tuple[str, ...]
     """Canonical axis names in stored order, each one of ``t c z y x``."""
     units: tuple[str | None, ...]
     levels: tuple[LevelMeta, ...]
-    channels: tuple[Channel, ...]
-    window: tuple[float, float] | None
-    """Display window in stored values, when all channels have the same."""
-    is_label: bool
-    own: OwnMeta | None
-    notes: tuple[str, ...]
+    channels: tuple[Channel, ...] = ()
+    window: tuple[float, float] | None = None
+    """Of ours as the source declared it, in real values; else when all channels have the same, in stored values."""
+    is_label: bool = False
+    notes: tuple[str, ...] = ()
     shown: tuple[ChannelShown, ...] = ()
     """One for each channel in ``omero``."""
+    kind: Kind | None = None
+    """What the numbers mean; this and what follows is only known of an image that bigimg wrote."""
+    world: Affine | None = None
+    scaling: Scaling | None = None
+    meta: Mapping[str, Json] = field(default_factory=dict)
+    manifest: str | None = None
+    backwards: tuple[str, ...] = ()
+    """Axes whose spacing is below zero."""
+    padding: tuple[int, int] | None = None
+    method: str | None = None
+    """How its levels were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +157,20 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         raise InputError(f"{source}: multiscales lists no datasets; the store holds no array to read")
     channels, shown = _omero(ome.get("omero"))
     windows = {channel.window for channel in shown}
-    window = windows.pop() if len(windows) == 1 else None
-    name = multiscale["name"] if isinstance(multiscale.get("name"), str) else None
-    units = tuple(long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes)
-    own, is_label = _own(attributes.get("bigimg"), source), "image-label" in ome
-    each_once = tuple(dict.fromkeys(notes))
-    return ImageMeta(version, name, dims, units, levels, channels, window, is_label, own, each_once, shown)
+    own = _own(attributes.get("bigimg"), source)
+    found = {
+        "version": version,
+        "dims": dims,
+        "units": tuple(
+            long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
+        ),
+        "levels": levels,
+        "channels": channels,
+        "window": windows.pop() if len(windows) == 1 else None,
+        "is_label": "image-label" in ome,
+        "shown": shown,
+    }
+    return ImageMeta(**found | own | {"notes": (*dict.fromkeys(notes), *own.get("notes", ()))})
 
 
 def _axes(multiscale: Attributes, version: str) -> tuple[list[Attributes], bool]:
@@ -254,13 +251,11 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     entries = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         return (), ()
-    channels = []
+    channels, shown = [], []
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
         channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
-    shown = []
-    for entry in entries:
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
@@ -269,27 +264,28 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     return tuple(channels), tuple(shown)
 
 
-def _own(block: Any, source: str) -> OwnMeta | None:
+def _own(block: Any, source: str) -> dict[str, Any]:
+    """Return the fields of :class:`ImageMeta` that bigimg wrote itself; none if it did not write the image."""
     if not isinstance(block, Mapping) or "format" not in block:
-        return None
+        return {}
     if block["format"] > FORMAT:
         raise InputError(
             f"{source}: written in format {block['format']}, and this bigimg reads up to {FORMAT}; update bigimg"
         )
-    world, scaling, window = block.get("world"), block.get("scaling"), block.get("window")
-    return OwnMeta(
-        cast(Kind, block.get("kind", "image")),
-        None if world is None else as_affine(world),
-        None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
-        None if window is None else (float(window[0]), float(window[1])),
-        tuple(Channel(name, color) for name, color in block.get("channels", ())),
-        dict(block.get("meta", {})),
-        tuple(block.get("notes", ())),
-        block.get("manifest"),
-        tuple(block.get("backwards", ())),
-        None if block.get("padding") is None else (int(block["padding"][0]), int(block["padding"][1])),
-        block.get("method"),
-    )
+    world, scaling, window, padding = map(block.get, ("world", "scaling", "window", "padding"))
+    return {
+        "kind": block.get("kind", "image"),
+        "world": None if world is None else as_affine(world),
+        "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+        "window": None if window is None else (float(window[0]), float(window[1])),
+        "channels": tuple(Channel(name, color) for name, color in block.get("channels", ())),
+        "meta": dict(block.get("meta", {})),
+        "notes": tuple(block.get("notes", ())),
+        "manifest": block.get("manifest"),
+        "backwards": tuple(block.get("backwards", ())),
+        "padding": None if padding is None else (int(padding[0]), int(padding[1])),
+        "method": block.get("method"),
+    }
 
 
 def parse_array(document: Attributes, *, source: str) -> ArrayMeta:

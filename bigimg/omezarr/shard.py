@@ -26,11 +26,11 @@ from typing import NamedTuple
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import CorruptChunk, InputError, MissingChunk
+from bigimg.errors import CorruptChunk, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
-from bigimg.omezarr.appending import Appending
 from bigimg.omezarr.codecs import Codec
-from bigimg.omezarr.objects import Location, opened
+from bigimg.omezarr.new_file import NewFile
+from bigimg.omezarr.objects import Location, opened, readable
 from bigimg.types import Array, DType, Region, Shape, ZarrFormat
 
 ABSENT = 2**64 - 1
@@ -105,12 +105,12 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     most = layout.codec.most(buffer.nbytes)
     if layout.zarr == 2:
-        with Appending(path, most, most) as file:
+        with NewFile(path, most, most) as file:
             bare = _append_chunk(file, _whole_chunk(data, buffer), layout.codec)
             return ObjectRecord(index, file.length, google_crc32c.value(bare))
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     checksum = 0
-    with Appending(path, offsets[..., 0].size * most, most) as file:
+    with NewFile(path, offsets[..., 0].size * most, most) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
             start = file.length
             encoded = _append_chunk(file, _whole_chunk(data[region], buffer), layout.codec)
@@ -123,7 +123,7 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
         return ObjectRecord(index, file.length, google_crc32c.extend(checksum, table))
 
 
-def _append_chunk(file: Appending, chunk: Array, codec: Codec) -> Array:
+def _append_chunk(file: NewFile, chunk: Array, codec: Codec) -> Array:
     """Append the compressed ``chunk``, and return its bytes as a view of the buffer."""
     room = file.room(codec.most(chunk.nbytes))
     size = codec.encode(chunk, room)
@@ -352,14 +352,10 @@ def read_region(
     for index, part in pieces(region, layout.shard):
         record = None if records is None else (int(records[index][0]), int(records[index][1]))
         cached = None if cache is None else cache.get(index)
-        try:
-            with open_object(array, index, layout, record, cached) as shard:
-                if cache is not None and (cached is None or cached.offsets is not shard.offsets):
-                    cache[index] = CachedIndex(shard.offsets, shard.state)
-                shard.read_into(out[shift(part, origin)], part)
-        except OSError as error:
-            message = f"cannot be read ({error.strerror}); check the disk and permissions"
-            raise InputError(f"{array / layout.key(index)}: {message}") from error
+        with readable(array / layout.key(index)), open_object(array, index, layout, record, cached) as shard:
+            if cache is not None and (cached is None or cached.offsets is not shard.offsets):
+                cache[index] = CachedIndex(shard.offsets, shard.state)
+            shard.read_into(out[shift(part, origin)], part)
     return out
 
 

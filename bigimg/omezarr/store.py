@@ -89,8 +89,8 @@ class Store:
     @property
     def kind(self) -> Kind:
         """What the numbers mean."""
-        if self.image.own is not None:
-            return self.image.own.kind
+        if self.image.kind is not None:
+            return self.image.kind
         if self.image.is_label:
             return "labels"
         return "mask" if self.levels[0].dtype.kind == "b" else "image"
@@ -98,8 +98,8 @@ class Store:
     @property
     def is_boolean(self) -> bool:
         """Whether the integers are a mask of ours: labels have to be integers, so true and false are 1 and 0."""
-        own = self.image.own
-        is_mask = own is not None and own.manifest is not None and own.kind == "mask" and self.image.is_label
+        image = self.image
+        is_mask = image.manifest is not None and image.kind == "mask" and image.is_label
         return is_mask and self.levels[0].dtype == np.uint8
 
     def spec(self, level: int = 0) -> ImageSpec:
@@ -110,10 +110,9 @@ class Store:
         UsageError
             There is no such level; ``-1`` is the smallest.
         """
-        stored, own = self.levels[self.position(level)], self.image.own
-        of_image = len(self.image.notes) + (0 if own is None else len(own.notes))
+        stored, image = self.levels[checked_level(level, len(self.levels), self.path)], self.image
         axes = tuple(
-            Axis(name, size, spacing, self.image.units[i], origin)
+            Axis(name, size, spacing, image.units[i], origin)
             for name, size, spacing, origin, i in zip(
                 self.dims, stored.shape, stored.spacing, stored.origin, self.order, strict=True
             )
@@ -123,31 +122,26 @@ class Store:
             np.dtype(bool) if self.is_boolean else stored.dtype,
             stored.chunk,
             channels=self.channels,
-            world=None if own is None else own.world,
+            world=image.world,
             kind=self.kind,
-            scaling=None if own is None else own.scaling,
-            window=self.image.window if own is None else own.window,
-            meta={} if own is None else own.meta,
-            padding=None if own is None else own.padding,
-            notes=self.notes[:of_image],
-            of_source=self.notes[of_image:],
+            scaling=image.scaling,
+            window=image.window,
+            meta=image.meta,
+            padding=image.padding,
+            notes=image.notes,
+            of_source=self.notes[len(image.notes) :],
         )
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """One channel for each index along c, or none."""
-        own = self.image.own
-        channels = self.image.channels if own is None else own.channels
+        channels = self.image.channels
         count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
         return channels if len(channels) == count else ()
 
     def as_stored[T](self, values: Sequence[T]) -> tuple[T, ...]:
         """Return one value an axis, given in the order of :attr:`dims`, in the order in which axes are stored."""
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
-
-    def position(self, level: int) -> int:
-        """Return the number of a level counted from 0; ``level`` may count from the end."""
-        return checked_level(level, len(self.levels), self.path)
 
     def statistics(self) -> StoredStatistics | None:
         """Return the statistics kept in a store of ours, or None."""
@@ -159,14 +153,17 @@ class StoreReader:
 
     def __init__(self, store: Store, level: int = 0) -> None:
         self.store = store
-        self.level = store.position(level)
+        self.level = checked_level(level, len(store.levels), store.path)
         self.spec = store.spec(self.level)
+        self.source = store.path
         self._pixels: ShardPixels | ZarrPixels | None = None
 
     @property
-    def source(self) -> str:
-        """The store."""
-        return self.store.path
+    def paths(self) -> tuple[str, ...]:
+        """The folder or zip file of the store; empty for a URL."""
+        tree = self.store.tree
+        found = tree.folder or getattr(tree.objects, "path", None)
+        return () if found is None else (str(found),)
 
     @property
     def access(self) -> Access:
@@ -184,8 +181,7 @@ class StoreReader:
 
     @property
     def _own(self) -> bool:
-        own = self.store.image.own
-        return own is not None and own.manifest is not None
+        return self.store.image.manifest is not None
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, given in the order of ``spec.dims``.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import BigimgError, InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.objects import Location, ObjectPath, listing
+from bigimg.omezarr.objects import Location, ObjectPath, listing, readable
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
@@ -59,15 +59,11 @@ class Tree:
         InputError
             They are there, but cannot be read.
         """
-        try:
-            return self.location(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        except BigimgError:  # some of them are OSErrors too
-            raise
-        except OSError as error:
-            message = f"cannot be read ({error.strerror or type(error).__name__}); check path and permissions"
-            raise InputError(f"{self.where(key)}: {message}") from error
+        with readable(self.where(key)):
+            try:
+                return self.location(key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
 
     def children(self, key: str) -> list[str]:
         """Return the names directly under ``key``, numbers first and in order; empty where they cannot be listed."""

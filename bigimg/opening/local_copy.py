@@ -35,6 +35,11 @@ class LocalCopyReader:
     """The local file that identifies the source when a conversion is continued: a zip file, a download."""
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The zip file, if the original lies in one."""
+        return () if self.local is None else (self.local,)
+
+    @property
     def spec(self) -> ImageSpec:
         """What the image is."""
         return self.inner.spec

@@ -19,10 +19,10 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.geometry.unit_checks import asked_unit, check_spacing
 from bigimg.lazy.leaves import real_dtype, scaled
+from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
-from bigimg.opening.labelled import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.sources import is_place, open_place, zipped_store
+from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
@@ -64,7 +64,7 @@ def open_source(
     series : int or str, optional
         Which image, where the source holds several.
     insecure, max_download, progress :
-        Options for downloads; see :func:`bigimg.opening.sources.open_place`.
+        Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
 
     Raises
     ------
@@ -74,8 +74,9 @@ def open_source(
         ``source`` is none of these.
     """
     if is_place(source):
+        fetching = Fetching(insecure, max_download, progress)
         if isinstance(source, str | os.PathLike):
-            store = zipped_store(source, insecure=insecure, max_download=max_download, progress=progress)
+            store = zipped_store(source, fetching)
             if store is not None or _may_be_store(source):
                 from bigimg.omezarr.open import StoreReader, is_store, open_store
 
@@ -86,9 +87,7 @@ def open_source(
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
                     raise _no_file_there(redacted(name), scheme)
-        return open_place(
-            source, series=series, insecure=insecure, max_download=max_download, progress=progress
-        )
+        return open_place(source, series, fetching)
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
 

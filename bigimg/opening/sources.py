@@ -37,14 +37,49 @@ def is_place(source: object) -> bool:
     return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read")
 
 
-def open_place(
-    source: Any,
-    *,
-    series: Series = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    progress: object = None,
-) -> Reader:
+class Fetching(NamedTuple):
+    """How a source is fetched, unzipped or copied."""
+
+    insecure: bool = False
+    """Take any certificate of a server; warned of."""
+    max_download: int | str | None = None
+    """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
+    progress: object = None
+    """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest size of a copy in bytes.
+
+        Raises
+        ------
+        UsageError
+            The text is no size.
+        """
+        given = self.max_download
+        if given is None:
+            given = os.environ.get("BIGIMG_MAX_DOWNLOAD") or MOST_DOWNLOADED
+        try:
+            return as_bytes(given)
+        except UsageError:
+            what = f"max_download {given!r} is not a size"
+            raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
+
+    def download(self, url: str) -> Downloaded:
+        """Return the file at ``url`` in the cache."""
+        from bigimg.places.download import download
+        from bigimg.places.progress import DownloadLine
+
+        lines = self.progress is True
+        line = DownloadLine(redacted(url), lines=lines) if lines or self.progress is None else None
+        try:
+            return download(url, most_bytes=self.most_bytes, insecure=self.insecure, on_progress=line)
+        finally:
+            if line is not None:
+                line.wipe()
+
+
+def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
     """Return a reader of the file or files at ``source``; stores are opened elsewhere.
 
     Parameters
@@ -52,12 +87,7 @@ def open_place(
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes or binary file object
     series : int or str, optional
         Which image, where there are several.
-    insecure : bool
-        Take any certificate of a server; warned of.
-    max_download : int or str, optional
-        The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
-    progress : bool or callable, optional
-        How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never.
+    fetching : Fetching
 
     Raises
     ------
@@ -71,11 +101,11 @@ def open_place(
     if not isinstance(source, str | os.PathLike):
         from bigimg.places.spool import spool
 
-        copy = spool(source, most_bytes=most_bytes(max_download))
+        copy = spool(source, most_bytes=fetching.most_bytes)
         return _opened_copy(str(copy.path), copy.shown, series, copy)
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
-        return _fetched(name, inside, series, _Fetching(most_bytes(max_download), insecure, progress))
+        return _fetched(name, inside, series, fetching)
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
@@ -85,9 +115,7 @@ def open_place(
     return open_file(name, series=series)
 
 
-def zipped_store(
-    source: str | os.PathLike[str], *, insecure: bool, max_download: int | str | None, progress: object
-) -> Tree | None:
+def zipped_store(source: str | os.PathLike[str], fetching: Fetching) -> Tree | None:
     """Return the tree of a store in a zip file, which is read without unpacking; None for anything else.
 
     Raises
@@ -108,52 +136,14 @@ def zipped_store(
     else:
         return None
     if is_url(archive):
-        found = _Fetching(most_bytes(max_download), insecure, progress).download(archive)
+        found = fetching.download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
         raise InputNotFoundError(f"{archive}: there is no such file; check the path")
     return zipped_tree(archive, prefix, shown=name)
 
 
-def most_bytes(max_download: int | str | None) -> int:
-    """Return the largest size of a copy in bytes.
-
-    Raises
-    ------
-    UsageError
-        The text is no size.
-    """
-    if max_download is None:
-        max_download = os.environ.get("BIGIMG_MAX_DOWNLOAD") or MOST_DOWNLOADED
-    try:
-        return as_bytes(max_download)
-    except UsageError:
-        what = f"max_download {max_download!r} is not a size"
-        raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
-
-
-class _Fetching(NamedTuple):
-    """How a URL is fetched."""
-
-    limit: int
-    insecure: bool
-    progress: object
-
-    def download(self, url: str) -> Downloaded:
-        """Return the file at ``url`` in the cache."""
-        from bigimg.places.download import download
-        from bigimg.places.progress import DownloadLine
-
-        lines = self.progress is True
-        line = DownloadLine(redacted(url), lines=lines) if lines or self.progress is None else None
-        try:
-            return download(url, most_bytes=self.limit, insecure=self.insecure, on_progress=line)
-        finally:
-            if line is not None:
-                line.wipe()
-
-
-def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching: _Fetching) -> Reader:
+def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching: Fetching) -> Reader:
     """Return a reader of a URL, or of a member of a zip file, which may itself have a URL."""
     shown = redacted(name)
     archive, member = inside or (name, None)
@@ -172,7 +162,7 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
 
         with naming(archive, shown, on_damage):
             of = redacted(name.rpartition(MEMBER)[0])
-            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.limit)
+            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more
     again = fetching._replace(progress=False)
     reopen = partial(_fetched, name, inside, series, again)

@@ -208,8 +208,8 @@ def _stored(
     reader = None if pixels is None else pixels.reader
     if pixels is None or pixels.scaling is not None or not isinstance(reader, StoreReader):
         return img, ones  # with slope and intercept: stored levels are means of rounded values
-    own = reader.store.image.own
-    if own is None or own.manifest is None or own.method != method:
+    image = reader.store.image
+    if image.manifest is None or image.method != method:
         return img, ones  # levels of other programs may not be what their metadata says
     best, factors = img, ones
     for number in range(reader.level + 1, len(reader.store.levels)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from bigimg.errors import UsageError
+from bigimg.errors import UsageError, counted
 from bigimg.system.memory import free_bytes
 
 MOST = 4_000_000_000
@@ -49,11 +49,8 @@ def budget_bytes(memory: int | float | str | None) -> int:
         raise error if memory is not None else UsageError(f"BIGIMG_MEMORY: {error}") from None
     if found < LEAST:
         number = re.sub(r"[^\d.]", "", str(request)).rstrip(".")
-        raise UsageError(
-            f"memory={request!r} is {found} byte{'s' * (found > 1)}, in which nothing runs; did you mean {number}GB?"
-            if found < 1000
-            else f"memory={request!r} is {human_bytes(found)}, in which nothing runs; did you mean {number}MB?"
-        )
+        size, unit = (counted(found, "byte"), "GB") if found < 1000 else (human_bytes(found), "MB")
+        raise UsageError(f"memory={request!r} is {size}, in which nothing runs; did you mean {number}{unit}?")
     return found
 
 

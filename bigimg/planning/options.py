@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from bigimg.errors import UsageError, counted
 from bigimg.geometry.axes import short_unit
@@ -54,40 +54,31 @@ class Options:
 def options(
     *,
     memory: int | float | str | None = None,
-    workers: int | None = None,
-    chunks: Lengths | None = None,
-    shards: Lengths | None = None,
-    codec: CodecName = "lz4",
-    levels: int | None = None,
-    method: Method | None = None,
-    kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
-    keep_metadata: bool = False,
-    ome_version: Version = "0.5",
+    **others: Any,
 ) -> Options:
-    """Return checked :class:`Options`.
+    """Return checked :class:`Options`; ``others`` are its other fields.
 
     Raises
     ------
     UsageError
         A value is none of those allowed; the message lists them.
     """
-    for name, value, allowed in (
-        ("codec", codec, get_args(CodecName)),
-        ("method", method, get_args(Method.__value__)),
-        ("kind", kind, get_args(Kind.__value__)),
-        ("ome_version", ome_version, get_args(Version.__value__)),
-    ):
-        if value is not None and value not in allowed:
-            raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
-    for name, number in (("workers", workers), ("levels", levels)):
+    names = None if channels is None else tuple(channels)
+    found = Options(budget_bytes(memory), spacing=_spacing(spacing), channels=names, **others)
+    allowed: dict[str, Any] = {
+        "codec": CodecName, "method": Method.__value__, "kind": Kind.__value__, "ome_version": Version.__value__
+    }  # fmt: skip
+    for name, values in allowed.items():
+        value = getattr(found, name)
+        if value is not None and value not in get_args(values):
+            raise UsageError(f"{name} {value!r} is not one of {', '.join(get_args(values))}")
+    for name in ("workers", "levels"):
+        number = getattr(found, name)
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
-    return Options(
-        budget_bytes(memory), workers, chunks, shards, codec, levels, method, kind, _spacing(spacing),
-        None if channels is None else tuple(channels), keep_metadata, ome_version,
-    )  # fmt: skip
+    return found
 
 
 def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | None:
@@ -121,8 +112,8 @@ def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | N
     return {name: (float(n), asked_unit(unit)) for name, (n, unit) in pairs.items()}
 
 
-def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
-    """Return chunk or shard lengths as one number an axis, 1 along axes without one.
+def lengths(given: Lengths | None, spec: ImageSpec, what: str, otherwise: int = 1) -> Shape | None:
+    """Return chunk or shard lengths as one number an axis, ``otherwise`` along axes that a mapping lacks.
 
     Raises
     ------
@@ -139,7 +130,7 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str) -> Shape | None:
     if isinstance(given, Mapping):
         for name in given:
             spec.axis(name)
-        return tuple(given.get(name, 1) for name in spec.dims)
+        return tuple(given.get(name, otherwise) for name in spec.dims)
     if len(given) != len(spec.axes):
         names = " ".join(spec.dims)
         raise UsageError(f"{what} {tuple(given)} do not fit axes {names}: give one number for each")

@@ -11,8 +11,8 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.appending import BUFFER_BYTES
 from bigimg.omezarr.codecs import CodecName
+from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import METHODS, Options, described, left_out, lengths
@@ -225,7 +225,7 @@ def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
     """Return the lines of the stage that needs most: a sweep, or the copy to scratch before the first sweep."""
     stages = [_lines(plan, sweep, process) for sweep in plan.sweeps]
     if plan.traversal.kind == "scratch":
-        chunk = _bytes(plan.spec.chunks, plan.spec.dtype.itemsize)
+        chunk = math.prod(plan.spec.chunks) * plan.spec.dtype.itemsize
         strip = min(plan.spec.nbytes, max(SCRATCH_STRIP_BYTES, chunk))
         copied = MemoryLine("scratch", 2 * strip, f"copying strips of {human_bytes(strip)}")
         reader = MemoryLine("read", plan.access.read_bytes, "1 decoding at once")
@@ -258,15 +258,15 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     """Return what one sweep holds at its peak, line by line."""
     itemsize, n, access = plan.spec.dtype.itemsize, plan.workers, plan.access
     first = plan.levels[sweep.writes[0]]
-    block = _bytes(map(min, sweep.block, first.level.shape), itemsize)
-    chunk = _bytes(first.chunk, itemsize)
+    block = math.prod(map(min, sweep.block, first.level.shape)) * itemsize
+    chunk = math.prod(first.chunk) * itemsize
     encode = 3 * chunk + 2 * BUFFER_BYTES
     # A block and the next coarser one are in memory together; the step of the second level says how much smaller it is.
     coarser = plan.levels[sweep.writes[1]].level.step if len(sweep.writes) > 1 else None
     held = block + (block // math.prod(coarser) if coarser else 0)
     lines = _always(plan, process)
     if sweep.reads is None:
-        band = _bytes(map(min, plan.traversal.band, plan.spec.shape), itemsize)
+        band = math.prod(map(min, plan.traversal.band, plan.spec.shape)) * itemsize
         if plan.traversal.kind == "bands":
             lines.append(MemoryLine("bands", plan.bands * band, f"{plan.bands} of {human_bytes(band)}"))
         # The copy in scratch is read in pieces of 1 MB, by every worker.
@@ -275,7 +275,7 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         lines.append(MemoryLine("read", readers * each, f"{readers} decoding at once"))
     else:
         windows = reduced_piece(sweep.block, first.chunk, first.level.step, plan.method)
-        piece = min(_bytes(windows, itemsize) * math.prod(first.level.step), block)
+        piece = min(math.prod(windows) * itemsize * math.prod(first.level.step), block)
         wide = 32 // itemsize if plan.method == "gaussian" else 1
         held = block + piece * wide
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
@@ -289,10 +289,6 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     lines.append(MemoryLine("statistics", histograms + 16 * plan.objects, "histograms and the manifest"))
     lines.append(spare_line(lines, {"bands", "blocks", "read", "encode"}))
     return [m for m in lines if m.bytes]
-
-
-def _bytes(shape: Iterator[int] | Shape | map[int], itemsize: int) -> int:
-    return math.prod(shape) * itemsize
 
 
 def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetError:

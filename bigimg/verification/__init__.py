@@ -11,8 +11,8 @@ quick                         the levels follow from level 0 by shape, spacing a
                               statistics follow from the histogram
 full (the default)            each chunk has its checksum and decodes; no object is in the place   ``pixels``
                               of another; each level is derived again from the stored level below
-full (the default)            statistics and histogram are counted again from level 0              ``statistics``
-full, with a source           each pixel of level 0 is equal to that of the source                 ``source``
+full (the default)            statistics and histogram are counted again from level 0              ``metadata``
+full, with a source           each pixel of level 0 is equal to that of the source                 ``pixels``
 ============================  ===================================================================  =================
 
 A store that bigimg did not write has no manifest, and the method of its levels is not known. There the quick check

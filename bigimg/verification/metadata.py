@@ -1,4 +1,4 @@
-"""Whether the metadata of a store of ours agrees: the levels with each other, the statistics with the histogram.
+"""Whether the metadata of a store of ours agrees: levels with each other, statistics with histogram and pixels.
 
 Checksums show that these bytes were written; this module shows that what was written makes sense. Expected shapes,
 spacings and origins come from :mod:`~bigimg.geometry.levels`.
@@ -10,20 +10,26 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
+import numpy as np
+
 from bigimg.errors import BigimgError
 from bigimg.geometry.levels import plan_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
 from bigimg.omezarr.objects import Location
 from bigimg.omezarr.open import open_store
-from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree
-from bigimg.pyramid.partial import first_value, histogram_bins, of_histogram
+from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_histogram
 from bigimg.types import Method, Shape, ZarrFormat
-from bigimg.verification.objects import Trusted
+from bigimg.verification.levels import OwnLevel
+from bigimg.verification.objects import CheckedObjects
 from bigimg.verification.report import Finding, Findings
 
+EXACT = 1e-12
+"""How much a sum of floats may differ for each value, relative to the largest: the order of additions differs."""
+SQUARES = 1e-9
+"""How much the sum of squared deviations may differ, relative to itself."""
 SAME = 1e-9
 """Relative difference that spacings and origins may have, because sums of decimal numbers are rounded."""
 
@@ -35,7 +41,7 @@ def method_of(root: Mapping[str, Any] | None) -> Method | None:
     return cast(Method, method) if method in get_args(Method.__value__) else None
 
 
-def check_metadata(tree: Tree, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+def check_metadata(tree: Tree, trusted: CheckedObjects, found: Findings) -> StoredStatistics | None:
     """Check whether the documents agree with each other; return the statistics if they can be relied on."""
     if trusted.root is None:
         found.note("the metadata of the image is damaged: levels and geometry were not compared with it")
@@ -44,7 +50,7 @@ def check_metadata(tree: Tree, trusted: Trusted, found: Findings) -> StoredStati
     return _statistics(tree.location(""), trusted, found)
 
 
-def _of_levels(tree: Tree, trusted: Trusted) -> Iterator[Finding]:
+def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
     file = ATTRIBUTES[trusted.zarr]
     try:
         store = open_store(tree)
@@ -98,7 +104,7 @@ def _wrong(file: str, message: str, level: int | None = None) -> Finding:
 # ------------------------------------------------------------------------------------------------- statistics
 
 
-def _statistics(root: Location, trusted: Trusted, found: Findings) -> StoredStatistics | None:
+def _statistics(root: Location, trusted: CheckedObjects, found: Findings) -> StoredStatistics | None:
     if not trusted.statistics:
         found.note("the stored statistics are damaged: nothing was compared with them")
         return None
@@ -111,36 +117,35 @@ def _statistics(root: Location, trusted: Trusted, found: Findings) -> StoredStat
     if stored is None:
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
     elif 0 in trusted.levels:
-        meta = trusted.levels[0].meta
-        wrong = list(_of_statistics(stored, meta, file))
+        wrong = list(_of_statistics(stored, trusted.levels[0], file))
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))
         return None if wrong else stored
     return stored
 
 
-def channel_count(shape: Shape, dims: Sequence[str | None]) -> int:
+def channel_count(shape: Shape, dims: Sequence[str]) -> int:
     """Return how many channels an array has."""
     return shape[dims.index("c")] if "c" in dims else 1
 
 
-def _of_statistics(stored: StoredStatistics, meta: ArrayMeta, file: str) -> Iterator[tuple[str, str]]:
+def _of_statistics(stored: StoredStatistics, level: OwnLevel, file: str) -> Iterator[tuple[str, str]]:
     """Yield file and message of each contradiction between the statistics, the histogram and the array."""
-    entries, count = stored.statistics.get("channels"), channel_count(meta.shape, meta.dims or ())
+    entries, count = stored.statistics.get("channels"), channel_count(level.shape, level.dims)
     if not isinstance(entries, list) or len(entries) != count:
         yield file, f"statistics of {len(entries or ())} channels, and the image has {count}"
         return
-    pixels = math.prod(meta.shape) // count
+    pixels = math.prod(level.shape) // count
     for i, entry in enumerate(entries):
         if entry.get("count", 0) + entry.get("nan", 0) != pixels:
             yield file, f"channel {i}: {entry.get('count')} values counted of {pixels} pixels"
-    bins = histogram_bins(meta.dtype)
+    bins = histogram_bins(level.dtype)
     if stored.histogram is None:
         if bins:
-            yield file, f"no histogram, and pixels of type {meta.dtype} have one"
+            yield file, f"no histogram, and pixels of type {level.dtype} have one"
         return
-    if stored.histogram.shape != (count, bins) or stored.first != first_value(meta.dtype):
+    if stored.histogram.shape != (count, bins) or stored.first != first_value(level.dtype):
         found = f"shape {stored.histogram.shape} from {stored.first}"
-        yield HISTOGRAM, f"{found}: not that of {meta.dtype} pixels"
+        yield HISTOGRAM, f"{found}: not that of {level.dtype} pixels"
         return
     for i, (entry, row) in enumerate(zip(entries, stored.histogram, strict=True)):
         part = of_histogram(row, stored.first)
@@ -148,3 +153,35 @@ def _of_statistics(stored: StoredStatistics, meta: ArrayMeta, file: str) -> Iter
         for key, value in (counted | {"sum_squares": part.squares}).items():
             if entry.get(key) != value:
                 yield file, f"channel {i}: {key} is {entry.get(key)}, by the histogram {value}"
+
+
+def compare_statistics(stored: StoredStatistics, counted: Accumulator, zarr: ZarrFormat) -> Iterator[Finding]:
+    """Yield a finding for each channel whose statistics or histogram are not those of its pixels."""
+    entries = counted.result([])["channels"]
+    assert isinstance(entries, list)
+    for i, (expected, entry) in enumerate(zip(stored.statistics["channels"], entries, strict=True)):
+        assert isinstance(entry, dict)
+        for key in ("count", "nan", "min", "max", "sum", "sum_squares", "squared_deviations"):
+            value = expected.get(key)
+            if not _agrees(key, value, entry[key], entry):
+                message = f"channel {i}: {key} is {value}, of the pixels {entry[key]}; convert again"
+                yield Finding("statistics", f"{GROUP}/{ATTRIBUTES[zarr]}", message)
+    if stored.histogram is not None and counted.histogram is not None:
+        for i, (expected, row) in enumerate(zip(stored.histogram, counted.histogram, strict=True)):
+            if wrong := int(np.count_nonzero(expected != row.astype(expected.dtype))):
+                message = f"{wrong} bins do not count the pixels of level 0; convert the source again"
+                yield Finding("statistics", HISTOGRAM, f"channel {i}: {message}", HISTOGRAM)
+
+
+def _agrees(key: str, stored: Any, counted: Any, entry: Mapping[str, Any]) -> bool:
+    """Return whether a stored and a counted value agree, within what the order of additions changes."""
+    if stored == counted:
+        return True
+    if not isinstance(stored, float) or not isinstance(counted, float) or key in ("min", "max"):
+        return bool(stored != stored and counted != counted)  # NaN
+    if not math.isfinite(stored) or not math.isfinite(counted):
+        return math.isnan(stored) and math.isnan(counted)
+    largest = max(abs(entry["min"]), abs(entry["max"]))
+    if key == "sum":
+        return bool(abs(stored - counted) <= EXACT * entry["count"] * largest)
+    return math.isclose(stored, counted, rel_tol=SQUARES, abs_tol=EXACT * entry["count"] * largest * largest)

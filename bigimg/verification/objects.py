@@ -9,59 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import BigimgError, InputError, MissingChunk
-from bigimg.omezarr.manifest import (
-    GROUP,
-    HISTOGRAM,
-    PROVENANCE,
-    check_provenance,
-    check_small,
-    read_array,
-    read_objects,
-    zarr_at,
-)
+from bigimg.omezarr import manifest
+from bigimg.omezarr.manifest import GROUP, HISTOGRAM, PROVENANCE
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, LABELS, MANIFEST, group_documents
 from bigimg.omezarr.objects import DANGLING, Listed, Location, listing
 from bigimg.omezarr.parse import ArrayMeta, parse_array
-from bigimg.omezarr.shard import ShardLayout, object_grid, object_key
+from bigimg.omezarr.shard import object_grid
 from bigimg.omezarr.tree import Tree
-from bigimg.types import Array, Json, Shape, ZarrFormat
+from bigimg.types import Array, Json, Shape
+from bigimg.verification.levels import OwnLevel, of_object
 from bigimg.verification.report import Finding, Findings, Problem
 
 type Listing = Mapping[str, Listed]
 """What a folder holds, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedLevel:
-    """One level with undamaged metadata."""
-
-    index: int
-    folder: Location
-    meta: ArrayMeta
-    layout: ShardLayout
-    records: Array | None
-    """Length and checksum of every shard, uint64 of shape (*grid, 2); None when that is damaged."""
-
-
-@dataclass(slots=True)
-class Trusted:
-    """What later checks can rely on once the small objects were checked."""
-
-    root: Mapping[str, Any] | None = None
-    """Attributes of the image; None when its document is not what was written."""
-    levels: dict[int, CheckedLevel] = field(default_factory=dict)
-    statistics: bool = True
-    """Whether the statistics and the histogram are as written."""
-    documents: bool = True
-    """Whether all small objects are as written."""
-    zarr: ZarrFormat = 3
 
 
 def is_ours(root: Location) -> bool:
@@ -84,52 +50,47 @@ def _list_root(root: Location) -> Listing | None:
     return found if GROUP in found else None
 
 
-def check_objects(tree: Tree, found: Findings) -> Trusted:
-    """Check presence and length of every object and the bytes of the small ones; return what can be relied on."""
-    return _ObjectCheck(tree, found).run()
+class CheckedObjects:
+    """A store of ours whose objects were checked: all for presence and length, the small ones for their bytes.
 
-
-class _ObjectCheck:
-    """One check that is under way."""
+    It tells what later checks can rely on.
+    """
 
     def __init__(self, tree: Tree, found: Findings) -> None:
-        self.tree, self.found, self.root = tree, found, tree.location("")
-        self.zarr = zarr_at(self.root)
+        self.tree, self.found, self.place = tree, found, tree.location("")
+        self.zarr = manifest.zarr_at(self.place)
         self.array, self.attributes = ARRAY[self.zarr], ATTRIBUTES[self.zarr]
-        self.at_root = _list_root(self.root)
-        self.names = set() if self.at_root is None else {*self.at_root, *listing(self.root / MANIFEST)}
+        self.at_root = _list_root(self.place)
+        self.names = set() if self.at_root is None else {*self.at_root, *listing(self.place / MANIFEST)}
         self.damaged: set[str] = set()
         """Keys of the small objects that are not as written."""
         self.objects = self._listed_objects()
         """Length and checksum of the small objects, by the manifest."""
-
-    def run(self) -> Trusted:
-        self.found.objects += len(self.objects) + 2  # the list itself, and the provenance
+        found.objects += len(self.objects) + 2  # the list itself, and the provenance
         for key, record in self.objects.items():
             with self._noting_damage():
-                check_small(self.root, key, record)
+                manifest.check_small(self.place, key, record)
         statistics = (f"{GROUP}/{self.attributes}", HISTOGRAM)
-        trusted = Trusted(
-            statistics=not any(key.startswith(statistics) for key in self.damaged),
-            documents=bool(self.objects) and not self.damaged,
-            zarr=self.zarr,
-        )
+        self.statistics = not any(key.startswith(statistics) for key in self.damaged)
+        """Whether the statistics and the histogram are as written."""
+        self.documents = bool(self.objects) and not self.damaged
+        """Whether all small objects are as written."""
         with self._noting_damage():
-            check_provenance(self.root)
+            manifest.check_provenance(self.place)
+        self.root: Mapping[str, Any] | None = None
+        """Attributes of the image; None when its document is not what was written."""
         if self.attributes in self.objects and self.attributes not in self.damaged:
-            node = self.tree.node("")
-            trusted.root = None if node is None else node["attributes"]
+            node = tree.node("")
+            self.root = None if node is None else node["attributes"]
         if self.at_root is None:
-            self.found.note(
-                "objects were not looked for: they cannot be listed there, so lengths are unknown"
-            )
+            found.note("objects were not looked for: they cannot be listed there, so lengths are unknown")
+        self.levels: dict[int, OwnLevel] = {}
         for index in self._level_numbers():
             if (level := self._level(index)) is not None:
-                trusted.levels[index] = level
-            trusted.documents &= level is not None and level.records is not None
+                self.levels[index] = level
+            self.documents &= level is not None and level.records is not None
         if self.at_root is not None:
             self._find_unlisted_at_root(self.at_root)
-        return trusted
 
     @contextmanager
     def _noting_damage(self) -> Iterator[None]:
@@ -137,7 +98,7 @@ class _ObjectCheck:
         try:
             yield
         except BigimgError as error:
-            key, _, message = str(error).removeprefix(f"{self.root}/").partition(": ")
+            key, _, message = str(error).removeprefix(f"{self.place}/").partition(": ")
             array = re.sub(r"/(zarr\.json|\.zarray|\.zattrs|c/[0-9/]+)$", "", key)
             level = array.rsplit("/", 1)[-1]
             kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
@@ -151,8 +112,8 @@ class _ObjectCheck:
         """Return the records of the small objects, and compare their list with what bigimg would write of it."""
         name = f"{MANIFEST}/{self.attributes}"
         with self._noting_damage():
-            self.objects = read_objects(self.root) or {}
-            if not (path := self.root / name).exists():
+            self.objects = manifest.read_objects(self.place) or {}
+            if not (path := self.place / name).exists():
                 raise MissingChunk(f"{path}: the list of objects is gone; restore it, or convert again")
             listed: dict[str, Json] = {key: [length, crc] for key, (length, crc) in self.objects.items()}
             document = group_documents({"objects": listed}, self.zarr)[self.attributes]
@@ -176,7 +137,7 @@ class _ObjectCheck:
         }
         return sorted(int(name) for name in listed | self.names if name.isdecimal())
 
-    def _level(self, index: int) -> CheckedLevel | None:
+    def _level(self, index: int) -> OwnLevel | None:
         """Check the objects of one level; return None when its metadata is damaged."""
         records = self._records(index)
         meta = self._metadata(index)
@@ -194,7 +155,8 @@ class _ObjectCheck:
             self.found.note(f"level {index}: its part of the manifest is damaged: chunks {own}")
         lengths = np.zeros(grid) if records is None else records[..., 0]
         self._measure(index, lengths, measured=records is not None)
-        return CheckedLevel(index, self.root / str(index), meta, meta.layout, records)
+        dims = tuple(map(str, meta.dims or ()))
+        return OwnLevel(index, self.place / str(index), dims, meta.layout, records)
 
     def _metadata(self, index: int) -> ArrayMeta | None:
         """Return the metadata of a level, or None when it is damaged."""
@@ -204,10 +166,10 @@ class _ObjectCheck:
         with self._noting_damage():
             node = self.tree.node(str(index))
             if node is None:
-                raise MissingChunk(f"{self.root / key}: the object is gone; restore it, or convert again")
-            meta = parse_array(node, source=str(self.root / str(index)))
+                raise MissingChunk(f"{self.place / key}: the object is gone; restore it, or convert again")
+            meta = parse_array(node, source=str(self.place / str(index)))
             if meta.layout is None:
-                raise InputError(f"{self.root / key}: not an array as bigimg writes it; restore the object")
+                raise InputError(f"{self.place / key}: not an array as bigimg writes it; restore the object")
             return meta
         return None
 
@@ -217,7 +179,7 @@ class _ObjectCheck:
         if any(name.startswith(f"{folder}/") for name in self.damaged):
             return None
         with self._noting_damage():
-            return read_array(self.root / folder, self.zarr)
+            return manifest.read_array(self.place / folder, self.zarr)
         return None
 
     # -------------------------------------------------------------------------------------------- the folders
@@ -228,7 +190,7 @@ class _ObjectCheck:
             return
         key, documents = str(index), {self.array, self.attributes}
         if self.zarr == 3:
-            self._find_unlisted(key, listing(self.root / key), {*documents, "c"})
+            self._find_unlisted(key, listing(self.place / key), {*documents, "c"})
             key, documents = f"{key}/c", set()
         if lengths is not None:
             self.found.objects += lengths.size
@@ -238,7 +200,7 @@ class _ObjectCheck:
         self, key: str, level: int, index: Shape, lengths: Array, measured: bool, documents: Set[str] = frozenset()
     ) -> None:  # fmt: skip
         """Compare the folder ``key`` with ``lengths`` of its objects, of shape grid[len(index):]."""
-        inside = listing(self.root / key)
+        inside = listing(self.place / key)
         for i in range(len(lengths)) if lengths.ndim > 1 else ():
             self._compare(f"{key}/{i}", level, (*index, i), lengths[i], measured)
         for i, length in enumerate(lengths.tolist()) if lengths.ndim == 1 else ():
@@ -257,7 +219,7 @@ class _ObjectCheck:
         self._find_unlisted("", at_root, {LABELS, self.attributes, GROUP, *self.objects, *levels})
         if self.objects:
             known = {*self.objects, *(f"{group}/{self.attributes}" for group in (MANIFEST, PROVENANCE))}
-            own = self._files(GROUP, listing(self.root / GROUP))
+            own = self._files(GROUP, listing(self.place / GROUP))
             self.found.add(*(_unlisted(key) for key in own if key not in known))
 
     def _find_unlisted(self, key: str, inside: Listing, known: Set[str]) -> None:
@@ -270,15 +232,9 @@ class _ObjectCheck:
         for name, entry in sorted(inside.items()):
             path = f"{key}/{name}".lstrip("/")
             if entry.folder:
-                yield from self._files(path, listing(self.root / path))
+                yield from self._files(path, listing(self.place / path))
             else:
                 yield path
-
-
-def of_object(kind: Problem, level: int, shard: Shape, message: str, zarr: ZarrFormat) -> Finding:
-    """Return a finding on a whole object of a level."""
-    key = f"{level}/{object_key(shard, zarr)}"
-    return Finding(kind, key, f"level {level}, {message}", str(level), level, shard)
 
 
 def _unlisted(key: str) -> Finding:

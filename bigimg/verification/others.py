@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.geometry.region import full, grid, pieces
 from bigimg.omezarr.open import few_names
 from bigimg.omezarr.shard import ABSENT, ShardFile
 from bigimg.omezarr.store import Store, StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.types import Array, Region, Shape
-from bigimg.verification.report import Finding, Findings
+from bigimg.verification.levels import Level
+from bigimg.verification.report import Finding, Findings, Problem
 
 NEARLY = 1e-3
 """Tolerance of offsets in pixels: others round them to decimals."""
@@ -29,18 +29,71 @@ MOST_OBJECTS = 10_000_000
 """Objects of one level that are looked for; this takes a minute."""
 MOST_DOUBTS = 1000
 """Absent chunks of one level that are named; sparse stores have millions."""
+UNKNOWN = "missing or fill value; nobody can tell which"
 MOST_IDS = 1_000_000
 """Ids of level 0 that are held in memory, eight bytes each."""
 
 
-def check_foreign(store: Store, found: Findings) -> None:
+class ForeignLevel(Level):
+    """One level of a store of others; regions and chunks in the order of ``store.dims``."""
+
+    def __init__(self, store: Store, index: int) -> None:
+        self.store, self.index, self.reader = store, index, StoreReader(store, index)
+        self.path, self.meta = join(store.group, store.levels[index].path), store.arrays[index]
+        spec = self.reader.spec
+        self.dims, self.shape, self.dtype, self.chunk = spec.dims, spec.shape, spec.dtype, spec.chunks
+        self.shard, self.piece = store.levels[index].shard, spec.chunks
+
+    @cached_property
+    def name_of(self) -> Callable[[Shape], str]:
+        """From the index of an object to its name in the folder of the array."""
+        node = self.store.tree.node(self.path) or {"zarr_format": 2}
+        if node["zarr_format"] == 2:
+            return lambda index: (node.get("dimension_separator") or ".").join(map(str, index))
+        encoding = node.get("chunk_key_encoding") or {"name": "default"}
+        separator, prefix = ("/", ("c",)) if encoding["name"] != "v2" else (".", ())
+        separator = (encoding.get("configuration") or {}).get("separator") or separator
+        return lambda index: separator.join((*prefix, *map(str, index)))
+
+    def finding(self, kind: Problem, shard: Shape, chunk: Shape | None, message: str) -> Finding:
+        """Return a finding on an object or, if ``chunk`` is given, on a chunk of it; both as they are stored."""
+        what = "the object" if chunk is None else f"chunk {chunk}"
+        text, file = f"level {self.index}, {what}: {message}", join(self.path, self.name_of(shard))
+        return Finding(kind, file, text, self.path, self.index, shard, chunk)
+
+    def of_chunk(self, kind: Problem, chunk: Shape, message: str) -> Finding:
+        """Return a finding on one chunk, by its index in the grid of chunks."""
+        stored = self.store.as_stored(chunk)
+        shard = tuple(i * c // s for i, c, s in zip(stored, self.meta.chunk, self.meta.shard, strict=True))
+        return self.finding(kind, shard, stored, message)
+
+    def _whole(self, region: Region, position: int | None) -> Array:
+        return self.reader.read(region)
+
+    def _read_piece(self, out: Array, index: Shape, part: Region, findings: list[Finding]) -> list[Region]:
+        try:
+            out[...] = self.reader.read(part)
+        except (IntegrityError, InputError) as error:
+            kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
+            _, decoding, cause = str(error).partition("does not decode (")
+            if decoding:
+                message = f"{decoding}{cause.rsplit(');', 1)[0]}); restore the object"
+            else:
+                message = str(error).split(": ", 1)[-1]
+            findings.append(self.of_chunk(kind, index, message))
+            return [part]
+        return []
+
+
+def check_foreign(levels: Sequence[ForeignLevel], found: Findings) -> None:
     """Check metadata and presence in a store without a manifest of ours."""
+    store = levels[0].store
     if store.has_manifest:
         found.note(f"the manifest was not compared: give the address of {store.group} itself, or unzip it")
     else:
         found.note("no manifest: lost, swapped or exchanged chunks cannot be told from what was written")
-    found.objects += 1 + len(store.levels)
-    found.add(*_of_geometry(store))
+    found.objects += 1 + len(levels)
+    found.add(*_of_geometry(levels))
     begin_alike = [
         i for i, level in enumerate(store.levels) if i and level.origin == store.levels[0].origin
         and any(f > 1 + NEARLY for f in _factors(store, i))
@@ -53,8 +106,8 @@ def check_foreign(store: Store, found: Findings) -> None:
     if store.tree.folder is None:
         found.note("absent chunks were not looked for: the store is not a folder on this machine")
         return
-    for index in range(len(store.levels)):
-        _find_absent(store, index, found)
+    for level in levels:
+        _find_absent(level, found)
 
 
 def _factors(store: Store, index: int) -> tuple[float, ...]:
@@ -63,142 +116,76 @@ def _factors(store: Store, index: int) -> tuple[float, ...]:
     return tuple(abs(spacing / finest) for spacing, finest in pairs)
 
 
-def _of_geometry(store: Store) -> Iterator[Finding]:
+def _of_geometry(levels: Sequence[ForeignLevel]) -> Iterator[Finding]:
+    store = levels[0].store
     first = store.levels[0]
-    for index, level in enumerate(store.levels):
-        if store.image.levels[index].scale is None:
+    file = "zarr.json" if store.tree.read(join(store.group, "zarr.json")) is not None else ".zattrs"
+    for each, level in zip(levels, store.levels, strict=True):
+        if store.image.levels[each.index].scale is None:
             continue  # old versions have no scales
-        for axis, factor in enumerate(_factors(store, index)):
+        wrong = []
+        for axis, factor in enumerate(_factors(store, each.index)):
             name, n, m = store.dims[axis], first.shape[axis], level.shape[axis]
             if abs(m * factor - n) >= factor * (1 + NEARLY):
-                message = f"{m} pixels along {name}, of {n} at level 0, and its scale says 1 of {factor:g}"
-                yield _of_level(store, index, message)
+                wrong.append(
+                    f"{m} pixels along {name}, of {n} at level 0, and its scale says 1 of {factor:g}"
+                )
             offset = (level.origin[axis] - first.origin[axis]) / first.spacing[axis]
             if min(abs(offset), abs(offset - (factor - 1) / 2)) > NEARLY * max(1.0, factor):
                 right = f"0 or {(factor - 1) / 2:g} would be right"
-                message = f"begins {offset:g} pixels from level 0 along {name}; {right}"
-                yield _of_level(store, index, message)
-
-
-def _of_level(store: Store, index: int, message: str) -> Finding:
-    path, file = join(store.group, store.levels[index].path), join(store.group, "zarr.json")
-    if store.tree.read(file) is None:
-        file = join(store.group, ".zattrs")
-    return Finding("metadata", file, f"level {index}: {message}; correct the metadata", path, index)
+                wrong.append(f"begins {offset:g} pixels from level 0 along {name}; {right}")
+        for message in wrong:
+            text = f"level {each.index}: {message}; correct the metadata"
+            yield Finding("metadata", join(store.group, file), text, each.path, each.index)
 
 
 # ------------------------------------------------------------------------------------------------ absent chunks
 
 
-def _find_absent(store: Store, index: int, found: Findings) -> None:
+def _find_absent(level: ForeignLevel, found: Findings) -> None:
     """Doubt the objects of one level that are not there."""
-    meta, path = store.arrays[index], join(store.group, store.levels[index].path)
-    node, shape = store.tree.node(path), grid(meta.shape, meta.shard)
+    meta, shape = level.meta, grid(level.meta.shape, level.meta.shard)
     count, absent = math.prod(shape), 0
-    if node is None:
-        return
     if count > MOST_OBJECTS:
-        found.note(f"level {index}: {count} objects, too many to look for those that are absent")
+        found.note(f"level {level.index}: {count} objects, too many to look for those that are absent")
         return
     found.objects += count
     parent: str | None = None
     names: Collection[str] = ()
-    name_of = _naming(node)
     for where in itertools.product(*map(range, shape)):
-        key = name_of(where)
-        head, _, name = key.rpartition("/")
+        head, _, name = level.name_of(where).rpartition("/")
         if head != parent:
-            parent, names = head, set(store.tree.children(join(path, head)))
+            parent, names = head, set(level.store.tree.children(join(level.path, head)))
         if name not in names:
             absent += 1
             if absent <= MOST_DOUBTS:
-                sharded = meta.shard != meta.chunk
-                found.doubts.append(_absent_chunk(path, index, key, where, None if sharded else where))
+                chunk = None if meta.shard != meta.chunk else where
+                found.doubts.append(level.finding("missing", where, chunk, UNKNOWN))
     if absent:
-        message = (
-            f"level {index}: {absent} of {count} objects are absent: lost, or never written because they "
+        found.note(
+            f"level {level.index}: {absent} of {count} objects are absent: lost, or never written because they hold "
+            "the fill value"
         )
-        found.note(f"{message}hold the fill value")
 
 
-def _absent_chunk(path: str, level: int, key: str, shard: Shape, chunk: Shape | None) -> Finding:
-    """Return the doubt about an object or a chunk that is not there."""
-    what = "the object" if chunk is None else f"chunk {chunk}"
-    message = f"level {level}, {what}: missing or fill value; nobody can tell which"
-    return Finding("missing", join(path, key), message, path, level, shard, chunk)
-
-
-def _naming(node: Mapping[str, Any]) -> Callable[[Shape], str]:
-    """Return the function from the index of an object to its name in the folder of its array."""
-    if node["zarr_format"] == 2:
-        return lambda index: (node.get("dimension_separator") or ".").join(map(str, index))
-    encoding = node.get("chunk_key_encoding") or {"name": "default"}
-    separator, prefix = ("/", ("c",)) if encoding["name"] != "v2" else (".", ())
-    separator = (encoding.get("configuration") or {}).get("separator") or separator
-    return lambda index: separator.join((*prefix, *map(str, index)))
-
-
-# ------------------------------------------------------------------------------------------------------ pixels
-
-
-def read_foreign(
-    reader: StoreReader, index: int, region: Region, findings: list[Finding]
-) -> tuple[Array, list[Region]]:
-    """Return the pixels of ``region``, and the parts of it that do not decode and are zero."""
-    try:
-        return reader.read(region), []
-    except (IntegrityError, InputError):
-        pass  # reported below, chunk by chunk
-    pixels = np.zeros(shape_of(region), reader.spec.dtype)
-    lost: list[Region] = []
-    origin = tuple(s.start for s in region)
-    for chunk, part in pieces(region, reader.spec.chunks):
-        try:
-            pixels[shift(part, origin)] = reader.read(part)
-        except (IntegrityError, InputError) as error:
-            lost.append(part)
-            kind = "missing" if isinstance(error, MissingChunk) else "corrupt"
-            findings.append(of_foreign_chunk(reader.store, index, kind, chunk, _cause(error)))
-    return pixels, lost
-
-
-def _cause(error: Exception) -> str:
-    _, decoding, cause = str(error).partition("does not decode (")
-    if decoding:
-        return f"{decoding}{cause.rsplit(');', 1)[0]}); restore the object"
-    return str(error).split(": ", 1)[-1]
-
-
-def of_foreign_chunk(store: Store, level: int, kind: Any, chunk: Shape, message: str) -> Finding:
-    """Return a finding on a chunk of a level, by its index in the order of ``store.dims``."""
-    path, meta, stored = (
-        join(store.group, store.levels[level].path),
-        store.arrays[level],
-        store.as_stored(chunk),
-    )
-    shard = tuple(i * c // s for i, c, s in zip(stored, meta.chunk, meta.shard, strict=True))
-    key = _naming(store.tree.node(path) or {"zarr_format": 2})(shard)
-    text = f"level {level}, chunk {stored}: {message}"
-    return Finding(kind, join(path, key), text, path, level, shard, stored)
-
-
-def find_unlisted(store: Store, index: int, found: Findings) -> None:
+def find_unlisted(level: ForeignLevel, found: Findings) -> None:
     """Doubt chunks that a shard of a layout like ours does not list."""
-    meta, path = store.arrays[index], join(store.group, store.levels[index].path)
-    if meta.layout is None or meta.layout.zarr == 2 or store.tree.folder is None:
+    meta, tree = level.meta, level.store.tree
+    if meta.layout is None or meta.layout.zarr == 2 or tree.folder is None:
         return
-    folder = store.tree.folder / path
     for shard, region in pieces(full(meta.shape), meta.shard):
         try:
-            with ShardFile(folder, shard, meta.layout) as file:
+            with ShardFile(tree.folder / level.path, shard, meta.layout) as file:
                 listed = file.offsets[..., 0] != ABSENT
         except (IntegrityError, OSError):
             continue  # reported when the chunks were read
         for chunk, _ in pieces(region, meta.chunk):
             where = tuple(c % n for c, n in zip(chunk, meta.layout.chunks_per_shard, strict=True))
             if not listed[where] and len(found.doubts) < MOST_DOUBTS:
-                key = "/".join(("c", *map(str, shard)))
-                found.doubts.append(_absent_chunk(path, index, key, shard, chunk))
+                found.doubts.append(level.finding("missing", shard, chunk, UNKNOWN))
+
+
+# ------------------------------------------------------------------------------------------------ ids of labels
 
 
 class LevelIds:
@@ -223,27 +210,10 @@ class LevelIds:
         return found
 
 
-@dataclass(slots=True)
-class Decoded:
-    """The result of one block of a level."""
-
-    region: Region
-    findings: list[Finding]
-    ids: Array | None
-    """The different ids in it; None when they are not compared, or when the block does not decode."""
-    decoded_bytes: int
-
-
-def check_region(reader: StoreReader, index: int, region: Region, *, ids: bool) -> Decoded:
-    """Decode ``region`` of one level."""
-    findings: list[Finding] = []
-    pixels, lost = read_foreign(reader, index, region, findings)
-    return Decoded(region, findings, np.unique(pixels) if ids and not lost else None, pixels.nbytes)
-
-
-def unknown_ids(store: Store, index: int, region: Region, ids: list[int]) -> Finding:
+def unknown_ids(level: ForeignLevel, region: Region, ids: list[int]) -> Finding:
     """Return the finding on ids of a coarser level that level 0 lacks."""
-    chunk = tuple(s.start // c for s, c in zip(region, store.levels[index].chunk, strict=True))
-    where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in zip(store.dims, region, strict=True))
+    chunk = tuple(s.start // c for s, c in zip(region, level.chunk, strict=True))
+    named = zip(level.dims, region, strict=True)
+    where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in named)
     message = f"ids that level 0 lacks ({few_names(ids)}) in {where}: labels were averaged; "
-    return of_foreign_chunk(store, index, "derived", chunk, f"{message}make the levels again by mode")
+    return level.of_chunk("derived", chunk, f"{message}make the levels again by mode")

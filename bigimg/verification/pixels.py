@@ -1,86 +1,90 @@
-"""The pixels of a store of ours, decoded once: each chunk against its checksum, each level against the level below.
+"""The pixels of a store: chunks against checksums, each level against the level below, level 0 against the source.
 
-A block is read shard by shard, with the manifest. Only if that fails, it is read chunk by chunk, to name every chunk
-that is damaged. Lost pixels take no part in the comparisons.
+A block is read at once. Only if that fails, it is read piece by piece, to name every chunk that is damaged
+(:mod:`~bigimg.verification.levels`). Lost pixels take no part in the comparisons. An ordered source is read in order.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from bigimg.conversion.block import channel_statistics, with_neighbours
-from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
-from bigimg.geometry.region import count, full, pieces, shape_of, shift
-from bigimg.omezarr.shard import ABSENT, ShardFile, open_object, read_region
+from bigimg.conversion.workers import in_portions, in_window
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import count, pieces, shape_of, shift
+from bigimg.geometry.spec import ImageSpec
+from bigimg.planning.blocks import strip_step, walk
+from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial
-from bigimg.types import Array, DType, Method, Region, Shape
-from bigimg.verification.objects import CheckedLevel, of_object
-from bigimg.verification.report import Finding, Problem
-
-_per_thread = threading.local()
+from bigimg.reader import Reader
+from bigimg.types import Array, Method, Region, Shape
+from bigimg.verification.levels import Level
+from bigimg.verification.report import Finding, Findings
 
 
 @dataclass(frozen=True, slots=True)
 class ChainJob:
     """What all blocks of a chain have in common."""
 
-    levels: tuple[CheckedLevel, ...]
+    levels: tuple[Level, ...]
     """Fine to coarse."""
     steps: Mapping[int, Shape]
     """Pixels of the level below in a window, by level."""
-    method: Method | None
+    method: Method | None = None
     """How levels are derived; None when they are not."""
-    channel_axis: int | None
-    counted: bool
+    channel_axis: int | None = None
+    counted: bool = False
     """Whether blocks of the first level are counted into the statistics."""
-    padding: tuple[int, int] | None
+    padding: tuple[int, int] | None = None
     """Values that the statistics leave out."""
+    ids: bool = False
+    """Whether the different values of a block are listed."""
 
 
 @dataclass(slots=True)
 class Checked:
     """The result of one block."""
 
+    region: Region
     findings: list[Finding] = field(default_factory=list)
     partials: list[tuple[int, Partial]] = field(default_factory=list)
     """Channel and statistics; empty when pixels of the block are lost."""
+    ids: Array | None = None
+    """The different values in it; None when they are not listed, or when pixels of the block are lost."""
     decoded_bytes: int = 0
-
-
-@dataclass(slots=True)
-class Piece:
-    """Pixels of one level, and which of them are damaged."""
-
-    region: Region
-    pixels: Array
-    lost: list[Region]
 
 
 def check_block(job: ChainJob, block: Region) -> Checked:
     """Read ``block`` of the first level of a chain, and compare each next level with what it should be."""
-    result = Checked()
-    piece = _read(job.levels[0], block, result, 0)
-    if job.counted and not piece.lost:
-        result.partials = channel_statistics(piece.pixels, block, job.channel_axis, job.padding)
+    result = Checked(block)
+    region = block
+    pixels, lost = job.levels[0].read(region, result.findings, 0)
+    result.decoded_bytes = pixels.nbytes
+    if job.counted and not lost:
+        result.partials = channel_statistics(pixels, block, job.channel_axis, job.padding)
+    if job.ids and not lost:
+        result.ids = np.unique(pixels)
     for position, level in enumerate(job.levels[1:], 1):
         step = job.steps[level.index]
-        here = _scale_down(piece.region, step)
-        stored = _read(level, here, result, position)
+        here = _scale_down(region, step)
+        stored, lost_here = level.read(here, result.findings, position)
+        result.decoded_bytes += stored.nbytes
         if job.method == "gaussian":
-            derived, lost = _gaussian(job.levels[0], piece.region, step, shape_of(here))
+            derived, lost = _gaussian(job.levels[0], region, step, shape_of(here))
         elif job.method is not None:
-            derived, lost = kernels.downsample(piece.pixels, step, job.method), piece.lost
-        lost = [*stored.lost, *(_scale_down(region, step) for region in lost)]
+            derived = kernels.downsample(pixels, step, job.method)
+        unknown = [*lost_here, *(_scale_down(part, step) for part in lost)]
         message = f"pixels are not the {job.method} of level {level.index - 1}; convert the source again"
-        for chunk, wrong in differing_chunks(derived, stored.pixels, here, lost, level.layout.chunk):
-            result.findings.append(of_chunk("derived", level, chunk, f"{wrong} {message}"))
-        piece = stored
+        for chunk, wrong in differing_chunks(derived, stored, here, unknown, level.chunk):
+            result.findings.append(level.of_chunk("derived", chunk, f"{wrong} {message}"))
+        region, pixels, lost = here, stored, lost_here
     return result
 
 
@@ -89,15 +93,15 @@ def _scale_down(region: Region, step: Shape) -> Region:
     return tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(region, step, strict=True))
 
 
-def _gaussian(level: CheckedLevel, region: Region, step: Shape, shape: Shape) -> tuple[Array, list[Region]]:
+def _gaussian(level: Level, region: Region, step: Shape, shape: Shape) -> tuple[Array, list[Region]]:
     """Return what the filter makes of ``region`` of ``level``, and which parts of the level it cannot judge."""
-    wider, before = with_neighbours(region, step, level.layout.shape)
-    piece = _read(level, wider, Checked(), -1)  # the blocks that own these pixels report their damage
+    wider, before = with_neighbours(region, step, level.shape)
+    pixels, damaged = level.read(wider, [], -1)  # the blocks that own these pixels report their damage
     lost = [
         tuple(slice(max(0, s.start - f + 1), s.stop + f - 1) for s, f in zip(part, step, strict=True))
-        for part in piece.lost
+        for part in damaged
     ]
-    return kernels.gaussian(piece.pixels, step, before, shape), lost
+    return kernels.gaussian(pixels, step, before, shape), lost
 
 
 def differing_chunks(
@@ -123,97 +127,68 @@ def differing_chunks(
                 yield index, f"{wrong} of {count(part)}"
 
 
-# ---------------------------------------------------------------------------------------------- chunk by chunk
+# ---------------------------------------------------------------------------------------------- against the source
 
 
-def _read(level: CheckedLevel, region: Region, result: Checked, position: int) -> Piece:
-    """Return the pixels of ``region``; damaged ones are zero, and ``result`` gets a finding on them.
+def comparable(spec: ImageSpec, level: Level, found: Findings) -> bool:
+    """Return whether the source has the axes, shape and type of level 0; add a finding if it has not."""
+    if (spec.dims, spec.shape, spec.dtype) == (level.dims, level.shape, level.dtype):
+        return True
+    here, theirs = (f"{' '.join(v.dims)} = {' x '.join(map(str, v.shape))}, {v.dtype}" for v in (level, spec))
+    message = f"the store is {here}, the source {theirs}: not the source of this store, or another series"
+    found.add(Finding("source", "zarr.json", message))
+    return False
 
-    The pixels lie in memory of this thread that the next block reuses. Each ``position`` in a chain has its own.
+
+def compare_geometry(spec: ImageSpec, axes: tuple[Axis, ...], found: Findings) -> None:
+    """Note where spacing, unit or origin of the source differ from the store: ``--spacing`` is meant to do that."""
+    for theirs, ours in zip(spec.axes, axes, strict=True):
+        for what in ("spacing", "unit", "origin"):
+            if getattr(theirs, what) != getattr(ours, what):
+                found.note(
+                    f"{what} along {ours.name} is {getattr(ours, what)} in the store, {getattr(theirs, what)} in the "
+                    "source"
+                )
+
+
+def compare_source(
+    reader: Reader, band: Shape, level: Level, pool: Executor, workers: int
+) -> Iterator[tuple[list[Finding], int]]:
+    """Yield findings and decoded bytes of each portion that was compared.
+
+    Parameters
+    ----------
+    band : tuple of int
+        Pixels of the source that are read at once.
+    level : Level
+        Level 0 of the store.
     """
-    out = _own_memory(position, shape_of(region), level.layout.dtype)
-    pixels, lost = read_own(level, region, result.findings, out)
-    result.decoded_bytes += pixels.nbytes
-    return Piece(region, pixels, lost)
+    spec = reader.spec
+    bands = walk(spec.shape, band, spec.dims, reader.access.order)
+    if reader.access.kind != "sequential":
+        yield from in_window(pool.submit, ((_read_and_compare, level, reader, b) for b in bands), 2 * workers)
+        return
+    step = strip_step(spec, reader.access.order, SCRATCH_STRIP_BYTES)
+    yield from in_portions(pool.submit, (partial(_read, level, reader, b, step) for b in bands), 1)
 
 
-def _own_memory(position: int, shape: Shape, dtype: DType) -> Array:
-    buffers: dict[int, Array] = _per_thread.__dict__.setdefault("buffers", {})
-    size = math.prod(shape) * dtype.itemsize
-    if position not in buffers or buffers[position].size < size:
-        buffers.pop(position, None)  # free the smaller one before the larger one is allocated
-        buffers[position] = np.empty(size, np.uint8)
-    return buffers[position][:size].view(dtype).reshape(shape)
+def _read(level: Level, reader: Reader, band: Region, step: Shape) -> list[tuple[Any, ...]]:
+    """Read one band of an ordered source in this thread, and return a task for each chunk in it."""
+    pixels = np.empty(shape_of(band), reader.spec.dtype)
+    start = tuple(s.start for s in band)
+    for _, strip in pieces(band, step):
+        pixels[shift(strip, start)] = reader.read(strip)
+    return [(_compare, level, pixels[shift(part, start)], part) for _, part in pieces(band, level.chunk)]
 
 
-def read_own(
-    level: CheckedLevel, region: Region, findings: list[Finding], out: Array | None = None
-) -> tuple[Array, list[Region]]:
-    """Return the pixels of ``region`` and the parts of it that are lost; findings on these are appended."""
-    try:
-        return read_region(level.folder, region, level.layout, level.records, out=out), []
-    except (IntegrityError, InputError):
-        pass  # reported below, chunk by chunk
-    pixels = np.zeros(shape_of(region), level.layout.dtype)
-    lost: list[Region] = []
-    origin = tuple(s.start for s in region)
-    for shard, part in pieces(region, level.layout.shard):
-        damage = _damage(level, shard)
-        findings += damage
-        if any(finding.chunk is None for finding in damage):
-            lost.append(part)
-            continue
-        damaged = {finding.chunk for finding in damage}
-        for chunk, inside in pieces(part, level.layout.chunk):
-            if chunk in damaged:
-                lost.append(inside)
-            else:
-                with open_object(level.folder, shard, level.layout) as file:
-                    file.read_into(pixels[shift(inside, origin)], inside)
-    return pixels, lost
+def _read_and_compare(level: Level, reader: Reader, band: Region) -> tuple[list[Finding], int]:
+    return _compare(level, reader.read(band), band)
 
 
-def _damage(level: CheckedLevel, shard: Shape) -> list[Finding]:
-    """Return everything that is wrong with one object: with all of it, or with chunks of it."""
-    layout, folder = level.layout, level.folder
-    try:
-        with open_object(folder, shard, layout) as file:
-            chunks = list(_bad_chunks(level, shard, file))
-        if not chunks and level.records is not None:
-            # Each chunk is undamaged: then this is the object of another shard, or it has grown.
-            record = int(level.records[shard][0]), int(level.records[shard][1])
-            open_object(folder, shard, layout, record).file.close()
-        return chunks
-    except (IntegrityError, InputError, OSError) as error:
-        message = str(error).removeprefix(f"{folder / layout.key(shard)}: ")
-        if isinstance(error, OSError) and error.strerror:
-            message = f"cannot be read ({error.strerror}); check the disk"
-        kind: Problem = "missing" if isinstance(error, MissingChunk) else "corrupt"
-        return [of_object(kind, level.index, shard, message, layout.zarr)]
-
-
-def _bad_chunks(level: CheckedLevel, shard: Shape, file: ShardFile) -> Iterator[Finding]:
-    layout = level.layout
-    buffer = np.empty(layout.chunk, layout.dtype)
-    inside = map(min, layout.shard, (n - s for n, s in zip(layout.shape, file.start, strict=True)))
-    for position, _ in pieces(full(tuple(inside)), layout.chunk):
-        chunk = tuple(s * n + p for s, n, p in zip(shard, layout.chunks_per_shard, position, strict=True))
-        if file.offsets[position][0] == ABSENT:
-            yield of_chunk("missing", level, chunk, "is not in the shard index; restore the object")
-            continue
-        try:
-            encoded = file.encoded(position)
-        except CorruptChunk:
-            yield of_chunk("corrupt", level, chunk, "its checksum is wrong; restore the object")
-            continue
-        try:
-            layout.codec.decode(encoded, buffer)
-        except (RuntimeError, ValueError) as error:
-            yield of_chunk("corrupt", level, chunk, f"does not decode ({error}); restore the object")
-
-
-def of_chunk(kind: Problem, level: CheckedLevel, chunk: Shape, message: str) -> Finding:
-    """Return a finding on one chunk, by its index in the grid of chunks."""
-    shard = tuple(c // n for c, n in zip(chunk, level.layout.chunks_per_shard, strict=True))
-    file, text = f"{level.index}/{level.layout.key(shard)}", f"level {level.index}, chunk {chunk}: {message}"
-    return Finding(kind, file, text, str(level.index), level.index, shard, chunk)
+def _compare(level: Level, source: Array, region: Region) -> tuple[list[Finding], int]:
+    stored, lost = level.read(region, [])  # damage was reported when the chunks were checked
+    findings = [
+        level.of_chunk("source", index, f"{wrong} pixels are not those of the source; convert it again")
+        for index, wrong in differing_chunks(source, stored, region, lost, level.chunk)
+    ]
+    return findings, stored.nbytes

@@ -5,32 +5,29 @@ from __future__ import annotations
 import math
 import os
 import time
-from concurrent.futures import Executor
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
-from bigimg.conversion.schedule import chosen_executor, in_window
+from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
-from bigimg.omezarr.open import StoreReader, is_store, open_store
+from bigimg.omezarr.open import is_store, open_store
 from bigimg.omezarr.store import Store, extra_read_bytes
 from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
-from bigimg.planning.checks import CheckPlan, Cut, Sources, make_check_plan
+from bigimg.planning.check_plan import CheckPlan, Cut, Sources, make_check_plan
 from bigimg.planning.memory import budget_bytes
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
-from bigimg.types import DType, Method, Shape
-from bigimg.verification import others
+from bigimg.types import Method, Shape
+from bigimg.verification import metadata, others, pixels
 from bigimg.verification.labels import check_labels
-from bigimg.verification.metadata import channel_count, check_metadata, method_of
-from bigimg.verification.objects import Trusted, check_objects, is_ours
-from bigimg.verification.pixels import ChainJob, check_block, of_chunk, read_own
+from bigimg.verification.levels import Level
+from bigimg.verification.objects import CheckedObjects, is_ours
+from bigimg.verification.others import ForeignLevel
 from bigimg.verification.report import Finding, Findings, Problem, Report
-from bigimg.verification.source import OfChunk, ReadStored, comparable, compare_geometry, compare_source
-from bigimg.verification.statistics import compare_statistics
 
 
 def verify_store(
@@ -97,45 +94,37 @@ class _Check:
     def ours(self, tree: Tree, *, quick: bool) -> None:
         """Check the store ``tree``, which has a manifest of ours."""
         tree = tree if tree.folder is None else tree_of(tree.folder)  # so that messages have absolute paths
-        trusted = check_objects(tree, self.found)
-        stored = check_metadata(tree, trusted, self.found)
+        trusted = CheckedObjects(tree, self.found)
+        stored = metadata.check_metadata(tree, trusted, self.found)
         if quick or not trusted.levels:
             return
-        steps, method = _steps(trusted), method_of(trusted.root)
+        steps, method = _steps(trusted), metadata.method_of(trusted.root)
         if steps is None or method is None:
-            steps, method = {i: (1,) * len(level.meta.shape) for i, level in trusted.levels.items()}, None
+            steps, method = {i: (1,) * len(level.shape) for i, level in trusted.levels.items()}, None
             self.found.note("levels were not derived again: the method or a shape is not known")
         finest = next(iter(trusted.levels.values()))
-        dims, whole = tuple(map(str, finest.meta.dims or ())), 0 in trusted.levels
-        cuts = [Cut(i, v.meta.shape, v.meta.chunk, v.meta.shard, steps[i]) for i, v in trusted.levels.items()]
-        plan = self._plan(cuts, finest.layout.dtype, dims, method, whole, _access(tree, trusted), 0)
+        dims, whole = finest.dims, 0 in trusted.levels
+        plan = self._plan(list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), 0)
         axis = dims.index("c") if "c" in dims else None
         low_high = None if stored is None else stored.statistics.get("padding")
         padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
-        counted = Accumulator(finest.layout.dtype, channel_count(finest.meta.shape, dims), padding)
-        with chosen_executor(plan.workers, None) as pool:
-            for chain in plan.chains:
-                self.meter.stage = f"level {chain.levels[0]}"
-                levels = tuple(trusted.levels[i] for i in chain.levels)
-                job = ChainJob(levels, steps, method, axis, chain.levels[0] == 0, padding)
-                tasks = ((check_block, job, b) for b in walk(levels[0].meta.shape, chain.block, dims))
-                for result in in_window(pool.submit, tasks, 2 * plan.workers):
-                    self.found.add(*result.findings)
-                    self.meter.advance(result.decoded_bytes)
-                    whole = whole and (not job.counted or bool(result.partials))
-                    for channel, part in result.partials:
-                        counted.add(channel, part)
-        if plan.band is not None:
-            first = trusted.levels[0]
-            of_first = partial(of_chunk, "source", first)
-            with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
-                self._compare(plan, first.meta.chunk, partial(read_own, first), of_first, pool)
+        counted = Accumulator(finest.dtype, metadata.channel_count(finest.shape, dims), padding)
+
+        def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
+            levels = tuple(trusted.levels[i] for i in numbers)
+            return pixels.ChainJob(levels, steps, method, axis, numbers[0] == 0, padding)
+
+        for job, result in self._check_blocks(plan, job_of):
+            whole = whole and (not job.counted or bool(result.partials))
+            for channel, part in result.partials:
+                counted.add(channel, part)
+        self._compare(plan, finest)
         if not whole:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         elif stored is not None:
-            self.found.add(*compare_statistics(stored, counted, trusted.zarr))
+            self.found.add(*metadata.compare_statistics(stored, counted, trusted.zarr))
         if self.source is not None and trusted.root is not None and not self.found.damaged:
-            compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
+            pixels.compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
 
     # ---------------------------------------------------------------------------------------- stores of others
 
@@ -157,94 +146,103 @@ class _Check:
         if store.tree.folder is not None and is_ours(store.tree.folder / store.group):
             self.ours(tree_of(store.tree.folder / store.group), quick=quick)
             return
-        others.check_foreign(store, self.found)
+        levels = [ForeignLevel(store, index) for index in range(len(store.levels))]
+        others.check_foreign(levels, self.found)
         if not quick:
-            self._decode(store)
+            self._decode(store, levels)
 
-    def _decode(self, store: Store) -> None:
-        dtype, ones = store.levels[0].dtype, (1,) * len(store.dims)
-        cuts = [Cut(i, level.shape, level.chunk, level.shard, ones) for i, level in enumerate(store.levels)]
-        ids = store.kind == "labels" and dtype.kind in "iu" and len(store.levels) > 1
-        reading = StoreReader(store).access
-        plan = self._plan(cuts, dtype, store.dims, None, True, reading, 40 * others.MOST_IDS if ids else 0)
+    def _decode(self, store: Store, levels: Sequence[ForeignLevel]) -> None:
+        ids = store.kind == "labels" and levels[0].dtype.kind in "iu" and len(levels) > 1
+        ones = {level.index: (1,) * len(level.shape) for level in levels}
+        ids_bytes = 40 * others.MOST_IDS if ids else 0
+        plan = self._plan(levels, ones, None, True, levels[0].reader.access, ids_bytes)
         first_ids = others.LevelIds()
-        with chosen_executor(plan.workers, None) as pool:
-            for chain, level in zip(plan.chains, store.levels, strict=True):
-                index = chain.levels[0]
-                self.meter.stage = f"level {index}"
-                reader = StoreReader(store, index)
-                tasks = ((partial(others.check_region, ids=ids), reader, index, block)
-                         for block in walk(level.shape, chain.block, store.dims))  # fmt: skip
-                for result in in_window(pool.submit, tasks, 2 * plan.workers):
-                    self.found.add(*result.findings)
-                    self.meter.advance(result.decoded_bytes)
-                    if ids and index == 0:
-                        first_ids.add(result.ids)
-                    elif ids and (unknown := first_ids.unknown(result.ids)):
-                        self.found.add(others.unknown_ids(store, index, result.region, unknown))
-                others.find_unlisted(store, index, self.found)
-                if index == 0 and plan.band is not None:
-                    of_first = partial(others.of_foreign_chunk, store, 0, "source")
-                    self._compare(plan, level.chunk, partial(others.read_foreign, reader, 0), of_first, pool)
-                reader.close()
+
+        def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
+            return pixels.ChainJob((levels[numbers[0]],), {}, ids=ids)
+
+        for job, result in self._check_blocks(plan, job_of):
+            level = job.levels[0]
+            if ids and level.index == 0:
+                first_ids.add(result.ids)
+            elif ids and (unknown := first_ids.unknown(result.ids)):
+                self.found.add(others.unknown_ids(levels[level.index], result.region, unknown))
+        self._compare(plan, levels[0])
+        for level in levels:
+            others.find_unlisted(level, self.found)
+            level.reader.close()
         if ids and not first_ids.complete:
             self.found.note("ids of levels were not compared: those of level 0 are too many or not all known")
         if self.source is not None and plan.band is not None:
-            compare_geometry(self.source.spec, store.spec().axes, self.found)
+            pixels.compare_geometry(self.source.spec, store.spec().axes, self.found)
 
     # -------------------------------------------------------------------------------------------------- both
 
     def _plan(
-        self, cuts: list[Cut], dtype: DType, dims: tuple[str, ...], method: Method | None, full: bool,
+        self, levels: Sequence[Level], steps: Mapping[int, Shape], method: Method | None, full: bool,
         reading: Access | None, ids_bytes: int,
     ) -> CheckPlan:  # fmt: skip
-        """Return the plan of reading the levels ``cuts``; level 0 can be compared with a source if it is ``full``."""
-        spec = None if self.source is None else self.source.spec
-        if spec is not None and not full:
+        """Return the plan of reading ``levels``; only if level 0 is ``full`` it is compared with a source."""
+        first, reader = levels[0], self.source
+        if reader is not None and not full:
             self.found.note("nothing was compared with the source: level 0 cannot be read")
-            spec = None
-        if spec is not None and not comparable(spec, dims, cuts[0].shape, dtype, self.found):
-            spec = None
-        access = None if spec is None or self.source is None else self.source.access
+            reader = None
+        if reader is not None and not pixels.comparable(reader.spec, first, self.found):
+            reader = None
+        spec, access = (None, None) if reader is None else (reader.spec, reader.access)
+        cuts = [Cut(each.index, each.shape, each.chunk, each.shard, steps[each.index]) for each in levels]
         self.plan = make_check_plan(
-            cuts, dtype, method=method, channels=channel_count(cuts[0].shape, dims),
+            cuts, first.dtype, method=method, channels=metadata.channel_count(first.shape, first.dims),
             sources=Sources(reading, spec, access, ids_bytes),
             budget=self.budget, workers=self.workers, resident=resident_bytes(), name=self.name,
         )  # fmt: skip
-        sizes = {cut.level: math.prod(cut.shape) * dtype.itemsize for cut in cuts}
+        sizes = {level.index: math.prod(level.shape) * first.dtype.itemsize for level in levels}
         read = sum(sizes[level] for chain in self.plan.chains for level in chain.levels)
         self.found.decoded_bytes = sum(sizes.values())
-        self.meter = Meter(read + (0 if spec is None else sizes[cuts[0].level]), self.meter.report)
+        self.meter = Meter(read + (0 if reader is None else sizes[first.index]), self.meter.report)
         return self.plan
 
-    def _compare(
-        self, plan: CheckPlan, chunk: Shape, read: ReadStored, of_first: OfChunk, pool: Executor
-    ) -> None:
-        """Compare level 0 with the source."""
-        assert self.source is not None
-        assert plan.band is not None
+    def _check_blocks(
+        self, plan: CheckPlan, job_of: Callable[[Sequence[int]], pixels.ChainJob]
+    ) -> Iterator[tuple[pixels.ChainJob, pixels.Checked]]:
+        """Yield job and result of each block, chain by chain, after its findings were added."""
+        with chosen_executor(plan.workers, None) as pool:
+            for chain in plan.chains:
+                self.meter.stage = f"level {chain.levels[0]}"
+                job = job_of(chain.levels)
+                first = job.levels[0]
+                tasks = ((pixels.check_block, job, b) for b in walk(first.shape, chain.block, first.dims))
+                for result in in_window(pool.submit, tasks, 2 * plan.workers):
+                    self.found.add(*result.findings)
+                    self.meter.advance(result.decoded_bytes)
+                    yield job, result
+
+    def _compare(self, plan: CheckPlan, level: Level) -> None:
+        """Compare level 0 with the source, if the plan does so."""
+        if plan.band is None or self.source is None:
+            return
         self.meter.stage = "source"
-        compared = compare_source(self.source, plan.band, chunk, read, of_first, pool, plan.workers)
-        for findings, count in compared:
-            self.found.add(*findings)
-            self.meter.advance(count)
+        with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
+            for findings, count in pixels.compare_source(self.source, plan.band, level, pool, plan.workers):
+                self.found.add(*findings)
+                self.meter.advance(count)
 
 
-def _access(tree: Tree, trusted: Trusted) -> Access | None:
+def _access(tree: Tree, trusted: CheckedObjects) -> Access | None:
     """Return the memory that reading by hand needs in addition to blocks; None for files, which need none."""
     if tree.folder is not None:
         return None
-    largest = max(math.prod(v.meta.shard) * v.layout.dtype.itemsize for v in trusted.levels.values())
+    largest = max(math.prod(v.shard) * v.dtype.itemsize for v in trusted.levels.values())
     each, fixed = extra_read_bytes(tree, largest)
     return Access("random", "objects that are no files", fixed_bytes=fixed, read_bytes=each)
 
 
-def _steps(trusted: Trusted) -> dict[int, Shape] | None:
+def _steps(trusted: CheckedObjects) -> dict[int, Shape] | None:
     """Return the window of each level in pixels of the level below; None when a shape is not half of that below."""
     steps: dict[int, Shape] = {}
     below: Shape = ()
     for index, level in trusted.levels.items():
-        shape = level.meta.shape
+        shape = level.shape
         if index - 1 not in steps:
             below = shape
         if len(below) != len(shape) or any(

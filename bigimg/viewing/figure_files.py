@@ -46,10 +46,10 @@ def slice_figure(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    checked_target(target, source, overwrite=overwrite, file=True)
     where = index_or_position(at, physical=physical)
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
+    checked_target(target, source, levels.base, overwrite=overwrite, file=True)
     # "z" is the default of the command; an image without z is drawn as it is.
     wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
     figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **where)), shown=False)
@@ -72,10 +72,10 @@ def thumbnail_figure(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    checked_target(target, source, overwrite=overwrite, file=True)
     side = max(checked_side(most), 100) / DPI  # fewer than 100 pixels have no room for a single letter
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
+    checked_target(target, source, levels.base, overwrite=overwrite, file=True)
     figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
     here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
     fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
@@ -124,9 +124,9 @@ def histogram_figure(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    checked_target(target, source, options.get("where"), overwrite=overwrite, file=True)
     need_matplotlib()
     image = open_image(source, level=level or 0, memory=memory, series=series)
+    checked_target(target, source, image, options.get("where"), overwrite=overwrite, file=True)
     figure = new_figure(shown=False)
     pixels_for(figure, name_of(image), memory)
     histogram(image, ax=figure.add_subplot(), **options)

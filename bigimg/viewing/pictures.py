@@ -67,8 +67,8 @@ def thumbnail_picture(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
-    checked_target(target, source, overwrite=overwrite, file=True)
     image = flat_level(source, checked_side(most), memory=memory, series=series)
+    checked_target(target, source, image, overwrite=overwrite, file=True)
     _write(shrunk(image, most), target, source, memory=memory, overwrite=overwrite)
 
 
@@ -103,8 +103,8 @@ def slice_picture(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
-    checked_target(target, source, overwrite=overwrite, file=True)
     image = open_image(source, level=level or 0, memory=memory, series=series)
+    checked_target(target, source, image, overwrite=overwrite, file=True)
     where = index_or_position(at, physical=physical)
     # "z" is the default of the command; an image without z is written as it is.
     if plane != "z" or at is not None or "z" in image.dims:

@@ -18,9 +18,10 @@ import tifffile
 import zarr
 
 import bigimg
-from bigimg.conversion import commit, overwrite
+from bigimg.conversion import commit
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
+from bigimg.conversion.target import check_replaceable
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
 from bigimg.faces.convert import convert_to_store
 from bigimg.system import means, rename, sync
@@ -410,7 +411,7 @@ class TestOverwrite:
         with pytest.raises(TargetExistsError, match="or overwrite=True"):
             convert_to_store(source, store, **ASKED)
         assert not seen
-        overwrite.check_replaceable(store)
+        check_replaceable(store)
         assert seen
 
     def test_places_that_are_never_replaced(self, tmp_path, source, monkeypatch):
@@ -418,20 +419,20 @@ class TestOverwrite:
         convert_to_store(source, store, **ASKED)
         (tmp_path / "link").symlink_to(store)
         with pytest.raises(OutputError, match="link"):
-            overwrite.check_replaceable(tmp_path / "link")
+            check_replaceable(tmp_path / "link")
         with pytest.raises(UsageError, match="holds the source"):
             convert_to_store(store / "0", store, overwrite=True, **ASKED)
         with pytest.raises(OutputError, match="no store that bigimg wrote"):
-            overwrite.check_replaceable(tmp_path)
+            check_replaceable(tmp_path)
         with pytest.raises(UsageError, match="never"):
-            overwrite.check_replaceable(Path("/"))
+            check_replaceable(Path("/"))
         monkeypatch.setenv("HOME", str(store))
         with pytest.raises(UsageError, match="never"):
-            overwrite.check_replaceable(store)
+            check_replaceable(store)
         monkeypatch.setenv("HOME", "/nowhere")
         monkeypatch.chdir(store / "0")
         with pytest.raises(UsageError, match="the folder you are in"):
-            overwrite.check_replaceable(store)
+            check_replaceable(store)
 
     @pytest.mark.parametrize("zarr_format", [2, 3])
     def test_stores_of_others_are_never_replaced(self, tmp_path, source, zarr_format):

@@ -329,11 +329,11 @@ def test_a_full_disk_is_an_output_error_with_what_is_free(tmp_path, monkeypatch)
 
 
 def test_the_root_is_written_last(tmp_path, monkeypatch):
-    from bigimg.conversion import finish
+    from bigimg.conversion import store_metadata
 
     seen: list[bool] = []
     monkeypatch.setattr(
-        finish, "write_manifest", lambda root, *rest: seen.append((root / "zarr.json").exists())
+        store_metadata, "write_manifest", lambda root, *rest: seen.append((root / "zarr.json").exists())
     )
     converted(CountingReader(noise((90, 50)), "yx"), tmp_path / "x.ome.zarr")
     assert seen == [False]

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 import bigimg
 from bigimg.conversion import commit
 from bigimg.conversion.leftovers import clean
-from bigimg.conversion.overwrite import check_replaceable
+from bigimg.conversion.target import check_replaceable
 from bigimg.errors import BigimgError, OutputError, ResumeError, TargetExistsError
 from bigimg.faces.convert import convert_to_store
 from tests.conversion.faults import drop_chunk, flip, lose, truncate

@@ -422,3 +422,117 @@ def test_an_address_of_a_file_is_known_as_a_source(tmp_path: Path, target: str) 
     with pytest.raises(UsageError):
         bigimg.convert(f"file://{tmp_path}/s.zarr", tmp_path / target, overwrite=True)
     assert int(bigimg.open(tmp_path / "s.zarr").max()) == 1
+
+
+# ------------------------------------------------------------------------------------ sources of several files
+
+
+def with_files(place: Path) -> dict[str, tuple[Any, str]]:
+    """Make sources of several files; return of each what to open, and the file that must stay."""
+    import nibabel
+
+    (place / "v.raw").write_bytes(PIXELS.tobytes())
+    (place / "v.mhd").write_text(
+        "NDims = 2\nDimSize = 50 40\nElementType = MET_UCHAR\nElementDataFile = v.raw\n"
+    )
+    (place / "n.raw").write_bytes(PIXELS.tobytes())
+    (place / "n.nhdr").write_text(
+        "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 50 40\nencoding: raw\ndata file: n.raw\n"
+    )
+    nibabel.Nifti1Pair(np.zeros((4, 5, 6), np.uint8), np.eye(4)).to_filename(place / "p.img")
+    for number in (1, 2):
+        tifffile.imwrite(place / f"f{number}.tif", PIXELS)
+    (place / "t").mkdir()
+    for number in (0, 1):
+        planes = "".join(
+            f'<TiffData FirstC="{c}" IFD="0" PlaneCount="1"><UUID FileName="tile{c}.tif">urn:uuid:{c}</UUID></TiffData>'
+            for c in (0, 1)
+        )
+        ome = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{number}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" '
+            f'SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">{planes}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(place / "t" / f"tile{number}.tif", PIXELS, description=ome, metadata=None)
+    return {
+        "mhd": ("v.mhd", "v.raw"),
+        "nhdr": ("n.nhdr", "n.raw"),
+        "hdr": ("p.img", "p.hdr"),
+        "img": ("p.hdr", "p.img"),
+        "list": (["f1.tif", "f2.tif"], "f2.tif"),
+        "pattern": ("f?.tif", "f2.tif"),
+        "tiles": ("t/tile0.tif", "t/tile1.tif"),
+    }
+
+
+SETS = ["mhd", "nhdr", "hdr", "img", "list", "pattern", "tiles"]
+
+
+@pytest.mark.parametrize("many", SETS)
+@pytest.mark.parametrize("form", ["path", "array", "computed", "moved"])
+def test_no_file_of_a_source_of_several_is_written_over(
+    many: str, form: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bigimg.conversion.target import checked_target
+    from bigimg.opening.open import open_source
+
+    source, other = with_files(place)[many]
+    given: Any = open_source(source) if form == "path" else bigimg.open(source)
+    if form == "computed":
+        given = bigimg.rescale(given)
+    if form == "moved":
+        monkeypatch.chdir(place.parent)
+    before = everything(place)
+    with pytest.raises(UsageError, match="is the source"):
+        checked_target(place / other, given, overwrite=True, file=True)
+    assert everything(place) == before
+
+
+@pytest.mark.parametrize("form", ["path", "array"])
+def test_a_picture_is_not_written_over_a_tile_of_its_source(form: str, place: Path) -> None:
+    source, other = with_files(place)["tiles"]
+    given = source if form == "path" else bigimg.open(source)
+    before = everything(place)
+    for write in (pictures.slice_picture, pictures.thumbnail_picture, figure_files.slice_figure):
+        with pytest.raises(UsageError, match="is the source"):
+            write(given, other, overwrite=True)
+    assert everything(place) == before
+
+
+@pytest.mark.parametrize("name", [STORE, "s.npy", "list"])
+def test_arithmetic_of_xarray_keeps_the_name_of_its_source(name: str, place: Path) -> None:
+    source, target = (["s.png", "other.png"], "other.png") if name == "list" else (name, name)
+    img = bigimg.open(source)
+    before = everything(place)
+    write: Callable[..., object] = bigimg.write if name == STORE else pictures.slice_picture
+    for made in (img * 2, img.astype(np.float32), np.sqrt(img), (img > 3).isel(x=slice(9))):
+        with pytest.raises(UsageError, match="is the source"):
+            write(made, target, overwrite=True)
+    assert everything(place) == before
+
+
+@pytest.mark.parametrize("how", ["opened", "computed", "patches", "mapped", "masked"])
+def test_a_source_is_known_after_the_folder_has_changed(
+    how: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    img = bigimg.open(STORE)
+    cut = bigimg.patches("other.npy", 8, where=bigimg.open("mask.npy"))
+    mapped = bigimg.map_patches(np.negative, STORE, 16)
+    monkeypatch.chdir(place.parent)
+    before = everything(place)
+    source = {"patches": "other.npy", "masked": "mask.npy"}.get(how, STORE)
+    made = {"opened": img, "computed": bigimg.rescale(img), "mapped": mapped}.get(how)
+    with pytest.raises(UsageError, match=DOOR):
+        saving.save_patches(cut, place / source, **SAVED) if made is None else bigimg.write(
+            made, place / source
+        )
+    assert everything(place) == before
+
+
+def test_a_list_of_files_is_not_converted_over_one_of_them(place: Path) -> None:
+    shutil.copy("s.png", "a")
+    shutil.copy("s.png", "b")
+    before = everything(place)
+    with pytest.raises(UsageError, match="is the source"):
+        bigimg.convert(["a", "b"], "a", overwrite=True, progress=False)
+    assert everything(place) == before

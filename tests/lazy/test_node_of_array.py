@@ -19,7 +19,7 @@ import bigimg.accessor
 from bigimg.geometry.region import count
 from bigimg.lazy.derived import Derived
 from bigimg.lazy.node_of_array import linked_node, opened_pixels
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from tests.virtual import Virtual
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (3, 60, 70)).astype(np.uint8)

@@ -21,7 +21,7 @@ from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import Plain
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.pieces import InTurn, Pieced, Pieces
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.types import Array, Region, Shape
 from tests.virtual import Virtual
 

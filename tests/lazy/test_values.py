@@ -14,7 +14,7 @@ import xarray
 
 import bigimg
 from bigimg.geometry.region import count
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Array, Region
 from tests.virtual import Virtual

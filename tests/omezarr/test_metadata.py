@@ -73,8 +73,8 @@ SPECS = {
 def attributes_of(name: str, version: Version, **more: Any) -> dict[str, Any]:
     image = SPECS[name]
     levels = plan_levels(image.axes, tuple(min(32, n) for n in image.shape), method="mean")
-    window = [(0.0, 1.5), (2.0, 3.0)] if name == "fluorescence" else None
-    given = {"window": window} | more
+    windows = [(0.0, 1.5), (2.0, 3.0)] if name == "fluorescence" else None
+    given = {"windows": windows} | more
     document = image_attributes(image, levels, method="mean", name=name, version=version, **given)
     return dict(json.loads(dumps(document)))
 
@@ -151,7 +151,7 @@ def test_colour_channels_show_as_they_are_and_alpha_is_off() -> None:
 
 def test_window_of_the_file_comes_first_and_in_stored_values() -> None:
     """Real -160 to 240 is stored (real + 1024) / 2: viewers know nothing of slope and intercept."""
-    channel = ome_of("ct", window=(0.0, 1.0))["omero"]["channels"][0]
+    channel = ome_of("ct", windows=[(0.0, 1.0)])["omero"]["channels"][0]
     assert channel["window"] == {"min": -32768.0, "max": 32767.0, "start": 432.0, "end": 632.0}
     assert channel["color"] == "FFFFFF"
 
@@ -167,8 +167,8 @@ def test_window_for_each_channel_and_colours_in_turn() -> None:
     [
         ("labels", {}),  # ids are no intensities
         ("mask", {}),
-        ("fluorescence", {"window": None}),  # nobody knows a range of floats
-        ("fluorescence", {"window": (0.0, math.nan)}),
+        ("fluorescence", {"windows": None}),  # nobody knows a range of floats
+        ("fluorescence", {"windows": [(0.0, math.nan)] * 2}),
     ],
 )
 def test_no_omero_where_it_would_mean_nothing(name: str, more: dict[str, Any]) -> None:

@@ -51,19 +51,18 @@ def test_what_we_write_is_read_back(name: str, version: Version) -> None:
     levels = plan_levels(spec.axes, tuple(min(32, n) for n in spec.shape), method="mean")
     written = image_attributes(spec, levels, method="mean", name=name, version=version)
     meta = parse_image(json.loads(dumps(written)), source="s")
-    assert (meta.version, meta.name, meta.dims, meta.notes) == (version, name, spec.dims, ())
+    assert (meta.version, meta.dims, meta.notes) == (version, spec.dims, ())
     assert meta.units == tuple(axis.unit for axis in spec.axes)
     assert [level.path for level in meta.levels] == [str(level.index) for level in levels]
     assert [level.scale for level in meta.levels] == [tuple(map(abs, level.spacing)) for level in levels]
     assert [level.translation for level in meta.levels] == [level.origin for level in levels]
-    assert meta.own is not None
-    assert (meta.own.kind, meta.own.channels, meta.own.world) == (spec.kind, spec.channels, spec.world)
-    assert (meta.own.scaling, meta.own.window, meta.own.manifest) == (
+    assert (meta.kind, meta.channels, meta.world) == (spec.kind, spec.channels, spec.world)
+    assert (meta.scaling, meta.window, meta.manifest) == (
         spec.scaling,
         spec.window,
         "bigimg/manifest",
     )
-    assert meta.own.backwards == (("y",) if name == "ct" else ())
+    assert meta.backwards == (("y",) if name == "ct" else ())
 
 
 def test_values_of_the_ct_survive() -> None:
@@ -71,8 +70,7 @@ def test_values_of_the_ct_survive() -> None:
     written = image_attributes(
         spec, plan_levels(spec.axes, spec.shape, method="mean"), method="mean", name="ct"
     )
-    own = parse_image(json.loads(dumps(written)), source="s").own
-    assert own is not None
+    own = parse_image(json.loads(dumps(written)), source="s")
     assert (own.world, own.scaling, own.window) == (OBLIQUE, Scaling(2.0, -1024.0), (-160.0, 240.0))
 
 

@@ -18,7 +18,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.lazy.node_of_array import node_of
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.statistics.tables import fraction_table
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume

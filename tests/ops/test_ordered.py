@@ -19,7 +19,7 @@ import bigimg
 from bigimg.geometry.region import count
 from bigimg.lazy.bands import Rolling, band_of
 from bigimg.lazy.node_of_array import node_of
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.downsampling import windows
 from bigimg.types import Array, Region
 from tests.virtual import Virtual

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.errors import UsageError
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.readers.arrays.array import ArrayReader
 
 PIXELS = np.random.default_rng(0).integers(0, 99, (5, 6, 7)).astype(np.uint8)

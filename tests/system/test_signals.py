@@ -15,7 +15,7 @@ from bigimg.system.signals import undisturbed
 INSIDE_WAIT = """\
 import signal, threading
 from concurrent.futures import ThreadPoolExecutor, _base
-from bigimg.conversion.schedule import in_window
+from bigimg.conversion.workers import in_window
 
 go_on = threading.Event()
 enter = _base._AcquireFutures.__enter__

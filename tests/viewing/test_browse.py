@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import bigimg
 from bigimg.errors import UsageError
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.viewing.browse import Browser
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.painting import Look

@@ -79,14 +79,23 @@ class Blended:
     maker : Maker
     access : Access
     source : str
+    paths : list of str
+        The files that are read.
         Its name in messages.
     """
 
     def __init__(
-        self, grid: Grid, spec: ImageSpec, blend: Blend, maker: Maker, access: Access, source: str
+        self,
+        grid: Grid,
+        spec: ImageSpec,
+        blend: Blend,
+        maker: Maker,
+        access: Access,
+        source: str,
+        paths: list[str],
     ) -> None:
         self.grid, self.spec, self.blend, self.maker = grid, spec, blend, maker
-        self.access, self.source = access, source
+        self.access, self.source, self.paths = access, source, paths
         self.axes = [i for i, name in enumerate(spec.dims) if name != "c"]
         whole = all(line.stride == line.patch for line in grid.lines)
         # Without overlap only the last patch, moved back to the edge, shares pixels; these need no transition.

@@ -23,7 +23,7 @@ from bigimg.lazy.pieces import Pieces
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.positions import Grid, Positions
 from bigimg.planning.room import LATER, room
-from bigimg.reader import Access, Reader
+from bigimg.reader import Access, Reader, files_of
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
 
@@ -65,6 +65,7 @@ class Cutter:
         self, reader: Reader, patch: Shape, *, scaling: Scaling | None, dtype: DType, fill: Any = 0
     ) -> None:
         self.reader, self.patch, self.scaling, self.dtype, self.fill = reader, patch, scaling, dtype, fill
+        self.files = files_of(reader)  # now: the current folder may be another one later
         spec = reader.spec
         self.shape = spec.shape
         self.axes = [i for i, name in enumerate(spec.dims) if name != "c"]

@@ -178,7 +178,7 @@ def mapped(
     sizes = " x ".join(str(line.patch) for line in grid.lines if line.patch > 1)
     why = f"patches of {sizes or '1'} after a function"
     found = replace(access, kind="random", why=why, order=(), read_bytes=read_bytes, wide=False)
-    return Blended(grid, spec, blend, maker, found, patches.source)
+    return Blended(grid, spec, blend, maker, found, patches.source, patches.paths)
 
 
 def digest_of(func: Func) -> Json:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import Blended, checked_blend, gapless, held_bytes
 from bigimg.ops.patches.labels import Labels
@@ -76,7 +76,7 @@ def reassemble(
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]
     access = Access("random", "patches", read_bytes=held_bytes(grid, axes, band, made or 1) + first.nbytes)
     maker = _Given(given, grid, labels, channels)
-    image = Blended(grid, spec, checked_blend(blend, None), maker, access, patches.source)
+    image = Blended(grid, spec, checked_blend(blend, None), maker, access, patches.source, patches.paths)
     return to_labelled(image, block_bytes=BLOCK_BYTES, made=True)
 
 

@@ -62,10 +62,10 @@ class Patches(Sequence["xarray.DataArray"]):
         return self.cutter.dtype
 
     @property
-    def sources(self) -> list[str]:
-        """Sources of the pixels, and of the mask that selected the patches."""
+    def paths(self) -> list[str]:
+        """Absolute names of the files of the pixels, and of the mask that selected the patches."""
         mask = getattr(self._among, "mask", None)
-        return [self.source] if mask is None else [self.source, mask.reader.source]
+        return [*self.cutter.files, *(() if mask is None else mask.files)]
 
     @property
     def nbytes(self) -> int:

@@ -14,6 +14,7 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.grids import OnGrid
+from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node_of_array import linked, node_of, opened_pixels
 from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
@@ -106,7 +107,10 @@ class _OnImage:
 
     def __init__(self, grid: OnGrid, like: ImageSpec) -> None:
         self.grid = grid
-        self.source = next(iter(grid.files()), "mask")
+        self.source = next(
+            (leaf.reader.source for leaf in grid.leaves() if isinstance(leaf, LazyPixels)), "mask"
+        )
+        self.paths = grid.files()
         self.kept = [i for i, axis in enumerate(like.axes) if axis.name != "c" or grid.axes[i] is not None]
         axes = tuple(like.axes[i] for i in self.kept)
         self.spec = ImageSpec(axes, np.dtype(bool), tuple(grid.chunks[i] for i in self.kept), kind="mask")

@@ -109,6 +109,11 @@ class ArrayReader:
                 fixed_bytes=node.fixed_bytes, read_bytes=node.read_bytes,
             )  # fmt: skip
 
+    @property
+    def paths(self) -> list[str]:
+        """The names of the files behind a lazy array, as far as these are known."""
+        return self.array.files() if isinstance(self.array, Node) else []
+
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, as a view where the array is numpy's own.
 
@@ -180,7 +185,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     img : xarray.DataArray
         Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
         the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
-        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.labelled` writes
+        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.data_array` writes
         them.
 
     Raises

@@ -50,6 +50,11 @@ class DicomReader:
         """Name of the format, for ``info``."""
         return "DICOM" if len(self.files) == 1 else f"DICOM, {len(self.files)} files"
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names of the files."""
+        return tuple(pixels.path for pixels in self.files)
+
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, plane by plane.
 

@@ -150,8 +150,8 @@ class FolderReader:
     def __init__(self, paths: Sequence[str], source: str, notes: Sequence[str] = ()) -> None:
         self.source = source
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
-        self._paths = tuple(paths)
-        plane, access, self._stamp = _check(self._paths)
+        self._planes = tuple(paths)
+        plane, access, self._stamp, self.paths = _check(self._planes)
         self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
@@ -197,10 +197,10 @@ class FolderReader:
         return reader
 
     def _opened(self, index: int) -> Reader:
-        reader = open_file(self._paths[index])
+        reader = open_file(self._planes[index])
         if _shared(reader.spec) != self._shared:
             reader.close()
-            raise InputError(f"{self._paths[index]}: has changed since it was opened; open the folder again")
+            raise InputError(f"{self._planes[index]}: has changed since it was opened; open the folder again")
         return reader
 
     def __getstate__(self) -> dict[str, object]:
@@ -210,15 +210,16 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
+def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int, list[str]]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
-    Returns the description of the first plane, the costs of the most expensive one, and a stamp that changes when a
-    file is written.
+    Returns the description of the first plane, the costs of the most expensive one, a stamp that changes when a file
+    is written, and the names of all files: a plane may be several.
     """
     stamp = 0
     first: Reader | None = None
     fixed = read = uneven = 0
+    names: list[str] = []
     for path in paths:
         reader = open_file(path)
         reader.close()
@@ -233,6 +234,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
             raise InputError(f"{path}: {what}: give a pattern or a list that leaves it out")
         uneven += spec.axes != first.spec.axes
         fixed, read = max(fixed, reader.access.fixed_bytes), max(read, reader.access.read_bytes)
+        names += dict.fromkeys((path, *getattr(reader, "paths", ())))
         status = os.stat(path)
         stamp = hash((stamp, status.st_size, status.st_mtime_ns))
     assert first is not None
@@ -242,7 +244,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int]:
         spec = replace(
             spec, notes=(*spec.notes, f"{many} have another spacing than the first, which is used")
         )
-    return spec, access, stamp
+    return spec, access, stamp, names
 
 
 def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:

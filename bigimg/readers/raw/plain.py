@@ -200,6 +200,15 @@ class RawReader:
     pixels: Pixels
     dims: tuple[str, ...]
     """Axis names of ``pixels``, slowest first: those of the spec in any order."""
+    beside: tuple[str, ...] = ()
+    """Files beside the source that were read with it, as the header of a pair."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names of all files that are read."""
+        pixels = getattr(self.pixels, "pixels", self.pixels)  # behind a scaling
+        parts = getattr(pixels, "starts", (pixels,))
+        return tuple(dict.fromkeys((*self.beside, *(getattr(part, "path", self.source) for part in parts))))
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``, as a transposed view where the orders differ."""

@@ -68,6 +68,7 @@ class TiffReader:
         self._lock = threading.Lock()
         self._image: _Image | None = _Image(self.source, series)
         self.spec, self.access = self._image.spec, self._image.access
+        self.paths = tuple(file.path for file in self._image.segments.files)
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
@@ -90,7 +91,7 @@ class TiffReader:
             return self._image
 
     def __getstate__(self) -> dict[str, object]:
-        return {"source": self.source, "_series": self._series, "spec": self.spec, "access": self.access}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_image")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state, _lock=threading.Lock(), _image=None)

@@ -59,7 +59,7 @@ def open_afni(source: str) -> RawReader:
         slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
         channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, *open_pixels(brik, 0, stored), notes)
+    return volume.reader(source, *open_pixels(brik, 0, stored), notes, (head,))
 
 
 def _header(source: str, path: str, notes: list[str]) -> AFNIHeader:

@@ -93,8 +93,10 @@ class Volume:
     kind: Kind = "image"
     window: tuple[float, float] | None = None
 
-    def reader(self, source: str, pixels: Pixels, access: Access, notes: list[str]) -> RawReader:
-        """Return the reader of ``pixels``, which hold the stored values.
+    def reader(
+        self, source: str, pixels: Pixels, access: Access, notes: list[str], others: tuple[str, ...] = ()
+    ) -> RawReader:
+        """Return the reader of ``pixels``, which hold the stored values; ``others`` are further files of it.
 
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
@@ -123,7 +125,7 @@ class Volume:
             world=self._world(axes, notes), notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
-        return RawReader(spec, access, source, pixels, dims)
+        return RawReader(spec, access, source, pixels, dims, others)
 
     def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
         """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.

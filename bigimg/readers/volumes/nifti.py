@@ -64,7 +64,8 @@ def open_nifti(source: str) -> RawReader:
         pixels_path = header_path
     else:
         pixels_path = source if given else sibling(source, stem, (".img", ".img.gz", ".IMG.gz"), "its pixels")
-    return volume.reader(source, *open_pixels(pixels_path, offset, volume.stored), notes)
+    others = (header_path, stem + ".mat", stem + ".MAT")
+    return volume.reader(source, *open_pixels(pixels_path, offset, volume.stored), notes, others)
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:

@@ -55,7 +55,7 @@ def open_parrec(source: str) -> RawReader:
         stored=stored, affine=affine, steps=steps, slopes=slopes, intercepts=intercepts,
         fields=header.general_info, personal=PERSONAL,
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    return volume.reader(source, pixels, access, notes, (par,))
 
 
 def _header(source: str, path: str) -> tuple[PARRECHeader, Array, list[str]]:

@@ -191,9 +191,8 @@ def _windows(store: Store) -> list[tuple[float, float] | None]:
     """Return the values drawn black and white in each channel, as real values: from the file, else from the store."""
     spec = store.spec()
     count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
-    own = store.image.own
-    if own is not None and own.window is not None:
-        return [own.window] * count
+    if store.image.kind is not None and spec.window is not None:
+        return [spec.window] * count
     shown = [each.window for each in store.image.shown]
     if len(shown) == count and all(shown):
         return [_real(window, spec.scaling) for window in shown if window is not None]

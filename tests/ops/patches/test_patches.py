@@ -23,7 +23,7 @@ import bigimg
 from bigimg.errors import BudgetError, CorruptChunk, MissingChunk, UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.patches.sequence import SHOWN
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape

@@ -15,7 +15,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.readers.arrays.array import ArrayReader
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.geometry.region import count
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.statistics.tallies import Sums
 from bigimg.types import Array
 from tests.ops.statistics.test_stats import volume

@@ -19,7 +19,7 @@ import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import Scaling
 from bigimg.omezarr.open import StoreReader
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.ops.statistics.tables import statistics_table
 from bigimg.readers.arrays.array import ArrayReader
 from bigimg.types import Array

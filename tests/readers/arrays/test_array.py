@@ -14,7 +14,7 @@ from bigimg.errors import InputError, UsageError
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel, Scaling
 from bigimg.lazy import foreign
-from bigimg.opening.labelled import label
+from bigimg.opening.data_array import label
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
 from bigimg.types import Array
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigimg.omezarr import appending
-from bigimg.omezarr.appending import BUFFER_BYTES, LEAST_DIRECT, PAGE, Appending
+from bigimg.omezarr import new_file
+from bigimg.omezarr.new_file import BUFFER_BYTES, LEAST_DIRECT, PAGE, NewFile
 
 SIZES = st.integers(0, 3 * PAGE) | st.sampled_from(
     [BUFFER_BYTES // 2 - 1, BUFFER_BYTES, BUFFER_BYTES + PAGE + 3]
@@ -26,7 +26,7 @@ def noise(size, seed=0):
 
 
 def written(path, parts, most=LEAST_DIRECT):
-    with Appending(path, most, 300_000) as file:
+    with NewFile(path, most, 300_000) as file:
         for part in parts:
             file.append(part)
     assert file.length == sum(map(len, parts))
@@ -42,7 +42,7 @@ def test_holds_what_was_appended(tmp_path_factory, sizes, most):
 
 @pytest.mark.usefixtures("each_way")
 def test_only_what_was_filled_counts(tmp_path):
-    with Appending(tmp_path / "file", LEAST_DIRECT, 300_000) as file:
+    with NewFile(tmp_path / "file", LEAST_DIRECT, 300_000) as file:
         for i in range(40):
             room = file.room(300_000)
             room[:] = i
@@ -55,7 +55,7 @@ def test_only_what_was_filled_counts(tmp_path):
 def test_short_writes(tmp_path, monkeypatch, lengths):
     write = os.write
     monkeypatch.setattr(
-        appending.os, "write", lambda file, data: write(file, data[: max(lengths, len(data) // 9)])
+        new_file.os, "write", lambda file, data: write(file, data[: max(lengths, len(data) // 9)])
     )
     data = noise(3 * PAGE + 77 if lengths == 1 else BUFFER_BYTES + 12_345)
     assert written(tmp_path / "file", [data]) == data
@@ -72,7 +72,7 @@ def test_a_disk_with_larger_pages(tmp_path, monkeypatch):
             raise OSError(errno.EINVAL, "Invalid argument")
         return write(file, data)
 
-    monkeypatch.setattr(appending.os, "write", refusing)
+    monkeypatch.setattr(new_file.os, "write", refusing)
     data = noise(BUFFER_BYTES + 5)
     assert written(tmp_path / "file", [data]) == data
 
@@ -90,7 +90,7 @@ def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
 def test_an_existing_file_is_left_alone(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
-        Appending(tmp_path / "file", 0, 0)
+        NewFile(tmp_path / "file", 0, 0)
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
@@ -99,7 +99,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     def full(file, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(appending.os, "write", full)
+    monkeypatch.setattr(new_file.os, "write", full)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="No space"):
         written(tmp_path / "file", [noise(PAGE)])

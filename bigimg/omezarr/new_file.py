@@ -31,7 +31,7 @@ LEAST_DIRECT = 1 << 20
 _per_thread = threading.local()
 
 
-class Appending:
+class NewFile:
     """A new file, written from front to end through buffers that the caller fills.
 
     Parameters

@@ -2,8 +2,9 @@
 
 All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
-channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``world``,
-``scaling`` (of an array with stored values), ``window``, ``meta`` and ``private``.
+channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
+(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window``, ``meta``
+and ``private``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,22 @@ import hashlib
 import os
 import pickle
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import UsageError
-from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import ImageSpec
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node_of_array import linked
 from bigimg.opening.coordinates import coordinate
+from bigimg.planning.options import Lengths, lengths
 from bigimg.reader import Reader
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
     import xarray
 
-type Chunks = int | Sequence[int] | Mapping[str, int]
+type Chunks = Lengths
 """Pixels of a dask block: one number for the axes of space, one for each axis, or by name; -1 is all."""
 
 
@@ -69,9 +69,13 @@ def to_labelled(
     else:
         block = wanted or block_shape(spec, block_bytes, itemsize=itemsize)
     data = as_dask(pixels, explicit(block, spec.shape))
-    if wanted is not None and pixels.order:
-        return label(data.rechunk(wanted), spec, raw=raw, source=reader.source)
-    return linked(label(data, spec, raw=raw, source=reader.source), pixels)
+    rechunked = wanted is not None and bool(pixels.order)
+    img = label(data.rechunk(wanted) if rechunked else data, spec, raw=raw, source=reader.source)
+    if (paths := getattr(reader, "paths", ())) and not os.path.lexists(reader.source):
+        img.attrs["sources"] = list(
+            paths
+        )  # of a list of files, for arithmetic of xarray keeps the attrs alone
+    return img if rechunked else linked(img, pixels)
 
 
 def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataArray:
@@ -109,20 +113,11 @@ def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
     UsageError
         An axis is not there, a number is neither positive nor -1, or there are too few.
     """
-    if chunks is None:
+    wanted = lengths(chunks, spec, "chunks", otherwise=-1)
+    if wanted is None:
         return None
-    names = " ".join(spec.dims)
-    if not all_whole(chunks):
-        raise UsageError(f"chunks={chunks!r}: give one whole number, or one for each of the axes {names}")
-    if isinstance(chunks, Mapping):
-        if unknown := set(chunks) - set(spec.dims):
-            raise UsageError(f"chunks along {' '.join(sorted(map(str, unknown)))}: the axes are {names}")
-        wanted = [chunks.get(axis.name, -1) for axis in spec.axes]
-    elif isinstance(chunks, int):
-        wanted = [chunks if axis.type == "space" else 1 for axis in spec.axes]
-    else:
-        wanted = list(chunks)
-    if len(wanted) != len(spec.axes) or any(n < 1 and n != -1 for n in wanted):
+    if any(n < 1 and n != -1 for n in wanted):
+        names = " ".join(spec.dims)
         raise UsageError(f"chunks {chunks!r} do not fit axes {names}: give each at least 1, or -1 for all")
     return tuple(s if n == -1 else min(n, s) for n, s in zip(wanted, spec.shape, strict=True))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bigimg.conversion.block import StoredArray
 from bigimg.geometry.chunks import is_color
-from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.manifest import (
     PROVENANCE,
     provenance_documents,
@@ -19,7 +19,6 @@ from bigimg.omezarr.manifest import (
     write_statistics,
 )
 from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
-from bigimg.omezarr.shard import ShardLayout
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
 from bigimg.types import Array, Json
@@ -30,13 +29,16 @@ SHOWN = (0.001, 0.999)
 
 
 def write_metadata(
-    root: Path, plan: ConversionPlan, records: Mapping[int, Array], counted: Accumulator
+    root: Path,
+    plan: ConversionPlan,
+    arrays: Mapping[int, StoredArray],
+    records: Mapping[int, Array],
+    counted: Accumulator,
 ) -> dict[str, Json]:
     """Write everything of the store but its pixels, and return the statistics."""
     spec = plan.spec
-    for p in plan.levels:
-        layout = ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr)
-        write_documents(root / str(p.level.index), array_documents(layout, spec.dims))
+    for array in arrays.values():
+        write_documents(array.folder, array_documents(array.layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
     write_statistics(root, statistics, counted.histogram, first_value(spec.dtype), plan.zarr)
     # If the metadata may tell who was imaged, the name of the file often does so too.
@@ -50,7 +52,7 @@ def write_metadata(
     name = Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
         spec, [p.level for p in plan.levels], method=plan.method, name=name,
-        window=_windows(plan, counted, statistics), version=plan.ome_version,
+        windows=_windows(plan, counted, statistics), version=plan.ome_version,
     )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
     write_manifest(root, records, documents)

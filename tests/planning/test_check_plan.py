@@ -14,7 +14,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import plan_sweeps
-from bigimg.planning.checks import Chain, Cut, Sources, make_check_plan, plan_chains
+from bigimg.planning.check_plan import Chain, Cut, Sources, make_check_plan, plan_chains
 from bigimg.reader import Access
 
 RESIDENT = 60_000_000

@@ -23,7 +23,7 @@ from bigimg.lazy import dask_edge
 from bigimg.lazy.blocks import band_shape, block_shape
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node_of_array import opened_pixels
-from bigimg.opening.labelled import to_labelled
+from bigimg.opening.data_array import to_labelled
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import ArrayReader, read_labelled
 from bigimg.readers.registry import open_file
@@ -180,7 +180,7 @@ def test_chunks_as_asked(chunks: Any, want: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("chunks", [{"q": 3}, (4, 4), 0, {"y": -2}])
 def test_chunks_that_mean_nothing(chunks: Any) -> None:
-    with pytest.raises(UsageError, match=r"the axes are|do not fit axes c y x"):
+    with pytest.raises(UsageError, match="axes c y x"):
         to_labelled(ArrayReader(numbers(3, 40, 50), dims="cyx"), block_bytes=10**6, chunks=chunks)
 
 

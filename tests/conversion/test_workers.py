@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigimg.conversion.schedule import in_portions
+from bigimg.conversion.workers import in_portions
 from bigimg.types import Array
 
 
