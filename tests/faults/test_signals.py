@@ -22,7 +22,9 @@ from tests.faults.times import SEED, times
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 HANGS = 30.0
-COMMAND = (sys.executable, "-W", "error", "-c", "from bigimg.cli import main; main()")
+# A signal may come while Python itself reads a module; Python's file is then closed by the garbage collector.
+WARNINGS = ("-W", "error", "-W", "ignore::ResourceWarning")
+COMMAND = (sys.executable, *WARNINGS, "-c", "from bigimg.cli import main; main()")
 
 
 def has_begun(child: subprocess.Popen[str], target: Path) -> bool:
