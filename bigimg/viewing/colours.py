@@ -49,13 +49,6 @@ def stretched(pixels: Array, window: Any) -> Array:
     return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
 
 
-def picture_of_colours(colours: Array, alpha: Array | None) -> Array:
-    """Return colours of 8 bits, with ``alpha`` if its values are an opacity."""
-    if alpha is None or not is_alpha(alpha.dtype, alpha.min(), alpha.max()):
-        return colours
-    return with_alpha(colours, alpha)
-
-
 def with_alpha(colours: Array, alpha: Array) -> Array:
     """Return colours of 8 bits with their opacity, which is scaled by its type and not by a window."""
     return np.dstack([colours, stretched(alpha, (0, most_opaque(alpha.dtype)))])
@@ -76,9 +69,9 @@ def most_opaque(dtype: DType) -> int:
 
 
 def percentiles(pixels: Array) -> Window:
-    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 if there are none."""
+    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 of booleans and of no values."""
     finite = pixels[np.isfinite(pixels)]
-    if not finite.size:
+    if not finite.size or finite.dtype.kind == "b":
         return 0.0, 1.0
     low, high = np.percentile(finite, (LOW, HIGH))
     return float(low), float(high)
@@ -87,6 +80,11 @@ def percentiles(pixels: Array) -> Window:
 def is_picture(channels: Sequence[Channel], count: int) -> bool:
     """Return whether ``count`` channels are one colour picture: RGB or RGBA, by name or without names."""
     return count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK"))
+
+
+def is_inks(channels: Sequence[Channel]) -> bool:
+    """Return whether the channels are cyan, magenta, yellow and black ink: 0 is no ink."""
+    return [channel.name for channel in channels] == list("CMYK")
 
 
 def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:

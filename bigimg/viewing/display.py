@@ -20,8 +20,10 @@ from bigimg.viewing.colours import (
     blended,
     id_colours,
     is_alpha,
+    is_inks,
     is_picture,
     lights_of,
+    most_opaque,
     percentiles,
     stretched,
     with_alpha,
@@ -66,8 +68,8 @@ class Display:
             colours = stretched(pixels[..., :3], self.windows[0])
             return with_alpha(colours, pixels[..., 3]) if self.alpha else colours
         if self.look == "inks":
-            black = 255 - pixels[..., 3:].astype(np.uint16)
-            return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
+            paper = 255 - stretched(pixels, self.windows[0]).astype(np.uint16)
+            return (paper[..., :3] * paper[..., 3:] // 255).astype(np.uint8)
         return blended(pixels, self.lights, self.windows)
 
     @property
@@ -103,8 +105,8 @@ def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: W
         return Display(
             "colours", (None if plain else window or _ends(plane[..., :3]),), mask=mask, alpha=alpha
         )
-    if [c.name for c in channels] == ["C", "M", "Y", "K"] and plane.dtype == np.uint8:
-        return Display("inks")
+    if is_inks(channels):  # from no ink to as much as the type holds, whatever the picture has of it
+        return Display("inks", (None if plain else window or (0, most_opaque(plane.dtype)),), mask=mask)
     windows = [None if plain else window or _ends(plane[..., i]) for i in range(count)]
     return Display("lights", tuple(windows), lights_of(channels, count), mask)
 

@@ -17,11 +17,11 @@ from bigimg.viewing.colours import (
     Window,
     blended,
     id_colours,
+    is_inks,
     is_picture,
     lights_of,
+    most_opaque,
     percentiles,
-    picture_of_colours,
-    stretched,
 )
 from bigimg.viewing.display import to_display
 
@@ -128,13 +128,16 @@ def ramp(color: str | None) -> Any:
 def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) -> Array:
     pixels, channels = picture.pixels, channels_of(picture.like)
     count = pixels.shape[-1]
-    if is_picture(channels, count) or [c.name for c in channels] == ["C", "M", "Y", "K"]:
-        if pixels.dtype in (np.uint8, np.bool_) and look.vmin is None and look.vmax is None:
+    inks = is_inks(channels)
+    if inks or is_picture(channels, count):
+        if look.vmin is look.vmax is None and (inks or pixels.dtype in (np.uint8, np.bool_)):
             return to_display(pixels, like=picture.like)
-        # One window for all three colours: a window for each would change the hues.
-        lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
-        default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
-        color = stretched(pixels[..., :3], look.window(default))
-        return picture_of_colours(color, None if count == 3 else pixels[..., 3])
+        if inks:
+            default: Window = (0, most_opaque(pixels.dtype))
+        else:
+            # One window for all three colours: a window for each would change the hues.
+            lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
+            default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
+        return to_display(pixels, look.window(default), like=picture.like)
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])

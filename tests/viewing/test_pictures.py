@@ -17,7 +17,9 @@ from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array
 from bigimg.viewing.display import to_display
+from bigimg.viewing.figures import show
 from bigimg.viewing.pictures import slice_picture, thumbnail_picture, write_png
+from tests.viewing.drawn import blank
 
 
 def numbers(*shape: int, dtype: Any = np.uint8) -> Array:
@@ -104,6 +106,34 @@ def test_colours() -> None:
     ink = pixels.astype(int)
     want = (255 - ink[..., :3]) * (255 - ink[..., 3:]) // 255
     np.testing.assert_array_equal(to_display(cmyk), want)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_inks_of_any_type(dtype: str) -> None:
+    """16 bits were drawn as lights by ``slice``; ``show`` took cyan for red, and black ink for the opacity."""
+    bits = numbers(20, 30, 4)
+    most = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype]
+    img = bigimg.from_array(
+        (bits.astype(float) * most).astype(dtype), dims="yxc", channels=["C", "M", "Y", "K"]
+    )
+    want = np.asarray(Image.frombytes("CMYK", (30, 20), bits.tobytes()).convert("RGB")).astype(int)
+    for got in (to_display(img), show(img, ax=blank()).images[0].get_array()):
+        assert got.dtype == np.uint8
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() <= 1
+    half = show(img, ax=blank(), vmin=0, vmax=most * 510).images[0].get_array()
+    ink = bits / 510
+    np.testing.assert_allclose(half, 255 * (1 - ink[..., :3]) * (1 - ink[..., 3:]), atol=2)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_channels_of_booleans_are_black_or_full(count: int) -> None:
+    """Of two or four channels, and with ``vmax``, percentiles of booleans were asked for, which numpy refuses."""
+    pixels = numbers(20, 30, count) > 127
+    img = bigimg.from_array(pixels, dims="yxc", channels=[f"m{i}" for i in range(count)])
+    for look in ({}, {"vmax": 1}):
+        drawn = show(img.assign_attrs(kind="mask"), ax=blank(), **look).images[0].get_array()
+        np.testing.assert_array_equal((drawn > 0).any(axis=-1), pixels.any(axis=-1))
 
 
 def test_other_formats_and_none(tmp_path: Path) -> None:
