@@ -17,7 +17,7 @@ import xarray
 
 from bigimg import functions
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.affine import index_to_coordinate
 from bigimg.geometry.orientation import axis_codes, obliquity
 from bigimg.opening import coordinates
 from bigimg.opening.levels import levels_of_tree
@@ -153,9 +153,8 @@ class ImageAccessor(SharedMethods):
 
         An axis that was cut to one position counts as one pixel thick, as in nibabel's ``slicer``.
         """
-        matrix = index_to_world(coordinates.axes_of(self._img), None)
-        world = coordinates.world_of(self._img)
-        return matrix if world is None else world @ matrix
+        affine = coordinates.affine_of(self._img)
+        return index_to_coordinate(coordinates.axes_of(self._img)) if affine is None else affine
 
     @property
     def orientation(self) -> tuple[str, str, str] | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import OutputError
-from bigimg.exporters.choosing import cut_indices, reader_to_write, smaller_levels
 from bigimg.exporters.formats import Exporter, find_exporter, load
 from bigimg.exporters.layout import Options, check_options
 from bigimg.exporters.plan import ExportPlan, make_export_plan
+from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
 from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.opening.open import Memory, Source, levels_of_source

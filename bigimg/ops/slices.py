@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
+from bigimg.geometry import orientation
+from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shift
+from bigimg.geometry.spec import channel_number
 from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
 from bigimg.lazy.link import linked_node
@@ -112,18 +113,7 @@ def plane(
     """
     found = image(img, level=level, memory=memory, series=series)
     name = axis_across(found, axis)
-    size = found.sizes[name]
-    if index is not None and position is not None:
-        raise UsageError(f"plane {axis}: index {index} and position {position} are two positions; give one")
-    if position is not None:
-        index = nearest_index(found, name, position)
-    elif index is None:
-        index = size // 2
-    if not hasattr(index, "__index__"):
-        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
-    if not -size <= index < size:
-        raise UsageError(f"plane {axis}: index {index} along {name} of {size} pixels; give 0 to {size - 1}")
-    index %= size
+    index = index_along(found, name, index, position)
     if linked_node(found) is None:
         return found.isel({name: index})
     like = placeholder(found).isel({name: index})
@@ -307,15 +297,7 @@ def axis_across(img: xarray.DataArray, axis: str) -> str:
     UsageError
         There is no such axis.
     """
-    name = axis
-    if axis in PLANES:
-        name = "xyz"[PLANES[axis]]
-        if (world := coordinates.world_of(img)) is not None:
-            matrix = index_to_world(coordinates.axes_of(img), None)
-            name = "xyz"[nearest_axes(world @ matrix).index(PLANES[axis])]
-    if name not in img.dims:
-        raise UsageError(no_plane(axis, name, list(map(str, img.dims))))
-    return name
+    return orientation.axis_across(axis, list(map(str, img.dims)), coordinates.affine_of(img))
 
 
 def channel_index(img: xarray.DataArray, channel: int | str) -> int:
@@ -326,22 +308,22 @@ def channel_index(img: xarray.DataArray, channel: int | str) -> int:
     UsageError
         There is none.
     """
-    if "c" not in img.dims:
-        raise UsageError(
-            f"channel {channel!r}: the axes are {' '.join(map(str, img.dims))}, without channels"
-        )
-    names, count = [c.name for c in coordinates.channels_of(img)], img.sizes["c"]
-    if isinstance(channel, str):
-        if channel in names:
-            return names.index(channel)
-        if not channel.removeprefix("-").isdecimal():
-            said = ", ".join(names) or "no names, only numbers"
-            raise UsageError(f"no channel {channel!r}; there are {said}")
-        channel = int(channel)
-    if not isinstance(channel, int | np.integer) or not -count <= channel < count:
-        said = f", or a name: {', '.join(names)}" if names else ""
-        raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
-    return int(channel) % count
+    return channel_number(
+        channel, coordinates.channels_of(img), {str(n): size for n, size in img.sizes.items()}
+    )
+
+
+def index_along(img: xarray.DataArray, name: str, index: int | None, position: float | None) -> int:
+    """Return the pixel along ``name`` at ``index``, from 0, or nearest to ``position``, or the middle.
+
+    Raises
+    ------
+    UsageError
+        It is outside the image, both are given, or ``index`` is no whole number.
+    """
+    # An index needs no spacing, and coordinates may be uneven.
+    axis = Axis(name, img.sizes[name]) if position is None else coordinates.axis_of(img, name)
+    return axis.pixel(index, position)
 
 
 def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
@@ -352,14 +334,4 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     UsageError
         It is more than half a pixel outside.
     """
-    start, step, size = coordinates.origin(img, name), coordinates.spacing(img, name), img.sizes[name]
-    pixel = (position - start) / step
-    # A position beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
-    if not -0.5 - 1e-9 <= pixel <= size - 0.5 + 1e-9:
-        low, high = coordinates.edges(img, name)
-        unit = coordinates.units(img, name) or "pixels"
-        raise UsageError(
-            f"position {position:g} along {name} is outside the image, which reaches from {low:g} to "
-            f"{high:g} {unit}"
-        )
-    return int(np.clip(round(pixel), 0, size - 1))
+    return coordinates.axis_of(img, name).pixel(position=position)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.slices import nearest_index
@@ -152,8 +151,7 @@ def _mark(
 def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> str:
     """Return the position and the value of a pixel for a person."""
     lines = []
-    if (world := coordinates.world_of(base)) is not None:
-        affine = world @ index_to_world(coordinates.axes_of(base), None)
+    if (affine := coordinates.affine_of(base)) is not None:
         position = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
         lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in position) + " mm (RAS+)")
     lines += [position_text(base, name, point[name]) for name in "zyx"]

@@ -14,7 +14,6 @@ from bigimg.errors import UsageError
 from bigimg.exporters.formats import find_exporter
 from bigimg.exporters.run import write_out
 from bigimg.exporters.staging import staged
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
@@ -148,10 +147,9 @@ def upright(plane: xarray.DataArray) -> xarray.DataArray:
     Left and right are the body's own, as nilearn and nibabel show them. A plane without a world affine is returned
     as it is.
     """
-    world = coordinates.world_of(plane)
-    if world is None:
+    affine = coordinates.affine_of(plane)
+    if affine is None:
         return plane
-    affine = world @ index_to_world(coordinates.axes_of(plane), None)
     nearest = dict(zip("xyz", nearest_axes(affine), strict=True))
     down, across = sorted((str(name) for name in plane.dims if name in nearest), key=lambda n: -nearest[n])
     flip = {

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.ops.derived import placeholder
-from bigimg.ops.slices import axis_across, channel_index, nearest_index
+from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
 from bigimg.types import Array
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
@@ -100,26 +99,6 @@ def cut_of(
         )
     cut_before = axis is None and any(n in base.coords and n not in base.dims for n in "zyx")
     return Cut(axis, indices, world and (plane in PLANES or cut_before), (sides[0], sides[1]))
-
-
-def index_along(base: xarray.DataArray, axis: str, index: int | None, position: float | None) -> int:
-    """Return the index along ``axis`` counted from the start; the middle if none is given.
-
-    Raises
-    ------
-    UsageError
-        It is outside the image, or both ``index`` and ``position`` are given.
-    """
-    size = base.sizes[axis]
-    if index is not None and position is not None:
-        raise UsageError(f"{axis}: index {index} and position {position} are two places; give one")
-    if position is not None:
-        return nearest_index(base, axis, position)
-    if index is None:
-        return size // 2
-    if not -size <= index < size:
-        raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
-    return index % size
 
 
 @dataclass(frozen=True)
@@ -241,11 +220,11 @@ def edges(flat: xarray.DataArray) -> tuple[float, float, float, float]:
 
 def letters_of(flat: xarray.DataArray) -> tuple[str, str, str, str] | None:
     """Return the directions of the body at the left, right, bottom and top; None without a world affine."""
-    world = coordinates.world_of(flat)
-    if world is None or not {str(n) for n in flat.dims[-2:]} <= set("zyx"):
+    affine = coordinates.affine_of(flat)
+    if affine is None or not set(sides_of(flat)) <= set("zyx"):
         return None
-    codes = axis_codes(world @ index_to_world(coordinates.axes_of(flat), None))
-    below, right = ("xyz".index(str(name)) for name in flat.dims[-2:])
+    codes = axis_codes(affine)
+    below, right = map("xyz".index, sides_of(flat))
     return OPPOSITE[codes[right]], codes[right], codes[below], OPPOSITE[codes[below]]
 
 

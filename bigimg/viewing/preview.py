@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.opening import coordinates
@@ -117,9 +116,8 @@ def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
         ("origin", along_axes(lambda name: coordinates.origin(base, name))),
         ("extent", along_axes(lambda name: abs(coordinates.spacing(base, name)) * base.sizes[name])),
     ]
-    if (world := coordinates.world_of(base)) is not None:
-        codes = axis_codes(world @ index_to_world(coordinates.axes_of(base), None))
-        rows.append(("orientation", "".join(codes)))
+    if (affine := coordinates.affine_of(base)) is not None:
+        rows.append(("orientation", "".join(axis_codes(affine))))
     rows.append(("levels", str(len(levels))))
     if base.attrs.get("source"):
         rows.append(("source", str(base.attrs["source"])))
