@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import lengths, numbers, shared
+from bigimg.cli.options import cut_at, lengths, numbers, shared
 
 
 @click.command()
@@ -52,7 +52,7 @@ def export(
     """Write SOURCE, or a plane of it, to TARGET; its ending names the format. Nothing is replaced."""
     from bigimg.exporters.run import export as write_file
 
-    options["position" if mm else "index"] = at
+    options |= cut_at(at, mm)
     report(write_file(source, target, level=level or 0, progress=not quiet, **options), as_json, quiet)
 
 

@@ -89,6 +89,13 @@ def _series(_: click.Context, __: click.Parameter, text: str | None) -> int | st
     return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
 
 
+def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
+    """Return ``--at`` as the library takes it: an index, or with ``--mm`` a position."""
+    if mm or at is None:
+        return {"position": at}
+    return {"index": int(at) if at.is_integer() else at}  # the library refuses 1.5
+
+
 lengths = numbers("512, or 64,64,64, or y=512,x=512")
 OPTIONS: dict[str, Decorator] = {
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import shared
+from bigimg.cli.options import cut_at, shared
 
 
 @click.command("slice")
@@ -18,12 +18,14 @@ from bigimg.cli.options import shared
 @shared("at", "mm")
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
 @shared("level", "memory", "series", "overwrite", "quiet")
-def slice_(source: str, target: str, mm: bool, figure: bool, quiet: bool, **options: Any) -> None:
+def slice_(
+    source: str, target: str, at: float | None, mm: bool, figure: bool, quiet: bool, **options: Any
+) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
     from bigimg.viewing.figure_files import slice_figure
     from bigimg.viewing.pictures import slice_picture
 
-    (slice_figure if figure else slice_picture)(source, target, physical=mm, **options)
+    (slice_figure if figure else slice_picture)(source, target, **cut_at(at, mm), **options)
     _name(target, quiet)
 
 

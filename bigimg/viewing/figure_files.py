@@ -15,7 +15,7 @@ from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, 
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import panels_of
-from bigimg.viewing.pictures import checked_side, index_or_position
+from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.titles import name_of
 
@@ -30,8 +30,8 @@ def slice_figure(
     target: Target,
     *,
     plane: str | None = None,
-    at: float | None = None,
-    physical: bool = False,
+    index: int | None = None,
+    position: float | None = None,
     level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
@@ -47,13 +47,14 @@ def slice_figure(
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
-    where = index_or_position(at, physical=physical)
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     # "z" is the default of the command; an image without z is drawn as it is.
-    wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
-    figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **where)), shown=False)
-    show(levels, wanted, **where, level=level, ax=figure.add_subplot(), memory=memory)
+    if plane == "z" and "z" not in levels.base.dims and index is position is None:
+        plane = None
+    cut = cut_of(levels.base, plane, index=index, position=position)
+    figure = new_figure(size_for(levels, cut), shown=False)
+    show(levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(), memory=memory)
     save(figure, target, overwrite=overwrite)
 
 

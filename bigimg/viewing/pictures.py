@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -76,8 +76,8 @@ def slice_picture(
     target: str | os.PathLike[str],
     *,
     plane: str = "z",
-    at: float | None = None,
-    physical: bool = False,
+    index: int | None = None,
+    position: float | None = None,
     level: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
@@ -91,8 +91,8 @@ def slice_picture(
     target : path
     plane : str
         ``axial``, ``coronal``, ``sagittal`` or the axis to cut.
-    at : float, optional
-        Index of the plane, or with ``physical`` its position; the middle by default.
+    index, position : int or float, optional
+        Of the plane; the middle by default.
     level, memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
@@ -104,10 +104,9 @@ def slice_picture(
     """
     checked_target(target, source, overwrite=overwrite, file=True)
     image = open_image(source, level=level or 0, memory=memory, series=series)
-    where = index_or_position(at, physical=physical)
     # "z" is the default of the command; an image without z is written as it is.
-    if plane != "z" or at is not None or "z" in image.dims:
-        image = plane_of(image, plane, **where)
+    if plane != "z" or "z" in image.dims or not index is position is None:
+        image = plane_of(image, plane, index=index, position=position)
     image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
     image = upright(image) if plane in PLANES else image
     _write(shrunk(image, MOST), target, source, memory=memory, overwrite=overwrite)
@@ -124,21 +123,6 @@ def checked_side(most: int) -> int:
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     return most
-
-
-def index_or_position(at: float | None, *, physical: bool) -> dict[str, Any]:
-    """Return the arguments ``index`` and ``position`` for a cut at ``at``.
-
-    Raises
-    ------
-    UsageError
-        An index is not a whole number.
-    """
-    if physical or at is None:
-        return {"index": None, "position": at}
-    if at != int(at):
-        raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
-    return {"index": int(at), "position": None}
 
 
 def upright(plane: xarray.DataArray) -> xarray.DataArray:

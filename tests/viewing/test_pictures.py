@@ -43,12 +43,12 @@ def test_eight_bits_stay_as_they_are(tmp_path: Path) -> None:
 def test_a_plane_in_true_aspect(tmp_path: Path) -> None:
     pixels = numbers(4, 8, 10)
     img = bigimg.from_array(pixels, spacing=(1, 2, 1), unit="mm")
-    slice_picture(img, tmp_path / "z.png", at=3)
+    slice_picture(img, tmp_path / "z.png", index=3)
     assert shown(tmp_path / "z.png").shape == (8, 5)  # the finer axis is squeezed
-    slice_picture(img, tmp_path / "y.png", plane="y", at=6.1, physical=True)
+    slice_picture(img, tmp_path / "y.png", plane="y", position=6.1)
     np.testing.assert_array_equal(shown(tmp_path / "y.png"), pixels[:, 3])
     with pytest.raises(UsageError, match="whole number"):
-        slice_picture(img, tmp_path / "n.png", at=1.5)
+        slice_picture(img, tmp_path / "n.png", index=1.5)
 
 
 def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
             middle = {"axial": 3, "coronal": 3, "sagittal": 2}[name]
             size = across.sizes["xyz"[at]]
             index = middle if codes[at] in "RAS" else size - 1 - middle
-            slice_picture(path, tmp_path / "p.png", plane=name, at=index, overwrite=True)
+            slice_picture(path, tmp_path / "p.png", plane=name, index=index, overwrite=True)
             np.testing.assert_array_equal(shown(tmp_path / "p.png"), want)
 
 
