@@ -82,7 +82,7 @@ class _Slabs:
         for _, data in ahead(reader, portions):
             self.meter.advance(
                 data.nbytes
-            )  # before the yield: not every encoder asks again after the last slab
+            )  # not after the yield: not every encoder asks again after the last
             yield np.ascontiguousarray(as_stored(data.transpose(axes), self.layout.dtype))
 
     def _copied(self) -> Reader:

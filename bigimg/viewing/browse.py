@@ -138,9 +138,7 @@ class Browser:
         from bigimg.viewing.redraw import Blitter, quick_image
 
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
-        figure.set_layout_engine(
-            "none"
-        )  # the axes have fixed positions; a layout engine would run at each move
+        figure.set_layout_engine("none")  # positions are fixed, and a layout engine would run at each move
         self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
         self.level = (
             level_for(levels, cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
@@ -178,9 +176,7 @@ class Browser:
             return
         self.at = index
         try:
-            self.picture = replace(
-                self.picture, pixels=values_of(self._plane())
-            )  # nothing else differs between planes
+            self.picture = replace(self.picture, pixels=values_of(self._plane()))  # nothing else differs
         except BigimgError as error:  # the window stays open: the next plane may be readable
             self.playing = False
             self.image.set_visible(False)
