@@ -47,13 +47,13 @@ EXPORTERS = (
         keeps_scaling=True, options=("version",),
     ),
     Exporter(
-        "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.metaimage:lay_out",
+        "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.itk:lay_out_metaimage",
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; spacing, origin, direction, "
         "in millimetres",
         "bigimg",
     ),
     Exporter(
-        "nrrd", "NRRD", (".nrrd", ".nhdr"), "bigimg.exporters.nrrd:lay_out",
+        "nrrd", "NRRD", (".nrrd", ".nhdr"), "bigimg.exporters.itk:lay_out_nrrd",
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; spacing, origin, direction, "
         "in millimetres",
         "bigimg",

@@ -8,10 +8,10 @@ have a function ``encode``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from bigimg.errors import UsageError
 from bigimg.geometry.spec import ImageSpec
@@ -30,19 +30,17 @@ class Options:
     """NIfTI: 1 or 2."""
 
 
-class Slabs(Protocol):
+class Slabs(NamedTuple):
     """The pixels of one level, in the order of the file."""
 
-    @property
-    def spec(self) -> ImageSpec:
-        """The description of the level."""
+    spec: ImageSpec
+    """The description of the level."""
+    arrays: Generator[Array]
+    """C-contiguous arrays in the order of the layout, from the first pixel to the last.
 
-    def __iter__(self) -> Iterator[Array]:
-        """Yield C-contiguous arrays in the order of the layout, from the first pixel to the last.
-
-        An array is cut along one axis. It is complete along the faster axes and has length 1 along the slower ones;
-        its ``ndim`` is that of the image.
-        """
+    An array is cut along one axis. It is complete along the faster axes and has length 1 along the slower ones; its
+    ``ndim`` is that of the image.
+    """
 
 
 type Encode = Callable[[Sequence[Slabs], IO[bytes]], None]

@@ -120,7 +120,7 @@ def write_png(levels: Sequence[Slabs], file: IO[bytes], *, target: Path, compres
     pixel = max(1, bits * spec.sizes.get("c", 1) // 8)
     row_ndim = 2 if "c" in spec.dims else 1
     waiting = bytearray()
-    for slab in levels[0]:
+    for slab in levels[0].arrays:
         rows = _bytes(slab.reshape(-1, *slab.shape[-row_ndim:]), bits)
         step = max(1, WORK_BYTES // rows.shape[1])
         for top in range(0, len(rows), step):

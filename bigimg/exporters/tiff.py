@@ -148,7 +148,7 @@ def tiles(level: Slabs, order: tuple[str, ...], tile: tuple[int, int]) -> Genera
     """Yield the tiles of ``level``, page by page and row by row, with zeros beyond the edge."""
     rows, columns = tile
     inner = order.index("y")
-    for slab in level:
+    for slab in level.arrays:
         for page in slab.reshape(-1, *slab.shape[inner:]):
             for y in range(0, page.shape[0], rows):
                 for x in range(0, page.shape[1], columns):
