@@ -208,18 +208,6 @@ def write_out(
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
-    return _run(plan, chosen, paths, progress, overwrite=bool(overwrite))
-
-
-def _run(
-    plan: ExportPlan,
-    readers: Sequence[Reader],
-    paths: Sequence[Path],
-    progress: bool | Report | None,
-    *,
-    overwrite: bool,
-) -> Exported:
-    """Write the files of ``plan``."""
     free = shutil.disk_usage(paths[-1].parent).free
     if free < plan.disk_bytes:
         raise OutputError(
@@ -227,17 +215,16 @@ def _run(
             "or choose another disk"
         )
     started = time.monotonic()
-    with reporting(progress) as report, staged(paths, overwrite=overwrite) as parts:
+    with reporting(progress) as report, staged(paths, overwrite=bool(overwrite)) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)
         meter.stage = "export"
-        if plan.layout.header_file is not None:
-            parts[-1].write_bytes(plan.layout.header_file[1])
+        if layout.header_file is not None:
+            parts[-1].write_bytes(layout.header_file[1])
         with open(parts[0], "r+b") as file:
-            if plan.layout.encode is None and not plan.layout.gzip:
-                write_plain(plan, readers[0], file, meter)
+            if layout.encode is None and not layout.gzip:
+                write_plain(plan, chosen[0], file, meter)
             else:
-                encode(plan, readers, file, meter, part_of(paths[-1]))
+                encode(plan, chosen, file, meter, part_of(paths[-1]))
         stored = sum(part.stat().st_size for part in parts)
-    raw = plan.layout.pixels_file
-    files = (plan.target,) if raw is None else (plan.target, str(raw))
-    return Exported(plan, plan.target, files, stored, time.monotonic() - started)
+    written = (plan.target, *([] if layout.pixels_file is None else [str(layout.pixels_file)]))
+    return Exported(plan, plan.target, written, stored, time.monotonic() - started)

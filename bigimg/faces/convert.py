@@ -6,7 +6,6 @@ Only the opened pyramid that ``convert`` and ``write`` return needs xarray and d
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -21,7 +20,7 @@ from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
 from bigimg.omezarr.codecs import CodecName
 from bigimg.opening.open import open_source
-from bigimg.planning.options import Lengths, Spacing, options
+from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import Kind, Method, Version
@@ -129,7 +128,7 @@ def convert_to_store(
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
     check_name(target)
-    known = list(inspect.signature(options).parameters)
+    known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     reader = open_source(

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from bigimg.errors import UsageError, counted
 from bigimg.geometry.asked import asked_unit
@@ -51,43 +51,39 @@ class Options:
     ome_version: Version = "0.5"
 
 
+CHOICES = {
+    "codec": get_args(CodecName),
+    "method": get_args(Method.__value__),
+    "kind": get_args(Kind.__value__),
+    "ome_version": get_args(Version.__value__),
+}
+"""The values that an option may have."""
+
+
 def options(
     *,
     memory: int | float | str | None = None,
-    workers: int | None = None,
-    chunks: Lengths | None = None,
-    shards: Lengths | None = None,
-    codec: CodecName = "lz4",
-    levels: int | None = None,
-    method: Method | None = None,
-    kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
-    keep_metadata: bool = False,
-    ome_version: Version = "0.5",
+    **others: Any,
 ) -> Options:
-    """Return checked :class:`Options`.
+    """Return checked :class:`Options` from these options as a person gives them, and others by their names there.
 
     Raises
     ------
     UsageError
         A value is none of those allowed; the message lists them.
     """
-    for name, value, allowed in (
-        ("codec", codec, get_args(CodecName)),
-        ("method", method, get_args(Method.__value__)),
-        ("kind", kind, get_args(Kind.__value__)),
-        ("ome_version", ome_version, get_args(Version.__value__)),
-    ):
+    named = None if channels is None else tuple(channels)
+    found = Options(budget_bytes(memory), spacing=_spacing(spacing), channels=named, **others)
+    for name, allowed in CHOICES.items():
+        value = getattr(found, name)
         if value is not None and value not in allowed:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
-    for name, number in (("workers", workers), ("levels", levels)):
-        if number is not None and number < 1:
+    for name in ("workers", "levels"):
+        if (number := getattr(found, name)) is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
-    return Options(
-        budget_bytes(memory), workers, chunks, shards, codec, levels, method, kind, _spacing(spacing),
-        None if channels is None else tuple(channels), keep_metadata, ome_version,
-    )  # fmt: skip
+    return found
 
 
 def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | None:
