@@ -9,7 +9,6 @@ ignores the mask and draws the stripes; numpy leaves masked pixels out; bigimg r
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import threading
@@ -31,7 +30,51 @@ STRIPE = 8
 """Width of a stripe over damage along an axis, in pixels."""
 
 
-class Shown:
+class Part:
+    """A part of a level: if it is more than a plane, it is read when it is cut to a plane or made an array."""
+
+    def __init__(self, whole: Shown, items: list[Any]) -> None:
+        self.whole, self.items, self.dtype = whole, items, whole.dtype
+        self._ranges = [
+            range(n)[item] for n, item in zip(whole.shape, items, strict=True) if isinstance(item, slice)
+        ]
+        self.shape: Shape = tuple(len(each) for each in self._ranges)
+        self.ndim = len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes."""
+        return self.size * self.dtype.itemsize
+
+    def __getitem__(self, key: Any) -> Array | Part:
+        """Return what integers and slices select, as numpy does; it is read now if it is a plane or less.
+
+        napari first cuts all planes of a volume to the window, and then takes one plane.
+        """
+        cuts = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
+        items = list(self.items)
+        for i, item in enumerate(items):
+            if isinstance(item, slice):
+                line, wanted = next(cuts)
+                items[i] = _as_slice(line[wanted]) if isinstance(wanted, slice) else line[wanted]
+        space = items[:-1] if self.whole.is_color else items
+        if sum(isinstance(item, slice) for item in space) > PLANE:
+            return Part(self.whole, items)
+        return self.whole.select(items)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asanyarray(self.whole.select(self.items), dtype=dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+class Shown(Part):
     """A level for a viewer.
 
     Parameters
@@ -65,7 +108,7 @@ class Shown:
         # Label layers take no booleans: ids 0 and 1 are the same bytes.
         stored = self.pixels.dtype
         self.dtype: np.dtype[Any] = np.dtype(np.uint8) if stored.kind == "b" else stored
-        self.ndim = len(self.shape)
+        super().__init__(self, [slice(None)] * len(order))
         self.tell: Callable[[str], None] | None = None
         self.is_thumbnail = False
         self.damaged: list[str] = []
@@ -75,38 +118,14 @@ class Shown:
         """Name of the source."""
         return self.pixels.reader.source
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Decoded bytes."""
-        return self.size * self.dtype.itemsize
-
-    def __getitem__(self, key: Any) -> Array | Part:
-        """Return what integers and slices select, as numpy does; it is read now if it is a plane or less.
-
-        napari first cuts all planes of a volume to the window, and then takes one plane.
-        """
-        items = _items(key, self.ndim)
-        space = items[:-1] if self.is_color else items
-        if sum(isinstance(item, slice) for item in space) > PLANE:
-            return Part(self, items)
-        return self.select(items)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         read = self.select if self.is_thumbnail else self._exact
-        return np.asanyarray(read([slice(None)] * self.ndim), dtype=dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+        return np.asanyarray(read(self.items), dtype=dtype)
 
     def exact(self) -> Shown:
         """Return the same level for computations: damage raises an error."""
-        found = copy.copy(self)
-        found.tell = None
+        found = Shown(self.pixels.reader, self.channel)
+        found.pixels = self.pixels
         return found
 
     def select(self, items: list[Any]) -> Array:
@@ -151,41 +170,6 @@ class Shown:
     def __repr__(self) -> str:
         where = "" if self.channel is None else f", channel {self.channel}"
         return f"<{' x '.join(map(str, self.shape))} {self.dtype} of {self.pixels.reader.source}{where}>"
-
-
-class Part:
-    """A part of a level that is more than a plane: it is read when it is cut to a plane or made an array."""
-
-    def __init__(self, whole: Shown, items: list[Any]) -> None:
-        self.whole, self.items = whole, items
-        self._ranges = [
-            range(n)[item] for n, item in zip(whole.shape, items, strict=True) if isinstance(item, slice)
-        ]
-        self.shape: Shape = tuple(len(each) for each in self._ranges)
-        self.dtype = whole.dtype
-        self.ndim = len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    def __getitem__(self, key: Any) -> Array | Part:
-        """Return a part of this part, as numpy does."""
-        cuts = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
-        items = []
-        for item in self.items:
-            if isinstance(item, slice):
-                line, wanted = next(cuts)
-                item = _as_slice(line[wanted]) if isinstance(wanted, slice) else line[wanted]
-            items.append(item)
-        return self.whole[tuple(items)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asanyarray(self.whole.select(self.items), dtype=dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
 
 def _items(key: Any, ndim: int) -> list[Any]:
