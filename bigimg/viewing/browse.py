@@ -20,8 +20,8 @@ from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixe
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
+from bigimg.viewing.imshow import Look, paint
 from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
-from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, cut_of, pictured, position_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 from bigimg.viewing.titles import name_of
@@ -135,7 +135,7 @@ class Browser:
         levels: Levels, cut: Cut, axis: str, figure: Figure, look: Look, *, level: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:  # fmt: skip
-        from bigimg.viewing.redraw import Blitter, quick_image
+        from bigimg.viewing.fast_drawing import Blitter, quick_image
 
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
         figure.set_layout_engine("none")  # positions are fixed, and a layout engine would run at each move

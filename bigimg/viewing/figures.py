@@ -27,9 +27,9 @@ from bigimg.viewing.canvas import (
 )
 from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.contrast import windows_for
+from bigimg.viewing.imshow import Look, paint
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.overlay import overlay_of
-from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of
 

@@ -20,7 +20,7 @@ from bigimg.omezarr import shard
 from bigimg.readers.arrays.array import ArrayReader
 from bigimg.viewing.napari import layers as layers_module
 from bigimg.viewing.napari.layers import layers_of
-from bigimg.viewing.napari.shown import Decoded, Shown
+from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 from tests.conversion.sources import CountingReader, noise
 
 ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}

@@ -27,7 +27,7 @@ from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
 from bigimg.viewing.levels import as_opened
-from bigimg.viewing.napari.shown import Decoded, Shown
+from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
 """Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
