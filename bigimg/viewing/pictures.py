@@ -7,15 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import find_exporter
 from bigimg.exporters.run import write_out
-from bigimg.exporters.staging import staged
 from bigimg.geometry.orientation import PLANES, nearest_axes
-from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
@@ -24,7 +20,6 @@ from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.types import Array
 from bigimg.viewing.display import DisplayReader, display_of
 
 if TYPE_CHECKING:
@@ -34,8 +29,8 @@ MOST = 65500
 """The most pixels a side of a picture: viewers do not show larger ones."""
 
 JPEG = (".jpg", ".jpeg")
-STREAMED = (".png", *JPEG, ".tif", ".tiff")
-"""Endings of pictures that are written band by band; Pillow writes the others from memory."""
+ENDINGS = (".png", *JPEG, ".tif", ".tiff")
+"""Endings of pictures; without one it is a PNG."""
 HELD_BYTES = 32 << 20
 """The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 
@@ -152,62 +147,19 @@ def _write(
     memory: Memory,
     overwrite: bool,
 ) -> None:
-    """Write a lazy plane as a picture, band by band if the format allows it."""
-    path, here = Path(target), room(memory)
-    ending = path.suffix.lower() or ".png"
-    if ending not in STREAMED:
-        _pillow_format(path)
+    """Write a lazy plane as a picture, band by band."""
+    ending = Path(target).suffix.lower() or ".png"
+    if ending not in ENDINGS:
+        raise UsageError(f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif")
     dims = dict(zip(plane.dims[:2], "yx", strict=True))
     like, scalars = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
     plane = plane.drop_vars(scalars).rename(dims)
-    if plane.nbytes <= min(HELD_BYTES, here.free // 4):  # read it once, on all processors
+    if plane.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
         plane = computed(plane)
     display = display_of(plane, like, None)
     if ending in JPEG:
         display = replace(display, alpha=False)
-    reader = DisplayReader(read_labelled(plane), display)
-    if ending in STREAMED:
-        write_out(
-            [reader], target, find_exporter(f"picture{ending}"), sources=[source], memory=memory,
-            overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
-        )  # fmt: skip
-        return
-    needed = {
-        "picture": reader.spec.nbytes * (3 + reader.working),
-        "reading": reader.access.fixed_bytes + reader.access.read_bytes,
-    }
-    here.take(reader.source, needed, "write .png, .jpg or .tif, which go band by band")
-    pixels = reader.read(full(reader.spec.shape))
-    write_png(np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels, path, overwrite=overwrite)
-
-
-def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a uint8 picture (h, w) or (h, w, 3 or 4) to ``target``, whole or not at all; PNG without an ending.
-
-    Raises
-    ------
-    TargetExistsError, OutputError
-        The target exists, or cannot be written.
-    UsageError
-        The ending is not that of a picture format.
-    """
-    from PIL import Image
-
-    path = Path(target)
-    format_ = _pillow_format(path)
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    if format_ == "JPEG" and image.mode == "RGBA":
-        image = image.convert("RGB")
-    with staged([checked_target(path, overwrite=overwrite, file=True)], overwrite=overwrite) as (part,):
-        image.save(part, format_)
-
-
-def _pillow_format(path: Path) -> str:
-    """Return Pillow's name of the format that the ending of ``path`` means."""
-    from PIL import Image
-
-    Image.init()
-    found = Image.registered_extensions().get(path.suffix.lower(), "PNG" if not path.suffix else None)
-    if found is None or found not in Image.SAVE:
-        raise UsageError(f"{path}: no picture format ends in {path.suffix}; use .png, .jpg or .tif")
-    return found
+    write_out(
+        [DisplayReader(read_labelled(plane), display)], target, find_exporter(f"picture{ending}"), sources=[source],
+        memory=memory, overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
+    )  # fmt: skip

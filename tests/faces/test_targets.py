@@ -129,7 +129,6 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
 """Of each function that writes: the name of its source, and the call; one name may have several."""
 DOOR = re.compile("is the source|lies inside the source|--overwrite is for stores")
 OF_NO_SOURCE: dict[str, Callable[[Path], object]] = {
-    "pictures.write_png": lambda t: pictures.write_png(PIXELS, t),
     "canvas.save": lambda t: canvas.save(canvas.new_figure(shown=False), t),
 }
 

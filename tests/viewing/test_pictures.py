@@ -18,7 +18,7 @@ from bigimg.geometry.spec import Channel
 from bigimg.types import Array
 from bigimg.viewing.display import to_display
 from bigimg.viewing.figures import show
-from bigimg.viewing.pictures import slice_picture, thumbnail_picture, write_png
+from bigimg.viewing.pictures import slice_picture, thumbnail_picture
 from tests.viewing.drawn import blank
 
 
@@ -137,26 +137,29 @@ def test_channels_of_booleans_are_black_or_full(count: int) -> None:
 
 
 def test_other_formats_and_none(tmp_path: Path) -> None:
-    write_png(numbers(8, 8, 4), tmp_path / "a.jpg")
+    thumbnail_picture(numbers(8, 8, 4), tmp_path / "a.jpg")
     assert shown(tmp_path / "a.jpg").shape == (8, 8, 3)
-    write_png(numbers(8, 8), tmp_path / "plain")
-    with pytest.raises(UsageError, match=r"ends in \.xyz"):
-        write_png(numbers(8, 8), tmp_path / "a.xyz")
+    thumbnail_picture(numbers(8, 8), tmp_path / "plain")
+    with Image.open(tmp_path / "plain") as image:
+        assert image.format == "PNG"
+    for ending in (".xyz", ".webp"):
+        with pytest.raises(UsageError, match=rf"ends in \{ending}; use \.png, \.jpg or \.tif"):
+            thumbnail_picture(numbers(8, 8), tmp_path / f"a{ending}")
 
 
 def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="none does not exist: make it first"):
-        write_png(numbers(4, 4), tmp_path / "none" / "a.png")
+        thumbnail_picture(numbers(4, 4), tmp_path / "none" / "a.png")
     target = tmp_path / "a.png"
-    write_png(numbers(4, 4), target)
+    thumbnail_picture(numbers(4, 4), target)
     before = target.read_bytes()
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr("bigimg.exporters.png._chunk", full)
     with pytest.raises(OutputError, match=r"a\.png: cannot write \(No space left"):
-        write_png(numbers(9, 9), target, overwrite=True)
+        thumbnail_picture(numbers(9, 9), target, overwrite=True)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
 
