@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,11 @@ from pathlib import Path
 
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.errors import OutputError
 from bigimg.exporters.formats import Exporter, find_exporter, load
 from bigimg.exporters.layout import Options, check_options
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
-from bigimg.exporters.staging import part_of, staged
+from bigimg.exporters.staging import check_disk, part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
@@ -208,12 +206,7 @@ def write_out(
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
-    free = shutil.disk_usage(paths[-1].parent).free
-    if free < plan.disk_bytes:
-        raise OutputError(
-            f"{plan.target}: takes {human_bytes(plan.disk_bytes)}, and {human_bytes(free)} are free there: make room "
-            "or choose another disk"
-        )
+    check_disk(plan.target, paths[-1].parent, plan.disk_bytes)
     started = time.monotonic()
     with reporting(progress) as report, staged(paths, overwrite=bool(overwrite)) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)

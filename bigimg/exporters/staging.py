@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bigimg.conversion.commit import explained
-from bigimg.errors import TargetExistsError
+from bigimg.errors import OutputError, TargetExistsError
+from bigimg.planning.memory import human_bytes
 from bigimg.system.files import create
 from bigimg.system.rename import rename_without_replacing
 from bigimg.system.sync import sync_file, sync_folder
@@ -49,7 +51,7 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
                 if overwrite:
                     os.replace(part, target)
                 else:
-                    _give_name(part, target)
+                    give_name(part, target)
                     named.append(target)
             sync_folder(targets[-1].parent)
         except BaseException:
@@ -61,13 +63,23 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
                 part.unlink(missing_ok=True)
 
 
+def check_disk(target: object, folder: Path, needed: int) -> None:
+    """Raise OutputError if ``folder`` has less than ``needed`` bytes for ``target``."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{target}: takes {human_bytes(needed)}, and {human_bytes(free)} are free there: make room "
+            "or choose another disk"
+        )
+
+
 def part_of(target: Path) -> Path:
     """Return a new hidden name beside ``target`` for an unfinished file."""
     return target.with_name(f".{target.name[:LONGEST_NAME]}.{secrets.token_hex(4)}.{MARK}")
 
 
-def _give_name(part: Path, target: Path) -> None:
-    """Give ``part`` the name ``target``; raise TargetExistsError if the name is taken."""
+def give_name(part: Path, target: Path) -> None:
+    """Give a file or folder ``part`` the name ``target``; raise TargetExistsError if the name is taken."""
     try:
         rename_without_replacing(part, target)
     except FileExistsError:
