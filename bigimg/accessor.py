@@ -143,9 +143,7 @@ class ImageAccessor(SharedMethods):
     def extent(self) -> tuple[float, float, float, float]:
         """Edges (left, right, bottom, top) of the last two axes, as matplotlib's ``imshow`` takes them."""
         down, across = [name for name in self._measured if name != "t"][-2:]
-        first = {name: self.origin[name] - self.spacing[name] / 2 for name in (down, across)}
-        last = {name: first[name] + self.spacing[name] * self._img.sizes[name] for name in (down, across)}
-        return first[across], last[across], last[down], first[down]
+        return coordinates.extent(self._img, down, across)
 
     @property
     def affine(self) -> Array:

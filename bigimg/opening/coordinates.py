@@ -63,6 +63,13 @@ def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
     return low, high
 
 
+def extent(img: xarray.DataArray, down: str, across: str) -> tuple[float, float, float, float]:
+    """Return the outer edges left, right, bottom, top of a plane, as matplotlib's ``imshow`` takes them."""
+    start = {name: origin(img, name) - spacing(img, name) / 2 for name in (down, across)}
+    end = {name: start[name] + spacing(img, name) * img.sizes[name] for name in start}
+    return start[across], end[across], end[down], start[down]
+
+
 def origin(img: xarray.DataArray, name: str) -> float:
     """Return the coordinate of the centre of the first pixel along ``name``; 0 if it is not known."""
     coord = img.coords.get(name)

@@ -156,8 +156,8 @@ def picture_of(
     have, drawn = flat.sizes[sides[0]] * flat.sizes[sides[1]], needed(flat, sides, pixels)
     if have > min(most, WHOLE_PIXELS) and not whole:
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
-        values = computed(shrunk(flat, math.ceil(finer * max(drawn)))).values
-        return pictured(levels, cut, number, flat, without_single_channel(values))
+        values = computed(shrunk(flat, math.ceil(finer * max(drawn)))).transpose(..., *sides)
+        return pictured(levels, cut, number, flat, values_of(values))
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 
 
@@ -181,11 +181,7 @@ def pictured(
 
 def values_of(flat: xarray.DataArray) -> Array:
     """Return the pixels of a plane: (h, w), or (h, w, c) of several channels."""
-    return without_single_channel(flat.transpose(*flat.dims[-2:], ...).values)
-
-
-def without_single_channel(values: Array) -> Array:
-    """Return (h, w) for (h, w, 1), anything else as it is."""
+    values: Array = flat.transpose(*flat.dims[-2:], ...).values
     return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
 
 
@@ -211,11 +207,7 @@ def edges(flat: xarray.DataArray) -> tuple[float, float, float, float]:
     down, across = sides_of(flat)
     if coordinates.units(flat, down) != coordinates.units(flat, across):
         return (-0.5, flat.sizes[across] - 0.5, flat.sizes[down] - 0.5, -0.5)
-    ends = []
-    for name in (across, down):
-        start, step = coordinates.origin(flat, name), coordinates.spacing(flat, name)
-        ends += [start - step / 2, start + step * (flat.sizes[name] - 0.5)]
-    return ends[0], ends[1], ends[3], ends[2]
+    return coordinates.extent(flat, down, across)
 
 
 def letters_of(flat: xarray.DataArray) -> tuple[str, str, str, str] | None:
