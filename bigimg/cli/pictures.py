@@ -10,12 +10,10 @@ from bigimg.cli.options import cut_at, shared
 
 
 @click.command("slice")
-@click.argument("source")
-@click.argument("target", type=click.Path(dir_okay=False))
 @click.option(
     "--plane", default="z", show_default=True, help="axial, coronal, sagittal, or the axis cut: z, y, x."
 )
-@shared("at", "mm")
+@shared("source", "file", "at", "mm")
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
 @shared("level", "memory", "series", "overwrite", "quiet")
 def slice_(
@@ -30,11 +28,9 @@ def slice_(
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("memory", "series", "overwrite", "quiet")
+@shared("source", "file", "memory", "series", "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import thumbnail_figure
@@ -61,8 +57,7 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) 
 
 
 @click.command()
-@click.argument("source")
-@shared("series")
+@shared("source", "series")
 def view(source: str, series: int | str | None) -> None:
     """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
     from bigimg.viewing.napari.window import view as show

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
-@shared(*CONVERSION, "json")
+@shared("source", "target", *CONVERSION, "json")
 def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     """Say what converting SOURCE to TARGET would do and cost. Writes nothing."""
     from bigimg.faces.convert import plan as make_plan
@@ -26,9 +24,7 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
-@shared(*CONVERSION)
+@shared("source", "target", *CONVERSION)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
 @shared("overwrite")
