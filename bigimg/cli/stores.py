@@ -94,10 +94,8 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
             click.echo(f"{store.rstrip('/')}/{finding}")
         if not quiet:
             # The notes say how many doubts there are, and --json lists all of them.
-            for line in (
-                *(f"doubt: {each}" for each in found.doubts[:20]),
-                *(f"note: {each}" for each in found.notes),
-            ):
+            doubts = [f"doubt: {each}" for each in found.doubts[:20]]
+            for line in [*doubts, *(f"note: {each}" for each in found.notes)]:
                 say(line)
     if not quiet or not found.ok:
         click.echo(found.verdict, err=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from bigimg.errors import UsageError
+from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, DType
 
@@ -86,6 +87,14 @@ class LayoutFunction(Protocol):
         UsageError
             The format cannot hold the axes or the type, or an option has an impossible value.
         """
+
+
+def pixel_millimeters(spec: ImageSpec) -> list[float] | None:
+    """Return the width and height of a pixel in millimetres; None if the spacing is not a length."""
+    axes = [spec.axes[spec.axis(name)] for name in "xy"]
+    if not all(axis.unit in MILLIMETERS for axis in axes):
+        return None
+    return [abs(axis.spacing) * MILLIMETERS[axis.unit or ""] for axis in axes]
 
 
 def channels_last(spec: ImageSpec) -> tuple[str, ...]:

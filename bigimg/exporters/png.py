@@ -17,8 +17,7 @@ from typing import IO
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Layout, Options, Slabs, channels_last
-from bigimg.geometry.axes import MILLIMETERS
+from bigimg.exporters.layout import Layout, Options, Slabs, channels_last, pixel_millimeters
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 
@@ -162,10 +161,9 @@ def _filtered(rows: Array, above: Array | None, pixel: int) -> Array:
 
 def _density(spec: ImageSpec) -> tuple[int, int] | None:
     """Return pixels a metre along x and y; None if the spacing is not a length or too small for PNG."""
-    axes = [spec.axes[spec.axis(name)] for name in "xy"]
-    if not all(axis.unit in MILLIMETERS for axis in axes):
+    if (sides := pixel_millimeters(spec)) is None:
         return None
-    x, y = (round(1000 / (abs(axis.spacing) * MILLIMETERS[axis.unit or ""])) for axis in axes)
+    x, y = (round(1000 / side) for side in sides)
     return (x, y) if 0 < x < 2**31 and 0 < y < 2**31 else None
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Encode, Layout, Options, Slabs, channels_last
+from bigimg.exporters.layout import Encode, Layout, Options, Slabs, channels_last, pixel_millimeters
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, short_unit
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.region import grid
@@ -200,8 +200,6 @@ def _signed(color: str | None) -> int:
 
 def _resolution(spec: ImageSpec) -> dict[str, Any]:
     """Return resolution tags in pixels a centimetre; none if the spacing is not a length."""
-    axes = [spec.axes[spec.axis(name)] for name in "xy"]
-    if not all(axis.unit in MILLIMETERS for axis in axes):
+    if (sides := pixel_millimeters(spec)) is None:
         return {}
-    density = [10 / (abs(axis.spacing) * MILLIMETERS[axis.unit or ""]) for axis in axes]
-    return {"resolution": tuple(density), "resolutionunit": "CENTIMETER"}
+    return {"resolution": tuple(10 / side for side in sides), "resolutionunit": "CENTIMETER"}

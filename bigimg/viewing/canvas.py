@@ -72,11 +72,6 @@ def new_figure(size: tuple[float, float] | None = None, *, shown: bool = True) -
     return Figure(figsize=size, layout="constrained")
 
 
-def new_axes(ax: Axes | None) -> Axes:
-    """Return ``ax``, or the axes of a new figure."""
-    return new_figure().add_subplot() if ax is None else ax
-
-
 def figure_size(ratio: float, *, bar: bool, most: float | None = None) -> tuple[float, float]:
     """Return width and height in inches of a figure that a picture of height/width ``ratio`` fills.
 

@@ -54,15 +54,6 @@ def with_alpha(colours: Array, alpha: Array) -> Array:
     return np.dstack([colours, stretched(alpha, (0, most_opaque(alpha.dtype)))])
 
 
-def is_alpha(dtype: DType, low: float, high: float) -> bool:
-    """Return whether a fourth channel with values from ``low`` to ``high`` is an opacity.
-
-    Floats from 0 to 1 are one, as in matplotlib, and integers from 0 on. Booleans and other floats are not, because
-    it is not known which value is opaque.
-    """
-    return dtype.kind != "b" and bool(low >= 0 and high <= most_opaque(dtype))
-
-
 def most_opaque(dtype: DType) -> int:
     """Return the value of an opaque pixel."""
     return 1 if dtype.kind == "f" else int(np.iinfo(dtype).max)

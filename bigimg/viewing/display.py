@@ -19,7 +19,6 @@ from bigimg.viewing.colours import (
     Window,
     blended,
     id_colours,
-    is_alpha,
     is_inks,
     is_picture,
     lights_of,
@@ -197,7 +196,12 @@ def _ends(plane: xarray.DataArray) -> Window:
 
 
 def _has_alpha(values: xarray.DataArray) -> bool:
+    """Return whether a fourth channel is an opacity.
+
+    Floats from 0 to 1 are one, as in matplotlib, and integers from 0 on. Booleans and other floats are not, because
+    it is not known which value is opaque.
+    """
     if values.dtype.kind in "bu":  # the type alone decides
         return values.dtype.kind == "u"
     low, high = (float(computed(end)) for end in (values.min(), values.max()))
-    return is_alpha(values.dtype, low, high)
+    return low >= 0 and high <= most_opaque(values.dtype)

@@ -1,4 +1,7 @@
-"""What ``imshow`` takes to draw a plane: values with a colour map and a window, or colours."""
+"""What ``imshow`` takes to draw a plane: values with a colour map and a window, or colours.
+
+A window has the values that are drawn black and white: from the file, the stored histogram, or the pixels drawn.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.coordinates import channels_of
+from bigimg.ops.statistics.percentiles import of_counts
+from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.types import Array
 from bigimg.viewing.canvas import need_matplotlib
 from bigimg.viewing.colours import (
     GREYS,
+    HIGH,
+    LOW,
     Window,
     blended,
     id_colours,
@@ -24,9 +31,11 @@ from bigimg.viewing.colours import (
     percentiles,
 )
 from bigimg.viewing.display import to_display
+from bigimg.viewing.levels import Levels
+from bigimg.viewing.planes import Cut, Picture
 
 if TYPE_CHECKING:
-    from bigimg.viewing.planes import Picture
+    import xarray
 
 
 @dataclass(frozen=True)
@@ -141,3 +150,31 @@ def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) ->
         return to_display(pixels, look.window(default), like=picture.like)
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])
+
+
+def stored_windows(base: xarray.DataArray) -> list[Window] | None:
+    """Return the window of each channel without reading a pixel: from the file, or percentiles of stored counts."""
+    count = base.sizes.get("c", 1)
+    if base.attrs.get("window") and not base.attrs.get("scaling"):
+        low, high = base.attrs["window"]
+        return [(float(low), float(high))] * count
+    stored = kept_statistics(base)
+    if stored is None or (counts := stored.counts) is None:
+        return None
+    ends = [of_counts(row, stored.values, np.array([LOW, HIGH])) for row in counts]
+    if not np.isfinite(ends).all():  # a channel has no finite value
+        return None
+    return [(float(low), float(high)) for low, high in ends]
+
+
+def windows_for(levels: Levels, cut: Cut) -> list[Window] | None:
+    """Return the stored window of each channel in ``cut``; None if there are none."""
+    windows = stored_windows(levels.base)
+    return windows if windows is None or "c" not in cut.indices else [windows[cut.indices["c"]]]
+
+
+def windows_of(pictures: Sequence[Picture]) -> list[Window]:
+    """Return one window for each channel: percentiles of all ``pictures`` together."""
+    planes = [p.pixels[..., None] if p.pixels.ndim == 2 else p.pixels for p in pictures]
+    count = planes[0].shape[-1]
+    return [percentiles(np.concatenate([plane[..., c].ravel() for plane in planes])) for c in range(count)]

@@ -14,9 +14,8 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.slices import index_along
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
-from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
-from bigimg.viewing.imshow import DEFAULT_LOOK, Look
+from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of

@@ -24,8 +24,7 @@ from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array
 from bigimg.viewing.colours import GREYS, lights_of, stretched
-from bigimg.viewing.contrast import stored_windows
-from bigimg.viewing.imshow import paint
+from bigimg.viewing.imshow import paint, stored_windows
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.planes import Picture, cut_of, picture_of
 
