@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bigimg.conversion.commit import explained
@@ -36,31 +36,22 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
     OutputError
         The disk is full, or the folder cannot be written to.
     """
-    with explained(targets[-1]):
-        parts = [part_of(target) for target in targets]
-        begun: list[Path] = []
-        named: list[Path] = []
-        try:
-            for part in parts:
-                begun.append(part)
-                os.close(create(part))
-            yield parts
-            for part in parts:
-                sync_file(part)
-            for part, target in zip(parts, targets, strict=True):
-                if overwrite:
-                    os.replace(part, target)
-                else:
-                    give_name(part, target)
-                    named.append(target)
-            sync_folder(targets[-1].parent)
-        except BaseException:
-            for target in named:
-                target.unlink(missing_ok=True)
-            raise
-        finally:
-            for part in begun:
-                part.unlink(missing_ok=True)
+    parts = [part_of(target) for target in targets]
+    with explained(targets[-1]), ExitStack() as unfinished, ExitStack() as named:
+        for part in parts:
+            unfinished.callback(part.unlink, missing_ok=True)
+            os.close(create(part))
+        yield parts
+        for part in parts:
+            sync_file(part)
+        for part, target in zip(parts, targets, strict=True):
+            if overwrite:
+                os.replace(part, target)
+            else:
+                give_name(part, target)
+                named.callback(target.unlink, missing_ok=True)
+        sync_folder(targets[-1].parent)
+        named.pop_all()  # all went well: they stay
 
 
 def check_disk(target: object, folder: Path, needed: int) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.estimate import probe as probe_source
@@ -103,13 +104,10 @@ def plan(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
-    try:
+    with closing(open_source(source, series=series, insecure=insecure, max_download=max_download)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
-    finally:
-        reader.close()
 
 
 def convert_to_store(
@@ -131,10 +129,9 @@ def convert_to_store(
     known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
-    reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, progress=progress
-    )
-    try:
+    with closing(
+        open_source(source, series=series, insecure=insecure, max_download=max_download, progress=progress)
+    ) as reader:
         label = label_target(target)
         if label is not None:
             reader, settings = as_label(reader, label, settings)
@@ -147,8 +144,6 @@ def convert_to_store(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync,
             )  # fmt: skip
-    finally:
-        reader.close()
 
 
 def convert(

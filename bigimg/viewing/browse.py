@@ -5,6 +5,7 @@ In this figure our keys replace those of matplotlib; other figures and ``rcParam
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from bigimg.types import Array
 
 STEPS = {"k": 1, "right": 1, "up": 1, "j": -1, "left": -1, "down": -1, "pageup": 10, "pagedown": -10}
-KEYS = {*STEPS, "home", "end", " ", *"123456789"}
+STEPS |= {"home": -sys.maxsize, "end": sys.maxsize}
+KEYS = {*STEPS, " ", *"123456789"}
 """Keys that matplotlib must not handle too: for it k, for example, makes an axis logarithmic."""
 PLAY_MS = 60
 """Milliseconds between two planes while playing."""
@@ -306,8 +308,6 @@ def _pressed(browser: Browser, event: Any) -> None:
     key = event.key
     if key in STEPS:
         browser.move(browser.at + STEPS[key])
-    elif key in ("home", "end"):
-        browser.move(0 if key == "home" else browser.size - 1)
     elif key == " ":
         browser.play()
     elif key in KEYS and browser.boxes is not None and int(key) <= len(browser.on):

@@ -6,7 +6,6 @@ nor a backend.
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from typing import TYPE_CHECKING
@@ -50,9 +49,8 @@ def need_matplotlib() -> None:
         It cannot be imported.
     """
     try:
-        # Both are loaded here, before memory is measured.
-        for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
-            importlib.import_module(name)
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401  # both here, before memory is measured
     except ImportError as error:
         raise MissingExtraError(
             f"figures are drawn by matplotlib, which is not installed: {install_line('plot')}"

@@ -151,16 +151,12 @@ class Shown(Part):
 
     def _exact(self, items: list[Any]) -> Array:
         items = list(items)
-        if self.axis is None or self.channel is not None:
-            if self.axis is not None:
-                items.insert(self.axis, self.channel)
-            found = self.pixels[tuple(items)]
-            return found.view(np.uint8) if found.dtype.kind == "b" else found
-        color = items.pop()
-        kept = sum(isinstance(item, slice) for item in items[: self.axis])
-        items.insert(self.axis, color)
+        if self.axis is not None:
+            items.insert(self.axis, items.pop() if self.is_color else self.channel)
         found = self.pixels[tuple(items)]
-        return np.moveaxis(found, kept, -1) if isinstance(color, slice) else found
+        if self.axis is not None and isinstance(items[self.axis], slice):  # colours come last
+            found = np.moveaxis(found, sum(isinstance(item, slice) for item in items[: self.axis]), -1)
+        return found.view(np.uint8) if found.dtype.kind == "b" else found
 
     @property
     def is_color(self) -> bool:
