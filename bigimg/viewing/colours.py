@@ -96,12 +96,11 @@ def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:
     """
     if len(colors) == 1:
         return ("404040",) if colors[0] in GREYS else (str(colors[0]),)
-    own = dict.fromkeys(color for color in colors if color not in GREYS)
-    spare = itertools.cycle([each for each in LINES if each not in own])
-    return tuple(
-        next(spare) if color in GREYS or color in colors[:number] else str(color)
-        for number, color in enumerate(colors)
-    )
+    spare = itertools.cycle([each for each in LINES if each not in colors])
+    found: list[str] = []
+    for color in colors:
+        found.append(next(spare) if color is None or color in GREYS or color in found else color)
+    return tuple(found)
 
 
 def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any]) -> Array:

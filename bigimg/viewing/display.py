@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
@@ -150,34 +151,30 @@ class DisplayReader:
         self.reader, self.display = reader, display
         self.source = reader.source
         spec = reader.spec
-        axes = tuple(axis for axis in spec.axes if axis.name != "c")
-        if display.channels:
-            axes = (Axis("c", len(display.channels)), *axes)
-        chunks = dict(zip(spec.dims, spec.chunks, strict=True)) | {"c": len(display.channels)}
+        channels = display.channels
+        count = (len(channels),) if channels else ()
         self.spec = replace(
-            spec, axes=axes, dtype=np.dtype(np.uint8), channels=display.channels, kind="image", scaling=None,
-            chunks=tuple(chunks[axis.name] for axis in axes), window=None, meta={}, private={},
+            spec, axes=(*(Axis("c", n) for n in count), *spec.axes[-2:]), chunks=(*count, *spec.chunks[-2:]),
+            dtype=np.dtype(np.uint8), channels=channels, kind="image", scaling=None, window=None, meta={}, private={},
         )  # fmt: skip
         order = [name for name in reader.access.order if name != "c"]
         self.access = replace(
             reader.access,
-            order=tuple([*order, "c"] if display.channels else order),
+            order=(*order, "c") if channels else tuple(order),
             read_bytes=reader.access.read_bytes + CONVERTING_BYTES,
         )
         self.working = spec.nbytes / self.spec.nbytes
 
     def read(self, region: Region) -> Array:
         """Return the colours of ``region``."""
-        source, channels = self.reader.spec, len(self.display.channels)
-        slices = dict(zip(self.spec.dims, region, strict=True))
-        whole = [slice(0, axis.size) if axis.name == "c" else slices[axis.name] for axis in source.axes]
-        pixels = self.reader.read(tuple(whole))
-        pixels = np.moveaxis(pixels, source.axis("c"), -1) if "c" in source.dims else pixels
-        out = np.empty((*pixels.shape[:2], *([channels] if channels else [])), np.uint8)
+        pixels = self.reader.read((*full(self.reader.spec.shape[:-2]), *region[-2:]))
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+        channels = self.display.channels
+        out = np.empty((*pixels.shape[:2], *([len(channels)] if channels else [])), np.uint8)
         step = max(1, CONVERTED // pixels.shape[1])
         for top in range(0, len(pixels), step):
             out[top : top + step] = self.display.of(pixels[top : top + step])
-        return np.moveaxis(out, -1, 0)[slices["c"]] if channels else out
+        return np.moveaxis(out, -1, 0)[region[0]] if channels else out
 
     def close(self) -> None:
         """Close the other reader."""

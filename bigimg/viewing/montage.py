@@ -163,7 +163,7 @@ def panels_of(
     series: int | str | None = None,
 ) -> Panels:  # fmt: skip
     """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
-    many = is_many(img)
+    many = isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
     if many:
         if plane is not None or indices is not None or over.levels is not None:
             raise UsageError(
@@ -197,11 +197,6 @@ def panels_of(
 def panel_width(columns: int, ratio: float) -> float:
     """Return the width in inches of a panel of height/width ``ratio``; low panels are wider."""
     return min(SIDE / math.sqrt(min(1.0, 2 * ratio)), WIDE / columns)
-
-
-def is_many(img: object) -> bool:
-    """Return whether ``img`` is a sequence of images: a list, a tuple or patches."""
-    return isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
 
 
 def _check_count(count: int, what: str = "images") -> None:
