@@ -98,9 +98,7 @@ def browse(
         cut = cut_of(base, None, t=index_along(base, "t", index, position), channel=channel)
     else:
         cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel)
-        if cut.axis is None:
-            raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
-        axis = cut.axis
+        axis = str(cut.axis)
     figure = figure or _window()
     pixels_for(figure, name_of(base), memory)
     cache_bytes = min(CACHE_BYTES, max(0, room(memory).free // 2))
