@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Layout, Options
+from bigimg.exporters.layout import Layout
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import RGB, RGBA, ImageSpec
@@ -30,7 +30,7 @@ NRRD_TYPES = {
 }  # fmt: skip
 
 
-def lay_out_metaimage(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out_metaimage(levels: Sequence[ImageSpec], target: Path) -> Layout:
     """Return how a ``.mha``, or a ``.mhd`` and its ``.raw``, hold the image; channels are the fastest axis.
 
     Raises
@@ -45,7 +45,7 @@ def lay_out_metaimage(levels: Sequence[ImageSpec], target: Path, options: Option
     return _lay_out("MetaImage", METAIMAGE_TYPES, _metaimage, spec, target, notes)
 
 
-def lay_out_nrrd(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out_nrrd(levels: Sequence[ImageSpec], target: Path) -> Layout:
     """Return how a ``.nrrd``, or a ``.nhdr`` and its ``.raw``, hold the image; channels are the fastest axis.
 
     Raises

@@ -11,24 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 
-from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, DType
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of a user; each belongs to some of the formats."""
-
-    compression: str | None = None
-    """TIFF: ``deflate`` (the default), ``zstd`` or ``none``."""
-    quality: int | None = None
-    """JPEG: 1 to 100."""
-    version: int | None = None
-    """NIfTI: 1 or 2."""
 
 
 class Slabs(NamedTuple):
@@ -76,17 +63,12 @@ class Layout:
     """What the file cannot hold, one sentence each."""
 
 
-class LayoutFunction(Protocol):
-    """The function of an exporter."""
+type LayoutFunction = Callable[..., Layout]
+"""The function of an exporter: takes the levels (sequence of ImageSpec), the path of the target and the options of the
+format by name, and returns how the target will hold the image.
 
-    def __call__(self, levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
-        """Return how ``target`` will hold an image that has these levels.
-
-        Raises
-        ------
-        UsageError
-            The format cannot hold the axes or the type, or an option has an impossible value.
-        """
+It raises UsageError if the format cannot hold the axes or the type, or an option has an impossible value.
+"""
 
 
 def pixel_millimeters(spec: ImageSpec) -> list[float] | None:
@@ -100,10 +82,3 @@ def pixel_millimeters(spec: ImageSpec) -> list[float] | None:
 def channels_last(spec: ImageSpec) -> tuple[str, ...]:
     """Return the axis names of ``spec`` with ``c`` at the end."""
     return tuple(sorted(spec.dims, key="c".__eq__))
-
-
-def check_options(options: Options, title: str, known: Sequence[str]) -> None:
-    """Raise a UsageError for an option that is not among ``known``, the options of the format ``title``."""
-    for name, owner in (("compression", "TIFF"), ("quality", "JPEG"), ("version", "NIfTI")):
-        if name not in known and (value := getattr(options, name)) is not None:
-            raise UsageError(f"{name}={value!r} is an option of {owner}, not of {title}: leave it out")

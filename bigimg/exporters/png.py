@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Layout, Options, Slabs, channels_last, pixel_millimeters
+from bigimg.exporters.layout import Layout, Slabs, channels_last, pixel_millimeters
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 
@@ -31,7 +31,7 @@ PIECE = 1 << 20
 """Bytes that isal deflates at once."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path) -> Layout:
     """Return how a PNG holds the plane.
 
     Raises

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.exporters.formats import Exporter, find_exporter, load
-from bigimg.exporters.layout import Options, check_options
+from bigimg.errors import UsageError
+from bigimg.exporters.formats import OWNERS, Exporter, find_exporter, load
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
 from bigimg.exporters.staging import check_disk, part_of, staged
@@ -23,8 +24,6 @@ from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.types import Json
-
-NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +145,13 @@ def export(
         The source cannot be read, or the target cannot be written; nothing is left behind.
     """
     exporter = find_exporter(target)
-    options = Options(compression, quality, version)
-    check_options(options, exporter.title, exporter.options)
+    given = {"compression": compression, "quality": quality, "version": version}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, value in options.items():
+        if name not in exporter.options:
+            raise UsageError(
+                f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
+            )
     load(exporter)  # a missing library is an error before the source is opened
     levels = levels_of_source(
         img, series=series, insecure=insecure, max_download=max_download, progress=progress
@@ -172,7 +176,7 @@ def write_out(
     exporter: Exporter,
     *,
     sources: Sequence[object],
-    options: Options = NO_OPTIONS,
+    options: Mapping[str, Any] | None = None,
     memory: Memory = None,
     overwrite: bool | None = None,
     progress: bool | Report | None = None,
@@ -186,6 +190,8 @@ def write_out(
         The largest first.
     sources : sequence
         What is never written over.
+    options : mapping, optional
+        Options of the format by name.
     overwrite : bool, optional
         Whether a file that is there may be replaced; None where nobody can ask for it.
     libraries : int
@@ -196,7 +202,7 @@ def write_out(
     UsageError, BudgetError, TargetExistsError, InputError, OutputError
         As :func:`export`.
     """
-    layout = load(exporter)([reader.spec for reader in chosen], Path(target), options)
+    layout = load(exporter)([reader.spec for reader in chosen], Path(target), **(options or {}))
     files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
     paths = [checked_target(file, *sources, overwrite=overwrite, file=True) for file in files]
     chosen = chosen[: layout.levels]

@@ -13,6 +13,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -234,23 +235,21 @@ class Decoded:
         self.spec: ImageSpec = reader.spec
         self.source = reader.source
         self.access = Access("random", "decoded once and kept")
-        self._pixels: Array | None = None
-        self._error: BigimgError | None = None
+        self._decoded: Future[Array] | None = None
         self._lock = threading.Lock()
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
         with self._lock:
-            if self._error is not None:
-                raise self._error
-            if self._pixels is None:
+            if self._decoded is None:
+                found: Future[Array] = Future()
                 try:
-                    self._pixels = self.reader.read(full(self.spec.shape))
-                except BigimgError as error:
-                    self._error = error  # so that it is not decoded again for each piece
-                    raise
+                    found.set_result(self.reader.read(full(self.spec.shape)))
+                except BigimgError as error:  # kept, so that it is not decoded again for each piece
+                    found.set_exception(error)
+                self._decoded = found
                 self.reader.close()
-        return self._pixels[region]
+        return self._decoded.result()[region]
 
     def close(self) -> None:
         """Do nothing: a viewer still shows the pixels."""
