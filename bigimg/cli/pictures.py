@@ -20,10 +20,10 @@ def slice_(
     source: str, target: str, at: float | None, mm: bool, figure: bool, quiet: bool, **options: Any
 ) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
-    from bigimg.viewing.figure_files import slice_figure
+    from bigimg.viewing.figure_files import plane_figure
     from bigimg.viewing.pictures import slice_picture
 
-    (slice_figure if figure else slice_picture)(source, target, **cut_at(at, mm), **options)
+    (plane_figure if figure else slice_picture)(source, target, **cut_at(at, mm), **options)
     _name(target, quiet)
 
 
@@ -33,10 +33,10 @@ def slice_(
 @shared("source", "file", "memory", "series", "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
-    from bigimg.viewing.figure_files import thumbnail_figure
+    from bigimg.viewing.figure_files import plane_figure
     from bigimg.viewing.pictures import thumbnail_picture
 
-    (thumbnail_figure if figure else thumbnail_picture)(source, target, **options)
+    (plane_figure if figure else thumbnail_picture)(source, target, **options)
     _name(target, quiet)
 
 

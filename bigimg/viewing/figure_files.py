@@ -25,7 +25,7 @@ DPI = 100
 """Resolution of a figure whose size is given in pixels."""
 
 
-def slice_figure(
+def plane_figure(
     source: Source,
     target: Target,
     *,
@@ -33,56 +33,42 @@ def slice_figure(
     index: int | None = None,
     position: float | None = None,
     level: int | None = None,
+    most: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a figure of one plane of ``source``, with axes, scale bar and body directions, to ``target``.
 
-    The parameters are those of :func:`bigimg.viewing.pictures.slice_picture`; without ``level`` the level that
-    fits the figure is read.
+    Parameters
+    ----------
+    plane, index, position, memory, series, overwrite :
+        As in :func:`bigimg.viewing.pictures.slice_picture`.
+    level : int, optional
+        By default the level that fits the figure.
+    most : int, optional
+        Pixels of the longer side of the figure; by default the picture in it has 5 inches.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
+    # Fewer than 100 pixels have no room for a single letter.
+    side = None if most is None else max(checked_side(most), 100) / DPI
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     # "z" is the default of the command; an image without z is drawn as it is.
     if plane == "z" and "z" not in levels.base.dims and index is position is None:
         plane = None
     cut = cut_of(levels.base, plane, index=index, position=position)
-    figure = new_figure(size_for(levels, cut), shown=False)
+    figure = new_figure(size_for(levels, cut, most=side), shown=False)
+    if most is not None:
+        here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
+        fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
+        pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
     show(levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(), memory=memory)
-    save(figure, target, overwrite=overwrite)
-
-
-def thumbnail_figure(
-    source: Source,
-    target: Target,
-    *,
-    most: int = 512,
-    memory: Memory = None,
-    series: int | str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a figure of ``source``, its longer side ``most`` pixels, to ``target``.
-
-    Raises
-    ------
-    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
-    """
-    checked_target(target, source, overwrite=overwrite, file=True)
-    side = max(checked_side(most), 100) / DPI  # fewer than 100 pixels have no room for a single letter
-    need_matplotlib()
-    levels = levels_of(source, memory=memory, series=series)
-    figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
-    here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
-    fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
-    pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
-    show(levels, ax=figure.add_subplot(), memory=memory)
-    save(figure, target, dpi=DPI, overwrite=overwrite)
+    save(figure, target, dpi=None if most is None else DPI, overwrite=overwrite)
 
 
 def montage_figure(

@@ -29,7 +29,7 @@ from bigimg.errors import BigimgError, OutputError, UsageError
 from bigimg.faces import convert as converting
 from bigimg.faces import downsample as shrinking
 from bigimg.faces import patch_files as saving
-from bigimg.viewing import canvas, figure_files, napari, pictures
+from bigimg.viewing import canvas, figure_files, pictures
 from bigimg.viewing.napari import saving as layers_saving
 from bigimg.viewing.napari.layers import layers_of
 
@@ -105,12 +105,9 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "pictures.thumbnail_picture over": (
         "s.tif", lambda s, t: pictures.thumbnail_picture(s, t, overwrite=True)
     ),
-    "figure_files.slice_figure": ("s.png", lambda s, t: figure_files.slice_figure(s, t)),
-    "figure_files.slice_figure over": ("s.png", lambda s, t: figure_files.slice_figure(s, t, overwrite=True)),
-    "figure_files.thumbnail_figure": ("s.png", lambda s, t: figure_files.thumbnail_figure(s, t)),
-    "figure_files.thumbnail_figure over": (
-        "s.png", lambda s, t: figure_files.thumbnail_figure(s, t, overwrite=True)
-    ),
+    "figure_files.plane_figure": ("s.png", lambda s, t: figure_files.plane_figure(s, t)),
+    "figure_files.plane_figure over": ("s.png", lambda s, t: figure_files.plane_figure(s, t, overwrite=True)),
+    "figure_files.plane_figure of a size": ("s.png", lambda s, t: figure_files.plane_figure(s, t, most=512)),
     "figure_files.montage_figure": (
         "s.png", lambda s, t: figure_files.montage_figure(["other.png", s], t, plane=None)
     ),
@@ -121,7 +118,7 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "figure_files.histogram_figure over": (
         "s.png", lambda s, t: figure_files.histogram_figure(s, t, overwrite=True)
     ),
-    "napari.write_layers": (STORE, lambda s, t: napari.write_layers(str(t), layers_of(s))),
+    "layers_saving.save new": (STORE, lambda s, t: layers_saving.save(str(t), layers_of(s))),
     "layers_saving.save": (
         STORE, lambda s, t: layers_saving.save(str(t), layers_of(s), overwrite=True)
     ),
