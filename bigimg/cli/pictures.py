@@ -21,9 +21,9 @@ def slice_(
 ) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
     from bigimg.viewing.figure_files import plane_figure
-    from bigimg.viewing.pictures import slice_picture
+    from bigimg.viewing.pictures import plane_picture
 
-    (plane_figure if figure else slice_picture)(source, target, **cut_at(at, mm), **options)
+    (plane_figure if figure else plane_picture)(source, target, **cut_at(at, mm), **options)
     _name(target, quiet)
 
 
@@ -34,9 +34,9 @@ def slice_(
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import plane_figure
-    from bigimg.viewing.pictures import thumbnail_picture
+    from bigimg.viewing.pictures import plane_picture
 
-    (plane_figure if figure else thumbnail_picture)(source, target, **options)
+    (plane_figure if figure else plane_picture)(source, target, **options)
     _name(target, quiet)
 
 

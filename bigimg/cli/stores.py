@@ -61,7 +61,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     from bigimg.faces.convert import convert_to_store
     from bigimg.ops.statistics.tables import statistics_table
     from bigimg.readers.demo import SlideReader, parse_size
-    from bigimg.viewing.pictures import thumbnail_picture
+    from bigimg.viewing.pictures import plane_picture
 
     checked_target(target)
     picture = checked_target(target.rstrip("/") + ".png")
@@ -69,7 +69,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
         say(_summary(result))  # before the thumbnail: its imports would count in the peak
-    thumbnail_picture(target, picture, most=1024, memory=memory)
+    plane_picture(target, picture, most=1024, memory=memory)
     if as_json:
         print_value(result, as_json)
     elif not quiet:

@@ -43,7 +43,7 @@ def plane_figure(
     Parameters
     ----------
     plane, index, position, memory, series, overwrite :
-        As in :func:`bigimg.viewing.pictures.slice_picture`.
+        As in :func:`bigimg.viewing.pictures.plane_picture`.
     level : int, optional
         By default the level that fits the figure.
     most : int, optional

@@ -35,59 +35,31 @@ HELD_BYTES = 32 << 20
 """The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 
 
-def thumbnail_picture(
+def plane_picture(
     source: Source,
     target: str | os.PathLike[str],
     *,
-    most: int = 512,
-    memory: Memory = None,
-    series: int | str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a small picture of ``source`` to ``target``; the ending of ``target`` names the format.
-
-    Parameters
-    ----------
-    source : path or anything that opens
-    target : path
-    most : int
-        Pixels of the longer side at most.
-    memory, series :
-        As in :func:`bigimg.open`.
-    overwrite : bool
-        Replace an existing file once the picture is whole.
-
-    Raises
-    ------
-    UsageError, TargetExistsError, OutputError, InputError, BudgetError
-    """
-    checked_target(target, source, overwrite=overwrite, file=True)
-    image = flat_level(source, checked_side(most), memory=memory, series=series)
-    _write(shrunk(image, most), target, source, memory=memory, overwrite=overwrite)
-
-
-def slice_picture(
-    source: Source,
-    target: str | os.PathLike[str],
-    *,
-    plane: str = "z",
+    plane: str | None = None,
     index: int | None = None,
     position: float | None = None,
     level: int | None = None,
+    most: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write one plane of ``source`` to ``target``, in true aspect.
+    """Write one plane of ``source`` to ``target`` in true aspect, band by band; its ending names the format.
 
     Parameters
     ----------
     source : path or anything that opens
     target : path
-    plane : str
-        ``axial``, ``coronal``, ``sagittal`` or the axis to cut.
+    plane : str, optional
+        ``axial``, ``coronal``, ``sagittal`` or the axis to cut; z by default.
     index, position : int or float, optional
         Of the plane; the middle by default.
+    most : int, optional
+        Pixels of the longer side at most: a thumbnail. Without ``plane`` it is made of the level that fits.
     level, memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
@@ -98,13 +70,31 @@ def slice_picture(
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
     checked_target(target, source, overwrite=overwrite, file=True)
-    image = open_image(source, level=level or 0, memory=memory, series=series)
-    # "z" is the default of the command; an image without z is written as it is.
-    if plane != "z" or "z" in image.dims or not index is position is None:
-        image = plane_of(image, plane, index=index, position=position)
-    image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
-    image = upright(image) if plane in PLANES else image
-    _write(shrunk(image, MOST), target, source, memory=memory, overwrite=overwrite)
+    ending = Path(target).suffix.lower() or ".png"
+    if ending not in ENDINGS:
+        raise UsageError(f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif")
+    if most is not None and plane is None:
+        image = flat_level(source, checked_side(most), memory=memory, series=series)
+    else:
+        image = open_image(source, level=level or 0, memory=memory, series=series)
+        # "z" is the default of the command; an image without z is written as it is.
+        if plane not in ("z", None) or "z" in image.dims or not index is position is None:
+            image = plane_of(image, plane or "z", index=index, position=position)
+        image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
+        image = upright(image) if plane in PLANES else image
+    like = shrunk(image, most or MOST)
+    dims = dict(zip(like.dims[:2], "yx", strict=True))
+    scalars = [name for name in like.coords if name not in like.dims and name != "color"]
+    flat = like.drop_vars(scalars).rename(dims)
+    if flat.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
+        flat = computed(flat)
+    display = display_of(flat, like, None)
+    if ending in JPEG:
+        display = replace(display, alpha=False)
+    write_out(
+        [DisplayReader(read_labelled(flat), display)], target, find_exporter(f"picture{ending}"), sources=[source],
+        memory=memory, overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
+    )  # fmt: skip
 
 
 def checked_side(most: int) -> int:
@@ -137,29 +127,3 @@ def upright(plane: xarray.DataArray) -> xarray.DataArray:
         if (affine[nearest[name], "xyz".index(name)] > 0) != forward
     }
     return plane.isel(flip).transpose(..., down, across)
-
-
-def _write(
-    plane: xarray.DataArray,
-    target: str | os.PathLike[str],
-    source: Source,
-    *,
-    memory: Memory,
-    overwrite: bool,
-) -> None:
-    """Write a lazy plane as a picture, band by band."""
-    ending = Path(target).suffix.lower() or ".png"
-    if ending not in ENDINGS:
-        raise UsageError(f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif")
-    dims = dict(zip(plane.dims[:2], "yx", strict=True))
-    like, scalars = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
-    plane = plane.drop_vars(scalars).rename(dims)
-    if plane.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
-        plane = computed(plane)
-    display = display_of(plane, like, None)
-    if ending in JPEG:
-        display = replace(display, alpha=False)
-    write_out(
-        [DisplayReader(read_labelled(plane), display)], target, find_exporter(f"picture{ending}"), sources=[source],
-        memory=memory, overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
-    )  # fmt: skip

@@ -99,12 +99,9 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "shrinking.downsample_to store": (
         STORE, lambda s, t: shrinking.downsample_to(s, t, factor=2, overwrite=True, **SAVED)
     ),
-    "pictures.slice_picture": ("s.png", lambda s, t: pictures.slice_picture(s, t)),
-    "pictures.slice_picture over": ("s.png", lambda s, t: pictures.slice_picture(s, t, overwrite=True)),
-    "pictures.thumbnail_picture": ("s.png", lambda s, t: pictures.thumbnail_picture(s, t)),
-    "pictures.thumbnail_picture over": (
-        "s.tif", lambda s, t: pictures.thumbnail_picture(s, t, overwrite=True)
-    ),
+    "pictures.plane_picture": ("s.png", lambda s, t: pictures.plane_picture(s, t)),
+    "pictures.plane_picture over": ("s.png", lambda s, t: pictures.plane_picture(s, t, overwrite=True)),
+    "pictures.plane_picture of a size": ("s.tif", lambda s, t: pictures.plane_picture(s, t, most=512)),
     "figure_files.plane_figure": ("s.png", lambda s, t: figure_files.plane_figure(s, t)),
     "figure_files.plane_figure over": ("s.png", lambda s, t: figure_files.plane_figure(s, t, overwrite=True)),
     "figure_files.plane_figure of a size": ("s.png", lambda s, t: figure_files.plane_figure(s, t, most=512)),
@@ -359,7 +356,7 @@ def test_a_picture_that_fails_leaves_the_old_one(place: Path, monkeypatch: pytes
     monkeypatch.setattr("bigimg.exporters.run.encode", full)
     before = everything(place)
     with pytest.raises(OutputError, match=r"there\.png: cannot write \(No space left"):
-        pictures.slice_picture("s.npy", "there.png", overwrite=True)
+        pictures.plane_picture("s.npy", "there.png", overwrite=True)
     assert everything(place) == before
 
 
@@ -388,15 +385,15 @@ def test_other_places_of_a_source_are_known(source: Any, place: Path) -> None:
     before = everything(place)
     if source == "open":
         with open("s.png", "rb") as file, pytest.raises(UsageError, match="is the source"):
-            pictures.slice_picture(file, "s.png", overwrite=True)
+            pictures.plane_picture(file, "s.png", overwrite=True)
     elif source == b"":  # pixels in memory have no place
-        pictures.slice_picture(Path("s.png").read_bytes(), "s.png", overwrite=True)
+        pictures.plane_picture(Path("s.png").read_bytes(), "s.png", overwrite=True)
         np.testing.assert_array_equal(np.asarray(Image.open("s.png")), PIXELS)
         return
     else:
         target = "a.zip" if "::" in source else "other.png"
         with pytest.raises(UsageError, match="is the source"):
-            pictures.slice_picture(source, target, overwrite=True)
+            pictures.plane_picture(source, target, overwrite=True)
     assert everything(place) == before
 
 

@@ -18,7 +18,7 @@ from bigimg.geometry.spec import Channel
 from bigimg.types import Array
 from bigimg.viewing.display import to_display
 from bigimg.viewing.figures import show
-from bigimg.viewing.pictures import slice_picture, thumbnail_picture
+from bigimg.viewing.pictures import plane_picture
 from tests.viewing.drawn import blank
 
 
@@ -34,21 +34,21 @@ def shown(path: Path) -> Array:
 def test_eight_bits_stay_as_they_are(tmp_path: Path) -> None:
     pixels = numbers(30, 40, 3)
     np.save(tmp_path / "a.npy", pixels)
-    slice_picture(tmp_path / "a.npy", tmp_path / "a.png")
+    plane_picture(tmp_path / "a.npy", tmp_path / "a.png")
     np.testing.assert_array_equal(shown(tmp_path / "a.png"), pixels)
-    thumbnail_picture(tmp_path / "a.npy", tmp_path / "b.png", most=10)
+    plane_picture(tmp_path / "a.npy", tmp_path / "b.png", most=10)
     assert shown(tmp_path / "b.png").shape == (8, 10, 3)
 
 
 def test_a_plane_in_true_aspect(tmp_path: Path) -> None:
     pixels = numbers(4, 8, 10)
     img = bigimg.from_array(pixels, spacing=(1, 2, 1), unit="mm")
-    slice_picture(img, tmp_path / "z.png", index=3)
+    plane_picture(img, tmp_path / "z.png", index=3)
     assert shown(tmp_path / "z.png").shape == (8, 5)  # the finer axis is squeezed
-    slice_picture(img, tmp_path / "y.png", plane="y", position=6.1)
+    plane_picture(img, tmp_path / "y.png", plane="y", position=6.1)
     np.testing.assert_array_equal(shown(tmp_path / "y.png"), pixels[:, 3])
     with pytest.raises(UsageError, match="whole number"):
-        slice_picture(img, tmp_path / "n.png", index=1.5)
+        plane_picture(img, tmp_path / "n.png", index=1.5)
 
 
 def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
             middle = {"axial": 3, "coronal": 3, "sagittal": 2}[name]
             size = across.sizes["xyz"[at]]
             index = middle if codes[at] in "RAS" else size - 1 - middle
-            slice_picture(path, tmp_path / "p.png", plane=name, index=index, overwrite=True)
+            plane_picture(path, tmp_path / "p.png", plane=name, index=index, overwrite=True)
             np.testing.assert_array_equal(shown(tmp_path / "p.png"), want)
 
 
@@ -137,21 +137,21 @@ def test_channels_of_booleans_are_black_or_full(count: int) -> None:
 
 
 def test_other_formats_and_none(tmp_path: Path) -> None:
-    thumbnail_picture(numbers(8, 8, 4), tmp_path / "a.jpg")
+    plane_picture(numbers(8, 8, 4), tmp_path / "a.jpg", most=512)
     assert shown(tmp_path / "a.jpg").shape == (8, 8, 3)
-    thumbnail_picture(numbers(8, 8), tmp_path / "plain")
+    plane_picture(numbers(8, 8), tmp_path / "plain")
     with Image.open(tmp_path / "plain") as image:
         assert image.format == "PNG"
     for ending in (".xyz", ".webp"):
         with pytest.raises(UsageError, match=rf"ends in \{ending}; use \.png, \.jpg or \.tif"):
-            thumbnail_picture(numbers(8, 8), tmp_path / f"a{ending}")
+            plane_picture(numbers(8, 8), tmp_path / f"a{ending}")
 
 
 def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="none does not exist: make it first"):
-        thumbnail_picture(numbers(4, 4), tmp_path / "none" / "a.png")
+        plane_picture(numbers(4, 4), tmp_path / "none" / "a.png")
     target = tmp_path / "a.png"
-    thumbnail_picture(numbers(4, 4), target)
+    plane_picture(numbers(4, 4), target)
     before = target.read_bytes()
 
     def full(*_: Any, **__: Any) -> None:
@@ -159,7 +159,7 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("bigimg.exporters.png._chunk", full)
     with pytest.raises(OutputError, match=r"a\.png: cannot write \(No space left"):
-        thumbnail_picture(numbers(9, 9), target, overwrite=True)
+        plane_picture(numbers(9, 9), target, overwrite=True)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -171,7 +171,7 @@ def test_a_mask_stored_as_a_label_is_black_and_white(tmp_path: Path, channels: i
     img = bigimg.from_array(pixels if channels > 1 else pixels[0], dims="cyx" if channels > 1 else "yx")
     bigimg.write(img, tmp_path / "a.ome.zarr", chunks={"y": 16, "x": 16}, progress=False)
     bigimg.write(img > 99, tmp_path / "a.ome.zarr/labels/bright", progress=False)
-    slice_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
+    plane_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
     expected = np.moveaxis(np.where(pixels > 99, 255, 0), 0, -1)
     np.testing.assert_array_equal(shown(tmp_path / "a.png"), expected if channels > 1 else expected[..., 0])
 
@@ -182,8 +182,8 @@ def test_ids_are_coloured_as_show_does(tmp_path: Path, dtype: str) -> None:
     ids = np.kron(np.arange(12).reshape(3, 4), np.ones((10, 10), int)).astype(dtype)
     img = bigimg.from_array(ids)
     img.attrs["kind"] = "labels"
-    slice_picture(img, tmp_path / "slice.png")
-    thumbnail_picture(img, tmp_path / "thumbnail.png")
+    plane_picture(img, tmp_path / "slice.png")
+    plane_picture(img, tmp_path / "thumbnail.png", most=512)
     drawn = bigimg.show(img, ax=Figure().add_subplot()).images[0].get_array()
     for name in ("slice.png", "thumbnail.png"):
         picture = shown(tmp_path / name)
