@@ -78,19 +78,20 @@ class Display:
         return () if self.look == "grey" else RGBA if self.alpha else RGB
 
 
-def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: Window | None) -> Display:
+def display_of(plane: xarray.DataArray, like: xarray.DataArray, window: Window | None = None) -> Display:
     """Return how ``plane`` is shown. If percentiles are needed, the pixels are read, but not stored.
 
     Parameters
     ----------
     plane : DataArray with two axes, or three with the channels last
-    like : DataArray, optional
+    like : DataArray
         The image whose channels and attrs are used.
     window : (float, float), optional
-        See :func:`to_display`.
+        Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
+        the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
+        has a colour, as in :func:`bigimg.show`.
     """
-    attrs = {} if like is None else like.attrs
-    channels = () if like is None else coordinates.channels_of(like)
+    attrs, channels = like.attrs, coordinates.channels_of(like)
     count = plane.shape[-1] if plane.ndim == 3 else 1
     mask = attrs.get("kind") == "mask"
     if window is None and attrs.get("window") and not attrs.get("scaling"):
@@ -109,39 +110,6 @@ def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: W
         return Display("inks", (None if plain else window or (0, most_opaque(plane.dtype)),), mask=mask)
     windows = [None if plain else window or _ends(plane[..., i]) for i in range(count)]
     return Display("lights", tuple(windows), lights_of(channels, count), mask)
-
-
-def to_display(
-    picture: Array | xarray.DataArray,
-    window: tuple[float, float] | None = None,
-    *,
-    like: xarray.DataArray | None = None,
-) -> Array:
-    """Return ``picture`` as uint8: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
-
-    Parameters
-    ----------
-    picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
-    window : (float, float), optional
-        Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
-        the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
-        has a colour, as in :func:`bigimg.show`.
-    like : DataArray, optional
-        The image whose channel names, colours and window hold for an ndarray.
-
-    Raises
-    ------
-    UsageError
-        The window is empty.
-    """
-    from xarray import DataArray
-
-    if isinstance(picture, np.ndarray):
-        plane = DataArray(picture, dims=("y", "x", "c")[: picture.ndim])
-    else:
-        like = picture
-        plane = computed(picture.transpose(*(name for name in picture.dims if name != "c"), ...))
-    return display_of(plane, like, window).of(plane.to_numpy())
 
 
 class DisplayReader:

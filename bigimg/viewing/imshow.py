@@ -30,7 +30,7 @@ from bigimg.viewing.colours import (
     most_opaque,
     percentiles,
 )
-from bigimg.viewing.display import to_display
+from bigimg.viewing.display import display_of
 from bigimg.viewing.levels import Levels
 from bigimg.viewing.planes import Cut, Picture
 
@@ -135,19 +135,22 @@ def ramp(color: str | None) -> Any:
 
 
 def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) -> Array:
+    from xarray import DataArray
+
     pixels, channels = picture.pixels, channels_of(picture.like)
     count = pixels.shape[-1]
     inks = is_inks(channels)
     if inks or is_picture(channels, count):
+        plane = DataArray(pixels, dims=("y", "x", "c"))
         if look.vmin is look.vmax is None and (inks or pixels.dtype in (np.uint8, np.bool_)):
-            return to_display(pixels, like=picture.like)
+            return display_of(plane, picture.like).of(pixels)
         if inks:
             default: Window = (0, most_opaque(pixels.dtype))
         else:
             # One window for all three colours: a window for each would change the hues.
             lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
             default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
-        return to_display(pixels, look.window(default), like=picture.like)
+        return display_of(plane, picture.like, look.window(default)).of(pixels)
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])
 

@@ -88,7 +88,7 @@ def plane_picture(
     flat = like.drop_vars(scalars).rename(dims)
     if flat.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
         flat = computed(flat)
-    display = display_of(flat, like, None)
+    display = display_of(flat, like)
     if ending in JPEG:
         display = replace(display, alpha=False)
     write_out(

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import xarray
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,7 +17,7 @@ import bigimg
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array
-from bigimg.viewing.display import to_display
+from bigimg.viewing.display import display_of
 from bigimg.viewing.figures import show
 from bigimg.viewing.pictures import plane_picture
 from tests.viewing.drawn import blank
@@ -24,6 +25,15 @@ from tests.viewing.drawn import blank
 
 def numbers(*shape: int, dtype: Any = np.uint8) -> Array:
     return np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+
+
+def to_display(picture: Any, window: tuple[float, float] | None = None) -> Array:
+    """Return the 8-bit colours of a plane."""
+    plane = picture
+    if isinstance(picture, np.ndarray):
+        plane = xarray.DataArray(picture, dims=("y", "x", "c")[: picture.ndim])
+    plane = plane.transpose(*(name for name in plane.dims if name != "c"), ...).compute()
+    return display_of(plane, plane, window).of(plane.to_numpy())
 
 
 def shown(path: Path) -> Array:
