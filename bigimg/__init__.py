@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from bigimg.errors import UnknownFormatError as UnknownFormatError
     from bigimg.errors import UsageError as UsageError
     from bigimg.errors import WorkerError as WorkerError
+    from bigimg.faces.convert import convert as convert
     from bigimg.faces.convert import plan as plan
+    from bigimg.faces.convert import write as write
     from bigimg.faces.formats import formats as formats
     from bigimg.faces.verify import verify as verify
-    from bigimg.faces.write import convert as convert
-    from bigimg.faces.write import write as write
     from bigimg.functions import *  # noqa: F403
     from bigimg.opening.open import imread as imread
     from bigimg.opening.open import info as info
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _HOME = {
     **dict.fromkeys(HOME, "functions"),
     **dict.fromkeys(("imread", "info"), "opening.open"),
-    **{"plan": "faces.convert", "convert": "faces.write", "write": "faces.write"},
+    **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
     **{"verify": "faces.verify", "formats": "faces.formats", "__version__": "version"},
     **dict.fromkeys(
         (
@@ -49,8 +49,8 @@ _HOME = {
         "errors",
     ),
 }
-_WITHOUT_XARRAY = {"export", "view"}
-"""Of the functions of an image: they give no array, and a file needs no xarray to be exported or viewed."""
+_GIVE_ARRAYS = {*HOME, "convert", "write"} - {"export", "view"}
+"""Functions beside which the accessor is there; a file needs no xarray to be exported or viewed."""
 
 __all__ = [*_HOME]  # names of the table above
 
@@ -58,7 +58,7 @@ __all__ = [*_HOME]  # names of the table above
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'bigimg' has no attribute {name!r}")
-    if _HOME[name] in ("functions", "faces.write") and name not in _WITHOUT_XARRAY:
+    if name in _GIVE_ARRAYS:
         importlib.import_module("bigimg.accessor")
     found = getattr(importlib.import_module(f"bigimg.{_HOME[name]}"), name)
     globals()[name] = found  # the next access does not come here

@@ -17,7 +17,7 @@ import xarray
 
 from bigimg import functions
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
+from bigimg.geometry.affine import index_to_coordinate
 from bigimg.geometry.orientation import axis_codes, obliquity
 from bigimg.opening import coordinates
 from bigimg.opening.levels import levels_of_tree
@@ -143,9 +143,7 @@ class ImageAccessor(SharedMethods):
     def extent(self) -> tuple[float, float, float, float]:
         """Edges (left, right, bottom, top) of the last two axes, as matplotlib's ``imshow`` takes them."""
         down, across = [name for name in self._measured if name != "t"][-2:]
-        first = {name: self.origin[name] - self.spacing[name] / 2 for name in (down, across)}
-        last = {name: first[name] + self.spacing[name] * self._img.sizes[name] for name in (down, across)}
-        return first[across], last[across], last[down], first[down]
+        return coordinates.extent(self._img, down, across)
 
     @property
     def affine(self) -> Array:
@@ -153,9 +151,8 @@ class ImageAccessor(SharedMethods):
 
         An axis that was cut to one position counts as one pixel thick, as in nibabel's ``slicer``.
         """
-        matrix = index_to_world(coordinates.axes_of(self._img), None)
-        world = coordinates.world_of(self._img)
-        return matrix if world is None else world @ matrix
+        affine = coordinates.affine_of(self._img)
+        return index_to_coordinate(coordinates.axes_of(self._img)) if affine is None else affine
 
     @property
     def orientation(self) -> tuple[str, str, str] | None:

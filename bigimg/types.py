@@ -16,6 +16,7 @@ type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 """How a pixel of a coarse level is made from its window of finer ones."""
+type CodecName = Literal["lz4", "zstd", "none"]
 type Kind = Literal["image", "labels", "mask"]
 """What the numbers mean: intensities, ids, or true and false."""
 type Version = Literal["0.4", "0.5", "0.6"]

@@ -54,14 +54,12 @@ def main() -> None:
         signal.signal(number, _stop)
     # No verb multiplies matrices, and the threads of OpenBLAS cost 30 ms when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    logging.getLogger().addHandler(
-        logging.NullHandler()
-    )  # our error reports damage once; libraries would log it too
+    # Our error reports damage once; libraries would log it too.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         code = cli.main(standalone_mode=False, prog_name="bigimg")
-        for (
-            number
-        ) in STOPPED:  # the work is done: Ctrl-C while Python exits must not turn success into failure
+        # The work is done: Ctrl-C while Python exits must not turn success into failure.
+        for number in STOPPED:
             signal.signal(number, signal.SIG_IGN)
     except _Stopped as stopped:
         code = _say_stopped(stopped.args[0], stopped, *stopped.args[1:])

@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import lengths, numbers, shared
+from bigimg.cli.options import cut_at, lengths, numbers, shared
 
 
 @click.command()
-@click.argument("source")
-@shared("series", "insecure", "max_download", "json")
+@shared("source", "series", "insecure", "max_download", "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
     from bigimg.opening.open import info as describe
@@ -30,10 +29,8 @@ def formats(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--plane", help="Write one plane: axial, coronal, sagittal, or the axis cut: z, y, x.")
-@shared("at", "mm")
+@shared("source", "file", "at", "mm")
 @click.option("--t", type=int, help="Write one time.")
 @click.option("--channel", help="Write one channel, by number or name.")
 @click.option(
@@ -52,7 +49,7 @@ def export(
     """Write SOURCE, or a plane of it, to TARGET; its ending names the format. Nothing is replaced."""
     from bigimg.exporters.run import export as write_file
 
-    options["position" if mm else "index"] = at
+    options |= cut_at(at, mm)
     report(write_file(source, target, level=level or 0, progress=not quiet, **options), as_json, quiet)
 
 
@@ -60,8 +57,6 @@ factors = numbers("4, or z=1,y=4,x=4", float, most=1)
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
 @click.option("--factor", callback=factors, metavar="N", help="Pixels that become one: 4, or z=1,y=4,x=4.")
 @click.option(
     "--to-spacing", callback=factors, metavar="LENGTH", help="The nearest whole factor to it: 2, or y=2,x=2."
@@ -70,7 +65,7 @@ factors = numbers("4, or z=1,y=4,x=4", float, most=1)
     "--shape", callback=numbers("height,width as in 174,187", names=False, least=2), metavar="H,W",
     help="Any smaller shape, as in 174,187.",
 )  # fmt: skip
-@shared("method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
+@shared("source", "target", "method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write SOURCE with fewer pixels to TARGET: a store, or a file whose ending names the format."""
     from bigimg.faces.downsample import downsample_to
@@ -79,8 +74,6 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: 
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target", type=click.Path())
 @click.option(
     "--size", callback=lengths, required=True, metavar="H,W",
     help="Pixels of a patch: 256, or 174,187, or y=174,x=187.",
@@ -101,7 +94,7 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: 
 @click.option("--where", metavar="MASK", help="Keep patches that this mask covers.")
 @click.option("--min-fraction", type=float, help="Share of a patch that the mask must cover; 0.5 by default.")
 @click.option("--format", type=click.Choice(["png", "tif", "npy"]), help="Of the files in a folder.")
-@shared("level", "series", "memory", "json", "quiet")
+@shared("source", "target", "level", "series", "memory", "json", "quiet")
 def patches(
     source: str, target: str, format: str | None, series: int | str | None, level: int | None, as_json: bool,
     quiet: bool, **options: Any,

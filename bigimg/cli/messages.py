@@ -15,7 +15,7 @@ import click
 
 from bigimg.cli.options import CONVERSION
 
-ALIASES = {"physical": "mm", "index": "at", "position": "mm"}
+ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""

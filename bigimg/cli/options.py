@@ -23,7 +23,7 @@ def added(options: list[Decorator]) -> Decorator:
 
 
 def shared(*names: str) -> Decorator:
-    """Return a decorator that adds the options of :data:`OPTIONS` in ``names``."""
+    """Return a decorator that adds the parameters of :data:`OPTIONS` in ``names``."""
     return added([OPTIONS[name] for name in names])
 
 
@@ -89,8 +89,18 @@ def _series(_: click.Context, __: click.Parameter, text: str | None) -> int | st
     return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
 
 
+def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
+    """Return ``--at`` as the library takes it: an index, or with ``--mm`` a position."""
+    if mm or at is None:
+        return {"position": at}
+    return {"index": int(at) if at.is_integer() else at}  # the library refuses 1.5
+
+
 lengths = numbers("512, or 64,64,64, or y=512,x=512")
 OPTIONS: dict[str, Decorator] = {
+    "source": click.argument("source"),
+    "target": click.argument("target"),
+    "file": click.argument("target", type=click.Path(dir_okay=False)),
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
     "level": click.option("--level", type=int, help="Level of a pyramid: 0 is full resolution, -1 the smallest."),

@@ -6,39 +6,37 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import shared
+from bigimg.cli.options import cut_at, shared
 
 
 @click.command("slice")
-@click.argument("source")
-@click.argument("target", type=click.Path(dir_okay=False))
 @click.option(
     "--plane", default="z", show_default=True, help="axial, coronal, sagittal, or the axis cut: z, y, x."
 )
-@shared("at", "mm")
+@shared("source", "file", "at", "mm")
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
 @shared("level", "memory", "series", "overwrite", "quiet")
-def slice_(source: str, target: str, mm: bool, figure: bool, quiet: bool, **options: Any) -> None:
+def slice_(
+    source: str, target: str, at: float | None, mm: bool, figure: bool, quiet: bool, **options: Any
+) -> None:
     """Write one plane of SOURCE as the picture TARGET, in true aspect and 8 bits."""
-    from bigimg.viewing.figure_files import slice_figure
-    from bigimg.viewing.pictures import slice_picture
+    from bigimg.viewing.figure_files import plane_figure
+    from bigimg.viewing.pictures import plane_picture
 
-    (slice_figure if figure else slice_picture)(source, target, physical=mm, **options)
+    (plane_figure if figure else plane_picture)(source, target, **cut_at(at, mm), **options)
     _name(target, quiet)
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("memory", "series", "overwrite", "quiet")
+@shared("source", "file", "memory", "series", "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
-    from bigimg.viewing.figure_files import thumbnail_figure
-    from bigimg.viewing.pictures import thumbnail_picture
+    from bigimg.viewing.figure_files import plane_figure
+    from bigimg.viewing.pictures import plane_picture
 
-    (thumbnail_figure if figure else thumbnail_picture)(source, target, **options)
+    (plane_figure if figure else plane_picture)(source, target, **options)
     _name(target, quiet)
 
 
@@ -59,8 +57,7 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) 
 
 
 @click.command()
-@click.argument("source")
-@shared("series")
+@shared("source", "series")
 def view(source: str, series: int | str | None) -> None:
     """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
     from bigimg.viewing.napari.window import view as show

@@ -23,8 +23,7 @@ conditions = added([
 
 
 @click.command()
-@click.argument("source")
-@shared("where", "level", "memory", "series", "json")
+@shared("source", "where", "level", "memory", "series", "json")
 def stats(source: str, as_json: bool, **options: Any) -> None:
     """Print count, min, max, mean and std of each channel; from the store where it holds them."""
     from bigimg.ops.statistics.tables import statistics_table
@@ -33,10 +32,9 @@ def stats(source: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("source")
 @click.option("--bins", type=int, default=50, show_default=True, help="How many, of equal width.")
 @click.option("--range", callback=pair, metavar="LOW,HIGH", help="Outer edges; min and max by default.")
-@shared("where")
+@shared("source", "where")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw it into this picture too.")
 @shared("level", "memory", "series", "overwrite", "json")
 def histogram(source: str, plot: str | None, overwrite: bool, as_json: bool, **options: Any) -> None:
@@ -54,10 +52,9 @@ def histogram(source: str, plot: str | None, overwrite: bool, as_json: bool, **o
 
 
 @click.command()
-@click.argument("source")
 @conditions
 @click.option("--levels", is_flag=True, help="Of every level of a pyramid.")
-@shared("where", "level", "memory", "series", "json")
+@shared("source", "where", "level", "memory", "series", "json")
 def fraction(source: str, as_json: bool, **options: Any) -> None:
     """Print what share and area of each channel is true: of a mask, or of an image by conditions."""
     from bigimg.ops.statistics.tables import fraction_table
@@ -66,10 +63,8 @@ def fraction(source: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
 @conditions
-@shared("level", "memory", "workers", "series", "overwrite", "json", "quiet")
+@shared("source", "target", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def mask(
     source: str, target: str, level: int | None, memory: str | None, workers: int | None, series: int | None,
     overwrite: bool, as_json: bool, quiet: bool, **thresholds: Any,

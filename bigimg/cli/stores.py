@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
-@shared(*CONVERSION, "json")
+@shared("source", "target", *CONVERSION, "json")
 def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     """Say what converting SOURCE to TARGET would do and cost. Writes nothing."""
     from bigimg.faces.convert import plan as make_plan
@@ -26,9 +24,7 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
-@shared(*CONVERSION)
+@shared("source", "target", *CONVERSION)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
 @shared("overwrite")
@@ -69,7 +65,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     from bigimg.faces.convert import convert_to_store
     from bigimg.ops.statistics.tables import statistics_table
     from bigimg.readers.demo import SlideReader, parse_size
-    from bigimg.viewing.pictures import thumbnail_picture
+    from bigimg.viewing.pictures import plane_picture
 
     checked_target(target)
     picture = checked_target(target.rstrip("/") + ".png")
@@ -77,7 +73,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
     result = convert_to_store(reader, target, memory=memory, workers=workers, progress=not quiet)
     if not (quiet or as_json):
         say(_summary(result))
-    thumbnail_picture(target, picture, most=1024, memory=memory)
+    plane_picture(target, picture, most=1024, memory=memory)
     if as_json:
         print_value(result, as_json)
     elif not quiet:
@@ -102,10 +98,8 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
             click.echo(f"{store.rstrip('/')}/{finding}")
         if not quiet:
             # The notes say how many doubts there are, and --json lists all of them.
-            for line in (
-                *(f"doubt: {each}" for each in found.doubts[:20]),
-                *(f"note: {each}" for each in found.notes),
-            ):
+            doubts = [f"doubt: {each}" for each in found.doubts[:20]]
+            for line in [*doubts, *(f"note: {each}" for each in found.notes)]:
                 say(line)
     if not quiet or not found.ok:
         click.echo(found.verdict, err=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bigimg.errors import UsageError
 
@@ -35,7 +35,7 @@ class Exporter:
     keeps_scaling: bool = False
     """Whether it holds slope and intercept: then stored values are written, otherwise real values."""
     options: tuple[str, ...] = ()
-    """Options that belong to the format; see :class:`~bigimg.exporters.layout.Options`."""
+    """Options of :func:`bigimg.export` that belong to the format."""
 
 
 EXPORTERS = (
@@ -47,13 +47,13 @@ EXPORTERS = (
         keeps_scaling=True, options=("version",),
     ),
     Exporter(
-        "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.metaimage:lay_out",
+        "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.itk:lay_out_metaimage",
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; spacing, origin, direction, "
         "in millimetres",
         "bigimg",
     ),
     Exporter(
-        "nrrd", "NRRD", (".nrrd", ".nhdr"), "bigimg.exporters.nrrd:lay_out",
+        "nrrd", "NRRD", (".nrrd", ".nhdr"), "bigimg.exporters.itk:lay_out_nrrd",
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; spacing, origin, direction, "
         "in millimetres",
         "bigimg",
@@ -88,6 +88,10 @@ EXPORTERS = (
 """The formats that bigimg writes."""
 
 
+OWNERS = {"compression": "TIFF", "quality": "JPEG", "version": "NIfTI"}
+"""The format to which an option belongs, for a user."""
+
+
 def find_exporter(target: str | os.PathLike[str]) -> Exporter:
     """Return the format that the ending of ``target`` stands for.
 
@@ -109,4 +113,5 @@ def find_exporter(target: str | os.PathLike[str]) -> Exporter:
 def load(exporter: Exporter) -> LayoutFunction:
     """Import the module of ``exporter`` and return its function."""
     module, _, function = exporter.function.partition(":")
-    return cast("LayoutFunction", getattr(importlib.import_module(module), function))
+    found: LayoutFunction = getattr(importlib.import_module(module), function)
+    return found

@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from bigimg.errors import OutputError, UsageError
-from bigimg.exporters.layout import Layout, Options, Slabs
+from bigimg.exporters.layout import Layout, Slabs
 from bigimg.exporters.png import GREY, RGB, color_type, plane_order, write_png
 from bigimg.geometry.spec import ImageSpec
 
@@ -28,7 +28,7 @@ VIPS_BYTES = 24 << 20
 """Memory of libvips, its threads and its line buffers, measured."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, *, quality: int = QUALITY) -> Layout:
     """Return how a JPEG holds the plane.
 
     Raises
@@ -49,7 +49,6 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layo
         raise UsageError(f"{target}: JPEG has no alpha: write .png or .tif")
     if max(spec.sizes["y"], spec.sizes["x"]) > LONGEST:
         raise UsageError(f"{target}: a side has more than {LONGEST} pixels, JPEG's limit: write .png or .tif")
-    quality = QUALITY if options.quality is None else options.quality
     if not 1 <= quality <= 100:
         raise UsageError(f"{target}: quality {quality}: give 1 to 100")
     row = spec.nbytes // spec.sizes["y"]

@@ -8,41 +8,27 @@ have a function ``encode``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, NamedTuple
 
-from bigimg.errors import UsageError
+from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, DType
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of a user; each belongs to some of the formats."""
-
-    compression: str | None = None
-    """TIFF: ``deflate`` (the default), ``zstd`` or ``none``."""
-    quality: int | None = None
-    """JPEG: 1 to 100."""
-    version: int | None = None
-    """NIfTI: 1 or 2."""
-
-
-class Slabs(Protocol):
+class Slabs(NamedTuple):
     """The pixels of one level, in the order of the file."""
 
-    @property
-    def spec(self) -> ImageSpec:
-        """The description of the level."""
+    spec: ImageSpec
+    """The description of the level."""
+    arrays: Generator[Array]
+    """C-contiguous arrays in the order of the layout, from the first pixel to the last.
 
-    def __iter__(self) -> Iterator[Array]:
-        """Yield C-contiguous arrays in the order of the layout, from the first pixel to the last.
-
-        An array is cut along one axis. It is complete along the faster axes and has length 1 along the slower ones;
-        its ``ndim`` is that of the image.
-        """
+    An array is cut along one axis. It is complete along the faster axes and has length 1 along the slower ones; its
+    ``ndim`` is that of the image.
+    """
 
 
 type Encode = Callable[[Sequence[Slabs], IO[bytes]], None]
@@ -77,26 +63,22 @@ class Layout:
     """What the file cannot hold, one sentence each."""
 
 
-class LayoutFunction(Protocol):
-    """The function of an exporter."""
+type LayoutFunction = Callable[..., Layout]
+"""The function of an exporter: takes the levels (sequence of ImageSpec), the path of the target and the options of the
+format by name, and returns how the target will hold the image.
 
-    def __call__(self, levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
-        """Return how ``target`` will hold an image that has these levels.
+It raises UsageError if the format cannot hold the axes or the type, or an option has an impossible value.
+"""
 
-        Raises
-        ------
-        UsageError
-            The format cannot hold the axes or the type, or an option has an impossible value.
-        """
+
+def pixel_millimeters(spec: ImageSpec) -> list[float] | None:
+    """Return the width and height of a pixel in millimetres; None if the spacing is not a length."""
+    axes = [spec.axes[spec.axis(name)] for name in "xy"]
+    if not all(axis.unit in MILLIMETERS for axis in axes):
+        return None
+    return [abs(axis.spacing) * MILLIMETERS[axis.unit or ""] for axis in axes]
 
 
 def channels_last(spec: ImageSpec) -> tuple[str, ...]:
     """Return the axis names of ``spec`` with ``c`` at the end."""
     return tuple(sorted(spec.dims, key="c".__eq__))
-
-
-def check_options(options: Options, title: str, known: Sequence[str]) -> None:
-    """Raise a UsageError for an option that is not among ``known``, the options of the format ``title``."""
-    for name, owner in (("compression", "TIFF"), ("quality", "JPEG"), ("version", "NIfTI")):
-        if name not in known and (value := getattr(options, name)) is not None:
-            raise UsageError(f"{name}={value!r} is an option of {owner}, not of {title}: leave it out")

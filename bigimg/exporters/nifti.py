@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Layout, Options
+from bigimg.exporters.layout import Layout
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import MILLIMETERS, SECONDS
 from bigimg.geometry.spec import RGB, RGBA, ImageSpec, Scaling
@@ -37,7 +37,7 @@ TEXTS = ("descrip", "aux_file", "intent_name")
 """Header fields that are copied if the source is a NIfTI too."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, *, version: int | None = None) -> Layout:
     """Return how a ``.nii`` or ``.nii.gz`` file holds the image.
 
     Raises
@@ -50,7 +50,7 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layo
         raise UsageError(f"{target}: NIfTI has no float16: write .npy or .tif, or convert to float32 first")
     colors = {RGB: 3, RGBA: 4}.get(spec.channels) if spec.dtype == np.uint8 else None
     order = tuple(name for name in ("tzyxc" if colors else "ctzyx") if name in spec.dims)
-    header = _header(spec, target, options.version, colors)
+    header = _header(spec, target, version, colors)
     _set_geometry(header, spec)
     notes = []
     if spec.dtype == bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from numpy.lib import format as npy
 
-from bigimg.exporters.layout import Layout, Options, channels_last
+from bigimg.exporters.layout import Layout, channels_last
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.spec import ImageSpec
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path) -> Layout:
     """Return how a ``.npy`` file holds the image: in the order t c z y x, or with ``c`` last for colours."""
     spec = levels[0]
     order = channels_last(spec) if is_color(spec) else spec.dims

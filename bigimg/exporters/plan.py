@@ -11,7 +11,7 @@ from bigimg.exporters.layout import Layout
 from bigimg.exporters.slabs import MOST_BYTES, Portions, block_portions, least_slab, slab_portions
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import LIBRARIES_BYTES, SPARE, MemoryLine
+from bigimg.planning.plan import SPARE, MemoryLine
 from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES
@@ -66,9 +66,8 @@ def make_export_plan(
     draft: ExportPlan,
     access: Sequence[Access],
     *,
-    working: float = 0.0,
-    resident: int | None = None,
-    libraries: int = LIBRARIES_BYTES,
+    working: float,
+    libraries: int,
 ) -> ExportPlan:
     """Return ``draft`` with portions that fit its budget.
 
@@ -80,8 +79,6 @@ def make_export_plan(
         One for each level.
     working : float
         Bytes that a reader needs for each decoded byte in addition to its result (to make real values of stored ones).
-    resident : int, optional
-        Resident bytes of this process; measured by default.
     libraries : int
         Bytes of the libraries that may still be imported.
 
@@ -90,10 +87,8 @@ def make_export_plan(
     BudgetError
         The smallest portions do not fit.
     """
-    if resident is None:
-        heap_trimmer.trim()  # what an earlier job let go may still be resident
-        resident = resident_bytes()
-    process = resident + libraries
+    heap_trimmer.trim()  # what an earlier job let go may still be resident
+    process = resident_bytes() + libraries
     plans: list[ExportPlan] = []
     for plan in _choices(draft, access, process):
         plans.append(replace(plan, memory=tuple(_lines(plan, access, working, process))))

@@ -17,8 +17,7 @@ from typing import IO
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Layout, Options, Slabs, channels_last
-from bigimg.geometry.axes import MILLIMETERS
+from bigimg.exporters.layout import Layout, Slabs, channels_last, pixel_millimeters
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array
 
@@ -32,7 +31,7 @@ PIECE = 1 << 20
 """Bytes that isal deflates at once."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path) -> Layout:
     """Return how a PNG holds the plane.
 
     Raises
@@ -120,7 +119,7 @@ def write_png(levels: Sequence[Slabs], file: IO[bytes], *, target: Path, compres
     pixel = max(1, bits * spec.sizes.get("c", 1) // 8)
     row_ndim = 2 if "c" in spec.dims else 1
     waiting = bytearray()
-    for slab in levels[0]:
+    for slab in levels[0].arrays:
         rows = _bytes(slab.reshape(-1, *slab.shape[-row_ndim:]), bits)
         step = max(1, WORK_BYTES // rows.shape[1])
         for top in range(0, len(rows), step):
@@ -162,10 +161,9 @@ def _filtered(rows: Array, above: Array | None, pixel: int) -> Array:
 
 def _density(spec: ImageSpec) -> tuple[int, int] | None:
     """Return pixels a metre along x and y; None if the spacing is not a length or too small for PNG."""
-    axes = [spec.axes[spec.axis(name)] for name in "xy"]
-    if not all(axis.unit in MILLIMETERS for axis in axes):
+    if (sides := pixel_millimeters(spec)) is None:
         return None
-    x, y = (round(1000 / (abs(axis.spacing) * MILLIMETERS[axis.unit or ""])) for axis in axes)
+    x, y = (round(1000 / side) for side in sides)
     return (x, y) if 0 < x < 2**31 and 0 < y < 2**31 else None
 
 

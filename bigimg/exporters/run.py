@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.errors import OutputError
-from bigimg.exporters.choosing import cut_indices, reader_to_write, smaller_levels
-from bigimg.exporters.formats import Exporter, find_exporter, load
-from bigimg.exporters.layout import Options, check_options
+from bigimg.errors import UsageError
+from bigimg.exporters.formats import OWNERS, Exporter, find_exporter, load
 from bigimg.exporters.plan import ExportPlan, make_export_plan
-from bigimg.exporters.staging import part_of, staged
+from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
+from bigimg.exporters.staging import check_disk, part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
@@ -25,8 +24,6 @@ from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.types import Json
-
-NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +145,13 @@ def export(
         The source cannot be read, or the target cannot be written; nothing is left behind.
     """
     exporter = find_exporter(target)
-    options = Options(compression, quality, version)
-    check_options(options, exporter.title, exporter.options)
+    given = {"compression": compression, "quality": quality, "version": version}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, value in options.items():
+        if name not in exporter.options:
+            raise UsageError(
+                f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
+            )
     load(exporter)  # a missing library is an error before the source is opened
     levels = levels_of_source(
         img, series=series, insecure=insecure, max_download=max_download, progress=progress
@@ -174,7 +176,7 @@ def write_out(
     exporter: Exporter,
     *,
     sources: Sequence[object],
-    options: Options = NO_OPTIONS,
+    options: Mapping[str, Any] | None = None,
     memory: Memory = None,
     overwrite: bool | None = None,
     progress: bool | Report | None = None,
@@ -188,6 +190,8 @@ def write_out(
         The largest first.
     sources : sequence
         What is never written over.
+    options : mapping, optional
+        Options of the format by name.
     overwrite : bool, optional
         Whether a file that is there may be replaced; None where nobody can ask for it.
     libraries : int
@@ -198,7 +202,7 @@ def write_out(
     UsageError, BudgetError, TargetExistsError, InputError, OutputError
         As :func:`export`.
     """
-    layout = load(exporter)([reader.spec for reader in chosen], Path(target), options)
+    layout = load(exporter)([reader.spec for reader in chosen], Path(target), **(options or {}))
     files = [layout.pixels_file or Path(target), *([layout.header_file[0]] if layout.header_file else [])]
     paths = [checked_target(file, *sources, *chosen, overwrite=overwrite, file=True) for file in files]
     chosen = chosen[: layout.levels]
@@ -208,36 +212,18 @@ def write_out(
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
-    return _run(plan, chosen, paths, progress, overwrite=bool(overwrite))
-
-
-def _run(
-    plan: ExportPlan,
-    readers: Sequence[Reader],
-    paths: Sequence[Path],
-    progress: bool | Report | None,
-    *,
-    overwrite: bool,
-) -> Exported:
-    """Write the files of ``plan``."""
-    free = shutil.disk_usage(paths[-1].parent).free
-    if free < plan.disk_bytes:
-        raise OutputError(
-            f"{plan.target}: takes {human_bytes(plan.disk_bytes)}, and {human_bytes(free)} are free there: make room "
-            "or choose another disk"
-        )
+    check_disk(plan.target, paths[-1].parent, plan.disk_bytes)
     started = time.monotonic()
-    with reporting(progress) as report, staged(paths, overwrite=overwrite) as parts:
+    with reporting(progress) as report, staged(paths, overwrite=bool(overwrite)) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)
         meter.stage = "export"
-        if plan.layout.header_file is not None:
-            parts[-1].write_bytes(plan.layout.header_file[1])
+        if layout.header_file is not None:
+            parts[-1].write_bytes(layout.header_file[1])
         with open(parts[0], "r+b") as file:
-            if plan.layout.encode is None and not plan.layout.gzip:
-                write_plain(plan, readers[0], file, meter)
+            if layout.encode is None and not layout.gzip:
+                write_plain(plan, chosen[0], file, meter)
             else:
-                encode(plan, readers, file, meter, part_of(paths[-1]))
+                encode(plan, chosen, file, meter, part_of(paths[-1]))
         stored = sum(part.stat().st_size for part in parts)
-    raw = plan.layout.pixels_file
-    files = (plan.target,) if raw is None else (plan.target, str(raw))
-    return Exported(plan, plan.target, files, stored, time.monotonic() - started)
+    written = (plan.target, *([] if layout.pixels_file is None else [str(layout.pixels_file)]))
+    return Exported(plan, plan.target, written, stored, time.monotonic() - started)

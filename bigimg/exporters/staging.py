@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bigimg.conversion.commit import explained
-from bigimg.errors import TargetExistsError
+from bigimg.errors import OutputError, TargetExistsError
+from bigimg.planning.memory import human_bytes
 from bigimg.system.files import create
 from bigimg.system.rename import rename_without_replacing
 from bigimg.system.sync import sync_file, sync_folder
@@ -34,31 +36,32 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
     OutputError
         The disk is full, or the folder cannot be written to.
     """
-    with explained(targets[-1]):
-        parts = [part_of(target) for target in targets]
-        begun: list[Path] = []
-        named: list[Path] = []
-        try:
-            for part in parts:
-                begun.append(part)
-                os.close(create(part))
-            yield parts
-            for part in parts:
-                sync_file(part)
-            for part, target in zip(parts, targets, strict=True):
-                if overwrite:
-                    os.replace(part, target)
-                else:
-                    _give_name(part, target)
-                    named.append(target)
-            sync_folder(targets[-1].parent)
-        except BaseException:
-            for target in named:
-                target.unlink(missing_ok=True)
-            raise
-        finally:
-            for part in begun:
-                part.unlink(missing_ok=True)
+    parts = [part_of(target) for target in targets]
+    with explained(targets[-1]), ExitStack() as unfinished, ExitStack() as named:
+        for part in parts:
+            unfinished.callback(part.unlink, missing_ok=True)
+            os.close(create(part))
+        yield parts
+        for part in parts:
+            sync_file(part)
+        for part, target in zip(parts, targets, strict=True):
+            if overwrite:
+                os.replace(part, target)
+            else:
+                give_name(part, target)
+                named.callback(target.unlink, missing_ok=True)
+        sync_folder(targets[-1].parent)
+        named.pop_all()  # all went well: they stay
+
+
+def check_disk(target: object, folder: Path, needed: int) -> None:
+    """Raise OutputError if ``folder`` has less than ``needed`` bytes for ``target``."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{target}: takes {human_bytes(needed)}, and {human_bytes(free)} are free there: make room "
+            "or choose another disk"
+        )
 
 
 def part_of(target: Path) -> Path:
@@ -66,8 +69,8 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".{target.name[:LONGEST_NAME]}.{secrets.token_hex(4)}.{MARK}")
 
 
-def _give_name(part: Path, target: Path) -> None:
-    """Give ``part`` the name ``target``; raise TargetExistsError if the name is taken."""
+def give_name(part: Path, target: Path) -> None:
+    """Give a file or folder ``part`` the name ``target``; raise TargetExistsError if the name is taken."""
     try:
         rename_without_replacing(part, target)
     except FileExistsError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from bigimg.conversion.progress import Meter
 from bigimg.conversion.scratch import write_region
-from bigimg.exporters.layout import Layout
+from bigimg.exporters.layout import Layout, Slabs
 from bigimg.exporters.plan import SCRATCH, ExportPlan, scratch_spec
 from bigimg.exporters.slabs import Portions
 from bigimg.reader import Reader
@@ -42,59 +42,43 @@ def _fill(
 
 def encode(plan: ExportPlan, readers: Sequence[Reader], file: IO[bytes], meter: Meter, scratch: Path) -> None:
     """Give the pixels to the encoder in the order of the file, through a scratch file if the plan has one."""
-    layout = plan.layout
+    levels = [Slabs(reader.spec, _slabs(plan, i, reader, meter, scratch)) for i, reader in enumerate(readers)]
     try:
-        slabs = [
-            _Slabs(reader, portions, plan.slabs[i] if plan.slabs else None, layout, meter, scratch)
-            for i, (reader, portions) in enumerate(zip(readers, plan.portions, strict=True))
-        ]
-        if layout.encode is not None:
-            layout.encode(slabs, file)
+        if plan.layout.encode is not None:
+            plan.layout.encode(levels, file)
         else:
-            _gzip(layout.head, slabs[0], file)
+            _gzip(plan.layout.head, levels[0].arrays, file)
     finally:
+        for level in levels:
+            level.arrays.close()
         scratch.unlink(missing_ok=True)
 
 
-class _Slabs:
-    """One level in the order of the file; see :class:`~bigimg.exporters.layout.Slabs`."""
+def _slabs(plan: ExportPlan, number: int, reader: Reader, meter: Meter, scratch: Path) -> Generator[Array]:
+    """Yield level ``number``, slab after slab."""
+    source, portions = reader, plan.portions[number]
+    if plan.slabs:
+        meter.stage = "scratch"
+        source, portions = _copied(reader, portions, plan.layout, meter, scratch), plan.slabs[number]
+        meter.stage = "export"
+    axes = [reader.spec.axis(name) for name in plan.layout.order]
+    try:
+        for _, data in ahead(source, portions):
+            meter.advance(data.nbytes)  # not after the yield: not every encoder asks again after the last
+            yield np.ascontiguousarray(as_stored(data.transpose(axes), plan.layout.dtype))
+    finally:
+        if source is not reader:
+            source.close()
 
-    def __init__(
-        self, reader: Reader, portions: Portions, slabs: Portions | None, layout: Layout, meter: Meter, scratch: Path
-    ) -> None:  # fmt: skip
-        self.reader, self.portions, self.slabs = reader, portions, slabs
-        self.layout, self.meter, self.scratch = layout, meter, scratch
-        self.spec = reader.spec
 
-    def __iter__(self) -> Iterator[Array]:
-        """Yield slab after slab."""
-        if self.slabs is None:
-            yield from self._read(self.reader, self.portions)
-            return
-        copy = self._copied()
-        try:
-            yield from self._read(copy, self.slabs)
-        finally:
-            copy.close()
-
-    def _read(self, reader: Reader, portions: Portions) -> Iterator[Array]:
-        axes = [self.spec.axis(name) for name in self.layout.order]
-        for _, data in ahead(reader, portions):
-            self.meter.advance(
-                data.nbytes
-            )  # before the yield: not every encoder asks again after the last slab
-            yield np.ascontiguousarray(as_stored(data.transpose(axes), self.layout.dtype))
-
-    def _copied(self) -> Reader:
-        """Copy the level to the scratch file in the order of the file, and return a reader of the copy."""
-        order, spec = self.layout.order, scratch_spec(self.spec, self.layout)
-        self.meter.stage = "scratch"
-        with open(self.scratch, "wb", buffering=0) as file:
-            _fill(self.reader, self.portions, Layout(order, spec.dtype), file.fileno(), 0, self.meter)
-        self.meter.stage = "export"
-        shape = tuple(spec.sizes[name] for name in order)
-        pixels = RawFile(self.scratch, offset=0, shape=shape, dtype=spec.dtype)
-        return RawReader(spec, SCRATCH, self.reader.source, pixels, order)
+def _copied(reader: Reader, portions: Portions, layout: Layout, meter: Meter, scratch: Path) -> Reader:
+    """Copy a level to the scratch file in the order of the file, and return a reader of the copy."""
+    order, spec = layout.order, scratch_spec(reader.spec, layout)
+    with open(scratch, "wb", buffering=0) as file:
+        _fill(reader, portions, Layout(order, spec.dtype), file.fileno(), 0, meter)
+    shape = tuple(spec.sizes[name] for name in order)
+    pixels = RawFile(scratch, offset=0, shape=shape, dtype=spec.dtype)
+    return RawReader(spec, SCRATCH, reader.source, pixels, order)
 
 
 def ahead(reader: Reader, portions: Portions) -> Iterator[tuple[Region, Array]]:
@@ -119,7 +103,7 @@ def as_stored(data: Array, dtype: DType) -> Array:
     return data.astype(dtype, copy=False)
 
 
-def _gzip(head: bytes, slabs: _Slabs, file: IO[bytes]) -> None:
+def _gzip(head: bytes, slabs: Iterable[Array], file: IO[bytes]) -> None:
     """Compress head and pixels; the stream holds neither a time nor a name."""
     from isal import igzip
 

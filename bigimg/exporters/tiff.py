@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.exporters.layout import Encode, Layout, Options, Slabs, channels_last
+from bigimg.exporters.layout import Encode, Layout, Slabs, channels_last, pixel_millimeters
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, short_unit
 from bigimg.geometry.chunks import is_color
 from bigimg.geometry.region import grid
@@ -39,7 +39,7 @@ OME_TYPES = {"b1", "i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"}
 """Types for which OME-XML has a name."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out(levels: Sequence[ImageSpec], target: Path, *, compression: str = "deflate") -> Layout:
     """Return how a plain TIFF holds the image: axes in tifffile's description, spacing of y and x in tags.
 
     Raises
@@ -48,10 +48,10 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layo
         The compression is not known.
     """
     lost = "a plain TIFF keeps 9 digits of spacing of y and x, and no origin, z or names: use .ome.tif"
-    return _lay_out(levels, target, options, lost, ome=False)
+    return _lay_out(levels, target, compression, lost, ome=False)
 
 
-def lay_out_ome(levels: Sequence[ImageSpec], target: Path, options: Options) -> Layout:
+def lay_out_ome(levels: Sequence[ImageSpec], target: Path, *, compression: str = "deflate") -> Layout:
     """Return how an OME-TIFF holds the image: spacing, units, channel names and colours in OME-XML.
 
     Raises
@@ -62,14 +62,13 @@ def lay_out_ome(levels: Sequence[ImageSpec], target: Path, options: Options) -> 
     spec = levels[0]
     if spec.dtype.str[1:] not in OME_TYPES:
         raise UsageError(f"{target}: OME-TIFF has no {spec.dtype}: write .npy or a plain .tif")
-    return _lay_out(levels, target, options, "OME-TIFF keeps no origin and no affine", ome=True)
+    return _lay_out(levels, target, compression, "OME-TIFF keeps no origin and no affine", ome=True)
 
 
-def _lay_out(levels: Sequence[ImageSpec], target: Path, options: Options, lost: str, *, ome: bool) -> Layout:
+def _lay_out(levels: Sequence[ImageSpec], target: Path, compression: str, lost: str, *, ome: bool) -> Layout:
     import imagecodecs  # noqa: F401  # so that the plan measures memory after these imports
     import tifffile  # noqa: F401
 
-    compression = options.compression or "deflate"
     if compression not in COMPRESSIONS:
         raise UsageError(f"{target}: compression {compression!r} is not one of {', '.join(COMPRESSIONS)}")
     spec = levels[0]
@@ -148,7 +147,7 @@ def tiles(level: Slabs, order: tuple[str, ...], tile: tuple[int, int]) -> Genera
     """Yield the tiles of ``level``, page by page and row by row, with zeros beyond the edge."""
     rows, columns = tile
     inner = order.index("y")
-    for slab in level:
+    for slab in level.arrays:
         for page in slab.reshape(-1, *slab.shape[inner:]):
             for y in range(0, page.shape[0], rows):
                 for x in range(0, page.shape[1], columns):
@@ -200,8 +199,6 @@ def _signed(color: str | None) -> int:
 
 def _resolution(spec: ImageSpec) -> dict[str, Any]:
     """Return resolution tags in pixels a centimetre; none if the spacing is not a length."""
-    axes = [spec.axes[spec.axis(name)] for name in "xy"]
-    if not all(axis.unit in MILLIMETERS for axis in axes):
+    if (sides := pixel_millimeters(spec)) is None:
         return {}
-    density = [10 / (abs(axis.spacing) * MILLIMETERS[axis.unit or ""]) for axis in axes]
-    return {"resolution": tuple(density), "resolutionunit": "CENTIMETER"}
+    return {"resolution": tuple(10 / side for side in sides), "resolutionunit": "CENTIMETER"}

@@ -1,4 +1,7 @@
-"""``plan``, and what ``convert`` and ``write`` do: any image to an OME-Zarr pyramid, without xarray or dask."""
+"""``plan``, ``convert`` and ``write``: any image to an OME-Zarr pyramid.
+
+Only the opened pyramid that ``convert`` and ``write`` return needs xarray and dask.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.estimate import probe as probe_source
 from bigimg.conversion.labels import adding_label, as_label, label_target
@@ -15,12 +19,14 @@ from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
-from bigimg.omezarr.codecs import CodecName
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import Kind, Method, Version
+from bigimg.types import CodecName, Kind, Method, Version
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ZIPPED = (".zip", ".zarr.zip", ".ozx")
 """Endings of stores in one file: they are read; a store is always written as a folder."""
@@ -97,13 +103,10 @@ def plan(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
-    try:
+    with closing(open_source(source, series=series, insecure=insecure, max_download=max_download)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
-    finally:
-        reader.close()
 
 
 def convert_to_store(
@@ -125,10 +128,9 @@ def convert_to_store(
     known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
-    reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, progress=progress
-    )
-    try:
+    with closing(
+        open_source(source, series=series, insecure=insecure, max_download=max_download, progress=progress)
+    ) as reader:
         label = label_target(target)
         if label is not None:
             reader, settings = as_label(reader, label, settings)
@@ -141,8 +143,70 @@ def convert_to_store(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync,
             )  # fmt: skip
-    finally:
-        reader.close()
+
+
+def convert(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    series: int | str | None = None,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
+    **settings: Any,
+) -> xr.DataTree:
+    """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
+
+    Parameters
+    ----------
+    source, target, series, **settings
+        As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
+        keep_metadata, ome_version, insecure, max_download.
+    executor : concurrent.futures.Executor, optional
+        What runs the blocks; by default an active dask client, else threads.
+    progress : bool or callable, optional
+        None draws a bar on a terminal; True prints lines if there is no terminal; a callable gets each
+        :class:`~bigimg.conversion.progress.Progress`.
+    resume : bool
+        Go on from the blocks that an interrupted run to the same target has written.
+    overwrite : bool
+        Replace an older store once the new one is whole.
+    sync : bool
+        Flush everything to the disk before the store gets its name.
+
+    Raises
+    ------
+    BudgetError, InputError, UsageError
+        Nothing is left behind.
+    OutputError, WorkerError
+        There is nothing at ``target``; the finished blocks stay beside it, for the next run to go on from.
+    ResumeError
+        The blocks of an earlier run are of another source or of other options.
+    """
+    from bigimg.opening.open import open_pyramid
+
+    convert_to_store(
+        source, target, series=series, executor=executor, progress=progress, resume=resume,
+        overwrite=overwrite, sync=sync, **settings,
+    )  # fmt: skip
+    return open_pyramid(target)
+
+
+def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataTree:
+    """Write a DataArray or array to an OME-Zarr pyramid as :func:`convert` does, and return it opened.
+
+    Parameters
+    ----------
+    img : DataArray or array
+        Lazy arrays are computed block by block.
+    target, **settings
+        As in :func:`convert`. A mask or label image with the target ``<image store>/labels/<name>`` becomes a label
+        of that image, with a pyramid of its own, in the OME-Zarr version of the image. It must have the axes and the
+        size of one of the image's levels. Booleans are stored as 0 and 1, a single channel without the axis c.
+    """
+    return convert(img, target, **settings)
 
 
 def check_name(target: str | os.PathLike[str]) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bigimg.exporters.formats import EXPORTERS
 from bigimg.omezarr.metadata import strict
-from bigimg.readers.registry import BUILT_IN, Format, outside_formats
+from bigimg.readers.registry import BUILT_IN, outside_formats
 from bigimg.version import DISTRIBUTION, install_line
 
 ADDS = {
@@ -100,83 +100,20 @@ STORES = Readable(
 )
 """Folders, known by their content; all other formats are files."""
 
-PAGE = """\
-# Formats
-
-Made by `docs/make_formats_list.py` from the tables of readers and exporters; `bigimg formats` prints the same of an \
-install, and
-which extras are there. A format is known by its content first, by its ending second.
-
-## Read
-
-Also a folder, a pattern or a list of planes of any of these, a URL, and a member of a zip file: \
-[open from anywhere](../howto/open-from-anywhere.md).
-
-{reads}
-
-`random`: any region at its own price. `sequential`: one ordered pass; going back costs. `whole`: decoded at once.
-
-## Written
-
-{writes}
-
-## Extras
-
-With pip: `pip install '{distribution}[dicom,hdf5]'`. In a checkout with uv: \
-`uv sync --inexact --extra dicom --extra hdf5`
-(`--inexact` keeps the extras that are there). `all` is all of them. An error that names an extra prints the line for \
-your installation.
-
-{extras}
-"""
-
 
 def formats() -> Formats:
     """Return what this install reads and writes, by which library and how, and what each extra adds."""
     extras = tuple(_extras())
     missing = {extra.name for extra in extras if extra.missing}
     outside, broken = outside_formats()
-    return Formats(
-        (STORES, *_readable(BUILT_IN, missing, False), *_readable(outside, missing, True)),
-        (STORE, *_writable()),
-        extras,
-        tuple(broken),
-    )
-
-
-def formats_page() -> str:
-    """Return ``docs/reference/formats-list.md``: the same whatever is installed beside bigimg."""
-    reads = (
-        (f.title, _endings(f), f.library + (f", extra `{f.extra}`" if f.extra else ""), f.access)
-        for f in (STORES, *_readable(BUILT_IN, set(), False))
-    )
-    return PAGE.format(
-        distribution=DISTRIBUTION,
-        reads=_table(("format", "endings", "by", "access"), reads),
-        writes=_table(
-            ("format", "endings", "by", "holds"),
-            ((w.title, _endings(w), w.library, w.holds) for w in (STORE, *_writable())),
-        ),
-        extras=_table(
-            ("extra", "adds", "packages"), ((f"`{e.name}`", e.adds, ", ".join(e.packages)) for e in _extras())
-        ),
-    )
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
-
-
-def _readable(known: Iterable[Format], missing: set[str], outside: bool) -> list[Readable]:
-    return [
-        Readable(f.name, f.title, f.extensions, f.library, f.access, f.extra, f.extra not in missing, outside)
-        for f in known
+    readable = [
+        Readable(
+            f.name, f.title, f.extensions, f.library, f.access, f.extra, f.extra not in missing, f in outside
+        )
+        for f in (*BUILT_IN, *outside)
     ]
-
-
-def _writable() -> list[Writable]:
-    return [Writable(e.name, e.title, e.extensions, e.library, e.holds) for e in EXPORTERS]
+    writable = [Writable(e.name, e.title, e.extensions, e.library, e.holds) for e in EXPORTERS]
+    return Formats((STORES, *readable), (STORE, *writable), extras, tuple(broken))
 
 
 def _extras() -> Iterator[Extra]:
@@ -200,10 +137,6 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-def _endings(each: Readable | Writable) -> str:
-    return " ".join(each.extensions)
-
-
 def _lines(found: Formats) -> Iterator[str]:
     yield "reads"
     width = max(len(each.title) for each in found.reads)
@@ -211,11 +144,11 @@ def _lines(found: Formats) -> Iterator[str]:
         origin = ", from another package" if each.outside else ""
         missing = "" if each.installed else f"; some need {install_line(each.extra or '')}"
         yield f"  {each.title:{width}}  {each.library}{origin}: {each.access}{missing}"
-        yield f"  {'':{width}}  {_endings(each)}"
+        yield f"  {'':{width}}  {' '.join(each.extensions)}"
     yield "writes"
     for one in found.writes:
         yield f"  {one.title:{width}}  {one.library}: {one.holds}"
-        yield f"  {'':{width}}  {_endings(one)}"
+        yield f"  {'':{width}}  {' '.join(one.extensions)}"
     yield "extras"
     for extra in found.extras:
         state = "installed" if not extra.missing else f"missing: {', '.join(extra.missing)}"

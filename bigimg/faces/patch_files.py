@@ -21,12 +21,11 @@ import numpy as np
 from bigimg.conversion.commit import explained
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.errors import OutputError, TargetExistsError, UsageError, counted
-from bigimg.exporters.staging import part_of, staged
+from bigimg.errors import UsageError, counted
+from bigimg.exporters.staging import check_disk, give_name, part_of, staged
 from bigimg.omezarr.metadata import strict
 from bigimg.ops.patches.cutting import portions
 from bigimg.planning.memory import human_bytes
-from bigimg.system.rename import rename_without_replacing
 from bigimg.types import Array, Json
 
 if TYPE_CHECKING:
@@ -116,12 +115,8 @@ def save_patches(
         raise UsageError(f"format={kind!r}: give one of {', '.join(PICTURES)}")
     if kind == "png" and (why := _no_png(patches)):
         raise UsageError(f"{target}: {why}: give format='tif' or 'npy', or a target ending in .npy or .zarr")
-    free = shutil.disk_usage(path.parent).free
-    if kind in ("array", "npy", "tif") and patches.nbytes > free:
-        raise OutputError(
-            f"{target}: the patches take {human_bytes(patches.nbytes)} and {human_bytes(free)} are free: make room "
-            "or choose another disk"
-        )
+    if kind in ("array", "npy", "tif"):
+        check_disk(target, path.parent, patches.nbytes)
     started = time.monotonic()
     with reporting(progress) as report:
         meter = Meter(patches.nbytes, report)
@@ -179,11 +174,7 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
                     write(part / name.format(rank), pixels, patches)
                     meter.advance(pixels.nbytes)
                 _write_table(patches, part / TABLE, name)
-            rename_without_replacing(part, path)
-        except FileExistsError:
-            raise TargetExistsError(
-                f"{path}: another process has just made it; nothing was changed"
-            ) from None
+            give_name(part, path)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 

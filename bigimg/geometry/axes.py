@@ -45,6 +45,41 @@ class Axis:
         """Kind of the axis: time, channel or space."""
         return "time" if self.name == "t" else "channel" if self.name == "c" else "space"
 
+    def pixel(self, index: int | None = None, position: float | None = None) -> int:
+        """Return the pixel at ``index``, from the end if negative, or nearest to ``position``; the middle by default.
+
+        Raises
+        ------
+        UsageError
+            It is outside the image, both are given, or ``index`` is no whole number.
+        """
+        if index is not None and position is not None:
+            raise UsageError(
+                f"index {index} and position {position} along {self.name} are two positions; give one"
+            )
+        if position is not None:
+            return self._nearest(position)
+        if index is None:
+            return self.size // 2
+        if not hasattr(index, "__index__"):
+            raise UsageError(f"index={index!r}: give a whole number, or position= for a coordinate")
+        if not -self.size <= index < self.size:
+            raise UsageError(
+                f"index {index} along {self.name} of {self.size} pixels; give 0 to {self.size - 1}"
+            )
+        return int(index) % self.size
+
+    def _nearest(self, position: float) -> int:
+        pixel = (position - self.origin) / self.spacing
+        # A position beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
+        if not -0.5 - 1e-9 <= pixel <= self.size - 0.5 + 1e-9:
+            low, high = sorted(self.origin + self.spacing * edge for edge in (-0.5, self.size - 0.5))
+            raise UsageError(
+                f"position {position:g} along {self.name} is outside the image, which reaches from {low:g} to "
+                f"{high:g} {self.unit or 'pixels'}"
+            )
+        return min(max(round(pixel), 0), self.size - 1)
+
     def with_size(self, size: int) -> Axis:
         """Return the same axis with another number of pixels."""
         return replace(self, size=size)

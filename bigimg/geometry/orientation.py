@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bigimg.errors import UsageError
 from bigimg.types import Array
 
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -14,18 +15,37 @@ PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The world axis across a plane of this name."""
 
 
-def no_plane(plane: str, axis: str, dims: Sequence[str]) -> str:
-    """Return the message for an image with axes ``dims`` that has no ``axis``, the axis across ``plane``.
+def axis_across(plane: str, dims: Sequence[str], affine: Array | None) -> str:
+    """Return the axis that the plane called ``plane`` cuts across: an axis, or that of ``axial`` and the like.
 
-    >>> no_plane("axial", "z", "cyx")
-    'plane axial (across z): the image has no z; its axes are c y x, which is one plane already'
+    Parameters
+    ----------
+    plane : str
+    dims : sequence of str
+        The axes of the image.
+    affine : ndarray of shape (4, 4), optional
+        Pixel index (x, y, z) to RAS+ millimetres; without it axial, coronal, sagittal are across z, y, x.
+
+    Raises
+    ------
+    UsageError
+        There is no such axis.
+
+    >>> axis_across("axial", "zyx", None), axis_across("axial", "zyx", np.eye(4)[[0, 2, 1, 3]])
+    ('z', 'y')
     """
+    axis = plane
+    if plane in PLANES:
+        nearest = (0, 1, 2) if affine is None else nearest_axes(affine)
+        axis = "xyz"[nearest.index(PLANES[plane])]
+    if axis in dims:
+        return axis
     what = f"{plane} (across {axis})" if plane != axis else repr(plane)
     if {"x", "y", "z"} <= set(dims):
         hint = "; name one, or axial, coronal, sagittal"
     else:
         hint = "; name one" if "t" in dims else ", which is one plane already"
-    return f"plane {what}: the image has no {axis}; its axes are {' '.join(dims)}{hint}"
+    raise UsageError(f"plane {what}: the image has no {axis}; its axes are {' '.join(dims)}{hint}")
 
 
 def axis_codes(affine: Array) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,30 @@ class Channel:
     name: str
     color: str | None = None
     """Six hexadecimal digits, ``FF0000``; None if the file names no colour."""
+
+
+def channel_number(channel: int | str, channels: Sequence[Channel], sizes: Mapping[str, int]) -> int:
+    """Return the number of a channel that is given by number or name, of an image of ``sizes`` by axis.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if "c" not in sizes:
+        raise UsageError(f"no channel {channel!r}: the axes are {' '.join(sizes)}, without channels")
+    names, count = [known.name for known in channels], sizes["c"]
+    if isinstance(channel, str):
+        if channel in names:
+            return names.index(channel)
+        if not channel.removeprefix("-").isdecimal():
+            said = ", ".join(names) or "no names, only numbers"
+            raise UsageError(f"no channel {channel!r}; there are {said}")
+        channel = int(channel)
+    if not hasattr(channel, "__index__") or not -count <= channel < count:
+        said = f", or a name: {', '.join(names)}" if names else ""
+        raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
+    return int(channel) % count
 
 
 RGB = (Channel("R", "FF0000"), Channel("G", "00FF00"), Channel("B", "0000FF"))

@@ -12,9 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bigimg.omezarr.bitplanes import thin_part
-from bigimg.types import Array, DType, Json, Region
-
-CodecName = Literal["lz4", "zstd", "none"]
+from bigimg.types import Array, CodecName, DType, Json, Region
 
 
 @dataclass(frozen=True, slots=True)

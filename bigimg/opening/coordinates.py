@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import as_affine
+from bigimg.geometry.affine import as_affine, index_to_coordinate
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import Channel
 from bigimg.readers.arrays.array import even_step
@@ -63,6 +63,13 @@ def edges(img: xarray.DataArray, name: str) -> tuple[float, float]:
     return low, high
 
 
+def extent(img: xarray.DataArray, down: str, across: str) -> tuple[float, float, float, float]:
+    """Return the outer edges left, right, bottom, top of a plane, as matplotlib's ``imshow`` takes them."""
+    start = {name: origin(img, name) - spacing(img, name) / 2 for name in (down, across)}
+    end = {name: start[name] + spacing(img, name) * img.sizes[name] for name in start}
+    return start[across], end[across], end[down], start[down]
+
+
 def origin(img: xarray.DataArray, name: str) -> float:
     """Return the coordinate of the centre of the first pixel along ``name``; 0 if it is not known."""
     coord = img.coords.get(name)
@@ -84,12 +91,14 @@ def axes_of(img: xarray.DataArray) -> tuple[Axis, ...]:
     """
     kept = [str(name) for name in img.dims if name in set("tczyx")]
     cut = [name for name in "xyz" if name not in kept and name in img.coords]
-    return tuple(
-        Axis(name, img.sizes.get(name, 1), spacing(img, name), units(img, name), origin(img, name))
-        if name != "c"
-        else Axis(name, img.sizes[name])
-        for name in (*kept, *cut)
-    )
+    return tuple(axis_of(img, name) for name in (*kept, *cut))
+
+
+def axis_of(img: xarray.DataArray, name: str) -> Axis:
+    """Return the present axis ``name``, or that of one position if it is no dim."""
+    if name == "c":
+        return Axis(name, img.sizes[name])
+    return Axis(name, img.sizes.get(name, 1), spacing(img, name), units(img, name), origin(img, name))
 
 
 def channels_of(img: xarray.DataArray) -> tuple[Channel, ...]:
@@ -109,6 +118,12 @@ def world_of(img: xarray.DataArray) -> Array | None:
     """Return the 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres; None if it is not known."""
     world = img.attrs.get("world")
     return None if world is None else np.asarray(as_affine(world))
+
+
+def affine_of(img: xarray.DataArray) -> Array | None:
+    """Return the 4x4 matrix from pixel index (x, y, z) to RAS+ millimetres; None if it is not known."""
+    world = world_of(img)
+    return None if world is None else world @ index_to_coordinate(axes_of(img))
 
 
 def coordinate(name: str, size: int, *, spacing: float, origin: float, unit: str | None) -> xarray.Variable:

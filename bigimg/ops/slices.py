@@ -16,8 +16,9 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
-from bigimg.geometry.orientation import PLANES, nearest_axes, no_plane
+from bigimg.geometry import orientation
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.spec import channel_number
 from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
 from bigimg.lazy.node_of_array import linked_node
@@ -276,15 +277,7 @@ def axis_across(img: xarray.DataArray, axis: str) -> str:
     UsageError
         There is no such axis.
     """
-    name = axis
-    if axis in PLANES:
-        name = "xyz"[PLANES[axis]]
-        if (world := coordinates.world_of(img)) is not None:
-            matrix = index_to_world(coordinates.axes_of(img), None)
-            name = "xyz"[nearest_axes(world @ matrix).index(PLANES[axis])]
-    if name not in img.dims:
-        raise UsageError(no_plane(axis, name, list(map(str, img.dims))))
-    return name
+    return orientation.axis_across(axis, list(map(str, img.dims)), coordinates.affine_of(img))
 
 
 def channel_index(img: xarray.DataArray, channel: int | str) -> int:
@@ -295,44 +288,22 @@ def channel_index(img: xarray.DataArray, channel: int | str) -> int:
     UsageError
         There is none.
     """
-    if "c" not in img.dims:
-        raise UsageError(
-            f"channel {channel!r}: the axes are {' '.join(map(str, img.dims))}, without channels"
-        )
-    names, count = [c.name for c in coordinates.channels_of(img)], img.sizes["c"]
-    if isinstance(channel, str):
-        if channel in names:
-            return names.index(channel)
-        if not channel.removeprefix("-").isdecimal():
-            said = ", ".join(names) or "no names, only numbers"
-            raise UsageError(f"no channel {channel!r}; there are {said}")
-        channel = int(channel)
-    if not isinstance(channel, int | np.integer) or not -count <= channel < count:
-        said = f", or a name: {', '.join(names)}" if names else ""
-        raise UsageError(f"no channel {channel!r} of {count}; give 0 to {count - 1}{said}")
-    return int(channel) % count
+    return channel_number(
+        channel, coordinates.channels_of(img), {str(n): size for n, size in img.sizes.items()}
+    )
 
 
-def index_along(img: xarray.DataArray, axis: str, index: int | None, position: float | None) -> int:
-    """Return the index along ``axis`` counted from the start; the middle if none is given.
+def index_along(img: xarray.DataArray, name: str, index: int | None, position: float | None) -> int:
+    """Return the pixel along ``name`` at ``index``, from 0, or nearest to ``position``, or the middle.
 
     Raises
     ------
     UsageError
-        It is outside the image, or both ``index`` and ``position`` are given.
+        It is outside the image, both are given, or ``index`` is no whole number.
     """
-    size = img.sizes[axis]
-    if index is not None and position is not None:
-        raise UsageError(f"{axis}: index {index} and position {position} are two positions; give one")
-    if position is not None:
-        return nearest_index(img, axis, position)
-    if index is None:
-        return size // 2
-    if not hasattr(index, "__index__"):
-        raise UsageError(f"plane {axis}: index={index!r}: give a whole number, or position= for a coordinate")
-    if not -size <= index < size:
-        raise UsageError(f"index {index} along {axis} of {size} pixels; give 0 to {size - 1}")
-    return int(index) % size
+    # An index needs no spacing, and coordinates may be uneven.
+    axis = Axis(name, img.sizes[name]) if position is None else coordinates.axis_of(img, name)
+    return axis.pixel(index, position)
 
 
 def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
@@ -343,14 +314,4 @@ def nearest_index(img: xarray.DataArray, name: str, position: float) -> int:
     UsageError
         It is more than half a pixel outside.
     """
-    start, step, size = coordinates.origin(img, name), coordinates.spacing(img, name), img.sizes[name]
-    pixel = (position - start) / step
-    # A position beyond the edge of the last pixel by 1e-9 is a rounding error, not outside.
-    if not -0.5 - 1e-9 <= pixel <= size - 0.5 + 1e-9:
-        low, high = coordinates.edges(img, name)
-        unit = coordinates.units(img, name) or "pixels"
-        raise UsageError(
-            f"position {position:g} along {name} is outside the image, which reaches from {low:g} to "
-            f"{high:g} {unit}"
-        )
-    return int(np.clip(round(pixel), 0, size - 1))
+    return coordinates.axis_of(img, name).pixel(position=position)

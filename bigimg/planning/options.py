@@ -13,9 +13,8 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.geometry.unit_checks import asked_unit
-from bigimg.omezarr.codecs import CodecName
 from bigimg.planning.memory import budget_bytes
-from bigimg.types import Kind, Method, Shape, Version
+from bigimg.types import CodecName, Kind, Method, Shape, Version
 
 type Lengths = Mapping[str, int] | Sequence[int] | int
 """Pixels by axis name, in the order of the axes, or one number for every axis of space."""
@@ -51,6 +50,15 @@ class Options:
     ome_version: Version = "0.5"
 
 
+CHOICES = {
+    "codec": get_args(CodecName.__value__),
+    "method": get_args(Method.__value__),
+    "kind": get_args(Kind.__value__),
+    "ome_version": get_args(Version.__value__),
+}
+"""The values that an option may have."""
+
+
 def options(
     *,
     memory: int | float | str | None = None,
@@ -65,18 +73,14 @@ def options(
     UsageError
         A value is none of those allowed; the message lists them.
     """
-    names = None if channels is None else tuple(channels)
-    found = Options(budget_bytes(memory), spacing=_spacing(spacing), channels=names, **others)
-    allowed: dict[str, Any] = {
-        "codec": CodecName, "method": Method.__value__, "kind": Kind.__value__, "ome_version": Version.__value__
-    }  # fmt: skip
-    for name, values in allowed.items():
+    named = None if channels is None else tuple(channels)
+    found = Options(budget_bytes(memory), spacing=_spacing(spacing), channels=named, **others)
+    for name, allowed in CHOICES.items():
         value = getattr(found, name)
-        if value is not None and value not in get_args(values):
-            raise UsageError(f"{name} {value!r} is not one of {', '.join(get_args(values))}")
+        if value is not None and value not in allowed:
+            raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
     for name in ("workers", "levels"):
-        number = getattr(found, name)
-        if number is not None and number < 1:
+        if (number := getattr(found, name)) is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     return found
 

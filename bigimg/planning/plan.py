@@ -11,7 +11,6 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.codecs import CodecName
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
@@ -22,7 +21,7 @@ from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Access
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Json, Method, Shape, Version, ZarrFormat
+from bigimg.types import CodecName, Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""

@@ -5,6 +5,7 @@ In this figure our keys replace those of matplotlib; other figures and ``rcParam
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,9 @@ from bigimg.ops.slices import index_along
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixels_for
 from bigimg.viewing.colours import blended, is_picture, lights_of
-from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import finish
+from bigimg.viewing.imshow import Look, paint, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
-from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, cut_of, pictured, position_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 from bigimg.viewing.titles import name_of
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from bigimg.types import Array
 
 STEPS = {"k": 1, "right": 1, "up": 1, "j": -1, "left": -1, "down": -1, "pageup": 10, "pagedown": -10}
-KEYS = {*STEPS, "home", "end", " ", *"123456789"}
+STEPS |= {"home": -sys.maxsize, "end": sys.maxsize}
+KEYS = {*STEPS, " ", *"123456789"}
 """Keys that matplotlib must not handle too: for it k, for example, makes an axis logarithmic."""
 PLAY_MS = 60
 """Milliseconds between two planes while playing."""
@@ -97,9 +98,7 @@ def browse(
         cut = cut_of(base, None, t=index_along(base, "t", index, position), channel=channel)
     else:
         cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel)
-        if cut.axis is None:
-            raise UsageError(f"browse along {axis}: the axes are {' '.join(map(str, base.dims))}")
-        axis = cut.axis
+        axis = str(cut.axis)
     figure = figure or _window()
     pixels_for(figure, name_of(base), memory)
     cache_bytes = min(CACHE_BYTES, max(0, room(memory).free // 2))
@@ -135,12 +134,10 @@ class Browser:
         levels: Levels, cut: Cut, axis: str, figure: Figure, look: Look, *, level: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:  # fmt: skip
-        from bigimg.viewing.redraw import Blitter, quick_image
+        from bigimg.viewing.fast_drawing import Blitter, quick_image
 
         self.levels, self.cut, self.axis, self.figure, self.look = levels, cut, axis, figure, look
-        figure.set_layout_engine(
-            "none"
-        )  # the axes have fixed positions; a layout engine would run at each move
+        figure.set_layout_engine("none")  # positions are fixed, and a layout engine would run at each move
         self.ax = figure.add_axes((0.11, 0.17, 0.85, 0.76))
         self.level = (
             level_for(levels, cut.sides, axes_pixels(self.ax), enough=ENOUGH) if level is None else level
@@ -178,9 +175,7 @@ class Browser:
             return
         self.at = index
         try:
-            self.picture = replace(
-                self.picture, pixels=values_of(self._plane())
-            )  # nothing else differs between planes
+            self.picture = replace(self.picture, pixels=values_of(self._plane()))  # nothing else differs
         except BigimgError as error:  # the window stays open: the next plane may be readable
             self.playing = False
             self.image.set_visible(False)
@@ -311,8 +306,6 @@ def _pressed(browser: Browser, event: Any) -> None:
     key = event.key
     if key in STEPS:
         browser.move(browser.at + STEPS[key])
-    elif key in ("home", "end"):
-        browser.move(0 if key == "home" else browser.size - 1)
     elif key == " ":
         browser.play()
     elif key in KEYS and browser.boxes is not None and int(key) <= len(browser.on):

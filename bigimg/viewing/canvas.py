@@ -6,7 +6,6 @@ nor a backend.
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from typing import TYPE_CHECKING
@@ -50,9 +49,8 @@ def need_matplotlib() -> None:
         It cannot be imported.
     """
     try:
-        # Both are loaded here, before memory is measured.
-        for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
-            importlib.import_module(name)
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401  # both here, before memory is measured
     except ImportError as error:
         raise MissingExtraError(
             f"figures are drawn by matplotlib, which is not installed: {install_line('plot')}"
@@ -70,11 +68,6 @@ def new_figure(size: tuple[float, float] | None = None, *, shown: bool = True) -
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
-
-
-def new_axes(ax: Axes | None) -> Axes:
-    """Return ``ax``, or the axes of a new figure."""
-    return new_figure().add_subplot() if ax is None else ax
 
 
 def figure_size(ratio: float, *, bar: bool, most: float | None = None) -> tuple[float, float]:

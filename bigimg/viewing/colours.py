@@ -49,25 +49,9 @@ def stretched(pixels: Array, window: Any) -> Array:
     return np.rint(np.clip((real - low) * scale, 0, 255)).astype(np.uint8)
 
 
-def picture_of_colours(colours: Array, alpha: Array | None) -> Array:
-    """Return colours of 8 bits, with ``alpha`` if its values are an opacity."""
-    if alpha is None or not is_alpha(alpha.dtype, alpha.min(), alpha.max()):
-        return colours
-    return with_alpha(colours, alpha)
-
-
 def with_alpha(colours: Array, alpha: Array) -> Array:
     """Return colours of 8 bits with their opacity, which is scaled by its type and not by a window."""
     return np.dstack([colours, stretched(alpha, (0, most_opaque(alpha.dtype)))])
-
-
-def is_alpha(dtype: DType, low: float, high: float) -> bool:
-    """Return whether a fourth channel with values from ``low`` to ``high`` is an opacity.
-
-    Floats from 0 to 1 are one, as in matplotlib, and integers from 0 on. Booleans and other floats are not, because
-    it is not known which value is opaque.
-    """
-    return dtype.kind != "b" and bool(low >= 0 and high <= most_opaque(dtype))
 
 
 def most_opaque(dtype: DType) -> int:
@@ -76,9 +60,9 @@ def most_opaque(dtype: DType) -> int:
 
 
 def percentiles(pixels: Array) -> Window:
-    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 if there are none."""
+    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 of booleans and of no values."""
     finite = pixels[np.isfinite(pixels)]
-    if not finite.size:
+    if not finite.size or finite.dtype.kind == "b":
         return 0.0, 1.0
     low, high = np.percentile(finite, (LOW, HIGH))
     return float(low), float(high)
@@ -87,6 +71,11 @@ def percentiles(pixels: Array) -> Window:
 def is_picture(channels: Sequence[Channel], count: int) -> bool:
     """Return whether ``count`` channels are one colour picture: RGB or RGBA, by name or without names."""
     return count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK"))
+
+
+def is_inks(channels: Sequence[Channel]) -> bool:
+    """Return whether the channels are cyan, magenta, yellow and black ink: 0 is no ink."""
+    return [channel.name for channel in channels] == list("CMYK")
 
 
 def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
@@ -107,12 +96,11 @@ def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:
     """
     if len(colors) == 1:
         return ("404040",) if colors[0] in GREYS else (str(colors[0]),)
-    own = dict.fromkeys(color for color in colors if color not in GREYS)
-    spare = itertools.cycle([each for each in LINES if each not in own])
-    return tuple(
-        next(spare) if color in GREYS or color in colors[:number] else str(color)
-        for number, color in enumerate(colors)
-    )
+    spare = itertools.cycle([each for each in LINES if each not in colors])
+    found: list[str] = []
+    for color in colors:
+        found.append(next(spare) if color is None or color in GREYS or color in found else color)
+    return tuple(found)
 
 
 def blended(pixels: Array, lights: Sequence[str | None], windows: Sequence[Any]) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
@@ -19,9 +20,10 @@ from bigimg.viewing.colours import (
     Window,
     blended,
     id_colours,
-    is_alpha,
+    is_inks,
     is_picture,
     lights_of,
+    most_opaque,
     percentiles,
     stretched,
     with_alpha,
@@ -66,8 +68,8 @@ class Display:
             colours = stretched(pixels[..., :3], self.windows[0])
             return with_alpha(colours, pixels[..., 3]) if self.alpha else colours
         if self.look == "inks":
-            black = 255 - pixels[..., 3:].astype(np.uint16)
-            return ((255 - pixels[..., :3].astype(np.uint16)) * black // 255).astype(np.uint8)
+            paper = 255 - stretched(pixels, self.windows[0]).astype(np.uint16)
+            return (paper[..., :3] * paper[..., 3:] // 255).astype(np.uint8)
         return blended(pixels, self.lights, self.windows)
 
     @property
@@ -76,19 +78,20 @@ class Display:
         return () if self.look == "grey" else RGBA if self.alpha else RGB
 
 
-def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: Window | None) -> Display:
+def display_of(plane: xarray.DataArray, like: xarray.DataArray, window: Window | None = None) -> Display:
     """Return how ``plane`` is shown. If percentiles are needed, the pixels are read, but not stored.
 
     Parameters
     ----------
     plane : DataArray with two axes, or three with the channels last
-    like : DataArray, optional
+    like : DataArray
         The image whose channels and attrs are used.
     window : (float, float), optional
-        See :func:`to_display`.
+        Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
+        the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
+        has a colour, as in :func:`bigimg.show`.
     """
-    attrs = {} if like is None else like.attrs
-    channels = () if like is None else coordinates.channels_of(like)
+    attrs, channels = like.attrs, coordinates.channels_of(like)
     count = plane.shape[-1] if plane.ndim == 3 else 1
     mask = attrs.get("kind") == "mask"
     if window is None and attrs.get("window") and not attrs.get("scaling"):
@@ -103,43 +106,10 @@ def display_of(plane: xarray.DataArray, like: xarray.DataArray | None, window: W
         return Display(
             "colours", (None if plain else window or _ends(plane[..., :3]),), mask=mask, alpha=alpha
         )
-    if [c.name for c in channels] == ["C", "M", "Y", "K"] and plane.dtype == np.uint8:
-        return Display("inks")
+    if is_inks(channels):  # from no ink to as much as the type holds, whatever the picture has of it
+        return Display("inks", (None if plain else window or (0, most_opaque(plane.dtype)),), mask=mask)
     windows = [None if plain else window or _ends(plane[..., i]) for i in range(count)]
     return Display("lights", tuple(windows), lights_of(channels, count), mask)
-
-
-def to_display(
-    picture: Array | xarray.DataArray,
-    window: tuple[float, float] | None = None,
-    *,
-    like: xarray.DataArray | None = None,
-) -> Array:
-    """Return ``picture`` as uint8: grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4).
-
-    Parameters
-    ----------
-    picture : ndarray of shape (h, w) or (h, w, c), or DataArray of a plane
-    window : (float, float), optional
-        Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
-        the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
-        has a colour, as in :func:`bigimg.show`.
-    like : DataArray, optional
-        The image whose channel names, colours and window hold for an ndarray.
-
-    Raises
-    ------
-    UsageError
-        The window is empty.
-    """
-    from xarray import DataArray
-
-    if isinstance(picture, np.ndarray):
-        plane = DataArray(picture, dims=("y", "x", "c")[: picture.ndim])
-    else:
-        like = picture
-        plane = computed(picture.transpose(*(name for name in picture.dims if name != "c"), ...))
-    return display_of(plane, like, window).of(plane.to_numpy())
 
 
 class DisplayReader:
@@ -149,34 +119,30 @@ class DisplayReader:
         self.reader, self.display = reader, display
         self.source = reader.source
         spec = reader.spec
-        axes = tuple(axis for axis in spec.axes if axis.name != "c")
-        if display.channels:
-            axes = (Axis("c", len(display.channels)), *axes)
-        chunks = dict(zip(spec.dims, spec.chunks, strict=True)) | {"c": len(display.channels)}
+        channels = display.channels
+        count = (len(channels),) if channels else ()
         self.spec = replace(
-            spec, axes=axes, dtype=np.dtype(np.uint8), channels=display.channels, kind="image", scaling=None,
-            chunks=tuple(chunks[axis.name] for axis in axes), window=None, meta={}, private={},
+            spec, axes=(*(Axis("c", n) for n in count), *spec.axes[-2:]), chunks=(*count, *spec.chunks[-2:]),
+            dtype=np.dtype(np.uint8), channels=channels, kind="image", scaling=None, window=None, meta={}, private={},
         )  # fmt: skip
         order = [name for name in reader.access.order if name != "c"]
         self.access = replace(
             reader.access,
-            order=tuple([*order, "c"] if display.channels else order),
+            order=(*order, "c") if channels else tuple(order),
             read_bytes=reader.access.read_bytes + CONVERTING_BYTES,
         )
         self.working = spec.nbytes / self.spec.nbytes
 
     def read(self, region: Region) -> Array:
         """Return the colours of ``region``."""
-        source, channels = self.reader.spec, len(self.display.channels)
-        slices = dict(zip(self.spec.dims, region, strict=True))
-        whole = [slice(0, axis.size) if axis.name == "c" else slices[axis.name] for axis in source.axes]
-        pixels = self.reader.read(tuple(whole))
-        pixels = np.moveaxis(pixels, source.axis("c"), -1) if "c" in source.dims else pixels
-        out = np.empty((*pixels.shape[:2], *([channels] if channels else [])), np.uint8)
+        pixels = self.reader.read((*full(self.reader.spec.shape[:-2]), *region[-2:]))
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+        channels = self.display.channels
+        out = np.empty((*pixels.shape[:2], *([len(channels)] if channels else [])), np.uint8)
         step = max(1, CONVERTED // pixels.shape[1])
         for top in range(0, len(pixels), step):
             out[top : top + step] = self.display.of(pixels[top : top + step])
-        return np.moveaxis(out, -1, 0)[slices["c"]] if channels else out
+        return np.moveaxis(out, -1, 0)[region[0]] if channels else out
 
     def close(self) -> None:
         """Close the other reader."""
@@ -195,7 +161,12 @@ def _ends(plane: xarray.DataArray) -> Window:
 
 
 def _has_alpha(values: xarray.DataArray) -> bool:
+    """Return whether a fourth channel is an opacity.
+
+    Floats from 0 to 1 are one, as in matplotlib, and integers from 0 on. Booleans and other floats are not, because
+    it is not known which value is opaque.
+    """
     if values.dtype.kind in "bu":  # the type alone decides
         return values.dtype.kind == "u"
     low, high = (float(computed(end)) for end in (values.min(), values.max()))
-    return is_alpha(values.dtype, low, high)
+    return low >= 0 and high <= most_opaque(values.dtype)

@@ -15,7 +15,7 @@ from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, 
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import panels_of
-from bigimg.viewing.pictures import checked_side, index_or_position
+from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.titles import name_of
 
@@ -25,63 +25,50 @@ DPI = 100
 """Resolution of a figure whose size is given in pixels."""
 
 
-def slice_figure(
+def plane_figure(
     source: Source,
     target: Target,
     *,
     plane: str | None = None,
-    at: float | None = None,
-    physical: bool = False,
+    index: int | None = None,
+    position: float | None = None,
     level: int | None = None,
+    most: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a figure of one plane of ``source``, with axes, scale bar and body directions, to ``target``.
 
-    The parameters are those of :func:`bigimg.viewing.pictures.slice_picture`; without ``level`` the level that
-    fits the figure is read.
+    Parameters
+    ----------
+    plane, index, position, memory, series, overwrite :
+        As in :func:`bigimg.viewing.pictures.plane_picture`.
+    level : int, optional
+        By default the level that fits the figure.
+    most : int, optional
+        Pixels of the longer side of the figure; by default the picture in it has 5 inches.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
-    where = index_or_position(at, physical=physical)
+    # Fewer than 100 pixels have no room for a single letter.
+    side = None if most is None else max(checked_side(most), 100) / DPI
     need_matplotlib()
     levels = levels_of(source, memory=memory, series=series)
     checked_target(target, source, levels.base, overwrite=overwrite, file=True)
     # "z" is the default of the command; an image without z is drawn as it is.
-    wanted = None if plane == "z" and at is None and "z" not in levels.base.dims else plane
-    figure = new_figure(size_for(levels, cut_of(levels.base, wanted, **where)), shown=False)
-    show(levels, wanted, **where, level=level, ax=figure.add_subplot(), memory=memory)
-    save(figure, target, overwrite=overwrite)
-
-
-def thumbnail_figure(
-    source: Source,
-    target: Target,
-    *,
-    most: int = 512,
-    memory: Memory = None,
-    series: int | str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a figure of ``source``, its longer side ``most`` pixels, to ``target``.
-
-    Raises
-    ------
-    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
-    """
-    side = max(checked_side(most), 100) / DPI  # fewer than 100 pixels have no room for a single letter
-    need_matplotlib()
-    levels = levels_of(source, memory=memory, series=series)
-    checked_target(target, source, levels.base, overwrite=overwrite, file=True)
-    figure = new_figure(size_for(levels, cut_of(levels.base, None), most=side), shown=False)
-    here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
-    fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
-    pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
-    show(levels, ax=figure.add_subplot(), memory=memory)
-    save(figure, target, dpi=DPI, overwrite=overwrite)
+    if plane == "z" and "z" not in levels.base.dims and index is position is None:
+        plane = None
+    cut = cut_of(levels.base, plane, index=index, position=position)
+    figure = new_figure(size_for(levels, cut, most=side), shown=False)
+    if most is not None:
+        here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
+        fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
+        pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
+    show(levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(), memory=memory)
+    save(figure, target, dpi=None if most is None else DPI, overwrite=overwrite)
 
 
 def montage_figure(

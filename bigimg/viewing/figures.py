@@ -21,15 +21,13 @@ from bigimg.viewing.canvas import (
     figure_size,
     is_zoomable,
     need_matplotlib,
-    new_axes,
     new_figure,
     pixels_for,
 )
 from bigimg.viewing.colours import Window, lines_of
-from bigimg.viewing.contrast import windows_for
+from bigimg.viewing.imshow import Look, paint, windows_for
 from bigimg.viewing.levels import Levels, levels_of
 from bigimg.viewing.overlay import overlay_of
-from bigimg.viewing.painting import Look, paint
 from bigimg.viewing.planes import Cut, Picture, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of
 
@@ -208,7 +206,7 @@ def histogram(
 
     counts = computed(count(img, bins=bins, range=range, where=where))
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
-    ax = new_axes(ax)
+    ax = ax or new_figure().add_subplot()
     for options, row in _lines(img, ax, counts, "bin", title):
         ax.stairs(row, edges, **{"linewidth": 1.4, **options, **stairs})
     ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
@@ -259,7 +257,7 @@ def sweep(
     if values.size < 2:
         raise UsageError(f"{values.size} thresholds make no line: give at least two")
     shares = computed(share_below(img, values.tolist()))
-    ax = new_axes(ax)
+    ax = ax or new_figure().add_subplot()
     for options, row in _lines(img, ax, shares, "threshold", title):
         ax.plot(values, row, **{**options, **plot})
     ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(values[0], values[-1]), ylim=(0, 1))

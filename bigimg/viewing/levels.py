@@ -95,13 +95,13 @@ def levels_of(source: Source, *, memory: Memory = None, series: int | str | None
 
 def as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
     """Return whether the array has the geometry of its store; otherwise the levels of the store do not fit it."""
-    for axis in (axis for axis in reader.spec.axes if axis.name != "c"):
-        spacing, origin = coordinates.spacing(image, axis.name), coordinates.origin(image, axis.name)
-        if not math.isclose(spacing, axis.spacing) or coordinates.units(image, axis.name) != axis.unit:
-            return False
-        if not math.isclose(origin, axis.origin, abs_tol=1e-9 * abs(axis.spacing)):
-            return False
-    return True
+    axes = [axis for axis in reader.spec.axes if axis.name != "c"]
+    return all(
+        math.isclose(now.spacing, axis.spacing)
+        and math.isclose(now.origin, axis.origin, abs_tol=1e-9 * abs(axis.spacing))
+        and now.unit == axis.unit
+        for axis, now in ((axis, coordinates.axis_of(image, axis.name)) for axis in axes)
+    )
 
 
 def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, float]:

@@ -14,11 +14,10 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.slices import index_along
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
-from bigimg.viewing.contrast import windows_for, windows_of
 from bigimg.viewing.figures import draw, finish
+from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held, levels_of
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
-from bigimg.viewing.painting import DEFAULT_LOOK, Look
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened
 
@@ -164,7 +163,8 @@ def panels_of(
     series: int | str | None = None,
 ) -> Panels:  # fmt: skip
     """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
-    if is_many(img):
+    many = isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
+    if many:
         if plane is not None or indices is not None or over.levels is not None:
             raise UsageError(
                 "plane, indices and overlay are of one image; cut the images before, or give one image"
@@ -176,33 +176,27 @@ def panels_of(
             for one in (first.in_order() if isinstance(first, Patches) else first)
         ]
         panels = [(levels, cut_of(levels.base, None, t=t, channel=channel)) for levels in images]
-        layout = _arranged(panels, columns, shape)
-        letters = int(panel_width(*layout[1:]) / LETTER)
-        names = _titles(
-            titles, [shortened(name, letters) for name in names_of([each.base for each in images])]
-        )
-        return Panels(panels, look, names, layout, over, shared=False, memory=memory)
-    levels = held(levels_of(img, memory=memory, series=series), memory)
-    base = levels.base
-    if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
-        plane = "c"
-    axis, cuts = _cuts(base, plane, n, indices, t, channel)
-    # The titles have only what differs between the panels.
-    own = [cut_text(base, replace(cut, indices={axis: cut.indices[axis]})) for cut in cuts]
-    names = _titles(titles, own)
-    panels = [(levels, cut) for cut in cuts]
+        own = names_of([levels.base for levels in images])
+    else:
+        levels = held(levels_of(img, memory=memory, series=series), memory)
+        base = levels.base
+        if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
+            plane = "c"
+        axis, cuts = _cuts(base, plane, n, indices, t, channel)
+        panels = [(levels, cut) for cut in cuts]
+        # The titles have only what differs between the panels.
+        own = [cut_text(base, replace(cut, indices={axis: cut.indices[axis]})) for cut in cuts]
     layout = _arranged(panels, columns, shape)
-    return Panels(panels, look, names, layout, over, shared=plane != "c", memory=memory)
+    if many:
+        letters = int(panel_width(*layout[1:]) / LETTER)
+        own = [shortened(name, letters) for name in own]
+    shared = not many and plane != "c"
+    return Panels(panels, look, _titles(titles, own), layout, over, shared, memory)
 
 
 def panel_width(columns: int, ratio: float) -> float:
     """Return the width in inches of a panel of height/width ``ratio``; low panels are wider."""
     return min(SIDE / math.sqrt(min(1.0, 2 * ratio)), WIDE / columns)
-
-
-def is_many(img: object) -> bool:
-    """Return whether ``img`` is a sequence of images: a list, a tuple or patches."""
-    return isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
 
 
 def _check_count(count: int, what: str = "images") -> None:

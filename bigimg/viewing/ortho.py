@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.slices import nearest_index
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
-from bigimg.viewing.contrast import windows_for
 from bigimg.viewing.figures import draw, finish
+from bigimg.viewing.imshow import Look, windows_for
 from bigimg.viewing.levels import held, levels_of, read_at
 from bigimg.viewing.overlay import overlay_of
-from bigimg.viewing.painting import Look
 from bigimg.viewing.planes import Cut, cut_of, picture_of, position_text, shape_of
 from bigimg.viewing.titles import name_of
 
@@ -152,8 +150,7 @@ def _mark(
 def point_text(base: xarray.DataArray, point: Mapping[str, int], cut: Cut) -> str:
     """Return the position and the value of a pixel for a person."""
     lines = []
-    if (world := coordinates.world_of(base)) is not None:
-        affine = world @ index_to_world(coordinates.axes_of(base), None)
+    if (affine := coordinates.affine_of(base)) is not None:
         position = (affine @ [point["x"], point["y"], point["z"], 1.0])[:3]
         lines.append("x y z  " + "  ".join(f"{v:.1f}" for v in position) + " mm (RAS+)")
     lines += [position_text(base, name, point[name]) for name in "zyx"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import find_exporter
 from bigimg.exporters.run import write_out
 from bigimg.exporters.staging import staged
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.orientation import PLANES, nearest_axes
 from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
@@ -25,7 +25,6 @@ from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.types import Array
 from bigimg.viewing.display import DisplayReader, display_of
 
 if TYPE_CHECKING:
@@ -41,59 +40,31 @@ HELD_BYTES = 32 << 20
 """The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 
 
-def thumbnail_picture(
+def plane_picture(
     source: Source,
     target: str | os.PathLike[str],
     *,
-    most: int = 512,
-    memory: Memory = None,
-    series: int | str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a small picture of ``source`` to ``target``; the ending of ``target`` names the format.
-
-    Parameters
-    ----------
-    source : path or anything that opens
-    target : path
-    most : int
-        Pixels of the longer side at most.
-    memory, series :
-        As in :func:`bigimg.open`.
-    overwrite : bool
-        Replace an existing file once the picture is whole.
-
-    Raises
-    ------
-    UsageError, TargetExistsError, OutputError, InputError, BudgetError
-    """
-    image = flat_level(source, checked_side(most), memory=memory, series=series)
-    checked_target(target, source, image, overwrite=overwrite, file=True)
-    _write(shrunk(image, most), target, source, memory=memory, overwrite=overwrite)
-
-
-def slice_picture(
-    source: Source,
-    target: str | os.PathLike[str],
-    *,
-    plane: str = "z",
-    at: float | None = None,
-    physical: bool = False,
+    plane: str | None = None,
+    index: int | None = None,
+    position: float | None = None,
     level: int | None = None,
+    most: int | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write one plane of ``source`` to ``target``, in true aspect.
+    """Write one plane of ``source`` to ``target`` in true aspect; its ending names the format, PNG without one.
 
     Parameters
     ----------
     source : path or anything that opens
     target : path
-    plane : str
-        ``axial``, ``coronal``, ``sagittal`` or the axis to cut.
-    at : float, optional
-        Index of the plane, or with ``physical`` its position; the middle by default.
+    plane : str, optional
+        ``axial``, ``coronal``, ``sagittal`` or the axis to cut; z by default.
+    index, position : int or float, optional
+        Of the plane; the middle by default.
+    most : int, optional
+        Pixels of the longer side at most: a thumbnail. Without ``plane`` it is made of the level that fits.
     level, memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
@@ -103,15 +74,52 @@ def slice_picture(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
-    image = open_image(source, level=level or 0, memory=memory, series=series)
+    ending = Path(target).suffix.lower() or ".png"
+    if most is not None and plane is None:
+        image = flat_level(source, checked_side(most), memory=memory, series=series)
+    else:
+        image = open_image(source, level=level or 0, memory=memory, series=series)
+        # "z" is the default of the command; an image without z is written as it is.
+        if plane not in ("z", None) or "z" in image.dims or not index is position is None:
+            image = plane_of(image, plane or "z", index=index, position=position)
+        image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
+        image = upright(image) if plane in PLANES else image
     checked_target(target, source, image, overwrite=overwrite, file=True)
-    where = index_or_position(at, physical=physical)
-    # "z" is the default of the command; an image without z is written as it is.
-    if plane != "z" or at is not None or "z" in image.dims:
-        image = plane_of(image, plane, **where)
-    image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
-    image = upright(image) if plane in PLANES else image
-    _write(shrunk(image, MOST), target, source, memory=memory, overwrite=overwrite)
+    pillow = None if ending in STREAMED else _pillow_format(target, ending)
+    like = shrunk(image, most or MOST)
+    dims = dict(zip(like.dims[:2], "yx", strict=True))
+    scalars = [name for name in like.coords if name not in like.dims and name != "color"]
+    flat = like.drop_vars(scalars).rename(dims)
+    if flat.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
+        flat = computed(flat)
+    display = display_of(flat, like)
+    if ending in JPEG:
+        display = replace(display, alpha=False)
+    reader = DisplayReader(read_labelled(flat), display)
+    if pillow is None:
+        write_out(
+            [reader], target, find_exporter(f"picture{ending}"), sources=[source], memory=memory,
+            overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
+        )  # fmt: skip
+        return
+    needed = {
+        "picture": reader.spec.nbytes * (3 + reader.working),
+        "reading": reader.access.fixed_bytes + reader.access.read_bytes,
+    }
+    room(memory).take(reader.source, needed, "write .png, .jpg or .tif, which go band by band")
+    pixels = reader.read(full(reader.spec.shape))
+    pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+    with staged([Path(target)], overwrite=overwrite) as (part,):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(part, pillow)
+
+
+def _pillow_format(target: str | os.PathLike[str], ending: str) -> str:
+    """Return Pillow's name of the format that ``ending`` means."""
+    Image.init()
+    found = Image.registered_extensions().get(ending)
+    if found not in Image.SAVE:
+        raise UsageError(f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif")
+    return found
 
 
 def checked_side(most: int) -> int:
@@ -127,31 +135,15 @@ def checked_side(most: int) -> int:
     return most
 
 
-def index_or_position(at: float | None, *, physical: bool) -> dict[str, Any]:
-    """Return the arguments ``index`` and ``position`` for a cut at ``at``.
-
-    Raises
-    ------
-    UsageError
-        An index is not a whole number.
-    """
-    if physical or at is None:
-        return {"index": None, "position": at}
-    if at != int(at):
-        raise UsageError(f"at={at}: an index is a whole number; for a position add physical=True")
-    return {"index": int(at), "position": None}
-
-
 def upright(plane: xarray.DataArray) -> xarray.DataArray:
     """Return a body plane with superior or anterior up and the body's right at the right.
 
     Left and right are the body's own, as nilearn and nibabel show them. A plane without a world affine is returned
     as it is.
     """
-    world = coordinates.world_of(plane)
-    if world is None:
+    affine = coordinates.affine_of(plane)
+    if affine is None:
         return plane
-    affine = world @ index_to_world(coordinates.axes_of(plane), None)
     nearest = dict(zip("xyz", nearest_axes(affine), strict=True))
     down, across = sorted((str(name) for name in plane.dims if name in nearest), key=lambda n: -nearest[n])
     flip = {
@@ -160,72 +152,3 @@ def upright(plane: xarray.DataArray) -> xarray.DataArray:
         if (affine[nearest[name], "xyz".index(name)] > 0) != forward
     }
     return plane.isel(flip).transpose(..., down, across)
-
-
-def _write(
-    plane: xarray.DataArray,
-    target: str | os.PathLike[str],
-    source: Source,
-    *,
-    memory: Memory,
-    overwrite: bool,
-) -> None:
-    """Write a lazy plane as a picture, band by band if the format allows it."""
-    path, here = Path(target), room(memory)
-    ending = path.suffix.lower() or ".png"
-    if ending not in STREAMED:
-        _pillow_format(path)
-    dims = dict(zip(plane.dims[:2], "yx", strict=True))
-    like, scalars = plane, [name for name in plane.coords if name not in plane.dims and name != "color"]
-    plane = plane.drop_vars(scalars).rename(dims)
-    if plane.nbytes <= min(HELD_BYTES, here.free // 4):  # read it once, on all processors
-        plane = computed(plane)
-    display = display_of(plane, like, None)
-    if ending in JPEG:
-        display = replace(display, alpha=False)
-    reader = DisplayReader(read_labelled(plane), display)
-    if ending in STREAMED:
-        write_out(
-            [reader], target, find_exporter(f"picture{ending}"), sources=[source], memory=memory,
-            overwrite=overwrite, progress=False, libraries=DECODERS_BYTES,
-        )  # fmt: skip
-        return
-    needed = {
-        "picture": reader.spec.nbytes * (3 + reader.working),
-        "reading": reader.access.fixed_bytes + reader.access.read_bytes,
-    }
-    here.take(reader.source, needed, "write .png, .jpg or .tif, which go band by band")
-    pixels = reader.read(full(reader.spec.shape))
-    write_png(np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels, path, overwrite=overwrite)
-
-
-def write_png(picture: Array, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a uint8 picture (h, w) or (h, w, 3 or 4) to ``target``, whole or not at all; PNG without an ending.
-
-    Raises
-    ------
-    TargetExistsError, OutputError
-        The target exists, or cannot be written.
-    UsageError
-        The ending is not that of a picture format.
-    """
-    from PIL import Image
-
-    path = Path(target)
-    format_ = _pillow_format(path)
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    if format_ == "JPEG" and image.mode == "RGBA":
-        image = image.convert("RGB")
-    with staged([checked_target(path, overwrite=overwrite, file=True)], overwrite=overwrite) as (part,):
-        image.save(part, format_)
-
-
-def _pillow_format(path: Path) -> str:
-    """Return Pillow's name of the format that the ending of ``path`` means."""
-    from PIL import Image
-
-    Image.init()
-    found = Image.registered_extensions().get(path.suffix.lower(), "PNG" if not path.suffix else None)
-    if found is None or found not in Image.SAVE:
-        raise UsageError(f"{path}: no picture format ends in {path.suffix}; use .png, .jpg or .tif")
-    return found

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bigimg.errors import UsageError
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
 from bigimg.lazy.dask_compute import computed
@@ -157,8 +156,8 @@ def picture_of(
     have, drawn = flat.sizes[sides[0]] * flat.sizes[sides[1]], needed(flat, sides, pixels)
     if have > min(most, WHOLE_PIXELS) and not whole:
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
-        values = computed(shrunk(flat, math.ceil(finer * max(drawn)))).values
-        return pictured(levels, cut, number, flat, without_single_channel(values))
+        values = computed(shrunk(flat, math.ceil(finer * max(drawn)))).transpose(..., *sides)
+        return pictured(levels, cut, number, flat, values_of(values))
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 
 
@@ -182,11 +181,7 @@ def pictured(
 
 def values_of(flat: xarray.DataArray) -> Array:
     """Return the pixels of a plane: (h, w), or (h, w, c) of several channels."""
-    return without_single_channel(flat.transpose(*flat.dims[-2:], ...).values)
-
-
-def without_single_channel(values: Array) -> Array:
-    """Return (h, w) for (h, w, 1), anything else as it is."""
+    values: Array = flat.transpose(*flat.dims[-2:], ...).values
     return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
 
 
@@ -212,20 +207,16 @@ def edges(flat: xarray.DataArray) -> tuple[float, float, float, float]:
     down, across = sides_of(flat)
     if coordinates.units(flat, down) != coordinates.units(flat, across):
         return (-0.5, flat.sizes[across] - 0.5, flat.sizes[down] - 0.5, -0.5)
-    ends = []
-    for name in (across, down):
-        start, step = coordinates.origin(flat, name), coordinates.spacing(flat, name)
-        ends += [start - step / 2, start + step * (flat.sizes[name] - 0.5)]
-    return ends[0], ends[1], ends[3], ends[2]
+    return coordinates.extent(flat, down, across)
 
 
 def letters_of(flat: xarray.DataArray) -> tuple[str, str, str, str] | None:
     """Return the directions of the body at the left, right, bottom and top; None without a world affine."""
-    world = coordinates.world_of(flat)
-    if world is None or not {str(n) for n in flat.dims[-2:]} <= set("zyx"):
+    affine = coordinates.affine_of(flat)
+    if affine is None or not set(sides_of(flat)) <= set("zyx"):
         return None
-    codes = axis_codes(world @ index_to_world(coordinates.axes_of(flat), None))
-    below, right = ("xyz".index(str(name)) for name in flat.dims[-2:])
+    codes = axis_codes(affine)
+    below, right = map("xyz".index, sides_of(flat))
     return OPPOSITE[codes[right]], codes[right], codes[below], OPPOSITE[codes[below]]
 
 

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
+from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.opening.open import Source
+from bigimg.opening.open import Source, from_array
 from bigimg.ops.statistics.histograms import histogram
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array
 from bigimg.viewing.colours import GREYS, lights_of, stretched
-from bigimg.viewing.contrast import stored_windows
+from bigimg.viewing.imshow import paint, stored_windows
 from bigimg.viewing.levels import Levels, levels_of
-from bigimg.viewing.painting import paint
 from bigimg.viewing.planes import Picture, cut_of, picture_of
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ READ_BYTES = 64 << 20
 SIDE = 256
 """Pixels of the longer side of the thumbnail."""
 BINS = 64
-
-type Counts = tuple[Array, float, float]
-"""Counts (c, bin), and the outer edges of the bins."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +75,11 @@ def preview(img: Source) -> Preview:
             f"<p style='max-width:16em;margin:0'>{human_bytes(last.nbytes)} without a smaller level: "
             "make a pyramid with <code>bigimg convert</code>, and a preview costs a moment.</p>"
         )
-        counts = _stored_counts(base)
+        counts = _counts(base, None)
     else:
         picture = picture_of(levels, cut_of(base, None), pixels=(SIDE, SIDE), level=small)
         thumbnail = _thumbnail(picture, levels)
-        counts = _stored_counts(base) or _counts(picture)
+        counts = _counts(base, picture.pixels)
     table = "".join(
         f"<tr><th style='text-align:left;vertical-align:top;padding-right:1em'>{html.escape(name)}</th>"
         f"<td style='text-align:left;max-width:26em;overflow-wrap:anywhere'>{html.escape(value)}</td></tr>"
@@ -117,9 +113,8 @@ def _rows(base: xarray.DataArray, levels: Levels) -> list[tuple[str, str]]:
         ("origin", along_axes(lambda name: coordinates.origin(base, name))),
         ("extent", along_axes(lambda name: abs(coordinates.spacing(base, name)) * base.sizes[name])),
     ]
-    if (world := coordinates.world_of(base)) is not None:
-        codes = axis_codes(world @ index_to_world(coordinates.axes_of(base), None))
-        rows.append(("orientation", "".join(codes)))
+    if (affine := coordinates.affine_of(base)) is not None:
+        rows.append(("orientation", "".join(axis_codes(affine))))
     rows.append(("levels", str(len(levels))))
     if base.attrs.get("source"):
         rows.append(("source", str(base.attrs["source"])))
@@ -163,38 +158,24 @@ def _swatches(base: xarray.DataArray) -> str:
     return f"<div style='margin-top:.5em;max-width:32em'>{boxes}</div>"
 
 
-def _stored_counts(base: xarray.DataArray) -> Counts | None:
-    """Return the histogram in the store; None if there is none."""
-    stored = kept_statistics(base)
-    if stored is None or stored.counts is None:
-        return None
-    counts = histogram(base, bins=BINS)
-    rows = counts.transpose("c", "bin").values if "c" in counts.dims else counts.values[None]
-    return rows, float(counts["bin_left"][0]), float(counts["bin_right"][-1])
+def _counts(base: xarray.DataArray, pixels: Array | None) -> xarray.DataArray | None:
+    """Return the histogram in the store, else that of the ``pixels`` of a plane; None if there is neither."""
+    kept = kept_statistics(base)
+    source: Any = base
+    if kept is None or kept.counts is None:
+        if pixels is None:
+            return None
+        source = from_array(pixels, dims="yxc"[: pixels.ndim])
+    found: xarray.DataArray = computed(histogram(source, bins=BINS))
+    return found if "c" in found.dims else found.expand_dims("c")
 
 
-def _counts(picture: Picture) -> Counts | None:
-    """Return the histogram of a plane; None if it has no finite value."""
-    pixels = picture.pixels
-    planes: Any = (pixels[..., None] if pixels.ndim == 2 else pixels).astype(
-        np.float64 if pixels.dtype.kind == "f" else np.int64
-    )
-    channels = [plane[np.isfinite(plane)] for plane in np.moveaxis(planes, -1, 0)]
-    values = np.concatenate(channels)
-    if not values.size:
-        return None
-    low, high = float(values.min()), float(values.max())
-    high = high if high > low else low + 1
-    return np.stack([np.histogram(channel, BINS, (low, high))[0] for channel in channels]), low, high
-
-
-def _graph(counts: Counts | None, base: xarray.DataArray) -> str:
+def _graph(counts: xarray.DataArray | None, base: xarray.DataArray) -> str:
     """Return the square roots of the counts as lines in an ``svg`` element; an empty text without counts."""
-    if counts is None or base.attrs.get("kind") == "labels":
+    if counts is None or not counts.any() or base.attrs.get("kind") == "labels":
         return ""
-    rows, low, high = counts
-    channels = coordinates.channels_of(base)
-    colors = lights_of(channels, len(rows))
+    rows, low, high = counts.values, float(counts["bin_left"][0]), float(counts["bin_right"][-1])
+    colors = lights_of(coordinates.channels_of(base), len(rows))
     top = max(1.0, float(np.sqrt(rows.max())))
     lines = []
     for row, color in zip(rows, colors, strict=False):

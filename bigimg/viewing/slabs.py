@@ -7,7 +7,6 @@ plane are kept, as many as the cache holds. So memory is bounded for a volume of
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ LEAST_PLANES = 4
 
 
 class Slabs:
-    """The planes of an image along one axis.
+    """The planes of an image along one axis, for one thread, as that of a window.
 
     Parameters
     ----------
@@ -60,10 +59,8 @@ class Slabs:
         cheap = isinstance(pixels, LazyPixels) and pixels.reader.access.kind == "random"
         self._alone = cheap and self.thickness > 1
         self._last: int | None = None
-        self._closed = False
-        self._lock = threading.Lock()
         self._slabs: dict[int, Future[xarray.DataArray]] = {}
-        self._pool = ThreadPoolExecutor(1, "bigimg-ahead") if chunk else None
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "bigimg-ahead") if chunk else None
 
     def plane(self, index: int) -> xarray.DataArray:
         """Return the plane at ``index``, computed; the next slab in the direction of the move is read ahead.
@@ -92,55 +89,39 @@ class Slabs:
         return plane
 
     def close(self) -> None:
-        """Free the slabs, and end the thread."""
-        with self._lock:
-            self._closed = True
-            self._slabs.clear()
+        """Free the slabs, and end the thread; planes are lazy from now on."""
+        self._slabs.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
     def _held(self, number: int) -> xarray.DataArray | None:
         """Return a slab that is in memory; else None."""
-        with self._lock:
-            future = self._slabs.get(number)
+        future = self._slabs.get(number)
         if future is None or not future.done() or future.cancelled() or future.exception() is not None:
             return None
         return future.result()
 
     def _have(self, number: int) -> xarray.DataArray:
         """Return a slab; it is read here if no thread is reading it."""
-        with self._lock:
-            future = self._slabs.get(number)
-            mine = future is None or future.cancel()  # a slab that waits in the queue is read here sooner
-            if mine:
-                future = self._slabs[number] = Future()
-        assert future is not None
-        if mine:
-            try:
-                future.set_result(self._read(number))
-            except BaseException as error:
-                future.set_exception(error)
-        try:
-            return future.result()
-        except BaseException:
-            with self._lock:  # the next call tries again
-                self._slabs.pop(number, None)
-            raise
+        future = self._slabs.pop(number, None)
+        if future is None or future.cancel():  # a slab that waits in the queue is read here sooner
+            future = Future()
+            future.set_result(self._read(number))
+        slab = future.result()
+        self._slabs[number] = future  # unless it failed: then the next call tries again
+        return slab
 
     def _start(self, number: int) -> None:
         """Let the thread read a slab, if there is such a slab and it is not read yet."""
         assert self._pool is not None
-        with self._lock:
-            count = -(-self.size // self.thickness)
-            if 0 <= number < count and number not in self._slabs and not self._closed:
-                self._slabs[number] = self._pool.submit(self._read, number, workers=1)
+        if 0 <= number < -(-self.size // self.thickness) and number not in self._slabs:
+            self._slabs[number] = self._pool.submit(self._read, number, workers=1)
 
     def _forget_far_from(self, number: int) -> None:
         """Free the farthest slabs, if there are more than the cache may hold."""
-        with self._lock:
-            far = sorted(self._slabs, key=lambda n: abs(n - number))[self.most :]
-            for each in far:
-                self._slabs.pop(each).cancel()
+        for far in sorted(self._slabs, key=lambda n: abs(n - number))[self.most :]:
+            self._slabs.pop(far).cancel()
 
     def _read(self, number: int, workers: int | None = None) -> xarray.DataArray:
         start = number * self.thickness

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from bigimg.errors import BigimgError, OutputError, UsageError
 from bigimg.faces import convert as converting
 from bigimg.faces import downsample as shrinking
 from bigimg.faces import patch_files as saving
-from bigimg.viewing import canvas, figure_files, napari, pictures
+from bigimg.viewing import canvas, figure_files, pictures
 from bigimg.viewing.napari import saving as layers_saving
 from bigimg.viewing.napari.layers import layers_of
 
@@ -99,18 +100,12 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "shrinking.downsample_to store": (
         STORE, lambda s, t: shrinking.downsample_to(s, t, factor=2, overwrite=True, **SAVED)
     ),
-    "pictures.slice_picture": ("s.png", lambda s, t: pictures.slice_picture(s, t)),
-    "pictures.slice_picture over": ("s.png", lambda s, t: pictures.slice_picture(s, t, overwrite=True)),
-    "pictures.thumbnail_picture": ("s.png", lambda s, t: pictures.thumbnail_picture(s, t)),
-    "pictures.thumbnail_picture over": (
-        "s.tif", lambda s, t: pictures.thumbnail_picture(s, t, overwrite=True)
-    ),
-    "figure_files.slice_figure": ("s.png", lambda s, t: figure_files.slice_figure(s, t)),
-    "figure_files.slice_figure over": ("s.png", lambda s, t: figure_files.slice_figure(s, t, overwrite=True)),
-    "figure_files.thumbnail_figure": ("s.png", lambda s, t: figure_files.thumbnail_figure(s, t)),
-    "figure_files.thumbnail_figure over": (
-        "s.png", lambda s, t: figure_files.thumbnail_figure(s, t, overwrite=True)
-    ),
+    "pictures.plane_picture": ("s.png", lambda s, t: pictures.plane_picture(s, t)),
+    "pictures.plane_picture over": ("s.png", lambda s, t: pictures.plane_picture(s, t, overwrite=True)),
+    "pictures.plane_picture of a size": ("s.tif", lambda s, t: pictures.plane_picture(s, t, most=512)),
+    "figure_files.plane_figure": ("s.png", lambda s, t: figure_files.plane_figure(s, t)),
+    "figure_files.plane_figure over": ("s.png", lambda s, t: figure_files.plane_figure(s, t, overwrite=True)),
+    "figure_files.plane_figure of a size": ("s.png", lambda s, t: figure_files.plane_figure(s, t, most=512)),
     "figure_files.montage_figure": (
         "s.png", lambda s, t: figure_files.montage_figure(["other.png", s], t, plane=None)
     ),
@@ -121,7 +116,7 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "figure_files.histogram_figure over": (
         "s.png", lambda s, t: figure_files.histogram_figure(s, t, overwrite=True)
     ),
-    "napari.write_layers": (STORE, lambda s, t: napari.write_layers(str(t), layers_of(s))),
+    "layers_saving.save new": (STORE, lambda s, t: layers_saving.save(str(t), layers_of(s))),
     "layers_saving.save": (
         STORE, lambda s, t: layers_saving.save(str(t), layers_of(s), overwrite=True)
     ),
@@ -129,7 +124,6 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
 """Of each function that writes: the name of its source, and the call; one name may have several."""
 DOOR = re.compile("is the source|lies inside the source|--overwrite is for stores")
 OF_NO_SOURCE: dict[str, Callable[[Path], object]] = {
-    "pictures.write_png": lambda t: pictures.write_png(PIXELS, t),
     "canvas.save": lambda t: canvas.save(canvas.new_figure(shown=False), t),
 }
 
@@ -363,7 +357,7 @@ def test_a_picture_that_fails_leaves_the_old_one(place: Path, monkeypatch: pytes
     monkeypatch.setattr("bigimg.exporters.run.encode", full)
     before = everything(place)
     with pytest.raises(OutputError, match=r"there\.png: cannot write \(No space left"):
-        pictures.slice_picture("s.npy", "there.png", overwrite=True)
+        pictures.plane_picture("s.npy", "there.png", overwrite=True)
     assert everything(place) == before
 
 
@@ -392,15 +386,15 @@ def test_other_places_of_a_source_are_known(source: Any, place: Path) -> None:
     before = everything(place)
     if source == "open":
         with open("s.png", "rb") as file, pytest.raises(UsageError, match="is the source"):
-            pictures.slice_picture(file, "s.png", overwrite=True)
+            pictures.plane_picture(file, "s.png", overwrite=True)
     elif source == b"":  # pixels in memory have no place
-        pictures.slice_picture(Path("s.png").read_bytes(), "s.png", overwrite=True)
+        pictures.plane_picture(Path("s.png").read_bytes(), "s.png", overwrite=True)
         np.testing.assert_array_equal(np.asarray(Image.open("s.png")), PIXELS)
         return
     else:
         target = "a.zip" if "::" in source else "other.png"
         with pytest.raises(UsageError, match="is the source"):
-            pictures.slice_picture(source, target, overwrite=True)
+            pictures.plane_picture(source, target, overwrite=True)
     assert everything(place) == before
 
 
@@ -493,7 +487,11 @@ def test_a_picture_is_not_written_over_a_tile_of_its_source(form: str, place: Pa
     source, other = with_files(place)["tiles"]
     given = source if form == "path" else bigimg.open(source)
     before = everything(place)
-    for write in (pictures.slice_picture, pictures.thumbnail_picture, figure_files.slice_figure):
+    for write in (
+        pictures.plane_picture,
+        partial(pictures.plane_picture, most=64),
+        figure_files.plane_figure,
+    ):
         with pytest.raises(UsageError, match="is the source"):
             write(given, other, overwrite=True)
     assert everything(place) == before
@@ -504,7 +502,7 @@ def test_arithmetic_of_xarray_keeps_the_name_of_its_source(name: str, place: Pat
     source, target = (["s.png", "other.png"], "other.png") if name == "list" else (name, name)
     img = bigimg.open(source)
     before = everything(place)
-    write: Callable[..., object] = bigimg.write if name == STORE else pictures.slice_picture
+    write: Callable[..., object] = bigimg.write if name == STORE else pictures.plane_picture
     for made in (img * 2, img.astype(np.float32), np.sqrt(img), (img > 3).isel(x=slice(9))):
         with pytest.raises(UsageError, match="is the source"):
             write(made, target, overwrite=True)

@@ -12,7 +12,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, piece
 from bigimg.geometry.spec import RGB, ImageSpec
-from bigimg.omezarr.codecs import CODECS, CodecName
+from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.manifest import (
     PROVENANCE,
     provenance_documents,
@@ -22,7 +22,7 @@ from bigimg.omezarr.manifest import (
 )
 from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
 from bigimg.omezarr.shard import ShardLayout, write_shard
-from bigimg.types import Array, Shape, Version, ZarrFormat
+from bigimg.types import Array, CodecName, Shape, Version, ZarrFormat
 
 type MakeStore = Callable[..., Array]
 

@@ -16,12 +16,12 @@ from zarr.storage import MemoryStore
 
 from bigimg.errors import CorruptChunk, MissingChunk
 from bigimg.geometry.region import full, grid, piece
-from bigimg.omezarr.codecs import CODECS, CodecName
+from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.manifest import write_documents
 from bigimg.omezarr.metadata import array_documents, array_metadata_v2, dumps
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import ShardLayout, read_record, read_region, write_shard
-from bigimg.types import Array
+from bigimg.types import Array, CodecName
 from tests.conversion.sources import noise
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64"]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigimg.omezarr.bitplanes import thin_part
-from bigimg.omezarr.codecs import CODECS, CodecName
-from bigimg.types import Array, Region, Shape
+from bigimg.omezarr.codecs import CODECS
+from bigimg.types import Array, CodecName, Region, Shape
 
 DTYPES = [
     "bool",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, piece
-from bigimg.omezarr.codecs import CODECS, CodecName
+from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import array_metadata, dumps
 from bigimg.omezarr.shard import (
     ObjectRecord,
@@ -26,7 +26,7 @@ from bigimg.omezarr.shard import (
     read_region,
     write_shard,
 )
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Array, CodecName, Region, Shape
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64"]
 NOISE = np.random.default_rng(3)

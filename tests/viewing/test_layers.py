@@ -20,7 +20,7 @@ from bigimg.omezarr import shard
 from bigimg.readers.arrays.array import ArrayReader
 from bigimg.viewing.napari import layers as layers_module
 from bigimg.viewing.napari.layers import layers_of
-from bigimg.viewing.napari.shown import Decoded, Shown
+from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 from tests.conversion.sources import CountingReader, noise
 
 ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}
@@ -164,6 +164,32 @@ def test_the_affine_of_a_volume_leads_to_the_world(tmp_path: Path) -> None:
     physical = index * options["scale"] + options["translate"]
     world = options["affine"] @ [*physical, 1]
     np.testing.assert_allclose(world[:3][::-1], (affine @ [*index[::-1], 1])[:3], atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["array", "store"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda img: bigimg.resize(img, (10, 17)), lambda img: bigimg.downsample(img, 3), lambda img: img[:, 5:, 3:40],
+     lambda img: img.isel(y=slice(2, None, 3)), lambda img: bigimg.resize(img, {"y": 31})],
+)  # fmt: skip
+def test_a_resized_image_lies_where_its_coordinates_are(make: Any, how: str, tmp_path: Path) -> None:
+    """Not where the levels of its store are: these do not fit an image of other pixels."""
+    whole = noise((2, 64, 48), "u2")
+    img = bigimg.from_array(whole, dims="cyx", spacing=(0.5, 0.25), unit="um")
+    img = bigimg.with_geometry(img, origin={"y": 7, "x": -3})
+    if how == "store":
+        bigimg.write(img, tmp_path / "a.ome.zarr", chunks={"y": 16, "x": 16}, progress=False)
+        img = bigimg.open(tmp_path / "a.ome.zarr")
+    small = make(img)
+    found = layers_of(small)
+    assert len(found) == 2
+    for channel, (data, options, _) in enumerate(found):
+        assert not options["multiscale"]
+        assert options["units"] == ("micrometer", "micrometer")
+        np.testing.assert_array_equal(np.asarray(data), small[channel])
+        for axis, name in enumerate("yx"):
+            centres = options["translate"][axis] + options["scale"][axis] * np.arange(data.shape[axis])
+            np.testing.assert_allclose(centres, small[name], atol=1e-9)
 
 
 def test_slope_and_window_of_the_file_are_in_real_values(tmp_path: Path) -> None:

@@ -239,8 +239,8 @@ def test_figures_open_their_source_once(tmp_path: Path, monkeypatch: pytest.Monk
     path = store_of(numbers(20, 30, 40), tmp_path)
     opened, real = [], opening.open_source
     monkeypatch.setattr(opening, "open_source", lambda *a, **k: opened.append(a) or real(*a, **k))
-    figure_files.slice_figure(path, tmp_path / "slice.png", plane="y")
-    figure_files.thumbnail_figure(path, tmp_path / "thumb.png")
+    figure_files.plane_figure(path, tmp_path / "slice.png", plane="y")
+    figure_files.plane_figure(path, tmp_path / "thumb.png", most=512)
     assert len(opened) == 2
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import xarray
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,12 +17,23 @@ import bigimg
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array
-from bigimg.viewing.display import to_display
-from bigimg.viewing.pictures import slice_picture, thumbnail_picture, write_png
+from bigimg.viewing.display import display_of
+from bigimg.viewing.figures import show
+from bigimg.viewing.pictures import plane_picture
+from tests.viewing.drawn import blank
 
 
 def numbers(*shape: int, dtype: Any = np.uint8) -> Array:
     return np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+
+
+def to_display(picture: Any, window: tuple[float, float] | None = None) -> Array:
+    """Return the 8-bit colours of a plane."""
+    plane = picture
+    if isinstance(picture, np.ndarray):
+        plane = xarray.DataArray(picture, dims=("y", "x", "c")[: picture.ndim])
+    plane = plane.transpose(*(name for name in plane.dims if name != "c"), ...).compute()
+    return display_of(plane, plane, window).of(plane.to_numpy())
 
 
 def shown(path: Path) -> Array:
@@ -32,21 +44,21 @@ def shown(path: Path) -> Array:
 def test_eight_bits_stay_as_they_are(tmp_path: Path) -> None:
     pixels = numbers(30, 40, 3)
     np.save(tmp_path / "a.npy", pixels)
-    slice_picture(tmp_path / "a.npy", tmp_path / "a.png")
+    plane_picture(tmp_path / "a.npy", tmp_path / "a.png")
     np.testing.assert_array_equal(shown(tmp_path / "a.png"), pixels)
-    thumbnail_picture(tmp_path / "a.npy", tmp_path / "b.png", most=10)
+    plane_picture(tmp_path / "a.npy", tmp_path / "b.png", most=10)
     assert shown(tmp_path / "b.png").shape == (8, 10, 3)
 
 
 def test_a_plane_in_true_aspect(tmp_path: Path) -> None:
     pixels = numbers(4, 8, 10)
     img = bigimg.from_array(pixels, spacing=(1, 2, 1), unit="mm")
-    slice_picture(img, tmp_path / "z.png", at=3)
+    plane_picture(img, tmp_path / "z.png", index=3)
     assert shown(tmp_path / "z.png").shape == (8, 5)  # the finer axis is squeezed
-    slice_picture(img, tmp_path / "y.png", plane="y", at=6.1, physical=True)
+    plane_picture(img, tmp_path / "y.png", plane="y", position=6.1)
     np.testing.assert_array_equal(shown(tmp_path / "y.png"), pixels[:, 3])
     with pytest.raises(UsageError, match="whole number"):
-        slice_picture(img, tmp_path / "n.png", at=1.5)
+        plane_picture(img, tmp_path / "n.png", index=1.5)
 
 
 def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
@@ -70,7 +82,7 @@ def test_bodies_are_upright_whatever_their_axes(tmp_path: Path) -> None:
             middle = {"axial": 3, "coronal": 3, "sagittal": 2}[name]
             size = across.sizes["xyz"[at]]
             index = middle if codes[at] in "RAS" else size - 1 - middle
-            slice_picture(path, tmp_path / "p.png", plane=name, at=index, overwrite=True)
+            plane_picture(path, tmp_path / "p.png", plane=name, index=index, overwrite=True)
             np.testing.assert_array_equal(shown(tmp_path / "p.png"), want)
 
 
@@ -106,27 +118,60 @@ def test_colours() -> None:
     np.testing.assert_array_equal(to_display(cmyk), want)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_inks_of_any_type(dtype: str) -> None:
+    """16 bits were drawn as lights by ``slice``; ``show`` took cyan for red, and black ink for the opacity."""
+    bits = numbers(20, 30, 4)
+    most = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype]
+    img = bigimg.from_array(
+        (bits.astype(float) * most).astype(dtype), dims="yxc", channels=["C", "M", "Y", "K"]
+    )
+    want = np.asarray(Image.frombytes("CMYK", (30, 20), bits.tobytes()).convert("RGB")).astype(int)
+    for got in (to_display(img), show(img, ax=blank()).images[0].get_array()):
+        assert got.dtype == np.uint8
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() <= 1
+    half = show(img, ax=blank(), vmin=0, vmax=most * 510).images[0].get_array()
+    ink = bits / 510
+    np.testing.assert_allclose(half, 255 * (1 - ink[..., :3]) * (1 - ink[..., 3:]), atol=2)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_channels_of_booleans_are_black_or_full(count: int) -> None:
+    """Of two or four channels, and with ``vmax``, percentiles of booleans were asked for, which numpy refuses."""
+    pixels = numbers(20, 30, count) > 127
+    img = bigimg.from_array(pixels, dims="yxc", channels=[f"m{i}" for i in range(count)])
+    for look in ({}, {"vmax": 1}):
+        drawn = show(img.assign_attrs(kind="mask"), ax=blank(), **look).images[0].get_array()
+        np.testing.assert_array_equal((drawn > 0).any(axis=-1), pixels.any(axis=-1))
+
+
 def test_other_formats_and_none(tmp_path: Path) -> None:
-    write_png(numbers(8, 8, 4), tmp_path / "a.jpg")
+    plane_picture(numbers(8, 8, 4), tmp_path / "a.jpg", most=512)
     assert shown(tmp_path / "a.jpg").shape == (8, 8, 3)
-    write_png(numbers(8, 8), tmp_path / "plain")
-    with pytest.raises(UsageError, match=r"ends in \.xyz"):
-        write_png(numbers(8, 8), tmp_path / "a.xyz")
+    plane_picture(numbers(8, 8), tmp_path / "plain")
+    with Image.open(tmp_path / "plain") as image:
+        assert image.format == "PNG"
+    for ending in (".webp", ".bmp", ".gif"):
+        plane_picture(numbers(8, 8, 3), tmp_path / f"a{ending}")
+        assert shown(tmp_path / f"a{ending}").shape[:2] == (8, 8)
+    with pytest.raises(UsageError, match=r"ends in \.xyz; use \.png, \.jpg or \.tif"):
+        plane_picture(numbers(8, 8), tmp_path / "a.xyz")
 
 
 def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="none does not exist: make it first"):
-        write_png(numbers(4, 4), tmp_path / "none" / "a.png")
+        plane_picture(numbers(4, 4), tmp_path / "none" / "a.png")
     target = tmp_path / "a.png"
-    write_png(numbers(4, 4), target)
+    plane_picture(numbers(4, 4), target)
     before = target.read_bytes()
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr("bigimg.exporters.png._chunk", full)
     with pytest.raises(OutputError, match=r"a\.png: cannot write \(No space left"):
-        write_png(numbers(9, 9), target, overwrite=True)
+        plane_picture(numbers(9, 9), target, overwrite=True)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -138,7 +183,7 @@ def test_a_mask_stored_as_a_label_is_black_and_white(tmp_path: Path, channels: i
     img = bigimg.from_array(pixels if channels > 1 else pixels[0], dims="cyx" if channels > 1 else "yx")
     bigimg.write(img, tmp_path / "a.ome.zarr", chunks={"y": 16, "x": 16}, progress=False)
     bigimg.write(img > 99, tmp_path / "a.ome.zarr/labels/bright", progress=False)
-    slice_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
+    plane_picture(tmp_path / "a.ome.zarr/labels/bright", tmp_path / "a.png")
     expected = np.moveaxis(np.where(pixels > 99, 255, 0), 0, -1)
     np.testing.assert_array_equal(shown(tmp_path / "a.png"), expected if channels > 1 else expected[..., 0])
 
@@ -149,8 +194,8 @@ def test_ids_are_coloured_as_show_does(tmp_path: Path, dtype: str) -> None:
     ids = np.kron(np.arange(12).reshape(3, 4), np.ones((10, 10), int)).astype(dtype)
     img = bigimg.from_array(ids)
     img.attrs["kind"] = "labels"
-    slice_picture(img, tmp_path / "slice.png")
-    thumbnail_picture(img, tmp_path / "thumbnail.png")
+    plane_picture(img, tmp_path / "slice.png")
+    plane_picture(img, tmp_path / "thumbnail.png", most=512)
     drawn = bigimg.show(img, ax=Figure().add_subplot()).images[0].get_array()
     for name in ("slice.png", "thumbnail.png"):
         picture = shown(tmp_path / name)

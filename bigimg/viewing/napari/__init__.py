@@ -1,4 +1,4 @@
-"""The napari plugin: the reader, writer, conversion widget and samples that ``bigimg/napari.yaml`` names.
+"""The napari plugin: the reader and the samples that ``bigimg/napari.yaml`` names beside writer and widget.
 
 napari calls the reader function for every file that is dropped on it. Therefore this module imports neither napari
 nor Qt, and array libraries only inside its functions.
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigimg.viewing.napari.layers import Layer
-    from bigimg.viewing.napari.widget import ConvertWidget
 
 type Paths = str | os.PathLike[str] | list[str]
 
@@ -55,28 +54,6 @@ def read_layers(path: Paths) -> list[Layer]:
     tell_damage(layers)
     follow_current()
     return layers
-
-
-def write_layers(path: str, layers: list[Layer]) -> list[str]:
-    """Write image and label layers to the OME-Zarr store ``path``, and return the paths that were written.
-
-    Raises
-    ------
-    UsageError
-        The layers are not channels of one image.
-    OutputError
-        The target exists, or cannot be written.
-    """
-    from bigimg.viewing.napari.saving import save
-
-    return save(path, layers)
-
-
-def convert_widget() -> ConvertWidget:
-    """Return the widget that converts a file to OME-Zarr."""
-    from bigimg.viewing.napari.widget import ConvertWidget
-
-    return ConvertWidget()
 
 
 def rat_brain() -> list[Layer]:

@@ -27,7 +27,7 @@ from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
 from bigimg.viewing.levels import as_opened
-from bigimg.viewing.napari.shown import Decoded, Shown
+from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
 """Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
@@ -120,10 +120,8 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
             f"it is read for each view (allowed {human_bytes(MOST_PLANE_BYTES)}, {MOST_SIDE} pixels): {convert}",
             needed=plane, allowed=MOST_PLANE_BYTES,
         )  # fmt: skip
-    window = spec.window
-    count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
-    limits = None if window is None else (float(window[0]), float(window[1]))
-    yield from _of_levels([reader], _name(reader.source), [limits] * count, [], {"levels": 1})
+    windows = [spec.window] * spec.sizes.get("c", 1)
+    yield from _of_levels([reader], _name(reader.source), windows, [], {"levels": 1})
 
 
 def _of_levels(
@@ -160,9 +158,7 @@ def _of_levels(
             given["rgb"] = True
         else:
             given["colormap"] = "gray" if lights[i] == "FFFFFF" else f"#{lights[i].lower()}"
-            if (
-                limits := (windows[i] if i < len(windows) else None) or _full_range(data[0].dtype)
-            ) is not None:
+            if limits := windows[i] or _full_range(data[0].dtype):
                 given["contrast_limits"] = limits
         yield shown, given, "image"
 
@@ -190,7 +186,7 @@ def _as_labels(options: dict[str, Any]) -> dict[str, Any]:
 def _windows(store: Store) -> list[tuple[float, float] | None]:
     """Return the values drawn black and white in each channel, as real values: from the file, else from the store."""
     spec = store.spec()
-    count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
+    count = spec.sizes.get("c", 1)
     if store.image.kind is not None and spec.window is not None:
         return [spec.window] * count
     shown = [each.window for each in store.image.shown]

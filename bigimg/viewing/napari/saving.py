@@ -18,7 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS, ORDER, SECONDS, long_unit
 from bigimg.types import Array
 from bigimg.viewing.napari.layers import Layer
-from bigimg.viewing.napari.shown import Shown
+from bigimg.viewing.napari.viewer_arrays import Shown
 
 if TYPE_CHECKING:
     import xarray

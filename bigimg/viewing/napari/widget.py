@@ -22,7 +22,7 @@ from magicgui.widgets import (
 
 from bigimg.errors import BigimgError
 from bigimg.version import DISTRIBUTION
-from bigimg.viewing.napari.job import Job
+from bigimg.viewing.napari.background_conversion import Job
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Progress

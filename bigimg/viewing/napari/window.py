@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import MissingExtraError, UsageError
@@ -59,7 +60,7 @@ def view(source: Source, *, series: int | str | None = None, block: bool | None 
     for data, options, kind in layers:
         getattr(viewer, f"add_{kind}")(data, **options)
     if layers and layers[0][1].get("units"):
-        show_units(viewer)
+        viewer.scale_bar.visible = True  # napari draws it in the units of the layers
     follow(viewer)
     if block is None:
         block = "IPython" not in sys.modules or sys.modules["IPython"].get_ipython() is None
@@ -78,22 +79,16 @@ def new_viewer() -> napari.Viewer:
     MissingExtraError
         napari or Qt is not installed.
     """
+    line = install_line("napari", "napari[pyqt6]")
     if importlib.util.find_spec("napari") is None:
-        line = install_line("napari", "napari[pyqt6]")
         raise MissingExtraError(f"images are viewed by napari, which is not installed: {line}")
     try:
         import napari.qt  # without Qt a Viewer can be made, but no window appears
     except ImportError as error:
-        line = install_line("napari", "napari[pyqt6]")
         raise MissingExtraError(
             f"napari has no Qt here to draw with: {line}, or another of its choices"
         ) from error
     return napari.Viewer(title="bigimg")
-
-
-def show_units(viewer: Any) -> None:
-    """Show a scale bar, which napari draws in the units of the layers."""
-    viewer.scale_bar.visible = True
 
 
 def tell_damage(layers: Sequence[Layer]) -> None:
@@ -159,10 +154,10 @@ def follow(viewer: Any) -> None:
     viewer.layers.events.inserted.connect(lambda event: _watch(event.value))
     for layer in viewer.layers:
         _watch(layer)
-    try:
+    with suppress(
+        AttributeError
+    ):  # a viewer that takes no attribute may be followed twice, which has no effect
         object.__setattr__(viewer, "_bigimg_follows", True)
-    except AttributeError:  # a viewer that takes no attribute may be followed twice, which has no effect
-        return
 
 
 def _watch(layer: Any) -> None:

@@ -1,4 +1,7 @@
-"""What ``imshow`` takes to draw a plane: values with a colour map and a window, or colours."""
+"""What ``imshow`` takes to draw a plane: values with a colour map and a window, or colours.
+
+A window has the values that are drawn black and white: from the file, the stored histogram, or the pixels drawn.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,29 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.coordinates import channels_of
+from bigimg.ops.statistics.percentiles import of_counts
+from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.types import Array
 from bigimg.viewing.canvas import need_matplotlib
 from bigimg.viewing.colours import (
     GREYS,
+    HIGH,
+    LOW,
     Window,
     blended,
     id_colours,
+    is_inks,
     is_picture,
     lights_of,
+    most_opaque,
     percentiles,
-    picture_of_colours,
-    stretched,
 )
-from bigimg.viewing.display import to_display
+from bigimg.viewing.display import display_of
+from bigimg.viewing.levels import Levels
+from bigimg.viewing.planes import Cut, Picture
 
 if TYPE_CHECKING:
-    from bigimg.viewing.planes import Picture
+    import xarray
 
 
 @dataclass(frozen=True)
@@ -126,15 +135,49 @@ def ramp(color: str | None) -> Any:
 
 
 def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) -> Array:
+    from xarray import DataArray
+
     pixels, channels = picture.pixels, channels_of(picture.like)
     count = pixels.shape[-1]
-    if is_picture(channels, count) or [c.name for c in channels] == ["C", "M", "Y", "K"]:
-        if pixels.dtype in (np.uint8, np.bool_) and look.vmin is None and look.vmax is None:
-            return to_display(pixels, like=picture.like)
-        # One window for all three colours: a window for each would change the hues.
-        lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
-        default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
-        color = stretched(pixels[..., :3], look.window(default))
-        return picture_of_colours(color, None if count == 3 else pixels[..., 3])
+    inks = is_inks(channels)
+    if inks or is_picture(channels, count):
+        plane = DataArray(pixels, dims=("y", "x", "c"))
+        if look.vmin is look.vmax is None and (inks or pixels.dtype in (np.uint8, np.bool_)):
+            return display_of(plane, picture.like).of(pixels)
+        if inks:
+            default: Window = (0, most_opaque(pixels.dtype))
+        else:
+            # One window for all three colours: a window for each would change the hues.
+            lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
+            default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3])
+        return display_of(plane, picture.like, look.window(default)).of(pixels)
     each = windows or [percentiles(pixels[..., c]) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])
+
+
+def stored_windows(base: xarray.DataArray) -> list[Window] | None:
+    """Return the window of each channel without reading a pixel: from the file, or percentiles of stored counts."""
+    count = base.sizes.get("c", 1)
+    if base.attrs.get("window") and not base.attrs.get("scaling"):
+        low, high = base.attrs["window"]
+        return [(float(low), float(high))] * count
+    stored = kept_statistics(base)
+    if stored is None or (counts := stored.counts) is None:
+        return None
+    ends = [of_counts(row, stored.values, np.array([LOW, HIGH])) for row in counts]
+    if not np.isfinite(ends).all():  # a channel has no finite value
+        return None
+    return [(float(low), float(high)) for low, high in ends]
+
+
+def windows_for(levels: Levels, cut: Cut) -> list[Window] | None:
+    """Return the stored window of each channel in ``cut``; None if there are none."""
+    windows = stored_windows(levels.base)
+    return windows if windows is None or "c" not in cut.indices else [windows[cut.indices["c"]]]
+
+
+def windows_of(pictures: Sequence[Picture]) -> list[Window]:
+    """Return one window for each channel: percentiles of all ``pictures`` together."""
+    planes = [p.pixels[..., None] if p.pixels.ndim == 2 else p.pixels for p in pictures]
+    count = planes[0].shape[-1]
+    return [percentiles(np.concatenate([plane[..., c].ravel() for plane in planes])) for c in range(count)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -37,20 +36,10 @@ class Job:
         self.result: Result | None = None
         self.error: Exception | None = None
         self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bigimg-convert", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def cancel(self) -> None:
         """Stop at the next block."""
         self._cancelled.set()
-
-    @property
-    def running(self) -> bool:
-        """Whether the conversion is running."""
-        return self._thread.is_alive()
 
     @property
     def cancelled(self) -> bool:
@@ -69,17 +58,18 @@ class Job:
 
     def watch(self) -> Iterator[Progress]:
         """Start the conversion and yield its progress until the end; closing the iterator early cancels it."""
-        self.start()
+        thread = threading.Thread(target=self._run, name="bigimg-convert", daemon=True)
+        thread.start()
         try:
-            while self.running:
+            while thread.is_alive():
                 if self.progress is not None:
                     yield self.progress
-                time.sleep(EVERY)
+                thread.join(EVERY)
             if self.progress is not None:
                 yield self.progress
         finally:
             self.cancel()
-            self._thread.join()
+            thread.join()
 
     def _run(self) -> None:
         from bigimg.faces.convert import convert_to_store

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import bigimg
-from bigimg.viewing.painting import ramp
-from bigimg.viewing.redraw import QuickImage, quick_image
+from bigimg.viewing.fast_drawing import QuickImage, quick_image
+from bigimg.viewing.imshow import ramp
 from tests.viewing.drawn import blank, canvas, numbers
 from tests.viewing.test_browse import browser, press, shown, window
 

@@ -9,11 +9,11 @@ ignores the mask and draws the stripes; numpy leaves masked pixels out; bigimg r
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,51 @@ STRIPE = 8
 """Width of a stripe over damage along an axis, in pixels."""
 
 
-class Shown:
+class Part:
+    """A part of a level: if it is more than a plane, it is read when it is cut to a plane or made an array."""
+
+    def __init__(self, whole: Shown, items: list[Any]) -> None:
+        self.whole, self.items, self.dtype = whole, items, whole.dtype
+        self._ranges = [
+            range(n)[item] for n, item in zip(whole.shape, items, strict=True) if isinstance(item, slice)
+        ]
+        self.shape: Shape = tuple(len(each) for each in self._ranges)
+        self.ndim = len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Decoded bytes."""
+        return self.size * self.dtype.itemsize
+
+    def __getitem__(self, key: Any) -> Array | Part:
+        """Return what integers and slices select, as numpy does; it is read now if it is a plane or less.
+
+        napari first cuts all planes of a volume to the window, and then takes one plane.
+        """
+        cuts = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
+        items = list(self.items)
+        for i, item in enumerate(items):
+            if isinstance(item, slice):
+                line, wanted = next(cuts)
+                items[i] = _as_slice(line[wanted]) if isinstance(wanted, slice) else line[wanted]
+        space = items[:-1] if self.whole.is_color else items
+        if sum(isinstance(item, slice) for item in space) > PLANE:
+            return Part(self.whole, items)
+        return self.whole.select(items)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asanyarray(self.whole.select(self.items), dtype=dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+class Shown(Part):
     """A level for a viewer.
 
     Parameters
@@ -65,7 +109,7 @@ class Shown:
         # Label layers take no booleans: ids 0 and 1 are the same bytes.
         stored = self.pixels.dtype
         self.dtype: np.dtype[Any] = np.dtype(np.uint8) if stored.kind == "b" else stored
-        self.ndim = len(self.shape)
+        super().__init__(self, [slice(None)] * len(order))
         self.tell: Callable[[str], None] | None = None
         self.is_thumbnail = False
         self.damaged: list[str] = []
@@ -75,38 +119,14 @@ class Shown:
         """Name of the source."""
         return self.pixels.reader.source
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Decoded bytes."""
-        return self.size * self.dtype.itemsize
-
-    def __getitem__(self, key: Any) -> Array | Part:
-        """Return what integers and slices select, as numpy does; it is read now if it is a plane or less.
-
-        napari first cuts all planes of a volume to the window, and then takes one plane.
-        """
-        items = _items(key, self.ndim)
-        space = items[:-1] if self.is_color else items
-        if sum(isinstance(item, slice) for item in space) > PLANE:
-            return Part(self, items)
-        return self.select(items)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         read = self.select if self.is_thumbnail else self._exact
-        return np.asanyarray(read([slice(None)] * self.ndim), dtype=dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+        return np.asanyarray(read(self.items), dtype=dtype)
 
     def exact(self) -> Shown:
         """Return the same level for computations: damage raises an error."""
-        found = copy.copy(self)
-        found.tell = None
+        found = Shown(self.pixels.reader, self.channel)
+        found.pixels = self.pixels
         return found
 
     def select(self, items: list[Any]) -> Array:
@@ -132,16 +152,12 @@ class Shown:
 
     def _exact(self, items: list[Any]) -> Array:
         items = list(items)
-        if self.axis is None or self.channel is not None:
-            if self.axis is not None:
-                items.insert(self.axis, self.channel)
-            found = self.pixels[tuple(items)]
-            return found.view(np.uint8) if found.dtype.kind == "b" else found
-        color = items.pop()
-        kept = sum(isinstance(item, slice) for item in items[: self.axis])
-        items.insert(self.axis, color)
+        if self.axis is not None:
+            items.insert(self.axis, items.pop() if self.is_color else self.channel)
         found = self.pixels[tuple(items)]
-        return np.moveaxis(found, kept, -1) if isinstance(color, slice) else found
+        if self.axis is not None and isinstance(items[self.axis], slice):  # colours come last
+            found = np.moveaxis(found, sum(isinstance(item, slice) for item in items[: self.axis]), -1)
+        return found.view(np.uint8) if found.dtype.kind == "b" else found
 
     @property
     def is_color(self) -> bool:
@@ -151,41 +167,6 @@ class Shown:
     def __repr__(self) -> str:
         where = "" if self.channel is None else f", channel {self.channel}"
         return f"<{' x '.join(map(str, self.shape))} {self.dtype} of {self.pixels.reader.source}{where}>"
-
-
-class Part:
-    """A part of a level that is more than a plane: it is read when it is cut to a plane or made an array."""
-
-    def __init__(self, whole: Shown, items: list[Any]) -> None:
-        self.whole, self.items = whole, items
-        self._ranges = [
-            range(n)[item] for n, item in zip(whole.shape, items, strict=True) if isinstance(item, slice)
-        ]
-        self.shape: Shape = tuple(len(each) for each in self._ranges)
-        self.dtype = whole.dtype
-        self.ndim = len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    def __getitem__(self, key: Any) -> Array | Part:
-        """Return a part of this part, as numpy does."""
-        cuts = iter(zip(self._ranges, _items(key, self.ndim), strict=True))
-        items = []
-        for item in self.items:
-            if isinstance(item, slice):
-                line, wanted = next(cuts)
-                item = _as_slice(line[wanted]) if isinstance(wanted, slice) else line[wanted]
-            items.append(item)
-        return self.whole[tuple(items)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asanyarray(self.whole.select(self.items), dtype=dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
 
 def _items(key: Any, ndim: int) -> list[Any]:
@@ -254,23 +235,21 @@ class Decoded:
         self.spec: ImageSpec = reader.spec
         self.source = reader.source
         self.access = Access("random", "decoded once and kept")
-        self._pixels: Array | None = None
-        self._error: BigimgError | None = None
+        self._decoded: Future[Array] | None = None
         self._lock = threading.Lock()
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``."""
         with self._lock:
-            if self._error is not None:
-                raise self._error
-            if self._pixels is None:
+            if self._decoded is None:
+                found: Future[Array] = Future()
                 try:
-                    self._pixels = self.reader.read(full(self.spec.shape))
-                except BigimgError as error:
-                    self._error = error  # so that it is not decoded again for each piece
-                    raise
+                    found.set_result(self.reader.read(full(self.spec.shape)))
+                except BigimgError as error:  # kept, so that it is not decoded again for each piece
+                    found.set_exception(error)
+                self._decoded = found
                 self.reader.close()
-        return self._pixels[region]
+        return self._decoded.result()[region]
 
     def close(self) -> None:
         """Do nothing: a viewer still shows the pixels."""
