@@ -181,9 +181,9 @@ def test_each_verb_that_reads_pixels_has_a_row() -> None:
         assert any(option.name == "memory" for option in command.params) == (verb in ROWS), verb
 
 
-def check(verb: str, row: Row, budget: int, images: Images, folder: Path) -> None:
+def check(verb: str, row: Row, budget: int, images: Images, folder: Path, refusals: int = 1) -> None:
     """Run the cell; where it is refused, once more with the number that was named."""
-    for turn in range(2):
+    for turn in range(refusals + 1):
         here = folder / str(turn)
         here.mkdir()
         words = [
@@ -214,7 +214,8 @@ def test_200_megabytes(verb: str, row: Row, images: Images, tmp_path: Path) -> N
 @pytest.mark.parametrize("budget", [150, 300, 400])
 @pytest.mark.parametrize(("verb", "row"), CELLS, ids=[f"{verb} {row.words}" for verb, row in CELLS])
 def test_other_budgets(verb: str, row: Row, budget: int, images: Images, tmp_path: Path) -> None:
-    check(verb, row, budget, images, tmp_path)
+    # If not even the libraries of the first step fit, that step names what it needs, and a later step needs more.
+    check(verb, row, budget, images, tmp_path, refusals=3 if budget < 200 else 1)
 
 
 @pytest.mark.parametrize("name", ["a.ome.zarr", "v.npy"])

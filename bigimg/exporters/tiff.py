@@ -135,7 +135,7 @@ def _encode(
                 tif.write(
                     made,
                     shape=(*shape, 1) if narrow else shape,
-                    metadata=None if i else _metadata(spec, order, ome=ome, sample=color or narrow),
+                    metadata=None if ome and i else _metadata(spec, order, ome=ome, sample=color or narrow),
                     subifds=None if i else len(levels) - 1,
                     subfiletype=1 if i else 0,
                     **_resolution(spec),

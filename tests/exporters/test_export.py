@@ -304,3 +304,19 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     assert done.code == 130
     assert done.line == "bigimg: interrupted; nothing is left behind"
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("dims", ["yx", "yxc", "tyx"])
+def test_tifffile_finds_the_levels_of_a_plain_tiff(
+    dims: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {"t": 2, "y": 1100, "x": 1300, "c": 3}
+    values = np.random.default_rng(1).integers(0, 256, [sizes[name] for name in dims], np.uint8)
+    bigimg.write(bigimg.from_array(values, dims=dims), tmp_path / "a.zarr", progress=False)
+    bigimg.export(tmp_path / "a.zarr", tmp_path / "a.tif", progress=False)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        (series,) = tif.series
+        assert series.kind == "shaped"
+        np.testing.assert_array_equal(series.asarray(), values)
+        assert [level.shape[dims.index("y")] for level in series.levels] == [1100, 550, 275]
+    assert not caplog.records
