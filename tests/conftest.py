@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bigimg.system import means
+from bigimg.system import os_calls
 
 ROOT = Path(__file__).parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -47,6 +47,6 @@ def index(data: Path) -> dict[str, dict[str, str]]:
 def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with what this system offers, and once more as on one that offers nothing."""
     if request.param == "portable":
-        monkeypatch.setattr(means, "found", means.Means())
+        monkeypatch.setattr(os_calls, "found", os_calls.OsCalls())
     way: str = request.param
     return way

@@ -22,6 +22,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
 from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.ops.resizing import Weighted
+from bigimg.planning.options import method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
 from bigimg.types import Array, DType, Method, Region, Shape
@@ -127,13 +128,11 @@ def method_for(img: xarray.DataArray, method: Method | None) -> Method:
         return "mean" if kind == "image" and img.dtype != bool else "mode"
     if method not in METHODS:
         raise UsageError(f"method {method!r}: give one of {', '.join(METHODS)}")
-    if kind == "labels" and method in ("mean", "gaussian"):
-        raise UsageError(f"method {method!r} of labels would make ids that are none; use mode or nearest")
-    return method
+    return method_of(kind, method)
 
 
-def _kind(img: xarray.DataArray) -> str:
-    return str(img.attrs.get("kind", "mask" if img.dtype == bool else "image"))
+def _kind(img: xarray.DataArray) -> Any:
+    return img.attrs.get("kind", "mask" if img.dtype == bool else "image")
 
 
 def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataArray:

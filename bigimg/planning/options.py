@@ -22,6 +22,20 @@ type Lengths = Mapping[str, int] | Sequence[int] | int
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
 """How levels are made by default: ids are never averaged."""
 
+
+def method_of(kind: Kind, method: Method | None) -> Method:
+    """Return ``method``, or the default for this kind of image.
+
+    Raises
+    ------
+    UsageError
+        It would average ids.
+    """
+    if kind == "labels" and method in ("mean", "gaussian"):
+        raise UsageError(f"method {method!r} of labels would make ids that are none; use mode or nearest")
+    return method or METHODS[kind]
+
+
 type Spacing = str | Mapping[str, float | tuple[float, str | None]]
 """``z=2,y=0.5,x=0.5um``, or numbers by axis, with a unit or without."""
 

@@ -14,7 +14,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.options import METHODS, Options, described, left_out, lengths
+from bigimg.planning.options import Options, described, left_out, lengths, method_of
 from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import histogram_bins
@@ -177,7 +177,7 @@ def make_plan(
         The options contradict the image.
     """
     spec = described(spec, options)
-    method = options.method or METHODS[spec.kind]
+    method = method_of(spec.kind, options.method)
     chunks, shards = checked_chunks(
         spec, lengths(options.chunks, spec, "chunks"), lengths(options.shards, spec, "shards")
     )

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from bigimg.system import means
+from bigimg.system import os_calls
 
 BINARY: int = getattr(os, "O_BINARY", 0)
 _seeking = [threading.Lock() for _ in range(64)]
@@ -40,21 +40,21 @@ def read_at(file: int, length: int, offset: int) -> bytes:
     Without ``pread`` (Windows) the threads that read one file take turns, and the descriptor must not be shared with
     a forked process.
     """
-    if (pread := means.found.pread) is not None:
+    if (pread := os_calls.found.pread) is not None:
         return pread(file, length, offset)
     return _at(file, offset, lambda: os.read(file, length))
 
 
 def read_into(file: int, view: memoryview, offset: int) -> int:
     """Fill ``view`` from ``offset`` on, as :func:`read_at` reads, and return how many bytes were read."""
-    if (preadv := means.found.preadv) is not None:
+    if (preadv := os_calls.found.preadv) is not None:
         return preadv(file, [view], offset)
     return _at(file, offset, lambda: io.FileIO(file, closefd=False).readinto(view))
 
 
 def write_at(file: int, data: memoryview, offset: int) -> int:
     """Write ``data`` from ``offset`` on and return how many bytes were written."""
-    if (pwrite := means.found.pwrite) is not None:
+    if (pwrite := os_calls.found.pwrite) is not None:
         return pwrite(file, data, offset)
     return _at(file, offset, lambda: os.write(file, data))
 
@@ -70,7 +70,7 @@ def pass_cache(file: int, wanted: bool) -> bool:
 
     It needs Linux and a file system that supports it; elsewhere it stays off.
     """
-    fcntl, direct = means.found.fcntl, means.found.direct
+    fcntl, direct = os_calls.found.fcntl, os_calls.found.direct
     if fcntl is None or direct is None:
         return False
     flags = fcntl.fcntl(file, fcntl.F_GETFL)

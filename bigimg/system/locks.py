@@ -24,7 +24,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from bigimg.errors import OutputError
-from bigimg.system import files, means
+from bigimg.system import files, os_calls
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 """Errors of ``flock`` on volumes without locks; EBADF comes from NFS for a folder."""
@@ -72,7 +72,7 @@ def take(path: Path, *, shared: bool = False, create: bool = False) -> Lock:
     OutputError
         A process of another machine claims it, and it is not known here whether that process still runs.
     """
-    fcntl = means.found.fcntl
+    fcntl = os_calls.found.fcntl
     if fcntl is None:
         return _claimed(path, shared=shared, create=create)
     # NFS locks a file exclusively only if it is open for writing; a folder cannot be opened so.

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigimg.system import means
+from bigimg.system import os_calls
 
 EVERY_BYTES = 128 << 20
 """Size of the blocks computed between two trims: a trim takes some milliseconds, the blocks a quarter of a second."""
@@ -29,12 +29,12 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """Return the largest resident memory of this process so far, or the current one where it is not known."""
-    if means.found.proc is not None:  # not ru_maxrss: on Linux a child inherits that of a large parent
-        for line in (means.found.proc / "status").read_text().splitlines():
+    if os_calls.found.proc is not None:  # not ru_maxrss: on Linux a child inherits that of a large parent
+        for line in (os_calls.found.proc / "status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
-    if means.found.resource is not None:
-        usage = means.found.resource.getrusage(means.found.resource.RUSAGE_SELF)
+    if os_calls.found.resource is not None:
+        usage = os_calls.found.resource.getrusage(os_calls.found.resource.RUSAGE_SELF)
         return int(usage.ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
     import psutil
 
@@ -47,10 +47,10 @@ def _free_in_groups() -> Iterator[int]:
 
     A limit often belongs to a parent group. The file ``/sys/fs/cgroup/memory.max`` is that of the root group.
     """
-    if means.found.proc is None:
+    if os_calls.found.proc is None:
         return
     try:
-        lines = (means.found.proc / "cgroup").read_text().splitlines()
+        lines = (os_calls.found.proc / "cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
@@ -105,8 +105,8 @@ class HeapTrimmer:
 
     def trim(self) -> None:
         """Give back what is free now."""
-        if means.found.malloc_trim is not None:
-            means.found.malloc_trim(0)
+        if os_calls.found.malloc_trim is not None:
+            os_calls.found.malloc_trim(0)
 
 
 heap_trimmer = HeapTrimmer()

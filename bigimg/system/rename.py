@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bigimg.errors import OutputError
-from bigimg.system import files, means
+from bigimg.system import files, os_calls
 
 AT_FDCWD = -100
 NOREPLACE, EXCHANGE = 1, 2
@@ -90,10 +90,10 @@ def _aside(source: Path) -> Path:
 
 def _renameat2(source: Path, target: Path, flags: int) -> bool:
     """Return whether ``renameat2`` renamed the folder; False where the system or the volume does not have it."""
-    if means.found.renameat2 is None:
+    if os_calls.found.renameat2 is None:
         return False
     try:
-        means.found.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags)
+        os_calls.found.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EINVAL):
             return False

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from bigimg.system import files, means
+from bigimg.system import files, os_calls
 
 WRITE = 2
 """``SYNC_FILE_RANGE_WRITE``."""
@@ -18,12 +18,12 @@ def sync_volume(folder: Path) -> None:
     Linux has ``syncfs``: it waits once instead of once an object, and unlike ``sync`` it reports a page that could
     not be written. Elsewhere each file and folder is synced.
     """
-    if means.found.syncfs is None:
+    if os_calls.found.syncfs is None:
         _sync_each(folder)
         return
     descriptor = files.open_to_read(folder)
     try:
-        means.found.syncfs(descriptor)
+        os_calls.found.syncfs(descriptor)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
@@ -51,7 +51,7 @@ def sync_file(path: Path) -> None:
 
 def sync_data(file: int) -> None:
     """Put the bytes that were written to the descriptor ``file`` on the disk."""
-    (means.found.fdatasync or os.fsync)(file)
+    (os_calls.found.fdatasync or os.fsync)(file)
 
 
 def sync_folder(folder: Path) -> None:
@@ -59,9 +59,9 @@ def sync_folder(folder: Path) -> None:
 
     On Windows and some network volumes they cannot; there the file system itself takes care of the names.
     """
-    if means.found.folder is None:
+    if os_calls.found.folder is None:
         return
-    descriptor = os.open(folder, os.O_RDONLY | means.found.folder)
+    descriptor = os.open(folder, os.O_RDONLY | os_calls.found.folder)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -76,8 +76,8 @@ def start_writing_back(file: int) -> None:
 
     Then the sync at the end finds most of its work done. On other systems, and if this fails, the sync does it all.
     """
-    if means.found.sync_file_range is not None:
+    if os_calls.found.sync_file_range is not None:
         try:
-            means.found.sync_file_range(file, 0, 0, WRITE)
+            os_calls.found.sync_file_range(file, 0, 0, WRITE)
         except OSError:
             return

@@ -24,7 +24,7 @@ from bigimg.conversion.leftovers import clean
 from bigimg.conversion.target import check_replaceable
 from bigimg.errors import InputError, OutputError, ResumeError, TargetExistsError, UsageError
 from bigimg.faces.convert import convert_to_store
-from bigimg.system import means, rename, sync
+from bigimg.system import os_calls, rename, sync
 from tests.conversion.test_run import tree
 
 pytestmark = pytest.mark.usefixtures("each_way")
@@ -33,9 +33,9 @@ STEPS = ("made", "owned", "begun", "block", "swept", "written", "synced", "renam
 
 CHILD = """
 import os, signal, sys
-from bigimg.system import means
+from bigimg.system import os_calls
 if sys.argv[5] == "portable":
-    means.found = means.Means()
+    os_calls.found = os_calls.OsCalls()
 from bigimg.conversion import commit
 from bigimg.faces.convert import convert_to_store
 source, target, step, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -479,7 +479,7 @@ class TestKilledWhileTwoStoresChangePlaces:
         target = tmp_path / "out.ome.zarr"
         convert_to_store(np.zeros((90, 90), np.uint8), target, **ASKED)
         before = tree(target)
-        monkeypatch.setattr(means, "found", means.Means())
+        monkeypatch.setattr(os_calls, "found", os_calls.OsCalls())
         move = os.rename
 
         def once(old: Path, new: Path) -> None:

@@ -32,10 +32,10 @@ import json, sys
 import numpy as np
 from bigimg.faces.convert import convert_to_store
 from bigimg.readers.demo import SlideReader
-from bigimg.system import means
+from bigimg.system import os_calls
 
 if sys.argv[4] == "portable":
-    means.found = means.Means()
+    os_calls.found = os_calls.OsCalls()
 
 def reset():
     with open("/proc/self/clear_refs", "w") as file:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bigimg.system import means
+from bigimg.system import os_calls
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """A process with threads is not to be forked."""
@@ -278,5 +278,5 @@ def finish(child: Child, request: dict[str, Any]) -> dict[str, object]:
 
 if __name__ == "__main__":
     if sys.argv[2] == "portable":
-        means.found = means.Means()
+        os_calls.found = os_calls.OsCalls()
     serve(Path(sys.argv[1]))

@@ -146,8 +146,8 @@ def test_no_room(archive: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_a_killed_process_left_is_swept(archive: Path, cache: Path, each_way: str) -> None:
     code = (
-        "import os, signal; from bigimg.places.cache import TemporaryFolder; from bigimg.system import means\n"
-        f"if {each_way!r} == 'portable': means.found = means.Means()\n"
+        "import os, signal; from bigimg.places.cache import TemporaryFolder; from bigimg.system import os_calls\n"
+        f"if {each_way!r} == 'portable': os_calls.found = os_calls.OsCalls()\n"
         "folder = TemporaryFolder();"
         "(folder.path / 'a').touch(); print(folder.path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, ImageSpec
@@ -68,3 +72,10 @@ def test_channels_are_renamed_and_keep_their_colours():
     assert [(c.name, c.color) for c in spec.channels] == [("a", "FF0000"), ("b", "00FF00"), ("c", "0000FF")]
     with pytest.raises(UsageError, match="2 channel names for 3 channels"):
         described(SPEC, options(channels=["a", "b"]))
+
+
+@pytest.mark.parametrize("method", ["mean", "gaussian"])
+def test_ids_are_not_averaged(method: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(100, dtype=np.uint16).reshape(10, 10))
+    with pytest.raises(UsageError, match="would make ids that are none; use mode or nearest"):
+        bigimg.plan(tmp_path / "a.npy", tmp_path / "a.zarr", kind="labels", method=method)

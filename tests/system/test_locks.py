@@ -15,14 +15,14 @@ from types import SimpleNamespace
 import pytest
 
 from bigimg.errors import OutputError
-from bigimg.system import locks, means
+from bigimg.system import locks, os_calls
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bigimg.system import locks, means
+from bigimg.system import locks, os_calls
 if sys.argv[2] == "portable":
-    means.found = means.Means()
+    os_calls.found = os_calls.OsCalls()
 lock = locks.take(Path(sys.argv[1]), shared=sys.argv[3] == "shared")
 print("held", flush=True)
 time.sleep(60)
@@ -97,8 +97,8 @@ def test_shared_with_another_process(path, each_way):
 def test_a_forked_process_does_not_give_it_back(tmp_path, each_way):
     (tmp_path / "file").touch()
     code = (
-        "import os, sys; from pathlib import Path; from bigimg.system import locks, means\n"
-        "if sys.argv[2] == 'portable': means.found = means.Means()\n"
+        "import os, sys; from pathlib import Path; from bigimg.system import locks, os_calls\n"
+        "if sys.argv[2] == 'portable': os_calls.found = os_calls.OsCalls()\n"
         "lock = locks.take(Path(sys.argv[1]))\n"
         "pid = os.fork()\n"
         "if pid == 0:\n    lock.release(); os._exit(0)\n"
@@ -161,9 +161,9 @@ def test_a_volume_without_locks_is_locked_by_claims(path, monkeypatch, number):
     def cannot(file: int, kind: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    real = means.found.fcntl
+    real = os_calls.found.fcntl
     fcntl = SimpleNamespace(flock=cannot, LOCK_EX=real.LOCK_EX, LOCK_SH=real.LOCK_SH, LOCK_NB=real.LOCK_NB)
-    monkeypatch.setattr(means, "found", replace(means.found, fcntl=fcntl))
+    monkeypatch.setattr(os_calls, "found", replace(os_calls.found, fcntl=fcntl))
     lock = locks.take(path)
     assert not free(path)
     lock.release()
@@ -171,7 +171,7 @@ def test_a_volume_without_locks_is_locked_by_claims(path, monkeypatch, number):
 
 
 def test_a_claim_of_another_machine_is_told(path, monkeypatch):
-    monkeypatch.setattr(means, "found", means.Means())
+    monkeypatch.setattr(os_calls, "found", os_calls.OsCalls())
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(locks, "_host", lambda: "fedcba98")
         lock = locks.take(path)
@@ -182,7 +182,7 @@ def test_a_claim_of_another_machine_is_told(path, monkeypatch):
 
 
 def test_a_number_that_another_process_has_now_is_no_holder(path, monkeypatch):
-    monkeypatch.setattr(means, "found", means.Means())
+    monkeypatch.setattr(os_calls, "found", os_calls.OsCalls())
     with monkeypatch.context() as before:
         before.setattr(locks, "_process", lambda: f"{os.getppid()}-1000")
         locks.take(path)._give_back = None  # it ended without giving it back

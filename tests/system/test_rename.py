@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bigimg.errors import OutputError
-from bigimg.system import means, rename
+from bigimg.system import os_calls, rename
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -68,7 +68,7 @@ def test_two_folders_change_places(tmp_path):
 @pytest.mark.parametrize("killed_at", [1, 2, 3])
 def test_a_kill_between_the_steps_of_an_exchange_loses_nothing(tmp_path, monkeypatch, killed_at):
     """Without ``renameat2`` there are three steps; a kill comes before one of them."""
-    monkeypatch.setattr(means, "found", means.Means())
+    monkeypatch.setattr(os_calls, "found", os_calls.OsCalls())
     new, old = folder(tmp_path / "new"), folder(tmp_path / "old")
     steps, real = [], os.rename
 

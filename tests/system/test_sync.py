@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bigimg.system import files, means, sync
+from bigimg.system import files, os_calls, sync
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_what_was_written_can_be_synced(written):
 
 def test_without_syncfs_each_file_is_synced(written, monkeypatch):
     synced = []
-    monkeypatch.setattr(means, "found", means.Means(folder=os.O_DIRECTORY))
+    monkeypatch.setattr(os_calls, "found", os_calls.OsCalls(folder=os.O_DIRECTORY))
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
     sync.sync_volume(written)
     assert sorted(synced) == sorted(map(str, (written, *written.rglob("*"))))
@@ -45,11 +45,11 @@ def test_without_syncfs_each_file_is_synced(written, monkeypatch):
 
 @pytest.mark.parametrize(
     "found",
-    [means.Means(), means.Means(syncfs=failing, fdatasync=failing, folder=os.O_DIRECTORY)],
+    [os_calls.OsCalls(), os_calls.OsCalls(syncfs=failing, fdatasync=failing, folder=os.O_DIRECTORY)],
     ids=["portable", "system"],
 )
 def test_an_error_of_the_disk_is_raised(written, monkeypatch, found):
-    monkeypatch.setattr(means, "found", found)
+    monkeypatch.setattr(os_calls, "found", found)
     monkeypatch.setattr(os, "fsync", failing)
     for work in (sync.sync_volume, lambda path: sync.sync_file(path / "a"), lambda path: sync.sync_data(0)):
         with pytest.raises(OSError, match="Input/output error"):

@@ -26,9 +26,9 @@ from bigimg.conversion import commit
 from bigimg.conversion.leftovers import clean
 from bigimg.faces.convert import convert_to_store
 from bigimg.errors import OutputError, TargetExistsError
-from bigimg.system import means
+from bigimg.system import os_calls
 
-assert means.found == means.Means(), means.found
+assert os_calls.found == os_calls.OsCalls(), os_calls.found
 home = Path(sys.argv[1])
 asked = {"memory": "2GB", "chunks": 32, "shards": 64, "progress": False}
 pixels = np.random.default_rng(0).integers(0, 4000, (300, 500), np.uint16)

@@ -1,7 +1,7 @@
 """The functions that only some systems have; a missing one is None.
 
 The other files of this folder use them where they exist, and a portable way elsewhere. They read :data:`found` at
-each call, so that a test can replace it by ``Means()``, a system that has none of them.
+each call, so that a test can replace it by ``OsCalls()``, a system that has none of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class OsCalls:
     """Functions of POSIX or Linux on this system."""
 
     pread: Callable[[int, int, int], bytes] | None = None
@@ -42,14 +42,14 @@ class Means:
     resource: ModuleType | None = None
 
 
-def _find() -> Means:
+def _find() -> OsCalls:
     proc = Path("/proc/self")
     linux = proc.exists()
     libc = _libc()
     of_os: dict[str, Any] = {
         name: getattr(os, name, None) for name in ("pread", "preadv", "pwrite", "fdatasync")
     }
-    return Means(
+    return OsCalls(
         **of_os,
         fcntl=_module("fcntl"),
         direct=getattr(os, "O_DIRECT", None),
