@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -54,6 +55,7 @@ def main() -> None:
         signal.signal(number, _stop)
     # No verb multiplies matrices, and the threads of OpenBLAS cost 30 ms when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    warnings.showwarning = _show_warning
     # Our error reports damage once; libraries would log it too.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
@@ -80,6 +82,12 @@ def main() -> None:
             raise
         code = _say(str(error), error.exit_code)
     sys.exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print a warning in one line, without the place in our code; nothing with ``--quiet``."""
+    if not {"-q", "--quiet"} & set(sys.argv):  # click knows its options in the main thread alone
+        _say(f"note: {message}", 0)
 
 
 def _say_stopped(number: int, error: BaseException, *messages: str) -> int:

@@ -49,7 +49,8 @@ def budget_bytes(memory: int | float | str | None) -> int:
         raise error if memory is not None else UsageError(f"BIGIMG_MEMORY: {error}") from None
     if found < LEAST:
         number = re.sub(r"[^\d.]", "", str(request)).rstrip(".")
-        size, unit = (counted(found, "byte"), "GB") if found < 1000 else (human_bytes(found), "MB")
+        size = counted(found, "byte") if found < 1000 else human_bytes(found)
+        unit = "GB" if found < 64 else "MB"
         raise UsageError(f"memory={request!r} is {size}, in which nothing runs; did you mean {number}{unit}?")
     return found
 

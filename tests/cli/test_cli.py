@@ -535,3 +535,26 @@ def test_the_last_resort_ends_it_whatever_happens(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(click, "echo", reentrant)
     with pytest.raises(SystemExit, match="130"):
         command._give_up("convert")
+
+
+WARNS = """\
+import sys, warnings
+from bigimg import cli
+from bigimg.faces import convert
+
+def plan(*_, **__):
+    warnings.warn("rows are read again;\\n use memory='1GB'", UserWarning)
+    sys.exit(0)
+
+convert.plan = plan
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("quiet", "said"), [([], "bigimg: note: rows are read again; use memory='1GB'\n"), (["-q"], "")]
+)
+def test_a_warning_is_one_line_and_nothing_when_quiet(quiet: list[str], said: str, tmp_path: Path) -> None:
+    words = ["convert", "a.npy", str(tmp_path / "a.zarr"), "--dry-run", *quiet]
+    found = subprocess.run([sys.executable, "-c", WARNS, *words], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, said)

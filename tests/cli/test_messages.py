@@ -60,7 +60,7 @@ def test_no_option_is_left_in_python(tmp_path: Path) -> None:
         (["downsample", image, out + ".npy"], "give --factor, --to-spacing or --shape"),
         (["convert", image, out, "--memory", "20MB"], "use --memory "),
         (["convert", image, out, "--memory", "1"], "--memory 1 is 1 byte, in which nothing runs; did you mean 1GB?"),
-        (["stats", image, "--memory", "512B"], "did you mean 512GB?"),
+        (["stats", image, "--memory", "512B"], "did you mean 512MB?"),
     ):  # fmt: skip
         found = CliRunner().invoke(cli, args)
         message = found.output + str(found.exception)
