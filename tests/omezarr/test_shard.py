@@ -193,7 +193,7 @@ def test_chunk_dropped_from_the_index_costs_only_its_own_pixels(
     path.write_bytes(
         data[: -layout.index_bytes] + table + struct.pack("<I", google_crc32c.value(bytes(table)))
     )
-    with pytest.raises(MissingChunk, match=r"c/0/1: chunk \(1, 0\) is not in the shard index"):
+    with pytest.raises(MissingChunk, match=r"c/0/1: its chunk \(1, 0\) is not in the shard index"):
         read_region(folder, full(layout.shape), layout, records)
     above = (slice(0, 16), slice(0, 50))
     np.testing.assert_array_equal(read_region(folder, above, layout, records), image[above])
