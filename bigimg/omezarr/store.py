@@ -177,7 +177,9 @@ class StoreReader:
             why = f"chunks of {size}, checked by the manifest"
             return Access("random", why, fixed_bytes=fixed + once, read_bytes=3 * chunk_bytes + each)
         each = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
-        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=ZARR_BYTES, read_bytes=each)
+        # Between two reads 2 to 4 chunks of 17 MB stayed with the library, measured; trimming the heap frees none.
+        fixed = ZARR_BYTES + 3 * chunk_bytes
+        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=fixed, read_bytes=each)
 
     @property
     def _own(self) -> bool:
