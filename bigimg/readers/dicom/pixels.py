@@ -54,6 +54,8 @@ class Pixels:
     stored: int
     high: int
     signed: bool
+    across: int = 1
+    """Pictures in a row of a Siemens mosaic, and in a column; each of them is a frame to those who read."""
     palette: Array | None = field(default=None, compare=False)
     """Of shape (values, 3): the colour of each value."""
     _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
@@ -66,6 +68,16 @@ class Pixels:
         if self.allocated == 1:
             return np.dtype(np.uint8)
         return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
+
+    @property
+    def height(self) -> int:
+        """Rows of what :meth:`read` takes for a frame."""
+        return self.rows // self.across
+
+    @property
+    def width(self) -> int:
+        """Columns of what :meth:`read` takes for a frame."""
+        return self.columns // self.across
 
     @property
     def native(self) -> bool:
@@ -92,6 +104,10 @@ class Pixels:
         InputError
             The file is corrupt or shorter than it says.
         """
+        if self.across > 1:
+            (down, right), frame = divmod(frame, self.across), 0
+            rows = slice(rows.start + down * self.height, rows.stop + down * self.height)
+            columns = slice(columns.start + right * self.width, columns.stop + right * self.width)
         if not self.plain:
             plane = self._decoded(frame)[rows, columns]
         elif self.allocated == 1:
@@ -146,6 +162,7 @@ class Pixels:
             if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
                 if self.length * RLE_RATIO * self.frames < self.plane_bytes:
                     raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
+                options["decoding_plugin"] = "pydicom"  # pylibjpeg-rle panics on damaged bytes
             elif not self.native:
                 coded = self._coded(file, frame, options)
                 if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:

@@ -19,10 +19,10 @@ from bigimg.errors import InputError, InputNotFoundError, counted
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.dicom.grouping import chosen, ordered, series_of
+from bigimg.readers.dicom.grouping import MISSING, chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
-from bigimg.readers.dicom.spec import as_clip, describe
+from bigimg.readers.dicom.spec import as_clip, describe, first_of
 from bigimg.readers.raw.plain import READ_BYTES
 from bigimg.types import Array, Region
 
@@ -41,7 +41,7 @@ class DicomReader:
     source: str
     files: tuple[Pixels, ...]
     index: Array
-    """Of shape (t, segments, z, 2): file and frame of each plane."""
+    """Of shape (t, segments, z, 2): file and frame of each plane; -1 where there is none."""
     lines: Array | None = None
     """Of shape (t, segments, z, 2): slope and intercept of each plane; None if all are equal."""
 
@@ -72,6 +72,9 @@ class DicomReader:
             for ic in range(c.start, c.stop) if segments else (0,):
                 at = (it + t.start, ic, iz + z.start)
                 file, frame = self.index[at]
+                if file < 0:
+                    whole[it, ic - c.start if segments else slice(None), iz] = 0
+                    continue
                 plane = self.files[file].read(int(frame), where["y"], where["x"])
                 if self.lines is not None:
                     slope, intercept = self.lines[at]
@@ -167,17 +170,20 @@ def _opened(paths: Sequence[str], series: int | str | None, source: str) -> Dico
 def _reader(planes: Sequence[Plane], source: str, notes: list[str]) -> DicomReader:
     """Return the reader of planes that belong together."""
     order, stacked = ordered(planes, source)
-    first = planes[order.item(0)]
+    first = first_of(planes, order)
     header = read_header(first.pixels.path)[0]
-    if first.pixels.frames > 1 and first.at.position is None:
+    if first.pixels.frames > 1 and first.at.position is None and first.at.place is None:
         order, stacked = as_clip(header, first, order, stacked)
     notes += stacked.notes
     spec = describe(header, planes, order, stacked, notes, source)
-    in_order = [planes[i] for i in order.ravel().tolist()]
+    in_order = [planes[i] for i in order.ravel().tolist() if i != MISSING]
     files = {id(plane.pixels): plane.pixels for plane in in_order}
     number_of = {key: i for i, key in enumerate(files)}
-    index = np.array([(number_of[id(plane.pixels)], plane.frame) for plane in in_order])
-    lines = np.array([plane.line for plane in in_order])
+    there = order.ravel() != MISSING
+    index = np.full((order.size, 2), MISSING)
+    index[there] = [(number_of[id(plane.pixels)], plane.frame) for plane in in_order]
+    lines = np.full((order.size, 2), first.line)
+    lines[there] = [plane.line for plane in in_order]
     pixels = tuple(files.values())
     differ = bool((lines != lines[0]).any())
     return DicomReader(
