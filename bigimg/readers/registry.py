@@ -96,8 +96,8 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
-        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima"), sniffing.is_dicom,
-        "pydicom", access="random; whole when deflated", extra="dicom",
+        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima", ".dcm.gz"),
+        sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,

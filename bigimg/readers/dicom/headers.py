@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from bigimg.errors import InputError, reading
 from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
+from bigimg.readers.dicom.pixels import DEFLATED, Pixels, in_gzip, inflated_bytes, opened
 from bigimg.readers.dicom.placing import Mosaic, Placing, dimension_ranks, is_mosaic, mosaic_of
 from bigimg.readers.dicom.series import Slice
-from bigimg.readers.dicom.tags import moment, number, numbers, tag_of, text, value_of
+from bigimg.readers.dicom.tags import moment, number, numbers, tag_of, text, transfer_syntax, value_of
 from bigimg.types import Json
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ class Plane:
     """Fields that may differ from volume to volume, such as the b-value."""
 
 
+PIXELS_TOO = ("RT Dose", "Segmentation", "Label Map", "Parametric Map", "Enhanced US Volume", "Ophthalmic Thickness",
+              "Corneal Topography Map")  # fmt: skip
+"""Classes with pixels, beside those named "Image Storage"."""
+UNDEFINED = b"\xff\xff\xff\xff"
+"""A length that is not given, as that of compressed pixels."""
+
 DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, OverflowError, struct.error,
           NotImplementedError, RecursionError, MemoryError)  # fmt: skip
 """What pydicom raises for a damaged header: lengths beyond the file, unknown types, texts in place of numbers."""
@@ -101,13 +107,16 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
     """
     from pydicom import dcmread
 
-    with reading_dicom(path), open(path, "rb") as file:
-        if DEFLATED.encode() in file.read(1024):
+    with reading_dicom(path):
+        gzipped = in_gzip(path)
+        size = inflated_bytes(path, gzipped=True) if gzipped else os.path.getsize(path)
+    with reading_dicom(path), opened(path, gzipped=gzipped) as file:
+        if DEFLATED.encode() in file.read(1024) and not gzipped:
             inflated_bytes(path)
         file.seek(0)
         wanted = None if tags is None else list(map(tag_of, tags))
         header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
-        return header, file.tell(), file.read(12), os.fstat(file.fileno()).st_size
+        return header, file.tell(), file.read(12), size
 
 
 def planes_of(path: str) -> list[Plane]:
@@ -123,12 +132,27 @@ def planes_of(path: str) -> list[Plane]:
     header, offset, head, size = read_header(path, tags=SCANNED)
     element = pixel_element(header, offset, head, size)
     if element is None:
-        if "Rows" in header:
-            raise InputError(f"{path}: ends before its pixels, at byte {size}; fetch it again")
-        return []
+        if _without_pixels(header):
+            return []
+        where = "before its pixels" if "Rows" in header else "within its header"
+        remedy = "fetch it again, or leave it out by a pattern or a list of the others"
+        raise InputError(f"{path}: ends {where}, at byte {size}; {remedy}")
+    if head[8:12] == UNDEFINED and not transfer_syntax(header):
+        what = "its pixels are compressed, and the file meta information, which says how, is missing"
+        raise InputError(f"{path}: {what}; export it again as a DICOM file")
     with reading_dicom(path):
         _refuse(path, header)
         return list(_planes(path, header, describe_pixels(path, header, element, size)))
+
+
+def _without_pixels(header: Dataset) -> bool:
+    """Return whether a file is of a class that has no pixels: a report, a plan, an index; a cut file may lack it."""
+    from pydicom.uid import UID
+
+    meta: Dataset | None = getattr(header, "file_meta", None)
+    kind = text(header, "SOPClassUID") or ("" if meta is None else text(meta, "MediaStorageSOPClassUID"))
+    name = UID(kind).name
+    return bool(kind) and "Image Storage" not in name and not name.startswith(PIXELS_TOO)
 
 
 def _refuse(path: str, header: Dataset) -> None:
@@ -163,7 +187,7 @@ def _planes(path: str, header: Dataset, pixels: Pixels) -> Iterator[Plane]:
     vectors = {name: found for name, found in vectors.items() if len(found) == pixels.frames}
     name = path.replace("\\", "/").rsplit("/", 1)[-1]
     series, echo_at_top = text(header, "SeriesInstanceUID"), None if frames else number(header, "EchoTime")
-    count = mosaic.count if mosaic else pixels.frames
+    count = mosaic.slices if mosaic else pixels.frames
     for i in range(count):
         look = Fields(header, shared, frames[i] if frames else None)
         echo = look.number("EchoTime", "MREchoSequence", "EffectiveEchoTime") if frames else echo_at_top

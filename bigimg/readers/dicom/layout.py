@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, counted, reading
-from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
+from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels, in_gzip
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
 from bigimg.types import Array
 from bigimg.version import install_line
@@ -69,7 +69,7 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
             photometric=text(header, "PhotometricInterpretation") or "MONOCHROME2",
             planar=_whole(header, "PlanarConfiguration", 0),
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
-            signed=bool(_whole(header, "PixelRepresentation", 0)),
+            signed=bool(_whole(header, "PixelRepresentation", 0)), gzipped=in_gzip(path),
         )  # fmt: skip
     _check(pixels, size)
     _check_decoder(pixels)
@@ -130,7 +130,7 @@ def _check(pixels: Pixels, size: int) -> None:
     bits = p.rows * p.columns * p.samples * p.allocated
     if p.photometric == "YBR_FULL_422":
         bits = bits * 2 // 3
-    needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
+    needed = math.ceil(p.frames * bits / 8) if p.syntax in NATIVE else 8 * p.frames
     there = min(p.length, size - p.offset)
     if there < needed:
         what = f"{needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}), but {max(there, 0)} are there"

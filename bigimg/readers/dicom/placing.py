@@ -48,7 +48,7 @@ class Place(NamedTuple):
 class Mosaic(NamedTuple):
     """The slices of a Siemens mosaic."""
 
-    count: int
+    slices: int
     across: int
     """Tiles in a row, and in a column."""
     normal: Numbers | None

@@ -21,8 +21,9 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.dicom.grouping import MISSING, chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
+from bigimg.readers.dicom.pixels import Pixels, inflated_bytes
 from bigimg.readers.dicom.spec import as_clip, describe, first_of
+from bigimg.readers.dicom.study import study_below
 from bigimg.readers.raw.plain import READ_BYTES
 from bigimg.types import Array, Region
 
@@ -107,10 +108,17 @@ def open_dicom(path: str | os.PathLike[str], *, series: int | str | None = None)
     MissingExtraError
         Its pixels are compressed in a way that needs the extra ``dicom``.
     """
-    return open_dicom_files([os.fspath(path)], series=series)
+    name = os.fspath(path)
+    if os.path.basename(name).lower() == "dicomdir":  # it stands for what lies beside it
+        study = study_below(os.path.dirname(name) or ".")
+        if study.paths:
+            return open_dicom_files(study.paths, series=series, others=study.others)
+    return open_dicom_files([name], series=series)
 
 
-def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -> DicomReader:
+def open_dicom_files(
+    paths: Sequence[str], *, series: int | str | None = None, others: int = 0
+) -> DicomReader:
     """Return a reader of one series among the DICOM files at ``paths``.
 
     Parameters
@@ -119,7 +127,9 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
         In any order; files without pixels (reports, indices) are skipped.
     series : int or str, optional
         Which series: its number in the list that the error shows, or its SeriesInstanceUID. It is needed if there are
-        several, which differ in UID, size or orientation.
+        several, which differ in UID, size, orientation or in what they show.
+    others : int
+        Files beside them that are no DICOM, for a note.
 
     Returns
     -------
@@ -142,7 +152,7 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        reader = _opened(paths, series, source)
+        reader = _opened(paths, series, source, others)
     if not caught:
         return reader
     note = f"rules of DICOM are broken by {counted(len(caught), 'value')} of the headers"
@@ -154,7 +164,7 @@ def _folder(paths: Sequence[str]) -> str:
     return os.path.commonpath(map(os.path.abspath, folders)) if len(folders) > 1 else folders.pop() or "."
 
 
-def _opened(paths: Sequence[str], series: int | str | None, source: str) -> DicomReader:
+def _opened(paths: Sequence[str], series: int | str | None, source: str, others: int) -> DicomReader:
     by_file = [planes_of(path) for path in paths]
     planes = [plane for found in by_file for plane in found]
     skipped = by_file.count([])
@@ -163,6 +173,10 @@ def _opened(paths: Sequence[str], series: int | str | None, source: str) -> Dico
         raise InputError(f"{source}: {what}; give an image")
     stack = chosen(series_of(planes), series, source)
     notes = [f"{skipped} of {len(paths)} files hold no pixels and are left out"] if skipped else []
+    if others:
+        notes.append(
+            f"{counted(others, 'file')} beside the DICOM files {'is' if others == 1 else 'are'} left out"
+        )
     with reading_dicom(stack[0].pixels.path):
         return _reader(stack, source, notes)
 
@@ -198,9 +212,16 @@ def _access(files: Sequence[Pixels], spec: ImageSpec) -> Access:
     values = plane // first.dtype.itemsize
     result = spec.dtype.itemsize * values * (3 if first.palette is not None else 1)  # one plane of the result
     many = counted(len(files), "file")
-    if any(pixels.syntax == DEFLATED for pixels in files):
-        inflated = sum(2 * inflated_bytes(pixels.path) for pixels in files if pixels.syntax == DEFLATED)
-        return Access("whole", f"{many}, deflated", spec.dims, inflated + plane, result)
+    if any(pixels.packed for pixels in files):
+        packed = [pixels for pixels in files if pixels.packed]
+        inflated = sum(2 * inflated_bytes(pixels.path, gzipped=pixels.gzipped) for pixels in packed)
+        return Access(
+            "whole",
+            f"{many}, {'in gzip' if packed[0].gzipped else 'deflated'}",
+            spec.dims,
+            inflated + plane,
+            result,
+        )
     if all(pixels.plain for pixels in files):
         real = 8 * values if spec.dtype.kind == "f" != first.dtype.kind else 0  # values in float64
         read_bytes = READ_BYTES + plane + real + result

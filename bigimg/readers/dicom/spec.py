@@ -130,7 +130,8 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
 
 def first_of(planes: Sequence[Plane], order: Array) -> Plane:
     """Return the plane of the first place, of whichever segment."""
-    return planes[next(i for i in order[0, :, 0].tolist() if i >= 0)]
+    index: int = next(i for i in order[0, :, 0].tolist() if i >= 0)
+    return planes[index]
 
 
 def _of_volumes(planes: Sequence[Plane], order: Array, stacked: Stack) -> dict[str, Json]:

@@ -377,6 +377,7 @@ def test_files_without_pixels_are_passed_over(tmp_path: Path):
     report = dcmread(paths[0])
     for name in ("PixelData", "Rows", "Columns"):
         delattr(report, name)
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"  # Basic Text SR
     extra = save(report, tmp_path / "report.dcm")
     assert "1 of 8 files hold no pixels" in open_dicom_files([*paths, str(extra)]).spec.notes[0]
     with pytest.raises(InputError, match="holds no pixels"):
