@@ -15,19 +15,17 @@ import numpy as np
 from bigimg.errors import InconsistentSeries, InputError, UsageError, counted
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.placing import orientation_name
-from bigimg.readers.dicom.series import Stack, on_grid, stack
+from bigimg.readers.dicom.series import MISSING, STRICT, Stack, Uneven, even_parts, normal, on_grid, stack
 from bigimg.types import Array
 
 LISTED = 12
 """Series that a message lists, at most."""
 SAME_DIRECTION = 1e-3
 """Difference of cosines within one orientation: 0.06 degrees."""
-MISSING = -1
-"""In place of the number of a plane that is not there."""
 
 
-def series_of(planes: Sequence[Plane]) -> list[list[Plane]]:
-    """Return the planes of each series; the order of the files has no influence."""
+def series_of(planes: Sequence[Plane], uneven: Uneven = STRICT, source: str = "") -> list[list[Plane]]:
+    """Return the planes of each series, or of each even part of one; the order of the files has no influence."""
     groups: dict[tuple[object, ...], list[list[Plane]]] = {}
     for plane in planes:
         alike = groups.setdefault((plane.series, *plane.stack_key), [])
@@ -38,6 +36,8 @@ def series_of(planes: Sequence[Plane]) -> list[list[Plane]]:
         else:
             alike.append([plane])
     found = [part for alike in groups.values() for group in alike for part in _by_what_is_shown(group)]
+    if uneven.on_gap == "split":
+        found = [part for group in found for part in _even_parts(group, source)]
     return sorted(found, key=_group_rank)
 
 
@@ -48,6 +48,16 @@ def _by_what_is_shown(group: list[Plane]) -> list[list[Plane]]:
     if len(kinds) == 1 or (group[0].at.position is not None and len(places) == len(group)):
         return [group]
     return [[plane for plane in group if plane.shown == kind] for kind in kinds]
+
+
+def _even_parts(group: list[Plane], source: str) -> list[list[Plane]]:
+    positions = [plane.at.position for plane in group if plane.at.position is not None]
+    if len(positions) < len(group) or group[0].modality == "SEG":
+        return [group]
+    part = even_parts(positions, normal(group[0].at, source)).tolist()
+    return [
+        [plane for plane, of in zip(group, part, strict=True) if of == number] for number in sorted(set(part))
+    ]
 
 
 def _group_rank(group: list[Plane]) -> tuple[object, ...]:
@@ -131,7 +141,7 @@ DETAILS: tuple[Callable[[list[Plane]], str], ...] = (
 """What may tell two series of one kind and size apart, without a word about the person, in the order of use."""
 
 
-def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
+def ordered(planes: Sequence[Plane], source: str, uneven: Uneven = STRICT) -> tuple[Array, Stack]:
     """Return the numbers of the planes as an array of shape (t, segments, z), and their stack.
 
     ``MISSING`` stands where a plane is left out.
@@ -147,7 +157,7 @@ def ordered(planes: Sequence[Plane], source: str) -> tuple[Array, Stack]:
         raise InconsistentSeries(f"{source}: holds {mixed}, which are not one image; open them separately")
     if planes[0].modality == "SEG" and planes[0].at.position is not None:
         return _segmented(planes, source)
-    found = stack([plane.at for plane in planes], source)
+    found = stack([plane.at for plane in planes], source, uneven)
     return found.order[:, None], found
 
 

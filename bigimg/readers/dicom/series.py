@@ -16,12 +16,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bigimg.errors import InconsistentSeries
-from bigimg.types import Array
+from bigimg.types import Array, OnGap, Tilt
 
 SAME_MM = 1e-4
 """Distance below which two positions are equal, in millimetres: the sixth digit that scanners write."""
 SAME_GRID = 1e-3
 """Distance below which slices of different segments lie at one place, in millimetres."""
+WHOLE = 0.2
+"""Largest deviation of a gap from whole slices, in parts of the distance."""
+MOST_PLACES = 100_000
+"""Places of a stack with gaps; a position that is further away is damage."""
 EVEN = 0.05
 """Largest deviation of a slice from an even stack, in parts of the distance. Text with 2 digits is wrong by up to 0.01
 millimetres; a missing slice, or one that somebody moved, deviates by 0.5 or more."""
@@ -42,6 +46,22 @@ MEASURED = ("TemporalPositionTimeOffset", "FrameReferenceTime", "AcquisitionDate
 """Times that are those of the measurement even where another tag gives the order."""
 DAY = 86400
 """Seconds. A time without a date is below; a scan that takes less than half a day may run past midnight."""
+
+
+MISSING = -1
+"""In place of the number of a slice that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uneven:
+    """What to do with slices that make no even, straight stack."""
+
+    on_gap: OnGap = "error"
+    tilt: Tilt = "error"
+
+
+STRICT = Uneven()
+"""They are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,7 @@ class Stack:
     """Slices in order."""
 
     order: Array
-    """Number of the slice at each time and position, of shape (t, z)."""
+    """Number of the slice at each time and position, of shape (t, z); ``MISSING`` where there is none."""
     step: tuple[float, ...] | None
     """Vector from one slice to the next in LPS millimetres; None for a single slice, or if it is not known."""
     t_step: float | None = None
@@ -81,7 +101,7 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def stack(slices: Sequence[Slice], source: str) -> Stack:
+def stack(slices: Sequence[Slice], source: str, uneven: Uneven = STRICT) -> Stack:
     """Return ``slices`` in order of position and time.
 
     Parameters
@@ -90,6 +110,7 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
         Slices of one series, size and orientation, in any order.
     source : str
         For messages.
+    uneven : Uneven
 
     Raises
     ------
@@ -110,10 +131,11 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
     across = normal(slices[0], source)
     positions = np.array([s.position for s in slices])
     order = _by_depth(positions @ across, source)
-    step = _checked_step(positions, order, across, source)
-    if order.shape[1] == 1:
-        return Stack(order.T, step)
-    return _in_time(slices, order, step, source)
+    place, step, notes = _checked_step(positions, order, across, source, uneven)
+    found = Stack(order.T, step) if order.shape[1] == 1 else _in_time(slices, order, step, source)
+    filled = np.full((order.shape[1], int(place[-1]) + 1), MISSING, np.intp)
+    filled[:, place] = found.order
+    return replace(found, order=filled, notes=(*found.notes, *notes))
 
 
 def on_grid(slices: Sequence[Slice], source: str) -> Stack:
@@ -141,18 +163,18 @@ def on_grid(slices: Sequence[Slice], source: str) -> Stack:
     positions = np.array([s.position for s in slices])
     depth = positions @ across
     depth -= depth.min()
-    distinct = np.unique(np.round(depth / SAME_GRID).astype(np.int64)) * SAME_GRID
-    gaps = np.diff(distinct)
-    gaps = gaps[gaps > SAME_GRID]
-    if not gaps.size:
+    cells, cell = np.unique(np.rint(depth / SAME_GRID).astype(np.int64), return_inverse=True)
+    gaps = np.diff(cells) * SAME_GRID
+    apart = gaps[gaps > SAME_GRID]
+    if not apart.size:
         return Stack(np.zeros((1, len(slices)), np.intp), None)
-    distance = next((d for d in (slices[0].between, float(gaps.min())) if d and _whole(gaps / d)), None)
+    distance = next((d for d in (slices[0].between, float(apart.min())) if d and _whole(apart / d)), None)
     if distance is None:
-        what = (
-            f"slices lie {gaps.min():g} to {gaps.max():g} mm apart, which are not multiples of one distance"
+        span = f"slices lie {apart.min():g} to {apart.max():g} mm apart"
+        raise InconsistentSeries(
+            f"{source}: {span}, which are not multiples of one distance; resample it first"
         )
-        raise InconsistentSeries(f"{source}: {what}; resample it first")
-    place = np.rint(depth / distance).astype(np.intp)
+    place = _counted(gaps / distance)[cell]
     first, last = int(place.argmin()), int(place.argmax())
     step = (positions[last] - positions[first]) / place[last]
     _straight(positions, place, step, distance, across, source)
@@ -161,7 +183,14 @@ def on_grid(slices: Sequence[Slice], source: str) -> Stack:
 
 def _whole(ratio: Array) -> bool:
     """Return whether all distances are multiples of one slice distance, within what text rounds."""
-    return bool((np.rint(ratio) >= 1).all() and (np.abs(ratio - np.rint(ratio)) <= EVEN * ratio).all())
+    whole = np.rint(ratio)
+    near = np.abs(ratio - whole) <= np.minimum(EVEN * ratio, WHOLE)
+    return bool((whole >= 1).all() and near.all() and whole.sum() < MOST_PLACES)
+
+
+def _counted(ratio: Array) -> Array:
+    """Return the place of each slice, from 0 on, from distances in slices: rounding of text does not add up."""
+    return np.concatenate([[0], np.cumsum(np.rint(ratio).astype(np.intp))])
 
 
 def normal(one: Slice, source: str) -> Array:
@@ -243,52 +272,80 @@ def _by_depth(depth: Array, source: str) -> Array:
     return np.array(groups)
 
 
-def _checked_step(positions: Array, order: Array, across: Array, source: str) -> tuple[float, ...] | None:
-    """Return the vector from one slice to the next, after a check that the stack is even and straight."""
+def _checked_step(
+    positions: Array, order: Array, across: Array, source: str, uneven: Uneven
+) -> tuple[Array, tuple[float, ...] | None, list[str]]:
+    """Return the place of each slice, the vector from one place to the next, and notes.
+
+    The stack is even and straight, but for what ``uneven`` allows.
+    """
+    notes: list[str] = []
     centres = positions[order].mean(axis=1)
     scatter = np.abs(positions[order] - centres[:, None]).max()
     if len(order) == 1:
-        steps, distance = np.zeros(3), math.inf
+        place, steps, distance = np.zeros(1, np.intp), np.zeros(3), math.inf
     else:
         gaps = np.diff(centres @ across)
-        _even(gaps, source)
-        steps = (centres[-1] - centres[0]) / (len(centres) - 1)
+        place = _places(gaps, source, fill=uneven.on_gap == "fill")
+        steps = (centres[-1] - centres[0]) / place[-1]
         distance = float(steps @ across)
-        _straight(centres, np.arange(len(centres)), steps, distance, across, source)
+        notes += _straight(centres, place, steps, distance, across, source, tilted=uneven.tilt == "keep")
     if scatter > max(SAME_MM, EVEN * min(distance, 1.0)):
         what = f"slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
-    return None if len(order) == 1 else tuple(float(v) for v in steps)
+    return place, None if len(order) == 1 else tuple(float(v) for v in steps), notes
 
 
-def _even(gaps: Array, source: str) -> None:
+def _places(gaps: Array, source: str, *, fill: bool) -> Array:
+    """Return the place of each slice, from 0 on; a gap is refused, with ``fill`` only one of no whole slices."""
     usual = float(np.median(gaps))
     wrong = np.flatnonzero(np.abs(gaps - usual) > EVEN * usual)
     if not wrong.size:
-        return
-    first = int(wrong[0])
-    ratio = gaps / usual
-    whole = np.abs(ratio - np.rint(ratio)).max() <= EVEN * ratio.max() and ratio.min() > 0.5
-    if whole:
+        return np.arange(len(gaps) + 1)
+    for unit in (usual, float(gaps.min())):  # the smallest distance, where more are gaps than not
+        ratio = gaps / unit
         missing = int(np.rint(ratio).sum()) - len(gaps)
+        whole = _whole(ratio) and (fill or missing <= len(gaps))
+        if whole:
+            usual, wrong = unit, np.flatnonzero(np.rint(ratio) != 1)
+            break
+    if whole and (fill or not wrong.size):
+        return _counted(ratio)
+    first = int(wrong[0])
+    if whole:
         why = f"{missing} slices are missing in {wrong.size} gaps"
     else:
         why = f"{wrong.size} of {len(gaps)} distances differ from it"
     gap = f"between slices {first} and {first + 1}: {gaps[first]:g} mm"
-    remedy = "complete the series, or open an even part of it by a pattern or a list of its files"
+    remedy = "complete the series, or take its even parts one by one with on_gap='split'"
+    remedy += ", or empty slices in the gaps with on_gap='fill'" if whole else ""
     raise InconsistentSeries(f"{source}: slices lie {usual:g} mm apart, but {why} ({gap}); {remedy}")
 
 
 def _straight(
-    centres: Array, numbers: Array, step: Array, distance: float, across: Array, source: str
-) -> None:
-    """Raise InconsistentSeries if slices, of ``numbers`` along the stack, are not on one line along the normal."""
+    centres: Array,
+    numbers: Array,
+    step: Array,
+    distance: float,
+    across: Array,
+    source: str,
+    *,
+    tilted: bool = False,
+) -> list[str]:
+    """Raise InconsistentSeries if slices, of ``numbers`` along the stack, are not on one line along the normal.
+
+    With ``tilted`` the line may have any direction; a note says so.
+    """
+    notes: list[str] = []
     shift = step - distance * across
     tilt = float(np.linalg.norm(shift)) / distance
     if tilt > TILT:
         what = f"the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted"
         by = f"{np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth"
-        raise InconsistentSeries(f"{source}: {what} by {by}; resample it first")
+        if not tilted:
+            remedy = "resample it first, or keep the tilt in the affine with tilt='keep'"
+            raise InconsistentSeries(f"{source}: {what} by {by}; {remedy}")
+        notes.append(f"{what} by {by}; the affine has it")
     line = centres[0] + (numbers - numbers[0])[:, None] * step
     stray = np.linalg.norm(centres - line, axis=1)
     worst = int(stray.argmax())
@@ -296,6 +353,27 @@ def _straight(
         off = f"{stray[worst]:.3g} mm off the line of the others, which are {distance:g} mm apart"
         what = f"slice {worst} lies {off}: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
+    return notes
+
+
+def even_parts(positions: Sequence[tuple[float, ...]], across: Array) -> Array:
+    """Return the number of the even part in which each slice lies, in order along the normal ``across``."""
+    depth = np.array(positions) @ across
+    order = np.argsort(depth, kind="stable")
+    distinct = np.concatenate([[True], np.diff(depth[order]) > SAME_GRID])
+    gaps = np.diff(depth[order][distinct])
+    part = np.zeros(len(gaps) + 1, np.intp)
+    usual = None  # the distance within the present part; None while it has one slice
+    for i, gap in enumerate(gaps.tolist()):
+        after = gaps[i + 1] if i + 1 < len(gaps) else gap
+        alone = usual is None and after < gap * (1 - EVEN)  # nearer to the next part
+        if alone or (usual is not None and abs(gap - usual) > EVEN * usual):
+            part[i + 1], usual = part[i] + 1, None
+        else:
+            part[i + 1], usual = part[i], gap
+    found = np.empty(len(depth), np.intp)
+    found[order] = part[np.cumsum(distinct) - 1]
+    return found
 
 
 def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | None, source: str) -> Stack:

@@ -6,6 +6,7 @@ times if the file gives their duration.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.placing import ultrasound_spacing
-from bigimg.readers.dicom.series import Stack, normal
+from bigimg.readers.dicom.series import MISSING, Stack, normal
 from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax, value_of
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
@@ -58,10 +59,19 @@ def describe(
     public |= _of_volumes(planes, order, stacked)
     _add_notes(header, planes, notes)
     notes += _mapping_notes(header)
+    padding = _padding(planes, dtype, notes)
+    if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
+        fill = fill_of(first.pixels, dtype, padding)
+        padding = padding or (
+            (int(fill), int(fill)) if math.isfinite(fill) and first.pixels.samples == 1 else None
+        )
+        notes.append(
+            f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}, and left out of statistics"
+        )
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
         world=_world(first, stacked, axes, source), scaling=Scaling(*first.line) if same_line else None,
-        window=_window(planes, notes), padding=_padding(planes, dtype, notes), meta=public, private=private,
+        window=_window(planes, notes), padding=padding, meta=public, private=private,
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -126,6 +136,17 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
         code = item.get("SegmentedPropertyTypeCodeSequence")
         names[int(item.SegmentNumber)] = str(code[0].get("CodeMeaning") or "") if code else ""
     return tuple(Channel(f"{number} {names.get(number, '')}".strip()) for number in segments)
+
+
+def fill_of(pixels: Pixels, dtype: DType, padding: tuple[int, int] | None) -> float:
+    """Return what stands for a slice that is missing: padding, or the value that is furthest from those measured."""
+    if dtype.kind == "f":
+        return math.nan
+    if padding is not None:
+        return padding[0]
+    if dtype.kind == "b" or pixels.samples > 1 or pixels.palette is not None:
+        return 0
+    return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
 
 
 def first_of(planes: Sequence[Plane], order: Array) -> Plane:

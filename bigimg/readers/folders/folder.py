@@ -13,9 +13,10 @@ import glob
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
-from bigimg.readers.registry import find_format, only_image, open_file
+from bigimg.readers.registry import find_format, no_series, only_image, open_file
 from bigimg.readers.sniffing import is_dicom, read_head
 from bigimg.types import Array, Region
 
@@ -41,7 +42,7 @@ READER_BYTES = 24 << 10
 """Of an open reader, in addition to its ``fixed_bytes``: objects and metadata, measured with small TIFFs."""
 
 
-def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
+def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
     """Return a reader of all files in a folder, or of those that a pattern such as ``scan/*.tif`` matches.
 
     Parameters
@@ -49,6 +50,8 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     path : str or path-like
     series : int or str, optional
         Which series, where DICOM files hold several.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         found = [each for each in glob.glob(name, recursive=True) if os.path.isfile(each)]
         if not found:
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
-        return open_files(found, source=name, series=series)
+        return open_files(found, source=name, series=series, **uneven)
     with os.scandir(name) as entries:
         ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in SYSTEM]
         files = [entry.path for entry in ours if not entry.is_dir()]
@@ -70,18 +73,22 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     if (folders or not files) and not any(_is_picture(path) for path in files):
         study = study_below(name)
         if study.paths:
-            return _open_study(study, series)
+            return _open_study(study, series, uneven)
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
         both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
         remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
         raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
-    return open_files(files, source=name, series=series)
+    return open_files(files, source=name, series=series, **uneven)
 
 
 def open_files(
-    paths: Sequence[str | os.PathLike[str]], *, source: str | None = None, series: int | str | None = None
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    source: str | None = None,
+    series: int | str | None = None,
+    **uneven: str,
 ) -> Reader:
     """Return a reader of ``paths`` as planes along z, put in natural order.
 
@@ -92,6 +99,8 @@ def open_files(
         Their name together; by default the first and the last path.
     series : int or str, optional
         Which series, where DICOM files hold several.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
@@ -110,17 +119,18 @@ def open_files(
         if ordered != names:
             notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
     if given and (study := _study_among(ordered)).paths:  # a person who lists the files means each of them
-        return _open_study(study, series)
+        return _open_study(study, series, uneven)
     if _one_format(ordered, source) == "dicom":
-        return _open_study(Study(ordered, 0), series)
+        return _open_study(Study(ordered, 0), series, uneven)
     only_image(source, series)
+    no_series(source, uneven)
     return FolderReader(ordered, source, notes)
 
 
-def _open_study(study: Study, series: int | str | None) -> Reader:
+def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
     from bigimg.readers.dicom.reader import open_dicom_files
 
-    return open_dicom_files(study.paths, series=series, others=study.others)
+    return open_dicom_files(study.paths, series=series, others=study.others, **uneven)
 
 
 def _is_picture(path: str) -> bool:
@@ -133,7 +143,9 @@ def _is_picture(path: str) -> bool:
 
 def _study_among(paths: Sequence[str]) -> Study:
     """Return the DICOM files among ``paths``; they do not count where most of the files are other images."""
-    found, others, sure = [], [], False
+    found: list[str] = []
+    others: list[str] = []
+    sure = False
     for path in paths:
         head, name = read_head(path), os.path.basename(path).lower()
         sure |= is_dicom(head, name)
