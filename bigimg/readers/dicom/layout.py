@@ -22,6 +22,8 @@ from bigimg.version import install_line
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+MOST_FRAMES = 200_000
+"""Each frame has a description of about 1.5 kB in memory; more frames are damage, or made to fill it."""
 KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 
@@ -125,6 +127,9 @@ def _check(pixels: Pixels, size: int) -> None:
         what = f"{p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated}"
         why = f"(the highest {p.high}), are not supported"
         raise InputError(f"{p.path}: {what} {why}; convert it with dcmtk first")
+    if p.frames > MOST_FRAMES:
+        what = f"has {p.frames} frames, and at most {MOST_FRAMES} of one file are read"
+        raise InputError(f"{p.path}: {what}; split it with dcmtk or highdicom first")
     if p.syntax == DEFLATED:
         return
     bits = p.rows * p.columns * p.samples * p.allocated
