@@ -19,6 +19,10 @@ type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 type CodecName = Literal["lz4", "zstd", "none"]
 type Kind = Literal["image", "labels", "mask"]
 """What the numbers mean: intensities, ids, or true and false."""
+type OnGap = Literal["error", "fill", "split"]
+"""What is done where slices are missing: refuse, put empty ones there, or take each even part for a series."""
+type Tilt = Literal["error", "keep"]
+"""What is done with slices that are shifted in their plane: refuse, or keep the tilt in the affine."""
 type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]

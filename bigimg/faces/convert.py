@@ -23,7 +23,7 @@ from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import CodecName, Kind, Method, Version
+from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +52,8 @@ def plan(
     probe: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -91,6 +93,9 @@ def plan(
         Take any certificate of a server; a warning is given.
     max_download : int or str, optional
         The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+    on_gap : {"error", "fill", "split"}, optional
+    tilt : {"error", "keep"}, optional
+        What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
 
     Raises
     ------
@@ -103,7 +108,11 @@ def plan(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
-    with closing(open_source(source, series=series, insecure=insecure, max_download=max_download)) as reader:
+    with closing(
+        open_source(
+            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+        )
+    ) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
@@ -121,6 +130,8 @@ def convert_to_store(
     sync: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
@@ -129,7 +140,15 @@ def convert_to_store(
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     with closing(
-        open_source(source, series=series, insecure=insecure, max_download=max_download, progress=progress)
+        open_source(
+            source,
+            series=series,
+            insecure=insecure,
+            max_download=max_download,
+            on_gap=on_gap,
+            tilt=tilt,
+            progress=progress,
+        )
     ) as reader:
         label = label_target(target)
         if label is not None:
@@ -163,7 +182,7 @@ def convert(
     ----------
     source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download.
+        keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

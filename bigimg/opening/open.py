@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -27,8 +27,9 @@ from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, 
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
 from bigimg.readers.arrays.array import ArrayReader, is_computed, read_labelled
+from bigimg.readers.registry import no_series
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array
+from bigimg.types import Array, OnGap, Tilt
 
 if TYPE_CHECKING:
     import xarray
@@ -53,6 +54,8 @@ def open_source(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
     progress: object = None,
 ) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
@@ -65,16 +68,19 @@ def open_source(
         Which image, where the source holds several.
     insecure, max_download, progress :
         Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
+    on_gap, tilt :
+        What is done with a DICOM series that is uneven or tilted; see :func:`open`.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     UsageError
-        ``source`` is none of these.
+        ``source`` is none of these, or an option means nothing for it.
     """
+    uneven = _uneven(on_gap, tilt)
     if is_place(source):
-        fetching = Fetching(insecure, max_download, progress)
+        fetching = Fetching(insecure, max_download, uneven, progress)
         if isinstance(source, str | os.PathLike):
             store = zipped_store(source, fetching)
             if store is not None or _may_be_store(source):
@@ -84,10 +90,12 @@ def open_source(
                 scheme = None if os.path.lexists(name) else other_scheme(name)
                 # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
+                    no_series(redacted(name), dict(uneven))
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
                     raise _no_file_there(redacted(name), scheme)
         return open_place(source, series, fetching)
+    no_series("array", dict(uneven))
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
 
@@ -103,6 +111,20 @@ def open_source(
     raise _no_image(source)
 
 
+def _uneven(on_gap: str | None, tilt: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the options that are given, after a check of their words."""
+    given = []
+    for option, value, words in (
+        ("on_gap", on_gap, get_args(OnGap.__value__)),
+        ("tilt", tilt, get_args(Tilt.__value__)),
+    ):
+        if value is not None:
+            if value not in words:
+                raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
+            given.append((option, value))
+    return tuple(given)
+
+
 def open(
     source: Source,
     *,
@@ -113,6 +135,8 @@ def open(
     chunks: Chunks | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
@@ -134,6 +158,12 @@ def open(
         Take any certificate of a server; warned of.
     max_download : int or str, optional
         The most to fetch, to unzip or to copy, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+    on_gap : {"error", "fill", "split"}, optional
+        Where slices of a DICOM series are missing: refuse it (the default), put empty slices there, which statistics
+        leave out, or make each even part a series to choose.
+    tilt : {"error", "keep"}, optional
+        Where the slices of a DICOM series are shifted in their plane: refuse it (the default), or keep the tilt in the
+        affine.
 
     Returns
     -------
@@ -153,10 +183,13 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        levels = levels_of_source(source, series=series, insecure=insecure, max_download=max_download)
+        levels = levels_of_source(
+            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+        )
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
+        no_series("array", dict(_uneven(on_gap, tilt)))
     if isinstance(source, xarray.DataArray):
         return native(_completed(source))
     image = from_array(source)
@@ -195,6 +228,8 @@ def imread(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
@@ -205,7 +240,9 @@ def imread(
     BudgetError
         It does not fit ``memory``.
     """
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+    )
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     access = reader.access
@@ -269,6 +306,8 @@ def info(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
@@ -279,7 +318,9 @@ def info(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+    )
     try:
         return describe(reader)
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -96,8 +96,8 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
-        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima"), sniffing.is_dicom,
-        "pydicom", access="random; whole when deflated", extra="dicom",
+        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima", ".dcm.gz"),
+        sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,
@@ -160,7 +160,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters
@@ -168,21 +168,32 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) 
     path : str or PathLike
     series : int, optional
         Which image of a file that holds several; the first by default.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
     UsageError
-        The file holds one image, and ``series`` is not 0.
+        The file holds one image, and ``series`` is not 0; or ``uneven`` is given for another format.
     InputNotFoundError, UnknownFormatError, InputError
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
     name, found = os.fspath(path), find_format(path)
     module, _, function = found.opener.partition(":")
     opener = getattr(importlib.import_module(module), function)
+    if found.name == "dicom":
+        return cast("Reader", opener(name, series=series, **uneven))
+    no_series(name, uneven)
     if found.several:
         return cast("Reader", opener(name, series=series))
     only_image(name, series)
     return cast("Reader", opener(name))
+
+
+def no_series(source: str, uneven: Mapping[str, str]) -> None:
+    """Refuse ``on_gap`` and ``tilt`` for a source that is no DICOM series."""
+    for option, value in uneven.items():
+        raise UsageError(f"{source}: {option}={value!r} is for DICOM series, and this is none; leave it out")
 
 
 def only_image(source: str, series: int | str | None) -> None:

@@ -7,6 +7,7 @@ Only the standard library is imported, so that choosing a reader costs nothing. 
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from functools import partial
 
@@ -16,6 +17,8 @@ from bigimg.places.staging import why_absent
 HEAD_BYTES = 4096
 """Enough for every signature here: the last one, of NIfTI inside gzip, needs 352 inflated bytes."""
 
+_LONG = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
+"""Types of DICOM elements that have a length of four bytes."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NIFTI2 = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
 _PNM = tuple(b"P" + bytes((kind, white)) for kind in b"123456fF" for white in b"\n \r\t")
@@ -111,9 +114,34 @@ def is_tiff(head: bytes, name: str) -> bool:
 
 
 def is_dicom(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a DICOM file; before 1993 these had no preamble, and then the name counts."""
+    """Return whether ``head`` begins a DICOM file, also in gzip; files of before 1993 have no preamble."""
+    if head.startswith(b"\x1f\x8b"):
+        head = inflate(head)
     old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
-    return old or (head[128:132] == b"DICM" and not is_tiff(head, name))
+    return old or (head[128:132] == b"DICM" and not is_tiff(head, name)) or bare_dicom(head)
+
+
+def bare_dicom(head: bytes) -> bool:
+    """Return whether ``head`` begins with DICOM elements at once: three in order, the first of group 2 or 8."""
+    for order in "<>":
+        at, last, found = 0, 0, 0
+        while found < 3 and at + 12 <= len(head):
+            group, number = struct.unpack_from(order + "HH", head, at)
+            kind, tag = head[at + 4 : at + 6], group << 16 | number
+            if tag <= last or (not found and group not in (2, 8)):
+                break
+            if kind in _LONG:
+                (length,), start = struct.unpack_from(order + "L", head, at + 8), 12
+            elif kind.isalpha() and kind.isupper():
+                (length,), start = struct.unpack_from(order + "H", head, at + 6), 8
+            else:
+                (length,), start = struct.unpack_from(order + "L", head, at + 4), 8
+            if length > HEAD_BYTES or length % 2:
+                break
+            at, last, found = at + start + length, tag, found + 1
+        if found == 3:
+            return True
+    return False
 
 
 def is_nifti(head: bytes, name: str) -> bool:
