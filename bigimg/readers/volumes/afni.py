@@ -55,7 +55,7 @@ def open_afni(source: str) -> RawReader:
     start, time = _time(header)
     steps = in_space(header.info["DELTA"]) | time
     volume = Volume(
-        stored=stored, affine=header.get_affine(), steps=steps, start=start,
+        stored=stored, affine=header.get_affine(), steps=steps, starts={"t": start},
         slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
         channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
     )  # fmt: skip

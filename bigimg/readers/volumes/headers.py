@@ -8,14 +8,14 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError, one_line, reading
 from bigimg.geometry.affine import Affine, world_from_index_affine
-from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
@@ -75,8 +75,8 @@ class Volume:
     """From index (x, y, z) to RAS+ millimetres; None if the header has none."""
     steps: Mapping[str, Step]
     """Spacing and unit of the axes that have one."""
-    start: float = 0.0
-    """Coordinate of the first pixel along ``t``, in its unit."""
+    starts: Mapping[str, float] = field(default_factory=dict)
+    """Coordinate of the first pixel along an axis, in its unit; of x y z only without an affine, which has it else."""
     slopes: Factors = 1.0
     intercepts: Factors = 0.0
     frame: str = "slice"
@@ -128,7 +128,7 @@ class Volume:
         return RawReader(spec, access, source, pixels, dims, others)
 
     def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
-        """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
+        """Return the axes in the order t c z y x.
 
         An axis that has no step gets spacing 1; an impossible spacing becomes 1 with a note.
         """
@@ -138,7 +138,7 @@ class Volume:
             if not 0 < abs(spacing) < math.inf:
                 notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
                 spacing, unit = 1.0, None
-            start = self.start if name == "t" else 0.0
+            start = self.starts.get(name, 0.0) if self.affine is None or name == "t" else 0.0
             axes.append(Axis(name, sizes[name], abs(float(spacing)), unit, start))
         return tuple(axes)
 
@@ -147,11 +147,45 @@ class Volume:
         if self.affine is None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
-            world = world_from_index_affine(self.affine, axes)
-        if np.isfinite(world).all():
-            return world
-        notes.append("the affine of the header is not finite, and is left out")
+            world = world_from_index_affine(completed(self.affine, axes, notes), axes)
+            if not np.isfinite(world).all():
+                notes.append("the affine of the header is not finite, and is left out")
+            elif is_singular(world):
+                notes.append(
+                    "the affine of the header is singular: two axes have one direction, or one has none; it is left out"
+                )
+            else:
+                return world
         return None
+
+
+def is_singular(affine: Array | Affine) -> bool:
+    """Return whether the columns of an affine span less than the space, to the 7 digits that a header keeps."""
+    matrix = np.asarray(affine, np.float64)[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(matrix).all() and lengths.all() and np.isfinite(lengths).all()):
+        return True
+    return bool(np.linalg.svd(matrix / lengths, compute_uv=False)[-1] < 1e-6)
+
+
+def completed(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Array:
+    """Return ``affine`` with the normal of two columns in place of a third one of zeros, as a single slice may have."""
+    found = np.array(affine, np.float64)
+    lengths = np.linalg.norm(found[:3, :3], axis=0)
+    absent = np.flatnonzero(lengths == 0)
+    if len(absent) != 1 or not np.isfinite(found).all():
+        return found
+    column, by_name = int(absent[0]), {axis.name: axis for axis in axes}
+    first, second = (found[:3, (column + i) % 3] / lengths[(column + i) % 3] for i in (1, 2))
+    normal, axis = np.cross(first, second), by_name.get("xyz"[column])
+    if axis is not None and axis.size > 1:
+        notes.append(
+            f"the header gives no direction along {axis.name}; the normal of the other axes is taken"
+        )
+    step = 1.0 if axis is None else axis.spacing * MILLIMETERS.get(axis.unit or "", 1.0)
+    length = np.linalg.norm(normal)
+    found[:3, column] = normal / length * step if length > 1e-6 else 0.0
+    return found
 
 
 def volumes(source: str, sizes: Sequence[int], dtype: DType, slowest: str = "t") -> Stored:

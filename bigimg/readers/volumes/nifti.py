@@ -127,7 +127,7 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
     labels = "intent_code" in header and int(header["intent_code"]) == LABELS
     volume = Volume(
         stored=Stored(dims, shape, dtype), affine=_affine(path, header, space, notes), steps=steps,
-        start=start if math.isfinite(start) else 0.0,
+        starts={"t": start if math.isfinite(start) else 0.0},
         slopes=1.0 if slope is None else slope, intercepts=intercept or 0.0,
         channels=channels, kind="labels" if labels and dtype.kind in "bui" else "image",
         window=(low, high) if -math.inf < low < high < math.inf else None,
