@@ -6,6 +6,7 @@ Only the standard library is imported, so that choosing a reader costs nothing. 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
 from functools import partial
@@ -203,8 +204,11 @@ def headless_dicom(head: bytes) -> int | None:
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:
-    """Return at most ``size`` bytes of the gzip stream that begins in ``head``; none when it is damaged."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, size)
-    except zlib.error:
-        return b""
+    """Return at most ``size`` bytes of the gzip members that begin in ``head``, up to one that is damaged."""
+    found = b""
+    with contextlib.suppress(zlib.error):
+        while head and len(found) < size:
+            member = zlib.decompressobj(wbits=31)
+            found += member.decompress(head, size - len(found))
+            head = member.unused_data
+    return found

@@ -147,7 +147,10 @@ class Volume:
         if self.affine is None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
-            world = world_from_index_affine(completed(self.affine, axes, notes), axes)
+            by_name = {axis.name: axis for axis in axes}
+            space = [by_name.get(name, Axis(name, 1)) for name in "xyz"]
+            steps = [axis.spacing * MILLIMETERS.get(axis.unit or "", 1.0) for axis in space]
+            world = world_from_index_affine(completed(self.affine, steps), axes)
             if not np.isfinite(world).all():
                 notes.append("the affine of the header is not finite, and is left out")
             elif is_singular(world):
@@ -155,6 +158,11 @@ class Volume:
                     "the affine of the header is singular: two axes have one direction, or one has none; it is left out"
                 )
             else:
+                for axis, column in zip(space, self.affine[:3, :3].T, strict=True):
+                    if axis.size > 1 and not column.any():
+                        notes.append(
+                            f"the header gives no direction along {axis.name}; it is the normal of the others"
+                        )
                 return world
         return None
 
@@ -168,23 +176,24 @@ def is_singular(affine: Array | Affine) -> bool:
     return bool(np.linalg.svd(matrix / lengths, compute_uv=False)[-1] < 1e-6)
 
 
-def completed(affine: Array, axes: Sequence[Axis], notes: list[str]) -> Array:
-    """Return ``affine`` with the normal of two columns in place of a third one of zeros, as a single slice may have."""
+def completed(affine: Array, steps: Sequence[float] = (1.0, 1.0, 1.0)) -> Array:
+    """Return ``affine`` with the normal of two columns in place of one of zeros, as that of a single slice may be.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+    steps : (x, y, z)
+        The length of a column that is filled in.
+    """
     found = np.array(affine, np.float64)
     lengths = np.linalg.norm(found[:3, :3], axis=0)
     absent = np.flatnonzero(lengths == 0)
-    if len(absent) != 1 or not np.isfinite(found).all():
-        return found
-    column, by_name = int(absent[0]), {axis.name: axis for axis in axes}
-    first, second = (found[:3, (column + i) % 3] / lengths[(column + i) % 3] for i in (1, 2))
-    normal, axis = np.cross(first, second), by_name.get("xyz"[column])
-    if axis is not None and axis.size > 1:
-        notes.append(
-            f"the header gives no direction along {axis.name}; the normal of the other axes is taken"
-        )
-    step = 1.0 if axis is None else axis.spacing * MILLIMETERS.get(axis.unit or "", 1.0)
-    length = np.linalg.norm(normal)
-    found[:3, column] = normal / length * step if length > 1e-6 else 0.0
+    if len(absent) == 1 and np.isfinite(found).all():
+        column = int(absent[0])
+        first, second = (found[:3, (column + i) % 3] / lengths[(column + i) % 3] for i in (1, 2))
+        normal = np.cross(first, second)
+        length = float(np.linalg.norm(normal))
+        found[:3, column] = normal / length * steps[column] if length > 1e-6 else 0.0
     return found
 
 

@@ -95,6 +95,9 @@ def open_nrrd(source: str) -> RawReader:
         layout = _layout(fields, tuple(names[axis] for axis in kept), tuple(sizes[axis] for axis in kept))
         steps, starts = _steps(fields, names, directions, notes)
         affine = _affine(fields, names, directions, notes)
+        if affine is not None and "z" not in names and _is_picture(fields, affine):
+            starts |= dict(zip("xy", (_vectors(fields, "space origin") or [None])[0] or (), strict=False))
+            affine = None
         skip = number(fields, "line skip", int, 0)
         if skip < 0:
             raise ValueError(f"line skip is {skip}")
@@ -291,6 +294,12 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
     affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0
     found: Array = np.diag([*turns, 1.0]) @ affine
     return found
+
+
+def _is_picture(fields: dict[str, str], affine: Array) -> bool:
+    """Return whether a plane lies in no anatomical space and its axes are not turned."""
+    directions = np.abs(affine[:2, :2])
+    return _space(fields).removesuffix("-time") not in SPACES and not directions[[0, 1], [1, 0]].any()
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:
