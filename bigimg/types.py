@@ -19,6 +19,8 @@ type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 type CodecName = Literal["lz4", "zstd", "none"]
 type Kind = Literal["image", "labels", "mask"]
 """What the numbers mean: intensities, ids, or true and false."""
+type Convention = Literal["neurological", "radiological", "none"]
+"""Which side of a body is drawn at the right: its right, its left, or not known, as of a volume that is no body."""
 type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]

@@ -56,7 +56,8 @@ def describe(
     _add_notes(header, planes, notes)
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
-        world=_world(first, stacked, axes, source), scaling=Scaling(*first.line) if same_line else None,
+        world=_world(first, stacked, axes, source), convention="radiological",
+        scaling=Scaling(*first.line) if same_line else None,
         window=_window(planes, notes), padding=_padding(planes, dtype, notes), meta=public, private=private,
         notes=tuple(notes),
     )  # fmt: skip

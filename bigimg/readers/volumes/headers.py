@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError, one_line, reading
-from bigimg.geometry.affine import Affine, world_from_index_affine
+from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
 from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
@@ -91,6 +91,8 @@ class Volume:
     chunks: Shape | None = None
     """What is decoded at once, along ``dims``; runs of uncompressed numbers by default."""
     kind: Kind = "image"
+    body: bool = True
+    """Whether ``affine`` leads to a body, and not only to a world without right and left."""
     window: tuple[float, float] | None = None
 
     def reader(
@@ -122,7 +124,7 @@ class Volume:
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
             channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
-            world=self._world(axes, notes), notes=tuple(notes),
+            world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, dims, others)
@@ -165,15 +167,6 @@ class Volume:
                         )
                 return world
         return None
-
-
-def is_singular(affine: Array | Affine) -> bool:
-    """Return whether the columns of an affine span less than the space, to the 7 digits that a header keeps."""
-    matrix = np.asarray(affine, np.float64)[:3, :3]
-    lengths = np.linalg.norm(matrix, axis=0)
-    if not (np.isfinite(matrix).all() and lengths.all() and np.isfinite(lengths).all()):
-        return True
-    return bool(np.linalg.svd(matrix / lengths, compute_uv=False)[-1] < 1e-6)
 
 
 def completed(affine: Array, steps: Sequence[float] = (1.0, 1.0, 1.0)) -> Array:

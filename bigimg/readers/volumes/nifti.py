@@ -18,6 +18,7 @@ from nibabel.analyze import AnalyzeHeader
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
 from bigimg.errors import InputError, reading
+from bigimg.geometry.affine import is_singular
 from bigimg.geometry.axes import MILLIMETERS
 from bigimg.geometry.orientation import axis_codes
 from bigimg.geometry.spec import RGB, RGBA, Channel
@@ -29,7 +30,6 @@ from bigimg.readers.volumes.headers import (
     checked_shape,
     completed,
     in_space,
-    is_singular,
     sibling,
 )
 from bigimg.readers.volumes.spm import spm_affine
@@ -142,7 +142,8 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
         stored=Stored(dims, shape, dtype), affine=affine, steps=steps,
         starts={"t": start if math.isfinite(start) else 0.0},
         slopes=1.0 if slope is None else slope, intercepts=intercept or 0.0,
-        channels=channels, kind="labels" if labels and dtype.kind in "bui" else "image",
+        body=_knows_body(header, affine), channels=channels,
+        kind="labels" if labels and dtype.kind in "bui" else "image",
         window=(low, high) if -math.inf < low < high < math.inf else None,
         fields={name: header[name] for name in header.keys() if name not in LAYOUT}, personal=PERSONAL,  # noqa: SIM118
     )  # fmt: skip
@@ -175,8 +176,15 @@ def _affine(path: str, header: AnalyzeHeader, notes: list[str]) -> Array | None:
             instead = f"the {best} is used" if best else "it is left out"
             notes.append(f"the {name} is not finite or singular, so that its axes span no space; {instead}")
         if len(usable) == 2:
-            notes += _differences(*usable.values(), sizes)
+            notes += _differences(usable["sform"], usable["qform"], sizes)
     return np.array(usable[best]) if best else None
+
+
+def _knows_body(header: AnalyzeHeader, affine: Array | None) -> bool:
+    """Return whether the affine is one that the file has, and not a guess."""
+    if "magic" in header:
+        return bool(header["sform_code"] or header["qform_code"])
+    return affine is not None and not np.allclose(affine, header.get_best_affine())
 
 
 def _is_usable(form: Array, sizes: Shape) -> bool:

@@ -108,6 +108,7 @@ def open_nrrd(source: str) -> RawReader:
     pixels, access = open_detached(source, files, layout)
     volume = Volume(
         stored=layout.stored, affine=affine, steps=steps, starts=starts,
+        body=_space(fields).removesuffix("-time") in SPACES,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
