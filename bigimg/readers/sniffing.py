@@ -118,7 +118,14 @@ def is_dicom(head: bytes, name: str) -> bool:
 
 
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
+    """Return whether ``head``, plain or compressed, begins a NIfTI or ANALYZE file; an ``.img`` has no header.
+
+    The first block of bzip2 and zstd is longer than the head, so there the name decides.
+    """
+    if head.startswith((b"BZh", b"\x28\xb5\x2f\xfd")):
+        return name.endswith(
+            tuple(kind + packing for kind in (".nii", ".hdr", ".img") for packing in (".bz2", ".zst"))
+        )
     plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
     magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
     analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))

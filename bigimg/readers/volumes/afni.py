@@ -16,7 +16,15 @@ from nibabel.spatialimages import HeaderDataError, ImageDataError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader, Stored
-from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
+from bigimg.readers.volumes.headers import (
+    Step,
+    Volume,
+    in_space,
+    reading_header,
+    sibling,
+    unpacked_name,
+    volumes,
+)
 
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is not a time."""
@@ -43,12 +51,12 @@ def open_afni(source: str) -> RawReader:
     InputError
         The header makes no sense, or the pixels are too few or of several types.
     """
-    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    stem, suffix = os.path.splitext(unpacked_name(source))
     given = suffix.lower() == ".head"
     head = source if given else sibling(source, stem, (".HEAD",), "its header")
     notes: list[str] = []
     header = _header(source, head, notes)
-    brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if given else source
+    brik = sibling(source, stem, (".BRIK", ".BRIK.gz", ".BRIK.bz2"), "its pixels") if given else source
     timed = "TAXIS_NUMS" in header.info
     stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
     factors = header.get_data_scaling()

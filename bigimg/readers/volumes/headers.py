@@ -25,11 +25,20 @@ from bigimg.types import Array, DType, Json, Kind, Shape
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, bigimg)."""
 
+PACKED = (".gz", ".bz2", ".zst")
+"""Endings of files that are compressed as a whole."""
+
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
 type Factors = Array | float
 """One for all pixels, or with as many axes as these, of length 1 along an axis where they do not change."""
+
+
+def unpacked_name(path: str) -> str:
+    """Return ``path`` without the ending of a compressed file."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix in PACKED else path
 
 
 def beside(stem: str, suffixes: Sequence[str]) -> str | None:

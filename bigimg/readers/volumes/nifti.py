@@ -1,4 +1,4 @@
-"""A reader of NIfTI-1, NIfTI-2 and Analyze images, plain or in gzip.
+"""A reader of NIfTI-1, NIfTI-2 and Analyze images, plain or compressed.
 
 nibabel reads only the header. The pixels are C-order numbers that :mod:`bigimg.readers.raw.plain` or
 :mod:`bigimg.readers.raw.compressed` reads. Only this module knows the meaning of the header: ``i j k`` are ``x y z``
@@ -25,12 +25,14 @@ from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.raw.compressed import open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader, Stored
 from bigimg.readers.volumes.headers import (
+    PACKED,
     Volume,
     beside,
     checked_shape,
     completed,
     in_space,
     sibling,
+    unpacked_name,
 )
 from bigimg.readers.volumes.spm import spm_affine
 from bigimg.types import Array, Shape
@@ -57,25 +59,30 @@ def open_nifti(source: str) -> RawReader:
     Parameters
     ----------
     source : str
-        ``.nii``, ``.nii.gz``, or either file of a ``.hdr`` and ``.img`` pair.
+        ``.nii``, or either file of a ``.hdr`` and ``.img`` pair; each plain or as ``.gz``, ``.bz2`` or ``.zst``.
 
     Raises
     ------
     InputError
         The header makes no sense, the pixels are complex or longer than 64 bits, or the file is too short.
     """
-    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    stem, suffix = os.path.splitext(unpacked_name(source))
     given = suffix.lower() == ".img"
-    header_path = (beside(stem, (".hdr", ".hdr.gz", ".HDR.gz")) if given else None) or source
+    header_path = (beside(stem, _packed(".hdr")) if given else None) or source
     with reading(source, (HeaderDataError, HeaderTypeError)):
         header, notes = _header(header_path)
         volume, offset = _volume(source, header, notes)
     if getattr(header, "is_single", False):
         pixels_path = header_path
     else:
-        pixels_path = source if given else sibling(source, stem, (".img", ".img.gz", ".IMG.gz"), "its pixels")
+        pixels_path = source if given else sibling(source, stem, _packed(".img"), "its pixels")
     others = (header_path, stem + ".mat", stem + ".MAT")
     return volume.reader(source, *open_pixels(pixels_path, offset, volume.stored), notes, others)
+
+
+def _packed(suffix: str) -> tuple[str, ...]:
+    """Return the names that a file of a pair may end in."""
+    return (suffix, *(each + packing for packing in PACKED for each in (suffix, suffix.upper())))
 
 
 def _header(path: str) -> tuple[AnalyzeHeader, list[str]]:
@@ -156,7 +163,7 @@ def _affine(path: str, header: AnalyzeHeader, notes: list[str]) -> Array | None:
     None if the header has affines of which none can be used: the image then lies nowhere.
     """
     if "magic" not in header:
-        affine, doubt = spm_affine(os.path.splitext(path.removesuffix(".gz"))[0])
+        affine, doubt = spm_affine(os.path.splitext(unpacked_name(path))[0])
         notes += [doubt] if doubt else []
         return np.array(header.get_best_affine() if affine is None else affine)
     with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import itertools
 import json
 import math
 import os
+import re
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -305,6 +308,36 @@ def test_gzip_members_are_one_stream(cuts: tuple[int, ...], suffix: str, tmp_pat
     parts = [gzip.compress(raw[start:stop]) for start, stop in itertools.pairwise(ends)]
     (tmp_path / f"b{suffix}").write_bytes(b"".join(parts))
     np.testing.assert_array_equal(whole(open_file(tmp_path / f"b{suffix}")), array.T)
+
+
+@pytest.mark.parametrize("packing", ["bz2", "zst", "gz"])
+@pytest.mark.parametrize("name", ["a.nii", "a.img"])
+def test_compressed_files_are_one_pass(name: str, packing: str, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 99, (30, 40, 50)).astype("i2")
+    plain = tmp_path / "plain" / name
+    plain.parent.mkdir()
+    kind = nibabel.Nifti1Image if name == "a.nii" else nibabel.Nifti1Pair
+    nibabel.save(kind(array, np.diag([2.0, 3, 4, 1])), plain)
+    for file in plain.parent.iterdir():
+        raw = file.read_bytes()
+        parts = [raw[:20_000], raw[20_000:]]  # members or frames follow one another
+        (tmp_path / f"{file.name}.{packing}").write_bytes(b"".join(_compressed(packing, p) for p in parts))
+    path = tmp_path / f"{name}.{packing}"
+    reader = open_file(path)
+    assert reader.access.kind == "sequential"
+    np.testing.assert_array_equal(whole(reader), array.T)
+    np.testing.assert_allclose(_affine(reader), np.diag([2.0, 3, 4, 1]))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=re.escape(path.name)):
+        whole(open_file(path))
+
+
+def _compressed(packing: str, content: bytes) -> bytes:
+    if packing == "zst":
+        zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+        return bytes(zstd.compress(content))
+    return {"bz2": bz2.compress, "gz": gzip.compress}[packing](content)
 
 
 def test_seven_axes_are_refused(tmp_path: Path) -> None:
