@@ -23,6 +23,8 @@ type OnGap = Literal["error", "fill", "split"]
 """What is done where slices are missing: refuse, put empty ones there, or take each even part for a series."""
 type Tilt = Literal["error", "keep"]
 """What is done with slices that are shifted in their plane: refuse, or keep the tilt in the affine."""
+type Convention = Literal["neurological", "radiological", "none"]
+"""Which side of a body is drawn at the right: its right, its left, or not known, as of a volume that is no body."""
 type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]

@@ -54,3 +54,12 @@ def world_from_index_affine(affine: Array, axes: Sequence[Axis]) -> Affine:
         Axes whose spacing and origin ``affine`` includes.
     """
     return as_affine(np.asarray(affine, dtype=np.float64) @ np.linalg.inv(index_to_coordinate(axes)))
+
+
+def is_singular(affine: Array | Affine) -> bool:
+    """Return whether the columns of an affine span less than the space, to the 7 digits that a header keeps."""
+    matrix = np.asarray(affine, np.float64)[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(matrix).all() and lengths.all() and np.isfinite(lengths).all()):
+        return True
+    return bool(np.linalg.svd(matrix / lengths, compute_uv=False)[-1] < 1e-6)

@@ -11,7 +11,7 @@ import numpy as np
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.types import DType, Json, Kind, Shape
+from bigimg.types import Convention, DType, Json, Kind, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class ImageSpec:
     """More fields of the file, which may tell who was imaged. They are written only if a user asks for it."""
     of_source: tuple[str, ...] = ()
     """Notes on the source alone, such as the other images it holds; they are shown, and a store does not keep them."""
+    convention: Convention = "neurological"
+    """How planes are drawn when there is a ``world``: as in nibabel, as in DICOM viewers, or without letters."""
 
     def __post_init__(self) -> None:
         names = self.dims

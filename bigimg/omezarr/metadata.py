@@ -317,6 +317,8 @@ def _own_block(spec: ImageSpec, method: Method) -> Document:
         "notes": list(spec.notes),
         "manifest": MANIFEST,
     }
+    if spec.convention != "neurological":
+        block["convention"] = spec.convention
     if spec.padding is not None:
         block["padding"] = list(spec.padding)
     if backwards := [axis.name for axis in spec.axes if axis.spacing < 0]:

@@ -23,7 +23,7 @@ from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.types import Array, DType, Json, Kind, Shape
+from bigimg.types import Array, Convention, DType, Json, Kind, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
@@ -73,6 +73,7 @@ class ImageMeta:
     kind: Kind | None = None
     """What the numbers mean; this and what follows is only known of an image that bigimg wrote."""
     world: Affine | None = None
+    convention: Convention = "neurological"
     scaling: Scaling | None = None
     meta: Mapping[str, Json] = field(default_factory=dict)
     manifest: str | None = None
@@ -276,6 +277,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
     return {
         "kind": block.get("kind", "image"),
         "world": None if world is None else as_affine(world),
+        "convention": block.get("convention", "neurological"),
         "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         "window": None if window is None else (float(window[0]), float(window[1])),
         "channels": tuple(Channel(name, color) for name, color in block.get("channels", ())),

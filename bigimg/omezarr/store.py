@@ -123,6 +123,7 @@ class Store:
             stored.chunk,
             channels=self.channels,
             world=image.world,
+            convention=image.convention,
             kind=self.kind,
             scaling=image.scaling,
             window=image.window,

@@ -3,8 +3,8 @@
 All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
 channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
-(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window``, ``meta``
-and ``private``.
+(the files, where ``source`` is no path), ``world``, ``convention`` (if it is not neurological), ``scaling`` (of an
+array with stored values), ``window``, ``meta`` and ``private``.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
     attrs: dict[str, Any] = {"kind": spec.kind, "source": source}
     if spec.world is not None:
         attrs["world"] = [list(row) for row in spec.world]
+        if spec.convention != "neurological":
+            attrs["convention"] = spec.convention
     if raw and spec.scaling is not None:
         attrs["scaling"] = [spec.scaling.slope, spec.scaling.intercept]
     if spec.window is not None:

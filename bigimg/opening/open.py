@@ -17,7 +17,7 @@ from bigimg.errors import InputError, UsageError
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
-from bigimg.geometry.unit_checks import asked_unit, check_spacing
+from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
@@ -26,7 +26,7 @@ from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
-from bigimg.readers.arrays.array import ArrayReader, is_computed, read_labelled
+from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_series
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, OnGap, Tilt
@@ -265,6 +265,7 @@ def from_array(
     spacing: float | Sequence[float] | Mapping[str, float] | None = None,
     unit: str | None = None,
     channels: Sequence[str | Channel] | None = None,
+    affine: Array | Sequence[Sequence[float]] | None = None,
 ) -> xarray.DataArray:
     """Return a bare array with names, coordinates and units; numpy pixels are not copied before they are computed.
 
@@ -279,12 +280,15 @@ def from_array(
         Short or long: ``um``, ``millimeter``.
     channels : sequence of str, optional
         Names along ``c``.
+    affine : array_like of shape (4, 4), optional
+        Pixel index (x, y, z) to RAS+ millimetres, as nibabel has it. The spacing follows from it, in millimetres
+        if no unit is given.
 
     Raises
     ------
     UsageError
-        It is no array, names, spacing or channels do not fit it, a spacing is no distance, or OME-Zarr has no such
-        unit.
+        It is no array, names, spacing or channels do not fit it, spacing and affine contradict each other, a spacing
+        is no distance, or OME-Zarr has no such unit.
     """
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
         raise _no_image(array)
@@ -294,6 +298,14 @@ def from_array(
     )
     if spacing is not None:
         check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
+    if affine is not None:
+        given = [name for name in reader.dims if name in "zyx"] if spacing is not None else ()
+        axes, world = placed(reader.spec.axes, checked_world("affine", affine), given)
+        space = {axis.name: axis for axis in axes if axis.type == "space"}
+        reader = ArrayReader(
+            array, dims=reader.dims, spacing={name: axis.spacing for name, axis in space.items()},
+            unit={name: axis.unit for name, axis in space.items()}, channels=channels, kind=kind, world=world,
+        )  # fmt: skip
     if is_computed(array):  # it keeps its graph; otherwise each task would run a graph
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)

@@ -15,6 +15,7 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.derived import image as labelled
 from bigimg.ops.resizing import resize
+from bigimg.ops.upright import upright
 from bigimg.types import Array
 
 
@@ -22,6 +23,8 @@ def thumbnail(
     img: Source, max_size: int = 512, *, memory: Memory = None, series: int | str | None = None
 ) -> Array:
     """Return a small picture of ``img`` in true aspect, of its own type; of a volume its middle plane.
+
+    It lies as :func:`bigimg.show` draws it: upright if the image has a world affine.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def thumbnail(
         raise UsageError(
             f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
         )
-    small = shrunk(flat_level(img, max_size, memory=memory, series=series), max_size)
+    small = shrunk(upright(flat_level(img, max_size, memory=memory, series=series)), max_size)
     pixels: Array = computed(small).to_numpy()
     return pixels
 

@@ -66,7 +66,8 @@ BUILT_IN = (
     ),
     Format(
         "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
-        (".nii", ".nii.gz", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP, several=False,
+        (".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP,
+        several=False,
     ),
     Format(
         "mgh", "FreeSurfer MGH, MGZ", "bigimg.readers.volumes.mgh:open_mgh", (".mgh", ".mgz", ".mgh.gz"),

@@ -6,6 +6,7 @@ Only the standard library is imported, so that choosing a reader costs nothing. 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
@@ -145,7 +146,14 @@ def bare_dicom(head: bytes) -> bool:
 
 
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
+    """Return whether ``head``, plain or compressed, begins a NIfTI or ANALYZE file; an ``.img`` has no header.
+
+    The first block of bzip2 and zstd is longer than the head, so there the name decides.
+    """
+    if head.startswith((b"BZh", b"\x28\xb5\x2f\xfd")):
+        return name.endswith(
+            tuple(kind + packing for kind in (".nii", ".hdr", ".img") for packing in (".bz2", ".zst"))
+        )
     plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
     magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
     analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))
@@ -231,8 +239,11 @@ def headless_dicom(head: bytes) -> int | None:
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:
-    """Return at most ``size`` bytes of the gzip stream that begins in ``head``; none when it is damaged."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, size)
-    except zlib.error:
-        return b""
+    """Return at most ``size`` bytes of the gzip members that begin in ``head``, up to one that is damaged."""
+    found = b""
+    with contextlib.suppress(zlib.error):
+        while head and len(found) < size:
+            member = zlib.decompressobj(wbits=31)
+            found += member.decompress(head, size - len(found))
+            head = member.unused_data
+    return found

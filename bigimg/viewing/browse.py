@@ -55,6 +55,7 @@ def browse(
     vmin: float | None = None,
     vmax: float | None = None,
     figure: Figure | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Figure:
@@ -75,6 +76,8 @@ def browse(
         As in :func:`bigimg.show`. All planes share one window of values.
     figure : matplotlib figure, optional
         An empty one to draw in; a new window by default.
+    convention :
+        As in :func:`bigimg.show`.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -95,9 +98,10 @@ def browse(
                 f"browse goes along an axis beside y and x, and the image has {' '.join(map(str, base.dims))}; use show"
             )
     if axis == "t" and "t" in base.dims:
-        cut = cut_of(base, None, t=index_along(base, "t", index, position), channel=channel)
+        t = index_along(base, "t", index, position)
+        cut = cut_of(base, None, t=t, channel=channel, convention=convention)
     else:
-        cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel)
+        cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel, convention=convention)
         axis = str(cut.axis)
     figure = figure or _window()
     pixels_for(figure, name_of(base), memory)

@@ -70,7 +70,8 @@ def describe(
         )
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
-        world=_world(first, stacked, axes, source), scaling=Scaling(*first.line) if same_line else None,
+        world=_world(first, stacked, axes, source), convention="radiological",
+        scaling=Scaling(*first.line) if same_line else None,
         window=_window(planes, notes), padding=padding, meta=public, private=private,
         notes=tuple(notes),
     )  # fmt: skip

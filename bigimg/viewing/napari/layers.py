@@ -141,6 +141,8 @@ def _of_levels(
     }  # fmt: skip
     if (affine := _affine(spec, axes)) is not None:
         options["affine"] = affine
+        if spec.convention != "none":
+            options["metadata"]["bigimg"]["convention"] = spec.convention
     color = _is_color(spec)
     channels = [None] if color or "c" not in spec.dims else list(range(spec.shape[spec.axis("c")]))
     lights = () if color else lights_of(spec.channels, len(channels))
