@@ -30,8 +30,9 @@ import numpy as np
 import pyvips
 
 from bigimg.errors import InputError, damage
-from bigimg.reader import Access
+from bigimg.reader import Access, Reader
 from bigimg.readers.orientation import orientation
+from bigimg.readers.pictures.coded import needs_coded, open_coded_jpeg
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.types import Array, Json
@@ -47,15 +48,19 @@ and 29 MB more than the result as PNG, and 22, 55 and 94 MB as JPEG, import incl
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
-def open_jpeg(path: str) -> VipsReader:
-    """Return a reader of the JPEG at ``path``.
+def open_jpeg(path: str) -> Reader:
+    """Return a reader of the JPEG or JPEG-LS at ``path``.
 
     Raises
     ------
     InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
+        The file is not there, its header is damaged, or no library here decodes its process.
     """
-    return VipsReader(path, "jpeg")
+    header = read_jpeg_header(path)
+    if header.process == "hierarchical":
+        what = "is a hierarchical JPEG, which libjpeg does not decode"
+        raise InputError(f"{path}: {what}; convert it to PNG or TIFF first")
+    return open_coded_jpeg(path) if needs_coded(header) else VipsReader(path, "jpeg")
 
 
 class VipsReader(StripReader):
@@ -153,8 +158,8 @@ class VipsReader(StripReader):
         if isinstance(self._header, PngHeader):
             if self._header.interlaced:
                 whole, streaming = "interlaced PNG", streaming + frame
-        elif self._header.progressive or image.get("jpeg-multiscan"):
-            whole = "progressive JPEG" if self._header.progressive else "JPEG in several scans"
+        elif self._header.process == "progressive" or image.get("jpeg-multiscan"):
+            whole = "progressive JPEG" if self._header.process == "progressive" else "JPEG in several scans"
             streaming += self._header.coefficient_bytes
         if not whole and tag in range(3, 9):
             whole = f"EXIF orientation {tag}"
