@@ -54,6 +54,21 @@ def jxr_is_cut(data: bytes) -> bool:
     return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PICTURES)
 
 
+def transforms_colors(head: bytes) -> bool:
+    """Return whether the JPEG 2000 that ``head`` begins decodes to RGB: its colours are transformed, or are sYCC."""
+    if (at := head.find(b"\xff\x4f\xff\x51")) < 0:
+        return False
+    box = head.rfind(b"colr", 0, at)
+    if box >= 0 and head[box + 4 : box + 11] == b"\1\0\0\0\0\0\x12":
+        return True
+    at += 2
+    while head[at : at + 1] == b"\xff" and head[at : at + 2] != b"\xff\x90":
+        if head[at : at + 2] == b"\xff\x52":  # COD: length, style, order, layers, transform
+            return head[at + 8 : at + 9] == b"\1"
+        at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return False
+
+
 def fax_is_cut(data: bytes) -> bool:
     """Return whether ``data``, of a fax of group 4 in either order of bits, lacks the code that ends it."""
     tail = [f"{byte:08b}" for byte in data.rstrip(b"\0")[-5:]]

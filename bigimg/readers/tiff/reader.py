@@ -28,6 +28,7 @@ from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
+from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, read_tables
@@ -121,6 +122,7 @@ class _Image:
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors)
+            self.converted = is_converted(page)
             spec = self._describe(tif, series, number)
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
@@ -177,6 +179,8 @@ class _Image:
             return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * int(segments.counts.max()) + 2 * decoded
+        if self.converted:  # float32 of two samples, and the result
+            working += 4 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"

@@ -14,6 +14,7 @@ import numpy as np
 
 from bigimg.errors import damage, reading
 from bigimg.readers.tiff.chain import check_chain
+from bigimg.readers.tiff.colors import decoder_of
 from bigimg.readers.tiff.meta import PALETTE
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType
@@ -54,7 +55,7 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         raise damage(path, f"tiles or strips of {chunk} pixels cannot be")
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
-        kind="tile" if page.is_tiled else "strip", raw=raw, decode=page.decode, jpegheader=page.jpegheader,
+        kind="tile" if page.is_tiled else "strip", raw=raw, decode=decoder_of(page), jpegheader=page.jpegheader,
         nodata=page.nodata, colors=colors,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
