@@ -56,12 +56,12 @@ BUILT_IN = (
         "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(
-        "png", "PNG", "bigimg.readers.pictures.png:open_png", (".png",), sniffing.is_png,
+        "png", "PNG", "bigimg.readers.pictures.choice:open_png", (".png",), sniffing.is_png,
         "isal, imagecodecs; pyvips for palettes and other kinds", access="sequential; whole when interlaced",
         several=False,
     ),
     Format(
-        "jpeg", "JPEG, JPEG-LS", "bigimg.readers.pictures.vips:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
+        "jpeg", "JPEG, JPEG-LS", "bigimg.readers.pictures.choice:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
         sniffing.is_jpeg, "pyvips; imagecodecs for JPEG-LS, lossless and deep ones",
         access="sequential; whole when progressive or of imagecodecs", several=False,
     ),

@@ -53,6 +53,10 @@ class PngHeader:
     plain: bool
     """Rows of 8- or 16-bit samples that are shown as they are stored: no palette, transparent colour, orientation or
     interlacing, and no damaged or unknown critical chunk before the pixels."""
+    plain_indices: bool
+    """The same, but the samples are indices of 8 bits into a palette."""
+    grey: bool
+    """The palette has no colours, and none of it is transparent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def read_png_header(path: str) -> PngHeader:
     if not width or not height:
         raise damage(path, f"the PNG header gives {width} x {height} pixels")
     plain = zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) and head[8:12] == b"\0\0\0\r"
-    plain &= bits in (8, 16) and color in PNG_BANDS and not (packing or filters or interlace)
+    plain &= not (packing or filters or interlace)
     data, chunks, damaged = 0, dict[bytes, bytes](), dict[str, None]()
     with open(path, "rb") as file:
         file.seek(33)
@@ -101,20 +105,25 @@ def read_png_header(path: str) -> PngHeader:
                 break
             body, right = _chunk_body(file, name, length)
             right &= name != b"iCCP" or body.partition(b"\0")[2][:1] == b"\0"  # the only compression
-            plain &= right and name[0] >= ord("a") and name != b"tRNS"
+            plain &= right and (name[0] >= ord("a") or (name == b"PLTE" and color == 3))
             if right:
                 chunks[name] = body
             elif name[0] >= ord("a"):
                 damaged[name.decode("latin-1")] = None
     plain &= data > 0 and _exif_orientation(chunks.get(b"eXIf", b"")) == 1
+    palette = chunks.get(b"PLTE", b"") if color == 3 else b""
+    clear = b"tRNS" in chunks
+    grey = bool(palette) and not clear and palette[::3] == palette[1::3] == palette[2::3]
     dpi = None
     if len(resolution := chunks.get(b"pHYs", b"")) == 9 and resolution[8] == 1:  # in metres
         dpi = (int.from_bytes(resolution[:4]) * 0.0254, int.from_bytes(resolution[4:8]) * 0.0254)
     animated, profile, bands = b"acTL" in chunks, b"iCCP" in chunks, PNG_BANDS.get(color, 1)
     left_out = tuple(damaged)
     return PngHeader(
-        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain
-    )
+        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out,
+        plain=plain and bits in (8, 16) and color in PNG_BANDS and not clear,
+        plain_indices=plain and bits == 8 and color == 3, grey=grey,
+    )  # fmt: skip
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
@@ -142,7 +142,7 @@ class Jpeg2000Reader(CodedReader):
         Of that file.
     """
 
-    def __init__(self, path: str, header: Header) -> None:
+    def __init__(self, path: str, header: Header, *, reopen: Callable[[str], Reader] = open_jpeg2000) -> None:
         self._header = header
         size, depths = header.size, header.palette or header.depths
         super().__init__(
@@ -151,7 +151,7 @@ class Jpeg2000Reader(CodedReader):
                 "JPEG 2000", "jpeg2k", size.bottom - size.top, size.right - size.left, abs(depths[0]), depths[0] < 0,
                 _channels(header, len(depths)), _meta(header), tuple(_notes(header)),
             ),
-            open_jpeg2000,
+            reopen,
         )  # fmt: skip
         self._tiles: tuple[tuple[tuple[int, int], ...], ...] = ()
         whole = header.palette or header.reordered or any(marker == PPM for marker, _ in header.main)
@@ -166,6 +166,14 @@ class Jpeg2000Reader(CodedReader):
         self.access = Access("random", why, fixed_bytes=LIBRARY_BYTES + table, read_bytes=read)
         chunks = {"y": tile[0], "x": tile[1]}
         self.spec = replace(self.spec, chunks=tuple(chunks.get(a.name, a.size) for a in self.spec.axes))
+
+    def indices(self) -> Reader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        alike = len(self._header.depths) == 1 and not self._header.subsampled
+        return open_indices(self.source) if self._header.palette and alike else None
+
+    def _bytes(self) -> bytes:
+        return super()._bytes()[0 if self._header.boxes else self._header.start :]
 
     def _pixels(self, rows: slice, columns: slice) -> Array:
         if not self._tiles:
@@ -205,6 +213,11 @@ class Jpeg2000Reader(CodedReader):
         return self._decode(
             bytes(data), (tile.bottom - tile.top, tile.right - tile.left), f", tile {number},"
         )
+
+
+def open_indices(path: str) -> Reader:
+    """Return a reader of the indices into the palette of a JP2: of its codestream, without the boxes."""
+    return Jpeg2000Reader(path, replace(read_jpeg2000_header(path), boxes={}), reopen=open_indices)
 
 
 def read_jpeg2000_header(path: str) -> Header:

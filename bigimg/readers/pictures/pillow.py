@@ -19,6 +19,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,11 +33,14 @@ from bigimg.readers.codestreams import check_gif
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
 from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.sniffing import picture_plugin, read_head
+from bigimg.readers.sniffing import is_png, picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
 
 LIBRARY_BYTES = 24_000_000
 """What Pillow and one plugin take once a picture is open; measured 12 to 20 MB."""
+
+PNG = ("PNG", "PngImagePlugin")
+"""Read here only for the indices into its palette."""
 
 ANIMATED = ("GIF", "WEBP", "AVIF")
 """Formats whose frames follow one another in time; in a PSD, Pillow counts layers as frames."""
@@ -60,6 +64,8 @@ class PictureReader:
     Parameters
     ----------
     path : str
+    indices : bool
+        Give the indices into the palette of a picture that has one, not the colours.
 
     Raises
     ------
@@ -69,10 +75,10 @@ class PictureReader:
         Pillow has no plugin for the content.
     """
 
-    def __init__(self, path: str) -> None:
-        self.source = path
+    def __init__(self, path: str, *, indices: bool = False) -> None:
+        self.source, self._indices = path, indices
         head = read_head(path)
-        plugin = picture_plugin(head, os.path.basename(path).lower())
+        plugin = PNG if is_png(head, "") else picture_plugin(head, os.path.basename(path).lower())
         if plugin is None:
             raise UnknownFormatError(f"{path}: is no picture that Pillow decodes; convert it to PNG first")
         self._plugin, self._module = plugin
@@ -99,7 +105,12 @@ class PictureReader:
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PictureReader, (self.source,)
+        return partial(PictureReader, indices=self._indices), (self.source,)
+
+    def indices(self) -> PictureReader | None:
+        """Return a reader of the indices into the palette; None where there is none, or frames have their own."""
+        one = self._stored_mode in ("P", "PA") and self._frames == 1
+        return PictureReader(self.source, indices=True) if one else None
 
     def read(self, region: Region) -> Array:
         """Return ``region``, a view of the decoded frame.
@@ -202,8 +213,12 @@ class PictureReader:
         if image.mode not in _READ_AS:
             what = f"pixels of Pillow mode {image.mode} are not read"
             raise InputError(f"{self.source}: {what}; convert it to PNG or TIFF")
+        if self._indices:
+            return "P", np.dtype(np.uint8), ()
         clear = image.mode in ("P", "RGB") and "transparency" in image.info
         mode = "RGBA" if clear else _READ_AS[image.mode]
+        if image.mode == "P" and not clear and (entries := image.getpalette()) is not None:
+            mode = "L" if entries[::3] == entries[1::3] == entries[2::3] else mode
         channels = CMYK if mode == "CMYK" else CHANNELS[Image.getmodebands(mode)]
         return mode, np.dtype(ImageMode.getmode(mode).typestr).newbyteorder("="), channels
 

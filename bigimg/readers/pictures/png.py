@@ -21,7 +21,6 @@ from typing import BinaryIO
 import numpy as np
 
 from bigimg.errors import InputError, damage
-from bigimg.reader import Reader
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.readers.raw.streams import stream_errors
@@ -43,22 +42,6 @@ _COLOR = {bands: color for color, bands in PNG_BANDS.items()}
 """Colour type of a PNG by samples a pixel."""
 
 _TAIL = b"\0\0\0\0IEND\xaeB`\x82"
-
-
-def open_png(path: str) -> Reader:
-    """Return a reader of the PNG at ``path``; of an animated one, of its first frame.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
-    """
-    header = read_png_header(path)
-    if header.plain and header.width < MOST_WIDTH:
-        return PngReader(path, header)
-    from bigimg.readers.pictures.vips import VipsReader
-
-    return VipsReader(path, "png")
 
 
 class PngReader(StripReader):

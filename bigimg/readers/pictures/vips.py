@@ -32,8 +32,8 @@ import pyvips
 from bigimg.errors import InputError, damage
 from bigimg.reader import Access, Reader
 from bigimg.readers.orientation import orientation
-from bigimg.readers.pictures.coded import needs_coded, open_coded_jpeg
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
+from bigimg.readers.pictures.png import MOST_WIDTH, PngReader
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.types import Array, Json
 
@@ -46,21 +46,6 @@ LINES = {"png": 100, "jpeg": 1000}
 and 29 MB more than the result as PNG, and 22, 55 and 94 MB as JPEG, import included; 76 MB in a tall JPEG of 17360."""
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
-
-
-def open_jpeg(path: str) -> Reader:
-    """Return a reader of the JPEG or JPEG-LS at ``path``.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, its header is damaged, or no library here decodes its process.
-    """
-    header = read_jpeg_header(path)
-    if header.process == "hierarchical":
-        what = "is a hierarchical JPEG, which libjpeg does not decode"
-        raise InputError(f"{path}: {what}; convert it to PNG or TIFF first")
-    return open_coded_jpeg(path) if needs_coded(header) else VipsReader(path, "jpeg")
 
 
 class VipsReader(StripReader):
@@ -101,6 +86,16 @@ class VipsReader(StripReader):
     def __reduce__(self) -> tuple[object, ...]:
         return VipsReader, (self.source, self._codec)
 
+    def indices(self) -> Reader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        if not isinstance(self._header, PngHeader) or not self._header.palette:
+            return None
+        if self._header.plain_indices and self._header.width < MOST_WIDTH:
+            return PngReader(self.source, self._header)
+        from bigimg.readers.pictures.pillow import PictureReader  # libvips gives only the colours
+
+        return PictureReader(self.source, indices=True)
+
     def _read(self, rows: slice, columns: slice, bands: slice) -> Array:
         height, width, samples = self._shape
         if self.access.kind == "whole":
@@ -140,7 +135,9 @@ class VipsReader(StripReader):
         try:
             if self._codec == "png":
                 load = pyvips.Image.pngload
-                return load(self.source, access="sequential", fail_on="error", revalidate=True), None
+                image = load(self.source, access="sequential", fail_on="error", revalidate=True)
+                grey = isinstance(self._header, PngHeader) and self._header.grey
+                return image[0] if grey else image, None
             careful = isinstance(self._header, JpegHeader) and not self._header.quirk
             stream = _VipsFile(self.source)
             load = pyvips.Image.jpegload_source

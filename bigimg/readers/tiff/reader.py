@@ -52,6 +52,8 @@ class TiffReader:
     path : str or path-like
     series : int or str, optional
         Which series, by number or name; the first by default.
+    indices : bool
+        Give the indices into the palette of a series that has one, not the colours.
 
     Raises
     ------
@@ -63,17 +65,23 @@ class TiffReader:
         There is no such series.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, series: int | str | None = None, indices: bool = False
+    ) -> None:
         self.source = os.fspath(path)
-        self._series = series
+        self._series, self._indices = series, indices
         self._lock = threading.Lock()
-        self._image: _Image | None = _Image(self.source, series)
+        self._image: _Image | None = _Image(self.source, series, indices=indices)
         self.spec, self.access = self._image.spec, self._image.access
         self.paths = tuple(file.path for file in self._image.segments.files)
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         return self._open().read(region)
+
+    def indices(self) -> TiffReader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        return TiffReader(self.source, series=self._series, indices=True) if self._open().palette else None
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -85,7 +93,7 @@ class TiffReader:
     def _open(self) -> _Image:
         with self._lock:
             if self._image is None:
-                image = _Image(self.source, self._series)
+                image = _Image(self.source, self._series, indices=self._indices)
                 if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
                     raise InputError(f"{self.source}: has changed since it was opened; open it again")
                 self._image = image
@@ -101,11 +109,11 @@ class TiffReader:
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(self, path: str, wanted: int | str | None) -> None:
+    def __init__(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted)
+            self._parse(path, wanted, indices=indices)
 
-    def _parse(self, path: str, wanted: int | str | None) -> None:
+    def _parse(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
@@ -116,7 +124,10 @@ class _Image:
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            axes, shape = ("S", (3,)) if colors is not None else ("", ())
+            self.palette = colors is not None
+            if indices:
+                colors = None
+            axes, shape = ("S", (3,)) if colors is not None and len(colors) == 3 else ("", ())
             whole, part = (series.axes + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
             self.layout = lay_out(*whole, *part, source=path)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))

@@ -73,12 +73,16 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
 
 
 def color_map(page: Any) -> Array | None:
-    """Return the colour map of a palette page, shape (3, n), in 8 bits where these are enough; else None."""
-    colors = page.colormap
+    """Return the colour map of a palette page in 8 bits where these are enough; None where there is none.
+
+    Its shape is (3, n), or (1, n) where it has only greys.
+    """
     usable = page.samplesperpixel == 1 and page.dtype.char in "?BH"
-    if page.photometric != PALETTE or colors is None or not usable:
+    if page.photometric != PALETTE or page.colormap is None or not usable:
         return None
-    colors = np.asarray(colors)
+    colors: Array = np.asarray(page.colormap)
+    if (colors == colors[:1]).all():
+        colors = colors[:1]
     if colors.max(initial=0) <= 255:  # some writers never scaled it to 16 bits
         return colors.astype(np.uint8)
     if not (colors & 255).any() or not (colors % 257).any():
