@@ -15,6 +15,7 @@ Checked are the CRC of every chunk of pixels, the Adler-32 of all pixels, and th
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -94,6 +95,10 @@ class PngReader(StripReader):
             self._forget()
             what = f"the PNG is damaged: rows {first} to {last} of {height} cannot be decoded ({error})"
             raise damage(self.source, what) from error
+        if decoder.longer:
+            decoder.longer = False
+            what = "more data follow the last row than the PNG's header says; they are left out"
+            warnings.warn(f"{self.source}: {what}", UserWarning, stacklevel=6)  # of the caller of ``read``
         return out[1:]
 
     def _empty(self, rows: int) -> Array:
@@ -130,6 +135,8 @@ class PngRows:
 
         self.row = 0
         """The row that is read next; after damage, the first row that cannot be read."""
+        self.longer = False
+        """More data followed the last row, and were left out."""
         self._header = header
         self._row_bytes = header.width * header.bands * header.bits // 8
         self._above = bytes(self._row_bytes)  # the row above the first counts as zeros
@@ -225,9 +232,11 @@ class PngRows:
         return b""
 
     def _finish(self) -> None:
-        """Read to the end of the data, where the checksums are; more pixels after the last row are damage."""
-        if self._inflate(STORED_MOST):
-            raise Damage("there is more data than the header says")
+        """Read to the end of the data, where the checksums are.
+
+        libpng takes more data after the last row, and so does this; the Adler-32 of all data is then not checked.
+        """
+        self.longer = bool(self._inflate(STORED_MOST))
         for _ in self._deflated:
             pass
 

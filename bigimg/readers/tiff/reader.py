@@ -31,7 +31,7 @@ from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff.tables import color_map, read_tables
+from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Region
 
 WHOLE_BYTES = 64 << 20
@@ -169,6 +169,9 @@ class _Image:
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
+        if is_uncounted(page, len(page.dataoffsets)):
+            what = f"the file does not say how long its {scheme.kind}s are"
+            notes.append(f"{what}: their lengths follow from their pixels and places")
         meta = own_fields(page)
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
