@@ -173,7 +173,9 @@ class Jpeg2000Reader(CodedReader):
         return open_indices(self.source) if self._header.palette and alike else None
 
     def _bytes(self) -> bytes:
-        return super()._bytes()[0 if self._header.boxes else self._header.start :]
+        # Without its boxes where they change only colours: imagecodecs would apply an ICC profile.
+        boxes = self._header.palette or self._header.reordered
+        return super()._bytes()[0 if boxes else self._header.start :]
 
     def _pixels(self, rows: slice, columns: slice) -> Array:
         if not self._tiles:

@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from bigimg.readers.codestreams import transforms_colors
+from bigimg.readers.codestreams import jpeg2000_colors
 from bigimg.types import Array
 
 RGB, YCBCR = 2, 6
@@ -36,30 +36,41 @@ type Decoder = Callable[..., tuple[Array | None, Any, Any]]
 
 def decoded_photometric(page: Any) -> int:
     """Return the PhotometricInterpretation of what :func:`decoder_of` gives for ``page``, a ``TiffPage``."""
-    if is_converted(page):
-        return RGB
     tag = int(page.photometric)
+    if _is_of_aperio(page) or is_converted(page):
+        return RGB
     if tag != YCBCR or page.compression in TO_RGB:
         return RGB if tag == YCBCR else tag
-    return RGB if page.compression in JPEG2000 and transforms_colors(_first_bytes(page)) else tag
+    return RGB if page.compression in JPEG2000 and jpeg2000_colors(_first_bytes(page)) != "stored" else tag
 
 
 def is_converted(page: Any) -> bool:
-    """Return whether the Y Cb Cr of ``page`` is made RGB."""
-    three = page.samplesperpixel == 3 and page.planarconfig == 1 and page.bitspersample == 8
-    return three and (page.compression == APERIO_YCBCR or _is_subsampled(page))
+    """Return whether the Y Cb Cr that the codec of ``page`` gives is made RGB here.
+
+    imagecodecs itself makes RGB of a JPEG 2000 that has fewer values of colour than pixels.
+    """
+    if _is_of_aperio(page):
+        return jpeg2000_colors(_first_bytes(page)) != "converted"
+    return _three_of_eight_bits(page) and _is_subsampled(page)
 
 
 def note_of(page: Any) -> str | None:
     """Return what is done to the colours of ``page``, for its notes."""
+    if _is_of_aperio(page):
+        return "its JPEG 2000 holds Y Cb Cr, as Aperio writes it: they are converted to RGB"
     if not is_converted(page):
         return None
-    if page.compression == APERIO_YCBCR:
-        return "its JPEG 2000 holds Y Cb Cr, as Aperio writes it: they are converted to RGB"
     across, down = _subsampling(page)
-    return (
-        f"its Y Cb Cr has one colour for {across} x {down} pixels: they are converted to RGB, as libtiff does"
-    )
+    what = f"its Y Cb Cr has one colour for {across} x {down} pixels"
+    return f"{what}: they are converted to RGB, as libtiff does"
+
+
+def _is_of_aperio(page: Any) -> bool:
+    return page.compression == APERIO_YCBCR and _three_of_eight_bits(page)
+
+
+def _three_of_eight_bits(page: Any) -> bool:
+    return bool(page.samplesperpixel == 3 and page.planarconfig == 1 and page.bitspersample == 8)
 
 
 def decoder_of(page: Any) -> Decoder:

@@ -96,6 +96,22 @@ def test_jpeg_2000_of_aperio_becomes_rgb(tmp_path: Path, photometric: int, *, mc
     assert np.array_equal(pixels_of(tmp_path / "b.svs")[0], YCC)
 
 
+@pytest.mark.parametrize("compression", [33003, 33005, 34712])
+@pytest.mark.parametrize("steps", [(2, 1), (2, 2)])
+def test_jpeg_2000_with_fewer_colours_than_pixels_is_rgb_once(
+    tmp_path: Path, compression: int, steps: tuple[int, int]
+) -> None:
+    """imagecodecs makes RGB of it, as openslide does; it must not be converted again."""
+    data = bytearray(j2k(YCC, mct=False))
+    for component in (1, 2):  # the coded values make another picture so, but one that decodes
+        data[43 + 3 * component : 45 + 3 * component] = bytes(steps)
+    expected = imagecodecs.jpeg2k_decode(bytes(data))
+    write_tiff(tmp_path / "a.svs", [bytes(data)], compression, 6)
+    pixels, names = pixels_of(tmp_path / "a.svs")
+    assert names == "R G B"
+    assert np.array_equal(pixels, expected)
+
+
 def units(pixels: Array, across: int, down: int) -> bytes:
     """Return the data units of section 21 of TIFF 6."""
     out = io.BytesIO()
