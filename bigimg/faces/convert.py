@@ -22,6 +22,7 @@ from bigimg.exporters.formats import EXPORTERS
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
 
@@ -75,7 +76,8 @@ def plan(
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
     kind : {"image", "labels", "mask"}, optional
-        What the numbers mean, in place of what the file says.
+        What the numbers mean, in place of what the file says. Of a picture with a palette, labels and masks are
+        its indices, and an image its colours.
     spacing : str or dict, optional
         In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
     channels : sequence of str, optional
@@ -109,8 +111,11 @@ def plan(
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
     with closing(
-        open_source(
-            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+        as_kind(
+            open_source(
+                source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+            ),
+            kind,
         )
     ) as reader:
         checked_target(target, source, reader, overwrite=False)
@@ -139,18 +144,18 @@ def convert_to_store(
     known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
-    with closing(
-        open_source(
-            source,
-            series=series,
-            insecure=insecure,
-            max_download=max_download,
-            on_gap=on_gap,
-            tilt=tilt,
-            progress=progress,
-        )
-    ) as reader:
-        label = label_target(target)
+    label = label_target(target)
+    kind = settings.get("kind") or ("labels" if label is not None else None)
+    opened = open_source(
+        source,
+        series=series,
+        insecure=insecure,
+        max_download=max_download,
+        on_gap=on_gap,
+        tilt=tilt,
+        progress=progress,
+    )
+    with closing(as_kind(opened, kind)) as reader:
         if label is not None:
             reader, settings = as_label(reader, label, settings)
         with adding_label(label):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from bigimg.errors import BigimgError
+from bigimg.omezarr.open import open_store
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import Fetching, zipped_store
+from bigimg.reader import as_kind
 from bigimg.verification.store import verify_store
 
 if TYPE_CHECKING:
@@ -62,8 +65,18 @@ def verify(
     if source is None:
         return verify_store(opened, quick=quick, memory=memory, progress=progress)
     reader = open_source(source, series=series)
+    if hasattr(reader, "indices"):
+        reader = as_kind(reader, _kind_of(opened))
     try:
         return verify_store(opened, reader, quick=quick, memory=memory, progress=progress)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()
+
+
+def _kind_of(store: Any) -> str | None:
+    """Return what the numbers of a store mean; None where it is too damaged to say, which the check reports."""
+    try:
+        return open_store(store).kind
+    except BigimgError:
+        return None

@@ -56,13 +56,19 @@ BUILT_IN = (
         "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(
-        "png", "PNG", "bigimg.readers.pictures.png:open_png", (".png",), sniffing.is_png,
+        "png", "PNG", "bigimg.readers.pictures.choice:open_png", (".png",), sniffing.is_png,
         "isal, imagecodecs; pyvips for palettes and other kinds", access="sequential; whole when interlaced",
         several=False,
     ),
     Format(
-        "jpeg", "JPEG", "bigimg.readers.pictures.vips:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"),
-        sniffing.is_jpeg, "pyvips", access="sequential; whole when progressive", several=False,
+        "jpeg", "JPEG, JPEG-LS", "bigimg.readers.pictures.choice:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
+        sniffing.is_jpeg, "pyvips; imagecodecs for JPEG-LS, lossless and deep ones",
+        access="sequential; whole when progressive or of imagecodecs", several=False,
+    ),
+    Format(
+        "jpeg2000", "JPEG 2000", "bigimg.readers.pictures.jpeg2000:open_jpeg2000",
+        (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), sniffing.is_jpeg2000, "imagecodecs",
+        access="random in tiles; whole without", several=False,
     ),
     Format(
         "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
@@ -104,9 +110,9 @@ BUILT_IN = (
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,
     ),
     Format(
-        "pictures", "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
+        "pictures", "BMP, GIF, WebP, PNM, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
         (
-            ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
+            ".bmp", ".gif", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
             ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi", ".pcx", ".xpm", ".tga",
         ),
         sniffing.is_picture, "pillow", access="whole, or sequential frames of an animation", several=False,

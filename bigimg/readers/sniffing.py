@@ -23,14 +23,14 @@ _LONG = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NIFTI2 = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
 _PNM = tuple(b"P" + bytes((kind, white)) for kind in b"123456fF" for white in b"\n \r\t")
-_JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
+_JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
     # name of the Pillow plugin, its module, offset of the signature, signatures
     ("BMP", "BmpImagePlugin", 0, (b"BM",)),
     ("GIF", "GifImagePlugin", 0, (b"GIF87a", b"GIF89a")),
     ("WEBP", "WebPImagePlugin", 8, (b"WEBPVP8",)),
-    ("JPEG2000", "Jpeg2KImagePlugin", 0, (_JP2, b"\xff\x4f\xff\x51")),
+    ("JPEG2000", "Jpeg2KImagePlugin", 0, _JPEG2000),
     ("AVIF", "AvifImagePlugin", 4, (b"ftypavif", b"ftypavis")),
     ("PPM", "PpmImagePlugin", 0, _PNM),
     ("ICO", "IcoImagePlugin", 0, (b"\0\0\1\0",)),
@@ -95,12 +95,13 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
             raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
 
 
-def _begins(signature: bytes, head: bytes, name: str) -> bool:
+def _begins(signature: bytes | tuple[bytes, ...], head: bytes, name: str) -> bool:
     return head.startswith(signature)
 
 
 is_png = partial(_begins, b"\x89PNG\r\n\x1a\n")
 is_jpeg = partial(_begins, b"\xff\xd8\xff")
+is_jpeg2000 = partial(_begins, _JPEG2000)
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")

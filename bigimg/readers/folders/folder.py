@@ -24,12 +24,12 @@ from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, Us
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader
+from bigimg.reader import Access, Reader, as_kind
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
 from bigimg.readers.registry import find_format, no_series, only_image, open_file
 from bigimg.readers.sniffing import is_dicom, read_head
-from bigimg.types import Array, Region
+from bigimg.types import Array, Kind, Region
 
 MOST_OPEN = 320
 """Readers that stay open. A block is 256 planes deep, so its neighbour along x or y opens none again. Most systems let
@@ -187,13 +187,17 @@ class FolderReader:
     source : str
         What they are together.
     notes : sequence of str
+    kind : {"labels", "mask"}, optional
+        What the numbers mean, as a person says: of labels and masks the indices into palettes are read.
     """
 
-    def __init__(self, paths: Sequence[str], source: str, notes: Sequence[str] = ()) -> None:
-        self.source = source
+    def __init__(
+        self, paths: Sequence[str], source: str, notes: Sequence[str] = (), *, kind: Kind | None = None
+    ) -> None:
+        self.source, self._notes, self._kind = source, notes, kind
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._planes = tuple(paths)
-        plane, access, self._stamp, self.paths = _check(self._planes)
+        plane, access, self._stamp, self.paths = _check(self._planes, kind)
         self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
@@ -217,6 +221,13 @@ class FolderReader:
             plane[...] = self._read_plane(index, within)
         return out
 
+    def indices(self) -> FolderReader | None:
+        """Return a reader of the indices into the palettes; None where the first plane has none."""
+        with closing(open_file(self._planes[0])) as first, closing(as_kind(first, "labels")) as found:
+            if found is first:
+                return None
+        return FolderReader(self._planes, self.source, self._notes, kind="labels")
+
     def close(self) -> None:
         """Let go of the files; a later read opens those it needs."""
         with self._lock:
@@ -239,7 +250,7 @@ class FolderReader:
         return reader
 
     def _opened(self, index: int) -> Reader:
-        reader = open_file(self._planes[index])
+        reader = as_kind(open_file(self._planes[index]), self._kind)
         if _shared(reader.spec) != self._shared:
             reader.close()
             raise InputError(f"{self._planes[index]}: has changed since it was opened; open the folder again")
@@ -252,7 +263,7 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int, list[str]]:
+def _check(paths: Sequence[str], kind: Kind | None) -> tuple[ImageSpec, Access, int, list[str]]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
     Returns the description of the first plane, the costs of the most expensive one, a stamp that changes when a file
@@ -263,7 +274,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int, list[str]]:
     fixed = read = uneven = 0
     names: list[str] = []
     for path in paths:
-        reader = open_file(path)
+        reader = as_kind(open_file(path), kind)
         reader.close()
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):

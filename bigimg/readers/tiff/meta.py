@@ -16,6 +16,7 @@ import tifffile
 
 from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import RGB, Channel, Scaling
+from bigimg.readers.tiff.colors import decoded_photometric, note_of
 from bigimg.types import Json
 
 LONGEST_TEXT = 1 << 20
@@ -41,9 +42,6 @@ STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
     YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
 }  # fmt: skip
-
-DECODED_TO_RGB = frozenset({6, 7, 33007, 34892})
-"""Compression tags whose decoder turns YCbCr into RGB."""
 
 
 @dataclass(slots=True)
@@ -112,9 +110,8 @@ def _json(value: Any) -> Json:
 def _colors(page: Any, channels: int, meaning: Meaning) -> None:
     """Name the samples of a pixel by the colours that the photometric tag says they are."""
     extra = tuple(int(e) for e in page.extrasamples)
-    converted = page.photometric == YCBCR and page.compression in DECODED_TO_RGB
-    photometric = RGB_COLORS if converted else page.photometric
-    if note := STORED_AS.get(photometric):
+    photometric = decoded_photometric(page)
+    if note := STORED_AS.get(photometric) or note_of(page):
         meaning.notes.append(note)
     grey = (Channel("gray"),) if page.samplesperpixel == channels > 1 and any(extra) else ()
     names = COLORS.get(photometric, grey) + tuple(

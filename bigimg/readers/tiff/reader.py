@@ -28,9 +28,10 @@ from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
+from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.meta import own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff.tables import color_map, read_tables
+from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Region
 
 WHOLE_BYTES = 64 << 20
@@ -51,6 +52,8 @@ class TiffReader:
     path : str or path-like
     series : int or str, optional
         Which series, by number or name; the first by default.
+    indices : bool
+        Give the indices into the palette of a series that has one, not the colours.
 
     Raises
     ------
@@ -62,17 +65,23 @@ class TiffReader:
         There is no such series.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, series: int | str | None = None, indices: bool = False
+    ) -> None:
         self.source = os.fspath(path)
-        self._series = series
+        self._series, self._indices = series, indices
         self._lock = threading.Lock()
-        self._image: _Image | None = _Image(self.source, series)
+        self._image: _Image | None = _Image(self.source, series, indices=indices)
         self.spec, self.access = self._image.spec, self._image.access
         self.paths = tuple(file.path for file in self._image.segments.files)
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         return self._open().read(region)
+
+    def indices(self) -> TiffReader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        return TiffReader(self.source, series=self._series, indices=True) if self._open().palette else None
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -84,7 +93,7 @@ class TiffReader:
     def _open(self) -> _Image:
         with self._lock:
             if self._image is None:
-                image = _Image(self.source, self._series)
+                image = _Image(self.source, self._series, indices=self._indices)
                 if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
                     raise InputError(f"{self.source}: has changed since it was opened; open it again")
                 self._image = image
@@ -100,11 +109,11 @@ class TiffReader:
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(self, path: str, wanted: int | str | None) -> None:
+    def __init__(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted)
+            self._parse(path, wanted, indices=indices)
 
-    def _parse(self, path: str, wanted: int | str | None) -> None:
+    def _parse(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
             number, series = _choose(path, tif, wanted)
@@ -115,12 +124,16 @@ class _Image:
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            axes, shape = ("S", (3,)) if colors is not None else ("", ())
+            self.palette = colors is not None
+            if indices:
+                colors = None
+            axes, shape = ("S", (3,)) if colors is not None and len(colors) == 3 else ("", ())
             whole, part = (series.axes + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
             self.layout = lay_out(*whole, *part, source=path)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors)
+            self.converted = is_converted(page)
             spec = self._describe(tif, series, number)
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
@@ -156,6 +169,9 @@ class _Image:
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
+        if is_uncounted(page, len(page.dataoffsets)):
+            what = f"the file does not say how long its {scheme.kind}s are"
+            notes.append(f"{what}: their lengths follow from their pixels and places")
         meta = own_fields(page)
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
@@ -177,6 +193,8 @@ class _Image:
             return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * int(segments.counts.max()) + 2 * decoded
+        if self.converted:  # float32 of two samples, and the result
+            working += 4 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
