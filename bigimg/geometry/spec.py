@@ -11,7 +11,7 @@ import numpy as np
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.types import DType, Json, Kind, Shape
+from bigimg.types import DType, Json, Kind, Padding, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class ImageSpec:
     """Lower and upper end of the display window that the file declares, in real values."""
     meta: Mapping[str, Json] = field(default_factory=dict)
     """Fields of the file under their own names, JSON-safe; they are written with the pixels."""
-    padding: tuple[int, int] | None = None
-    """First and last stored value that is no measurement; statistics leave these values out."""
+    padding: Padding | None = None
+    """Stored values that are no measurements; statistics and the pixels of coarser levels leave them out."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, one sentence each; ``info`` and ``plan`` show them, a store keeps them."""
     private: Mapping[str, Json] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
@@ -20,7 +21,7 @@ from bigimg.readers.dicom.series import Stack, normal
 from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
-from bigimg.types import Array, DType, Kind, Shape
+from bigimg.types import Array, DType, Kind, Padding, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -153,17 +154,21 @@ def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | 
     return None if others else first
 
 
-def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
+def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> Padding | None:
     """Return first and last stored value that is no measurement, if all planes have the same."""
     padding, *others = {plane.padding for plane in planes}
     if others:
         notes.append("the padding value differs from slice to slice and is counted like any other")
         return None
-    if padding is None or dtype.kind not in "ui":
+    if padding is None or dtype.kind == "b":
         return None
-    low, high = padding
-    values = f"{low}" if low == high else f"{low} to {high}"
-    notes.append(f"pixels of {values} are padding (PixelPaddingValue) and left out of statistics")
+    values = f"pixels of {described(padding)} are padding (PixelPaddingValue)"
+    if dtype != planes[0].pixels.dtype:
+        notes.append(
+            f"{values}, but slope and intercept change it from slice to slice: it is counted like any other"
+        )
+        return None
+    notes.append(f"{values} and left out of statistics and coarser levels")
     return padding
 
 

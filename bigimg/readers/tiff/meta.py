@@ -15,8 +15,9 @@ from typing import Any
 import tifffile
 
 from bigimg.geometry.axes import long_unit
+from bigimg.geometry.padding import in_type
 from bigimg.geometry.spec import RGB, Channel, Scaling
-from bigimg.types import Json
+from bigimg.types import Json, Padding
 
 LONGEST_TEXT = 1 << 20
 """Characters of the longest text tag that goes into ``meta``; longer ones are mostly data and are left out."""
@@ -28,6 +29,9 @@ OWN_TAGS = frozenset(
     {256, 257, 258, 273, 279, 320, 322, 323, 324, 325, 330, 338, 339, 347, 512, 513, 514, 519, 520, 521}
 )
 """Tags that say how the file is built: the spec says it already, or it does not matter for the image."""
+
+GDAL_NODATA = 42113
+"""The tag of the value, as text, that GDAL takes for no measurement."""
 
 MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 """Values of the PhotometricInterpretation tag."""
@@ -55,6 +59,7 @@ class Meaning:
     channels: tuple[Channel, ...] = ()
     scaling: Scaling | None = None
     window: tuple[float, float] | None = None
+    padding: Padding | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,6 +74,7 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     page = series.keyframe
     meaning = Meaning()
     _colors(page, channels, meaning)
+    _no_data(page, meaning)
     if series.kind == "ome":
         _from_ome(tif, series, index, channels, meaning)
     elif series.kind == "imagej":
@@ -83,6 +89,24 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
         note = f"this is one file of an OME-TIFF set that {part[1]} describes"
         meaning.notes.append(f"{note}: only the pages of this file are read")
     return meaning
+
+
+def _no_data(page: Any, meaning: Meaning) -> None:
+    """Take the value of GDAL_NODATA as padding; say so if no pixel can have it."""
+    text = str(page.tags.valueof(GDAL_NODATA, "")).strip("\0 ")
+    if not text or page.photometric == PALETTE or page.dtype.kind not in "uif":
+        return
+    try:
+        value = int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        meaning.notes.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
+        return
+    meaning.padding = in_type((value, value), page.dtype)
+    left_out = "left out of statistics and coarser levels"
+    why = f"pixels of {text} are no data (GDAL_NODATA) and {left_out}"
+    if meaning.padding is None:
+        why = f"its GDAL_NODATA {text} is no value that {page.dtype.name} can have: no pixel is left out"
+    meaning.notes.append(why)
 
 
 def own_fields(page: Any) -> dict[str, Json]:

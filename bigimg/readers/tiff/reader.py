@@ -164,7 +164,9 @@ class _Image:
         kind: Kind = "mask" if self.dtype == np.bool_ else "image"
         spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
         others = _others(tif, number)
-        return replace(spec, scaling=meaning.scaling, window=meaning.window, of_source=others)
+        return replace(
+            spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding, of_source=others
+        )
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
