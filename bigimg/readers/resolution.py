@@ -20,6 +20,9 @@ class Resolution(NamedTuple):
     """A sentence if it is that of a print."""
 
 
+NO_RESOLUTION = Resolution({}, None)
+
+
 def of_dots(x: float, y: float) -> Resolution:
     """Return what ``x`` and ``y`` dots an inch, along x and y, say of the pixels.
 
