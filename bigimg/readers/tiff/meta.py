@@ -174,7 +174,7 @@ def _from_ome(tif: Any, series: Any, index: int, channels: int, meaning: Meaning
     if step := positive(pixels.get("TimeIncrement")):
         meaning.spacing["t"] = (step, long_unit(str(pixels.get("TimeIncrementUnit", "s"))))
     described = _list(pixels.get("Channel"))
-    if len(described) == channels > 1 and any("Name" in c or "Color" in c for c in described):
+    if len(described) == channels and any("Name" in c or ("Color" in c and channels > 1) for c in described):
         meaning.channels = tuple(
             Channel(str(c.get("Name", c.get("ID", i))), _rgba_color(c.get("Color")))
             for i, c in enumerate(described)

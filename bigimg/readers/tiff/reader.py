@@ -169,9 +169,8 @@ class _Image:
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
         chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
-        channels = meaning.channels if "c" in layout.dims else ()
         kind: Kind = "mask" if self.dtype == np.bool_ else "image"
-        spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
+        spec = ImageSpec(axes, self.dtype, chunks, meaning.channels, kind=kind, meta=meta, notes=tuple(notes))
         return replace(spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding)
 
     def _access(self, spec: ImageSpec) -> Access:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import bigimg
 from bigimg.errors import InputError, UsageError
@@ -272,3 +273,30 @@ def test_the_first_of_equal_images_stays_the_image(tmp_path: Path) -> None:
         tif.write(GRAY, photometric="minisblack", metadata=None)
     np.testing.assert_array_equal(bigimg.open(path).values, small)
     assert json.dumps(bigimg.info(path).to_dict())
+
+
+def test_a_single_channel_keeps_its_name_and_colour(tmp_path: Path) -> None:
+    path, store = tmp_path / "a.ome.tif", tmp_path / "a.ome.zarr"
+    fields = {
+        "axes": "ZYX",
+        "Channel": {"Name": "DAPI", "Color": 65535},
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeY": 0.5,
+    }
+    tifffile.imwrite(path, np.stack([GRAY] * 3), photometric="minisblack", metadata=fields)
+    bigimg.convert(path, store, progress=False)
+    for image in (bigimg.open(path), bigimg.open(store), bigimg.open(store, level=-1)):
+        assert image.dims == ("z", "y", "x")
+        assert image.bigimg.channels == ("DAPI",)
+        assert str(image.color.values) == "0000FF"
+    assert zarr.open_group(store, mode="r").attrs["ome"]["omero"]["channels"][0]["label"] == "DAPI"
+    assert bigimg.info(store).channels == ("DAPI",)
+    assert bigimg.verify(store, path).ok
+    export = tmp_path / "b.ome.tif"
+    bigimg.export(store, export)
+    with tifffile.TiffFile(export) as tif:
+        assert tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]["Name"] == "DAPI"
+    other = bigimg.open(path).assign_coords(c="GFP")
+    both = bigimg.stack([bigimg.open(path), other], "c")
+    assert both.sizes["c"] == 2
+    assert float(bigimg.stats(store)["max"]) == GRAY.max()
