@@ -28,6 +28,15 @@ NAMES = {
 """tifffile's names of axes that are none of t c z y x."""
 
 
+class Stack(NamedTuple):
+    """The axes of a series and of one page of it, by tifffile's letters."""
+
+    axes: str
+    shape: Shape
+    page_axes: str
+    page_shape: Shape
+
+
 class Part(NamedTuple):
     """The pixels of a region that lie in one page."""
 
@@ -75,17 +84,13 @@ class Layout:
                     yield Part(page + planes.start * self.steps[2], samples, depth, target)
 
 
-def lay_out(
-    axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, source: str, at: Shape = ()
-) -> Layout:
+def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
     """Return where the pixels of a series are.
 
     Parameters
     ----------
-    axes, shape : str, tuple of int
-        Of the series, as tifffile gives them: pages first, then what is within a page.
-    page_axes, page_shape : str, tuple of int
-        Of one page.
+    stack : Stack
+        Pages first, then what is within a page.
     source : str
         The file, for messages.
     at : tuple of int
@@ -98,11 +103,11 @@ def lay_out(
 
     Examples
     --------
-    >>> lay_out("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8), source="a.tif").steps
+    >>> lay_out(Stack("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8)), source="a.tif").steps
     (6, 1, 2)
     """
-    outer, inner = _outer_and_inner(axes, shape, page_axes, page_shape)
-    order = [letter for letter in axes if letter in "YX"]
+    outer, inner = _outer_and_inner(stack)
+    axes, order = stack.axes, [letter for letter in stack.axes if letter in "YX"]
     if any(letter in "YX" for letter, _ in outer) or order == ["X", "Y"]:
         raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
     steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
@@ -120,26 +125,25 @@ def lay_out(
     return Layout(whole, (steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)), samples, note, first)
 
 
-def foreign_axes(axes: str, shape: Shape, page_axes: str, page_shape: Shape) -> list[tuple[str, int]]:
+def foreign_axes(stack: Stack) -> list[tuple[str, int]]:
     """Return the axes over pages that are none of t c z y x, and how many pages each has.
 
     Examples
     --------
-    >>> foreign_axes("RCZYX", (2, 2, 3, 9, 8), "YX", (9, 8))
+    >>> foreign_axes(Stack("RCZYX", (2, 2, 3, 9, 8), "YX", (9, 8)))
     [('R', 2)]
     """
-    outer, _ = _outer_and_inner(axes, shape, page_axes, page_shape)
+    outer, _ = _outer_and_inner(stack)
     return [(letter, n) for letter, n in outer if letter not in KNOWN + "YX"]
 
 
-def _outer_and_inner(
-    axes: str, shape: Shape, page_axes: str, page_shape: Shape
-) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def _outer_and_inner(stack: Stack) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Return the axes over pages and those within a page, of more than one pixel."""
-    inner, outer = _longer_than_one(page_axes, page_shape), _longer_than_one(axes, shape)
+    inner = _longer_than_one(stack.page_axes, stack.page_shape)
+    outer = _longer_than_one(stack.axes, stack.shape)
     outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
     if [n for _, n in tail] != [n for _, n in inner]:
-        pages = math.prod(shape) // math.prod(page_shape)
+        pages = math.prod(stack.shape) // math.prod(stack.page_shape)
         outer = [("Q", pages)] if pages > 1 else []  # axes lie across pages, so only their number is sure
     if "C" not in {letter for letter, _ in outer}:
         outer = [("C" if letter == "S" else letter, n) for letter, n in outer]

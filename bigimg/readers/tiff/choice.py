@@ -10,7 +10,7 @@ import numpy as np
 
 from bigimg.errors import InputError, UsageError
 from bigimg.readers.tiff.axes import NAMES, foreign_axes
-from bigimg.readers.tiff.naming import named_axes
+from bigimg.readers.tiff.naming import stack_of
 from bigimg.types import Shape
 
 SLIDES = frozenset({"scn", "bif", "svs", "ndpi", "philips", "qpi", "avs", "trestle", "huron", "indica"})
@@ -91,8 +91,7 @@ def _others(every: list[Candidate], number: int) -> tuple[str, ...]:
 
 def _images(tif: Any, number: int, series: Any) -> Iterator[Candidate]:
     """Yield the images of ``series``: one, or one for each index along its axes that are none of t c z y x."""
-    page = series.keyframe
-    axes = foreign_axes(named_axes(series), series.shape, page.axes, page.shape)
+    axes = foreign_axes(stack_of(series))
     taken = {letter for letter, _ in axes}
     shape = tuple(n for letter, n in zip(series.axes, series.shape, strict=True) if letter not in taken)
     for at in np.ndindex(*(n for _, n in axes)):

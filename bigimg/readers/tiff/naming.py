@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from bigimg.geometry.spec import Channel
+from bigimg.readers.tiff.axes import Stack
 
 PAGE_NAME = 285
 """The tag of the name of a page; programs of mass cytometry (IMC, MIBI) name a channel by it."""
@@ -44,13 +45,24 @@ def page_names(series: Any) -> list[str]:
     return names if useful else []
 
 
-def named_axes(series: Any) -> str:
-    """Return the axes of ``series``; its pages are channels if it does not say what they are but names each of them."""
-    axes = str(series.axes)
+def stack_of(series: Any) -> Stack:
+    """Return the axes of ``series`` and of a page of it.
+
+    If the series does not say what its pages are but names each of them, they are channels. If channels come last
+    and each page is one row of them, a plane of uncompressed rows that follow one another is taken as one page.
+    """
+    axes, shape, page = str(series.axes), series.shape, series.keyframe
     unknown = [letter for letter in axes[:-2] if letter in "IQ"]
-    if len(unknown) != 1 or "C" in axes or not page_names(series):
-        return axes
-    return axes.replace(unknown[0], "C", 1)
+    if len(unknown) == 1 and "C" not in axes and page_names(series):
+        axes = axes.replace(unknown[0], "C", 1)
+    if (
+        axes.endswith("YXC")
+        and page.axes == "YX"
+        and page.shape == shape[-2:]
+        and series.dataoffset is not None
+    ):
+        return Stack(axes[:-1] + "S", shape, "YXS", shape[-3:])
+    return Stack(axes, shape, page.axes, page.shape)
 
 
 def _of_qpi(description: str) -> Channel:

@@ -26,12 +26,12 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
-from bigimg.readers.tiff.axes import lay_out
+from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.choice import choose
 from bigimg.readers.tiff.companion import tiff_of
 from bigimg.readers.tiff.meta import own_fields, read_meaning
-from bigimg.readers.tiff.naming import named_axes
+from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, read_tables
 from bigimg.types import Array, Kind, Region
@@ -123,13 +123,15 @@ class _Image:
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            axes, shape = ("S", (3,)) if colors is not None else ("", ())
-            letters = named_axes(series)
-            whole, part = (letters + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
-            self.layout = lay_out(*whole, *part, source=path, at=image.at)
+            stack = stack_of(series)
+            if colors is not None:
+                stack = Stack(
+                    stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
+                )
+            self.layout = lay_out(stack, source=path, at=image.at)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
-            self.segments = read_tables(path, series, colors)
+            self.segments = read_tables(path, series, colors, stack)
             spec = replace(self._describe(tif, series, image.number), of_source=others)
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""

@@ -300,3 +300,23 @@ def test_a_single_channel_keeps_its_name_and_colour(tmp_path: Path) -> None:
     both = bigimg.stack([bigimg.open(path), other], "c")
     assert both.sizes["c"] == 2
     assert float(bigimg.stats(store)["max"]) == GRAY.max()
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YXC", (9, 8, 5)), ("ZYXC", (4, 9, 8, 2)), ("TZYXC", (2, 3, 9, 8, 3))]
+)
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "f4"])
+def test_channels_that_come_last_are_channels(
+    tmp_path: Path, axes: str, shape: tuple[int, ...], dtype: str
+) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(7).integers(0, 200, shape).astype(dtype)
+    order: Any = pixels.dtype.byteorder if dtype[0] == ">" else "<"
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": axes}, byteorder=order)
+    image = bigimg.open(path)
+    assert (
+        "".join(map(str, image.dims)).upper() == axes[:-3].replace("Z", "") + "C" + "Z" * ("Z" in axes) + "YX"
+    )
+    moved = np.moveaxis(pixels, -1, axes.index("Z") if "Z" in axes else axes.index("Y"))
+    np.testing.assert_array_equal(image.values, moved)
+    np.testing.assert_array_equal(image[..., 2:5, 1:7].values, moved[..., 2:5, 1:7])
