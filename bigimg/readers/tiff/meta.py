@@ -33,7 +33,7 @@ OWN_TAGS = frozenset(
 GDAL_NODATA = 42113
 """The tag of the value, as text, that GDAL takes for no measurement."""
 
-MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
+MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB, CFA = 0, 2, 3, 5, 6, 8, 32803
 """Values of the PhotometricInterpretation tag."""
 
 COLORS: dict[int, tuple[Channel, ...]] = {
@@ -44,6 +44,7 @@ COLORS: dict[int, tuple[Channel, ...]] = {
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
     YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+    CFA: "the pixels are the mosaic of a camera (CFA), one colour each, as stored",
 }  # fmt: skip
 
 DECODED_TO_RGB = frozenset({6, 7, 33007, 34892})
