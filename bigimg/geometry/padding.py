@@ -17,6 +17,16 @@ def is_padding(values: Array, padding: Padding) -> Array:
     return found
 
 
+def absent_from(values: Array, padding: Padding | None) -> Array | None:
+    """Return where ``values`` are no measurements: padding or NaN; None if they are everywhere."""
+    kind = values.dtype.kind
+    found = np.isnan(values) if kind == "f" else None
+    if padding is not None and kind != "b" and not math.isnan(padding[0]):
+        inside = is_padding(values, padding)
+        found = inside if found is None else found | inside
+    return found if found is not None and found.any() else None
+
+
 def in_type(padding: Padding, dtype: DType) -> Padding | None:
     """Return the part of ``padding`` that values of ``dtype`` can have, None if it is empty.
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bigimg.geometry.padding import is_padding
+from bigimg.geometry.padding import absent_from
 from bigimg.geometry.region import grid
 from bigimg.pyramid.resampling import Smooth, resample
 from bigimg.types import Array, DType, Method, Padding, Region, Shape
@@ -45,7 +45,7 @@ def downsample(
     out : ndarray, optional
         Array for the result.
     padding : (low, high), optional
-        Values that are no measurements. A window of them alone stays padding; in other windows they do not count.
+        Values that are no measurements, as NaN. A window of these alone stays so; in other windows they do not count.
     """
     if out is None:
         out = np.empty(grid(block.shape, step), block.dtype)
@@ -53,10 +53,12 @@ def downsample(
         out[...] = block[tuple(slice(None, None, f) for f in step)]
         return out
     for source, target, window in parts(block.shape, step):
-        for rows_in, rows_out in slabs(source, target, window, block.dtype.itemsize):
+        # Masks and sums without the padding of integers take four times as much as plain sums.
+        itemsize = block.dtype.itemsize * (1 if padding is None else 4)
+        for rows_in, rows_out in slabs(source, target, window, itemsize):
             slab, target_slab, small = block[rows_in], out[rows_out], max(step) <= 2
-            absent = None if padding is None or block.dtype.kind == "b" else is_padding(slab, padding)
-            if absent is None or not absent.any():
+            absent = absent_from(slab, padding)
+            if absent is None:
                 _reduce(slab, window, method, target_slab, small=small)
             else:
                 _reduce_present(slab, absent, window, method, target_slab, small=small)
@@ -170,7 +172,8 @@ def _reduce_present(
 ) -> None:
     """Reduce complete windows into ``out`` without the pixels that are ``absent``; if all are, the first one stays."""
     kind, present = block.dtype.kind, ~absent
-    count = _along_axes(np.add, present, window, np.dtype(np.int64))
+    most = math.prod(window)
+    count = _along_axes(np.add, present, window, np.dtype(np.uint8 if most < 256 else np.int64))
     if method == "mode":
         out[...] = _modes(block, window, absent)
         return
@@ -185,8 +188,8 @@ def _reduce_present(
         kept, n = np.where(present, block, block.dtype.type(0)), np.maximum(count, 1)
         if kind == "f":
             with np.errstate(invalid="ignore", over="ignore"):
-                wide = np.dtype(np.float64)
-                sums = _in_order(kept, window) if small else _along_axes(np.add, kept, window, wide)
+                full = np.dtype(np.float64)
+                sums = _in_order(kept, window) if small else _along_axes(np.add, kept, window, full)
                 out[...] = sums / n
         elif block.dtype.itemsize == 8:
             n = n.astype(block.dtype)
@@ -194,7 +197,8 @@ def _reduce_present(
             low = _along_axes(np.add, kept & 0xFFFFFFFF, window, block.dtype)
             out[...] = mean_of_halves(high, low, n)
         else:
-            out[...] = divided(_along_axes(np.add, kept, window, np.dtype(np.int64)), n)
+            wide = np.dtype(f"{kind}{8 if most << 8 * block.dtype.itemsize >= 1 << 32 else 4}")
+            out[...] = divided(_along_axes(np.add, kept, window, wide).astype(np.int64), n.astype(np.int64))
     first = block[tuple(slice(None, None, f) for f in window)]
     np.copyto(out, first, where=count == 0)
 

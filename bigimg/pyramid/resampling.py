@@ -7,13 +7,14 @@ integers are exact up to 2**53, so rounding half to even applies to the true mea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from bigimg.geometry.padding import is_padding
+from bigimg.geometry.padding import absent_from
 from bigimg.types import Array, DType, Padding, Region
 
 
@@ -92,20 +93,20 @@ def resample(
 ) -> Array:
     """Return the results in ``region`` from ``block``, the pixels of ``source``; same dtype.
 
-    Integers are rounded half to even; booleans are True from one half on. Values of ``padding`` do not count; a result
-    without any other value is the first value of the padding.
+    Integers are rounded half to even; booleans are True from one half on. Values of ``padding`` and NaN do not count; a
+    result without any other value is the first value of the padding, or NaN.
     """
     present: Array | None = None
-    if padding is not None and block.dtype.kind != "b" and (absent := is_padding(block, padding)).any():
+    if (absent := absent_from(block, padding)) is not None:
         present = ~absent
         block = np.where(present, block, block.dtype.type(0))
     if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
         result = _resample_wide(block, weights, source, region, present)
     else:
         result = _typed(_means(block, weights, source, region, present), block.dtype)
-    if padding is not None and present is not None:
+    if present is not None:
         empty = _totals(present, weights, source, region)[0] == 0
-        np.copyto(result, block.dtype.type(padding[0]), where=empty)
+        np.copyto(result, block.dtype.type(math.nan if padding is None else padding[0]), where=empty)
     return result
 
 
