@@ -95,8 +95,8 @@ def downsample(
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
-        several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4. NaN and values that the file declares
-        as no measurements do not count.
+        several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4. NaN and
+        values that the file declares as no measurements do not count.
     level : int
         Level of a pyramid to read.
     memory, series :

@@ -32,7 +32,7 @@ class Weighted(Operation):
     padding: Padding | None = None
     """Values that do not count."""
 
-    extra_bytes = 20  # sums in float64, and a term of them
+    extra_bytes = 32  # sums in float64, a term of them, and the weights where pixels are left out
 
     def source(self, region: Region) -> Region:
         """Return all pixels with a weight."""
