@@ -15,10 +15,10 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import PLANES, axis_codes
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.derived import placeholder
+from bigimg.ops.derived import padding_of, placeholder
 from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
-from bigimg.types import Array
+from bigimg.types import Array, Padding
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
 from bigimg.viewing.pictures import upright
 
@@ -120,6 +120,8 @@ class Picture:
     """Directions of the body at the left, right, bottom and top."""
     unit: str
     """Symbol of the unit of the axes."""
+    padding: Padding | None
+    """Values that are no measurements; windows are chosen without them."""
 
 
 def picture_of(
@@ -176,6 +178,7 @@ def pictured(
         number % len(levels),
         letters_of(flat),
         short_unit(coordinates.units(flat, across)) if alike else "px",
+        padding_of(levels.base),
     )
 
 
