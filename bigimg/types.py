@@ -11,6 +11,8 @@ type Array = npt.NDArray[Any]
 type DType = np.dtype[Any]
 type Shape = tuple[int, ...]
 type Region = tuple[slice, ...]
+type Padding = tuple[float, float]
+"""First and last value that is no measurement; both NaN if that is NaN."""
 """One slice an axis, with integer start and stop and step None."""
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 

@@ -19,11 +19,12 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.types import Array, Convention, DType, Json, Kind, Shape
+from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
@@ -79,7 +80,7 @@ class ImageMeta:
     manifest: str | None = None
     backwards: tuple[str, ...] = ()
     """Axes whose spacing is below zero."""
-    padding: tuple[int, int] | None = None
+    padding: Padding | None = None
     method: str | None = None
     """How its levels were made."""
 
@@ -285,7 +286,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         "notes": tuple(block.get("notes", ())),
         "manifest": block.get("manifest"),
         "backwards": tuple(block.get("backwards", ())),
-        "padding": None if padding is None else (int(padding[0]), int(padding[1])),
+        "padding": of_json(padding),
         "method": block.get("method"),
     }
 

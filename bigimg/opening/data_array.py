@@ -13,6 +13,7 @@ import hashlib
 import os
 import pickle
 import uuid
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import UsageError
@@ -88,9 +89,13 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         if axis.name != "c"
     }
     if spec.channels:
-        coords["c"] = [channel.name for channel in spec.channels]
-        if any(channel.color for channel in spec.channels):
-            coords["color"] = ("c", [channel.color or "" for channel in spec.channels])
+        names, colors = (
+            [each or "" for each in part] for part in zip(*map(astuple, spec.channels), strict=True)
+        )
+        axis = ("c",) if "c" in spec.dims else ()
+        coords["c"] = names if axis else names[0]
+        if any(colors):
+            coords["color"] = (axis, colors if axis else colors[0])
     attrs: dict[str, Any] = {"kind": spec.kind, "source": source}
     if spec.world is not None:
         attrs["world"] = [list(row) for row in spec.world]

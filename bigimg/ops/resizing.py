@@ -14,9 +14,9 @@ from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, resampled, source_block
+from bigimg.ops.derived import derive, image, padding_of, resampled, source_block
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Padding, Region, Shape
 
 type Target = Sequence[int] | Mapping[str, int]
 
@@ -29,8 +29,10 @@ class Weighted(Operation):
     dtype: DType
     weights: tuple[Weights | None, ...]
     """Weights of the pixels along each axis; None leaves an axis as it is."""
+    padding: Padding | None = None
+    """Values that do not count."""
 
-    extra_bytes = 20  # sums in float64, and a term of them
+    extra_bytes = 32  # sums in float64, a term of them, and the weights where pixels are left out
 
     def source(self, region: Region) -> Region:
         """Return all pixels with a weight."""
@@ -38,7 +40,7 @@ class Weighted(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the means."""
-        return resample(block, self.weights, source, region)
+        return resample(block, self.weights, source, region, self.padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,10 @@ def _resized(
     lengths, steps = zip(*extents.values(), strict=True)
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
-    operation = Weighted(sizes, img.dtype, weights) if mean else Nearest(sizes, img.dtype, lengths, steps)
+    padding = padding_of(img)
+    operation = (
+        Weighted(sizes, img.dtype, weights, padding) if mean else Nearest(sizes, img.dtype, lengths, steps)
+    )
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
     shape = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))

@@ -52,7 +52,8 @@ TEXT_HEADER = "random; sequential when compressed; whole as text"
 BUILT_IN = (
     Format(
         "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
-        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"), sniffing.is_tiff,
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff", ".bif",
+        ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(

@@ -115,6 +115,20 @@ def is_tiff(head: bytes, name: str) -> bool:
     return head.startswith(_TIFF) and (head[128:132] != b"DICM" or name.endswith((".tif", ".tiff")))
 
 
+def is_ome_xml(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins OME-XML, as the companion file of a set of OME-TIFFs is."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return (
+        text.startswith((b"<?xml", b"<OME", b"<ome:OME"))
+        and re.search(rb"<(?:\w+:)?OME[\s>]", text) is not None
+    )
+
+
+def is_tiff_or_companion(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a TIFF, or OME-XML that describes a set of them."""
+    return is_tiff(head, name) or is_ome_xml(head, name)
+
+
 def is_dicom(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a DICOM file, also in gzip; files of before 1993 have no preamble."""
     if head.startswith(b"\x1f\x8b"):

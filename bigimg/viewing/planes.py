@@ -15,11 +15,11 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes, checked_convention
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.derived import placeholder
+from bigimg.ops.derived import padding_of, placeholder
 from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
 from bigimg.ops.upright import Turn, turn_of
-from bigimg.types import Array, Convention
+from bigimg.types import Array, Convention, Padding
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class Picture:
     """Of a plane that has the sides of a body at its left and right."""
     unit: str
     """Symbol of the unit of the axes."""
+    padding: Padding | None
+    """Values that are no measurements; windows are chosen without them."""
 
 
 def picture_of(
@@ -190,6 +192,7 @@ def pictured(
         letters,
         cut.convention if letters and set(letters[:2]) == {"L", "R"} else None,
         short_unit(coordinates.units(flat, across)) if alike else "px",
+        padding_of(levels.base),
     )
 
 

@@ -197,7 +197,11 @@ def drop_from_index(path: Path, entry: int, chunks: int) -> None:
         (lambda p: p.write_bytes(b""), CorruptChunk, "0 bytes instead of"),
         (lambda p: p.write_bytes(p.read_bytes()[:-7]), CorruptChunk, "bytes instead of"),
         (lambda p: p.write_bytes(p.read_bytes()[::-1]), CorruptChunk, "checksum of the shard index"),
-        (lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]), CorruptChunk, r"checksum of its chunk \(0, 0, 0\)"),
+        (
+            lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]),
+            CorruptChunk,
+            r"checksum of its chunk \(0, 0, 0\)",
+        ),
         (lambda p: drop_from_index(p, 5, 12), MissingChunk, r"chunk \(1, 0, 1\) is not in the shard index"),
         (lambda p: shutil.copy(p.with_name("0"), p), CorruptChunk, "c/0/1/1: "),
     ],

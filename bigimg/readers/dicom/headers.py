@@ -20,7 +20,7 @@ from bigimg.readers.dicom.pixels import DEFLATED, Pixels, in_gzip, inflated_byte
 from bigimg.readers.dicom.placing import Mosaic, Placing, dimension_ranks, is_mosaic, mosaic_of
 from bigimg.readers.dicom.series import Slice
 from bigimg.readers.dicom.tags import moment, number, numbers, tag_of, text, transfer_syntax, value_of
-from bigimg.types import Json
+from bigimg.types import Json, Padding
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -75,7 +75,7 @@ class Plane:
     """Slope and intercept."""
     window: tuple[float, float] | None
     """Lower and upper end of the display window, in real values."""
-    padding: tuple[int, int] | None
+    padding: Padding | None
     """First and last stored value that is no measurement."""
     segment: int | None
     """Number of the segment in this plane; None if it shows no segment."""
@@ -250,9 +250,36 @@ def _of_volume(look: Fields) -> dict[str, Json]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _padding(header: Dataset, pixels: Pixels) -> tuple[int, int] | None:
-    value, limit = number(header, "PixelPaddingValue"), number(header, "PixelPaddingRangeLimit")
-    if value is None or pixels.dtype.kind == "f" or pixels.samples > 1 or pixels.palette is not None:
+def _padding(header: Dataset, pixels: Pixels) -> Padding | None:
+    """Return first and last stored value that is no measurement.
+
+    The field has 16 bits, and many writers give that of signed pixels as an unsigned number, or the reverse.
+    """
+    kind = {("f", 4): "FloatPixel", ("f", 8): "DoubleFloatPixel"}.get(
+        (pixels.dtype.kind, pixels.dtype.itemsize), "Pixel"
+    )
+    value, limit = number(header, f"{kind}PaddingValue"), number(header, f"{kind}PaddingRangeLimit")
+    if value is None or pixels.samples > 1 or pixels.palette is not None:
         return None
-    low, high = sorted((value, value if limit is None else limit))
-    return int(low), int(high)
+    ends = value, value if limit is None else limit
+    if kind != "Pixel":
+        return min(ends), max(ends)
+    bits = int(number(header, "BitsStored") or 16)
+    low, high = sorted(_as_stored(int(end), bits, signed=pixels.dtype.kind == "i") for end in ends)
+    return low, high
+
+
+def _as_stored(value: int, bits: int, *, signed: bool) -> int:
+    """Return the number that the pixels have where a field of 16 bits says ``value``.
+
+    Examples
+    --------
+    >>> _as_stored(63536, 16, signed=True), _as_stored(2048, 12, signed=True), _as_stored(-1, 16, signed=False)
+    (-2000, -2048, 65535)
+    """
+    if not signed:
+        return value + (1 << 16) if value < 0 else value
+    for width in (16, bits):
+        if 1 << (width - 1) <= value < 1 << width:
+            value -= 1 << width
+    return value

@@ -14,6 +14,7 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import Plane
@@ -23,7 +24,7 @@ from bigimg.readers.dicom.series import MISSING, Stack, normal
 from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax, value_of
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
-from bigimg.types import Array, DType, Json, Kind, Shape
+from bigimg.types import Array, DType, Json, Kind, Padding, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -139,7 +140,7 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
     return tuple(Channel(f"{number} {names.get(number, '')}".strip()) for number in segments)
 
 
-def fill_of(pixels: Pixels, dtype: DType, padding: tuple[int, int] | None) -> float:
+def fill_of(pixels: Pixels, dtype: DType, padding: Padding | None) -> float:
     """Return what stands for a slice that is missing: padding, or the value that is furthest from those measured."""
     if dtype.kind == "f":
         return math.nan
@@ -207,17 +208,21 @@ def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | 
     return None if others else first
 
 
-def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
+def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> Padding | None:
     """Return first and last stored value that is no measurement, if all planes have the same."""
     padding, *others = {plane.padding for plane in planes}
     if others:
         notes.append("the padding value differs from slice to slice and is counted like any other")
         return None
-    if padding is None or dtype.kind not in "ui":
+    if padding is None or dtype.kind == "b":
         return None
-    low, high = padding
-    values = f"{low}" if low == high else f"{low} to {high}"
-    notes.append(f"pixels of {values} are padding (PixelPaddingValue) and left out of statistics")
+    values = f"pixels of {described(padding)} are padding (PixelPaddingValue)"
+    if dtype != planes[0].pixels.dtype:
+        notes.append(
+            f"{values}, but slope and intercept change it from slice to slice: it is counted like any other"
+        )
+        return None
+    notes.append(f"{values} and left out of statistics and coarser levels")
     return padding
 
 

@@ -17,7 +17,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -101,7 +101,7 @@ class PictureReader:
         width, height = self._size
         self.spec = picture_spec(
             height, width, self._dtype, self._channels, self._meta(info), tuple(self._notes()),
-            frames=self._frames, orientation=tag,
+            frames=self._frames, orientation=tag, dpi=_dpi(info),
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -306,3 +306,11 @@ def _raw_pnm(path: str, head: bytes) -> RawFile | None:
     file = RawFile(path, offset=found.end(), shape=(height, width, 3 if kind == 6 else 1), dtype=dtype)
     file.close()
     return file
+
+
+def _dpi(info: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return pixels an inch along x and y from the fields that Pillow gives."""
+    match info.get("dpi"):
+        case (int() | float() as x, int() | float() as y) if math.isfinite(x) and math.isfinite(y):
+            return float(x), float(y)
+    return None

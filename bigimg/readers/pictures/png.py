@@ -74,7 +74,7 @@ class PngReader(StripReader):
                 "dpi": rounded_dpi(header.dpi),
             },
             ("an animated PNG: only its first frame is read",) if header.animated else (),
-            rows=rows,
+            rows=rows, dpi=header.dpi,
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -81,6 +81,7 @@ class VipsReader(StripReader):
             CMYK if image.interpretation == "cmyk" else CHANNELS[image.bands],
             self._meta(image), tuple(self._notes(image)),
             rows=0 if self.access.kind == "whole" else self._strip_rows, orientation=tag,
+            dpi=self._dpi(image),
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -164,13 +165,16 @@ class VipsReader(StripReader):
             return Access("whole", f"{whole}: decoded at once", fixed_bytes=frame + streaming)
         return self._in_order(self._codec.upper(), streaming, 2 * self._strip_rows * row_bytes)
 
+    def _dpi(self, image: Any) -> tuple[float, float] | None:
+        if isinstance(self._header, PngHeader):
+            return self._header.dpi
+        known = image.get_typeof("resolution-unit") and image.xres != 1.0  # 1.0: not known
+        return (image.xres * 25.4, image.yres * 25.4) if known else None
+
     def _meta(self, image: Any) -> dict[str, Json]:
         png = self._header if isinstance(self._header, PngHeader) else None
-        dpi = png.dpi if png else None
-        if not png and image.get_typeof("resolution-unit") and image.xres != 1.0:  # 1.0: not known
-            dpi = (image.xres * 25.4, image.yres * 25.4)
         return {
-            "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(dpi),
+            "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(self._dpi(image)),
             "palette": png is not None and png.palette,
             "icc_profile": bool(image.get_typeof("icc-profile-data")),
         }  # fmt: skip

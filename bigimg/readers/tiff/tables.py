@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import damage, reading
+from bigimg.readers.tiff.axes import Stack
 from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.colors import decoder_of
 from bigimg.readers.tiff.meta import PALETTE
@@ -27,7 +28,7 @@ Other writers leave out tiles where a slide was not scanned. If strips or whole 
 """
 
 
-def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
+def read_tables(path: str, series: Any, colors: Array | None, stack: Stack) -> Segments:
     """Return the segments of all pages of ``series``, checked.
 
     Parameters
@@ -37,6 +38,8 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         Of an open file.
     colors : ndarray of shape (3, n), optional
         The colour map, when samples are indices into it.
+    stack : Stack
+        Of the series; a page of it may be several of the file.
 
     Raises
     ------
@@ -69,6 +72,11 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         with reading(path, errors, "convert it with another program first", what=what):
             scheme.decode(None, 0)  # raises now what would fail for every segment
     if raw and not getattr(series, "is_multifile", False) and series.dataoffset is not None:
+        if (
+            page.axes == "YX" and stack.page_axes == "YXS" and colors is None
+        ):  # each page is a row of channels
+            rows, columns, channels = stack.page_shape
+            scheme = replace(scheme, shape=(1, 1, rows, columns, channels))
         return _contiguous(path, series, scheme)
     return _scattered(path, series, scheme)
 
@@ -114,7 +122,7 @@ def color_map(page: Any) -> Array | None:
 def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
     """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
     whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
-    pages = math.prod(series.shape) // math.prod(series.keyframe.shape)
+    pages = math.prod(series.shape) // math.prod(scheme.shape)
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
     before = np.arange(counts.size, dtype=np.uint64).reshape(counts.shape) * np.uint64(whole.segment_bytes)
     return Segments(whole, [path], [0] * pages, before + np.uint64(series.dataoffset), counts, [None])

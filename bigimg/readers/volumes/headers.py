@@ -18,6 +18,7 @@ from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
 from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
+from bigimg.readers.label_names import kind_of
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
 from bigimg.types import Array, DType, Json, Kind, Shape
@@ -130,9 +131,12 @@ class Volume:
         axes = self._axes(notes)
         by_name = dict(zip(dims, self.chunks or (), strict=False))
         meta, private = public_and_private(self.fields, self.personal)
+        scaled, several = scaling != Scaling(1.0, 0.0), bool({"c", "t"} & set(dims))
+        kind, note = kind_of(self.kind, source, dtype, self.fields, scaled=scaled, several=several)
+        notes += [note] if note else []
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
-            channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
+            channels=self.channels, kind=kind, window=self.window, meta=meta, private=private,
             world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip

@@ -554,6 +554,21 @@ def test_windows_of_a_frame_are_read_alone(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    ("said", "stored", "meant"), [(63536, 16, -2000), (2048, 12, -2048), (63488, 12, -2048)]
+)
+def test_padding_of_signed_pixels_may_be_given_unsigned(said: int, stored: int, meant: int, tmp_path: Path):
+    volume = np.full((3, 8, 8), 50, np.int16)
+    volume[:, :4] = meant
+    paths = series(tmp_path / "s", volume, BitsStored=stored, HighBit=stored - 1)
+    for path in paths:
+        header = dcmread(path)
+        header.add_new(0x00280120, "US", said)
+        header.save_as(path)
+    found = bigimg.stats(bigimg.open(tmp_path / "s"))
+    assert (int(found["count"]), float(found["mean"])) == (3 * 4 * 8, 50)
+
+
+@pytest.mark.parametrize(
     ("tags", "gone"),
     [
         ({"PixelPaddingValue": -2000}, {-2000}),

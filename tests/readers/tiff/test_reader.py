@@ -487,8 +487,6 @@ def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
     [
         ((2, 3, 9, 8), "QQYX", r"does not say what its axes Q \(2\), Q \(3\) are"),
         ((2, 3, 9, 8), "ZQYX", r"does not say what its axes Z \(2\), Q \(3\) are"),
-        ((2, 3, 9, 8), "ZEYX", r"axis lambda \(3\) is none of"),
-        ((2, 9, 8), "AYX", r"axis angle \(2\) is none of"),
         ((9, 8, 7), "XYZ", "its columns x"),
     ],
 )
@@ -704,11 +702,6 @@ def test_corrupt_files(data: Path) -> None:
             everything(TiffReader(path))
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
-
-
-def test_a_companion_file_is_no_tiff(data: Path) -> None:
-    with pytest.raises(InputError, match="is not a TIFF"):
-        TiffReader(data / "ome-tiff/companion/multifile.companion.ome")
 
 
 def test_what_tifffile_doubts_is_told_with_the_file_and_not_printed(
