@@ -373,11 +373,58 @@ def test_large_chunks_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest
     assert len(seen) == 12
 
 
-def test_global_settings_of_zarr_stay_as_they_are(tmp_path: Path) -> None:
-    before = zarr.config.get("codec_pipeline")
-    others(tmp_path / "s", np.ones((2, 3, 4), np.uint8))
-    read(open_store(tmp_path / "s"))
-    assert zarr.config.get("codec_pipeline") == before
+def test_many_stores_from_many_threads_leave_the_settings_of_zarr_alone(tmp_path: Path) -> None:
+    """Codecs that zarrs has and codecs that it lacks; other code that sees another setting would read wrongly."""
+    codecs = [numcodecs.LZMA(), numcodecs.Zstd(1), numcodecs.Zlib(), None]
+    filters = [None, [numcodecs.Delta("<u2")], [numcodecs.FixedScaleOffset(0, 1, "<u2")]]
+    pixels = np.random.default_rng(0).integers(0, 4000, (3, 20, 30)).astype("<u2")
+    for number in range(20):
+        others(
+            tmp_path / f"{number}", pixels + number, chunk=(1, 16, 16), compressors=codecs[number % 4],
+            filters=filters[number % 3], order="CF"[number % 5 == 4],
+        )  # fmt: skip
+    before = zarr.config.to_dict()
+    seen: list[Any] = []
+
+    def whole(number: int) -> Array:
+        found = read(open_store(tmp_path / f"{number}"))
+        seen.append(zarr.config.to_dict() == before)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(whole, range(20))):
+            np.testing.assert_array_equal(found, pixels + number)
+    assert all(seen)
+    assert zarr.config.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    "setting", ["zarr.core.codec_pipeline.BatchedCodecPipeline", "zarrs.ZarrsCodecPipeline"]
+)
+@pytest.mark.parametrize("fill_value", [None, 0, 7])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<u2", ">i4", "<f8", "|b1"])
+def test_orders_and_fill_values_that_zarrs_lacks(
+    dtype: str, order: Any, fill_value: int | None, setting: str, tmp_path: Path
+) -> None:
+    """Also where the user has chosen the pipeline of zarrs for the process."""
+    pixels = np.random.default_rng(0).integers(0, 2, (3, 20, 30)).astype(dtype)
+    others(tmp_path / "s", pixels, chunk=(1, 16, 16), order=order, fill_value=fill_value)
+    with zarr.config.set({"codec_pipeline.path": setting}):
+        found = read(open_store(tmp_path / "s"))
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("turn", [(2, 1, 0), (0, 2, 1)])
+def test_chunks_that_are_stored_transposed(turn: tuple[int, ...], tmp_path: Path) -> None:
+    """What zarr 3 has for the order F."""
+    pixels = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=pixels.shape, chunks=(1, 16, 16), dtype="u2",
+        filters=[zarr.codecs.TransposeCodec(order=turn)],
+    )  # fmt: skip
+    array[...] = pixels
+    np.testing.assert_array_equal(read(open_store(tmp_path / "a.zarr")), pixels)
 
 
 def test_absent_is_fill_value_and_corrupt_is_an_error(tmp_path: Path) -> None:
