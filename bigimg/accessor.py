@@ -249,11 +249,12 @@ class ImageAccessor(SharedMethods):
         return [str(name) for name in self._img.dims if name in ("t", "z", "y", "x")]
 
 
+@xarray.register_dataset_accessor("bigimg")  # type: ignore[no-untyped-call]
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
 class PyramidAccessor(SharedMethods):
-    """Levels of a pyramid, and its methods."""
+    """Levels of a pyramid, or the image of a Dataset, and their methods."""
 
-    def __init__(self, tree: xarray.DataTree) -> None:
+    def __init__(self, tree: xarray.DataTree | xarray.Dataset) -> None:
         self._image = tree
 
     def level(self, number: int) -> xarray.DataArray:

@@ -98,10 +98,12 @@ def _computed_there(array: Any) -> Any:
     """Return a dask array computed by the cluster that keeps its blocks; no scheduler of this process can read them."""
     import distributed
 
+    client: Any
     try:
         distributed.get_worker()
     except ValueError:
-        return distributed.get_client().compute(array).result()
+        client = distributed.get_client()
+        return client.compute(array).result()
     with distributed.worker_client() as client:  # this task gives up its thread, or it might wait for itself
         return client.compute(array).result()
 
