@@ -16,7 +16,7 @@ from bigimg.conversion.estimate import probe as probe_source
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
-from bigimg.conversion.target import checked_target
+from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
 from bigimg.opening.open import open_source
@@ -210,13 +210,14 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
 
 
 def check_name(target: str | os.PathLike[str]) -> None:
-    """Refuse a target with the ending of a file format: an OME-Zarr store is a folder.
+    """Refuse an address, and a target with the ending of a file format: an OME-Zarr store is a folder.
 
     Raises
     ------
     UsageError
-        ``target`` has the ending of a format that is read or exported.
+        ``target`` is an address, or has the ending of a format that is read or exported.
     """
+    check_local(target)
     name = os.fspath(target).rstrip("/")
     lower = os.path.basename(name).lower()
     written = {ending: format.title for format in EXPORTERS for ending in format.extensions}

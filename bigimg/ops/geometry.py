@@ -9,7 +9,9 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.axes import ORDER
+from bigimg.geometry.spec import as_text
 from bigimg.geometry.unit_checks import asked_unit, check_spacing
 from bigimg.lazy.dask_edge import as_dask
 from bigimg.lazy.node_of_array import linked, node_of
@@ -67,7 +69,7 @@ def with_geometry(
             unit=units[name] if name in units else coordinates.units(img, name),
         )
     if world is not None:
-        found.attrs["world"] = [list(row) for row in checked_world("world", world)]
+        found.attrs["world"] = flat_affine(checked_world("world", world))
     return found
 
 
@@ -114,7 +116,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
     if "source" not in attrs:  # so that no result is written over one of them
-        attrs["sources"] = [img.attrs["source"] for img in found if "source" in img.attrs]
+        attrs["sources"] = as_text([img.attrs["source"] for img in found if "source" in img.attrs])
     coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
     if dim == "c" and any("color" in img.coords for img in found):
         coords["color"] = (
