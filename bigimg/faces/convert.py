@@ -19,9 +19,11 @@ from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.reader import Reader
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import CodecName, Kind, Method, Version
 
@@ -105,7 +107,7 @@ def plan(
     )  # fmt: skip
     with closing(open_source(source, series=series, insecure=insecure, max_download=max_download)) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
+        made = make_plan(reader.source, os.fspath(target), _spec(reader), reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
 
 
@@ -137,7 +139,7 @@ def convert_to_store(
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             plan = make_plan(
-                reader.source, os.fspath(target), reader.spec, reader.access, options(**settings)
+                reader.source, os.fspath(target), _spec(reader), reader.access, options(**settings)
             )
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
@@ -207,6 +209,18 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
         size of one of the image's levels. Booleans are stored as 0 and 1, a single channel without the axis c.
     """
     return convert(img, target, **settings)
+
+
+def _spec(reader: Reader) -> ImageSpec:
+    """Return what the source is, with a note about the label images beside it, which stay behind."""
+    labels = getattr(getattr(reader, "store", None), "labels", ())
+    if not labels:
+        return reader.spec
+    note = (
+        f"label images are not converted with their image ({', '.join(labels)}): convert each afterwards, from "
+        f"{reader.source}/labels/{labels[0]} to the same place in the new store"
+    )
+    return dataclasses.replace(reader.spec, of_source=(*reader.spec.of_source, note))
 
 
 def check_name(target: str | os.PathLike[str]) -> None:
