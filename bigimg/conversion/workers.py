@@ -63,7 +63,8 @@ def at_once(workers: int, executor: Executor) -> int:
     if distributed is None or not isinstance(executor, distributed.cfexecutor.ClientExecutor):
         return workers
     with suppress(ValueError):
-        return max(workers, sum(distributed.get_client().nthreads().values()))
+        threads: dict[str, int] = distributed.get_client().nthreads()
+        return max(workers, sum(threads.values()))
     return workers
 
 

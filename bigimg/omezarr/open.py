@@ -29,6 +29,7 @@ from bigimg.omezarr.parse import (
 )
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
 from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.places.address import is_url
 from bigimg.types import Shape
 
 __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "open_store"]
@@ -53,6 +54,8 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         tree = tree_of(path)
         return any(tree.node(key) is not None for key in ("", *BELOW))
     except InputError:
+        if is_url(os.fspath(path)):
+            raise  # a server that refuses or fails does not say that there is no store
         return False
     except (OSError, ValueError, ImportError):  # a zip file of something else, an unknown protocol
         return False

@@ -24,7 +24,7 @@ from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import DOCUMENTS, Tree
-from bigimg.omezarr.web import Web
+from bigimg.omezarr.web import Web, answer_of, patiently
 from bigimg.types import Array, Region, Shape
 
 INDEX_CACHE_BYTES = 4 << 20
@@ -88,6 +88,7 @@ class ZarrPixels:
         self.where = tree.where(key)
         self.folder = None if tree.folder is None else tree.folder / key
         self.meta = meta
+        self.remote = isinstance(tree.objects, Web)
         try:
             self.array = _open_array(tree, key, meta, complete)
         except BROKEN as error:
@@ -108,13 +109,19 @@ class ZarrPixels:
     def _read(self, region: Region) -> Array:
         try:
             self._check_indices(region)
-            data = self._in_pieces(region)
+            data = patiently(lambda: self._in_pieces(region)) if self.remote else self._in_pieces(region)
         except OSError as error:
             message = error.strerror or str(error) or type(error).__name__
             raise InputError(f"{self.where}: cannot be read ({message}); check disk or connection") from error
         except BaseException as error:
             if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
                 raise RuntimeError(str(error)) from error
+            if self.remote and isinstance(
+                getattr(error, "status", None), int
+            ):  # of aiohttp: no kind of OSError
+                assert isinstance(error, Exception)
+                what = f"cannot be fetched ({answer_of(error)})"
+                raise InputError(f"{self.where}: {what}; check the address") from error
             raise
         return data.astype(data.dtype.newbyteorder("="), copy=False)
 
