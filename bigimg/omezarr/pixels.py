@@ -187,6 +187,23 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
     return _fast(zarr.open_array(str(tree.folder / key), mode="r"))
 
 
+def values_of(tree: Tree, key: str) -> Array:
+    """Return all of a small array of numbers or text, such as a coordinate that xarray wrote.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    import zarr
+
+    prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
+    try:
+        return np.asarray(zarr.open_array(_store(tree), path=prefix + key, mode="r")[...])
+    except Exception as error:  # of zarr, numcodecs or a server
+        raise InputError(f"{tree.where(key)}: cannot be read ({answer_of(error)}); restore it") from error
+
+
 def _fast(array: Any) -> Any:
     """Return ``array`` with the pipeline of zarrs, which takes about half the CPU time, wherever zarrs can read it.
 
