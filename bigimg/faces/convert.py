@@ -16,13 +16,14 @@ from bigimg.conversion.estimate import probe as probe_source
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
-from bigimg.conversion.target import checked_target
+from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
-from bigimg.reader import as_kind
+from bigimg.reader import Reader, as_kind
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
 
@@ -119,7 +120,7 @@ def plan(
         )
     ) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
+        made = make_plan(reader.source, os.fspath(target), _spec(reader), reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
 
 
@@ -161,7 +162,7 @@ def convert_to_store(
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             plan = make_plan(
-                reader.source, os.fspath(target), reader.spec, reader.access, options(**settings)
+                reader.source, os.fspath(target), _spec(reader), reader.access, options(**settings)
             )
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
@@ -233,14 +234,27 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
     return convert(img, target, **settings)
 
 
+def _spec(reader: Reader) -> ImageSpec:
+    """Return what the source is, with a note about the label images beside it, which stay behind."""
+    labels = getattr(getattr(reader, "store", None), "labels", ())
+    if not labels:
+        return reader.spec
+    note = (
+        f"label images are not converted with their image ({', '.join(labels)}): convert each afterwards, from "
+        f"{reader.source}/labels/{labels[0]} to the same place in the new store"
+    )
+    return dataclasses.replace(reader.spec, of_source=(*reader.spec.of_source, note))
+
+
 def check_name(target: str | os.PathLike[str]) -> None:
-    """Refuse a target with the ending of a file format: an OME-Zarr store is a folder.
+    """Refuse an address, and a target with the ending of a file format: an OME-Zarr store is a folder.
 
     Raises
     ------
     UsageError
-        ``target`` has the ending of a format that is read or exported.
+        ``target`` is an address, or has the ending of a format that is read or exported.
     """
+    check_local(target)
     name = os.fspath(target).rstrip("/")
     lower = os.path.basename(name).lower()
     written = {ending: format.title for format in EXPORTERS for ending in format.extensions}

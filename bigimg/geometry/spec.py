@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -143,3 +145,22 @@ class ImageSpec:
             return self.dims.index(name)
         except ValueError:
             raise UsageError(f"no axis {name!r} in an image with axes {' '.join(self.dims)}") from None
+
+
+def as_text(value: object) -> str:
+    """Return ``value`` as JSON, for the attrs of a DataArray: netCDF has no attrs of other shapes."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def from_text(value: object) -> object:
+    """Return what :func:`as_text` made a text of; anything else as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def fields_of(attrs: Mapping[Any, Any], name: str) -> dict[str, Json]:
+    """Return the metadata fields that the attrs of a DataArray hold under ``name``, as JSON or as a mapping."""
+    found = from_text(attrs.get(name))
+    return dict(found) if isinstance(found, Mapping) else {}

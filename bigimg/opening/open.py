@@ -21,7 +21,7 @@ from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
-from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
+from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 type Memory = int | float | str | None
 type Source = Any
-"""A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, DataTree, numpy or dask array."""
+"""A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, Dataset, DataTree, numpy or dask array."""
 
 BLOCK_BYTES = 64 << 20
 """The largest block: larger ones make nothing faster, and the first pixel comes later."""
@@ -63,7 +63,7 @@ def open_source(
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, Reader, \
-            DataArray, DataTree, ndarray or dask array
+            DataArray, Dataset, DataTree, ndarray or dask array
     series : int or str, optional
         Which image, where the source holds several.
     insecure, max_download, progress :
@@ -143,7 +143,7 @@ def open(
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, \
-            DataArray, DataTree, ndarray or dask array
+            DataArray, Dataset, DataTree, ndarray or dask array
     level : int
         Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
@@ -211,13 +211,17 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     """
     import xarray
 
-    if is_tree(source):
+    if is_pyramid(source):
         return source
-    levels = levels_of_source(source)
-    about = {"source": levels.base.source, "kind": levels.base.spec.kind}
+    if is_tree(source) or isinstance(source, xarray.DataArray):
+        images = open_levels(source)
+    else:
+        images = levels_of_source(source).map(lambda reader: _labelled(reader, memory))
+    base = images.base.attrs
+    about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
-    for number, reader in enumerate(levels):
-        nodes[f"scale{number}"] = _labelled(reader, memory).to_dataset(name="image")
+    for number, image in enumerate(images):
+        nodes[f"scale{number}"] = image.to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.axes import ORDER
 from bigimg.geometry.orientation import checked_convention
+from bigimg.geometry.spec import as_text
 from bigimg.geometry.unit_checks import asked_unit, check_spacing, check_world, placed
 from bigimg.lazy.dask_edge import as_dask
 from bigimg.lazy.node_of_array import linked, node_of
@@ -84,11 +86,11 @@ def with_geometry(
                 found.coords[axis.name] = coordinates.coordinate(
                     axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit
                 )
-        found.attrs["world"] = [list(row) for row in placing]
+        found.attrs["world"] = flat_affine(placing)
     if world is not None:
         checked = checked_world("world", world)
         check_world(checked, coordinates.axes_of(found))
-        found.attrs["world"] = [list(row) for row in checked]
+        found.attrs["world"] = flat_affine(checked)
     if convention is not None:
         found.attrs["convention"] = checked_convention(convention)
     return found
@@ -137,7 +139,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
     if "source" not in attrs:  # so that no result is written over one of them
-        attrs["sources"] = [img.attrs["source"] for img in found if "source" in img.attrs]
+        attrs["sources"] = as_text([img.attrs["source"] for img in found if "source" in img.attrs])
     coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
     if dim == "c" and any("color" in img.coords for img in found):
         coords["color"] = (

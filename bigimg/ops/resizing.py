@@ -12,9 +12,10 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
-from bigimg.opening.open import Memory, Source, open_levels
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, padding_of, resampled, source_block
+from bigimg.ops.derived import derive, padding_of, resampled, source_block
+from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Padding, Region, Shape
 
@@ -81,8 +82,9 @@ def resize(
 ) -> xarray.DataArray:
     """Return ``img`` in any smaller shape, without aliasing; lazy.
 
-    The smallest level of a pyramid with at least this shape is read, so little is read. ``level=0`` reads the full
-    resolution and gives the exact mean of the area that each pixel covers.
+    Of a pyramid the smallest level that is at least four times finer is read, so little is read; also if the pyramid
+    is given as the array that :func:`bigimg.open` gives of it. Without such a level, or with ``level=0``, full
+    resolution is read, and each pixel is the exact mean of the area that it covers.
 
     Parameters
     ----------
@@ -106,10 +108,15 @@ def resize(
     UsageError
         A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
     """
-    levels = open_levels(img, memory=memory, series=series).map(image)
-    whole = levels.base
-    wanted = {str(name): n for name, n in whole.sizes.items()} | sides(whole, shape)
-    found = levels[levels.fitting(wanted) if level is None else level]
+    levels = levels_of(img, memory=memory, series=series)
+    found = levels[finer_level(levels, sides(levels.base, shape)) if level is None else level]
+    return resized(found, levels.base, shape, method)
+
+
+def resized(
+    found: xarray.DataArray, whole: xarray.DataArray, shape: Target, method: str | None = None
+) -> xarray.DataArray:
+    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does."""
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")

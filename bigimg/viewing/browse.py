@@ -15,13 +15,14 @@ import numpy as np
 from bigimg.errors import BigimgError, UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import index_along
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixels_for
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.figures import finish
 from bigimg.viewing.imshow import Look, paint, windows_for, windows_of
-from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
+from bigimg.viewing.levels import Levels, held, level_for, nearest_in
 from bigimg.viewing.planes import Cut, cut_of, pictured, position_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 from bigimg.viewing.titles import name_of

@@ -10,10 +10,10 @@ from typing import Any
 from bigimg.conversion.target import checked_target
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.levels import levels_of
 from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
-from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import panels_of
 from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of

@@ -12,6 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import (
     PICTURE_BYTES,
@@ -26,7 +27,7 @@ from bigimg.viewing.canvas import (
 )
 from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.imshow import Look, paint, windows_for
-from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.levels import Levels
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.planes import Cut, Picture, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of

@@ -11,12 +11,13 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.slices import index_along
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
-from bigimg.viewing.levels import Levels, held, levels_of
+from bigimg.viewing.levels import Levels, held
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened

@@ -10,11 +10,12 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import nearest_index
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import Look, windows_for
-from bigimg.viewing.levels import held, levels_of, read_at
+from bigimg.viewing.levels import held, read_at
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.planes import Cut, cut_of, picture_of, position_text, shape_of
 from bigimg.viewing.titles import name_of

@@ -75,8 +75,9 @@ def plane_picture(
     """
     chosen = None if convention is None else checked_convention(convention)
     ending = Path(target).suffix.lower() or ".png"
+    whole = None
     if most is not None and plane is None:
-        image = flat_level(source, checked_side(most), memory=memory, series=series)
+        image, whole = flat_level(source, checked_side(most), memory=memory, series=series)
     else:
         image = open_image(source, level=level or 0, memory=memory, series=series)
         # "z" is the default of the command; an image without z is written as it is.
@@ -86,7 +87,7 @@ def plane_picture(
     image = upright(image, chosen)
     checked_target(target, source, image, overwrite=overwrite, file=True)
     pillow = None if ending in STREAMED else _pillow_format(target, ending)
-    like = shrunk(image, most or MOST)
+    like = shrunk(image, most or MOST, whole)
     dims = dict(zip(like.dims[:2], "yx", strict=True))
     scalars = [name for name in like.coords if name not in like.dims and name != "color"]
     flat = like.drop_vars(scalars).rename(dims)

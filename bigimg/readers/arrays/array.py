@@ -17,7 +17,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, Axis, long_unit
-from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.masked import unmasked
@@ -212,8 +212,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         kind=img.attrs.get("kind", "image"),
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
-        meta=dict(of_values.get("meta") or {}),
-        private=dict(of_values.get("private") or {}),
+        meta=fields_of(of_values, "meta"),
+        private=fields_of(of_values, "private"),
         notes=notes,
         source=source,
     )

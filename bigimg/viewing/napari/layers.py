@@ -21,12 +21,12 @@ from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
+from bigimg.ops.levels import as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
-from bigimg.viewing.levels import as_opened
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
