@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bigimg.readers.dicom.tags import number, numbers, seconds, text, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+GE_COMPONENT = 0x0043102F
+COMPONENTS = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
+"""What the values of ``GE_COMPONENT`` mean."""
 Line = tuple[float, float]
 """Slope and intercept."""
 
@@ -96,7 +99,16 @@ class Fields:
         kind = kind or value_of(self.header, "ImageType") or ()
         component = self.text("ComplexImageComponent", "MRImageFrameTypeSequence")
         rest = [] if isinstance(kind, str) else [str(value) for value in list(kind)[2:]]
-        return (*rest, component, text(self.header, "EchoNumbers"))
+        return (*rest, component or _ge_component(self.header), text(self.header, "EchoNumbers"))
+
+
+def _ge_component(header: Dataset) -> str:
+    """Return which part of a complex image GE says to show, in a private tag alone; empty if it says nothing."""
+    element: Any = header.get_item(GE_COMPONENT)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = int.from_bytes(value, "little" if element.is_little_endian else "big")
+    return COMPONENTS[value] if isinstance(value, int) and 0 <= value < len(COMPONENTS) else ""
 
 
 def first_item(dataset: Dataset, keyword: str) -> Dataset | None:

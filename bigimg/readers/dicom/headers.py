@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bigimg.errors import InputError, reading
-from bigimg.readers.dicom.fields import Fields, first_item
+from bigimg.readers.dicom.fields import GE_COMPONENT, Fields, first_item
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, in_gzip, inflated_bytes, opened
 from bigimg.readers.dicom.placing import Mosaic, Placing, dimension_ranks, is_mosaic, mosaic_of
@@ -28,20 +28,19 @@ if TYPE_CHECKING:
 _SCANNED = """
     SOPClassUID SOPInstanceUID ImageType AcquisitionDateTime AcquisitionTime ContentTime Modality EchoTime
     TriggerTime FrameReferenceTime AcquisitionNumber InstanceNumber SeriesInstanceUID SeriesNumber
-    ImagePositionPatient ImageOrientationPatient TemporalPositionIdentifier PixelSpacing
-    ImagerPixelSpacing NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation
-    PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
-    WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling
-    GridFrameOffsetVector TotalPixelMatrixColumns TotalPixelMatrixRows SharedFunctionalGroupsSequence
-    PerFrameFunctionalGroupsSequence RedPaletteColorLookupTableDescriptor
-    GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
-    RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData
-    SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData
-    SegmentedBluePaletteColorLookupTableData SegmentationType MaximumFractionalValue EchoNumbers
-    AcquisitionDate ContentDate DiffusionBValue DiffusionGradientOrientation InversionTime FlipAngle
-    DimensionIndexSequence RealWorldValueMappingSequence SequenceOfUltrasoundRegions SpacingBetweenSlices SliceThickness
-    DetectorInformationSequence SliceVector TimeSlotVector TimeSliceVector RRIntervalVector EnergyWindowVector
-    DetectorVector NominalScannedPixelSpacing
+    ImagePositionPatient ImageOrientationPatient TemporalPositionIdentifier PixelSpacing ImagerPixelSpacing
+    NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated
+    BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
+    PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
+    TotalPixelMatrixRows SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor
+    BluePaletteColorLookupTableDescriptor RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
+    BluePaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData
+    SegmentedGreenPaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData SegmentationType
+    MaximumFractionalValue EchoNumbers AcquisitionDate ContentDate DiffusionBValue DiffusionGradientOrientation
+    InversionTime FlipAngle DimensionIndexSequence RealWorldValueMappingSequence SequenceOfUltrasoundRegions
+    SpacingBetweenSlices SliceThickness NumberOfSlices DetectorInformationSequence SliceVector TimeSlotVector
+    TimeSliceVector RRIntervalVector EnergyWindowVector DetectorVector NominalScannedPixelSpacing
 """
 SCANNED = _SCANNED.split()
 """Tags that are read of each file of a series: 1.2 ms a file, a third of the time of all tags."""
@@ -114,7 +113,7 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
         if DEFLATED.encode() in file.read(1024) and not gzipped:
             inflated_bytes(path)
         file.seek(0)
-        wanted = None if tags is None else list(map(tag_of, tags))
+        wanted = None if tags is None else [*map(tag_of, tags), GE_COMPONENT]
         header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
         return header, file.tell(), file.read(12), size
 

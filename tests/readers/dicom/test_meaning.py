@@ -91,6 +91,20 @@ def test_images_that_share_a_series_are_to_choose(
         np.testing.assert_array_equal(whole(open_dicom_files(paths, series=number)), VOLUME + number)
 
 
+def test_ge_says_in_a_private_tag_what_is_shown(tmp_path: Path):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{}, {}])
+    for i, path in enumerate(paths):
+        made = dcmread(path)
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"1.2.{i}"
+        made.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", i // 4)
+        save(made, Path(path))
+    with pytest.raises(InputError, match=r"0: .*images, MAGNITUDE; 1: .*images, PHASE"):
+        open_dicom_files(paths)
+    np.testing.assert_array_equal(whole(open_dicom_files(paths, series=1)), VOLUME + 1)
+
+
 def test_slices_without_a_place_are_told_apart_too(tmp_path: Path):
     paths = [
         save(
@@ -238,6 +252,12 @@ def test_a_gated_spect_has_times_and_places(tmp_path: Path):
     affine = index_to_world(reader.spec.axes, reader.spec.world)
     np.testing.assert_allclose(affine[:3, 3], [100, 90, 46.5])
     assert reader.spec.axes[1].spacing == 3.5
+
+
+def test_a_spect_that_does_not_list_its_slices(tmp_path: Path):
+    reader = open_dicom(save(spect(3, NumberOfSlices=3, SpacingBetweenSlices=2.5), tmp_path / "a.dcm"))
+    affine = index_to_world(reader.spec.axes, reader.spec.world)
+    np.testing.assert_allclose(affine[:3, 2:], [[0, 100], [0, 90], [2.5, 50]])
 
 
 def test_energies_of_a_spect_are_images_of_their_own(tmp_path: Path):
@@ -404,6 +424,16 @@ def test_labels_with_a_gap_use_the_declared_distance(tmp_path: Path):
     expected[[2, 0, 6]] = stored
     np.testing.assert_array_equal(whole(reader), expected)
     assert reader.spec.kind == "labels"
+
+
+def test_labels_with_a_palette_stay_numbers(tmp_path: Path):
+    made, stored = probabilities([(0, 0), (0, 2)], kind="LABELMAP", PhotometricInterpretation="PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(made, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(made, f"{colour}PaletteColorLookupTableData", bytes(512))
+    reader = open_dicom(save(made, tmp_path / "a.dcm"))
+    np.testing.assert_array_equal(whole(reader), stored)
+    assert (reader.spec.kind, reader.spec.dims) == ("labels", ("z", "y", "x"))
 
 
 def test_places_that_make_no_grid_are_refused(tmp_path: Path):
