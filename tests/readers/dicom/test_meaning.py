@@ -91,6 +91,39 @@ def test_images_that_share_a_series_are_to_choose(
         np.testing.assert_array_equal(whole(open_dicom_files(paths, series=number)), VOLUME + number)
 
 
+@pytest.mark.parametrize(
+    ("maker", "group", "fields", "directions"),
+    [
+        (
+            "SIEMENS MR HEADER",
+            0x0019,
+            [(0x0C, "IS", 700), (0x0E, "FD", [0.0, 0.6, 0.8])],
+            [None, [0.0, 0.6, 0.8]],
+        ),
+        ("GEMS_PARM_01", 0x0043, [(0x39, "IS", [1000000700, 8, 0, 0])], None),
+        ("Philips Imaging DD 001", 0x2001, [(0x03, "FL", 700.0)], None),
+    ],
+)
+def test_private_b_values(
+    maker: str, group: int, fields: list[tuple[int, str, Any]], directions: Any, tmp_path: Path
+):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}])
+    for i, path in enumerate(paths):
+        made = dcmread(path)
+        block = made.private_block(group, maker, create=True)
+        for element, kind, value in fields:
+            if i > 3:
+                block.add_new(element, kind, value)
+            elif kind != "FD":
+                block.add_new(element, kind, 0)
+        save(made, Path(path))
+    meta = open_dicom_files(paths).spec.meta
+    assert meta["DiffusionBValue"] == [0.0, 700.0]
+    assert meta.get("DiffusionGradientOrientation") == directions
+
+
 def test_ge_says_in_a_private_tag_what_is_shown(tmp_path: Path):
     from pydicom import dcmread
 
