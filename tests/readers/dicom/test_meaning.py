@@ -124,6 +124,19 @@ def test_private_b_values(
     assert meta.get("DiffusionGradientOrientation") == directions
 
 
+def test_rounding_of_places_does_not_make_times_of_phases(tmp_path: Path):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{"ImageType": ["ORIGINAL", "PRIMARY", kind]} for kind in "MP"])
+    for path in paths[4:]:
+        made = dcmread(path)
+        x, y, z = made.ImagePositionPatient
+        made.ImagePositionPatient = [x, y, float(z) + 0.00001]
+        save(made, Path(path))
+    with pytest.raises(InputError, match=r"images, M; 1: .*images, P"):
+        open_dicom_files(paths)
+
+
 def test_ge_says_in_a_private_tag_what_is_shown(tmp_path: Path):
     from pydicom import dcmread
 
