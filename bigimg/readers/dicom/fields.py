@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bigimg.readers.dicom.tags import number, numbers, seconds, text, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+GE_COMPONENT = 0x0043102F
+COMPONENTS = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
+"""What the values of ``GE_COMPONENT`` mean."""
+DIFFUSION = (
+    ("SIEMENS MR HEADER", 0x0019, 0x0C, 0x0E), ("GEMS_PARM_01", 0x0043, 0x39, None),
+    ("Philips Imaging DD 001", 0x2001, 0x03, None),
+)  # fmt: skip
+"""Maker, group and elements of private b-values and directions, from before there were public tags for them."""
+PRIVATE = (
+    GE_COMPONENT,
+    *(g << 16 | e for _, g, b, d in DIFFUSION for e in (0x10, 0x1000 | b, 0x1000 | (d or b))),
+)
+"""Private tags that are read of each file."""
 Line = tuple[float, float]
 """Slope and intercept."""
 
@@ -96,7 +109,36 @@ class Fields:
         kind = kind or value_of(self.header, "ImageType") or ()
         component = self.text("ComplexImageComponent", "MRImageFrameTypeSequence")
         rest = [] if isinstance(kind, str) else [str(value) for value in list(kind)[2:]]
-        return (*rest, component, text(self.header, "EchoNumbers"))
+        return (*rest, component or _ge_component(self.header), text(self.header, "EchoNumbers"))
+
+
+def private_diffusion(header: Dataset) -> tuple[float | None, list[float] | None]:
+    """Return the b-value and the direction in private tags of the makers; None for what is not there."""
+    for maker, group, b_value, direction in DIFFUSION:
+        try:
+            block = header.private_block(group, maker)
+            found = _floats(block[b_value].value)[0] % 1e9  # GE adds 1e9 to mark its own scheme
+            turned = None if direction is None or direction not in block else _floats(block[direction].value)
+        except (KeyError, IndexError, TypeError, ValueError):
+            continue
+        return found, turned
+    return None, None
+
+
+def _floats(value: Any) -> list[float]:
+    return [
+        float(each)
+        for each in (value if hasattr(value, "__iter__") and not isinstance(value, str) else [value])
+    ]
+
+
+def _ge_component(header: Dataset) -> str:
+    """Return which part of a complex image GE says to show, in a private tag alone; empty if it says nothing."""
+    element: Any = header.get_item(GE_COMPONENT)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        value = int.from_bytes(value, "little" if element.is_little_endian else "big")
+    return COMPONENTS[value] if isinstance(value, int) and 0 <= value < len(COMPONENTS) else ""
 
 
 def first_item(dataset: Dataset, keyword: str) -> Dataset | None:

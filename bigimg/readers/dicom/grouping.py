@@ -20,6 +20,8 @@ from bigimg.types import Array
 
 LISTED = 12
 """Series that a message lists, at most."""
+PLACE_DIGITS = 3
+"""Digits of a position in millimetres that tell two places apart; scanners round the others."""
 SAME_DIRECTION = 1e-3
 """Difference of cosines within one orientation: 0.06 degrees."""
 
@@ -44,7 +46,9 @@ def series_of(planes: Sequence[Plane], uneven: Uneven = STRICT, source: str = ""
 def _by_what_is_shown(group: list[Plane]) -> list[list[Plane]]:
     """Return magnitude, phase, maps and echoes apart, where several planes lie at one place, or none is known."""
     kinds = dict.fromkeys(plane.shown for plane in sorted(group, key=_rank))
-    places = {(plane.at.position, plane.segment) for plane in group}
+    places = {
+        (tuple(round(v, PLACE_DIGITS) for v in plane.at.position or ()), plane.segment) for plane in group
+    }
     if len(kinds) == 1 or (group[0].at.position is not None and len(places) == len(group)):
         return [group]
     return [[plane for plane in group if plane.shown == kind] for kind in kinds]

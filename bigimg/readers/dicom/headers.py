@@ -11,10 +11,10 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bigimg.errors import InputError, reading
-from bigimg.readers.dicom.fields import Fields, first_item
+from bigimg.readers.dicom.fields import PRIVATE, Fields, first_item, private_diffusion
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, in_gzip, inflated_bytes, opened
 from bigimg.readers.dicom.placing import Mosaic, Placing, dimension_ranks, is_mosaic, mosaic_of
@@ -28,20 +28,19 @@ if TYPE_CHECKING:
 _SCANNED = """
     SOPClassUID SOPInstanceUID ImageType AcquisitionDateTime AcquisitionTime ContentTime Modality EchoTime
     TriggerTime FrameReferenceTime AcquisitionNumber InstanceNumber SeriesInstanceUID SeriesNumber
-    ImagePositionPatient ImageOrientationPatient TemporalPositionIdentifier PixelSpacing
-    ImagerPixelSpacing NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation
-    PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
-    WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling
-    GridFrameOffsetVector TotalPixelMatrixColumns TotalPixelMatrixRows SharedFunctionalGroupsSequence
-    PerFrameFunctionalGroupsSequence RedPaletteColorLookupTableDescriptor
-    GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
-    RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData
-    SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData
-    SegmentedBluePaletteColorLookupTableData SegmentationType MaximumFractionalValue EchoNumbers
-    AcquisitionDate ContentDate DiffusionBValue DiffusionGradientOrientation InversionTime FlipAngle
-    DimensionIndexSequence RealWorldValueMappingSequence SequenceOfUltrasoundRegions SpacingBetweenSlices SliceThickness
-    DetectorInformationSequence SliceVector TimeSlotVector TimeSliceVector RRIntervalVector EnergyWindowVector
-    DetectorVector NominalScannedPixelSpacing
+    ImagePositionPatient ImageOrientationPatient TemporalPositionIdentifier PixelSpacing ImagerPixelSpacing
+    NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated
+    BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
+    PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
+    TotalPixelMatrixRows SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor
+    BluePaletteColorLookupTableDescriptor RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
+    BluePaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData
+    SegmentedGreenPaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData SegmentationType
+    MaximumFractionalValue EchoNumbers AcquisitionDate ContentDate DiffusionBValue DiffusionGradientOrientation
+    InversionTime FlipAngle DimensionIndexSequence RealWorldValueMappingSequence SequenceOfUltrasoundRegions
+    SpacingBetweenSlices SliceThickness NumberOfSlices DetectorInformationSequence SliceVector TimeSlotVector
+    TimeSliceVector RRIntervalVector EnergyWindowVector DetectorVector NominalScannedPixelSpacing
 """
 SCANNED = _SCANNED.split()
 """Tags that are read of each file of a series: 1.2 ms a file, a third of the time of all tags."""
@@ -114,7 +113,7 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
         if DEFLATED.encode() in file.read(1024) and not gzipped:
             inflated_bytes(path)
         file.seek(0)
-        wanted = None if tags is None else list(map(tag_of, tags))
+        wanted = None if tags is None else [*map(tag_of, tags), *PRIVATE]
         header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)
         return header, file.tell(), file.read(12), size
 
@@ -240,9 +239,13 @@ def _of_volume(look: Fields) -> dict[str, Json]:
     diffusion = look.where("DiffusionGradientDirectionSequence", "MRDiffusionSequence")
     direction = first_item(diffusion, "DiffusionGradientDirectionSequence")
     of = look.header if direction is None else direction
+    b_value, turned = look.number("DiffusionBValue", "MRDiffusionSequence"), None
+    if b_value is None:
+        b_value, turned = private_diffusion(look.header)
     found: dict[str, Json] = {
-        "DiffusionBValue": look.number("DiffusionBValue", "MRDiffusionSequence"),
-        "DiffusionGradientOrientation": list(numbers(of, "DiffusionGradientOrientation")) or None,
+        "DiffusionBValue": b_value,
+        "DiffusionGradientOrientation": list(numbers(of, "DiffusionGradientOrientation"))
+        or cast("Json", turned),
         "InversionTime": number(look.header, "InversionTime"),
         "FlipAngle": look.number("FlipAngle", "MRTimingAndRelatedParametersSequence"),
         "TriggerTime": number(look.header, "TriggerTime"),

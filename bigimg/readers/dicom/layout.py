@@ -75,7 +75,8 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
         )  # fmt: skip
     _check(pixels, size)
     _check_decoder(pixels)
-    if pixels.photometric != "PALETTE COLOR":
+    labels = text(header, "SegmentationType") == "LABELMAP"  # the numbers are meant, not their colours
+    if pixels.photometric != "PALETTE COLOR" or labels:
         return pixels
     return replace(pixels, palette=_palette(pixels, header))
 

@@ -82,6 +82,8 @@ class Placing:
         self.offsets = numbers(header, "GridFrameOffsetVector")
         self.slices = numbers(header, "SliceVector") if frames > 1 else ()
         self.offsets, self.slices = (v if len(v) == frames else () for v in (self.offsets, self.slices))
+        if frames > 1 and number(header, "NumberOfSlices") == frames and not self.slices:
+            self.slices = tuple(float(i + 1) for i in range(frames))  # a SPECT that does not list them
         self.detector = first_item(header, "DetectorInformationSequence")
         self.positioned = described or frames == 1 or bool(self.offsets or self.slices)
         self.ultrasound = ultrasound_spacing(header)[0]

@@ -91,6 +91,66 @@ def test_images_that_share_a_series_are_to_choose(
         np.testing.assert_array_equal(whole(open_dicom_files(paths, series=number)), VOLUME + number)
 
 
+@pytest.mark.parametrize(
+    ("maker", "group", "fields", "directions"),
+    [
+        (
+            "SIEMENS MR HEADER",
+            0x0019,
+            [(0x0C, "IS", 700), (0x0E, "FD", [0.0, 0.6, 0.8])],
+            [None, [0.0, 0.6, 0.8]],
+        ),
+        ("GEMS_PARM_01", 0x0043, [(0x39, "IS", [1000000700, 8, 0, 0])], None),
+        ("Philips Imaging DD 001", 0x2001, [(0x03, "FL", 700.0)], None),
+    ],
+)
+def test_private_b_values(
+    maker: str, group: int, fields: list[tuple[int, str, Any]], directions: Any, tmp_path: Path
+):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}])
+    for i, path in enumerate(paths):
+        made = dcmread(path)
+        block = made.private_block(group, maker, create=True)
+        for element, kind, value in fields:
+            if i > 3:
+                block.add_new(element, kind, value)
+            elif kind != "FD":
+                block.add_new(element, kind, 0)
+        save(made, Path(path))
+    meta = open_dicom_files(paths).spec.meta
+    assert meta["DiffusionBValue"] == [0.0, 700.0]
+    assert meta.get("DiffusionGradientOrientation") == directions
+
+
+def test_rounding_of_places_does_not_make_times_of_phases(tmp_path: Path):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{"ImageType": ["ORIGINAL", "PRIMARY", kind]} for kind in "MP"])
+    for path in paths[4:]:
+        made = dcmread(path)
+        x, y, z = made.ImagePositionPatient
+        made.ImagePositionPatient = [x, y, float(z) + 0.00001]
+        save(made, Path(path))
+    with pytest.raises(InputError, match=r"images, M; 1: .*images, P"):
+        open_dicom_files(paths)
+
+
+def test_ge_says_in_a_private_tag_what_is_shown(tmp_path: Path):
+    from pydicom import dcmread
+
+    paths = volumes(tmp_path, [{}, {}])
+    for i, path in enumerate(paths):
+        made = dcmread(path)
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"1.2.{i}"
+        made.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", i // 4)
+        save(made, Path(path))
+    with pytest.raises(InputError, match=r"0: .*images, MAGNITUDE; 1: .*images, PHASE"):
+        open_dicom_files(paths)
+    np.testing.assert_array_equal(whole(open_dicom_files(paths, series=1)), VOLUME + 1)
+
+
 def test_slices_without_a_place_are_told_apart_too(tmp_path: Path):
     paths = [
         save(
@@ -238,6 +298,12 @@ def test_a_gated_spect_has_times_and_places(tmp_path: Path):
     affine = index_to_world(reader.spec.axes, reader.spec.world)
     np.testing.assert_allclose(affine[:3, 3], [100, 90, 46.5])
     assert reader.spec.axes[1].spacing == 3.5
+
+
+def test_a_spect_that_does_not_list_its_slices(tmp_path: Path):
+    reader = open_dicom(save(spect(3, NumberOfSlices=3, SpacingBetweenSlices=2.5), tmp_path / "a.dcm"))
+    affine = index_to_world(reader.spec.axes, reader.spec.world)
+    np.testing.assert_allclose(affine[:3, 2:], [[0, 100], [0, 90], [2.5, 50]])
 
 
 def test_energies_of_a_spect_are_images_of_their_own(tmp_path: Path):
@@ -404,6 +470,16 @@ def test_labels_with_a_gap_use_the_declared_distance(tmp_path: Path):
     expected[[2, 0, 6]] = stored
     np.testing.assert_array_equal(whole(reader), expected)
     assert reader.spec.kind == "labels"
+
+
+def test_labels_with_a_palette_stay_numbers(tmp_path: Path):
+    made, stored = probabilities([(0, 0), (0, 2)], kind="LABELMAP", PhotometricInterpretation="PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(made, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(made, f"{colour}PaletteColorLookupTableData", bytes(512))
+    reader = open_dicom(save(made, tmp_path / "a.dcm"))
+    np.testing.assert_array_equal(whole(reader), stored)
+    assert (reader.spec.kind, reader.spec.dims) == ("labels", ("z", "y", "x"))
 
 
 def test_places_that_make_no_grid_are_refused(tmp_path: Path):

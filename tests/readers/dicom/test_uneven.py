@@ -131,3 +131,10 @@ def test_a_slice_far_away_fills_no_memory(tmp_path: Path):
     made.save_as(paths[7])
     with pytest.raises(InconsistentSeries, match="1 of 7 distances differ"):
         bigimg.open(tmp_path / "s", on_gap="fill")
+
+
+def test_a_store_of_filled_gaps_is_compared_with_its_source(tmp_path: Path):
+    folder = with_gaps(tmp_path / "s")
+    bigimg.convert(folder, tmp_path / "a.ome.zarr", on_gap="fill", memory="1GB")
+    assert bigimg.verify(tmp_path / "a.ome.zarr", folder, on_gap="fill", memory="1GB").ok
+    assert bigimg.plan(folder, tmp_path / "b.ome.zarr", on_gap="fill", probe=False, memory="1GB").to_dict()
