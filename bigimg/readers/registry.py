@@ -62,7 +62,7 @@ BUILT_IN = (
         several=False,
     ),
     Format(
-        "jpeg", "JPEG, JPEG-LS", "bigimg.readers.pictures.choice:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
+        "jpeg", "JPEG", "bigimg.readers.pictures.choice:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
         sniffing.is_jpeg, "pyvips; imagecodecs for JPEG-LS, lossless and deep ones",
         access="sequential; whole when progressive or of imagecodecs", several=False,
     ),

@@ -291,9 +291,11 @@ def read_parts(path: str, header: Header) -> list[list[tuple[int, int]]]:
 
 def _find_codestream(file: BinaryIO, end: int, boxes: dict[bytes, bytes]) -> int:
     """Return where the codestream begins; put what the header boxes hold into ``boxes``."""
-    at = 0
+    at, around = 0, list[int]()  # ends of the boxes around
     while at < end:
         file.seek(at)
+        while around and at >= around[-1]:
+            around.pop()
         length, kind = struct.unpack(">I4s", file.read(8))
         start = at + 8
         if length == 1:
@@ -306,9 +308,15 @@ def _find_codestream(file: BinaryIO, end: int, boxes: dict[bytes, bytes]) -> int
                 return start
         if length < start - at:
             break
+        if around and at + length > around[-1]:
+            raise ValueError(f"its box {kind.decode('latin-1')!r} is longer than the one around it")
         if kind in (b"colr", b"pclr", b"cdef", b"resc"):
             boxes.setdefault(kind, file.read(min(length - (start - at), 1 << 16)))
-        at = start if kind in (b"jp2h", b"res ") else at + length  # what they hold are boxes
+        if kind in (b"jp2h", b"res "):  # what they hold are boxes
+            around.append(at + length)
+            at = start
+        else:
+            at += length
     raise ValueError("it holds no codestream")
 
 

@@ -266,6 +266,10 @@ class PictureReader:
 
 def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
     """Refuse a file of more than 8 bits a sample, which Pillow would cut to 8 without a warning."""
+    if plugin == "PPM" and head[:2] == b"PF":
+        raise InputError(
+            f"{path}: is a PFM of three channels, and Pillow reads one; convert it to TIFF first"
+        )
     bits = 8
     if plugin == "SGI" and head[3:4] == b"\2":
         bits = 16

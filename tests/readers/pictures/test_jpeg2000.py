@@ -9,7 +9,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
@@ -89,11 +89,27 @@ def test_tiles_are_read_alone(tmp_path: Path, mode: str, codec: str, options: di
 def test_a_cut_or_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.jp2"
     Image.fromarray(noise(8, *SHAPE)).save(path, tile_size=(64, 64))
-    data = path.read_bytes()
-    for size in range(0, len(data) - 2, max(len(data) // 40, 1)):
-        path.write_bytes(data[:size])
-        with pytest.raises(InputError, match=r"a\.jp2"):
-            pixels_of(open_file(path))
+    whole = bytes(imagecodecs.jpeg2k_encode(noise(8, *SHAPE), level=0, reversible=True, codecformat="j2k"))
+    for data in (path.read_bytes(), whole):
+        for size in range(0, len(data) - 2, max(len(data) // 40, 1)):
+            path.write_bytes(data[:size])
+            with pytest.raises(InputError, match=r"a\.jp2"):
+                pixels_of(open_file(path))
+
+
+def test_an_icc_profile_changes_no_value(tmp_path: Path) -> None:
+    pixels = noise(8, *SHAPE, 3)
+    data = bytes(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="jp2"))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    at, header = data.find(b"colr") - 4, data.find(b"jp2h") - 4
+    old = int.from_bytes(data[at : at + 4])
+    box = (len(profile) + 11).to_bytes(4) + b"colr\2\0\0" + profile
+    grown = int.from_bytes(data[header : header + 4]) - old + len(box)
+    data = data[:header] + grown.to_bytes(4) + data[header + 4 : at] + box + data[at + old :]
+    (tmp_path / "a.jp2").write_bytes(data)
+    reader = open_file(tmp_path / "a.jp2")
+    assert reader.spec.meta["icc_profile"] is True
+    assert np.array_equal(pixels_of(reader), pixels)
 
 
 def test_real_files(data: Path) -> None:

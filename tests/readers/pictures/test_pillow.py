@@ -196,6 +196,9 @@ def test_deep_colour_that_pillow_cuts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.psd").write_bytes(b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\4\0\0\0\4\0\x10\0\3" + bytes(200))
     with pytest.raises(InputError, match="PSD of 16 bits"):
         open_file(tmp_path / "a.psd")
+    (tmp_path / "a.pfm").write_bytes(b"PF\n2 2\n-1.0\n" + bytes(48))
+    with pytest.raises(InputError, match="PFM of three channels"):
+        open_file(tmp_path / "a.pfm")
     frames = noise(2, 16, 16, 3, dtype="uint16") % 1024
     (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(frames, bitspersample=10))
     with pytest.raises(InputError, match="animated AVIF of 10 bits"):
