@@ -30,6 +30,7 @@ _SCANNED = """
     ImagerPixelSpacing NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation
     PlanarConfiguration BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling
+    FloatPixelPaddingValue FloatPixelPaddingRangeLimit DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit
     GridFrameOffsetVector TotalPixelMatrixColumns TotalPixelMatrixRows SharedFunctionalGroupsSequence
     PerFrameFunctionalGroupsSequence RedPaletteColorLookupTableDescriptor
     GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
