@@ -31,7 +31,8 @@ _SCANNED = """
     ImagePositionPatient ImageOrientationPatient TemporalPositionIdentifier PixelSpacing ImagerPixelSpacing
     NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated
     BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
-    PixelPaddingValue PixelPaddingRangeLimit DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
+    PixelPaddingValue PixelPaddingRangeLimit FloatPixelPaddingValue FloatPixelPaddingRangeLimit
+    DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
     TotalPixelMatrixRows SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
     RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor
     BluePaletteColorLookupTableDescriptor RedPaletteColorLookupTableData GreenPaletteColorLookupTableData

@@ -80,9 +80,10 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
         _from_imagej(tif.imagej_metadata or {}, page, channels, meaning)
     else:
         _from_vendor(tif, series, channels, meaning)
-    if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
+    part = re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description)
+    if part and series.kind != "ome":  # it was opened alone
         note = f"this is one file of an OME-TIFF set that {part[1]} describes"
-        meaning.notes.append(f"{note}: only the pages of this file are read")
+        meaning.notes.append(f"{note}: only the pages of this file are read; open that one for all")
     return meaning
 
 

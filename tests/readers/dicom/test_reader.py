@@ -553,6 +553,18 @@ def test_windows_of_a_frame_are_read_alone(tmp_path: Path, monkeypatch: pytest.M
 # What is no measurement
 
 
+def test_padding_of_floats_is_left_out(tmp_path: Path):
+    volume = np.full((3, 8, 8), 0.25, np.float32)
+    volume[:, :4] = -1.5
+    for path, plane in zip(series(tmp_path / "s", np.zeros((3, 8, 8), np.int16)), volume, strict=True):
+        header = dcmread(path)
+        del header.PixelData, header.PixelRepresentation
+        header.BitsAllocated, header.FloatPixelData, header.FloatPixelPaddingValue = 32, plane.tobytes(), -1.5
+        header.save_as(path)
+    found = bigimg.stats(bigimg.open(tmp_path / "s"))
+    assert (int(found["count"]), float(found["mean"])) == (3 * 4 * 8, 0.25)
+
+
 @pytest.mark.parametrize(
     ("said", "stored", "meant"), [(63536, 16, -2000), (2048, 12, -2048), (63488, 12, -2048)]
 )

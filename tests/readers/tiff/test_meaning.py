@@ -231,6 +231,7 @@ def test_a_real_companion_file_is_the_image(data: Path) -> None:
     planes = [tifffile.imread(path) for path in sorted(folder.glob("*.ome.tiff"))]
     np.testing.assert_array_equal(image.values, np.stack(planes))
     assert image.dims == ("z", "y", "x")
+    assert not bigimg.info(next(folder.glob("*.companion.ome"))).notes
 
 
 def test_a_companion_file_reads_nothing_outside_its_folder(tmp_path: Path) -> None:
