@@ -32,7 +32,8 @@ _SCANNED = """
     NumberOfFrames Rows Columns SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated
     BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
     PixelPaddingValue PixelPaddingRangeLimit FloatPixelPaddingValue FloatPixelPaddingRangeLimit
-    DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
+    DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit
+    DoseGridScaling GridFrameOffsetVector TotalPixelMatrixColumns
     TotalPixelMatrixRows SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
     RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor
     BluePaletteColorLookupTableDescriptor RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
