@@ -19,6 +19,7 @@ from bigimg import functions
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_coordinate
 from bigimg.geometry.orientation import axis_codes, obliquity
+from bigimg.lazy.node_of_array import private_of
 from bigimg.opening import coordinates
 from bigimg.opening.levels import levels_of_tree
 from bigimg.readers.dicom.tags import Tags
@@ -171,8 +172,12 @@ class ImageAccessor(SharedMethods):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``."""
-        return Tags({**self._img.attrs.get("meta", {}), **self._img.attrs.get("private", {})})
+        """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``.
+
+        Also those that may tell who was imaged, which are not in ``attrs``, as long as the file is known: of the image
+        as it was opened, and of parts of it.
+        """
+        return Tags({**self._img.attrs.get("meta", {}), **private_of(self._img)})
 
     @property
     def kind(self) -> str:

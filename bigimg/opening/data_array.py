@@ -3,8 +3,9 @@
 All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
 channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
-(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window``, ``meta``
-and ``private``.
+(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window`` and
+``meta``. Fields that may tell who was imaged are never attrs, which notebooks show and ``to_zarr`` writes:
+:func:`~bigimg.lazy.node_of_array.private_of` finds them.
 """
 
 from __future__ import annotations
@@ -100,8 +101,6 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         attrs["window"] = list(spec.window)
     if spec.meta:
         attrs["meta"] = dict(spec.meta)
-    if spec.private:
-        attrs["private"] = dict(spec.private)
     return DataArray(data, coords, spec.dims, "image", attrs)
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.readers.allowed import public_and_private
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import Stack, normal
-from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax
+from bigimg.readers.dicom.tags import fields_of, number, numbers, text, transfer_syntax
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
 from bigimg.types import Array, DType, Kind, Shape
@@ -52,7 +53,7 @@ def describe(
     if len(lines) > 1:
         notes.append(f"slope and intercept differ from slice to slice: real values are given, as {dtype}")
     same_line = len(lines) == 1 and first.line != (1.0, 0.0)
-    public, private = public_and_private(header)
+    public, private = public_and_private(fields_of(header), "dicom")
     _add_notes(header, planes, notes)
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),

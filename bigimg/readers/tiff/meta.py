@@ -56,6 +56,8 @@ class Meaning:
     scaling: Scaling | None = None
     window: tuple[float, float] | None = None
     notes: list[str] = field(default_factory=list)
+    of_source: list[str] = field(default_factory=list)
+    """Notes with words of the file, which a store does not keep."""
 
 
 def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning:
@@ -81,7 +83,7 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
         meaning.notes.append(note)
     if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
         note = f"this is one file of an OME-TIFF set that {part[1]} describes"
-        meaning.notes.append(f"{note}: only the pages of this file are read")
+        meaning.of_source.append(f"{note}: only the pages of this file are read")
     return meaning
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import struct
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.allowed import known_channels, known_unit, public_and_private
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import lay_out
@@ -41,6 +43,9 @@ MOST_WARNINGS = 100
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
+
+SLIDES = {"avs", "bif", "ndpi", "philips", "qpi", "scn", "svs"}
+"""Formats of slide scanners, as tifffile calls them."""
 
 
 class TiffReader:
@@ -124,7 +129,7 @@ class _Image:
             spec = self._describe(tif, series, number)
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
-            spec = replace(spec, notes=(*spec.notes, f"tifffile warns: {warnings[0]}{more}"))
+            spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
         self.spec, self.access = spec, self._access(spec)
 
     def read(self, region: Region) -> Array:
@@ -151,20 +156,24 @@ class _Image:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
             spacing = {other.get(axis, axis): step for axis, step in spacing.items()}
-        axes = tuple(Axis(name, shape[name], *spacing.get(name, (1.0, None))) for name in layout.dims)
+        steps = {axis: (step, known_unit(unit)) for axis, (step, unit) in spacing.items()}
+        axes = tuple(Axis(name, shape[name], *steps.get(name, (1.0, None))) for name in layout.dims)
         notes = [*meaning.notes, *([layout.note] if layout.note else [])]
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
-        meta = own_fields(page)
+        fields = own_fields(page)
         if len(series.levels) > 1:
-            meta["levels"] = [list(level.shape) for level in series.levels]
+            fields["levels"] = [list(level.shape) for level in series.levels]
+        meta, private = public_and_private(fields, "tiff")
         chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
-        channels = meaning.channels if "c" in layout.dims else ()
+        channels, names = known_channels(meaning.channels if "c" in layout.dims else ())
         kind: Kind = "mask" if self.dtype == np.bool_ else "image"
         spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
-        others = _others(tif, number)
-        return replace(spec, scaling=meaning.scaling, window=meaning.window, of_source=others)
+        return replace(
+            spec, scaling=meaning.scaling, window=meaning.window, private=private | names,
+            of_source=(*meaning.of_source, *_others(tif, number)),
+        )  # fmt: skip
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
@@ -217,12 +226,25 @@ def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
     if isinstance(wanted, str):
         numbers = [i for i, series in enumerate(every) if series.name == wanted]
         number = numbers[0] if numbers else -1
+    elif wanted is None:
+        number = next((i for i, series in enumerate(every) if not shows_slide(series)), -1)
+        if number < 0:
+            what = "holds only photos of a glass slide and its label, which may name a person"
+            raise InputError(f"{path}: {what}; choose one all the same with series=0")
     else:
-        number = wanted or 0
+        number = wanted
     if not 0 <= number < len(every):
         listed = ", ".join(f"{i} {series.name!r}" for i, series in enumerate(every))
         raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
     return number, every[number]
+
+
+def shows_slide(series: Any) -> bool:
+    """Return whether ``series`` is a photo of a glass slide or of its label, on which names are written."""
+    of_slide = f"{series.name}\n{series.keyframe.description}".lower()
+    return (
+        series.kind in SLIDES and re.search(r"^(label|macro)( \d+x\d+)?$", of_slide, re.MULTILINE) is not None
+    )
 
 
 def _others(tif: Any, number: int) -> tuple[str, ...]:

@@ -19,9 +19,6 @@ from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Volume, in_space, reading_header, sibling, volumes
 from bigimg.types import Array
 
-PERSONAL = "patient_name|exam_.*|protocol_name"
-"""Fields that may tell who was imaged, and when."""
-
 
 def open_parrec(source: str) -> RawReader:
     """Return a reader of the Philips PAR/REC at ``source``.
@@ -53,7 +50,7 @@ def open_parrec(source: str) -> RawReader:
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     volume = Volume(
         stored=stored, affine=affine, steps=steps, slopes=slopes, intercepts=intercepts,
-        fields=header.general_info, personal=PERSONAL,
+        fields=header.general_info, family="parrec",
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes, (par,))
 
