@@ -151,17 +151,17 @@ CHANNEL_WORDS = """
     rhodamine ruby sfgfp sir sybr sytox tdtomato texas tritc turquoise txred venus wga yfp
     actin a-sma asma b-catenin calbindin calnexin catenin cadherin cell cells centrin chat collagen cytokeratin
     cytoplasm cytosol desmin dna dnai dsdna e-cadherin ecad egfr elastin er fibronectin gfap glucagon golgi granzyme
-    h2ax her2 hh3 histone hla-dr insulin ki-?67 keratin lamin laminin lipid lysosome map2 membrane mhc mito
+    h2ax her2 hh3 histone hla-dr insulin ki ki-?67 keratin lamin laminin lipid lysosome map2 membrane mhc mito
     mitochondria n-cadherin nestin neun nuclear nuclei nucleus panck parvalbumin pd-?l?1 pericentrin peroxisome rna
     sma somatostatin synapsin synaptophysin tryptase tubulin vegf vimentin
     adc beta bold coef diffusion full glt imaginary label magnitude mask max mean median min probability pval real sd
-    std sum tstat fstat var weighted zscore
+    stat std sum tstat fstat var weighted zscore
 """
 """Expressions of words, in any case: colours, ways of imaging, dyes, stains, markers, statistics."""
 
 CHANNEL_CODES = r"""
-    [A-Za-z] [A-Z]{2} \d{1,4} \d{2,3}(?:nm|[A-Z][a-z]?) [A-Z]{1,5}-?\d{1,3}[a-zA-Z]?
-    (?:[A-Z][a-z]?\d{2,3}){1,2}(?:Di|Dd)?
+    [A-Za-z] [A-Z]{2} \d{1,5} \d{2,3}(?:nm|[A-Z][a-z]?) [A-Z]{1,5}-?\d{1,3}[a-zA-Z]?
+    (?:[A-Z][a-z]?\d{2,3}|ArAr\d\d)(?:Di|Dd)?
     (?i:ch|c|t|z|cy|ck|cd|p|hh|sox|band|channel|chan|camera|track|sample|b)\d{1,3}[a-z]?
 """
 """Expressions of codes: letters, numbers, wavelengths, genes and isotopes, as in ``CD45`` and ``Er168Di``."""

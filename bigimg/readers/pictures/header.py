@@ -46,6 +46,8 @@ class PngHeader:
     plain: bool
     """Rows of 8- or 16-bit samples that are shown as they are stored: no palette, transparent colour, orientation or
     interlacing, and no damaged or unknown critical chunk before the pixels."""
+    texts: bool = False
+    """There are texts or EXIF before the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,9 @@ def read_png_header(path: str) -> PngHeader:
     animated, profile, bands = b"acTL" in chunks, b"iCCP" in chunks, PNG_BANDS.get(color, 1)
     left_out = tuple(damaged)
     return PngHeader(
-        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain
-    )
+        width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out, plain,
+        bool(chunks.keys() & {b"tEXt", b"zTXt", b"iTXt", b"eXIf"}),
+    )  # fmt: skip
 
 
 def _chunk_body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
