@@ -20,6 +20,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_coordinate
 from bigimg.geometry.orientation import axis_codes, obliquity
 from bigimg.geometry.spec import fields_of
+from bigimg.lazy.node_of_array import private_of
 from bigimg.opening import coordinates
 from bigimg.opening.levels import levels_of_tree
 from bigimg.readers.dicom.tags import Tags
@@ -172,8 +173,12 @@ class ImageAccessor(SharedMethods):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``."""
-        return Tags(fields_of(self._img.attrs, "meta") | fields_of(self._img.attrs, "private"))
+        """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``.
+
+        Also those that may tell who was imaged, which are not in ``attrs``, as long as the file is known: of the image
+        as it was opened, and of parts of it.
+        """
+        return Tags(fields_of(self._img.attrs, "meta") | private_of(self._img))
 
     @property
     def kind(self) -> str:

@@ -18,6 +18,7 @@ from bigimg.geometry.axes import ORDER
 from bigimg.geometry.region import full, shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Reader
+from bigimg.readers.allowed import public_and_private
 from bigimg.types import Array, Region
 
 MOST_BYTES = 256 << 20
@@ -79,6 +80,10 @@ def _check_description(reader: Reader) -> None:
     for axis, chunk in zip(spec.axes, spec.chunks, strict=True):
         assert chunk >= 1, f"chunk of {chunk} along {axis.name}"
     assert reader.source and isinstance(reader.source, str), "source is empty"
+    free = public_and_private(spec.meta)[1]
+    assert not free, (
+        f"spec.meta has {next(iter(free))!r}, which bigimg.readers.allowed does not list: put it into private"
+    )
     assert access.kind in ("random", "sequential", "whole"), f"access.kind is {access.kind!r}"
     assert access.why, "access.why is empty"
     assert access.fixed_bytes >= 0, "access.fixed_bytes is negative"

@@ -41,7 +41,9 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
-@shared("level", "memory", "series", "insecure", "max_download", "on_gap", "tilt", "json", "quiet")
+@shared(
+    "keep_metadata", "level", "memory", "series", "insecure", "max_download", "on_gap", "tilt", "json", "quiet"
+)  # fmt: skip
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,
     **options: Any,

@@ -31,7 +31,7 @@ from bigimg.conversion.block import (
 )
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
-from bigimg.conversion.identity import identity
+from bigimg.conversion.identity import identity, source_digest
 from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.scratch import copy_to_scratch
@@ -142,7 +142,9 @@ def run(
                 done.journal.close()
         commit.hook("swept")
         with undisturbed():  # this takes some milliseconds, and no file stays half written
-            statistics = write_metadata(staging.store, plan, done.arrays, done.records, done.accumulator)
+            statistics = write_metadata(
+                staging.store, plan, done.arrays, done.records, done.accumulator, source_digest(reader)
+            )
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 

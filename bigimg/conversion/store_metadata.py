@@ -34,16 +34,18 @@ def write_metadata(
     arrays: Mapping[int, StoredArray],
     records: Mapping[int, Array],
     counted: Accumulator,
+    digest: Json,
 ) -> dict[str, Json]:
-    """Write everything of the store but its pixels, and return the statistics."""
+    """Write everything of the store but its pixels, and return the statistics; ``digest`` is that of the source."""
     spec = plan.spec
     for array in arrays.values():
         write_documents(array.folder, array_documents(array.layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
     write_statistics(root, statistics, counted.histogram, first_value(spec.dtype), plan.zarr)
-    # If the metadata may tell who was imaged, the name of the file often does so too.
+    # The name of a file often tells who was imaged.
     provenance: dict[str, Json] = {
-        "source": None if spec.private else Path(plan.source).name,
+        "source": Path(plan.source).name if plan.keep_metadata else None,
+        "digest": digest,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "bigimg": __version__,
         "system": platform.platform(),

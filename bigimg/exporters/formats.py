@@ -44,7 +44,7 @@ EXPORTERS = (
         "t c z y x; booleans (as 0 and 1), 8 to 64-bit integers, float32, float64; RGB of 8 bits; affine, "
         "spacing, units, slope, labels",
         "nibabel",
-        keeps_scaling=True, options=("version",),
+        keeps_scaling=True, options=("version", "keep_metadata"),
     ),
     Exporter(
         "metaimage", "MetaImage", (".mha", ".mhd"), "bigimg.exporters.itk:lay_out_metaimage",
@@ -88,7 +88,7 @@ EXPORTERS = (
 """The formats that bigimg writes."""
 
 
-OWNERS = {"compression": "TIFF", "quality": "JPEG", "version": "NIfTI"}
+OWNERS = {"compression": "TIFF", "quality": "JPEG", "version": "NIfTI", "keep_metadata": "NIfTI"}
 """The format to which an option belongs, for a user."""
 
 

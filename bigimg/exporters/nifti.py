@@ -35,10 +35,12 @@ LABELS = 1002
 SHEAR = 1e-5
 """Largest deviation of the columns from a rotation for a qform; float32 quaternions are no more exact."""
 TEXTS = ("descrip", "aux_file", "intent_name")
-"""Header fields that are copied if the source is a NIfTI too."""
+"""Header fields that are copied from another NIfTI if a user asks for it: they may tell who was imaged."""
 
 
-def lay_out(levels: Sequence[ImageSpec], target: Path, *, version: int | None = None) -> Layout:
+def lay_out(
+    levels: Sequence[ImageSpec], target: Path, *, version: int | None = None, keep_metadata: bool = False
+) -> Layout:
     """Return how a ``.nii`` or ``.nii.gz`` file holds the image.
 
     Raises
@@ -54,6 +56,14 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, *, version: int | None = 
     header = _header(spec, target, version, colors)
     _set_geometry(header, spec)
     notes = []
+    fields = {**spec.meta, **spec.private}
+    if texts := {name: text for name in TEXTS if isinstance(text := fields.get(name), str) and text}:
+        what = ", ".join(texts)
+        notes.append(
+            f"kept: {what}" if keep_metadata else f"left out: {what}; keep_metadata=True writes them"
+        )
+    for name, text in texts.items() if keep_metadata else ():
+        header[name] = text.encode("latin-1", "replace")[: header.template_dtype[name].itemsize]
     if spec.dtype == bool:
         notes.append("NIfTI has no booleans: they are written as 0 and 1 of 8 bits, marked as labels")
     if spec.channels and not colors:
@@ -97,9 +107,6 @@ def _header(spec: ImageSpec, target: Path, version: int | None, colors: int | No
     header["vox_offset"] = 544 if second else 352
     scaling = spec.scaling or Scaling(1.0, 0.0)
     header["scl_slope"], header["scl_inter"] = scaling.slope, scaling.intercept
-    for name in TEXTS:
-        if isinstance(text := spec.meta.get(name), str):
-            header[name] = text.encode("latin-1", "replace")[: header.template_dtype[name].itemsize]
     if spec.kind in ("labels", "mask"):
         header["intent_code"] = LABELS
     elif 0 < (intent := _code(spec.meta.get("intent_code"), 2100)) != LABELS:

@@ -86,6 +86,7 @@ def export(
     compression: str | None = None,
     quality: int | None = None,
     version: int | None = None,
+    keep_metadata: bool = False,
     progress: bool | Report | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
@@ -125,6 +126,9 @@ def export(
         Of JPEG, 1 to 100; 90 by default.
     version : {1, 2}, optional
         Of NIfTI; 1 unless an axis is longer than 32767 pixels. NIfTI-2 keeps geometry in 64 bits.
+    keep_metadata : bool
+        Of NIfTI: copy the texts of the header of another NIfTI, which may tell who was imaged. Other formats have no
+        place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
     insecure, max_download, on_gap, tilt :
@@ -147,7 +151,9 @@ def export(
         The source cannot be read, or the target cannot be written; nothing is left behind.
     """
     exporter = find_exporter(target)
-    given = {"compression": compression, "quality": quality, "version": version}
+    given = {
+        "compression": compression, "quality": quality, "version": version, "keep_metadata": keep_metadata or None,
+    }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
     for name, value in options.items():
         if name not in exporter.options:

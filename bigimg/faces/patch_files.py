@@ -162,7 +162,7 @@ def _folder(patches: Patches, path: Path, kind: str, meter: Meter) -> None:
 
                 patches.cutter.fit(patches.cutter.memory)
                 group = patches.to_dataset().drop_encoding()
-                group["image"].attrs = {"source": patches.source}
+                group["image"].attrs = {}  # the name of the source may tell who was imaged
                 # Zarr format 3 has no specified text type, which channel names need, and no consolidated metadata.
                 written = group.to_zarr(part, mode="w", zarr_format=2, consolidated=True, compute=False)
                 # One thread holds one block in memory, and its patches are read ahead.

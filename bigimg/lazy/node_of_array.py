@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bigimg.lazy.leaves import LazyPixels, Plain
 from bigimg.lazy.node import Node
+from bigimg.types import Json
 
 if TYPE_CHECKING:
     import xarray
@@ -52,6 +53,17 @@ def opened_pixels(img: xarray.DataArray) -> LazyPixels | None:
     """Return the pixels of ``img`` if it is a whole image as it was opened; else None."""
     node = linked_node(img)
     return node if isinstance(node, LazyPixels) else None
+
+
+def private_of(img: xarray.DataArray) -> dict[str, Json]:
+    """Return the fields of the file behind ``img`` that may tell who was imaged; none if it is not one image of a file.
+
+    They are in no attrs, so that a notebook does not show them and xarray does not save them.
+    """
+    link = img.variable.encoding.get(KEY)
+    leaves = link.node.leaves() if isinstance(link, Link) else []
+    specs = [leaf.reader.spec for leaf in leaves if isinstance(leaf, LazyPixels)]
+    return dict(specs[0].private) if len(specs) == 1 else {}
 
 
 def node_of(img: xarray.DataArray) -> Node:

@@ -4,8 +4,9 @@ All DataArrays of bigimg follow the conventions of this module. Coordinates of `
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
 channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
 (the files, where ``source`` is no path), ``world``, ``convention`` (if it is not neurological), ``scaling`` (of an
-array with stored values), ``window``, ``meta`` and ``private``. netCDF has numbers in a row and text alone for attrs,
-so ``world`` is its 16 numbers row by row, and ``sources``, ``meta`` and ``private`` are JSON.
+array with stored values), ``window`` and ``meta``. netCDF has numbers in a row and text alone for attrs, so ``world``
+is its 16 numbers row by row, and ``sources`` and ``meta`` are JSON. Fields that may tell who was imaged are never
+attrs, which notebooks show and ``to_zarr`` writes: :func:`~bigimg.lazy.node_of_array.private_of` finds them.
 """
 
 from __future__ import annotations
@@ -107,8 +108,6 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         attrs["window"] = list(spec.window)
     if spec.meta:
         attrs["meta"] = as_text(dict(spec.meta))
-    if spec.private:
-        attrs["private"] = as_text(dict(spec.private))
     return DataArray(data, coords, spec.dims, "image", attrs)
 
 

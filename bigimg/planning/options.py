@@ -14,6 +14,7 @@ from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.geometry.unit_checks import asked_unit
 from bigimg.planning.memory import budget_bytes
+from bigimg.readers.allowed import named_as_in_file, public_and_private
 from bigimg.types import CodecName, Kind, Method, Shape, Version
 
 type Lengths = Mapping[str, int] | Sequence[int] | int
@@ -60,7 +61,7 @@ class Options:
     channels: tuple[str, ...] | None = None
     """Channel names, in place of what the file says."""
     keep_metadata: bool = False
-    """Write also those fields that may tell who was imaged."""
+    """Write also those fields that may tell who was imaged, and the name of the source."""
     ome_version: Version = "0.5"
 
 
@@ -156,13 +157,14 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str, otherwise: int = 
 
 
 def described(spec: ImageSpec, options: Options) -> ImageSpec:
-    """Return ``spec`` with spacing, channel names and kind of the options, where these have them.
+    """Return ``spec`` with spacing, channel names, kind and metadata of the options, where these have them.
 
     Raises
     ------
     UsageError
         There is no such axis, or the number of channel names is wrong.
     """
+    spec = _guarded(spec, keep=options.keep_metadata)
     axes = list(spec.axes)
     for name, (number, unit) in (options.spacing or {}).items():
         i = spec.axis(name)
@@ -176,11 +178,20 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
         channels = tuple(map(Channel, options.channels, colors))
     spec = replace(spec, axes=tuple(axes), channels=channels, kind=options.kind or spec.kind)
     spec = replace(spec, notes=(*spec.notes, *_mixed(spec, options)))
-    if not spec.private:
+    return spec
+
+
+def _guarded(spec: ImageSpec, *, keep: bool) -> ImageSpec:
+    """Return ``spec`` with those of its fields that may be written, or with all; a note counts the others."""
+    public, private = public_and_private(spec.meta)
+    private |= spec.private
+    if not private:
         return spec
-    if options.keep_metadata:
-        return replace(spec, meta={**spec.meta, **spec.private}, private={})
-    return replace(spec, notes=(*spec.notes, left_out(len(spec.private))))
+    if not keep:
+        return replace(spec, meta=public, private=private, notes=(*spec.notes, left_out(len(private))))
+    note = f"kept: {counted(len(private), 'field')} that may tell who was imaged"
+    channels = named_as_in_file(spec.channels, private)
+    return replace(spec, meta={**public, **private}, private={}, channels=channels, notes=(*spec.notes, note))
 
 
 def left_out(fields: int) -> str:

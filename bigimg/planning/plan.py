@@ -74,6 +74,7 @@ class ConversionPlan:
     """Of the uncompressed file beside the target; 0 for none."""
     estimate: Estimate | None = None
     ome_version: Version = "0.5"
+    keep_metadata: bool = False
 
     @property
     def zarr(self) -> ZarrFormat:
@@ -192,7 +193,7 @@ def make_plan(
     draft = ConversionPlan(
         source, target, spec, access, method, options.codec, levels, sweeps,
         plan_traversal(spec, access, sweeps[0].block), 1, 1, options.memory, (), 0,
-        ome_version=options.ome_version,
+        ome_version=options.ome_version, keep_metadata=options.keep_metadata,
     )  # fmt: skip
     plans = []
     for choice in _choices(draft, options.workers or usable_cpus()):

@@ -132,7 +132,7 @@ def test_what_came_from_nifti_1_goes_back_unchanged(tmp_path: Path) -> None:
     source.header["cal_max"] = 900
     source.header.set_slope_inter(0.1, -1024.3)
     source.to_filename(tmp_path / "a.nii")
-    bigimg.export(tmp_path / "a.nii", tmp_path / "b.nii.gz")
+    bigimg.export(tmp_path / "a.nii", tmp_path / "b.nii.gz", keep_metadata=True)
     owner, first = nibabel.load(tmp_path / "b.nii.gz"), nibabel.load(tmp_path / "a.nii")
     assert owner.affine.tolist() == first.affine.tolist()
     assert int(owner.header["sform_code"]) == 4

@@ -22,7 +22,7 @@ from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
-from bigimg.lazy.node_of_array import linked_node
+from bigimg.lazy.node_of_array import linked_node, private_of
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
 
@@ -213,7 +213,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
         meta=fields_of(of_values, "meta"),
-        private=fields_of(of_values, "private"),
+        private={} if img.dtype.kind == "b" else private_of(img),
         notes=notes,
         source=source,
     )

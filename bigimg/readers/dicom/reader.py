@@ -2,7 +2,7 @@
 
 pydicom reads headers and decodes pixels. Headers become planes (``dicom_headers``, ``dicom_layout``), planes become
 series (``dicom_grouping``), a series becomes an even stack or an error (``dicom_series``), and a stack becomes an image
-(``dicom_spec``). ``dicom_pixels`` reads pixels, and ``dicom_tags`` separates public from private tags.
+(``dicom_spec``). ``dicom_pixels`` reads pixels, and ``dicom_tags`` reads tags.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.readers.allowed import public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.placing import ultrasound_spacing
 from bigimg.readers.dicom.series import MISSING, Stack, normal
-from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax, value_of
+from bigimg.readers.dicom.tags import fields_of, number, numbers, text, transfer_syntax, value_of
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
 from bigimg.types import Array, DType, Json, Kind, Padding, Shape
@@ -56,8 +57,8 @@ def describe(
     if len(lines) > 1:
         notes.append(f"slope and intercept differ from slice to slice: real values are given, as {dtype}")
     same_line = len(lines) == 1 and first.line != (1.0, 0.0)
-    public, private = public_and_private(header)
-    public |= _of_volumes(planes, order, stacked)
+    fields = fields_of(header) | _of_volumes(planes, order, stacked)
+    public, private = public_and_private(fields, "dicom")
     _add_notes(header, planes, notes)
     notes += _mapping_notes(header)
     padding = _padding(planes, dtype, notes)

@@ -1,8 +1,4 @@
-"""Tags of a DICOM header as JSON, in two groups: those that describe the image, and those that may identify a person.
-
-:data:`PUBLIC` lists the tags of the first group. All others (names, dates, ids, free text, private tags) belong to the
-second group, ``private``.
-"""
+"""Tags of a DICOM header: as JSON, as texts and as numbers."""
 
 from __future__ import annotations
 
@@ -20,25 +16,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataelem import DataElement
     from pydicom.tag import BaseTag
-
-_PUBLIC = """
-    AcquisitionMatrix BitsAllocated BitsStored BodyPartExamined BurnedInAnnotation ConvolutionKernel
-    DataCollectionDiameter DiffusionBValue DiffusionGradientOrientation DistanceSourceToDetector
-    DistanceSourceToPatient DoseGridScaling DoseSummationType DoseType DoseUnits EchoNumbers EchoTime
-    EchoTrainLength Exposure ExposureTime FilterType FlipAngle FrameTime GantryDetectorTilt HighBit
-    ImageOrientationPatient ImagePositionPatient ImageType ImagedNucleus ImagerPixelSpacing ImagingFrequency
-    InPlanePhaseEncodingDirection InversionTime KVP Laterality LossyImageCompression LossyImageCompressionMethod
-    LossyImageCompressionRatio MRAcquisitionType MagneticFieldStrength Manufacturer ManufacturerModelName
-    MaximumFractionalValue Modality NumberOfAverages NumberOfFrames NumberOfTemporalPositions PatientPosition
-    PercentPhaseFieldOfView PercentSampling PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit
-    PixelPaddingValue PixelRepresentation PixelSpacing PlanarConfiguration PresentationLUTShape
-    ReconstructionDiameter RepetitionTime RescaleIntercept RescaleSlope RescaleType RotationDirection SOPClassUID
-    SamplesPerPixel ScanOptions ScanningSequence SegmentationFractionalType SegmentationType SequenceVariant
-    SliceThickness SpacingBetweenFrames SpacingBetweenSlices TemporalResolution TransferSyntaxUID TriggerTime Units
-    VOILUTFunction VariableFlipAngleFlag ViewPosition VolumeTimes WindowCenter WindowWidth XRayTubeCurrent
-"""
-PUBLIC = frozenset(_PUBLIC.split())
-"""Keywords of geometry, modality, window, units, maker and technique: the only ones that a store gets."""
 
 MOST_VALUES = 1024
 """Longer lists (lookup tables, curves), and texts of 16 times as many characters, are left out."""
@@ -72,12 +49,10 @@ class Tags(Mapping[str, Json]):
         return repr(dict(self._fields))
 
 
-def public_and_private(header: Dataset) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return the fields that may be written, and those that are written only if a user asks for them."""
-    found = _fields(header)
-    found |= {"TransferSyntaxUID": syntax} if (syntax := transfer_syntax(header)) else {}
-    public = {name: value for name, value in found.items() if name in PUBLIC}
-    return public, {name: value for name, value in found.items() if name not in PUBLIC}
+def fields_of(header: Dataset) -> dict[str, Json]:
+    """Return the fields of a header by keyword, JSON-safe; those without a keyword by number."""
+    syntax = transfer_syntax(header)
+    return _fields(header) | ({"TransferSyntaxUID": syntax} if syntax else {})
 
 
 def transfer_syntax(header: Dataset) -> str:

@@ -26,7 +26,7 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader, as_kind
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
-from bigimg.readers.folders.numbering import natural_key, numbering_notes
+from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.registry import find_format, no_series, only_image, open_file
 from bigimg.readers.sniffing import is_dicom, read_head
 from bigimg.types import Array, Kind, Region
@@ -202,7 +202,8 @@ class FolderReader:
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
         notes = (*notes, *numbering_notes(paths))
-        self.spec = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
+        volume = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
+        self.spec = replace(volume, of_source=(*volume.of_source, *patterns_note(paths)))
         order = ("z", *(access.order or plane.dims))
         fixed, read = min(self._most_open, len(paths)) * each, 0 if self._most_open else each
         why = f"{self.format}: {access.why}"

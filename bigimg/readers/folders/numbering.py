@@ -27,17 +27,31 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part.lower() for i, part in enumerate(parts)], name
 
 
+def patterns_note(names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note that the names follow several patterns; it has words of the names, which may be those of people."""
+    patterns = _patterns(_stems(names))
+    some = ", ".join(repr(each) for each in sorted(patterns)[:FEW])
+    note = f"the names follow {len(patterns)} patterns ({some}), and are one stack in natural order"
+    return (note,) if len(patterns) > 1 else ()
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    return [os.path.splitext(os.path.basename(name))[0] for name in names]
+
+
+def _patterns(stems: Sequence[str]) -> set[str]:
+    return {re.sub(r"\d+", "#", stem) for stem in stems}
+
+
 def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on the numbers of files in natural order; none when they have no gaps.
+    """Return a note on the numbers of files in natural order; none when they have no gaps, or several patterns.
 
     >>> numbering_notes(["z1.tif", "z2.tif", "z5.tif"])
     ('the numbering lacks 3-4 (2 planes); those that are there lie next to one another',)
     """
-    stems = [os.path.splitext(os.path.basename(name))[0] for name in names]
-    patterns = {re.sub(r"\d+", "#", stem) for stem in stems}
-    if len(patterns) > 1:
-        some = ", ".join(repr(each) for each in sorted(patterns)[:FEW])
-        return (f"the names follow {len(patterns)} patterns ({some}), and are one stack in natural order",)
+    stems = _stems(names)
+    if len(_patterns(stems)) > 1:
+        return ()
     numbers_of = zip(*(re.findall(r"\d+", stem) for stem in stems), strict=True)
     columns = [column for column in numbers_of if len(set(column)) > 1]
     if len(columns) > 1:

@@ -57,6 +57,8 @@ class PngHeader:
     """The same, but the samples are indices of 8 bits into a palette."""
     grey: bool
     """The palette has no colours, and none of it is transparent."""
+    texts: bool = False
+    """There are texts or EXIF before the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def read_png_header(path: str) -> PngHeader:
         width, height, bits, color == 3, interlace != 0, animated, dpi, bands, profile, data, left_out,
         plain=plain and bits in (8, 16) and color in PNG_BANDS and not clear,
         plain_indices=plain and bits == 8 and color == 3, grey=grey,
+        texts=bool(chunks.keys() & {b"tEXt", b"zTXt", b"iTXt", b"eXIf"}),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from bigimg.reader import Access
 from bigimg.readers.codestreams import check_gif
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
+from bigimg.readers.pictures.texts import texts_of
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.sniffing import is_png, picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
@@ -94,13 +95,14 @@ class PictureReader:
             self._mode, self._dtype, self._channels = self._read_as(image)
             tag = int(image.getexif().get(274, 1))
             info = dict(image.info)
+            fields = texts_of(image) | self._meta(info)
         if self._plugin == "GIF":
             check_gif(path)
         self._orientation = orientation(tag)
         self.access = self._choose_access()
         width, height = self._size
         self.spec = picture_spec(
-            height, width, self._dtype, self._channels, self._meta(info), tuple(self._notes()),
+            height, width, self._dtype, self._channels, fields, tuple(self._notes()),
             frames=self._frames, orientation=tag, dpi=_dpi(info),
         )  # fmt: skip
 
@@ -247,11 +249,9 @@ class PictureReader:
             "format": self._plugin, "palette": self._stored_mode in ("P", "PA"),
             "icc_profile": bool(info.get("icc_profile")),
         }  # fmt: skip
-        for key in ("dpi", "duration", "loop", "comment"):
+        for key in ("dpi", "duration", "loop"):
             match info.get(key):
-                case bytes() as text:
-                    meta[key] = text.decode("utf-8", "replace")
-                case str() | int() | float() as value:
+                case int() | float() as value:
                     meta[key] = value
                 case tuple() as values:
                     meta[key] = [float(value) for value in values if math.isfinite(value)]

@@ -24,6 +24,7 @@ import numpy as np
 from bigimg.errors import InputError, damage
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
+from bigimg.readers.pictures.texts import texts_in
 from bigimg.readers.raw.streams import stream_errors
 from bigimg.types import Array
 
@@ -69,7 +70,7 @@ class PngReader(StripReader):
         self.spec = picture_spec(
             header.height, header.width, np.dtype(np.uint8 if header.bits == 8 else np.uint16),
             CHANNELS[header.bands],
-            {
+            (texts_in(path, "png") if header.texts else {}) | {
                 "format": "PNG", "bits_per_sample": header.bits, "icc_profile": header.profile,
                 "dpi": rounded_dpi(header.dpi),
             },

@@ -13,6 +13,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.allowed import public_and_private
 from bigimg.readers.resolution import NO_RESOLUTION, of_dots
 from bigimg.types import Array, DType, Json, Kind, Region
 
@@ -50,9 +51,10 @@ def picture_spec(
     dpi : (float, float), optional
         Pixels an inch along x and y as stored: the spacing, unless it is the resolution of a print.
     """
-    meta = {name: value for name, value in meta.items() if value is not None and value is not False}
+    fields = {name: value for name, value in meta.items() if value is not None and value is not False}
     if orientation != 1:
-        meta["orientation"] = orientation
+        fields["orientation"] = orientation
+    public, private = public_and_private(fields, "picture")
     if orientation in range(2, 9):
         notes = (*notes, f"EXIF orientation {orientation} is applied")
     resolution = of_dots(*dpi) if dpi and min(dpi) > 0 else NO_RESOLUTION
@@ -69,7 +71,9 @@ def picture_spec(
     chunk = sizes | {"t": 1, "y": min(rows or height, height)}
     chunks = tuple(chunk[axis.name] for axis in axes)
     kind: Kind = "mask" if dtype == np.bool_ else "image"
-    return ImageSpec(axes, dtype, chunks, channels=channels, kind=kind, meta=meta, notes=tuple(notes))
+    return ImageSpec(
+        axes, dtype, chunks, channels=channels, kind=kind, meta=public, private=private, notes=tuple(notes)
+    )
 
 
 def rounded_dpi(dpi: tuple[float, float] | None) -> list[Json] | None:

@@ -35,6 +35,7 @@ from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.png import MOST_WIDTH, PngReader
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
+from bigimg.readers.pictures.texts import texts_in
 from bigimg.types import Array, Json
 
 LIBRARY_BYTES = 46_000_000
@@ -75,11 +76,14 @@ class VipsReader(StripReader):
         tag = int(image.get("orientation")) if image.get_typeof("orientation") else 1
         self._orientation = orientation(tag)
         self.access = self._choose_access(image, row_bytes, tag)
+        texts = (
+            texts_in(path, codec) if getattr(self._header, "texts", True) else {}
+        )  # of a JPEG it is not known
         mask = codec == "png" and image.bands == 1 and self._header.bits == 1
         self.spec = picture_spec(
             *shape[:2], np.dtype(bool) if mask else self._stored,
             CMYK if image.interpretation == "cmyk" else CHANNELS[image.bands],
-            self._meta(image), tuple(self._notes(image)),
+            texts | self._meta(image), tuple(self._notes(image)),
             rows=0 if self.access.kind == "whole" else self._strip_rows, orientation=tag,
             dpi=self._dpi(image),
         )  # fmt: skip

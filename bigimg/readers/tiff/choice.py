@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +48,12 @@ def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tu
     """Return the image that is ``wanted``, and a sentence about the others.
 
     By default it is the first, but the largest of a slide, or if the first is marked as a smaller copy of another
-    (NewSubfileType 1).
+    (NewSubfileType 1). Photos of a glass slide and its label are taken only if they are wanted.
 
     Raises
     ------
     InputError
-        The file holds no image.
+        The file holds no image, or only photos of a slide and none is wanted.
     UsageError
         There is no such series.
     """
@@ -63,19 +64,31 @@ def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tu
         numbers = [i for i, each in enumerate(every) if each.name == wanted]
         number = numbers[0] if numbers else -1
     else:
-        number = _main(every) if wanted is None else wanted
+        number = _main(path, every) if wanted is None else wanted
     if not 0 <= number < len(every):
         listed = ", ".join(f"{i} {each.name!r}" for i, each in enumerate(every))
         raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
     return every[number], _others(every, number)
 
 
-def _main(every: list[Candidate]) -> int:
-    first = every[0].series
+def shows_slide(series: Any) -> bool:
+    """Return whether ``series`` is a photo of a glass slide or of its label, on which names are written."""
+    of_slide = f"{series.name}\n{series.keyframe.description}".lower()
+    return (
+        series.kind in SLIDES and re.search(r"^(label|macro)( \d+x\d+)?$", of_slide, re.MULTILINE) is not None
+    )
+
+
+def _main(path: str, every: list[Candidate]) -> int:
+    scans = [i for i, each in enumerate(every) if not shows_slide(each.series)]
+    if not scans:
+        what = "holds only photos of a glass slide and its label, which may name a person"
+        raise InputError(f"{path}: {what}; choose one all the same with series=0")
+    first = every[scans[0]].series
     if first.kind not in SLIDES and not first.keyframe.is_reduced:
-        return 0
-    whole = [i for i, each in enumerate(every) if not each.series.keyframe.is_reduced] or range(len(every))
-    return max(whole, key=lambda i: every[i].pixels)
+        return scans[0]
+    whole = [i for i in scans if not every[i].series.keyframe.is_reduced]
+    return max(whole or scans, key=lambda i: every[i].pixels)
 
 
 def _others(every: list[Candidate], number: int) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ class Meaning:
     window: tuple[float, float] | None = None
     padding: Padding | None = None
     notes: list[str] = field(default_factory=list)
+    of_source: list[str] = field(default_factory=list)
+    """Notes with words of the file, which a store does not keep."""
 
 
 def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning:
@@ -83,7 +85,7 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     part = re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description)
     if part and series.kind != "ome":  # it was opened alone
         note = f"this is one file of an OME-TIFF set that {part[1]} describes"
-        meaning.notes.append(f"{note}: only the pages of this file are read; open that one for all")
+        meaning.of_source.append(f"{note}: only the pages of this file are read; open that one for all")
     return meaning
 
 
@@ -107,7 +109,7 @@ def _no_data(page: Any, meaning: Meaning) -> None:
     try:
         value = int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
-        meaning.notes.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
+        meaning.of_source.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
         return
     meaning.padding = in_type((value, value), page.dtype)
     left_out = "left out of statistics and coarser levels"

@@ -24,6 +24,7 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.allowed import known_channels, known_unit, public_and_private
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import Stack, lay_out
@@ -145,10 +146,11 @@ class _Image:
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.segments = read_tables(path, series, colors, stack)
             self.converted = is_converted(page)
-            spec = replace(self._describe(tif, series, image.number), of_source=others)
+            spec = self._describe(tif, series, image.number)
+            spec = replace(spec, of_source=(*spec.of_source, *others))
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
-            spec = replace(spec, notes=(*spec.notes, f"tifffile warns: {warnings[0]}{more}"))
+            spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
         self.spec, self.access = spec, self._access(spec)
 
     def read(self, region: Region) -> Array:
@@ -175,7 +177,8 @@ class _Image:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
             spacing = {other.get(axis, axis): step for axis, step in spacing.items()}
-        axes = tuple(Axis(name, shape[name], *spacing.get(name, (1.0, None))) for name in layout.dims)
+        steps = {axis: (step, known_unit(unit)) for axis, (step, unit) in spacing.items()}
+        axes = tuple(Axis(name, shape[name], *steps.get(name, (1.0, None))) for name in layout.dims)
         notes = [*meaning.notes, *([layout.note] if layout.note else [])]
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
@@ -183,13 +186,18 @@ class _Image:
         if is_uncounted(page, len(page.dataoffsets)):
             what = f"the file does not say how long its {scheme.kind}s are"
             notes.append(f"{what}: their lengths follow from their pixels and places")
-        meta = own_fields(page)
+        fields = own_fields(page)
         if len(series.levels) > 1:
-            meta["levels"] = [list(level.shape) for level in series.levels]
+            fields["levels"] = [list(level.shape) for level in series.levels]
+        meta, private = public_and_private(fields, "tiff")
         chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
+        channels, names = known_channels(meaning.channels)
         kind: Kind = "mask" if self.dtype == np.bool_ else "image"
-        spec = ImageSpec(axes, self.dtype, chunks, meaning.channels, kind=kind, meta=meta, notes=tuple(notes))
-        return replace(spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding)
+        spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
+        return replace(
+            spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding, private=private | names,
+            of_source=tuple(meaning.of_source),
+        )  # fmt: skip
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme

@@ -29,9 +29,6 @@ from bigimg.readers.volumes.headers import (
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is not a time."""
 
-PERSONAL = "HISTORY_NOTE|NOTES?_.*|IDCODE_.*|.*_NAME|LABEL_.*|.*_KEYWORDS|MARKS_.*"
-"""Fields of free text, dates and names of files."""
-
 MOST_HEAD = 64 << 20
 """Bytes of a HEAD that are read at most: it holds text, with a history that grows."""
 
@@ -65,7 +62,7 @@ def open_afni(source: str) -> RawReader:
     volume = Volume(
         stored=stored, affine=header.get_affine(), steps=steps, starts={"t": start},
         slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
-        channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
+        channels=() if timed else _channels(header, stored), fields=header.info, family="afni",
     )  # fmt: skip
     return volume.reader(source, *open_pixels(brik, 0, stored), notes, (head,))
 

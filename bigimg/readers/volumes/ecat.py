@@ -20,8 +20,6 @@ from bigimg.readers.raw.scaled import Mirrored
 from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, volumes
 from bigimg.types import Array
 
-PERSONAL = "patient_(?!orientation).*|.*_name|.*filename|study_.*|serial_number|.*_start_time"
-"""Fields that may tell who was imaged, when and where."""
 BLOCK = 512
 """Bytes of a block; block numbers begin at 1."""
 
@@ -59,7 +57,7 @@ def open_ecat(source: str) -> RawReader:
     volume = Volume(
         stored=stored, affine=affine, steps=_steps(sub, order, notes),
         slopes=slopes.reshape((-1, 1, 1, 1)[-len(stored.shape) :]), frame="frame",
-        fields={name: header[name] for name in header.keys() if name != "fill"}, personal=PERSONAL,  # noqa: SIM118
+        fields={name: header[name] for name in header.keys() if name != "fill"}, family="ecat",  # noqa: SIM118
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 

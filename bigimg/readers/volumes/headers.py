@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
 from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
+from bigimg.readers.allowed import known_channels, known_unit, public_and_private
 from bigimg.readers.label_names import kind_of
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
@@ -96,8 +96,8 @@ class Volume:
     channels: tuple[Channel, ...] = ()
     fields: Mapping[str, Any]
     """Fields of the header, under their own names."""
-    personal: str = ""
-    """See :func:`public_and_private`."""
+    family: str
+    """Key of the lists in :mod:`bigimg.readers.allowed`."""
     chunks: Shape | None = None
     """What is decoded at once, along ``dims``; runs of uncompressed numbers by default."""
     kind: Kind = "image"
@@ -130,13 +130,15 @@ class Volume:
             notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
         axes = self._axes(notes)
         by_name = dict(zip(dims, self.chunks or (), strict=False))
-        meta, private = public_and_private(self.fields, self.personal)
+        fields = {name: json_safe(value) for name, value in self.fields.items()}
+        meta, private = public_and_private(fields, self.family)
+        channels, names = known_channels(self.channels)
         scaled, several = scaling != Scaling(1.0, 0.0), bool({"c", "t"} & set(dims))
         kind, note = kind_of(self.kind, source, dtype, self.fields, scaled=scaled, several=several)
         notes += [note] if note else []
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
-            channels=self.channels, kind=kind, window=self.window, meta=meta, private=private,
+            channels=channels, kind=kind, window=self.window, meta=meta, private=private | names,
             world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
@@ -154,7 +156,7 @@ class Volume:
                 notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
                 spacing, unit = 1.0, None
             start = self.starts.get(name, 0.0) if self.affine is None or name == "t" else 0.0
-            axes.append(Axis(name, sizes[name], abs(float(spacing)), unit, start))
+            axes.append(Axis(name, sizes[name], abs(float(spacing)), known_unit(unit), start))
         return tuple(axes)
 
     def _world(self, axes: Sequence[Axis], notes: list[str]) -> Affine | None:
@@ -233,21 +235,6 @@ def json_safe(value: Any) -> Json:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def public_and_private(fields: Mapping[str, Any], personal: str) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Return ``meta`` and ``private``: the latter holds the fields that may tell who was imaged, when or where.
-
-    Parameters
-    ----------
-    fields : mapping
-    personal : str
-        Regular expression that matches the whole name of such a field.
-    """
-    meta, private = dict[str, Json](), dict[str, Json]()
-    for name, value in fields.items():
-        (private if re.fullmatch(personal, name) else meta)[name] = json_safe(value)
-    return meta, private
 
 
 @contextmanager

@@ -40,11 +40,6 @@ LAYOUT = {"ElementDataFile", "HeaderSize", "CompressedData", "CompressedDataSize
 """Fields that describe the file and not the image."""
 
 
-PERSONAL = "Comment|Name|ID|AcquisitionDate|(?!Element|Object|Transform|Center|Anatomical|Distance|Offset|Position|" \
-           "Origin|Rotation|Orientation|Modality|Sequence|Color|ParentID).*"  # fmt: skip
-"""All but the fields of the format itself: ITK adds any tag of a DICOM file."""
-
-
 def open_metaimage(source: str) -> RawReader:
     """Return a reader of the MetaImage at ``source``.
 
@@ -78,7 +73,7 @@ def open_metaimage(source: str) -> RawReader:
         notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
     volume = Volume(
         stored=layout.stored, affine=affine, steps=steps, starts=starts, slopes=slope, intercepts=intercept,
-        personal=PERSONAL, fields={name: fields[name] for name in fields if name not in LAYOUT},
+        family="metaimage", fields={name: fields[name] for name in fields if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 

@@ -58,6 +58,6 @@ def open_mgh(source: str) -> RawReader:
     volume = Volume(
         stored=stored, affine=affine, body=bool(fields["goodRASFlag"]),
         steps=in_space(header["delta"]) | {"t": (float(header["tr"]), "millisecond")},
-        fields={name: header[name] for name in known if name not in LAYOUT},
+        fields={name: header[name] for name in known if name not in LAYOUT}, family="mgh",
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)

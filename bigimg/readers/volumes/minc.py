@@ -34,9 +34,6 @@ UNITS = {"mm": "millimeter", "millimeters": "millimeter", "s": "second", "second
 IMAGE = "minc-2.0/image/0/image"
 """Path of the pixels in a MINC 2 file."""
 
-PERSONAL = "history|ident|patient:.*|study:(?!modality).*"
-"""Fields that may tell who was imaged, when and where; commands with file names are among them."""
-
 
 def open_minc(source: str) -> RawReader:
     """Return a reader of the MINC volume at ``source``.
@@ -128,7 +125,7 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
     return Volume(
         stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, starts={"t": start},
-        slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, personal=PERSONAL,
+        slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, family="minc",
     )  # fmt: skip
 
 

@@ -46,8 +46,6 @@ LABELS = 1002
 LAYOUT = {"sizeof_hdr", "extents", "session_error", "regular", "dim", "datatype", "bitpix", "vox_offset",
           "scl_slope", "scl_inter", "glmax", "glmin", "magic", "unused_str", "eol_check"}  # fmt: skip
 """Header fields that describe the file and not the image."""
-PERSONAL = "db_name|patient_id|exp_date|exp_time|generated|scannum"
-"""Fields that may tell who was imaged, and when: converters put a name into ``db_name``."""
 
 HEAD_BYTES = 540
 """The longest header, without extensions."""
@@ -152,7 +150,7 @@ def _volume(path: str, header: AnalyzeHeader, notes: list[str]) -> tuple[Volume,
         body=_knows_body(header, affine), channels=channels,
         kind="labels" if labels and dtype.kind in "bui" else "image",
         window=(low, high) if -math.inf < low < high < math.inf else None,
-        fields={name: header[name] for name in header.keys() if name not in LAYOUT}, personal=PERSONAL,  # noqa: SIM118
+        fields={name: header[name] for name in header.keys() if name not in LAYOUT}, family="nifti",  # noqa: SIM118
     )  # fmt: skip
     return volume, offset
 

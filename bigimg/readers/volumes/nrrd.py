@@ -54,12 +54,6 @@ LAYOUT = {"type", "dimension", "sizes", "encoding", "endian", "data file", "byte
           "block size"}  # fmt: skip
 """Fields that describe the file and not the image."""
 
-PERSONAL = (
-    "content|(?!DWMRI_|modality|(?:space.*|kinds|labels|units|spacings|thicknesses|axis m.*|centers|"
-    "measurement frame|old m.*|sample units|number)$).*"
-)
-"""All but the fields of the format itself and the diffusion gradients: anybody may add keys."""
-
 ALIASES = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip", "centerings": "centers",
            "axismins": "axis mins", "axismaxs": "axis maxs", "blocksize": "block size"}  # fmt: skip
 
@@ -109,7 +103,7 @@ def open_nrrd(source: str) -> RawReader:
     volume = Volume(
         stored=layout.stored, affine=affine, steps=steps, starts=starts,
         body=_space(fields).removesuffix("-time") in SPACES,
-        channels=_channels(fields, names, sizes), personal=PERSONAL,
+        channels=_channels(fields, names, sizes), family="nrrd",
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -289,7 +283,7 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
     space = _space(fields).removesuffix("-time")
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
-        what = f"the space {space or 'without a name'!r} is not anatomical"
+        what = "the space of the header is not anatomical" if space else "the header names no space"
         notes.append(f"{what}; it is read as LPS, as in ITK")
     units = _quoted(fields.get("space units", ""))
     affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0

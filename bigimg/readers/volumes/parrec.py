@@ -27,8 +27,6 @@ INDEX = "index in REC file"
 TIES = (INDEX, "trigger_time", "dyn_scan_begin_time", "echo_time", "diffusion_b_factor", "scanning sequence")
 """Fields that tell volumes apart where those of ``strict_sort`` are equal, the weakest first."""
 DYNAMIC = "dynamic scan number"
-PERSONAL = "patient_name|exam_.*|protocol_name"
-"""Fields that may tell who was imaged, and when."""
 
 
 def open_parrec(source: str) -> RawReader:
@@ -65,7 +63,7 @@ def open_parrec(source: str) -> RawReader:
     slopes, intercepts = (factors.T for factors in header.get_data_scaling())  # t, z, 1, 1
     volume = Volume(
         stored=stored, affine=affine, steps=steps, slopes=slopes, intercepts=intercepts,
-        fields={**header.general_info, **_of_volumes(header, labels)}, personal=PERSONAL,
+        fields={**header.general_info, **_of_volumes(header, labels)}, family="parrec",
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes, (par,))
 

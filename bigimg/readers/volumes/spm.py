@@ -7,7 +7,6 @@ Both count voxels from 1.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -32,23 +31,22 @@ def spm_affine(stem: str) -> tuple[Array | None, str | None]:
     """
     if (path := beside(stem, (".mat",))) is None:
         return None, None
-    name = os.path.basename(path)
     try:
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES)
         order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
         found = dict(_format5(content[128:], order) if order else _format4(content))
     except (OSError, ValueError, KeyError, struct.error, zlib.error) as error:
-        return None, f"{name} beside it is no readable MATLAB file ({error}); it is left out"
+        return None, f"the .mat beside it is no readable MATLAB file ({error}); it is left out"
     for variable, flip in (("mat", 1.0), ("M", -1.0)):
         if variable in found and found[variable].shape[:2] == (4, 4):
             matrix = found[variable].reshape(4, 4, -1)
-            more = f"{name} has {matrix.shape[2]} affines; the first is used"
+            more = f"the .mat beside it has {matrix.shape[2]} affines; the first is used"
             from_one = np.eye(4)
             from_one[:3, 3] = 1
             affine: Array = np.diag([flip, 1, 1, 1]) @ matrix[:, :, 0] @ from_one
             return affine, more if matrix.shape[2] > 1 else None
-    return None, f"{name} beside it holds no 4 x 4 'mat' or 'M'; it is left out"
+    return None, "the .mat beside it holds no 4 x 4 'mat' or 'M'; it is left out"
 
 
 def _format4(content: bytes) -> Iterator[tuple[str, Array]]:

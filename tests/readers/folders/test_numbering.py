@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigimg.readers.folders.numbering import natural_key, numbering_notes
+from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 
 
 def test_natural_order() -> None:
@@ -50,7 +50,7 @@ def test_every_gap_is_counted(start: int, step: int, absent: set[int]) -> None:
     ],
 )
 def test_notes(names: list[str], words: str) -> None:
-    notes = numbering_notes(names)
+    notes = numbering_notes(names) + patterns_note(names)
     assert (len(notes) == 1 and words in notes[0]) if words else notes == ()
 
 

@@ -476,7 +476,7 @@ def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
     tifffile.imwrite(path, image, description=xml, metadata=None)
     reader = TiffReader(path)
     np.testing.assert_array_equal(everything(reader), image)
-    assert any("all.companion.ome describes" in note for note in reader.spec.notes)
+    assert any("all.companion.ome describes" in note for note in reader.spec.of_source)
 
 
 # -- what cannot be an image ------------------------------------------------------------------------------------

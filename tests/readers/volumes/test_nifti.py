@@ -141,7 +141,7 @@ def test_what_the_header_means(tmp_path: Path) -> None:
     assert reader.spec.kind == "labels"
     assert reader.spec.window == (-5.0, 60.0)
     assert reader.spec.scaling is None
-    assert reader.spec.meta["descrip"] == "a scan"
+    assert reader.spec.private["descrip"] == "a scan"
     assert reader.spec.meta["sform_code"] == 2
     floats = open_file(save(tmp_path / "b.nii", array.astype("f4"), intent_code=1002))
     floats.close()
@@ -457,5 +457,5 @@ def test_who_was_imaged_is_kept_apart(kind: type, tmp_path: Path) -> None:
     image.header["db_name"], image.header["descrip"] = b"Roe^Jane", b"a phantom"
     nibabel.save(image, tmp_path / "a.img")
     spec = open_file(tmp_path / "a.img").spec
-    assert (spec.private["db_name"], spec.meta["descrip"]) == ("Roe^Jane", "a phantom")
+    assert (spec.private["db_name"], spec.private["descrip"]) == ("Roe^Jane", "a phantom")
     assert "Roe" not in str(spec.meta)
