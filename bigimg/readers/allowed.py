@@ -143,36 +143,53 @@ TEXTS = {
 """Keywords of geometry, modality, window, units, maker and technique."""
 
 CHANNEL_WORDS = """
-    alpha background bg bright brightfield bf black blue camera channel confocal contrast cyan dark darkfield df dic
-    emission excitation extra far field filter first fluorescence fluo fluor fourth gray green grey image infrared
-    intensity ir laser light magenta near nir noise none one orange phase pmt purple red reflected rl sample second
-    signal six third three tl tpmt track trans transmitted two uv violet vis white yellow four five
-    aec af alexa amca atto autofluorescence bfp bodipy calcein cerulean cfp citrine clover coumarin cy cyanine dab
-    dapi dendra2? draq5? dsred dylight ecfp egfp emerald eosin eyfp fitc fluorescein fura gcamp gfp h&e haematoxylin
-    he hematoxylin hoechst hyd lysotracker mcerulean mcherry mcitrine mitotracker mkate mneongreen morange mplum
-    mruby mscarlet mturquoise mturquoise2 opal oregon pacific pas pe percp phalloidin propidium residual rfp
-    rhodamine ruby sfgfp sir sybr sytox tdtomato texas tritc turquoise txred venus wga yfp
-    actin a-sma asma b-catenin calbindin calnexin catenin cadherin cell cells centrin chat collagen cytokeratin
-    cytoplasm cytosol desmin dna dnai dsdna e-cadherin ecad egfr elastin er fibronectin gfap glucagon golgi granzyme
-    h2ax her2 hh3 histone hla-dr insulin ki ki-?67 keratin lamin laminin lipid lysosome map2 membrane mhc mito
-    mitochondria n-cadherin nestin neun nuclear nuclei nucleus panck parvalbumin pd-?l?1 pericentrin peroxisome rna
-    sma somatostatin synapsin synaptophysin tryptase tubulin vegf vimentin
+    alpha background bf bg black blue bright brightfield camera channel confocal contrast cyan dark darkfield
+    default df dic emission esid excitation extra far field filter first five fluo fluor fluorescence four
+    fourth gaasp gray green grey image infrared intensity ir laser light magenta ndd near nir noise none one
+    orange ph phase pmt purple ratio red reflected rl sample second shg signal six thg third three tl tpmt track
+    trans transmitted two uv violet vis white yellow
+    aec af alexa amca atto autofluorescence bfp bodipy calcein cerulean cfp citrine clover coumarin cy cyanine
+    dab dapi dendra2? draq5? dsred dylight ecfp egfp emerald eosin eyfp fitc fluorescein fura gcamp gfp h&e
+    haematoxylin he hematoxylin hoechst hyd lucifer lysotracker lyy m?tagbfp2? mcerulean mcherry mcitrine
+    mitotracker mkate mneongreen morange mplum mruby mscarlet mturquoise mturquoise2 opal oregon pacific pas pe
+    percp phalloidin propidium residual rfp rhodamine ruby sfgfp sir sybr sytox tdtomato texas tritc turquoise
+    txred venus wga yfp
+    acid actin apc aqp aquaporin arg arginase asma atp atpase bcl bet blank brdu c?fos c?jun cadherin calbindin
+    calnexin calprotectin catenin cell cells centrin chat chromogranin chymase class collagen cona cox ctb
+    cytokeratin cytoplasm cytosol desmin dna dnai dsdna ecad ecadherin edu egfr elastin empty epcam er
+    fibronectin foxp gad gamma gfap gh2ax gitr glucagon golgi granzyme gzm[abk] her2 hh3 histone hla i iba icos
+    ii iii inos insulin iridium iv k keratin ki lamin laminin lamp lipid lysosome lyve map2 mastchytry mbp
+    melan melana membrane mhc mitf mito mitochondria mpo na nakatpase nestin neun nfh nfl nuclear nuclei nucleic
+    nucleus olig osmium p?h2ax pan panck parvalbumin pax pdl? pdpn pecam pericentrin peroxisome podoplanin pro
+    proinsulin ps pten rna rorgt ruthenium segmentation sma somatostatin synapsin synaptophysin tbet tbr thp
+    tomm tox tryptase tubulin tunel type uromodulin vegf vglut vimentin
     adc beta bold coef diffusion full glt imaginary label magnitude mask max mean median min probability pval real sd
     stat std sum tstat fstat var weighted zscore
 """
-"""Expressions of words, in any case: colours, ways of imaging, dyes, stains, markers, statistics."""
+"""Expressions of words, in any case, also with a number behind them: colours, ways of imaging, dyes, stains, markers,
+statistics."""
 
 CHANNEL_CODES = r"""
-    [A-Za-z] [A-Z]{2} \d{1,5} \d{2,3}(?:nm|[A-Z][a-z]?) [A-Z]{1,5}-?\d{1,3}[a-zA-Z]?
-    (?:[A-Z][a-z]?\d{2,3}|ArAr\d\d)(?:Di|Dd)?
+    [A-Za-z] [A-Z]{2} C[br] \d{1,5} \d{1,2}[a-z] \d{2,3}(?:nm|[A-Z][a-z]?|ArAr) [A-Z]{1,5}-?\d{1,3}[a-zA-Z]{0,2}
+    (?:[A-Z][a-z]?\d{2,3}|ArAr\d\d)(?:Di|Dd)? Ch[SD]?\d{0,2}(?:GaAsP)? (?:IDO|TIM|VISTA)\d?
     (?i:ch|c|t|z|cy|ck|cd|p|hh|sox|band|channel|chan|camera|track|sample|b)\d{1,3}[a-z]?
 """
 """Expressions of codes: letters, numbers, wavelengths, genes and isotopes, as in ``CD45`` and ``Er168Di``."""
+
+OTHER_UNITS = """
+    attometer decameter exameter femtometer foot gigameter hectometer kilometer megameter mile parsec petameter
+    terameter yard yoctometer yottameter zeptometer zettameter us_survey_foot degree radian grad steradian pixel
+    attosecond centisecond decisecond femtosecond kilosecond picosecond
+"""
+"""Units of axes that have no factor here: lengths and times of OME-Zarr, and those of maps."""
 
 CHANNEL_NAMES = "ChannelNames"
 """The private field with the names of channels as the file has them, where these are left out."""
 
 _SPLIT = re.compile(r"[\s_/:;,.#()\[\]+~|=%-]+")
+_DATE = re.compile(r"\d{1,4}([-/._ ])\d{1,2}\1\d{1,4}")
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Between the words of ``TexasRed``."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|none|-?inf", re.IGNORECASE)
 _MOST_DIGITS = 40
 """Characters of a number; a longer one is no number but a message."""
@@ -218,8 +235,8 @@ def named_as_in_file(channels: Sequence[Channel], private: Mapping[str, Json]) -
 
 
 def known_unit(unit: str | None) -> str | None:
-    """Return ``unit`` if it is the long name of a unit of length or time; other texts may be anything."""
-    return unit if unit in MILLIMETERS or unit in SECONDS else None
+    """Return ``unit`` if it is the long name of a unit of length or time, or one of :data:`OTHER_UNITS`."""
+    return unit if unit in MILLIMETERS or unit in SECONDS or unit in OTHER_UNITS.split() else None
 
 
 def _expression(words: str, flags: int = 0) -> re.Pattern[str]:
@@ -229,7 +246,8 @@ def _expression(words: str, flags: int = 0) -> re.Pattern[str]:
 _FAMILIES = tuple(NUMBERS | TEXTS)
 _NUMBERS = {family: _expression(names) for family, names in NUMBERS.items()}
 _TEXTS = {family: frozenset(names.split()) for family, names in TEXTS.items()}
-_CHANNEL_WORDS, _CHANNEL_CODES = _expression(CHANNEL_WORDS, re.IGNORECASE), _expression(CHANNEL_CODES)
+_CHANNEL_WORDS = re.compile(rf"(?:{'|'.join(CHANNEL_WORDS.split())})\d{{0,5}}", re.IGNORECASE)
+_CHANNEL_CODES = _expression(CHANNEL_CODES)
 
 
 def _allows(family: str, name: str, value: Json) -> bool:
@@ -251,5 +269,12 @@ def _is_numbers(value: Json) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    words = [word for word in _SPLIT.split(name) if word]
-    return all(_CHANNEL_WORDS.fullmatch(word) or _CHANNEL_CODES.fullmatch(word) for word in words)
+    if _DATE.search(name):
+        return False
+    return all(
+        _is_known_word(word) or all(map(_is_known_word, _HUMPS.split(word))) for word in _SPLIT.split(name)
+    )
+
+
+def _is_known_word(word: str) -> bool:
+    return not word or bool(_CHANNEL_WORDS.fullmatch(word) or _CHANNEL_CODES.fullmatch(word))
