@@ -205,6 +205,28 @@ def tiff(**options: Any) -> Maker:
     return make
 
 
+def pages(stem: Path, plant: Planter) -> Path:
+    """A TIFF of mass cytometry, whose pages are named by their channels."""
+    with tifffile.TiffWriter(path := stem.with_suffix(".tif")) as file:
+        for _ in range(3):
+            tag = (285, "s", 0, plant(), True)
+            file.write(GREY, metadata=None, contiguous=False, extratags=[tag], photometric="minisblack")
+    return path
+
+
+def channels_of_scanner(stem: Path, plant: Planter) -> Path:
+    """A QPTIFF with a page for each channel."""
+    with tifffile.TiffWriter(path := stem.with_suffix(".tif")) as file:
+        for _ in range(2):
+            fields = "".join(f"<{name}>{plant()}</{name}>" for name in ("Name", "Biomarker", "Operator"))
+            text = f"<PerkinElmer-QPI-ImageDescription>{fields}</PerkinElmer-QPI-ImageDescription>"
+            file.write(
+                GREY, metadata=None, contiguous=False, description=text, software="PerkinElmer-QPI",
+                photometric="minisblack", tile=(16, 16),
+            )  # fmt: skip
+    return path
+
+
 def slide(stem: Path, plant: Planter) -> Path:
     fields = ("Filename", "User", "Title", "Date", "Time", "ScanScope ID", "Barcode", "Label", "Slide Name")
     head = "Aperio Image Library v11.2.1\r\n24x16 [0,0 24x16] (32x32) JPEG/RGB Q=70|AppMag = 20|MPP = 0.5"
@@ -330,7 +352,7 @@ MAKERS: dict[str, Maker] = {
     "MINC 2": minc2, "MetaImage": metaimage(".mha"), "MetaImage header": metaimage(".mhd"), "NRRD": nrrd(".nrrd"),
     "NRRD header": nrrd(".nhdr"), "DICOM": dicom, "TIFF": tiff(), "BigTIFF": tiff(bigtiff=True), "SVS": slide,
     "QPTIFF": scanner("PerkinElmer-QPI", "PerkinElmer-QPI-ImageDescription"),
-    "Philips TIFF": scanner("Philips DP v1.0", "DataObject"), "XML in TIFF": scanner("Scanner", "iScan"),
+    "TIFF of named pages": pages, "QPTIFF of channels": channels_of_scanner, "Philips TIFF": scanner("Philips DP v1.0", "DataObject"), "XML in TIFF": scanner("Scanner", "iScan"),
     "OME-TIFF": ome, "ImageJ": imagej, "folder of TIFFs": folder, "PNG": png(8), "PNG of 16 bits": png(16),
     "JPEG": picture(".jpg", "comment", "xmp"), "WebP": picture(".webp", "xmp"), "GIF": picture(".gif", "comment"),
     "JPEG 2000": picture(".jp2", "comment"), "AVIF": picture(".avif", "xmp"), "PNM": pnm, "Targa": targa,
@@ -421,13 +443,27 @@ def test_channels_are_named_again_if_asked_for(tmp_path: Path) -> None:
     "name",
     ["DAPI", "GFP", "Alexa Fluor 488", "Cy5", "far red", "CD45", "Ki-67(Er168Di)", "Er168", "191Ir_DNA1", "HH3",
      "dsDNA", "Opal 520", "C0", "Ch1-T1", "Channel 3", "405nm", "panCK", "Autofluorescence", "Hoechst 33342", "mCherry",
-     "PD-L1", "R", "H&E", "Coef", "F-stat", "TL Brightfield", "FOXP3", "ArAr80", "Na23", "CD8a", "WGA-647"],
+     "PD-L1", "R", "H&E", "Coef", "F-stat", "TL Brightfield", "FOXP3", "ArAr80", "Na23", "CD8a", "WGA-647",
+     "CD45RA(Er166Di)", "HLA-DR", "FoxP3", "pan-CK", "Collagen Type I", "GranzymeB", "BetaCatenin", "TexasRed", "Cb",
+     "AlexaFluor488", "Hoechst33342", "Ch2GaAsP-T2", "T-PMT", "iNOS", "Na/K ATPase", "TIM-3", "141Pr_SMA"],
 )  # fmt: skip
 def test_known_channels_keep_their_names(name: str) -> None:
     assert known_channels([Channel(name)]) == ((Channel(name),), {})
 
 
-@pytest.mark.parametrize("name", ["Doe Jane", "DAPI Doe", "doe_jane_1.tif", "2023-11-07 Smith", "Patient 12"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Doe Jane",
+        "DAPI Doe",
+        "doe_jane_1.tif",
+        "2023-11-07 Smith",
+        "Patient 12",
+        "1975-03-04",
+        "04.03.75",
+        "DoeJane",
+    ],
+)
 def test_other_names_are_numbers(name: str) -> None:
     assert known_channels([Channel(name, "FF0000")]) == (
         (Channel("Channel 0", "FF0000"),),

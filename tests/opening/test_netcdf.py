@@ -13,6 +13,7 @@ from PIL import Image
 import bigimg
 
 AFFINE = np.array([[0, -2.0, 0, 9], [3, 0, 0, -4], [0, 0, 1.5, 7], [0, 0, 0, 1]])
+TURN = AFFINE / (3, 2, 1.5, 1)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_to_netcdf(name: str, files: Path) -> None:
     elif name == "stack":
         img = bigimg.stack([files / "c.tif", files / "c.tif"], "z")
     elif name == "made":
-        img = bigimg.with_geometry(np.zeros((20, 30), np.int16), spacing=2, unit="um", world=AFFINE)
+        img = bigimg.with_geometry(np.zeros((20, 30), np.int16), spacing=2, unit="um", world=TURN)
     else:
         img = bigimg.open(files / name)
     img = img.astype(np.int16)

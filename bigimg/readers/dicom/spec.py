@@ -60,7 +60,6 @@ def describe(
     fields = fields_of(header) | _of_volumes(planes, order, stacked)
     public, private = public_and_private(fields, "dicom")
     _add_notes(header, planes, notes)
-    notes += _mapping_notes(header)
     padding = _padding(planes, dtype, notes)
     if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
         fill = fill_of(first.pixels, dtype, padding)
@@ -75,7 +74,7 @@ def describe(
         world=_world(first, stacked, axes, source), convention="radiological",
         scaling=Scaling(*first.line) if same_line else None,
         window=_window(planes, notes), padding=padding, meta=public, private=private,
-        notes=tuple(notes),
+        notes=tuple(notes), of_source=tuple(_mapping_notes(header)),
     )  # fmt: skip
 
 
@@ -245,7 +244,7 @@ def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> No
 
 
 def _mapping_notes(header: Dataset) -> list[str]:
-    """Return notes on a RealWorldValueMapping of the first frame."""
+    """Return notes on a RealWorldValueMapping of the first frame; they have the unit as the file writes it."""
     frames = value_of(header, "PerFrameFunctionalGroupsSequence")
     shared = first_item(header, "SharedFunctionalGroupsSequence")
     mapping = Fields(header, shared, frames[0] if frames else None).mapping()

@@ -135,11 +135,11 @@ class Volume:
         channels, names = known_channels(self.channels)
         scaled, several = scaling != Scaling(1.0, 0.0), bool({"c", "t"} & set(dims))
         kind, note = kind_of(self.kind, source, dtype, self.fields, scaled=scaled, several=several)
-        notes += [note] if note else []
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
             channels=channels, kind=kind, window=self.window, meta=meta, private=private | names,
             world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
+            of_source=(note,) if note else (),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, dims, others)

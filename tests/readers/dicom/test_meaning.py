@@ -229,7 +229,7 @@ def test_a_mapping_to_real_values_is_applied(of: str, tmp_path: Path):
     reader = open_dicom(save(made, tmp_path / "a.dcm"))
     assert reader.spec.scaling == Scaling(0.25, -7.0)
     assert reader.spec.window == (-7.0, 43.0)  # 100 to 500 rescaled are 0 to 200 stored
-    assert "g/ml{SUVbw}; stored values outside 0 to 900" in reader.spec.notes[-1]
+    assert "g/ml{SUVbw}; stored values outside 0 to 900" in reader.spec.of_source[-1]
 
 
 def test_a_mapping_that_differs_or_is_a_table(tmp_path: Path):
@@ -242,7 +242,7 @@ def test_a_mapping_that_differs_or_is_a_table(tmp_path: Path):
     made = header(VOLUME[0], RealWorldValueMappingSequence=[item(RealWorldValueLUTData=[1.0, 2.0])])
     reader = open_dicom(save(made, tmp_path / "b.dcm"))
     np.testing.assert_array_equal(whole(reader), VOLUME[0])
-    assert "RealWorldValueLUTData" in reader.spec.notes[-1]
+    assert "RealWorldValueLUTData" in reader.spec.of_source[-1]
 
 
 # Places
