@@ -32,7 +32,7 @@ def test_to_netcdf(name: str, files: Path) -> None:
     elif name == "stack":
         img = bigimg.stack([files / "c.tif", files / "c.tif"], "z")
     elif name == "made":
-        img = bigimg.with_geometry(np.zeros((20, 30), np.int16), spacing=2, unit="um", world=AFFINE)
+        img = bigimg.with_geometry(np.zeros((20, 30), np.int16), affine=AFFINE)
     else:
         img = bigimg.open(files / name)
     img = img.astype(np.int16)
