@@ -113,15 +113,11 @@ def open_source(
 
 def _uneven(on_gap: str | None, tilt: str | None) -> tuple[tuple[str, str], ...]:
     """Return the options that are given, after a check of their words."""
-    given = []
-    for option, value, words in (
-        ("on_gap", on_gap, get_args(OnGap.__value__)),
-        ("tilt", tilt, get_args(Tilt.__value__)),
-    ):
-        if value is not None:
-            if value not in words:
-                raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
-            given.append((option, value))
+    given = [(option, value) for option, value in (("on_gap", on_gap), ("tilt", tilt)) if value is not None]
+    for option, value in given:
+        words = get_args(OnGap.__value__ if option == "on_gap" else Tilt.__value__)
+        if value not in words:
+            raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
     return tuple(given)
 
 
