@@ -19,6 +19,7 @@ from bigimg import functions
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import index_to_coordinate
 from bigimg.geometry.orientation import axis_codes, obliquity
+from bigimg.geometry.spec import fields_of
 from bigimg.opening import coordinates
 from bigimg.opening.levels import levels_of_tree
 from bigimg.readers.dicom.tags import Tags
@@ -172,7 +173,7 @@ class ImageAccessor(SharedMethods):
     @property
     def meta(self) -> Mapping[str, Any]:
         """Metadata fields of the file under their own names; DICOM fields also by number, as ``0008,0070``."""
-        return Tags({**self._img.attrs.get("meta", {}), **self._img.attrs.get("private", {})})
+        return Tags(fields_of(self._img.attrs, "meta") | fields_of(self._img.attrs, "private"))
 
     @property
     def kind(self) -> str:
@@ -249,11 +250,12 @@ class ImageAccessor(SharedMethods):
         return [str(name) for name in self._img.dims if name in ("t", "z", "y", "x")]
 
 
+@xarray.register_dataset_accessor("bigimg")  # type: ignore[no-untyped-call]
 @xarray.register_datatree_accessor("bigimg")  # type: ignore[no-untyped-call]
 class PyramidAccessor(SharedMethods):
-    """Levels of a pyramid, and its methods."""
+    """Levels of a pyramid, or the image of a Dataset, and their methods."""
 
-    def __init__(self, tree: xarray.DataTree) -> None:
+    def __init__(self, tree: xarray.DataTree | xarray.Dataset) -> None:
         self._image = tree
 
     def level(self, number: int) -> xarray.DataArray:

@@ -75,6 +75,23 @@ class Reader(Protocol):
         """Let go of files; reading afterwards opens them again. Calling it twice is fine."""
 
 
+def as_kind(reader: Reader, kind: str | None) -> Reader:
+    """Return ``reader``, or that of the indices into the palette where the numbers of a picture are a kind of labels.
+
+    Parameters
+    ----------
+    reader : Reader
+        One with a method ``indices`` has a palette if that returns another reader.
+    kind : {"image", "labels", "mask"}, optional
+        What its numbers mean, as a person says.
+    """
+    indices = getattr(reader, "indices", None)
+    if kind not in ("labels", "mask") or indices is None or (found := indices()) is None:
+        return reader
+    reader.close()
+    return found  # type: ignore[no-any-return]
+
+
 def files_of(reader: Reader) -> tuple[str, ...]:
     """Return the absolute names of what ``reader`` reads, as far as it tells; files need not exist under them."""
     names = (reader.source, *getattr(reader, "paths", ()))

@@ -28,6 +28,25 @@ Also a folder, a pattern or a list of planes of any of these, a URL, and a membe
 
 `random`: any region at its own price. `sequential`: one ordered pass; going back costs. `whole`: decoded at once.
 
+### Bits and colours of pictures
+
+- A sample keeps its bits and its sign. JPEG 2000 (1 to 24 bits), JPEG-LS, lossless JPEG, JPEG of 12 bits, AVIF of 10 \
+and 12 bits
+  and binary PNM are not scaled. A picture that no library here decodes exactly is refused: PSD and SGI of 16 bits, \
+JPEG 2000 whose
+  components have different bits, hierarchical JPEG.
+- A JPEG 2000 in tiles is read by region, tile by tile. One without tiles is decoded at once.
+- A palette becomes its colours, and one channel where it has only greys. With `--kind labels` or `--kind mask` the \
+indices are kept.
+- In a TIFF the codec says what the samples are. JPEG, JPEG XR, WebP, JPEG XL, PNG, and JPEG 2000 with a colour \
+transform give RGB.
+  Y Cb Cr of other codecs stays as stored, with channels of these names. Two kinds become RGB, with a note: Y Cb Cr \
+with fewer colours
+  than pixels, and JPEG 2000 of Aperio with compression 33003.
+- Files of careless writers are read with a note: tiles of no bytes (their pixels are 0, or the declared no-data \
+value), strips and tiles
+  without lengths, PNG data that go on after the last row (this one is a warning, as it is known only at the end).
+
 ## Written
 
 {writes}

@@ -19,6 +19,8 @@ def coarser(image: Array, step: Shape, method: str) -> Array:
 def _one(window: Array, method: str) -> object:
     if method == "nearest":
         return window[0]
+    if window.dtype.kind == "f" and not np.isnan(window).all():  # NaN is no measurement
+        window = window[~np.isnan(window)]
     if method == "min":
         return window.min()
     if method == "max":

@@ -107,6 +107,14 @@ OPTIONS: dict[str, Decorator] = {
     "series": click.option(
         "--series", metavar="WHICH", callback=_series, help="Number or name, where the source holds several images."
     ),
+    "on_gap": click.option(
+        "--on-gap", type=click.Choice(["error", "fill", "split"]),
+        help="Where slices of a DICOM series are missing: refuse, put empty ones there, or take each even part for a "
+        "series.",
+    ),
+    "tilt": click.option(
+        "--tilt", type=click.Choice(["error", "keep"]), help="Where DICOM slices are shifted: refuse, or keep it."
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -141,5 +149,5 @@ OPTIONS: dict[str, Decorator] = {
 }  # fmt: skip
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "method", "kind", "spacing", "channels"),
-    *("keep_metadata", "ome_version", "series", "insecure", "max_download"),
+    *("keep_metadata", "ome_version", "series", "insecure", "max_download", "on_gap", "tilt"),
 )

@@ -8,12 +8,18 @@ import click
 
 from bigimg.cli.options import cut_at, shared
 
+convention = click.option(
+    "--convention", type=click.Choice(["neurological", "radiological"]),
+    help="The right of a body at the right, or at the left; by default as in the image.",
+)  # fmt: skip
+
 
 @click.command("slice")
 @click.option(
     "--plane", default="z", show_default=True, help="axial, coronal, sagittal, or the axis cut: z, y, x."
 )
 @shared("source", "file", "at", "mm")
+@convention
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
 @shared("level", "memory", "series", "overwrite", "quiet")
 def slice_(
@@ -29,6 +35,7 @@ def slice_(
 
 @click.command()
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
+@convention
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
 @shared("source", "file", "memory", "series", "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
@@ -47,6 +54,7 @@ def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: An
 @click.option("--n", type=int, help="How many planes, evenly spaced; 9 by default.")
 @click.option("--columns", type=int, help="Panels in a row.")
 @click.option("--channel", help="One channel, by number or name.")
+@convention
 @shared("memory", "series", "overwrite", "quiet")
 def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) -> None:
     """Draw planes of one image, or several images, side by side into TARGET."""

@@ -18,7 +18,7 @@ from bigimg.planning.blocks import reduced_piece
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
 from bigimg.reader import Reader
-from bigimg.types import Array, Method, Region, Shape
+from bigimg.types import Array, Method, Padding, Region, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class SweepJob:
     method: Method
     channel_axis: int | None
     """The axis c of the arrays, if they have one."""
-    padding: tuple[int, int] | None = None
-    """Values that statistics leave out."""
+    padding: Padding | None = None
+    """Values that statistics and levels leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,10 @@ def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
     assert job.source is not None
     folder, layout = job.source.folder, job.source.layout
     if job.method != "gaussian":
-        kernels.downsample(read_region(folder, region, layout), step, job.method, out)
+        kernels.downsample(read_region(folder, region, layout), step, job.method, out, padding=job.padding)
         return
     wider, before = with_neighbours(region, step, layout.shape)
-    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape)
+    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape, job.padding)
 
 
 def with_neighbours(region: Region, step: Shape, shape: Shape) -> tuple[Region, Shape]:
@@ -146,7 +146,7 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
     start = first_pixel(block)
     for position, (level, target) in enumerate(targets):
         if position:
-            data = kernels.downsample(data, target.step, job.method)
+            data = kernels.downsample(data, target.step, job.method, padding=job.padding)
             start = tuple(o // f for o, f in zip(start, target.step, strict=True))
         if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
             raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
@@ -159,7 +159,7 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
 
 
 def channel_statistics(
-    data: Array, block: Region, channel_axis: int | None, padding: tuple[int, int] | None
+    data: Array, block: Region, channel_axis: int | None, padding: Padding | None
 ) -> list[tuple[int, Partial]]:
     """Return channel and statistics of each channel in the pixels ``data`` of ``block``."""
     if channel_axis is None:

@@ -37,7 +37,7 @@ from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.store_metadata import write_metadata
 from bigimg.conversion.target import checked_target
-from bigimg.conversion.workers import chosen_executor, in_portions, in_window
+from bigimg.conversion.workers import at_once, chosen_executor, in_portions, in_window
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
@@ -225,7 +225,7 @@ class _Pass:
         submit: Callable[..., Future[list[BlockResult]]] = self.pool.submit
         spec, band = self.plan.spec, self.plan.traversal.band
         # For each worker one block that runs, and one that waits and holds no pixels.
-        window = 2 * self.plan.workers
+        window = 2 * at_once(self.plan.workers, self.pool)
         if sweep.reads is not None:
             shape = self.plan.levels[sweep.writes[0]].level.shape
             blocks: Iterator[Task] = (

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from bigimg.errors import BigimgError, OutputError, TargetExistsError, UsageError
+from bigimg.geometry.spec import from_text
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.omezarr import manifest
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.shard import object_key
-from bigimg.places.address import is_url, split_member
+from bigimg.places.address import is_address, is_url, redacted, split_member
 from bigimg.types import Shape, ZarrFormat
 
 NAMED = 5
@@ -55,8 +56,9 @@ def checked_target(
     OutputError
         Its folder does not exist or cannot be written to, or the existing target is never replaced.
     UsageError
-        It is a source or a link to one, lies inside one, or holds one.
+        It is an address, a source or a link to one, lies inside one, or holds one.
     """
+    check_local(target)
     path = Path(os.path.abspath(target))
     if ".." in Path(target).parts:  # the system follows a link before "..", and abspath does not
         path = Path(os.path.realpath(Path(target).parent), Path(target).name)
@@ -80,6 +82,16 @@ def checked_target(
     return path
 
 
+def check_local(target: str | os.PathLike[str]) -> None:
+    """Refuse an address as a target, by a UsageError; no folder is ever named after a scheme."""
+    name = os.fspath(target)
+    if is_address(name):
+        raise UsageError(
+            f"{redacted(name)}: is an address, and bigimg writes to folders of this machine: give a path, and copy the "
+            "finished result there; if it is a folder, write ./ before its name"
+        )
+
+
 def paths_of(source: object) -> Iterator[Path]:
     """Yield the files and folders of this machine from which ``source`` is read, as far as it has their names."""
     if isinstance(source, list | tuple):
@@ -96,7 +108,7 @@ def paths_of(source: object) -> Iterator[Path]:
     else:
         if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree
             node = linked_node(cast("Any", source)) if hasattr(source, "variable") else None
-            found = [attrs.get("source"), attrs.get("sources"), node and node.files()]
+            found = [attrs.get("source"), from_text(attrs.get("sources")), node and node.files()]
         else:  # a reader or patches, a store, numpy.memmap, an open file
             names = (
                 "source",

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from bigimg.system.processes import yield_to_others
@@ -25,6 +25,9 @@ def chosen_executor(
 ) -> AbstractContextManager[Executor]:
     """Return the executor to use: ``executor``, that of an active dask client, else ``workers`` threads.
 
+    Inside a task of dask there are always threads: a task that waits for other tasks of its cluster may wait for
+    itself, as each of ``client.map(bigimg.convert, …)`` would.
+
     Parameters
     ----------
     yielding : bool
@@ -35,11 +38,34 @@ def chosen_executor(
         return nullcontext(executor)
     distributed = sys.modules.get("distributed")  # a client can be active only where it was imported
     if distributed is not None:
-        try:
-            return nullcontext(distributed.get_client().get_executor(pure=False))
-        except ValueError:  # no client is active
-            pass
+        with suppress(ValueError):  # no client is active
+            if not _in_a_task():
+                return nullcontext(distributed.get_client().get_executor(pure=False))
     return ThreadPoolExecutor(workers, "bigimg", yield_to_others if yielding else None)
+
+
+def _in_a_task() -> bool:
+    import distributed
+
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def at_once(workers: int, executor: Executor) -> int:
+    """Return how many tasks keep all workers of ``executor`` busy: ``workers``, or the threads of a cluster if more.
+
+    The memory of the plan is that of each worker, so a cluster may run as many blocks as it has threads.
+    """
+    distributed = sys.modules.get("distributed")
+    if distributed is None or not isinstance(executor, distributed.cfexecutor.ClientExecutor):
+        return workers
+    with suppress(ValueError):
+        threads: dict[str, int] = distributed.get_client().nthreads()
+        return max(workers, sum(threads.values()))
+    return workers
 
 
 def in_window[T](

@@ -1,8 +1,8 @@
 """Export to MetaImage and NRRD, the two formats of ITK: a text header in LPS millimetres, uncompressed pixels.
 
 The pixels lie behind the header (``.mha``, ``.nrrd``) or in a ``.raw`` file (``.mhd``, ``.nhdr``). Numbers are written
-with all their digits. If an image has no affine, its coordinates count as RAS+, as in ``img.bigimg.affine`` and in
-NIfTI files.
+with all their digits. If a volume has no affine, its coordinates count as RAS+, as in ``img.bigimg.affine`` and in
+NIfTI files; a picture without one keeps its axes, with the identity as direction.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def _geometry(spec: ImageSpec, count: int) -> tuple[Array, Array, Array]:
     affine = index_to_world(spec.axes, spec.world)
     if spec.world is None:
         affine = np.diag([*scale, 1.0]) @ affine
-    affine = RAS_TO_LPS @ affine
+    if count != 2:  # a picture lies in no body: its axes stay as they are
+        affine = RAS_TO_LPS @ affine
     spacing, directions, origin = np.ones(count), np.eye(count), np.zeros(count)
     space = min(count, 3)
     spacing[:space] = np.linalg.norm(affine[:3, :space], axis=0)

@@ -8,6 +8,7 @@ count as RAS+, with code 2 as nibabel gives it.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,11 @@ def lay_out(levels: Sequence[ImageSpec], target: Path, *, version: int | None = 
         notes.append("NIfTI has no booleans: they are written as 0 and 1 of 8 bits, marked as labels")
     if spec.channels and not colors:
         notes.append("NIfTI keeps no names of channels")
+    if spec.dtype.kind in "iu" and spec.dtype.itemsize == 8:
+        programs = "SPM, FSL, AFNI and most viewers cannot read"
+        notes.append(
+            f"{spec.dtype} stays as it is, which {programs}; convert to int32 or float64 first for them"
+        )
     if header["sizeof_hdr"] == 348:
         notes.append("NIfTI-1 keeps spacing and affine in float32, 7 digits; version=2 keeps 64 bits")
     head = io.BytesIO()
@@ -121,10 +127,13 @@ def _set_geometry(header: Nifti1Header, spec: ImageSpec) -> None:
         affine[:3] /= MILLIMETERS[unit] if unit else 1.0
     else:
         affine[:3] = [row * scale.get(name, 1.0) for name, row in zip("xyz", affine, strict=False)]
-    if "z" not in axes:
-        zooms[2] = float(np.linalg.norm(affine[:3, 2])) or 1.0
     code = _code(spec.meta.get("sform_code"), 5) or _code(spec.meta.get("qform_code"), 5)
     code = code or (1 if spec.world is not None else 2)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    # The affine has the last word where a world contradicts the spacing; equal ones keep the digits of the spacing.
+    zooms[:3] = [
+        z if math.isclose(z, n, rel_tol=1e-6) or not n else n for z, n in zip(zooms, lengths, strict=False)
+    ]
     header.set_sform(affine, code)
     if _is_rotation(affine, zooms[:3]):
         header.set_qform(affine, _code(spec.meta.get("qform_code"), 5) or code)

@@ -23,7 +23,7 @@ from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.types import Json
+from bigimg.types import Json, OnGap, Tilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def export(
     progress: bool | Report | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
 
@@ -125,8 +127,8 @@ def export(
         Of NIfTI; 1 unless an axis is longer than 32767 pixels. NIfTI-2 keeps geometry in 64 bits.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
-    insecure, max_download :
-        For a source on the web, as in :func:`bigimg.open`.
+    insecure, max_download, on_gap, tilt :
+        For a source on the web, and for a DICOM series, as in :func:`bigimg.open`.
 
     Returns
     -------
@@ -154,7 +156,13 @@ def export(
             )
     load(exporter)  # a missing library is an error before the source is opened
     levels = levels_of_source(
-        img, series=series, insecure=insecure, max_download=max_download, progress=progress
+        img,
+        series=series,
+        insecure=insecure,
+        max_download=max_download,
+        on_gap=on_gap,
+        tilt=tilt,
+        progress=progress,
     )
     readers = list(levels.starting(level))
     try:

@@ -16,14 +16,16 @@ from bigimg.conversion.estimate import probe as probe_source
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
-from bigimg.conversion.target import checked_target
+from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.reader import Reader, as_kind
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import CodecName, Kind, Method, Version
+from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +54,8 @@ def plan(
     probe: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -73,7 +77,8 @@ def plan(
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
     kind : {"image", "labels", "mask"}, optional
-        What the numbers mean, in place of what the file says.
+        What the numbers mean, in place of what the file says. Of a picture with a palette, labels and masks are
+        its indices, and an image its colours.
     spacing : str or dict, optional
         In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
     channels : sequence of str, optional
@@ -91,6 +96,9 @@ def plan(
         Take any certificate of a server; a warning is given.
     max_download : int or str, optional
         The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+    on_gap : {"error", "fill", "split"}, optional
+    tilt : {"error", "keep"}, optional
+        What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
 
     Raises
     ------
@@ -103,9 +111,16 @@ def plan(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
         kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
     )  # fmt: skip
-    with closing(open_source(source, series=series, insecure=insecure, max_download=max_download)) as reader:
+    with closing(
+        as_kind(
+            open_source(
+                source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+            ),
+            kind,
+        )
+    ) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
+        made = make_plan(reader.source, os.fspath(target), _spec(reader), reader.access, settings)
         return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
 
 
@@ -121,6 +136,8 @@ def convert_to_store(
     sync: bool = True,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
@@ -128,16 +145,24 @@ def convert_to_store(
     known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
-    with closing(
-        open_source(source, series=series, insecure=insecure, max_download=max_download, progress=progress)
-    ) as reader:
-        label = label_target(target)
+    label = label_target(target)
+    kind = settings.get("kind") or ("labels" if label is not None else None)
+    opened = open_source(
+        source,
+        series=series,
+        insecure=insecure,
+        max_download=max_download,
+        on_gap=on_gap,
+        tilt=tilt,
+        progress=progress,
+    )
+    with closing(as_kind(opened, kind)) as reader:
         if label is not None:
             reader, settings = as_label(reader, label, settings)
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             plan = make_plan(
-                reader.source, os.fspath(target), reader.spec, reader.access, options(**settings)
+                reader.source, os.fspath(target), _spec(reader), reader.access, options(**settings)
             )
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
@@ -163,7 +188,7 @@ def convert(
     ----------
     source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download.
+        keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
@@ -209,14 +234,27 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
     return convert(img, target, **settings)
 
 
+def _spec(reader: Reader) -> ImageSpec:
+    """Return what the source is, with a note about the label images beside it, which stay behind."""
+    labels = getattr(getattr(reader, "store", None), "labels", ())
+    if not labels:
+        return reader.spec
+    note = (
+        f"label images are not converted with their image ({', '.join(labels)}): convert each afterwards, from "
+        f"{reader.source}/labels/{labels[0]} to the same place in the new store"
+    )
+    return dataclasses.replace(reader.spec, of_source=(*reader.spec.of_source, note))
+
+
 def check_name(target: str | os.PathLike[str]) -> None:
-    """Refuse a target with the ending of a file format: an OME-Zarr store is a folder.
+    """Refuse an address, and a target with the ending of a file format: an OME-Zarr store is a folder.
 
     Raises
     ------
     UsageError
-        ``target`` has the ending of a format that is read or exported.
+        ``target`` is an address, or has the ending of a format that is read or exported.
     """
+    check_local(target)
     name = os.fspath(target).rstrip("/")
     lower = os.path.basename(name).lower()
     written = {ending: format.title for format in EXPORTERS for ending in format.extensions}

@@ -97,7 +97,7 @@ def downsample_to(
     if shape is not None:
         if method not in (None, "mean", "nearest"):
             raise UsageError(f"method={method}: to a shape it is mean or nearest")
-        small = resize(img, shape, method=method)
+        small = resize(img, shape, method=method, level=None if level is None else 0)
     else:
         small = downsample(img, factor, to_spacing=to_spacing, method=method)
     if store:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from bigimg.errors import BigimgError
+from bigimg.omezarr.open import open_store
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import Fetching, zipped_store
+from bigimg.reader import as_kind
 from bigimg.verification.store import verify_store
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Report as Tell
+    from bigimg.types import OnGap, Tilt
     from bigimg.verification.report import Report
 
 
@@ -21,6 +25,8 @@ def verify(
     quick: bool = False,
     memory: int | float | str | None = None,
     series: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
     progress: bool | Tell | None = None,
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed.
@@ -40,6 +46,8 @@ def verify(
         Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
     series : int, optional
         Which image of a source that holds several.
+    on_gap, tilt :
+        For a DICOM series as source, as in :func:`bigimg.open`.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
 
@@ -61,9 +69,19 @@ def verify(
     opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, memory=memory, progress=progress)
-    reader = open_source(source, series=series)
+    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt)
+    if hasattr(reader, "indices"):
+        reader = as_kind(reader, _kind_of(opened))
     try:
         return verify_store(opened, reader, quick=quick, memory=memory, progress=progress)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()
+
+
+def _kind_of(store: Any) -> str | None:
+    """Return what the numbers of a store mean; None where it is too damaged to say, which the check reports."""
+    try:
+        return open_store(store).kind
+    except BigimgError:
+        return None

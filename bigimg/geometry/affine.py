@@ -19,11 +19,17 @@ type Affine = tuple[tuple[float, float, float, float], ...]
 
 
 def as_affine(matrix: Array | Sequence[Sequence[float]]) -> Affine:
-    """Return ``matrix`` of shape (4, 4) as nested tuples of Python floats."""
+    """Return ``matrix`` of shape (4, 4), or its 16 numbers row by row, as nested tuples of Python floats."""
     rows = np.asarray(matrix, dtype=np.float64)
+    rows = rows.reshape(4, 4) if rows.shape == (16,) else rows
     if rows.shape != (4, 4):
         raise ValueError(f"an affine has shape (4, 4), not {rows.shape}")
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in rows)
+
+
+def flat_affine(matrix: Affine) -> list[float]:
+    """Return the 16 numbers of an affine, row by row."""
+    return [number for row in matrix for number in row]
 
 
 def index_to_coordinate(axes: Sequence[Axis]) -> Array:
@@ -54,3 +60,12 @@ def world_from_index_affine(affine: Array, axes: Sequence[Axis]) -> Affine:
         Axes whose spacing and origin ``affine`` includes.
     """
     return as_affine(np.asarray(affine, dtype=np.float64) @ np.linalg.inv(index_to_coordinate(axes)))
+
+
+def is_singular(affine: Array | Affine) -> bool:
+    """Return whether the columns of an affine span less than the space, to the 7 digits that a header keeps."""
+    matrix = np.asarray(affine, np.float64)[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(matrix).all() and lengths.all() and np.isfinite(lengths).all()):
+        return True
+    return bool(np.linalg.svd(matrix / lengths, compute_uv=False)[-1] < 1e-6)

@@ -55,7 +55,7 @@ def default_shards(spec: ImageSpec, chunks: Shape) -> Shape:
 
 def is_color(spec: ImageSpec) -> bool:
     """Return whether the channels are the colours of one picture."""
-    return bool(spec.channels) and len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
+    return "c" in spec.dims and 0 < len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
 
 
 def all_whole(lengths: Any) -> bool:

@@ -7,12 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.types import Array
+from bigimg.types import Array, Convention
 
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 """Letters of the low and the high end of world x, y and z in RAS+ millimetres."""
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The world axis across a plane of this name."""
+
+
+def checked_convention(value: str) -> Convention:
+    """Return ``value`` if it says which side of a body is drawn at the right.
+
+    Raises
+    ------
+    UsageError
+        It says nothing of this.
+    """
+    known: dict[str, Convention] = {"neurological": "neurological", "radiological": "radiological"}
+    if value not in known:
+        what = "give neurological (the right of a body is drawn at the right) or radiological (at the left)"
+        raise UsageError(f"convention {value!r}: {what}")
+    return known[value]
 
 
 def axis_across(plane: str, dims: Sequence[str], affine: Array | None) -> str:

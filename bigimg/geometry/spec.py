@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.types import DType, Json, Kind, Shape
+from bigimg.types import Convention, DType, Json, Kind, Padding, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class ImageSpec:
     chunks: Shape
     """What the source decodes at once (a tile, a strip, a page), in pixels along each axis."""
     channels: tuple[Channel, ...] = ()
-    """One for each index along ``c``; empty if there is no such axis or the file names no channels."""
+    """One for each index along ``c``, or one for the image if there is no such axis; empty if the file names none."""
     world: Affine | None = None
     """Matrix from coordinate values (x, y, z) to RAS+ millimetres; None if the file has none."""
     kind: Kind = "image"
@@ -81,14 +83,16 @@ class ImageSpec:
     """Lower and upper end of the display window that the file declares, in real values."""
     meta: Mapping[str, Json] = field(default_factory=dict)
     """Fields of the file under their own names, JSON-safe; they are written with the pixels."""
-    padding: tuple[int, int] | None = None
-    """First and last stored value that is no measurement; statistics leave these values out."""
+    padding: Padding | None = None
+    """Stored values that are no measurements; statistics and the pixels of coarser levels leave them out."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, one sentence each; ``info`` and ``plan`` show them, a store keeps them."""
     private: Mapping[str, Json] = field(default_factory=dict)
     """More fields of the file, which may tell who was imaged. They are written only if a user asks for it."""
     of_source: tuple[str, ...] = ()
     """Notes on the source alone, such as the other images it holds; they are shown, and a store does not keep them."""
+    convention: Convention = "neurological"
+    """How planes are drawn when there is a ``world``: as in nibabel, as in DICOM viewers, or without letters."""
 
     def __post_init__(self) -> None:
         names = self.dims
@@ -100,8 +104,8 @@ class ImageSpec:
             raise UsageError(f"chunks {self.chunks} do not match axes {' '.join(names)}")
         if self.dtype.kind not in "buif" or self.dtype.itemsize > 8:
             raise InputError(f"pixels of type {self.dtype} are not supported: use booleans, integers, floats")
-        if self.channels and len(self.channels) != self.sizes["c"]:
-            raise UsageError(f"{len(self.channels)} channel names for {self.sizes['c']} channels")
+        if self.channels and len(self.channels) != (count := self.sizes.get("c", 1)):
+            raise UsageError(f"{len(self.channels)} channel names for {count} channels")
         object.__setattr__(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
 
     @property
@@ -141,3 +145,22 @@ class ImageSpec:
             return self.dims.index(name)
         except ValueError:
             raise UsageError(f"no axis {name!r} in an image with axes {' '.join(self.dims)}") from None
+
+
+def as_text(value: object) -> str:
+    """Return ``value`` as JSON, for the attrs of a DataArray: netCDF has no attrs of other shapes."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def from_text(value: object) -> object:
+    """Return what :func:`as_text` made a text of; anything else as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def fields_of(attrs: Mapping[Any, Any], name: str) -> dict[str, Json]:
+    """Return the metadata fields that the attrs of a DataArray hold under ``name``, as JSON or as a mapping."""
+    found = from_text(attrs.get(name))
+    return dict(found) if isinstance(found, Mapping) else {}

@@ -63,12 +63,14 @@ def computed(lazy: Any) -> Any:
     return lazy.compute(scheduler=None if chosen else dask.threaded.get)
 
 
-def computed_region(array: Any, region: Region) -> Array:
-    """Return ``region`` of a dask array, computed in this thread."""
+def computed_region(array: Any, region: Region, *, there: bool = False) -> Array:
+    """Return ``region`` of a dask array, computed in this thread or ``there``, on the cluster that keeps its blocks."""
     import dask
     import dask.array as da
 
     part = array[region]
+    if there:
+        return unmasked(_computed_there(part))
     found: dict[Shape, Array] = {}
     ones = tuple((1,) * len(lengths) for lengths in part.chunks)
     # dask's scheduler holds its results until Python collects cycles. So blocks go to ``found``, and it gets no pixels.
@@ -86,6 +88,32 @@ def computed_region(array: Any, region: Region) -> Array:
     return out
 
 
+def on_cluster(array: Any) -> bool:
+    """Return whether blocks of a dask array are kept by the workers of a cluster, as ``persist`` leaves them."""
+    distributed = sys.modules.get("distributed")  # dask imports it without a cluster too
+    try:
+        # To look for futures makes all keys of the graph, 100 MB for 100,000 blocks.
+        return (
+            distributed is not None and distributed.default_client() and bool(distributed.futures_of(array))
+        )
+    except ValueError:  # there is no client
+        return False
+
+
+def _computed_there(array: Any) -> Any:
+    """Return a dask array computed by the cluster that keeps its blocks; no scheduler of this process can read them."""
+    import distributed
+
+    client: Any
+    try:
+        distributed.get_worker()
+    except ValueError:
+        client = distributed.get_client()
+        return client.compute(array).result()
+    with distributed.worker_client() as client:  # this task gives up its thread, or it might wait for itself
+        return client.compute(array).result()
+
+
 def _take(found: dict[Shape, Array], block: Array, *, block_id: Shape) -> Array:
     found[tuple(block_id)] = unmasked(block)
     return np.zeros((1,) * block.ndim, bool)
@@ -95,6 +123,8 @@ def item_of(array: Any, *, here: bool) -> Any:
     """Return the only item of a dask array of no axes; it is computed in this thread if ``here`` is true."""
     import dask
 
+    if here and on_cluster(array):
+        return _computed_there(array).item()
     return (array.compute(scheduler=dask.get) if here else computed(array)).item()
 
 

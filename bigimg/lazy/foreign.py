@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Any
 
 from bigimg.geometry.region import cells
-from bigimg.lazy.dask_compute import computed_region
+from bigimg.lazy.dask_compute import computed_region, on_cluster
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node import Node, reads
 from bigimg.lazy.pieces import Pieced, grouped
@@ -44,6 +44,7 @@ class Foreign(Pieced):
 
     def __init__(self, array: Any, dims: tuple[str, ...], *, keep: bool = True) -> None:
         self.array, self.dims, self.token = array, dims, str(array.name)
+        self._there: bool | None = None
         self._order_known, self._most = False, FEW_KEPT if keep else 1
         joined = grouped(array.chunks, TOGETHER_BYTES // array.dtype.itemsize)
         self._cut(array, joined, KEPT_BYTES if keep else 0)
@@ -78,7 +79,9 @@ class Foreign(Pieced):
         return found
 
     def _whole(self, region: Region) -> Array:
-        return computed_region(self.array, region)
+        if self._there is None:
+            self._there = on_cluster(self.array)
+        return computed_region(self.array, region, there=self._there)
 
     def _learn(self, counts: Counter[Node], size: int) -> None:
         """Take over the order of a source, and warn if each block reads all of a source."""

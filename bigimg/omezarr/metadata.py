@@ -18,6 +18,7 @@ import numpy as np
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level
+from bigimg.geometry.padding import as_json
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.codecs import bytes_codec
 from bigimg.omezarr.shard import ShardLayout
@@ -317,8 +318,10 @@ def _own_block(spec: ImageSpec, method: Method) -> Document:
         "notes": list(spec.notes),
         "manifest": MANIFEST,
     }
+    if spec.convention != "neurological":
+        block["convention"] = spec.convention
     if spec.padding is not None:
-        block["padding"] = list(spec.padding)
+        block["padding"] = as_json(spec.padding)
     if backwards := [axis.name for axis in spec.axes if axis.spacing < 0]:
         block["backwards"] = list[Json](backwards)
     return block

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -42,10 +43,8 @@ class NewFile:
     room : int
         The largest size that :meth:`room` is called with.
 
-    Raises
-    ------
-    FileExistsError
-        The file exists already.
+    If there is a file already, a worker of a cluster died while it wrote it, or is taken for dead and still writes, and
+    its task is repeated. So the new file replaces it in one step once it is whole.
     """
 
     def __init__(self, path: Path, most: int, room: int) -> None:
@@ -55,13 +54,19 @@ class NewFile:
         """Bytes of the buffer that wait to be written."""
         self._buffer, self._other = _buffers(room + PAGE)
         self._under_way: Future[None] | None = None
-        self._file = files.create(path)
+        self._path = self._written = path
+        try:
+            self._file = files.create(path)
+        except FileExistsError:
+            self._written = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            self._file = files.create(self._written)
         self._direct = most >= LEAST_DIRECT and files.pass_cache(self._file, True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        whole = False
         try:
             if error is None and self._direct:
                 self._begin_writing()
@@ -70,8 +75,14 @@ class NewFile:
                 self._direct = files.pass_cache(self._file, False)
                 self._write(self._buffer[: self._filled])
                 sync.start_writing_back(self._file)
+                whole = True
         finally:
             os.close(self._file)
+            if self._written != self._path:
+                if whole:
+                    os.replace(self._written, self._path)
+                else:
+                    self._written.unlink()
 
     def room(self, size: int) -> Array:
         """Return the next ``size`` bytes to be filled, uint8; :meth:`fill` says how many were."""

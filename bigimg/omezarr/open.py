@@ -7,6 +7,7 @@ known. Opening reads JSON only, and does not import zarr.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ from bigimg.omezarr.parse import (
 )
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
 from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.omezarr.xarray_groups import image_of_group
+from bigimg.places.address import is_url
 from bigimg.types import Shape
 
 __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "open_store"]
@@ -53,6 +56,8 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         tree = tree_of(path)
         return any(tree.node(key) is not None for key in ("", *BELOW))
     except InputError:
+        if is_url(os.fspath(path)):
+            raise  # a server that refuses or fails does not say that there is no store
         return False
     except (OSError, ValueError, ImportError):  # a zip file of something else, an unknown protocol
         return False
@@ -85,6 +90,8 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         if node is None:
             way = "restore it, or give what is below: 0" if tree.node("0") else "give the folder of a store"
             raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; {way}")
+        if series in (None, 0, "0") and _is_bare(node) and (theirs := image_of_group(tree, "")) is not None:
+            return _store(tree, "", *theirs, (), ("",))
         found = _find(tree, node)
         group = _chosen(tree, found, series)
     with _naming_damage(tree, group):
@@ -168,7 +175,29 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
         raise InputError(
             f"{tree.path}: a group without multiscales; give one of its arrays: {few_names(arrays)}"
         )
+    below = list(itertools.islice(_arrays_below(tree, ""), 9))
+    if len(below) == 1:
+        return tuple(below)
+    if below:
+        raise InputError(f"{tree.path}: a group of groups; give one of the arrays in it: {few_names(below)}")
     raise InputError(f"{tree.path}: a zarr group with neither multiscales nor arrays; not an OME-Zarr image")
+
+
+def _is_bare(node: Node) -> bool:
+    """Return whether it is a group that says nothing of images."""
+    attributes = node["attributes"]
+    known = {"multiscales", "bioformats2raw.layout", "labels", "plate", "well"}
+    return not _is_array(node) and not known & {*ome_block(attributes), *attributes}
+
+
+def _arrays_below(tree: Tree, key: str, depth: int = 8) -> Iterator[str]:
+    """Yield the arrays in a group and in its groups, as a ``component`` of dask is one."""
+    for name in tree.children(key) if depth else ():
+        child = None if name.startswith(".") else tree.node(join(key, name))
+        if child is not None and _is_array(child):
+            yield join(key, name)
+        elif child is not None:
+            yield from _arrays_below(tree, join(key, name), depth - 1)
 
 
 def _series(tree: Tree) -> tuple[str, ...]:

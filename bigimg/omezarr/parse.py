@@ -19,11 +19,12 @@ import numpy as np
 from bigimg.errors import InputError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.types import Array, DType, Json, Kind, Shape
+from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
@@ -73,12 +74,13 @@ class ImageMeta:
     kind: Kind | None = None
     """What the numbers mean; this and what follows is only known of an image that bigimg wrote."""
     world: Affine | None = None
+    convention: Convention = "neurological"
     scaling: Scaling | None = None
     meta: Mapping[str, Json] = field(default_factory=dict)
     manifest: str | None = None
     backwards: tuple[str, ...] = ()
     """Axes whose spacing is below zero."""
-    padding: tuple[int, int] | None = None
+    padding: Padding | None = None
     method: str | None = None
     """How its levels were made."""
 
@@ -276,6 +278,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
     return {
         "kind": block.get("kind", "image"),
         "world": None if world is None else as_affine(world),
+        "convention": block.get("convention", "neurological"),
         "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         "window": None if window is None else (float(window[0]), float(window[1])),
         "channels": tuple(Channel(name, color) for name, color in block.get("channels", ())),
@@ -283,7 +286,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         "notes": tuple(block.get("notes", ())),
         "manifest": block.get("manifest"),
         "backwards": tuple(block.get("backwards", ())),
-        "padding": None if padding is None else (int(padding[0]), int(padding[1])),
+        "padding": of_json(padding),
         "method": block.get("method"),
     }
 

@@ -24,7 +24,7 @@ from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import DOCUMENTS, Tree
-from bigimg.omezarr.web import Web
+from bigimg.omezarr.web import Web, answer_of, patiently
 from bigimg.types import Array, Region, Shape
 
 INDEX_CACHE_BYTES = 4 << 20
@@ -88,6 +88,7 @@ class ZarrPixels:
         self.where = tree.where(key)
         self.folder = None if tree.folder is None else tree.folder / key
         self.meta = meta
+        self.remote = isinstance(tree.objects, Web)
         try:
             self.array = _open_array(tree, key, meta, complete)
         except BROKEN as error:
@@ -108,13 +109,19 @@ class ZarrPixels:
     def _read(self, region: Region) -> Array:
         try:
             self._check_indices(region)
-            data = self._in_pieces(region)
+            data = patiently(lambda: self._in_pieces(region)) if self.remote else self._in_pieces(region)
         except OSError as error:
             message = error.strerror or str(error) or type(error).__name__
             raise InputError(f"{self.where}: cannot be read ({message}); check disk or connection") from error
         except BaseException as error:
             if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
                 raise RuntimeError(str(error)) from error
+            if self.remote and isinstance(
+                getattr(error, "status", None), int
+            ):  # of aiohttp: no kind of OSError
+                assert isinstance(error, Exception)
+                what = f"cannot be fetched ({answer_of(error)})"
+                raise InputError(f"{self.where}: {what}; check the address") from error
             raise
         return data.astype(data.dtype.newbyteorder("="), copy=False)
 
@@ -177,22 +184,50 @@ def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
         store = _store(tree)
         prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
         return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
-    folder = str(tree.folder / key)
-    array = zarr.open_array(folder, mode="r")
-    # zarrs cannot read bytes in foreign order, or arrays without a fill value: zarr itself reads these.
-    if not meta.dtype.isnative or array.fill_value is None:
-        return array
+    return _fast(zarr.open_array(str(tree.folder / key), mode="r"))
+
+
+def values_of(tree: Tree, key: str) -> Array:
+    """Return all of a small array of numbers or text, such as a coordinate that xarray wrote.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    import zarr
+
+    prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
     try:
-        from zarrs.pipeline import UnsupportedMetadataError
+        return np.asarray(zarr.open_array(_store(tree), path=prefix + key, mode="r")[...])
+    except Exception as error:  # of zarr, numcodecs or a server
+        raise InputError(f"{tree.where(key)}: cannot be read ({answer_of(error)}); restore it") from error
+
+
+def _fast(array: Any) -> Any:
+    """Return ``array`` with the pipeline of zarrs, which takes about half the CPU time, wherever zarrs can read it.
+
+    zarr chooses the pipeline of every array by a setting of the whole process, which is the user's. So it is set on
+    this one array. zarrs has no bytes in foreign order, no order F and no arrays without a fill value, and not all
+    codecs: the pipeline of zarr itself reads these.
+    """
+    try:
+        from zarrs.pipeline import (
+            UnsupportedMetadataError,
+            ZarrsCodecPipeline,
+            get_codec_pipeline_fallback,
+            get_codec_pipeline_impl,
+        )
     except ImportError:
         return array
-    try:
-        # About half the CPU time of zarr's own pipeline; "strict" raises at once for codecs that zarrs lacks.
-        pipeline = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
-        with zarr.config.set(pipeline):
-            return zarr.open_array(folder, mode="r")
-    except UnsupportedMetadataError:
-        return array
+    metadata, store = array.metadata, array.store
+    pipeline = plain = get_codec_pipeline_fallback(metadata, strict=False)
+    if array.dtype.isnative and array.order == "C" and array.fill_value is not None:
+        with suppress(UnsupportedMetadataError):
+            rust = get_codec_pipeline_impl(metadata, store, strict=True)
+            pipeline = ZarrsCodecPipeline(metadata, store, rust, plain)
+    object.__setattr__(array.async_array, "codec_pipeline", pipeline)  # a public field of a frozen class
+    return array
 
 
 def _store(tree: Tree) -> Any:

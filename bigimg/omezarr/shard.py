@@ -273,13 +273,19 @@ class ShardFile:
         """
         offset, length = self.offsets[position].tolist()
         if offset == ABSENT:
-            raise MissingChunk(f"{self.path}: its chunk {position} is not in the shard index; restore the object")
+            raise MissingChunk(
+                f"{self.path}: its chunk {position} is not in the shard index; restore the object"
+            )
         if offset + length > self.length or length < 4:
-            raise CorruptChunk(f"{self.path}: its chunk {position} lies outside the object; restore the object")
+            raise CorruptChunk(
+                f"{self.path}: its chunk {position} lies outside the object; restore the object"
+            )
         # Two reads, because slicing the checksum off would copy the chunk: crc32c accepts nothing but bytes.
         data, trailer = self.file.pread(length - 4, offset), self.file.pread(4, offset + length - 4)
         if len(data) != length - 4 or trailer != struct.pack("<I", google_crc32c.value(data)):
-            raise CorruptChunk(f"{self.path}: the checksum of its chunk {position} is wrong; restore the object")
+            raise CorruptChunk(
+                f"{self.path}: the checksum of its chunk {position} is wrong; restore the object"
+            )
         return data
 
     def _decode(self, position: Shape, out: Array, part: Region | None = None) -> Array:

@@ -123,6 +123,7 @@ class Store:
             stored.chunk,
             channels=self.channels,
             world=image.world,
+            convention=image.convention,
             kind=self.kind,
             scaling=image.scaling,
             window=image.window,
@@ -134,9 +135,9 @@ class Store:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """One channel for each index along c, or none."""
-        channels = self.image.channels
-        count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else 0
+        """One channel for each index along c, or none; without that axis, the one that a store of ours names."""
+        channels, alone = self.image.channels, int(self.has_manifest)
+        count = self.levels[0].shape[self.dims.index("c")] if "c" in self.dims else alone
         return channels if len(channels) == count else ()
 
     def as_stored[T](self, values: Sequence[T]) -> tuple[T, ...]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import responses
 from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError
 from bigimg.omezarr.objects import Listed, OpenObject
 from bigimg.places.address import other_scheme, redacted
+from bigimg.places.http import LATER, Patience
 from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16
 """Bytes of the first request for an object: they hold the index of a shard, or a whole small object."""
+PATIENCE = Patience()
+OPTIONAL = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+"""Documents that need not be there. A bucket that may be read and not listed answers 403 for these, not 404."""
 AHEAD_BYTES = 4 << 20
 """Bytes of one request for several chunks; a single chunk may be larger."""
 
@@ -50,15 +56,16 @@ class Web:
             way = f"; {install_line('remote')}" if has_extra else ""
             raise MissingExtraError(f"{shown}: {redacted(str(error))}{way}") from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
-            cause = redacted(f"{type(error).__name__}: {error}")
-            raise InputError(f"{shown}: cannot be fetched ({cause}); check the address") from error
+            if is_refusal(error) and self._small and key.rpartition("/")[2] in OPTIONAL:
+                raise FileNotFoundError(key) from None
+            raise InputError(f"{shown}: cannot be fetched ({answer_of(error)}); check the address") from error
 
     def read(self, key: str) -> bytes:
         """Return one object; FileNotFoundError when there is none."""
         if key in self._small:
             return self._small[key]
         with self._request(key) as (fs, path):
-            data: bytes = fs.cat_file(path)
+            data: bytes = patiently(lambda: fs.cat_file(path))
         if len(data) <= TAIL_BYTES:
             self._small[key] = data
         return data
@@ -70,7 +77,8 @@ class Web:
     def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
         with self._request(prefix) as (fs, path):
-            found = fs.ls(path, detail=True)
+            fs.invalidate_cache(path)  # what it remembers may be gone by now
+            found = patiently(lambda: fs.ls(path, detail=True))
         return {
             Path(about["name"]).name: Listed(about.get("type") == "directory", about.get("size"))
             for about in found
@@ -81,8 +89,40 @@ class Web:
         starts = [start for start, _ in ranges]
         ends = [start + length for start, length in ranges]
         with self._request(key) as (fs, path):
-            found = fs.cat_ranges([path] * len(ranges), starts, ends, on_error="return")
-            return [_bytes_of(answer) for answer in found]
+            paths = [path] * len(ranges)
+            return patiently(
+                lambda: [_bytes_of(got) for got in fs.cat_ranges(paths, starts, ends, on_error="return")]
+            )
+
+
+def patiently[T](call: Callable[[], T]) -> T:
+    """Return the result of a request, repeated as downloads are while the server is busy or the connection breaks."""
+    wait, tries = PATIENCE.first_wait, PATIENCE.tries
+    while True:
+        tries -= 1
+        try:
+            return call()
+        except Exception as error:
+            broken = (
+                isinstance(error, ConnectionError | TimeoutError) or "Disconnected" in type(error).__name__
+            )
+            if not tries or not (broken or getattr(error, "status", None) in LATER):
+                raise
+        time.sleep(wait)
+        wait *= 2
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether a server answered that this may not be read."""
+    return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)
+
+
+def answer_of(error: Exception) -> str:
+    """Return what a server answered, or what went wrong before it did, without secrets of the address."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return f"the server answered {status} {responses.get(status, '')}".rstrip()
+    return redacted(f"{type(error).__name__}: {error}")
 
 
 def _bytes_of(answer: Any) -> bytes:

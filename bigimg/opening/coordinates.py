@@ -18,7 +18,7 @@ from bigimg.geometry.affine import as_affine, index_to_coordinate
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import Channel
 from bigimg.readers.arrays.array import even_step
-from bigimg.types import Array
+from bigimg.types import Array, Convention
 
 if TYPE_CHECKING:
     import xarray
@@ -118,6 +118,12 @@ def world_of(img: xarray.DataArray) -> Array | None:
     """Return the 4x4 matrix from coordinates (x, y, z) to RAS+ millimetres; None if it is not known."""
     world = img.attrs.get("world")
     return None if world is None else np.asarray(as_affine(world))
+
+
+def convention_of(img: xarray.DataArray) -> Convention:
+    """Return which side of a body is drawn at the right."""
+    found: Convention = img.attrs.get("convention", "neurological")
+    return found
 
 
 def affine_of(img: xarray.DataArray) -> Array | None:

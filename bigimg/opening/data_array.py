@@ -3,8 +3,9 @@
 All DataArrays of bigimg follow the conventions of this module. Coordinates of ``t z y x`` are pixel centres with the
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
 channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
-(the files, where ``source`` is no path), ``world``, ``scaling`` (of an array with stored values), ``window``, ``meta``
-and ``private``.
+(the files, where ``source`` is no path), ``world``, ``convention`` (if it is not neurological), ``scaling`` (of an
+array with stored values), ``window``, ``meta`` and ``private``. netCDF has numbers in a row and text alone for attrs,
+so ``world`` is its 16 numbers row by row, and ``sources``, ``meta`` and ``private`` are JSON.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import hashlib
 import os
 import pickle
 import uuid
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import UsageError
-from bigimg.geometry.spec import ImageSpec
+from bigimg.geometry.affine import flat_affine
+from bigimg.geometry.spec import ImageSpec, as_text
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node_of_array import linked
@@ -72,9 +75,7 @@ def to_labelled(
     rechunked = wanted is not None and bool(pixels.order)
     img = label(data.rechunk(wanted) if rechunked else data, spec, raw=raw, source=reader.source)
     if (paths := getattr(reader, "paths", ())) and not os.path.lexists(reader.source):
-        img.attrs["sources"] = list(
-            paths
-        )  # of a list of files, for arithmetic of xarray keeps the attrs alone
+        img.attrs["sources"] = as_text(list(paths))  # arithmetic of xarray keeps the attrs alone
     return img if rechunked else linked(img, pixels)
 
 
@@ -88,20 +89,26 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         if axis.name != "c"
     }
     if spec.channels:
-        coords["c"] = [channel.name for channel in spec.channels]
-        if any(channel.color for channel in spec.channels):
-            coords["color"] = ("c", [channel.color or "" for channel in spec.channels])
+        names, colors = (
+            [each or "" for each in part] for part in zip(*map(astuple, spec.channels), strict=True)
+        )
+        axis = ("c",) if "c" in spec.dims else ()
+        coords["c"] = names if axis else names[0]
+        if any(colors):
+            coords["color"] = (axis, colors if axis else colors[0])
     attrs: dict[str, Any] = {"kind": spec.kind, "source": source}
     if spec.world is not None:
-        attrs["world"] = [list(row) for row in spec.world]
+        attrs["world"] = flat_affine(spec.world)
+        if spec.convention != "neurological":
+            attrs["convention"] = spec.convention
     if raw and spec.scaling is not None:
         attrs["scaling"] = [spec.scaling.slope, spec.scaling.intercept]
     if spec.window is not None:
         attrs["window"] = list(spec.window)
     if spec.meta:
-        attrs["meta"] = dict(spec.meta)
+        attrs["meta"] = as_text(dict(spec.meta))
     if spec.private:
-        attrs["private"] = dict(spec.private)
+        attrs["private"] = as_text(dict(spec.private))
     return DataArray(data, coords, spec.dims, "image", attrs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -12,6 +13,10 @@ from bigimg.reader import Reader
 
 if TYPE_CHECKING:
     import xarray
+
+
+LEVEL = re.compile(r"scale\d+")
+"""Names of the levels of a pyramid."""
 
 
 class Levels[Image]:
@@ -87,22 +92,41 @@ def levels_of_reader(reader: Reader) -> Levels[Reader]:
     )
 
 
-def is_tree(source: object) -> TypeGuard[xarray.DataTree]:
-    """Return whether ``source`` is a DataTree; xarray is not imported for it."""
+def is_tree(source: object) -> TypeGuard[xarray.DataTree | xarray.Dataset]:
+    """Return whether ``source`` is a DataTree or a Dataset; xarray is not imported for it."""
     xarray = sys.modules.get("xarray")
-    return xarray is not None and isinstance(source, xarray.DataTree)
+    return xarray is not None and isinstance(source, xarray.DataTree | xarray.Dataset)
 
 
-def levels_of_tree(tree: xarray.DataTree) -> Levels[xarray.DataArray]:
-    """Return the images of a pyramid: those of ``scale0`` to ``scaleN``.
+def is_pyramid(source: object) -> TypeGuard[xarray.DataTree]:
+    """Return whether ``source`` is a DataTree with levels, as :func:`bigimg.open_pyramid` gives."""
+    return is_tree(source) and any(map(LEVEL.fullmatch, getattr(source, "children", ())))
+
+
+def levels_of_tree(tree: xarray.DataTree | xarray.Dataset) -> Levels[xarray.DataArray]:
+    """Return the images of a pyramid, those of ``scale0`` to ``scaleN``, or the one image of a Dataset or group.
 
     Raises
     ------
     UsageError
-        The tree is no pyramid of bigimg.
+        There is no image: neither ``scale0``, nor a variable ``image``, nor a single variable.
     """
-    found = (name for name in tree.children if name.startswith("scale"))
-    names = sorted(found, key=lambda name: int(name[5:] or 0))
-    if not names:
-        raise UsageError("the DataTree has no scale0: open a pyramid with bigimg.open_pyramid")
-    return Levels(len(names), lambda level: tree[names[level]].dataset["image"], "the pyramid")
+    if is_pyramid(tree):
+        names = sorted(filter(LEVEL.fullmatch, tree.children), key=lambda name: int(name[5:]))
+        return Levels(len(names), lambda level: _image_of(tree[names[level]].dataset), "the pyramid")
+    group: Any = tree
+    image = _image_of(getattr(group, "dataset", group))
+    return Levels(1, lambda _: image, "the Dataset")
+
+
+def _image_of(dataset: xarray.Dataset) -> xarray.DataArray:
+    """Return the variable ``image`` of a Dataset, or its only one."""
+    names = list(dataset.data_vars)
+    if "image" not in names and len(names) != 1:
+        held = f"the variables {', '.join(map(str, names))}" if names else "no variable"
+        raise UsageError(
+            f"the Dataset holds {held}: give the one that is the image, as ds['image'], or what bigimg.open_pyramid "
+            "gives, with scale0"
+        )
+    found = dataset["image" if "image" in names else names[0]]
+    return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from bigimg.errors import BudgetError, InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader
+from bigimg.reader import Access, Reader, as_kind
 from bigimg.types import Array, Region
 
 
@@ -54,6 +55,13 @@ class LocalCopyReader:
         with naming(self.path, self.source, self.on_damage):
             return self.inner.read(region)
 
+    def indices(self) -> LocalCopyReader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        found = getattr(self.inner, "indices", lambda: None)()
+        if found is None:
+            return None
+        return replace(self, inner=found, reopen=self.reopen and partial(_reopen_indices, self.reopen))
+
     def close(self) -> None:
         """Let go of files; the copy stays for a later read, as long as this reader lives."""
         self.inner.close()
@@ -62,6 +70,10 @@ class LocalCopyReader:
         if self.reopen is not None:
             return self.reopen, ()
         return LocalCopyReader, (self.inner, self.source, self.path, self.format)
+
+
+def _reopen_indices(reopen: Callable[[], Reader]) -> Reader:
+    return as_kind(reopen(), "labels")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -17,25 +17,26 @@ from bigimg.errors import InputError, UsageError
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
-from bigimg.geometry.unit_checks import asked_unit, check_spacing
+from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
-from bigimg.opening.levels import Levels, is_tree, levels_of_reader, levels_of_tree
+from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
-from bigimg.readers.arrays.array import ArrayReader, is_computed, read_labelled
+from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
+from bigimg.readers.registry import no_series
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array
+from bigimg.types import Array, OnGap, Tilt
 
 if TYPE_CHECKING:
     import xarray
 
 type Memory = int | float | str | None
 type Source = Any
-"""A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, DataTree, numpy or dask array."""
+"""A place (``bigimg.opening.sources.is_place``), Reader, Store, DataArray, Dataset, DataTree, numpy or dask array."""
 
 BLOCK_BYTES = 64 << 20
 """The largest block: larger ones make nothing faster, and the first pixel comes later."""
@@ -53,6 +54,8 @@ def open_source(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
     progress: object = None,
 ) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
@@ -60,21 +63,24 @@ def open_source(
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, Reader, \
-            DataArray, DataTree, ndarray or dask array
+            DataArray, Dataset, DataTree, ndarray or dask array
     series : int or str, optional
         Which image, where the source holds several.
     insecure, max_download, progress :
         Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
+    on_gap, tilt :
+        What is done with a DICOM series that is uneven or tilted; see :func:`open`.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     UsageError
-        ``source`` is none of these.
+        ``source`` is none of these, or an option means nothing for it.
     """
+    uneven = _uneven(on_gap, tilt)
     if is_place(source):
-        fetching = Fetching(insecure, max_download, progress)
+        fetching = Fetching(insecure, max_download, uneven, progress)
         if isinstance(source, str | os.PathLike):
             store = zipped_store(source, fetching)
             if store is not None or _may_be_store(source):
@@ -84,10 +90,12 @@ def open_source(
                 scheme = None if os.path.lexists(name) else other_scheme(name)
                 # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
+                    no_series(redacted(name), dict(uneven))
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
                     raise _no_file_there(redacted(name), scheme)
         return open_place(source, series, fetching)
+    no_series("array", dict(uneven))
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
 
@@ -103,6 +111,16 @@ def open_source(
     raise _no_image(source)
 
 
+def _uneven(on_gap: str | None, tilt: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the options that are given, after a check of their words."""
+    given = [(option, value) for option, value in (("on_gap", on_gap), ("tilt", tilt)) if value is not None]
+    for option, value in given:
+        words = get_args(OnGap.__value__ if option == "on_gap" else Tilt.__value__)
+        if value not in words:
+            raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
+    return tuple(given)
+
+
 def open(
     source: Source,
     *,
@@ -113,13 +131,15 @@ def open(
     chunks: Chunks | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, \
-            DataArray, DataTree, ndarray or dask array
+            DataArray, Dataset, DataTree, ndarray or dask array
     level : int
         Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
@@ -134,6 +154,12 @@ def open(
         Take any certificate of a server; warned of.
     max_download : int or str, optional
         The most to fetch, to unzip or to copy, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
+    on_gap : {"error", "fill", "split"}, optional
+        Where slices of a DICOM series are missing: refuse it (the default), put empty slices there, which statistics
+        leave out, or make each even part a series to choose.
+    tilt : {"error", "keep"}, optional
+        Where the slices of a DICOM series are shifted in their plane: refuse it (the default), or keep the tilt in the
+        affine.
 
     Returns
     -------
@@ -153,10 +179,13 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        levels = levels_of_source(source, series=series, insecure=insecure, max_download=max_download)
+        levels = levels_of_source(
+            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+        )
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
+        no_series("array", dict(_uneven(on_gap, tilt)))
     if isinstance(source, xarray.DataArray):
         return native(_completed(source))
     image = from_array(source)
@@ -178,13 +207,17 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     """
     import xarray
 
-    if is_tree(source):
+    if is_pyramid(source):
         return source
-    levels = levels_of_source(source)
-    about = {"source": levels.base.source, "kind": levels.base.spec.kind}
+    if is_tree(source) or isinstance(source, xarray.DataArray):
+        images = open_levels(source)
+    else:
+        images = levels_of_source(source).map(lambda reader: _labelled(reader, memory))
+    base = images.base.attrs
+    about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
-    for number, reader in enumerate(levels):
-        nodes[f"scale{number}"] = _labelled(reader, memory).to_dataset(name="image")
+    for number, image in enumerate(images):
+        nodes[f"scale{number}"] = image.to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 
@@ -195,6 +228,8 @@ def imread(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
@@ -205,7 +240,9 @@ def imread(
     BudgetError
         It does not fit ``memory``.
     """
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+    )
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     access = reader.access
@@ -228,6 +265,7 @@ def from_array(
     spacing: float | Sequence[float] | Mapping[str, float] | None = None,
     unit: str | None = None,
     channels: Sequence[str | Channel] | None = None,
+    affine: Array | Sequence[Sequence[float]] | None = None,
 ) -> xarray.DataArray:
     """Return a bare array with names, coordinates and units; numpy pixels are not copied before they are computed.
 
@@ -242,12 +280,15 @@ def from_array(
         Short or long: ``um``, ``millimeter``.
     channels : sequence of str, optional
         Names along ``c``.
+    affine : array_like of shape (4, 4), optional
+        Pixel index (x, y, z) to RAS+ millimetres, as nibabel has it. The spacing follows from it, in millimetres
+        if no unit is given.
 
     Raises
     ------
     UsageError
-        It is no array, names, spacing or channels do not fit it, a spacing is no distance, or OME-Zarr has no such
-        unit.
+        It is no array, names, spacing or channels do not fit it, spacing and affine contradict each other, a spacing
+        is no distance, or OME-Zarr has no such unit.
     """
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
         raise _no_image(array)
@@ -257,6 +298,14 @@ def from_array(
     )
     if spacing is not None:
         check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
+    if affine is not None:
+        given = [name for name in reader.dims if name in "zyx"] if spacing is not None else ()
+        axes, world = placed(reader.spec.axes, checked_world("affine", affine), given)
+        space = {axis.name: axis for axis in axes if axis.type == "space"}
+        reader = ArrayReader(
+            array, dims=reader.dims, spacing={name: axis.spacing for name, axis in space.items()},
+            unit={name: axis.unit for name, axis in space.items()}, channels=channels, kind=kind, world=world,
+        )  # fmt: skip
     if is_computed(array):  # it keeps its graph; otherwise each task would run a graph
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
@@ -269,6 +318,8 @@ def info(
     series: int | str | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
+    on_gap: OnGap | None = None,
+    tilt: Tilt | None = None,
 ) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
@@ -279,7 +330,9 @@ def info(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = open_source(source, series=series, insecure=insecure, max_download=max_download)
+    reader = open_source(
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+    )
     try:
         return describe(reader)
     finally:

@@ -44,6 +44,8 @@ class Fetching(NamedTuple):
     """Take any certificate of a server; warned of."""
     max_download: int | str | None = None
     """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
+    uneven: tuple[tuple[str, str], ...] = ()
+    """``on_gap`` and ``tilt`` of a DICOM series, as far as they are given."""
     progress: object = None
     """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
 
@@ -97,22 +99,22 @@ def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
     if isinstance(source, list | tuple):
         from bigimg.readers.folders.folder import open_files
 
-        return open_files(source, series=series)
+        return open_files(source, series=series, **dict(fetching.uneven))
     if not isinstance(source, str | os.PathLike):
         from bigimg.places.spool import spool
 
         copy = spool(source, most_bytes=fetching.most_bytes)
-        return _opened_copy(str(copy.path), copy.shown, series, copy)
+        return _opened_copy(str(copy.path), copy.shown, series, fetching, copy)
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
         return _fetched(name, inside, series, fetching)
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
-        return open_folder(name, series=series)
+        return open_folder(name, series=series, **dict(fetching.uneven))
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
-    return open_file(name, series=series)
+    return open_file(name, series=series, **dict(fetching.uneven))
 
 
 def zipped_store(source: str | os.PathLike[str], fetching: Fetching) -> Tree | None:
@@ -166,19 +168,22 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         path = str(unpacked.path)  # the archive is not needed any more
     again = fetching._replace(progress=False)
     reopen = partial(_fetched, name, inside, series, again)
-    return _opened_copy(path, shown, series, copy, on_damage, reopen, archive)
+    return _opened_copy(path, shown, series, fetching, copy, on_damage, reopen, archive)
 
 
-def _opened_copy(path: str, shown: str, series: Series, copy: object, *more: Any) -> Reader:
+def _opened_copy(
+    path: str, shown: str, series: Series, fetching: Fetching, copy: object, *more: Any
+) -> Reader:
     """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
     with naming(path, shown, *more[:1]):
         if os.path.isdir(path):
             from bigimg.readers.folders.folder import open_folder
 
-            reader: Reader = open_folder(path, series=series)
+            reader: Reader = open_folder(path, series=series, **dict(fetching.uneven))
             title = str(getattr(reader, "format", "folder"))
         else:
-            reader, title = open_file(path, series=series), find_format(path).title
+            reader = open_file(path, series=series, **dict(fetching.uneven))
+            title = find_format(path).title
     return LocalCopyReader(reader, shown, path, title, copy, *more)
 
 

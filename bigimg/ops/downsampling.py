@@ -20,12 +20,12 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, resampled, source_block
+from bigimg.ops.derived import derive, image, padding_of, resampled, source_block
 from bigimg.ops.resizing import Weighted
 from bigimg.planning.options import method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
-from bigimg.types import Array, DType, Method, Region, Shape
+from bigimg.types import Array, DType, Method, Padding, Region, Shape
 
 type Factor = int | Mapping[str, int]
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
@@ -43,6 +43,8 @@ class Windows(Operation):
     """Shape of the source."""
     step: Shape
     method: Method
+    padding: Padding | None = None
+    """Values that do not count."""
 
     extra_bytes = 8  # sums
 
@@ -52,16 +54,18 @@ class Windows(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        return kernels.downsample(block, self.step, self.method)
+        return kernels.downsample(block, self.step, self.method, padding=self.padding)
 
 
-def windows(size: Shape, dtype: DType, step: Shape, method: Method) -> Operation:
+def windows(
+    size: Shape, dtype: DType, step: Shape, method: Method, padding: Padding | None = None
+) -> Operation:
     """Return the operation that makes one pixel of each window of ``step`` pixels; a Gaussian uses neighbours too."""
     shape = grid(size, step)
     if method != "gaussian":
-        return Windows(shape, dtype, size, step, method)
+        return Windows(shape, dtype, size, step, method, padding)
     smooth = (Smooth(n, f) if f > 1 else None for n, f in zip(size, step, strict=True))
-    return Weighted(shape, dtype, tuple(smooth))
+    return Weighted(shape, dtype, tuple(smooth), padding)
 
 
 def downsample(
@@ -91,7 +95,8 @@ def downsample(
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
-        several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4.
+        several, true for masks; ``gaussian`` smooths first, with variance (f**2 - 1) / 4. NaN and
+        values that the file declares as no measurements do not count.
     level : int
         Level of a pyramid to read.
     memory, series :
@@ -112,7 +117,8 @@ def downsample(
     how = method_for(found, method)
     step = _step(found, factor, to_spacing)
     start, done = _stored(found, step, how, memory)
-    return windowed(start, tuple(f // d for f, d in zip(step, done, strict=True)), how)
+    rest = tuple(f // d for f, d in zip(step, done, strict=True))
+    return windowed(start, rest, how, padding_of(found))
 
 
 def method_for(img: xarray.DataArray, method: Method | None) -> Method:
@@ -135,11 +141,13 @@ def _kind(img: xarray.DataArray) -> Any:
     return img.attrs.get("kind", "mask" if img.dtype == bool else "image")
 
 
-def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataArray:
+def windowed(
+    img: xarray.DataArray, step: Shape, method: Method, padding: Padding | None = None
+) -> xarray.DataArray:
     """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
     if max(step) == 1:
         return img
-    operation = windows(img.shape, img.dtype, step, method)
+    operation = windows(img.shape, img.dtype, step, method, padding)
     named = zip(img.sizes.items(), step, strict=True)
     like = resampled(
         img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"
@@ -262,11 +270,11 @@ def build_pyramid(
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
     found = image(img, memory=memory)
-    how = method_for(found, method)
+    how, padding = method_for(found, method), padding_of(found)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]
     planned = plan_levels(axes, default_chunks(axes), method=how, count=levels)
     nodes = {"/": xarray.Dataset(attrs={"source": found.attrs.get("source", "array"), "kind": _kind(found)})}
     for level in planned:
-        found = windowed(found, level.step, how)
+        found = windowed(found, level.step, how, padding)
         nodes[f"scale{level.index}"] = found.to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)

@@ -9,8 +9,11 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.axes import ORDER
-from bigimg.geometry.unit_checks import asked_unit, check_spacing
+from bigimg.geometry.orientation import checked_convention
+from bigimg.geometry.spec import as_text
+from bigimg.geometry.unit_checks import asked_unit, check_spacing, check_world, placed
 from bigimg.lazy.dask_edge import as_dask
 from bigimg.lazy.node_of_array import linked, node_of
 from bigimg.lazy.pointwise import Stack
@@ -33,6 +36,8 @@ def with_geometry(
     origin: Numbers | None = None,
     unit: str | Mapping[str, str] | None = None,
     world: Array | Sequence[Sequence[float]] | None = None,
+    affine: Array | Sequence[Sequence[float]] | None = None,
+    convention: str | None = None,
 ) -> xarray.DataArray:
     """Return ``img`` with other coordinates; what is not given stays.
 
@@ -46,11 +51,17 @@ def with_geometry(
         Unit of the axes of space, or by name; short or long.
     world : array_like of shape (4, 4), optional
         From coordinates (x, y, z) to RAS+ millimetres.
+    affine : array_like of shape (4, 4), optional
+        Pixel index (x, y, z) to RAS+ millimetres, as nibabel has it, in place of ``world``. The spacing follows from
+        it; axes without a unit get millimetres.
+    convention : {"neurological", "radiological"}, optional
+        Whether figures draw the right of a body at the right or at the left; a store keeps it.
 
     Raises
     ------
     UsageError
-        A spacing is no distance, OME-Zarr has no such unit, a matrix is no affine, or an axis is not there.
+        A spacing is no distance, OME-Zarr has no such unit, a matrix is no affine or contradicts the spacing, or an
+        axis or convention is not there.
     """
     img = image(img)
     names = [str(name) for name in img.dims if name != "c"]
@@ -66,8 +77,22 @@ def with_geometry(
             origin=starts[name] if name in starts else coordinates.origin(img, name),
             unit=units[name] if name in units else coordinates.units(img, name),
         )
+    if affine is not None:
+        if world is not None:
+            raise UsageError("affine and world are two places of one image; give one")
+        axes, placing = placed(coordinates.axes_of(found), checked_world("affine", affine), steps)
+        for axis in axes:
+            if axis.type == "space" and axis.name in found.dims:
+                found.coords[axis.name] = coordinates.coordinate(
+                    axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit
+                )
+        found.attrs["world"] = flat_affine(placing)
     if world is not None:
-        found.attrs["world"] = [list(row) for row in checked_world("world", world)]
+        checked = checked_world("world", world)
+        check_world(checked, coordinates.axes_of(found))
+        found.attrs["world"] = flat_affine(checked)
+    if convention is not None:
+        found.attrs["convention"] = checked_convention(convention)
     return found
 
 
@@ -114,7 +139,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     known = [xarray.Dataset(attrs=img.attrs) for img in found]
     attrs = xarray.merge(known, combine_attrs="drop_conflicts", compat="no_conflicts", join="outer").attrs
     if "source" not in attrs:  # so that no result is written over one of them
-        attrs["sources"] = [img.attrs["source"] for img in found if "source" in img.attrs]
+        attrs["sources"] = as_text([img.attrs["source"] for img in found if "source" in img.attrs])
     coords = dict(labels[0].coords) | {dim: _positions(found, dim)}
     if dim == "c" and any("color" in img.coords for img in found):
         coords["color"] = (

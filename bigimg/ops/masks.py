@@ -19,7 +19,7 @@ from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed, one_object
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.lazy.values import Value
-from bigimg.opening.levels import is_tree
+from bigimg.opening.levels import is_pyramid, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.derived import pixelwise
@@ -33,7 +33,7 @@ type Condition = tuple[Callable[[Any, Any], Any], str, Any]
 """How pixels are compared, the option that says so, and its thresholds."""
 type Test = tuple[Callable[[Any, Any], Any], Any]
 """How pixels are compared, and with which number."""
-MASK_ATTRS = ("source", "world", "meta", "private")
+MASK_ATTRS = ("source", "world", "convention", "meta", "private")
 """Attrs of an image that are true for its masks too."""
 
 
@@ -86,13 +86,12 @@ def mask(
     from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
     conditions = _conditions(below, above, between, equals)
-    if not is_tree(img):
+    if not is_pyramid(img):
         return _mask(open_image(img), conditions, otsu_of(img) if otsu else None)
     threshold = computed(otsu_of(img)) if otsu else None
     nodes: dict[str, Any] = {"/": xarray.Dataset(attrs={**img.attrs, "kind": "mask"})}
-    for name in img.children:
-        found = _mask(img[name].dataset["image"], conditions, threshold)
-        nodes[name] = found.to_dataset(name="image")
+    for number, level in enumerate(levels_of_tree(img)):
+        nodes[f"scale{number}"] = _mask(level, conditions, threshold).to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 

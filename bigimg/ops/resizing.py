@@ -12,11 +12,12 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
-from bigimg.opening.open import Memory, Source, open_levels
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, resampled, source_block
+from bigimg.ops.derived import derive, padding_of, resampled, source_block
+from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Padding, Region, Shape
 
 type Target = Sequence[int] | Mapping[str, int]
 
@@ -29,8 +30,10 @@ class Weighted(Operation):
     dtype: DType
     weights: tuple[Weights | None, ...]
     """Weights of the pixels along each axis; None leaves an axis as it is."""
+    padding: Padding | None = None
+    """Values that do not count."""
 
-    extra_bytes = 20  # sums in float64, and a term of them
+    extra_bytes = 32  # sums in float64, a term of them, and the weights where pixels are left out
 
     def source(self, region: Region) -> Region:
         """Return all pixels with a weight."""
@@ -38,7 +41,7 @@ class Weighted(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the means."""
-        return resample(block, self.weights, source, region)
+        return resample(block, self.weights, source, region, self.padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ def resize(
 ) -> xarray.DataArray:
     """Return ``img`` in any smaller shape, without aliasing; lazy.
 
-    The smallest level of a pyramid with at least this shape is read, so little is read. ``level=0`` reads the full
-    resolution and gives the exact mean of the area that each pixel covers.
+    Of a pyramid the smallest level that is at least four times finer is read, so little is read; also if the pyramid
+    is given as the array that :func:`bigimg.open` gives of it. Without such a level, or with ``level=0``, full
+    resolution is read, and each pixel is the exact mean of the area that it covers.
 
     Parameters
     ----------
@@ -104,10 +108,15 @@ def resize(
     UsageError
         A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
     """
-    levels = open_levels(img, memory=memory, series=series).map(image)
-    whole = levels.base
-    wanted = {str(name): n for name, n in whole.sizes.items()} | sides(whole, shape)
-    found = levels[levels.fitting(wanted) if level is None else level]
+    levels = levels_of(img, memory=memory, series=series)
+    found = levels[finer_level(levels, sides(levels.base, shape)) if level is None else level]
+    return resized(found, levels.base, shape, method)
+
+
+def resized(
+    found: xarray.DataArray, whole: xarray.DataArray, shape: Target, method: str | None = None
+) -> xarray.DataArray:
+    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does."""
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")
@@ -150,7 +159,10 @@ def _resized(
     lengths, steps = zip(*extents.values(), strict=True)
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
-    operation = Weighted(sizes, img.dtype, weights) if mean else Nearest(sizes, img.dtype, lengths, steps)
+    padding = padding_of(img)
+    operation = (
+        Weighted(sizes, img.dtype, weights, padding) if mean else Nearest(sizes, img.dtype, lengths, steps)
+    )
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]
     shape = tuple(max(1, min(m, int(b / r))) for b, r, m in zip(block, ratios, sizes, strict=True))

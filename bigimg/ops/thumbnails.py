@@ -1,7 +1,7 @@
 """Thumbnails: small pictures of large images, made from the level that fits.
 
-The thumbnail of a pyramid is made from the smallest level of at least its size. An image without levels is averaged
-once, block by block. In both cases it takes the memory of a few blocks.
+The thumbnail of a pyramid is made from the smallest level that is at least four times finer, as by ``resize``. An
+image without levels is averaged once, block by block. In both cases it takes the memory of a few blocks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.opening.open import Memory, Source, open_levels
+from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import image as labelled
-from bigimg.ops.resizing import resize
+from bigimg.ops.levels import finer_level, levels_of
+from bigimg.ops.resizing import resized
+from bigimg.ops.upright import upright
 from bigimg.types import Array
 
 
@@ -22,6 +24,8 @@ def thumbnail(
     img: Source, max_size: int = 512, *, memory: Memory = None, series: int | str | None = None
 ) -> Array:
     """Return a small picture of ``img`` in true aspect, of its own type; of a volume its middle plane.
+
+    It lies as :func:`bigimg.show` draws it: upright if the image has a world affine.
 
     Parameters
     ----------
@@ -45,23 +49,27 @@ def thumbnail(
         raise UsageError(
             f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
         )
-    small = shrunk(flat_level(img, max_size, memory=memory, series=series), max_size)
-    pixels: Array = computed(small).to_numpy()
+    flat, whole = flat_level(img, max_size, memory=memory, series=series)
+    pixels: Array = computed(shrunk(upright(flat), max_size, upright(whole))).to_numpy()
     return pixels
 
 
 def flat_level(
     img: Source, max_size: int, *, memory: Memory = None, series: int | str | None = None
-) -> xarray.DataArray:
-    """Return the middle plane (c, y, x) of the smallest level with at least the pixels of the thumbnail."""
-    levels = open_levels(img, memory=memory, series=series).map(labelled)
-    image = levels.base
+) -> tuple[xarray.DataArray, xarray.DataArray]:
+    """Return the middle plane (c, y, x) of the level that the thumbnail is made from, and that of full resolution."""
+    levels = levels_of(img, memory=memory, series=series)
+    number = 0
     if len(levels) > 1:
         sides = ("y", "x")
-        image = levels[levels.fitting(dict(zip(sides, size_of(image, max_size, sides), strict=True)))]
+        number = finer_level(levels, dict(zip(sides, size_of(levels.base, max_size, sides), strict=True)))
+    return _middle(levels[number]), _middle(levels.base)
+
+
+def _middle(img: xarray.DataArray) -> xarray.DataArray:
     # The last two axes are the sides, as z and x of a coronal plane.
-    others = [name for name in ("t", "z", "y", "x") if name in image.dims][:-2]
-    return image.isel({name: image.sizes[name] // 2 for name in others})
+    others = [name for name in ("t", "z", "y", "x") if name in img.dims][:-2]
+    return img.isel({name: img.sizes[name] // 2 for name in others})
 
 
 def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tuple[int, int]:
@@ -77,10 +85,11 @@ def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tup
     return max(1, round(lengths[0] * shrink)), max(1, round(lengths[1] * shrink))
 
 
-def shrunk(img: xarray.DataArray, max_size: int) -> xarray.DataArray:
+def shrunk(img: xarray.DataArray, max_size: int, whole: xarray.DataArray | None = None) -> xarray.DataArray:
     """Return a plane with axes (h, w) or (h, w, c), in true aspect within ``max_size``; lazy.
 
-    Means, rounded for integers; of labels the nearest, of masks true from one half.
+    ``img`` is a level of ``whole``, if that is given. Means, rounded for integers; of labels the nearest, of masks
+    true from one half.
 
     Raises
     ------
@@ -93,5 +102,7 @@ def shrunk(img: xarray.DataArray, max_size: int) -> xarray.DataArray:
             f"a picture has two axes beside c, this image {' '.join(map(str, img.dims))}: take a plane"
         )
     down, across = sides
-    target = size_of(img, max_size, (down, across))
-    return resize(img, dict(zip(sides, target, strict=True))).transpose(down, across, ...)
+    found = labelled(img)
+    whole = found if whole is None else whole
+    target = size_of(whole, max_size, (down, across))
+    return resized(found, whole, dict(zip(sides, target, strict=True))).transpose(down, across, ...)

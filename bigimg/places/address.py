@@ -28,6 +28,15 @@ def other_scheme(name: str) -> str | None:
     return found and found[1].lower()
 
 
+def is_address(name: str) -> bool:
+    """Return whether ``name`` is an address and no path; also where ``Path`` has made one slash of two.
+
+    >>> is_address("s3://bucket/b.zarr"), is_address("s3:/bucket/b.zarr"), is_address("C:/b.zarr"), is_address("./a:/b")
+    (True, True, False, False)
+    """
+    return re.match(r"([a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+:/", name, re.IGNORECASE) is not None
+
+
 def is_store_url(name: str) -> bool:
     """Return whether an address leads to a zarr store or into one, by the endings of its parts."""
     return any(part.lower().endswith((".zarr", ".ozx")) for part in urlsplit(name).path.split("/"))

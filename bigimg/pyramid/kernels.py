@@ -17,9 +17,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bigimg.geometry.padding import absent_from
 from bigimg.geometry.region import grid
 from bigimg.pyramid.resampling import Smooth, resample
-from bigimg.types import Array, DType, Method, Region, Shape
+from bigimg.types import Array, DType, Method, Padding, Region, Shape
 
 SCRATCH_BYTES = 8_000_000
 """Memory that :func:`downsample` may use in addition to its input and its result."""
@@ -27,7 +28,9 @@ AT_ONCE = 1 << 18
 """Pixels that are sorted at once: the count of runs takes three times their bytes and more."""
 
 
-def downsample(block: Array, step: Shape, method: Method, out: Array | None = None) -> Array:
+def downsample(
+    block: Array, step: Shape, method: Method, out: Array | None = None, *, padding: Padding | None = None
+) -> Array:
     """Return ``block`` with one pixel for each window of ``step`` pixels, shape rounded up, same dtype.
 
     Parameters
@@ -41,6 +44,8 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
         True. ``nearest`` is the first pixel of the window. For ``gaussian`` see :func:`gaussian`.
     out : ndarray, optional
         Array for the result.
+    padding : (low, high), optional
+        Values that are no measurements, as NaN. A window of these alone stays so; in other windows they do not count.
     """
     if out is None:
         out = np.empty(grid(block.shape, step), block.dtype)
@@ -48,8 +53,15 @@ def downsample(block: Array, step: Shape, method: Method, out: Array | None = No
         out[...] = block[tuple(slice(None, None, f) for f in step)]
         return out
     for source, target, window in parts(block.shape, step):
-        for rows_in, rows_out in slabs(source, target, window, block.dtype.itemsize):
-            _reduce(block[rows_in], window, method, out[rows_out], small=max(step) <= 2)
+        # Masks and sums without the padding of integers take four times as much as plain sums.
+        itemsize = block.dtype.itemsize * (1 if padding is None else 4)
+        for rows_in, rows_out in slabs(source, target, window, itemsize):
+            slab, target_slab, small = block[rows_in], out[rows_out], max(step) <= 2
+            absent = absent_from(slab, padding)
+            if absent is None:
+                _reduce(slab, window, method, target_slab, small=small)
+            else:
+                _reduce_present(slab, absent, window, method, target_slab, small=small)
     return out
 
 
@@ -155,6 +167,42 @@ def _reduce(block: Array, window: Shape, method: Method, out: Array, *, small: b
         out[...] = divided(sums.astype(f"{kind}8", copy=False), count)
 
 
+def _reduce_present(
+    block: Array, absent: Array, window: Shape, method: Method, out: Array, *, small: bool
+) -> None:
+    """Reduce complete windows into ``out`` without the pixels that are ``absent``; if all are, the first one stays."""
+    kind, present = block.dtype.kind, ~absent
+    most = math.prod(window)
+    count = _along_axes(np.add, present, window, np.dtype(np.uint8 if most < 256 else np.int64))
+    if method == "mode":
+        out[...] = _modes(block, window, absent)
+        return
+    if method in ("min", "max"):
+        limits = np.iinfo(block.dtype) if kind in "ui" else None
+        ends = (-math.inf, math.inf) if limits is None else (limits.min, limits.max)
+        kept = np.where(present, block, block.dtype.type(ends[method == "min"]))
+        out[...] = _along_axes(np.minimum if method == "min" else np.maximum, kept, window, block.dtype)
+    elif method != "mean":
+        raise ValueError(f"windows are not reduced by {method}")
+    else:
+        kept, n = np.where(present, block, block.dtype.type(0)), np.maximum(count, 1)
+        if kind == "f":
+            with np.errstate(invalid="ignore", over="ignore"):
+                full = np.dtype(np.float64)
+                sums = _in_order(kept, window) if small else _along_axes(np.add, kept, window, full)
+                out[...] = sums / n
+        elif block.dtype.itemsize == 8:
+            n = n.astype(block.dtype)
+            high = _along_axes(np.add, kept >> 32, window, block.dtype)
+            low = _along_axes(np.add, kept & 0xFFFFFFFF, window, block.dtype)
+            out[...] = mean_of_halves(high, low, n)
+        else:
+            wide = np.dtype(f"{kind}{8 if most << 8 * block.dtype.itemsize >= 1 << 32 else 4}")
+            out[...] = divided(_along_axes(np.add, kept, window, wide).astype(np.int64), n.astype(np.int64))
+    first = block[tuple(slice(None, None, f) for f in window)]
+    np.copyto(out, first, where=count == 0)
+
+
 def _is_pairs(block: Array, window: Shape) -> bool:
     """Return whether pairs of neighbours along the last axis can be added as words."""
     return (
@@ -191,14 +239,14 @@ def _mean_pairs(block: Array, window: Shape, out: Array) -> None:
     np.right_shift(total, shift, out=out, casting="unsafe")
 
 
-def mean_of_halves(high: Array, low: Array, n: int) -> Array:
+def mean_of_halves(high: Array, low: Array, n: int | Array) -> Array:
     """Return ``((high << 32) + low) / n`` rounded half to even, in integers and without overflow."""
     quotient, rest = np.divmod(high, n)
     mean: Array = (quotient << 32) + divided((rest << 32) + low, n)
     return mean
 
 
-def divided(total: Array, n: int) -> Array:
+def divided(total: Array, n: int | Array) -> Array:
     """Return ``total / n`` rounded half to even, in integers."""
     quotient, rest = np.divmod(total, n)
     rest *= 2
@@ -220,31 +268,42 @@ def _most_frequent(views: list[Array]) -> Array:
     return best
 
 
-def _modes(block: Array, window: Shape) -> Array:
-    """Return the most frequent value of each window: the longest run of the sorted window, of several the first."""
+def _modes(block: Array, window: Shape, absent: Array | None = None) -> Array:
+    """Return the most frequent value of each window: the longest run of the sorted window, of several the first.
+
+    Pixels that are ``absent`` count only where all of a window are.
+    """
+    rows = _rows_of_windows(block, window)
+    without = None if absent is None else _rows_of_windows(absent, window)
+    modes, count = np.empty(len(rows), block.dtype), math.prod(window)
+    for start in range(0, len(rows), many := max(1, AT_ONCE // count)):
+        some = slice(start, start + many)
+        modes[some] = _modes_of_rows(rows[some], None if without is None else without[some])
+    return modes.reshape(grid(block.shape, window))
+
+
+def _rows_of_windows(block: Array, window: Shape) -> Array:
+    """Return the pixels of each window as one row."""
     split = [k for n, f in zip(block.shape, window, strict=True) for k in (n // f, f)]
     inner = range(1, len(split), 2)
     rows = np.moveaxis(block.reshape(split), inner, range(block.ndim, 2 * block.ndim))
-    shape, count = rows.shape[: block.ndim], math.prod(window)
-    rows = rows.reshape(-1, count)
-    modes = np.empty(len(rows), block.dtype)
-    for start in range(0, len(rows), many := max(1, AT_ONCE // count)):
-        modes[start : start + many] = _modes_of_rows(rows[start : start + many])
-    return modes.reshape(shape)
+    return rows.reshape(-1, math.prod(window))
 
 
-def _modes_of_rows(rows: Array) -> Array:
-    count = rows.shape[1]
-    rows = np.sort(rows, axis=1)
+def _modes_of_rows(rows: Array, absent: Array | None) -> Array:
+    count, order = rows.shape[1], np.argsort(rows, axis=1) if absent is not None else None
+    rows = np.sort(rows, axis=1) if order is None else np.take_along_axis(rows, order, axis=1)
     begins = np.zeros(rows.shape, np.int32)
     np.multiply(rows[:, 1:] != rows[:, :-1], np.arange(1, count, dtype=np.int32), out=begins[:, 1:])
     lengths = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begins, axis=1)
+    if absent is not None and order is not None:
+        lengths[np.take_along_axis(absent, order, axis=1)] = -1
     # argmax returns the first of equal lengths, and the run of the smallest value comes first.
     modes: Array = np.take_along_axis(rows, lengths.argmax(axis=1)[:, None], axis=1)
     return modes[:, 0]
 
 
-def gaussian(block: Array, step: Shape, before: Shape, shape: Shape) -> Array:
+def gaussian(block: Array, step: Shape, before: Shape, shape: Shape, padding: Padding | None = None) -> Array:
     """Return ``block`` halved along the axes with step 2 after the filter 1 3 3 1, a Gaussian of variance 3/4.
 
     Parameters
@@ -257,6 +316,8 @@ def gaussian(block: Array, step: Shape, before: Shape, shape: Shape) -> Array:
         Pixels of ``block`` before the first window: 0 or 1.
     shape : tuple of int
         Shape of the result.
+    padding : (low, high), optional
+        Values that are no measurements, as in :func:`downsample`.
 
     Notes
     -----
@@ -266,4 +327,6 @@ def gaussian(block: Array, step: Shape, before: Shape, shape: Shape) -> Array:
     axes = list(zip(step, before, block.shape, shape, strict=True))
     weights = [Smooth(first + size, 2) if f == 2 else None for f, first, size, _ in axes]
     source = tuple(slice(first, first + size) for _, first, size, _ in axes)
-    return resample(block, weights, source, tuple(slice(first, first + n) for _, first, _, n in axes))
+    return resample(
+        block, weights, source, tuple(slice(first, first + n) for _, first, _, n in axes), padding
+    )

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.types import Array, DType, Json
+from bigimg.geometry.padding import as_json, is_padding
+from bigimg.types import Array, DType, Json, Padding
 
 PIECE = 1 << 18
 """Pixels that are counted at once: a piece and numpy's copy of it (8 bytes a pixel) stay in the cache. 16-bit pixels
@@ -51,7 +52,7 @@ def first_value(dtype: DType) -> int:
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else 0
 
 
-def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial:
+def of_channel(values: Array, padding: Padding | None = None) -> Partial:
     """Return the statistics of a block of one channel.
 
     Parameters
@@ -60,8 +61,8 @@ def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial
     padding : (low, high), optional
         First and last value that is no measurement; these values are left out.
     """
-    if padding is not None and values.dtype.kind in "ui":
-        return _without(values, *padding)
+    if padding is not None and values.dtype.kind != "b":
+        return _without(values, padding)
     if bins := histogram_bins(values.dtype):
         histogram = dense_histogram(values)
         if values.dtype.kind == "i":  # values are counted by bit pattern: negative ones are the upper half
@@ -71,13 +72,15 @@ def of_channel(values: Array, padding: tuple[int, int] | None = None) -> Partial
     return _of_floats(values) if values.dtype.kind == "f" else of_integers(values)
 
 
-def _without(values: Array, low: int, high: int) -> Partial:
-    """Return the statistics of integers without those from ``low`` to ``high``."""
+def _without(values: Array, padding: Padding) -> Partial:
+    """Return the statistics of ``values`` that are no padding."""
     if not histogram_bins(values.dtype):
-        counted = values[(values < low) | (values > high)]
-        return replace(of_channel(counted) if counted.size else Partial(0), nan=values.size - counted.size)
+        counted = values[~is_padding(values, padding)]
+        found = of_channel(counted) if counted.size else Partial(0)
+        return replace(found, nan=values.size - found.count)
     histogram = of_channel(values).histogram
     assert histogram is not None
+    low, high = map(int, padding)
     first = first_value(values.dtype)
     histogram[max(0, low - first) : max(0, high - first + 1)] = 0
     count = int(histogram.sum())
@@ -172,7 +175,7 @@ def _exact_sum(numbers: Array) -> int:
 class Accumulator:
     """Adds up the partial statistics of each channel, in memory that does not grow with the image."""
 
-    def __init__(self, dtype: DType, channels: int, padding: tuple[int, int] | None = None) -> None:
+    def __init__(self, dtype: DType, channels: int, padding: Padding | None = None) -> None:
         self.dtype = dtype
         self.padding = padding
         self.left_out = [0] * channels
@@ -195,7 +198,7 @@ class Accumulator:
         """Return the statistics of each channel as JSON-safe values, exact integers or floats."""
         merged = [self._merged(channel) for channel in range(len(self.sums))]
         deviations = self.dtype.kind == "f"
-        padding: dict[str, Json] = {} if self.padding is None else {"padding": list(self.padding)}
+        padding: dict[str, Json] = {} if self.padding is None else {"padding": as_json(self.padding)}
         return padding | {
             "channels": [
                 {

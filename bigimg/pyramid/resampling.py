@@ -7,13 +7,15 @@ integers are exact up to 2**53, so rounding half to even applies to the true mea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from bigimg.types import Array, DType, Region
+from bigimg.geometry.padding import absent_from
+from bigimg.types import Array, DType, Padding, Region
 
 
 class Weights(Protocol):
@@ -82,18 +84,48 @@ def needed(weights: Sequence[Weights | None], region: Region) -> Region:
     return tuple(found)
 
 
-def resample(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
+def resample(
+    block: Array,
+    weights: Sequence[Weights | None],
+    source: Region,
+    region: Region,
+    padding: Padding | None = None,
+) -> Array:
     """Return the results in ``region`` from ``block``, the pixels of ``source``; same dtype.
 
-    Integers are rounded half to even; booleans are True from one half on.
+    Integers are rounded half to even; booleans are True from one half on. Values of ``padding`` and NaN do not count; a
+    result without any other value is the first value of the padding, or NaN.
     """
+    present: Array | None = None
+    if (absent := absent_from(block, padding)) is not None:
+        present = ~absent
+        block = np.where(present, block, block.dtype.type(0))
     if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
-        return _resample_wide(block, weights, source, region)
-    return _typed(_means(block, weights, source, region), block.dtype)
+        result = _resample_wide(block, weights, source, region, present)
+    else:
+        result = _typed(_means(block, weights, source, region, present), block.dtype)
+    if present is not None:
+        empty = _totals(present, weights, source, region)[0] == 0
+        np.copyto(result, block.dtype.type(math.nan if padding is None else padding[0]), where=empty)
+    return result
 
 
-def _means(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
-    """Return the results in float64."""
+def _means(
+    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, present: Array | None
+) -> Array:
+    """Return the results in float64, of the pixels that are ``present``."""
+    total, divisor = _totals(block, weights, source, region)
+    if present is not None:
+        divisor = np.maximum(_totals(present, weights, source, region)[0], np.finfo(np.float64).tiny)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean: Array = np.divide(total, divisor, dtype=np.float64)
+    return mean
+
+
+def _totals(
+    block: Array, weights: Sequence[Weights | None], source: Region, region: Region
+) -> tuple[Array, Array]:
+    """Return the weighted sums in float64, and the sums of the weights."""
     total, divisor = block, np.ones((1,) * block.ndim)
     for axis, along in enumerate(weights):
         if along is not None:
@@ -101,15 +133,15 @@ def _means(block: Array, weights: Sequence[Weights | None], source: Region, regi
             total = _weighted(total, axis, first - source[axis].start, table)
             line = table.sum(axis=1)
             divisor = divisor * line.reshape(-1, *[1] * (block.ndim - axis - 1))
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean: Array = np.divide(total, divisor, dtype=np.float64)
-    return mean
+    return total, divisor
 
 
-def _resample_wide(block: Array, weights: Sequence[Weights | None], source: Region, region: Region) -> Array:
+def _resample_wide(
+    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, present: Array | None
+) -> Array:
     """Return results of 64-bit integers, computed from their halves: float64 would lose the last digits."""
-    high = _means(block >> 32, weights, source, region)
-    low = _means(block & 0xFFFFFFFF, weights, source, region)
+    high = _means(block >> 32, weights, source, region, present)
+    low = _means(block & 0xFFFFFFFF, weights, source, region, present)
     whole = np.floor(high)
     rest = np.rint((high - whole) * 2.0**32 + low).astype(block.dtype)
     wide: Array = (whole.astype(block.dtype) << 32) + rest

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from bigimg.errors import damage
 
@@ -52,6 +52,28 @@ def jxr_is_cut(data: bytes) -> bool:
         return True
     values = {tag: value for tag, _, _, value in entries}
     return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PICTURES)
+
+
+def jpeg2000_colors(head: bytes) -> Literal["stored", "transformed", "converted"]:
+    """Return what imagecodecs makes of the colours of the JPEG 2000 that ``head`` begins.
+
+    ``transformed``: its own colour transform is undone, which gives RGB. ``converted``: it has fewer values of colour
+    than pixels, or its box says sYCC, and imagecodecs makes RGB of it. ``stored``: neither.
+    """
+    if (at := head.find(b"\xff\x4f\xff\x51")) < 0:
+        return "stored"
+    box = head.rfind(b"colr", 0, at)
+    steps = head[at + 43 : at + 45], head[at + 46 : at + 47]  # of the first component and across the second
+    if head[box + 4 : box + 11] == b"\1\0\0\0\0\0\x12" and box >= 0:
+        return "converted"
+    if head[at + 40 : at + 42] == b"\0\3" and steps[0][:1] == steps[0][1:] and steps[1] != b"\1":
+        return "converted"
+    at += 2
+    while head[at : at + 1] == b"\xff" and head[at : at + 2] != b"\xff\x90":
+        if head[at : at + 2] == b"\xff\x52":  # COD: length, style, order, layers, transform
+            return "transformed" if head[at + 8 : at + 9] == b"\1" else "stored"
+        at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return "stored"
 
 
 def fax_is_cut(data: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -52,21 +52,29 @@ TEXT_HEADER = "random; sequential when compressed; whole as text"
 BUILT_IN = (
     Format(
         "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
-        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff"), sniffing.is_tiff,
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff", ".bif",
+        ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; whole when one large segment is compressed",
     ),
     Format(
-        "png", "PNG", "bigimg.readers.pictures.png:open_png", (".png",), sniffing.is_png,
+        "png", "PNG", "bigimg.readers.pictures.choice:open_png", (".png",), sniffing.is_png,
         "isal, imagecodecs; pyvips for palettes and other kinds", access="sequential; whole when interlaced",
         several=False,
     ),
     Format(
-        "jpeg", "JPEG", "bigimg.readers.pictures.vips:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"),
-        sniffing.is_jpeg, "pyvips", access="sequential; whole when progressive", several=False,
+        "jpeg", "JPEG", "bigimg.readers.pictures.choice:open_jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".jls"),
+        sniffing.is_jpeg, "pyvips; imagecodecs for JPEG-LS, lossless and deep ones",
+        access="sequential; whole when progressive or of imagecodecs", several=False,
+    ),
+    Format(
+        "jpeg2000", "JPEG 2000", "bigimg.readers.pictures.jpeg2000:open_jpeg2000",
+        (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), sniffing.is_jpeg2000, "imagecodecs",
+        access="random in tiles; whole without", several=False,
     ),
     Format(
         "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
-        (".nii", ".nii.gz", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP, several=False,
+        (".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP,
+        several=False,
     ),
     Format(
         "mgh", "FreeSurfer MGH, MGZ", "bigimg.readers.volumes.mgh:open_mgh", (".mgh", ".mgz", ".mgh.gz"),
@@ -96,16 +104,16 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
-        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima"), sniffing.is_dicom,
-        "pydicom", access="random; whole when deflated", extra="dicom",
+        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima", ".dcm.gz"),
+        sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,
     ),
     Format(
-        "pictures", "BMP, GIF, WebP, PNM, JPEG 2000, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
+        "pictures", "BMP, GIF, WebP, PNM, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
         (
-            ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
+            ".bmp", ".gif", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
             ".pfm", ".ico", ".psd", ".sgi", ".ras", ".qoi", ".pcx", ".xpm", ".tga",
         ),
         sniffing.is_picture, "pillow", access="whole, or sequential frames of an animation", several=False,
@@ -160,7 +168,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters
@@ -168,21 +176,32 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None) 
     path : str or PathLike
     series : int, optional
         Which image of a file that holds several; the first by default.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
     UsageError
-        The file holds one image, and ``series`` is not 0.
+        The file holds one image, and ``series`` is not 0; or ``uneven`` is given for another format.
     InputNotFoundError, UnknownFormatError, InputError
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
     name, found = os.fspath(path), find_format(path)
     module, _, function = found.opener.partition(":")
     opener = getattr(importlib.import_module(module), function)
+    if found.name == "dicom":
+        return cast("Reader", opener(name, series=series, **uneven))
+    no_series(name, uneven)
     if found.several:
         return cast("Reader", opener(name, series=series))
     only_image(name, series)
     return cast("Reader", opener(name))
+
+
+def no_series(source: str, uneven: Mapping[str, str]) -> None:
+    """Refuse ``on_gap`` and ``tilt`` for a source that is no DICOM series."""
+    for option, value in uneven.items():
+        raise UsageError(f"{source}: {option}={value!r} is for DICOM series, and this is none; leave it out")
 
 
 def only_image(source: str, series: int | str | None) -> None:

@@ -6,7 +6,9 @@ Only the standard library is imported, so that choosing a reader costs nothing. 
 
 from __future__ import annotations
 
+import contextlib
 import re
+import struct
 import zlib
 from functools import partial
 
@@ -16,17 +18,19 @@ from bigimg.places.staging import why_absent
 HEAD_BYTES = 4096
 """Enough for every signature here: the last one, of NIfTI inside gzip, needs 352 inflated bytes."""
 
+_LONG = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
+"""Types of DICOM elements that have a length of four bytes."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NIFTI2 = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
 _PNM = tuple(b"P" + bytes((kind, white)) for kind in b"123456fF" for white in b"\n \r\t")
-_JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
+_JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
     # name of the Pillow plugin, its module, offset of the signature, signatures
     ("BMP", "BmpImagePlugin", 0, (b"BM",)),
     ("GIF", "GifImagePlugin", 0, (b"GIF87a", b"GIF89a")),
     ("WEBP", "WebPImagePlugin", 8, (b"WEBPVP8",)),
-    ("JPEG2000", "Jpeg2KImagePlugin", 0, (_JP2, b"\xff\x4f\xff\x51")),
+    ("JPEG2000", "Jpeg2KImagePlugin", 0, _JPEG2000),
     ("AVIF", "AvifImagePlugin", 4, (b"ftypavif", b"ftypavis")),
     ("PPM", "PpmImagePlugin", 0, _PNM),
     ("ICO", "IcoImagePlugin", 0, (b"\0\0\1\0",)),
@@ -91,12 +95,13 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
             raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
 
 
-def _begins(signature: bytes, head: bytes, name: str) -> bool:
+def _begins(signature: bytes | tuple[bytes, ...], head: bytes, name: str) -> bool:
     return head.startswith(signature)
 
 
 is_png = partial(_begins, b"\x89PNG\r\n\x1a\n")
 is_jpeg = partial(_begins, b"\xff\xd8\xff")
+is_jpeg2000 = partial(_begins, _JPEG2000)
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")
@@ -110,14 +115,60 @@ def is_tiff(head: bytes, name: str) -> bool:
     return head.startswith(_TIFF) and (head[128:132] != b"DICM" or name.endswith((".tif", ".tiff")))
 
 
+def is_ome_xml(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins OME-XML, as the companion file of a set of OME-TIFFs is."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return (
+        text.startswith((b"<?xml", b"<OME", b"<ome:OME"))
+        and re.search(rb"<(?:\w+:)?OME[\s>]", text) is not None
+    )
+
+
+def is_tiff_or_companion(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a TIFF, or OME-XML that describes a set of them."""
+    return is_tiff(head, name) or is_ome_xml(head, name)
+
+
 def is_dicom(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a DICOM file; before 1993 these had no preamble, and then the name counts."""
+    """Return whether ``head`` begins a DICOM file, also in gzip; files of before 1993 have no preamble."""
+    if head.startswith(b"\x1f\x8b"):
+        head = inflate(head)
     old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
-    return old or (head[128:132] == b"DICM" and not is_tiff(head, name))
+    return old or (head[128:132] == b"DICM" and not is_tiff(head, name)) or bare_dicom(head)
+
+
+def bare_dicom(head: bytes) -> bool:
+    """Return whether ``head`` begins with DICOM elements at once: three in order, the first of group 2 or 8."""
+    for order in "<>":
+        at, last, found = 0, 0, 0
+        while found < 3 and at + 12 <= len(head):
+            group, number = struct.unpack_from(order + "HH", head, at)
+            kind, tag = head[at + 4 : at + 6], group << 16 | number
+            if tag <= last or (not found and group not in (2, 8)):
+                break
+            if kind in _LONG:
+                (length,), start = struct.unpack_from(order + "L", head, at + 8), 12
+            elif kind.isalpha() and kind.isupper():
+                (length,), start = struct.unpack_from(order + "H", head, at + 6), 8
+            else:
+                (length,), start = struct.unpack_from(order + "L", head, at + 4), 8
+            if length > HEAD_BYTES or length % 2:
+                break
+            at, last, found = at + start + length, tag, found + 1
+        if found == 3:
+            return True
+    return False
 
 
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
+    """Return whether ``head``, plain or compressed, begins a NIfTI or ANALYZE file; an ``.img`` has no header.
+
+    The first block of bzip2 and zstd is longer than the head, so there the name decides.
+    """
+    if head.startswith((b"BZh", b"\x28\xb5\x2f\xfd")):
+        return name.endswith(
+            tuple(kind + packing for kind in (".nii", ".hdr", ".img") for packing in (".bz2", ".zst"))
+        )
     plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
     magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
     analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))
@@ -203,8 +254,11 @@ def headless_dicom(head: bytes) -> int | None:
 
 
 def inflate(head: bytes, size: int = 600) -> bytes:
-    """Return at most ``size`` bytes of the gzip stream that begins in ``head``; none when it is damaged."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, size)
-    except zlib.error:
-        return b""
+    """Return at most ``size`` bytes of the gzip members that begin in ``head``, up to one that is damaged."""
+    found = b""
+    with contextlib.suppress(zlib.error):
+        while head and len(found) < size:
+            member = zlib.decompressobj(wbits=31)
+            found += member.decompress(head, size - len(found))
+            head = member.unused_data
+    return found

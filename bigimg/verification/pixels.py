@@ -24,7 +24,7 @@ from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial
 from bigimg.reader import Reader
-from bigimg.types import Array, Method, Region, Shape
+from bigimg.types import Array, Method, Padding, Region, Shape
 from bigimg.verification.levels import Level
 from bigimg.verification.report import Finding, Findings
 
@@ -42,8 +42,8 @@ class ChainJob:
     channel_axis: int | None = None
     counted: bool = False
     """Whether blocks of the first level are counted into the statistics."""
-    padding: tuple[int, int] | None = None
-    """Values that the statistics leave out."""
+    padding: Padding | None = None
+    """Values that statistics and levels leave out."""
     ids: bool = False
     """Whether the different values of a block are listed."""
 
@@ -77,9 +77,9 @@ def check_block(job: ChainJob, block: Region) -> Checked:
         stored, lost_here = level.read(here, result.findings, position)
         result.decoded_bytes += stored.nbytes
         if job.method == "gaussian":
-            derived, lost = _gaussian(job.levels[0], region, step, shape_of(here))
+            derived, lost = _gaussian(job, region, step, shape_of(here))
         elif job.method is not None:
-            derived = kernels.downsample(pixels, step, job.method)
+            derived = kernels.downsample(pixels, step, job.method, padding=job.padding)
         unknown = [*lost_here, *(_scale_down(part, step) for part in lost)]
         message = f"pixels are not the {job.method} of level {level.index - 1}; convert the source again"
         for chunk, wrong in differing_chunks(derived, stored, here, unknown, level.chunk):
@@ -93,15 +93,16 @@ def _scale_down(region: Region, step: Shape) -> Region:
     return tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(region, step, strict=True))
 
 
-def _gaussian(level: Level, region: Region, step: Shape, shape: Shape) -> tuple[Array, list[Region]]:
-    """Return what the filter makes of ``region`` of ``level``, and which parts of the level it cannot judge."""
+def _gaussian(job: ChainJob, region: Region, step: Shape, shape: Shape) -> tuple[Array, list[Region]]:
+    """Return what the filter makes of ``region`` of the first level, and which parts of it it cannot judge."""
+    level = job.levels[0]
     wider, before = with_neighbours(region, step, level.shape)
     pixels, damaged = level.read(wider, [], -1)  # the blocks that own these pixels report their damage
     lost = [
         tuple(slice(max(0, s.start - f + 1), s.stop + f - 1) for s, f in zip(part, step, strict=True))
         for part in damaged
     ]
-    return kernels.gaussian(pixels, step, before, shape), lost
+    return kernels.gaussian(pixels, step, before, shape, job.padding), lost
 
 
 def differing_chunks(

@@ -11,6 +11,7 @@ from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
 from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
+from bigimg.geometry.padding import of_json
 from bigimg.omezarr.open import is_store, open_store
 from bigimg.omezarr.store import Store, extra_read_bytes
 from bigimg.omezarr.tree import Tree, tree_of
@@ -106,8 +107,7 @@ class _Check:
         dims, whole = finest.dims, 0 in trusted.levels
         plan = self._plan(list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), 0)
         axis = dims.index("c") if "c" in dims else None
-        low_high = None if stored is None else stored.statistics.get("padding")
-        padding = None if low_high is None else (int(low_high[0]), int(low_high[1]))
+        padding = None if stored is None else of_json(stored.statistics.get("padding"))
         counted = Accumulator(finest.dtype, metadata.channel_count(finest.shape, dims), padding)
 
         def job_of(numbers: Sequence[int]) -> pixels.ChainJob:

@@ -15,13 +15,14 @@ import numpy as np
 from bigimg.errors import BigimgError, UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import index_along
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixels_for
 from bigimg.viewing.colours import blended, is_picture, lights_of
 from bigimg.viewing.figures import finish
 from bigimg.viewing.imshow import Look, paint, windows_for, windows_of
-from bigimg.viewing.levels import Levels, held, level_for, levels_of, nearest_in
+from bigimg.viewing.levels import Levels, held, level_for, nearest_in
 from bigimg.viewing.planes import Cut, cut_of, pictured, position_text, turned, values_of
 from bigimg.viewing.slabs import CACHE_BYTES, Slabs
 from bigimg.viewing.titles import name_of
@@ -55,6 +56,7 @@ def browse(
     vmin: float | None = None,
     vmax: float | None = None,
     figure: Figure | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Figure:
@@ -75,6 +77,8 @@ def browse(
         As in :func:`bigimg.show`. All planes share one window of values.
     figure : matplotlib figure, optional
         An empty one to draw in; a new window by default.
+    convention :
+        As in :func:`bigimg.show`.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -95,9 +99,10 @@ def browse(
                 f"browse goes along an axis beside y and x, and the image has {' '.join(map(str, base.dims))}; use show"
             )
     if axis == "t" and "t" in base.dims:
-        cut = cut_of(base, None, t=index_along(base, "t", index, position), channel=channel)
+        t = index_along(base, "t", index, position)
+        cut = cut_of(base, None, t=t, channel=channel, convention=convention)
     else:
-        cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel)
+        cut = cut_of(base, axis, index=index, position=position, t=t, channel=channel, convention=convention)
         axis = str(cut.axis)
     figure = figure or _window()
     pixels_for(figure, name_of(base), memory)

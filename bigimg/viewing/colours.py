@@ -10,8 +10,9 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import COLORS
+from bigimg.geometry.padding import absent_from
 from bigimg.geometry.spec import Channel
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Padding
 
 LOW, HIGH = 0.1, 99.9
 """Percentiles that become black and white by default; minimum and maximum would let one hot pixel decide."""
@@ -59,9 +60,13 @@ def most_opaque(dtype: DType) -> int:
     return 1 if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
-def percentiles(pixels: Array) -> Window:
-    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 of booleans and of no values."""
-    finite = pixels[np.isfinite(pixels)]
+def percentiles(pixels: Array, padding: Padding | None = None) -> Window:
+    """Return the percentiles 0.1 and 99.9 of the finite values in ``pixels``; 0 and 1 of booleans and of no values.
+
+    Values of ``padding`` are left out.
+    """
+    absent = absent_from(pixels, padding)
+    finite = pixels[np.isfinite(pixels) if absent is None else np.isfinite(pixels) & ~absent]
     if not finite.size or finite.dtype.kind == "b":
         return 0.0, 1.0
     low, high = np.percentile(finite, (LOW, HIGH))

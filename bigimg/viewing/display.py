@@ -13,7 +13,8 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.types import Array, Region
+from bigimg.ops.derived import padding_of
+from bigimg.types import Array, Padding, Region
 from bigimg.viewing.colours import (
     HIGH,
     LOW,
@@ -93,22 +94,22 @@ def display_of(plane: xarray.DataArray, like: xarray.DataArray, window: Window |
     """
     attrs, channels = like.attrs, coordinates.channels_of(like)
     count = plane.shape[-1] if plane.ndim == 3 else 1
-    mask = attrs.get("kind") == "mask"
+    mask, padding = attrs.get("kind") == "mask", padding_of(like)
     if window is None and attrs.get("window") and not attrs.get("scaling"):
         window = tuple(attrs["window"])
     plain = window is None and (mask or plane.dtype in (np.uint8, np.bool_))
     if count == 1:
         if window is None and attrs.get("kind") == "labels":
             return Display("ids")
-        return Display("grey", (None if plain else window or _ends(plane),), mask=mask)
+        return Display("grey", (None if plain else window or _ends(plane, padding),), mask=mask)
     if is_picture(channels, count):
         alpha = count == 4 and not mask and _has_alpha(plane[..., 3])
         return Display(
-            "colours", (None if plain else window or _ends(plane[..., :3]),), mask=mask, alpha=alpha
+            "colours", (None if plain else window or _ends(plane[..., :3], padding),), mask=mask, alpha=alpha
         )
     if is_inks(channels):  # from no ink to as much as the type holds, whatever the picture has of it
         return Display("inks", (None if plain else window or (0, most_opaque(plane.dtype)),), mask=mask)
-    windows = [None if plain else window or _ends(plane[..., i]) for i in range(count)]
+    windows = [None if plain else window or _ends(plane[..., i], padding) for i in range(count)]
     return Display("lights", tuple(windows), lights_of(channels, count), mask)
 
 
@@ -149,13 +150,15 @@ class DisplayReader:
         self.reader.close()
 
 
-def _ends(plane: xarray.DataArray) -> Window:
-    """Return the percentiles 0.1 and 99.9 of a plane without NaN; of a lazy plane from its histogram."""
+def _ends(plane: xarray.DataArray, padding: Padding | None) -> Window:
+    """Return the percentiles 0.1 and 99.9 of a plane without NaN and padding; of a lazy plane from its histogram."""
     if plane.chunks is None:
-        return percentiles(plane.to_numpy())
+        return percentiles(plane.to_numpy(), padding)
     from bigimg.ops.statistics.percentiles import of_all
 
     numbers = plane.where(np.isfinite(plane)) if plane.dtype.kind == "f" else plane
+    if padding is not None and not math.isnan(padding[0]):
+        numbers = numbers.where((plane < padding[0]) | (plane > padding[1]))
     low, high = np.asarray(computed(of_all(numbers, (LOW, HIGH)))).tolist()
     return (low, high) if math.isfinite(low) else (0.0, 1.0)
 

@@ -10,10 +10,10 @@ from typing import Any
 from bigimg.conversion.target import checked_target
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.levels import levels_of
 from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
-from bigimg.viewing.levels import levels_of
 from bigimg.viewing.montage import panels_of
 from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of
@@ -34,6 +34,7 @@ def plane_figure(
     position: float | None = None,
     level: int | None = None,
     most: int | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
@@ -42,7 +43,7 @@ def plane_figure(
 
     Parameters
     ----------
-    plane, index, position, memory, series, overwrite :
+    plane, index, position, convention, memory, series, overwrite :
         As in :func:`bigimg.viewing.pictures.plane_picture`.
     level : int, optional
         By default the level that fits the figure.
@@ -61,13 +62,16 @@ def plane_figure(
     # "z" is the default of the command; an image without z is drawn as it is.
     if plane == "z" and "z" not in levels.base.dims and index is position is None:
         plane = None
-    cut = cut_of(levels.base, plane, index=index, position=position)
+    cut = cut_of(levels.base, plane, index=index, position=position, convention=convention)
     figure = new_figure(size_for(levels, cut, most=side), shown=False)
     if most is not None:
         here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
         fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
         pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
-    show(levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(), memory=memory)
+    show(
+        levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(),
+        convention=convention, memory=memory,
+    )  # fmt: skip
     save(figure, target, dpi=None if most is None else DPI, overwrite=overwrite)
 
 

@@ -12,6 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import (
     PICTURE_BYTES,
@@ -26,7 +27,7 @@ from bigimg.viewing.canvas import (
 )
 from bigimg.viewing.colours import Window, lines_of
 from bigimg.viewing.imshow import Look, paint, windows_for
-from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.levels import Levels
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.planes import Cut, Picture, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of
@@ -58,11 +59,14 @@ def show(
     colorbar: bool = True,
     scalebar: bool = True,
     title: str | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     **imshow: Any,
 ) -> Axes:
     """Draw a picture, or one plane of a volume, in true aspect, and return its axes.
+
+    A plane of an image with a world affine is drawn upright, however it is named and also when it was cut before.
 
     If the image has levels, the smallest one is read that has a pixel for each pixel of the axes.
 
@@ -97,6 +101,9 @@ def show(
         Whether to draw a colour bar (if the picture has one channel) and a scale bar (if the unit is known).
     title : str, optional
         The position of the plane by default.
+    convention : {"neurological", "radiological"}, optional
+        Whether the right of a body is drawn at the right or at the left; written into the figure. By default what
+        the image says: radiological for DICOM, else neurological.
     memory, series :
         As in :func:`bigimg.open`.
     **imshow :
@@ -112,11 +119,13 @@ def show(
     MissingExtraError
         matplotlib is not installed.
     UsageError
-        There is no such plane, index or channel, or the window is empty.
+        There is no such plane, index, channel or convention, or the window is empty.
     """
     need_matplotlib()
     levels = levels_of(img, memory=memory, series=series)
-    cut = cut_of(levels.base, plane, index=index, position=position, t=t, channel=channel)
+    cut = cut_of(
+        levels.base, plane, index=index, position=position, t=t, channel=channel, convention=convention
+    )
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     if ax is None:
         ax = new_figure(size_for(levels, cut)).add_subplot()
@@ -155,12 +164,13 @@ def draw(
 
 
 def finish(ax: Axes, picture: Picture, *, scalebar: bool, ticks: bool = True) -> None:
-    """Set the limits to the edges of the image; add axis names, body directions and a scale bar."""
+    """Set the limits to the edges of the image; add axis names, convention, body directions and a scale bar."""
     left, right, bottom, top = picture.frame
     ax.set(xlim=(left, right), ylim=(bottom, top))
     down, across = picture.sides
     if ticks:
-        ax.set(xlabel=f"{across} ({picture.unit})", ylabel=f"{down} ({picture.unit})")
+        named = f", {picture.convention}" if picture.convention else ""
+        ax.set(xlabel=f"{across} ({picture.unit}){named}", ylabel=f"{down} ({picture.unit})")
     else:
         ax.set(xticks=[], yticks=[])
     if picture.letters is not None:

@@ -1,9 +1,8 @@
-"""The levels of any source, and reading the pixels that a screen shows, on all processors."""
+"""The level for a screen, and reading the pixels that it shows, on all processors."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -12,16 +11,11 @@ import numpy as np
 
 from bigimg.lazy.dask_compute import computed
 from bigimg.lazy.node_of_array import opened_pixels
-from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.levels import Levels as LevelsOf
-from bigimg.opening.levels import levels_of_reader
-from bigimg.opening.open import Memory, Source, open_levels
-from bigimg.opening.open import open as open_image
-from bigimg.ops.derived import image as labelled
+from bigimg.opening.open import Memory
 from bigimg.ops.derived import pixels_of, placeholder
 from bigimg.planning.room import room
-from bigimg.reader import Reader
 from bigimg.system.processes import usable_cpus
 
 if TYPE_CHECKING:
@@ -63,45 +57,6 @@ def level_for(
     base = levels.base
     wanted = zip(sides, needed(base, sides, pixels), strict=True)
     return levels.fitting({name: enough * min(n, base.sizes[name]) for name, n in wanted})
-
-
-def levels_of(source: Source, *, memory: Memory = None, series: int | str | None = None) -> Levels:
-    """Return the levels of ``source``; if it is an array as it was opened, those of its store.
-
-    Raises
-    ------
-    InputNotFoundError, UnknownFormatError, InputError, BudgetError
-        As :func:`bigimg.open`.
-    """
-    import xarray
-
-    if isinstance(source, LevelsOf):
-        return source
-    levels = open_levels(source, memory=memory, series=series).map(labelled)
-    pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
-    reader = None if pixels is None else pixels.reader
-    if pixels is None or not isinstance(reader, StoreReader) or not as_opened(levels.base, reader):
-        return levels
-    image, raw = levels.base, pixels.scaling != reader.spec.scaling
-    named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
-
-    def opened(each: Reader) -> xarray.DataArray:
-        if each is reader:
-            return image
-        return open_image(each, memory=memory, raw=raw).assign_coords(named).assign_attrs(image.attrs)
-
-    return levels_of_reader(reader).map(opened)
-
-
-def as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
-    """Return whether the array has the geometry of its store; otherwise the levels of the store do not fit it."""
-    axes = [axis for axis in reader.spec.axes if axis.name != "c"]
-    return all(
-        math.isclose(now.spacing, axis.spacing)
-        and math.isclose(now.origin, axis.origin, abs_tol=1e-9 * abs(axis.spacing))
-        and now.unit == axis.unit
-        for axis, now in ((axis, coordinates.axis_of(image, axis.name)) for axis in axes)
-    )
 
 
 def lengths(image: xarray.DataArray, sides: tuple[str, str]) -> tuple[float, float]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.slices import index_along
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
-from bigimg.viewing.levels import Levels, held, levels_of
+from bigimg.viewing.levels import Levels, held
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
 from bigimg.viewing.titles import name_of, names_of, shortened
@@ -92,6 +93,8 @@ class Panels:
             finish(ax, picture, scalebar=scalebar, ticks=False)
             if title:
                 ax.set_title(title, fontsize="small")
+        if named := sorted({picture.convention for picture in pictures if picture.convention}):
+            figure.supxlabel(" and ".join(named), fontsize="small")
         return figure
 
 
@@ -112,6 +115,7 @@ def montage(
     vmax: float | None = None,
     titles: Sequence[str] | bool = True,
     figure: Figure | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Figure:
@@ -136,6 +140,8 @@ def montage(
         One for each panel; by default the positions of planes, the names or files of images, the numbers of patches.
     figure : matplotlib figure, optional
         An empty one to draw in; a new one by default.
+    convention :
+        As in :func:`bigimg.show`.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -150,7 +156,8 @@ def montage(
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     found = panels_of(
         img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, over=over,
-        look=Look(cmap, vmin, vmax), titles=titles, memory=memory, series=series,
+        look=Look(cmap, vmin, vmax), titles=titles, convention=convention,
+        memory=memory, series=series,
         shape=SHAPE if figure is None else figure.get_figheight() / figure.get_figwidth(),
     )  # fmt: skip
     return found.draw(new_figure(found.size) if figure is None else figure)
@@ -159,8 +166,8 @@ def montage(
 def panels_of(
     img: Any, plane: str | None, *, n: int | None = None, indices: Sequence[int] | None = None,
     columns: int | None = None, t: int | None = None, channel: int | str | None = None, over: Overlay = NO_OVERLAY,
-    look: Look = DEFAULT_LOOK, titles: Sequence[str] | bool = True, shape: float = SHAPE, memory: Memory = None,
-    series: int | str | None = None,
+    look: Look = DEFAULT_LOOK, titles: Sequence[str] | bool = True, shape: float = SHAPE,
+    convention: str | None = None, memory: Memory = None, series: int | str | None = None,
 ) -> Panels:  # fmt: skip
     """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
     many = isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
@@ -175,14 +182,17 @@ def panels_of(
             levels_of(one, memory=memory)
             for one in (first.in_order() if isinstance(first, Patches) else first)
         ]
-        panels = [(levels, cut_of(levels.base, None, t=t, channel=channel)) for levels in images]
+        panels = [
+            (levels, cut_of(levels.base, None, t=t, channel=channel, convention=convention))
+            for levels in images
+        ]
         own = names_of([levels.base for levels in images])
     else:
         levels = held(levels_of(img, memory=memory, series=series), memory)
         base = levels.base
         if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
             plane = "c"
-        axis, cuts = _cuts(base, plane, n, indices, t, channel)
+        axis, cuts = _cuts(base, plane, n, indices, t, channel, convention)
         panels = [(levels, cut) for cut in cuts]
         # The titles have only what differs between the panels.
         own = [cut_text(base, replace(cut, indices={axis: cut.indices[axis]})) for cut in cuts]
@@ -208,14 +218,14 @@ def _check_count(count: int, what: str = "images") -> None:
 
 def _cuts(
     base: xarray.DataArray, plane: str | None, n: int | None, indices: Sequence[int] | None, t: int | None,
-    channel: int | str | None,
+    channel: int | str | None, convention: str | None,
 ) -> tuple[str, list[Cut]]:  # fmt: skip
     """Return the axis and the planes at ``indices``, or ``n`` planes in the middle of equal shares of the axis."""
     dims = " ".join(map(str, base.dims))
     across_space = plane not in ("c", "t")
     if not across_space and plane not in base.dims:
         raise UsageError(f"a montage along {plane}: the axes are {dims}")
-    first = cut_of(base, plane if across_space else None, t=t, channel=channel)
+    first = cut_of(base, plane if across_space else None, t=t, channel=channel, convention=convention)
     axis = first.axis if across_space else plane
     if axis is None:
         raise UsageError(f"a montage of one plane with axes {dims}: use show, or give several images")

@@ -10,11 +10,12 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import nearest_index
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import Look, windows_for
-from bigimg.viewing.levels import held, levels_of, read_at
+from bigimg.viewing.levels import held, read_at
 from bigimg.viewing.overlay import overlay_of
 from bigimg.viewing.planes import Cut, cut_of, picture_of, position_text, shape_of
 from bigimg.viewing.titles import name_of
@@ -48,6 +49,7 @@ def ortho(
     vmax: float | None = None,
     crosshair: bool = True,
     figure: Figure | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Figure:
@@ -66,6 +68,8 @@ def ortho(
         Whether to mark the point.
     figure : matplotlib figure, optional
         An empty one to draw in; a new one by default.
+    convention :
+        As in :func:`bigimg.show`.
     memory, series :
         As in :func:`bigimg.open`.
 
@@ -86,7 +90,7 @@ def ortho(
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     point = point_of(base, at)
     names = BARE if coordinates.world_of(base) is None else BODY
-    cuts = [cut_of(base, name, t=t, channel=channel) for name in names]
+    cuts = [cut_of(base, name, t=t, channel=channel, convention=convention) for name in names]
     cuts = [cut.at(**{str(cut.axis): point[str(cut.axis)]}) for cut in cuts]
     shapes = [shape_of(levels, cut) for cut in cuts]
     widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])
@@ -106,7 +110,10 @@ def ortho(
             _mark(ax, base, point, picture.sides, picture.unit)
     text = figure.add_subplot(grid[1, 1])
     text.set_axis_off()
-    text.text(0.1, 0.95, point_text(base, point, cuts[0]), va="top", linespacing=1.5, fontsize="medium")
+    said = point_text(base, point, cuts[0])
+    if cuts[0].turn is not None and cuts[0].convention != "none":
+        said += f"\n{cuts[0].convention}"
+    text.text(0.1, 0.95, said, va="top", linespacing=1.5, fontsize="medium")
     return figure
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
+from bigimg.ops.levels import levels_of
 from bigimg.types import Array
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib
 from bigimg.viewing.colours import id_colours
-from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.levels import Levels
 from bigimg.viewing.planes import WHOLE_PIXELS, Cut, Picture, picture_of
 
 if TYPE_CHECKING:

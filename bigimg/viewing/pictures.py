@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,20 +14,17 @@ from bigimg.errors import UsageError
 from bigimg.exporters.formats import find_exporter
 from bigimg.exporters.run import write_out
 from bigimg.exporters.staging import staged
-from bigimg.geometry.orientation import PLANES, nearest_axes
+from bigimg.geometry.orientation import checked_convention
 from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
-from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
+from bigimg.ops.upright import upright
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
 from bigimg.viewing.display import DisplayReader, display_of
-
-if TYPE_CHECKING:
-    import xarray
 
 MOST = 65500
 """The most pixels a side of a picture: viewers do not show larger ones."""
@@ -49,6 +45,7 @@ def plane_picture(
     position: float | None = None,
     level: int | None = None,
     most: int | None = None,
+    convention: str | None = None,
     memory: Memory = None,
     series: int | str | None = None,
     overwrite: bool = False,
@@ -65,6 +62,8 @@ def plane_picture(
         Of the plane; the middle by default.
     most : int, optional
         Pixels of the longer side at most: a thumbnail. Without ``plane`` it is made of the level that fits.
+    convention : {"neurological", "radiological"}, optional
+        As in :func:`bigimg.show`.
     level, memory, series :
         As in :func:`bigimg.open`.
     overwrite : bool
@@ -74,19 +73,21 @@ def plane_picture(
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError
     """
+    chosen = None if convention is None else checked_convention(convention)
     ending = Path(target).suffix.lower() or ".png"
+    whole = None
     if most is not None and plane is None:
-        image = flat_level(source, checked_side(most), memory=memory, series=series)
+        image, whole = flat_level(source, checked_side(most), memory=memory, series=series)
     else:
         image = open_image(source, level=level or 0, memory=memory, series=series)
         # "z" is the default of the command; an image without z is written as it is.
         if plane not in ("z", None) or "z" in image.dims or not index is position is None:
             image = plane_of(image, plane or "z", index=index, position=position)
         image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
-        image = upright(image) if plane in PLANES else image
+    image = upright(image, chosen)
     checked_target(target, source, image, overwrite=overwrite, file=True)
     pillow = None if ending in STREAMED else _pillow_format(target, ending)
-    like = shrunk(image, most or MOST)
+    like = shrunk(image, most or MOST, whole)
     dims = dict(zip(like.dims[:2], "yx", strict=True))
     scalars = [name for name in like.coords if name not in like.dims and name != "color"]
     flat = like.drop_vars(scalars).rename(dims)
@@ -133,22 +134,3 @@ def checked_side(most: int) -> int:
     if most < 1:
         raise UsageError(f"max {most}: a thumbnail has at least 1 pixel a side")
     return most
-
-
-def upright(plane: xarray.DataArray) -> xarray.DataArray:
-    """Return a body plane with superior or anterior up and the body's right at the right.
-
-    Left and right are the body's own, as nilearn and nibabel show them. A plane without a world affine is returned
-    as it is.
-    """
-    affine = coordinates.affine_of(plane)
-    if affine is None:
-        return plane
-    nearest = dict(zip("xyz", nearest_axes(affine), strict=True))
-    down, across = sorted((str(name) for name in plane.dims if name in nearest), key=lambda n: -nearest[n])
-    flip = {
-        name: slice(None, None, -1)
-        for name, forward in ((down, False), (across, True))
-        if (affine[nearest[name], "xyz".index(name)] > 0) != forward
-    }
-    return plane.isel(flip).transpose(..., down, across)

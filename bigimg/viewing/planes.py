@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import short_unit
-from bigimg.geometry.orientation import PLANES, axis_codes
+from bigimg.geometry.orientation import axis_codes, checked_convention
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.derived import placeholder
+from bigimg.ops.derived import padding_of, placeholder
 from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
-from bigimg.types import Array
+from bigimg.ops.upright import Turn, turn_of
+from bigimg.types import Array, Convention, Padding
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
-from bigimg.viewing.pictures import upright
 
 if TYPE_CHECKING:
     import xarray
@@ -39,8 +39,13 @@ class Cut:
     """Axis that is cut; None for an image that is one plane."""
     indices: Mapping[str, int]
     """Index at level 0 along ``axis`` and t, and along c if one channel is drawn."""
-    turned: bool = False
-    """Whether the plane is drawn upright as a body stands; so for body planes."""
+    turn: Turn | None = None
+    """How the plane becomes upright; None for an image without a world affine, which is drawn as it is stored.
+
+    An overlay is turned as its image is, whether it has an affine or not.
+    """
+    convention: Convention = "none"
+    """Which side of a body is drawn at the right."""
     sides: tuple[str, str] = ("y", "x")
     """The two axes of the plane in stored order: down and across."""
 
@@ -57,8 +62,11 @@ def cut_of(
     position: float | None = None,
     t: int | None = None,
     channel: int | str | None = None,
+    convention: str | None = None,
 ) -> Cut:
     """Return the plane of ``base`` that the arguments describe.
+
+    Every plane of an image with a world affine is drawn upright, however it is named.
 
     Parameters
     ----------
@@ -69,17 +77,18 @@ def cut_of(
         Pixel or coordinate along the axis; the middle by default.
     t, channel : int, or name of a channel, optional
         The middle time and all channels by default.
+    convention : {"neurological", "radiological"}, optional
+        What the image says by default.
 
     Raises
     ------
     UsageError
-        There is no such axis or index, or the result has more than two axes beside c.
+        There is no such axis, index or convention, or the result has more than two axes beside c.
     """
     space = [str(name) for name in base.dims if name not in ("t", "c")]
-    world = coordinates.world_of(base) is not None
     axis = None
     if plane is not None or len(space) > 2:
-        plane = plane or ("axial" if world else "z")
+        plane = plane or ("z" if coordinates.world_of(base) is None else "axial")
         axis = axis_across(base, plane)
     elif index is not None or position is not None:
         raise UsageError(
@@ -97,8 +106,9 @@ def cut_of(
         raise UsageError(
             f"a picture has two axes beside c, this image {' '.join(map(str, base.dims))}: name a plane"
         )
-    cut_before = axis is None and any(n in base.coords and n not in base.dims for n in "zyx")
-    return Cut(axis, indices, world and (plane in PLANES or cut_before), (sides[0], sides[1]))
+    chosen = coordinates.convention_of(base) if convention is None else checked_convention(convention)
+    turn = turn_of(placeholder(base).isel(indices), chosen)
+    return Cut(axis, indices, turn, chosen, (sides[0], sides[1]))
 
 
 @dataclass(frozen=True)
@@ -117,9 +127,13 @@ class Picture:
     """Edges of the image at full resolution: the last pixel of a level may reach beyond them."""
     level: int
     letters: tuple[str, str, str, str] | None
-    """Directions of the body at the left, right, bottom and top."""
+    """Directions of the body at the left, right, bottom and top; None if the file knows no body."""
+    convention: Convention | None
+    """Of a plane that has the sides of a body at its left and right."""
     unit: str
     """Symbol of the unit of the axes."""
+    padding: Padding | None
+    """Values that are no measurements; windows are chosen without them."""
 
 
 def picture_of(
@@ -167,6 +181,7 @@ def pictured(
     """Return the picture of a plane of level ``number``, turned as it is drawn; of its own pixels by default."""
     down, across = sides_of(flat)
     alike = coordinates.units(flat, down) == coordinates.units(flat, across)
+    letters = letters_of(flat)
     return Picture(
         values_of(flat) if values is None else values,
         flat,
@@ -174,8 +189,10 @@ def pictured(
         edges(flat),
         edges(turned(placeholder(levels.base).isel(cut.indices), cut)),
         number % len(levels),
-        letters_of(flat),
+        letters,
+        cut.convention if letters and set(letters[:2]) == {"L", "R"} else None,
         short_unit(coordinates.units(flat, across)) if alike else "px",
+        padding_of(levels.base),
     )
 
 
@@ -198,8 +215,8 @@ def drawn_plane(levels: Levels, cut: Cut, number: int, *, read: bool = False) ->
 
 
 def turned(flat: xarray.DataArray, cut: Cut) -> xarray.DataArray:
-    """Return a plane upright if ``cut`` is turned, else as it is."""
-    return upright(flat) if cut.turned else flat
+    """Return a plane as it is drawn: upright if the image has a world affine, else as it is stored."""
+    return flat if cut.turn is None else cut.turn.apply(flat)
 
 
 def edges(flat: xarray.DataArray) -> tuple[float, float, float, float]:
@@ -211,9 +228,9 @@ def edges(flat: xarray.DataArray) -> tuple[float, float, float, float]:
 
 
 def letters_of(flat: xarray.DataArray) -> tuple[str, str, str, str] | None:
-    """Return the directions of the body at the left, right, bottom and top; None without a world affine."""
+    """Return the directions of the body at the left, right, bottom and top; None if the file knows no body."""
     affine = coordinates.affine_of(flat)
-    if affine is None or not set(sides_of(flat)) <= set("zyx"):
+    if affine is None or coordinates.convention_of(flat) == "none" or not set(sides_of(flat)) <= set("zyx"):
         return None
     codes = axis_codes(affine)
     below, right = map("xyz".index, sides_of(flat))

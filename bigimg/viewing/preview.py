@@ -19,13 +19,14 @@ from bigimg.geometry.orientation import axis_codes
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Source, from_array
+from bigimg.ops.levels import levels_of
 from bigimg.ops.statistics.histograms import histogram
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array
 from bigimg.viewing.colours import GREYS, lights_of, stretched
 from bigimg.viewing.imshow import paint, stored_windows
-from bigimg.viewing.levels import Levels, levels_of
+from bigimg.viewing.levels import Levels
 from bigimg.viewing.planes import Picture, cut_of, picture_of
 
 if TYPE_CHECKING:

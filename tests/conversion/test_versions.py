@@ -45,7 +45,7 @@ convert_to_store(source, target, memory="2GB", chunks=32, workers=2, progress=Fa
 
 
 def volume() -> Any:
-    world = np.diag([0.5, 0.5, 2.0, 1.0])
+    world = np.eye(4)
     world[:3, 3] = -20, 5, 7
     img = bigimg.from_array(noise((40, 70, 90), "i2"), dims="zyx", spacing=(2, 0.5, 0.5), unit="mm")
     return bigimg.with_geometry(img, world=world)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import distributed
 import numpy as np
 import pytest
 
-from bigimg.conversion.workers import in_portions
+import bigimg
+from bigimg.conversion.workers import at_once, chosen_executor, in_portions
 from bigimg.types import Array
 
 
@@ -32,3 +35,27 @@ def test_no_more_portions_than_planned_are_in_memory(limit: int) -> None:
     with ThreadPoolExecutor(2) as pool:
         assert list(in_portions(pool.submit, portions(), limit)) == [0.0] * 24
     assert max(alive) <= limit
+
+
+def _converted(path: str) -> tuple[int, ...]:
+    bigimg.convert(path, path + ".ome.zarr", progress=False)
+    return bigimg.open(path + ".ome.zarr").shape
+
+
+def test_on_a_cluster(tmp_path: Path) -> None:
+    """Conversions inside tasks end, though each needs the thread that it runs in; all threads get work from outside."""
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.zeros((60, 70 + number), np.uint8))
+    with (
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        futures = client.map(_converted, [str(tmp_path / f"{number}.npy") for number in range(3)])
+        assert client.gather(futures) == [(60, 70), (60, 71), (60, 72)]
+        with chosen_executor(2, None) as executor:
+            assert at_once(2, executor) == 3
+            assert at_once(8, executor) == 8
+    with chosen_executor(2, None) as executor:
+        assert at_once(2, executor) == 2

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -404,3 +405,41 @@ def test_a_mask_of_colours(count: int, ending: str, tmp_path: Path) -> None:
     bigimg.export(img, tmp_path / f"m{ending}")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / f"m{ending}"), pixels)
     np.testing.assert_array_equal(bigimg.open(tmp_path / f"m{ending}").values != 0, pixels)
+
+
+@pytest.mark.parametrize(
+    ("ending", "line"),
+    [
+        (".mha", "TransformMatrix = 1.0 0.0 0.0 1.0\n"), (".mhd", "Offset = 3.0 7.0\n"),
+        (".nrrd", "space directions: (0.5,0.0) (0.0,0.25)\n"), (".nhdr", "space origin: (3.0,7.0)\n"),
+    ],
+)  # fmt: skip
+def test_a_picture_keeps_its_axes(ending: str, line: str, tmp_path: Path) -> None:
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    img = bigimg.from_array(array, dims="yx", spacing={"y": 0.25, "x": 0.5}, unit="mm")
+    img = bigimg.with_geometry(img, origin={"y": 7, "x": 3})
+    bigimg.export(img, tmp_path / f"a{ending}")
+    assert line.encode() in (tmp_path / f"a{ending}").read_bytes()
+    back = bigimg.open(tmp_path / f"a{ending}")
+    assert "world" not in back.attrs
+    xarray.testing.assert_equal(back.drop_attrs(), img.drop_attrs())
+
+
+@pytest.mark.parametrize(("dtype", "said"), [("i8", True), ("u8", True), ("i4", False), ("f8", False)])
+def test_nifti_of_64_bit_integers_is_said(dtype: str, said: bool, tmp_path: Path) -> None:
+    done = bigimg.export(bigimg.from_array(np.ones((2, 3, 4), dtype), dims="zyx"), tmp_path / "a.nii")
+    assert any("SPM, FSL, AFNI" in note for note in done.plan.layout.notes) == said
+    assert nibabel.load(tmp_path / "a.nii").get_data_dtype() == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("dims", ["zyx", "yx"])
+def test_pixdim_and_affine_of_an_export_agree(dims: str, tmp_path: Path) -> None:
+    img = bigimg.from_array(np.ones((2, 3, 4)[-len(dims) :], "i2"), dims=dims)
+    img.attrs["world"] = [[0, 3, 0, 1], [2, 0, 0, 2], [0, 0, 4, 3], [0, 0, 0, 1]]  # as other programs may
+    bigimg.export(img, tmp_path / "a.nii")
+    saved = nibabel.load(tmp_path / "a.nii")
+    np.testing.assert_allclose(
+        saved.header["pixdim"][1:4], nibabel.affines.voxel_sizes(saved.affine), rtol=1e-6
+    )
+    np.testing.assert_allclose(saved.affine, img.attrs["world"])
+    np.testing.assert_allclose(saved.header.get_qform(), saved.affine, atol=1e-5)

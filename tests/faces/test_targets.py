@@ -534,3 +534,37 @@ def test_a_list_of_files_is_not_converted_over_one_of_them(place: Path) -> None:
     with pytest.raises(UsageError, match="is the source"):
         bigimg.convert(["a", "b"], "a", overwrite=True, progress=False)
     assert everything(place) == before
+
+
+ADDRESSES = [
+    "s3://bucket/a.ome.zarr", "gs://b/c/a.ome.zarr", "memory://a.ome.zarr", "http://127.0.0.1/a.ome.zarr",
+    "file:///none/a.ome.zarr", "S3://bucket/a.ome.zarr", "simplecache::s3://bucket/a.ome.zarr", "https://a.org/a.tif",
+    Path("s3://bucket/a.ome.zarr"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ADDRESSES, ids=str)
+def test_an_address_never_becomes_a_folder(
+    target: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", PIXELS)
+    folder = Path(os.path.normpath(target)).parent
+    folder.mkdir(parents=True, exist_ok=True) if not folder.is_absolute() else None
+    before = sorted(tmp_path.rglob("*"))
+    stored = target if isinstance(target, Path) else target.replace(".tif", "")
+    calls: list[Callable[[], Any]] = [
+        lambda: bigimg.plan("a.npy", stored), lambda: bigimg.convert("a.npy", stored),
+        lambda: bigimg.write(PIXELS, stored), lambda: bigimg.export(PIXELS, f"{target}.tif"),
+        lambda: pictures.plane_picture("a.npy", f"{target}.png"),
+        lambda: bigimg.map_patches(np.negative, PIXELS, 9, out=stored),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(UsageError, match=r"is an address, and bigimg writes to folders of this machine"):
+            call()
+    found = CliRunner().invoke(cli, ["convert", "a.npy", str(stored)])
+    assert isinstance(found.exception, UsageError)
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "s3:").mkdir(exist_ok=True)
+    bigimg.write(PIXELS, "./s3:/a.ome.zarr", progress=False, sync=False)
+    assert (tmp_path / "s3:/a.ome.zarr").is_dir()

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ import bigimg
 import bigimg.opening.open
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import full
+from bigimg.omezarr import web as web_module
 from bigimg.omezarr.open import StoreReader, is_store, open_store
+from bigimg.places.http import Patience
 from bigimg.types import Array
 from tests.conversion import test_memory as pass_memory
 from tests.omezarr.test_open import drop_from_index, others
@@ -214,6 +217,12 @@ def test_what_is_asked_of_a_server(ours: tuple[Path, Array]) -> None:
         assert len(found) == len(set(found)) + 1  # the root twice: is it a store, and what is in it
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_module, "PATIENCE", Patience(tries=3, first_wait=0.01))
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("code", [403, 429, 500, 503])
 def test_a_server_that_fails_is_no_loss(code: int, ours: tuple[Path, Array]) -> None:
     """To say that pixels are lost while the server is busy would send people to their backups."""
@@ -221,8 +230,91 @@ def test_a_server_that_fails_is_no_loss(code: int, ours: tuple[Path, Array]) -> 
     with serving() as server:
         server.files = {f"/a.zarr/{key}": content for key, content in objects(ours[0]).items()}
         reader = reader_of(server.url("/a.zarr"))
-        server.faults["/a.zarr/0/c/0/1/1"] = [status(code)]
-        with pytest.raises(InputError, match=rf"0/c/0/1/1: cannot be fetched .*{code}") as caught:
+        server.faults["/a.zarr/0/c/0/1/1"] = [status(code)] * (1 if code == 403 else 3)
+        said = rf"0/c/0/1/1: cannot be fetched \(the server answered {code} [A-Z]"
+        with pytest.raises(InputError, match=said) as caught:
             reader.read(full(reader.spec.shape))
         assert not isinstance(caught.value, IntegrityError)
         np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), ours[1])
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("code", [401, 403, 429, 500, 503])
+def test_what_a_server_says_of_the_root_is_no_lack_of_a_store(code: int, ours: tuple[Path, Array]) -> None:
+    pytest.importorskip("aiohttp")
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(ours[0]).items()}
+        server.faults["/a.zarr/zarr.json"] = [status(code)] * 3
+        with pytest.raises(
+            InputError, match=rf"zarr\.json: cannot be fetched \(the server answered {code} "
+        ) as caught:
+            bigimg.open(server.url("/a.zarr"))
+        assert "no zarr.json" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("of_ours", [True, False])
+@pytest.mark.parametrize("code", [429, 500, 502, 503])
+def test_a_busy_server_is_asked_again(
+    code: int, of_ours: bool, ours: tuple[Path, Array], tmp_path: Path
+) -> None:
+    pytest.importorskip("aiohttp")
+    root, pixels = ours
+    if not of_ours:
+        pixels = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+        others(root := tmp_path / "s", pixels, chunk=(1, 20, 30))
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(root).items()}
+        for path in server.files:
+            server.faults[path] = [status(code)]
+        img = bigimg.open(server.url("/a.zarr"))
+        np.testing.assert_array_equal(img.values, pixels)
+
+
+def test_a_bucket_that_says_forbidden_of_what_is_not_there(tmp_path: Path) -> None:
+    """Without the right to list, S3 answers 403 and not 404."""
+    pytest.importorskip("aiohttp")
+    pixels = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+    bigimg.write(pixels, tmp_path / "s", progress=False)
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(tmp_path / "s").items()}
+        server.faults["/a.zarr/labels/zarr.json"] = [status(403)] * 9
+        server.faults["/a.zarr/labels/.zattrs"] = [status(403)] * 9
+        np.testing.assert_array_equal(bigimg.open(server.url("/a.zarr")).values, pixels)
+
+
+def test_a_quick_check_asks_the_store_and_no_remembered_listing(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    class Remembering(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+        """Keeps listings, as the file systems of S3 and Google do."""
+
+        protocol = "remembering"
+        known: dict[str, list[Any]] = {}  # noqa: RUF012
+
+        def ls(self, path: str, detail: bool = True, **more: Any) -> Any:
+            path = self._strip_protocol(path)
+            if path not in self.known:
+                self.known[path] = super().ls(path, detail=True, **more)
+            return self.known[path] if detail else [each["name"] for each in self.known[path]]
+
+        def invalidate_cache(self, path: str | None = None) -> None:
+            self.known.pop(self._strip_protocol(path or ""), None)
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.replace("remembering://", "memory://"))
+
+    fsspec.register_implementation("remembering", Remembering, clobber=True)
+    bigimg.write(np.arange(90 * 80, dtype=np.uint16).reshape(90, 80), tmp_path / "a.ome.zarr", progress=False)
+    memory = fsspec.filesystem("remembering")
+    memory.pipe({f"/bigimg-quick/a.ome.zarr/{k}": v for k, v in objects(tmp_path / "a.ome.zarr").items()})
+    try:
+        place = "remembering://bigimg-quick/a.ome.zarr"
+        assert bigimg.verify(place, quick=True).ok
+        memory.rm("/bigimg-quick/a.ome.zarr/0/c/0/0")
+        found = bigimg.verify(place, quick=True)
+        assert not found.ok
+        assert "0/c/0/0" in str(found.findings)
+    finally:
+        memory.rm("/bigimg-quick", recursive=True)

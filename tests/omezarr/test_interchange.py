@@ -22,7 +22,7 @@ VERSIONS = ["0.4", "0.5", "0.6"]
 
 @pytest.fixture(scope="module")
 def volume() -> Any:
-    world = np.diag([0.5, 0.5, 2.0, 1.0])
+    world = np.diag([1e-3, 1e-3, 1e-3, 1.0])
     world[:3, 3] = -20, 5, 7
     img = bigimg.from_array(noise((2, 40, 70, 90), "u2"), dims="czyx", channels=("DAPI", "GFP"))
     return bigimg.with_geometry(img, spacing={"z": 2, "y": 0.5, "x": 0.5}, unit="um", world=world)

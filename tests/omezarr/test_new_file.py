@@ -87,11 +87,18 @@ def test_a_file_system_without_direct_writes(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("each_way")
-def test_an_existing_file_is_left_alone(tmp_path):
-    (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        NewFile(tmp_path / "file", 0, 0)
-    assert (tmp_path / "file").read_bytes() == b"mine"
+def test_an_existing_file_is_replaced_once_the_new_one_is_whole(tmp_path):
+    """A worker that dies leaves part of a file, and its task is repeated; one taken for dead may still write."""
+    data = noise(BUFFER_BYTES + 5)
+    (tmp_path / "file").write_bytes(b"half of it")
+    with pytest.raises(ZeroDivisionError), NewFile(tmp_path / "file", 0, len(data)):
+        raise ZeroDivisionError
+    assert (tmp_path / "file").read_bytes() == b"half of it"
+    with open(tmp_path / "file", "r+b") as late:
+        assert written(tmp_path / "file", [data]) == data
+        late.write(b"too late")
+    assert (tmp_path / "file").read_bytes() == data
+    assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.usefixtures("each_way")

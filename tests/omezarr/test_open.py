@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import google_crc32c
 import numcodecs
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,7 +199,11 @@ def drop_from_index(path: Path, entry: int, chunks: int) -> None:
         (lambda p: p.write_bytes(b""), CorruptChunk, "0 bytes instead of"),
         (lambda p: p.write_bytes(p.read_bytes()[:-7]), CorruptChunk, "bytes instead of"),
         (lambda p: p.write_bytes(p.read_bytes()[::-1]), CorruptChunk, "checksum of the shard index"),
-        (lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]), CorruptChunk, r"checksum of its chunk \(0, 0, 0\)"),
+        (
+            lambda p: p.write_bytes(b"\1" + p.read_bytes()[1:]),
+            CorruptChunk,
+            r"checksum of its chunk \(0, 0, 0\)",
+        ),
         (lambda p: drop_from_index(p, 5, 12), MissingChunk, r"chunk \(1, 0, 1\) is not in the shard index"),
         (lambda p: shutil.copy(p.with_name("0"), p), CorruptChunk, "c/0/1/1: "),
     ],
@@ -373,11 +379,58 @@ def test_large_chunks_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest
     assert len(seen) == 12
 
 
-def test_global_settings_of_zarr_stay_as_they_are(tmp_path: Path) -> None:
-    before = zarr.config.get("codec_pipeline")
-    others(tmp_path / "s", np.ones((2, 3, 4), np.uint8))
-    read(open_store(tmp_path / "s"))
-    assert zarr.config.get("codec_pipeline") == before
+def test_many_stores_from_many_threads_leave_the_settings_of_zarr_alone(tmp_path: Path) -> None:
+    """Codecs that zarrs has and codecs that it lacks; other code that sees another setting would read wrongly."""
+    codecs = [numcodecs.LZMA(), numcodecs.Zstd(1), numcodecs.Zlib(), None]
+    filters = [None, [numcodecs.Delta("<u2")], [numcodecs.FixedScaleOffset(0, 1, "<u2")]]
+    pixels = np.random.default_rng(0).integers(0, 4000, (3, 20, 30)).astype("<u2")
+    for number in range(20):
+        others(
+            tmp_path / f"{number}", pixels + number, chunk=(1, 16, 16), compressors=codecs[number % 4],
+            filters=filters[number % 3], order="CF"[number % 5 == 4],
+        )  # fmt: skip
+    before = zarr.config.to_dict()
+    seen: list[Any] = []
+
+    def whole(number: int) -> Array:
+        found = read(open_store(tmp_path / f"{number}"))
+        seen.append(zarr.config.to_dict() == before)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, found in enumerate(pool.map(whole, range(20))):
+            np.testing.assert_array_equal(found, pixels + number)
+    assert all(seen)
+    assert zarr.config.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    "setting", ["zarr.core.codec_pipeline.BatchedCodecPipeline", "zarrs.ZarrsCodecPipeline"]
+)
+@pytest.mark.parametrize("fill_value", [None, 0, 7])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<u2", ">i4", "<f8", "|b1"])
+def test_orders_and_fill_values_that_zarrs_lacks(
+    dtype: str, order: Any, fill_value: int | None, setting: str, tmp_path: Path
+) -> None:
+    """Also where the user has chosen the pipeline of zarrs for the process."""
+    pixels = np.random.default_rng(0).integers(0, 2, (3, 20, 30)).astype(dtype)
+    others(tmp_path / "s", pixels, chunk=(1, 16, 16), order=order, fill_value=fill_value)
+    with zarr.config.set({"codec_pipeline.path": setting}):
+        found = read(open_store(tmp_path / "s"))
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("turn", [(2, 1, 0), (0, 2, 1)])
+def test_chunks_that_are_stored_transposed(turn: tuple[int, ...], tmp_path: Path) -> None:
+    """What zarr 3 has for the order F."""
+    pixels = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=pixels.shape, chunks=(1, 16, 16), dtype="u2",
+        filters=[zarr.codecs.TransposeCodec(order=turn)],
+    )  # fmt: skip
+    array[...] = pixels
+    np.testing.assert_array_equal(read(open_store(tmp_path / "a.zarr")), pixels)
 
 
 def test_absent_is_fill_value_and_corrupt_is_an_error(tmp_path: Path) -> None:
@@ -535,3 +588,84 @@ def test_colours_of_ours_are_told_to_everybody(ours: tuple[Path, Array]) -> None
     assert open_store(ours[0]).spec().channels == RGB
     entries = json.loads((ours[0] / "zarr.json").read_text())["attributes"]["ome"]["omero"]["channels"]
     assert [entry["color"] for entry in entries] == ["FF0000", "00FF00", "0000FF"]
+
+
+# ---------------------------------------------------------------------------------- groups of xarray, arrays of dask
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_groups_of_xarray_open_with_their_coordinates(zarr_format: Any, tmp_path: Path) -> None:
+    pixels = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
+    img = bigimg.from_array(pixels, dims="cyx", spacing=(2, 3), unit="um", channels=["DAPI", "GFP"])
+    img = bigimg.with_geometry(img, world=np.diag([1e-3, 1e-3, 1, 1]))[:, 5:, 7:]
+    img.to_dataset(name="image").to_zarr(tmp_path / "image.zarr", zarr_format=zarr_format)
+    img.rename("scan").to_dataset().to_zarr(tmp_path / "scan.zarr", zarr_format=zarr_format)
+    img.to_zarr(tmp_path / "array.zarr", zarr_format=zarr_format)
+    bigimg.open_pyramid(img).to_zarr(tmp_path / "tree.zarr", zarr_format=zarr_format)
+    for name in ("image", "scan", "array", "tree", "tree.zarr/scale0"):
+        found = bigimg.open(tmp_path / (name if "/" in name else f"{name}.zarr"))
+        np.testing.assert_array_equal(found.values, pixels[:, 5:, 7:])
+        assert found.bigimg.channels == ("DAPI", "GFP")
+        assert found.bigimg.spacing == {"y": 2.0, "x": 3.0}
+        assert found.bigimg.origin == {"y": 10.0, "x": 21.0}
+        assert set(found.bigimg.units.values()) == {"micrometer"}
+        np.testing.assert_allclose(found.bigimg.affine, img.bigimg.affine)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+def test_groups_of_xarray_by_others(tmp_path: Path) -> None:
+    """Other names of axes, latitudes that fall, packed values, an uneven axis, a coordinate of two axes."""
+    values = np.arange(2 * 5 * 6, dtype=np.int16).reshape(2, 5, 6)
+    data = xr.Dataset(
+        {"reflectance": (("time", "y", "x"), values, {"scale_factor": 0.5, "add_offset": 3.0})},
+        {
+            "time": [0, 1],
+            "y": [50.0, 40, 30, 20, 10],
+            "x": [1.0, 2, 4, 8, 16, 32],
+            "lon": (("y", "x"), values[0]),
+        },
+    )
+    data.to_zarr(tmp_path / "a.zarr")
+    img = bigimg.open(tmp_path / "a.zarr")
+    assert img.dims == ("t", "y", "x")
+    np.testing.assert_array_equal(img.values, values * 0.5 + 3)
+    np.testing.assert_array_equal(img.y, data.y)
+    assert img.bigimg.spacing["x"] == 1.0
+    assert any("x is not evenly spaced" in note for note in bigimg.info(tmp_path / "a.zarr").notes)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+def test_levels_of_a_tree_that_xarray_wrote(tmp_path: Path) -> None:
+    pixels = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80)
+    tree = bigimg.write(
+        bigimg.from_array(pixels, spacing=(2, 2), unit="um"),
+        tmp_path / "a.ome.zarr",
+        chunks=16,
+        progress=False,
+    )
+    tree.to_zarr(tmp_path / "b.zarr")
+    again = bigimg.open_pyramid(tmp_path / "b.zarr")
+    assert len(again.children) == len(tree.children) > 2
+    for name in tree.children:
+        xr.testing.assert_equal(again[name]["image"], tree[name]["image"])
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+def test_several_variables_are_named(tmp_path: Path) -> None:
+    image = bigimg.from_array(np.zeros((8, 9), np.uint8))
+    xr.Dataset({"red": image, "green": image}).to_zarr(tmp_path / "a.zarr")
+    with pytest.raises(InputError, match="give one of its arrays: green, red"):
+        bigimg.open(tmp_path / "a.zarr")
+
+
+def test_a_component_of_dask_is_found(tmp_path: Path) -> None:
+    pixels = np.arange(1200).reshape(30, 40)
+    array = da.from_array(pixels, chunks=10)
+    array.to_zarr(tmp_path / "c.zarr", component="deep/er/data")
+    for place in ("c.zarr", "c.zarr/deep", "c.zarr/deep/er", "c.zarr/deep/er/data"):
+        np.testing.assert_array_equal(bigimg.open(tmp_path / place).values, pixels)
+    array.to_zarr(tmp_path / "c.zarr", component="other/data")
+    with pytest.raises(InputError, match="give one of the arrays in it: deep/er/data, other/data"):
+        bigimg.open(tmp_path / "c.zarr")
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "c.zarr/other").values, pixels)

@@ -228,9 +228,9 @@ def test_coordinates_and_attrs() -> None:
     assert img.attrs == {
         "kind": "image",
         "source": "array",
-        "world": world.tolist(),
+        "world": world.ravel().tolist(),
         "window": [0.0, 9.0],
-        "meta": {"Scanner": "S"},
+        "meta": '{"Scanner": "S"}',
     }
 
 

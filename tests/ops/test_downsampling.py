@@ -81,7 +81,7 @@ def test_any_scheduler_and_any_blocks(scheduler: str) -> None:
 def test_middles_of_windows_in_the_world(method: Any, shift: float) -> None:
     affine = np.array([[0, -2.0, 0, 30], [1.5, 0, 0.2, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
     image = nibabel.Nifti1Image(PIXELS.T, affine)
-    img = bigimg.with_geometry(bigimg.from_array(PIXELS, dims="zyx"), world=affine, unit="mm")
+    img = bigimg.with_geometry(bigimg.from_array(PIXELS, dims="zyx"), world=affine)  # coordinates are indices
     small = bigimg.downsample(img, 3, method=method)
     moved = affine @ np.array([[3, 0, 0, shift], [0, 3, 0, shift], [0, 0, 3, shift], [0, 0, 0, 1]])
     np.testing.assert_allclose(small.bigimg.affine, moved, atol=1e-12)

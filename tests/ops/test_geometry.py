@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import dask.array as da
+import nibabel
 import numpy as np
 import pytest
 import xarray
@@ -27,9 +30,75 @@ def test_what_is_given_replaces_and_the_rest_stays() -> None:
     assert bigimg.with_geometry(PIXELS, spacing=2).bigimg.spacing == {"z": 2.0, "y": 2.0, "x": 2.0}
 
 
+AFFINE = np.array([[0, -2.0, 0.3, 30], [1.5, 0, 0.2, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(None, 1.0), ("mm", 1.0), ("um", 1e3), ("cm", 0.1)])
+def test_an_affine_is_that_of_nibabel(unit: str | None, factor: float, tmp_path: Path) -> None:
+    theirs = nibabel.Nifti1Image(PIXELS.T, AFFINE)
+    steps = np.array(nibabel.affines.voxel_sizes(AFFINE)) * factor
+    for img in (
+        bigimg.from_array(PIXELS, dims="zyx", unit=unit, affine=AFFINE),
+        bigimg.with_geometry(bigimg.from_array(PIXELS, dims="zyx"), unit=unit, affine=AFFINE),
+        bigimg.with_geometry(bigimg.from_array(PIXELS, dims="zyx", spacing=7.0), unit=unit, affine=AFFINE),
+        bigimg.from_array(PIXELS, dims="zyx", unit=unit, affine=AFFINE, spacing=tuple(steps[::-1])),
+        bigimg.from_array(da.from_array(PIXELS), dims="zyx", unit=unit, affine=AFFINE),
+    ):
+        np.testing.assert_allclose(img.bigimg.affine, AFFINE, atol=1e-12)
+        np.testing.assert_allclose([img.bigimg.spacing[name] for name in "xyz"], steps)
+        assert set(img.bigimg.units.values()) == {
+            {None: "millimeter", "mm": "millimeter", "um": "micrometer", "cm": "centimeter"}[unit]
+        }
+        cut = img[1:, 2:, 1:]
+        np.testing.assert_allclose(cut.bigimg.affine, theirs.slicer[1:, 2:, 1:].affine, atol=1e-12)
+    bigimg.export(img, tmp_path / "a.nii")
+    saved = nibabel.load(tmp_path / "a.nii")
+    assert saved.header.get_xyzt_units()[0] == {"um": "micron"}.get(unit or "", "mm")
+    millimetres = saved.affine[:3] * (1e-3 if unit == "um" else 1)
+    np.testing.assert_allclose(millimetres, AFFINE[:3], rtol=1e-6)
+    np.testing.assert_allclose(saved.header.get_zooms(), nibabel.affines.voxel_sizes(saved.affine), rtol=1e-6)
+
+
+def test_an_affine_of_a_plane_and_of_channels() -> None:
+    plane = bigimg.from_array(PIXELS[0], dims="yx", affine=AFFINE)
+    assert plane.bigimg.spacing == {"y": 2.0, "x": 1.5}
+    np.testing.assert_allclose(plane.bigimg.affine, AFFINE)
+    several = bigimg.from_array(PIXELS[None], dims="czyx", affine=AFFINE)
+    np.testing.assert_allclose(several.bigimg.affine, AFFINE)
+
+
+@pytest.mark.parametrize(
+    ("world", "unit", "spacing", "refused"),
+    [
+        (np.diag([2, 3, 4, 1.0]), "mm", (4, 3, 2), True),  # an affine, which holds the spacing a second time
+        (np.diag([2, 2, 2, 1.0]), "mm", 2, True),
+        (np.diag([2, 3, 4, 1.0]), None, (4, 3, 2), True),
+        (np.diag([1, 1, 2, 1.0]), "um", 1, True),
+        (np.diag([1e-3, 1e-3, 1e-3, 1.0]), "um", (4, 3, 2), False),
+        (np.diag([-1, 1, 1, 1.0]), "um", (4, 3, 2), False),  # a turn alone
+        (np.diag([10, 10, -10, 1.0]), "cm", (4, 3, 2), False),
+        (np.diag([2, 3, 4, 1.0]), None, None, False),  # coordinates are indices
+    ],
+)
+def test_a_world_that_contradicts_the_spacing(world: Any, unit: Any, spacing: Any, refused: bool) -> None:
+    img = bigimg.from_array(PIXELS, dims="zyx", spacing=spacing, unit=unit)
+    if not refused:
+        assert bigimg.with_geometry(img, world=world).attrs["world"] == world.ravel().tolist()
+        return
+    with pytest.raises(UsageError, match="an affine of pixels is affine="):
+        bigimg.with_geometry(img, world=world)
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
+        ({"affine": AFFINE, "world": np.eye(4)}, "give one"),
+        ({"affine": AFFINE, "spacing": (3, 2, 1)}, "leave spacing out, or correct one"),
+        ({"affine": AFFINE[:, [0, 0, 2, 3]]}, "its axes span no space"),
+        ({"affine": AFFINE * np.nan}, "its axes span no space"),
+        ({"affine": AFFINE[:3]}, "affine is no affine"),
+        ({"affine": AFFINE, "unit": {"z": "s"}}, "the unit of z is second"),
+        ({"convention": "left"}, "convention 'left'"),
         ({"spacing": (1, 2)}, "2 numbers for the axes z y x"),
         ({"spacing": {"t": 1}}, "names axis 't', but the axes are z y x"),
         ({"spacing": 0}, "must be finite"),

@@ -105,3 +105,53 @@ def test_gaussian_is_the_1331_filter_with_real_weights_only(size):
         expected.append(sum(w * image[k].astype(float) for k, w in inside.items()) / sum(inside.values()))
     made = kernels.gaussian(image, (2, 1), (0, 0), (-(-size // 2), 5))
     np.testing.assert_array_equal(made, np.rint(expected))
+
+
+PADDED = {
+    "u1": (0, 1),
+    "i2": (-2, -1),
+    "u8": (7, 7),
+    "i8": (-1, -1),
+    "f4": (0.0, 0.0),
+    "f8": (np.nan, np.nan),
+}
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(sorted(PADDED)), st.sampled_from(("mean", "mode", "min", "max")), st.data())
+def test_padding_has_no_part_in_a_window(dtype, method, data):
+    low, high = PADDED[dtype]
+    shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=3, max_side=6))
+    step = tuple(data.draw(st.sampled_from((1, 2, 3))) for _ in shape)
+    few = st.integers(-3, 3) if dtype[0] != "u" else st.integers(0, 9)
+    block = data.draw(hnp.arrays(np.int64, shape, elements=few)).astype(dtype)
+    if np.isnan(low):
+        block[block == 0] = np.nan
+    absent = np.isnan(block) if np.isnan(low) else (block >= low) & (block <= high)
+    made = kernels.downsample(block, step, method, padding=(low, high))
+    for at in np.ndindex(made.shape):
+        window = tuple(slice(i * f, (i + 1) * f) for i, f in zip(at, step, strict=True))
+        real = block[window][~absent[window]]
+        if real.size:
+            expected = coarser(real, (real.size,), method)[0]
+            np.testing.assert_allclose(float(made[at]), float(expected), rtol=1e-6)
+        else:
+            assert made[at] in block[window] or np.isnan(low)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f4"])
+def test_a_gaussian_shares_the_weights_of_padding_among_the_others(dtype):
+    block = np.random.default_rng(3).integers(1, 100, (8, 10)).astype(dtype)
+    block[:, :5], block[2:4, 6:9] = 0, 0
+    weights = np.zeros((2, 10, 12), np.float64)  # what is padding, or beyond the image, weighs nothing
+    weights[0, 1:-1, 1:-1], weights[1, 1:-1, 1:-1] = block, block != 0
+    line = np.array([1, 3, 3, 1])
+    total = np.zeros((2, 4, 5))
+    for down, across in np.ndindex(4, 4):
+        part = weights[:, down : down + 7 : 2, across : across + 9 : 2]
+        total += line[down] * line[across] * part
+    mean = np.divide(total[0], total[1], out=np.zeros((4, 5)), where=total[1] > 0)
+    expected = np.rint(mean) if np.dtype(dtype).kind in "ui" else mean
+    made = kernels.gaussian(block, (2, 2), (0, 0), (4, 5), (0, 0))
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
+    assert (made == 0).any()

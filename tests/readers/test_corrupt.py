@@ -53,7 +53,7 @@ TABLE: dict[str, tuple[int, str]] = {
     # Pillow's GIF plugin itself refuses more than twice MAX_IMAGE_PIXELS, before it allocates a frame.
     "decompression_bomb.gif": (INPUT, "declares a frame of 4364696535 pixels in a file of 44 bytes"),
     "no_meta.dcm": (INPUT, "holds DICOM tags from byte 1 on, but the preamble"),
-    "not_enough_data.jp2": (INPUT, "JPEG2000 is damaged, cut"),
+    "not_enough_data.jp2": (INPUT, "the JPEG 2000 header cannot be read"),
     "oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": (
         INPUT,
         "page 0 lists 11 tags in bytes 8 to 146 of a file of 88",

@@ -66,8 +66,8 @@ def str_or_length(value: str | bytes) -> str:
         ("a.gif", b"GIF89a", "pictures"),
         ("a.webp", b"RIFF\0\0\0\0WEBPVP8 ", "pictures"),
         ("a.pgm", b"P5 3 4 255\n", "pictures"),
-        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "pictures"),
-        ("a.j2k", b"\xff\x4f\xff\x51", "pictures"),
+        ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
+        ("a.j2k", b"\xff\x4f\xff\x51", "jpeg2000"),
         ("A.TGA", bytes((0, 0, 2, *range(20))), "pictures"),
         ("a", bytes(128) + b"DICM", "dicom"),
         ("a.dcm", b"\x08\0\x05\0", "dicom"),  # without a preamble
@@ -206,7 +206,7 @@ def test_all_real_files_have_a_format_or_a_clear_refusal(data: Path) -> None:
     expected = {
         "png": "png",
         "jpeg": "jpeg",
-        "jp2": "pictures",
+        "jp2": "jpeg2000",
         "tiff": "tiff",
         "ome-tiff": "tiff",
         "nifti": "nifti",

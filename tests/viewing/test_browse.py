@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.opening.data_array import to_labelled
+from bigimg.ops.levels import levels_of
 from bigimg.viewing.browse import Browser
 from bigimg.viewing.imshow import Look
-from bigimg.viewing.levels import levels_of
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.slabs import Slabs
 from tests.viewing.drawn import numbers, reads, store_of

@@ -135,8 +135,6 @@ def test_bodies_are_upright_with_letters(tmp_path: Path) -> None:
             ):
                 np.testing.assert_array_equal(ax.images[0].get_array(), values)
                 assert "".join(text.get_text() for text in ax.texts) == letters
-    as_stored = bigimg.show(path, "z", ax=blank())
-    np.testing.assert_array_equal(as_stored.images[0].get_array(), bigimg.plane(path, "z").values)
 
 
 def test_the_level_that_fits_is_read(tmp_path: Path) -> None:

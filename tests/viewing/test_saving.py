@@ -67,7 +67,7 @@ def test_layers_of_one_place_are_channels(tmp_path: Path) -> None:
 
 
 def test_what_was_opened_and_saved_again_is_the_same(tmp_path: Path) -> None:
-    world = np.array([[-0.5, 0, 0, 3], [0, 0, 2, 5], [0, 0.5, 0, 7], [0, 0, 0, 1]])
+    world = np.array([[-1e-3, 0, 0, 3], [0, 0, 1e-3, 5], [0, 1e-3, 0, 7], [0, 0, 0, 1]])
     img = bigimg.from_array(noise((2, 30, 40, 50), "i2"), dims="czyx", channels=("a", "b"))
     img = bigimg.with_geometry(img, spacing={"z": 2, "y": 0.5, "x": 0.5}, unit="um", world=world)
     bigimg.write(img, tmp_path / "a.ome.zarr", memory="2GB", progress=False, chunks=32)

@@ -134,6 +134,19 @@ class Patches(Sequence["xarray.DataArray"]):
         check_channels(channels)
         return PatchArrays(self, channels)
 
+    def dataset(self, channels: str = "first") -> PatchArrays:
+        """Return the patches for torch: arrays with the channels first, one by one and in batches.
+
+        Also for ``ConcatDataset``, ``Subset`` and ``batch_size=None``, which ask for one item at a time: torch makes
+        tensors of arrays, and a DataArray, which ``patches[i]`` is, stays one.
+
+        Parameters
+        ----------
+        channels : {"first", "last"}
+            Where the axis c is.
+        """
+        return self.arrays(channels)
+
     # ---------------------------------------------------------------------------------------------- all together
 
     def stack(self, channels: str = "last", *, memory: Memory = None) -> Array:

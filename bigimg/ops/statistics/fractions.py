@@ -11,7 +11,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import one_object, unboxed
-from bigimg.opening.levels import is_tree, levels_of_tree
+from bigimg.opening.levels import is_pyramid, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.by_channel import rows_of
@@ -78,7 +78,7 @@ def covered(
     what : str
         The beginning of messages; ``area`` may be that of a label image alone.
     """
-    if is_tree(mask) and not is_label_image(by):
+    if is_pyramid(mask) and not is_label_image(by):
         rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
         # A label that is missing in a coarser level covers nothing there.
         found = xarray.concat(

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import xarray
 
+from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import edges_of, pieces, rows, shift
 from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import Derived
 from bigimg.lazy.grids import OnGrid
-from bigimg.lazy.leaves import Plain, scaled
+from bigimg.lazy.leaves import Plain
 from bigimg.lazy.node import Node
-from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
-from bigimg.ops.derived import space_axes
+from bigimg.ops.derived import padding_of, space_axes
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.types import Array, Region, Shape
 
@@ -181,7 +181,7 @@ class Counting:
     def _add(self, key: tuple[int, ...], values: Array) -> None:
         left_out = 0
         if self.padding is not None:
-            real = values[(values < self.padding[0]) | (values > self.padding[1])]
+            real = values[~is_padding(values, self.padding)]
             left_out, values = values.size - real.size, real
         if values.size or left_out:
             tally = self.found.get(key)
@@ -220,17 +220,3 @@ def merged(parts: Array, make: Callable[[], Tally]) -> Found:
             total[key].merge(tally)
             total[key].left_out += tally.left_out
     return total
-
-
-def padding_of(img: xarray.DataArray) -> tuple[Any, Any] | None:
-    """Return the range of values that are padding, of a whole image as it was opened; else None.
-
-    The values of any other image may have been changed, so they may be no padding.
-    """
-    pixels = opened_pixels(img)
-    if pixels is None or (padding := pixels.reader.spec.padding) is None:
-        return None
-    if pixels.scaling is None:
-        return padding
-    ends = sorted(scaled(np.array(padding), pixels.scaling, img.dtype).tolist())
-    return ends[0], ends[1]

@@ -17,8 +17,10 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.padding import of_json
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.derived import padding_of
 from bigimg.ops.statistics.histograms import Bins, Ends, checked_bins, counts_and_edges
 from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
@@ -130,7 +132,7 @@ def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> x
         found = histogram if along else histogram[0], edges
     return _dataset(
         np.array(rows, object).reshape(-1 if along else ()), ["c"] if along else [], kinds(dtype, dtype, pixels),
-        {"c": kept.names} if along and kept.names else {}, kept.statistics.statistics.get("padding"), found,
+        {"c": kept.names} if along and kept.names else {}, of_json(kept.statistics.statistics.get("padding")), found,
     )  # fmt: skip
 
 
@@ -138,7 +140,6 @@ def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> x
 
 
 def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, Ends] | None) -> xarray.Dataset:
-    from bigimg.ops.statistics.passes import padding_of
     from bigimg.ops.statistics.reducing import reduce_image
 
     rows = math.prod(img.sizes[name] for name in by)

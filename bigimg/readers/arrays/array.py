@@ -17,7 +17,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, Axis, long_unit
-from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.masked import unmasked
@@ -185,8 +185,8 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     img : xarray.DataArray
         Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
         the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
-        ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as :mod:`bigimg.opening.data_array` writes
-        them.
+        ``convention``, ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as
+        :mod:`bigimg.opening.data_array` writes them.
 
     Raises
     ------
@@ -208,11 +208,12 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         unit={name: img.coords[name].attrs.get("units") for name in lines},
         channels=_channel_coord(img),
         world=img.attrs.get("world"),
+        convention=img.attrs.get("convention", "neurological"),
         kind=img.attrs.get("kind", "image"),
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
-        meta=dict(of_values.get("meta") or {}),
-        private=dict(of_values.get("private") or {}),
+        meta=fields_of(of_values, "meta"),
+        private=fields_of(of_values, "private"),
         notes=notes,
         source=source,
     )

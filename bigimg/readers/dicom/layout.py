@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, counted, reading
-from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Pixels
+from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels, in_gzip
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
 from bigimg.types import Array
 from bigimg.version import install_line
@@ -22,6 +22,8 @@ from bigimg.version import install_line
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+MOST_FRAMES = 200_000
+"""Each frame has a description of about 1.5 kB in memory; more frames are damage, or made to fill it."""
 KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 
@@ -69,11 +71,12 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
             photometric=text(header, "PhotometricInterpretation") or "MONOCHROME2",
             planar=_whole(header, "PlanarConfiguration", 0),
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
-            signed=bool(_whole(header, "PixelRepresentation", 0)),
+            signed=bool(_whole(header, "PixelRepresentation", 0)), gzipped=in_gzip(path),
         )  # fmt: skip
     _check(pixels, size)
     _check_decoder(pixels)
-    if pixels.photometric != "PALETTE COLOR":
+    labels = text(header, "SegmentationType") == "LABELMAP"  # the numbers are meant, not their colours
+    if pixels.photometric != "PALETTE COLOR" or labels:
         return pixels
     return replace(pixels, palette=_palette(pixels, header))
 
@@ -125,12 +128,15 @@ def _check(pixels: Pixels, size: int) -> None:
         what = f"{p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated}"
         why = f"(the highest {p.high}), are not supported"
         raise InputError(f"{p.path}: {what} {why}; convert it with dcmtk first")
+    if p.frames > MOST_FRAMES:
+        what = f"has {p.frames} frames, and at most {MOST_FRAMES} of one file are read"
+        raise InputError(f"{p.path}: {what}; split it with dcmtk or highdicom first")
     if p.syntax == DEFLATED:
         return
     bits = p.rows * p.columns * p.samples * p.allocated
     if p.photometric == "YBR_FULL_422":
         bits = bits * 2 // 3
-    needed = math.ceil(p.frames * bits / 8) if p.native else 8 * p.frames
+    needed = math.ceil(p.frames * bits / 8) if p.syntax in NATIVE else 8 * p.frames
     there = min(p.length, size - p.offset)
     if there < needed:
         what = f"{needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}), but {max(there, 0)} are there"

@@ -6,10 +6,11 @@ have thousands of files. pydicom and its plugins decode, convert YBR to RGB, and
 
 from __future__ import annotations
 
+import gzip
 import struct
 import threading
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -22,6 +23,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
@@ -54,6 +56,10 @@ class Pixels:
     stored: int
     high: int
     signed: bool
+    gzipped: bool = False
+    """Whether the file is a DICOM file in gzip."""
+    across: int = 1
+    """Pictures in a row of a Siemens mosaic, and in a column; each of them is a frame to those who read."""
     palette: Array | None = field(default=None, compare=False)
     """Of shape (values, 3): the colour of each value."""
     _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
@@ -68,9 +74,24 @@ class Pixels:
         return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
 
     @property
+    def height(self) -> int:
+        """Rows of what :meth:`read` takes for a frame."""
+        return self.rows // self.across
+
+    @property
+    def width(self) -> int:
+        """Columns of what :meth:`read` takes for a frame."""
+        return self.columns // self.across
+
+    @property
+    def packed(self) -> bool:
+        """Whether the file is compressed as a whole, and read as a whole."""
+        return self.syntax == DEFLATED or self.gzipped
+
+    @property
     def native(self) -> bool:
         """Whether the pixels are not compressed."""
-        return self.syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
+        return not self.packed and self.syntax in NATIVE
 
     @property
     def plain(self) -> bool:
@@ -92,6 +113,10 @@ class Pixels:
         InputError
             The file is corrupt or shorter than it says.
         """
+        if self.across > 1:
+            (down, right), frame = divmod(frame, self.across), 0
+            rows = slice(rows.start + down * self.height, rows.stop + down * self.height)
+            columns = slice(columns.start + right * self.width, columns.stop + right * self.width)
         if not self.plain:
             plane = self._decoded(frame)[rows, columns]
         elif self.allocated == 1:
@@ -132,9 +157,10 @@ class Pixels:
 
     def _decoded(self, frame: int) -> Array:
         """Return a whole frame of shape (y, x) or (y, x, c)."""
+        from pydicom.encaps import encapsulate
         from pydicom.pixels import get_decoder
 
-        if self.syntax == DEFLATED:
+        if self.packed:
             return self._inflated(frame)
         decoder = get_decoder(self.syntax)
         errors = (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error)
@@ -146,6 +172,7 @@ class Pixels:
             if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
                 if self.length * RLE_RATIO * self.frames < self.plane_bytes:
                     raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
+                options["decoding_plugin"] = "pydicom"  # pylibjpeg-rle panics on damaged bytes
             elif not self.native:
                 coded = self._coded(file, frame, options)
                 if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:
@@ -153,6 +180,10 @@ class Pixels:
                     import imagecodecs
 
                     return self._checked(imagecodecs.jpeg8_decode(coded), frame)
+                if self._table.fragments:  # which pydicom would not put together
+                    options["number_of_frames"] = 1
+                    array, _ = decoder.as_array(encapsulate([coded]), index=0, validate=False, **options)
+                    return self._checked(array, frame)
             file.seek(self.offset)
             array, _ = decoder.as_array(file, index=frame, validate=False, **options)
         return self._checked(array, frame)
@@ -162,10 +193,11 @@ class Pixels:
             if self._table.whole is None:
                 from pydicom import dcmread
 
-                inflated_bytes(self.path)
+                inflated_bytes(self.path, gzipped=self.gzipped)
                 errors = (RuntimeError, ValueError, AttributeError, EOFError)
-                with reading(self.path, errors, DAMAGED, what="its pixels make no sense"):
-                    self._table.whole = dcmread(self.path).pixel_array
+                wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
+                with wrong, opened(self.path, gzipped=self.gzipped) as file:
+                    self._table.whole = dcmread(file, force=True).pixel_array
             whole = self._table.whole
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
 
@@ -189,7 +221,7 @@ class Pixels:
         if not self.native and self.frames > 1:
             with self._table.lock:
                 if self._table.found is None:  # without it, pydicom would search the file for every frame
-                    self._table.found = _find_frames(file, self.offset, self.frames)
+                    self._table.fragments, self._table.found = _find_frames(file, self.offset, self.frames)
                 options |= self._table.found
         return options
 
@@ -197,9 +229,12 @@ class Pixels:
         """Return the bytes of a compressed frame; refuse a JPEG that is cut, which decoders may not notice."""
         from pydicom.encaps import get_frame
 
-        file.seek(self.offset)
-        table = options.get("extended_offsets")
-        coded: bytes = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
+        if self._table.fragments:
+            coded = b"".join(_at(file, *part) for part in self._table.fragments[frame])
+        else:
+            file.seek(self.offset)
+            table = options.get("extended_offsets")
+            coded = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
         return coded
@@ -211,32 +246,69 @@ class _FrameTable:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.found: dict[str, Any] | None = None
+        self.fragments: list[list[tuple[int, int]]] = []
+        """First byte and length of the fragments of each frame, where they are several and no table says which."""
         self.whole: Array | None = None
 
     def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
         return _FrameTable, ()
 
 
-def _find_frames(file: BinaryIO, offset: int, frames: int) -> dict[str, Any]:
+type Fragments = list[list[tuple[int, int]]]
+
+
+def _find_frames(file: BinaryIO, offset: int, frames: int) -> tuple[Fragments, dict[str, Any]]:
+    """Return the fragments of each frame where a frame has several, otherwise the table of pydicom for its frames."""
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     file.seek(offset)
     own_table = parse_basic_offsets(file)
     first = file.tell()
     count, starts = parse_fragments(file)
-    if count != frames:  # a frame has several fragments, and the table of the file says which
-        if len(own_table) == frames:
-            return {}
-        raise ValueError(f"{count} fragments for {frames} frames, and no table says which belong together")
-    lengths = []
-    for start in starts:
-        file.seek(start + 4)
-        lengths.append(struct.unpack("<L", file.read(4))[0])
-    return {"extended_offsets": ([start - first for start in starts], lengths)}
+    if (
+        count != frames and len(own_table) == frames
+    ):  # a frame has several, and the table of the file says which
+        return [], {}
+    lengths = [struct.unpack("<L", _at(file, start + 4, 4))[0] for start in starts]
+    if count == frames:
+        return [], {"extended_offsets": ([start - first for start in starts], lengths)}
+    parts = [(start + 8, length) for start, length in zip(starts, lengths, strict=True)]
+    found: Fragments = []
+    for i, part in enumerate(
+        parts
+    ):  # a frame begins as the first one does, where another has come to its end
+        if not i or (_at(file, part[0], 2) == _at(file, parts[0][0], 2) and _ends(file, *parts[i - 1])):
+            found.append([])
+        found[-1].append(part)
+    if len(found) != frames:
+        what = f"{count} fragments for {frames} frames, and no table says which belong together"
+        raise ValueError(f"{what}: {len(found)} of them begin a picture")
+    return found, {}
 
 
-def inflated_bytes(path: str) -> int:
-    """Return the bytes that a deflated file inflates to.
+def _at(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
+
+
+def _ends(file: BinaryIO, start: int, length: int) -> bool:
+    """Return whether a fragment has the end of a JPEG, JPEG-LS or JPEG 2000 picture."""
+    return _at(file, start + max(length - 4, 0), min(length, 4)).rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def in_gzip(path: str) -> bool:
+    """Return whether the file at ``path`` is a gzip file."""
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def opened(path: str, *, gzipped: bool) -> BinaryIO:
+    """Return the open file at ``path``, inflated if it is in gzip."""
+    return cast("BinaryIO", gzip.open(path)) if gzipped else open(path, "rb")
+
+
+def inflated_bytes(path: str, *, gzipped: bool = False) -> int:
+    """Return the bytes that a deflated file, or one in gzip, inflates to.
 
     Raises
     ------
@@ -245,11 +317,12 @@ def inflated_bytes(path: str) -> int:
     """
     import zlib
 
-    stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    stream, total = zlib.decompressobj(31 if gzipped else -zlib.MAX_WBITS), 0
     errors, what = (zlib.error, struct.error), "is deflated and cannot be inflated"
     with reading(path, errors, DAMAGED, what=what), open(path, "rb") as file:
-        (length,) = struct.unpack("<L", file.read(144)[140:])
-        file.seek(144 + length)  # after the file meta, which is not deflated
+        if not gzipped:
+            (length,) = struct.unpack("<L", file.read(144)[140:])
+            file.seek(144 + length)  # after the file meta, which is not deflated
         while piece := file.read(1 << 16):
             while piece and total <= MOST_INFLATED:
                 total += len(stream.decompress(piece, 1 << 20))
@@ -258,6 +331,8 @@ def inflated_bytes(path: str) -> int:
         raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
         what = f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB"
-        remedy = "store it uncompressed first, with dcmconv +te"
+        remedy = (
+            "unpack it first, with gunzip" if gzipped else "store it uncompressed first, with dcmconv +te"
+        )
         raise InputError(f"{path}: {what}, which can only be read whole; {remedy}")
     return total

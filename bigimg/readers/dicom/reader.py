@@ -21,10 +21,12 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.dicom.grouping import chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes
-from bigimg.readers.dicom.spec import as_clip, describe
+from bigimg.readers.dicom.pixels import Pixels, inflated_bytes
+from bigimg.readers.dicom.series import MISSING, Uneven
+from bigimg.readers.dicom.spec import as_clip, describe, fill_of, first_of
+from bigimg.readers.dicom.study import study_below
 from bigimg.readers.raw.plain import READ_BYTES
-from bigimg.types import Array, Region
+from bigimg.types import Array, OnGap, Region, Tilt
 
 LIBRARY_BYTES = 12_000_000
 """Memory of the plugins that decode compressed frames, from the first frame on, measured."""
@@ -41,7 +43,9 @@ class DicomReader:
     source: str
     files: tuple[Pixels, ...]
     index: Array
-    """Of shape (t, segments, z, 2): file and frame of each plane."""
+    """Of shape (t, segments, z, 2): file and frame of each plane; -1 where there is none."""
+    fill: float = 0
+    """Value of a plane that is not there."""
     lines: Array | None = None
     """Of shape (t, segments, z, 2): slope and intercept of each plane; None if all are equal."""
 
@@ -72,6 +76,9 @@ class DicomReader:
             for ic in range(c.start, c.stop) if segments else (0,):
                 at = (it + t.start, ic, iz + z.start)
                 file, frame = self.index[at]
+                if file < 0:
+                    whole[it, ic - c.start if segments else slice(None), iz] = self.fill
+                    continue
                 plane = self.files[file].read(int(frame), where["y"], where["x"])
                 if self.lines is not None:
                     slope, intercept = self.lines[at]
@@ -88,7 +95,13 @@ class DicomReader:
             pixels.close()
 
 
-def open_dicom(path: str | os.PathLike[str], *, series: int | str | None = None) -> DicomReader:
+def open_dicom(
+    path: str | os.PathLike[str],
+    *,
+    series: int | str | None = None,
+    on_gap: OnGap = "error",
+    tilt: Tilt = "error",
+) -> DicomReader:
     """Return a reader of the DICOM file at ``path``.
 
     Parameters
@@ -96,6 +109,8 @@ def open_dicom(path: str | os.PathLike[str], *, series: int | str | None = None)
     path : str or path-like
     series : int or str, optional
         Which stack, if the file holds several.
+    on_gap, tilt :
+        As in :func:`open_dicom_files`.
 
     Raises
     ------
@@ -104,10 +119,22 @@ def open_dicom(path: str | os.PathLike[str], *, series: int | str | None = None)
     MissingExtraError
         Its pixels are compressed in a way that needs the extra ``dicom``.
     """
-    return open_dicom_files([os.fspath(path)], series=series)
+    name = os.fspath(path)
+    if os.path.basename(name).lower() == "dicomdir":  # it stands for what lies beside it
+        study = study_below(os.path.dirname(name) or ".")
+        if study.paths:
+            return open_dicom_files(study.paths, series=series, others=study.others, on_gap=on_gap, tilt=tilt)
+    return open_dicom_files([name], series=series, on_gap=on_gap, tilt=tilt)
 
 
-def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -> DicomReader:
+def open_dicom_files(
+    paths: Sequence[str],
+    *,
+    series: int | str | None = None,
+    others: int = 0,
+    on_gap: OnGap = "error",
+    tilt: Tilt = "error",
+) -> DicomReader:
     """Return a reader of one series among the DICOM files at ``paths``.
 
     Parameters
@@ -116,7 +143,14 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
         In any order; files without pixels (reports, indices) are skipped.
     series : int or str, optional
         Which series: its number in the list that the error shows, or its SeriesInstanceUID. It is needed if there are
-        several, which differ in UID, size or orientation.
+        several, which differ in UID, size, orientation or in what they show.
+    others : int
+        Files beside them that are no DICOM, for a note.
+    on_gap : {"error", "fill", "split"}
+        Where slices are missing or lie unevenly: refuse the series, put slices of padding (or of the value furthest
+        from those measured) into gaps of whole slices, or make each even part a series to choose.
+    tilt : {"error", "keep"}
+        Where each slice is shifted in its plane: refuse the series, or keep the tilt in the affine.
 
     Returns
     -------
@@ -139,7 +173,7 @@ def open_dicom_files(paths: Sequence[str], *, series: int | str | None = None) -
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        reader = _opened(paths, series, source)
+        reader = _opened(paths, series, source, others, Uneven(on_gap, tilt))
     if not caught:
         return reader
     note = f"rules of DICOM are broken by {counted(len(caught), 'value')} of the headers"
@@ -151,37 +185,47 @@ def _folder(paths: Sequence[str]) -> str:
     return os.path.commonpath(map(os.path.abspath, folders)) if len(folders) > 1 else folders.pop() or "."
 
 
-def _opened(paths: Sequence[str], series: int | str | None, source: str) -> DicomReader:
+def _opened(
+    paths: Sequence[str], series: int | str | None, source: str, others: int, uneven: Uneven
+) -> DicomReader:
     by_file = [planes_of(path) for path in paths]
     planes = [plane for found in by_file for plane in found]
     skipped = by_file.count([])
     if not planes:
         what = "holds no pixels" if len(paths) == 1 else f"none of {len(paths)} DICOM files holds pixels"
         raise InputError(f"{source}: {what}; give an image")
-    stack = chosen(series_of(planes), series, source)
+    stack = chosen(series_of(planes, uneven, source), series, source)
     notes = [f"{skipped} of {len(paths)} files hold no pixels and are left out"] if skipped else []
+    if others:
+        notes.append(
+            f"{counted(others, 'file')} beside the DICOM files {'is' if others == 1 else 'are'} left out"
+        )
     with reading_dicom(stack[0].pixels.path):
-        return _reader(stack, source, notes)
+        return _reader(stack, source, notes, uneven)
 
 
-def _reader(planes: Sequence[Plane], source: str, notes: list[str]) -> DicomReader:
+def _reader(planes: Sequence[Plane], source: str, notes: list[str], uneven: Uneven) -> DicomReader:
     """Return the reader of planes that belong together."""
-    order, stacked = ordered(planes, source)
-    first = planes[order.item(0)]
+    order, stacked = ordered(planes, source, uneven)
+    first = first_of(planes, order)
     header = read_header(first.pixels.path)[0]
-    if first.pixels.frames > 1 and first.at.position is None:
+    if first.pixels.frames > 1 and first.at.position is None and first.at.place is None:
         order, stacked = as_clip(header, first, order, stacked)
     notes += stacked.notes
     spec = describe(header, planes, order, stacked, notes, source)
-    in_order = [planes[i] for i in order.ravel().tolist()]
+    in_order = [planes[i] for i in order.ravel().tolist() if i != MISSING]
     files = {id(plane.pixels): plane.pixels for plane in in_order}
     number_of = {key: i for i, key in enumerate(files)}
-    index = np.array([(number_of[id(plane.pixels)], plane.frame) for plane in in_order])
-    lines = np.array([plane.line for plane in in_order])
+    there = order.ravel() != MISSING
+    index = np.full((order.size, 2), MISSING)
+    index[there] = [(number_of[id(plane.pixels)], plane.frame) for plane in in_order]
+    lines = np.full((order.size, 2), first.line)
+    lines[there] = [plane.line for plane in in_order]
     pixels = tuple(files.values())
+    fill = 0 if planes[0].modality == "SEG" else fill_of(first.pixels, spec.dtype, spec.padding)
     differ = bool((lines != lines[0]).any())
     return DicomReader(
-        spec, _access(pixels, spec), source, pixels, index.reshape(*order.shape, 2),
+        spec, _access(pixels, spec), source, pixels, index.reshape(*order.shape, 2), fill,
         lines.reshape(*order.shape, 2) if differ else None,
     )  # fmt: skip
 
@@ -192,9 +236,16 @@ def _access(files: Sequence[Pixels], spec: ImageSpec) -> Access:
     values = plane // first.dtype.itemsize
     result = spec.dtype.itemsize * values * (3 if first.palette is not None else 1)  # one plane of the result
     many = counted(len(files), "file")
-    if any(pixels.syntax == DEFLATED for pixels in files):
-        inflated = sum(2 * inflated_bytes(pixels.path) for pixels in files if pixels.syntax == DEFLATED)
-        return Access("whole", f"{many}, deflated", spec.dims, inflated + plane, result)
+    if any(pixels.packed for pixels in files):
+        packed = [pixels for pixels in files if pixels.packed]
+        inflated = sum(2 * inflated_bytes(pixels.path, gzipped=pixels.gzipped) for pixels in packed)
+        return Access(
+            "whole",
+            f"{many}, {'in gzip' if packed[0].gzipped else 'deflated'}",
+            spec.dims,
+            inflated + plane,
+            result,
+        )
     if all(pixels.plain for pixels in files):
         real = 8 * values if spec.dtype.kind == "f" != first.dtype.kind else 0  # values in float64
         read_bytes = READ_BYTES + plane + real + result

@@ -11,15 +11,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bigimg.errors import InconsistentSeries
-from bigimg.types import Array
+from bigimg.types import Array, OnGap, Tilt
 
 SAME_MM = 1e-4
 """Distance below which two positions are equal, in millimetres: the sixth digit that scanners write."""
+SAME_GRID = 1e-3
+"""Distance below which slices of different segments lie at one place, in millimetres."""
+WHOLE = 0.2
+"""Largest deviation of a gap from whole slices, in parts of the distance."""
+MOST_PLACES = 100_000
+"""Places of a stack with gaps; a position that is further away is damage."""
 EVEN = 0.05
 """Largest deviation of a slice from an even stack, in parts of the distance. Text with 2 digits is wrong by up to 0.01
 millimetres; a missing slice, or one that somebody moved, deviates by 0.5 or more."""
@@ -27,12 +33,35 @@ TILT = math.tan(math.radians(0.5))
 """Largest shift of a slice for each millimetre of depth in a straight stack. A tilted gantry has 1 degree or more,
 rounded direction cosines have 0.01 degrees. The affine includes such a small shift."""
 
-ORDERS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "FrameReferenceTime", "TriggerTime",
-          "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "AcquisitionNumber", "InstanceNumber")  # fmt: skip
+ORDERS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "TemporalPositionTimeOffset", "FrameReferenceTime",
+          "TriggerTime", "NominalCardiacTriggerDelayTime", "TimeSlotVector", "TimeSliceVector", "RRIntervalVector",
+          "DimensionIndexValues", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "AcquisitionNumber",
+          "DiffusionBValue", "InstanceNumber")  # fmt: skip
 """Tags that may order slices at the same position, the best first."""
-SECONDS = {"FrameReferenceTime": 1e-3, "TriggerTime": 1e-3, "AcquisitionDateTime": 1.0, "AcquisitionTime": 1.0,
+SECONDS = {"TemporalPositionTimeOffset": 1.0, "FrameReferenceTime": 1e-3, "TriggerTime": 1e-3,
+           "NominalCardiacTriggerDelayTime": 1e-3, "AcquisitionDateTime": 1.0, "AcquisitionTime": 1.0,
            "ContentTime": 1.0}  # fmt: skip
 """The tags among them that are times, with the seconds of their unit."""
+MEASURED = ("TemporalPositionTimeOffset", "FrameReferenceTime", "AcquisitionDateTime")
+"""Times that are those of the measurement even where another tag gives the order."""
+DAY = 86400
+"""Seconds. A time without a date is below; a scan that takes less than half a day may run past midnight."""
+
+
+MISSING = -1
+"""In place of the number of a slice that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uneven:
+    """What to do with slices that make no even, straight stack."""
+
+    on_gap: OnGap = "error"
+    tilt: Tilt = "error"
+
+
+STRICT = Uneven()
+"""They are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +80,10 @@ class Slice:
     """Values of the tags in :data:`ORDERS`."""
     uid: str = ""
     """Slices with the same UID are copies."""
+    between: float | None = None
+    """Distance of slices that the file declares, in millimetres."""
+    place: float | None = None
+    """Number of its place by the dimensions of an enhanced file, which counts where it has no position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +91,17 @@ class Stack:
     """Slices in order."""
 
     order: Array
-    """Number of the slice at each time and position, of shape (t, z)."""
+    """Number of the slice at each time and position, of shape (t, z); ``MISSING`` where there is none."""
     step: tuple[float, ...] | None
     """Vector from one slice to the next in LPS millimetres; None for a single slice, or if it is not known."""
     t_step: float | None = None
     """Seconds from one time to the next; None if not known, or if there is one time."""
+    times: tuple[float, ...] = ()
+    """Seconds of each time after the first; empty if not known."""
     notes: tuple[str, ...] = ()
 
 
-def stack(slices: Sequence[Slice], source: str) -> Stack:
+def stack(slices: Sequence[Slice], source: str, uneven: Uneven = STRICT) -> Stack:
     """Return ``slices`` in order of position and time.
 
     Parameters
@@ -75,6 +110,7 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
         Slices of one series, size and orientation, in any order.
     source : str
         For messages.
+    uneven : Uneven
 
     Raises
     ------
@@ -89,14 +125,72 @@ def stack(slices: Sequence[Slice], source: str) -> Stack:
     if len(slices) == 1:
         return Stack(np.zeros((1, 1), np.intp), None)
     if slices[0].position is None:
+        if all(s.place is not None for s in slices):
+            return _by_dimensions(slices, source)
         return _numbered(slices, source)
     across = normal(slices[0], source)
     positions = np.array([s.position for s in slices])
     order = _by_depth(positions @ across, source)
-    step = _checked_step(positions, order, across, source)
-    if order.shape[1] == 1:
-        return Stack(order.T, step)
-    return _in_time(slices, order, step, source)
+    place, step, notes = _checked_step(positions, order, across, source, uneven)
+    found = Stack(order.T, step) if order.shape[1] == 1 else _in_time(slices, order, step, source)
+    filled = np.full((order.shape[1], int(place[-1]) + 1), MISSING, np.intp)
+    filled[:, place] = found.order
+    return replace(found, order=filled, notes=(*found.notes, *notes))
+
+
+def on_grid(slices: Sequence[Slice], source: str) -> Stack:
+    """Return the places of slices on an even grid, where any may be absent or there several times.
+
+    Parameters
+    ----------
+    slices : sequence of Slice
+        With positions.
+    source : str
+        For messages.
+
+    Returns
+    -------
+    Stack
+        ``order`` has the shape (1, slices): the place of each slice, from 0 on.
+
+    Raises
+    ------
+    InconsistentSeries
+        The positions are not on one even, straight line.
+    """
+    _alike(slices, source)
+    across = normal(slices[0], source)
+    positions = np.array([s.position for s in slices])
+    depth = positions @ across
+    depth -= depth.min()
+    cells, cell = np.unique(np.rint(depth / SAME_GRID).astype(np.int64), return_inverse=True)
+    gaps = np.diff(cells) * SAME_GRID
+    apart = gaps[gaps > SAME_GRID]
+    if not apart.size:
+        return Stack(np.zeros((1, len(slices)), np.intp), None)
+    distance = next((d for d in (slices[0].between, float(apart.min())) if d and _whole(apart / d)), None)
+    if distance is None:
+        span = f"slices lie {apart.min():g} to {apart.max():g} mm apart"
+        raise InconsistentSeries(
+            f"{source}: {span}, which are not multiples of one distance; resample it first"
+        )
+    place = _counted(gaps / distance)[cell]
+    first, last = int(place.argmin()), int(place.argmax())
+    step = (positions[last] - positions[first]) / place[last]
+    _straight(positions, place, step, distance, across, source)
+    return Stack(place[None], tuple(float(v) for v in step))
+
+
+def _whole(ratio: Array) -> bool:
+    """Return whether all distances are multiples of one slice distance, within what text rounds."""
+    whole = np.rint(ratio)
+    near = np.abs(ratio - whole) <= np.minimum(EVEN * ratio, WHOLE)
+    return bool((whole >= 1).all() and near.all() and whole.sum() < MOST_PLACES)
+
+
+def _counted(ratio: Array) -> Array:
+    """Return the place of each slice, from 0 on, from distances in slices: rounding of text does not add up."""
+    return np.concatenate([[0], np.cumsum(np.rint(ratio).astype(np.intp))])
 
 
 def normal(one: Slice, source: str) -> Array:
@@ -143,8 +237,19 @@ def _numbered(slices: Sequence[Slice], source: str) -> Stack:
         why = f"InstanceNumber has {len(set(known))} different values to sort them by"
         what = f"{len(slices)} slices have no ImagePositionPatient, and {why}"
         raise InconsistentSeries(f"{source}: {what}; open them one by one")
-    note = "the slices have no position: z is the order of InstanceNumber, and its spacing is not known"
+    spacing = "declared by the file" if slices[0].between else "not known"
+    note = f"the slices have no position: z is the order of InstanceNumber, and its spacing is {spacing}"
     return Stack(np.argsort(known, kind="stable")[None], None, notes=(note,))
+
+
+def _by_dimensions(slices: Sequence[Slice], source: str) -> Stack:
+    """Return frames without positions in the order of the dimensions of their file."""
+    order = _by_depth(np.array([s.place for s in slices]), source)
+    note = "the frames have no position: z is the order of DimensionIndexValues"
+    if order.shape[1] == 1:
+        return Stack(order.T, None, notes=(note,))
+    found = _in_time(slices, order, None, source)
+    return replace(found, notes=(note, *found.notes))
 
 
 def _by_depth(depth: Array, source: str) -> Array:
@@ -167,79 +272,154 @@ def _by_depth(depth: Array, source: str) -> Array:
     return np.array(groups)
 
 
-def _checked_step(positions: Array, order: Array, across: Array, source: str) -> tuple[float, ...] | None:
-    """Return the vector from one slice to the next, after a check that the stack is even and straight."""
+def _checked_step(
+    positions: Array, order: Array, across: Array, source: str, uneven: Uneven
+) -> tuple[Array, tuple[float, ...] | None, list[str]]:
+    """Return the place of each slice, the vector from one place to the next, and notes.
+
+    The stack is even and straight, but for what ``uneven`` allows.
+    """
+    notes: list[str] = []
     centres = positions[order].mean(axis=1)
     scatter = np.abs(positions[order] - centres[:, None]).max()
     if len(order) == 1:
-        steps, distance = np.zeros(3), math.inf
+        place, steps, distance = np.zeros(1, np.intp), np.zeros(3), math.inf
     else:
         gaps = np.diff(centres @ across)
-        _even(gaps, source)
-        steps = (centres[-1] - centres[0]) / (len(centres) - 1)
+        place = _places(gaps, source, fill=uneven.on_gap == "fill")
+        steps = (centres[-1] - centres[0]) / place[-1]
         distance = float(steps @ across)
-        _straight(centres, steps, distance, across, source)
+        notes += _straight(centres, place, steps, distance, across, source, tilted=uneven.tilt == "keep")
     if scatter > max(SAME_MM, EVEN * min(distance, 1.0)):
         what = f"slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
-    return None if len(order) == 1 else tuple(float(v) for v in steps)
+    return place, None if len(order) == 1 else tuple(float(v) for v in steps), notes
 
 
-def _even(gaps: Array, source: str) -> None:
+def _places(gaps: Array, source: str, *, fill: bool) -> Array:
+    """Return the place of each slice, from 0 on; a gap is refused, with ``fill`` only one of no whole slices."""
     usual = float(np.median(gaps))
     wrong = np.flatnonzero(np.abs(gaps - usual) > EVEN * usual)
     if not wrong.size:
-        return
-    first = int(wrong[0])
-    ratio = gaps / usual
-    whole = np.abs(ratio - np.rint(ratio)).max() <= EVEN * ratio.max() and ratio.min() > 0.5
-    if whole:
+        return np.arange(len(gaps) + 1)
+    for unit in (usual, float(gaps.min())):  # the smallest distance, where more are gaps than not
+        ratio = gaps / unit
         missing = int(np.rint(ratio).sum()) - len(gaps)
+        whole = _whole(ratio) and (fill or missing <= len(gaps))
+        if whole:
+            usual, wrong = unit, np.flatnonzero(np.rint(ratio) != 1)
+            break
+    if whole and (fill or not wrong.size):
+        return _counted(ratio)
+    first = int(wrong[0])
+    if whole:
         why = f"{missing} slices are missing in {wrong.size} gaps"
     else:
         why = f"{wrong.size} of {len(gaps)} distances differ from it"
     gap = f"between slices {first} and {first + 1}: {gaps[first]:g} mm"
-    remedy = "complete the series, or open an even part of it by a pattern or a list of its files"
+    remedy = "complete the series, or take its even parts one by one with on_gap='split'"
+    remedy += ", or empty slices in the gaps with on_gap='fill'" if whole else ""
     raise InconsistentSeries(f"{source}: slices lie {usual:g} mm apart, but {why} ({gap}); {remedy}")
 
 
-def _straight(centres: Array, step: Array, distance: float, across: Array, source: str) -> None:
+def _straight(
+    centres: Array,
+    numbers: Array,
+    step: Array,
+    distance: float,
+    across: Array,
+    source: str,
+    *,
+    tilted: bool = False,
+) -> list[str]:
+    """Raise InconsistentSeries if slices, of ``numbers`` along the stack, are not on one line along the normal.
+
+    With ``tilted`` the line may have any direction; a note says so.
+    """
+    notes: list[str] = []
     shift = step - distance * across
     tilt = float(np.linalg.norm(shift)) / distance
     if tilt > TILT:
         what = f"the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted"
         by = f"{np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth"
-        raise InconsistentSeries(f"{source}: {what} by {by}; resample it first")
-    line = centres[0] + np.arange(len(centres))[:, None] * step
+        if not tilted:
+            remedy = "resample it first, or keep the tilt in the affine with tilt='keep'"
+            raise InconsistentSeries(f"{source}: {what} by {by}; {remedy}")
+        notes.append(f"{what} by {by}; the affine has it")
+    line = centres[0] + (numbers - numbers[0])[:, None] * step
     stray = np.linalg.norm(centres - line, axis=1)
     worst = int(stray.argmax())
     if stray[worst] > max(SAME_MM, EVEN * distance):
         off = f"{stray[worst]:.3g} mm off the line of the others, which are {distance:g} mm apart"
         what = f"slice {worst} lies {off}: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
+    return notes
+
+
+def even_parts(positions: Sequence[tuple[float, ...]], across: Array) -> Array:
+    """Return the number of the even part in which each slice lies, in order along the normal ``across``."""
+    depth = np.array(positions) @ across
+    order = np.argsort(depth, kind="stable")
+    distinct = np.concatenate([[True], np.diff(depth[order]) > SAME_GRID])
+    gaps = np.diff(depth[order][distinct])
+    part = np.zeros(len(gaps) + 1, np.intp)
+    usual = None  # the distance within the present part; None while it has one slice
+    for i, gap in enumerate(gaps.tolist()):
+        after = gaps[i + 1] if i + 1 < len(gaps) else gap
+        alone = usual is None and after < gap * (1 - EVEN)  # nearer to the next part
+        if alone or (usual is not None and abs(gap - usual) > EVEN * usual):
+            part[i + 1], usual = part[i] + 1, None
+        else:
+            part[i + 1], usual = part[i], gap
+    found = np.empty(len(depth), np.intp)
+    found[order] = part[np.cumsum(distinct) - 1]
+    return found
 
 
 def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | None, source: str) -> Stack:
     """Return several slices at each position, ordered by the first tag that distinguishes them everywhere."""
     count = order.shape[1]
     for key in ORDERS:
-        values = np.array([[slices[i].keys.get(key, math.nan) for i in row] for row in order])
+        values = _of_one_day(_values(slices, order, key), key)
         rank = np.argsort(values, axis=1, kind="stable")
         ranked = np.take_along_axis(values, rank, axis=1)
         if not _orders(ranked, key):
             continue
-        times = ranked.mean(axis=0) * SECONDS.get(key, math.nan)
+        found = np.take_along_axis(order, rank, axis=1)
         note = f"t is the order of {key}: {count} slices at each of {len(order)} positions"
-        t_step, uneven = None, ""
-        if key in SECONDS:
-            t_step = float(times[-1] - times[0]) / (count - 1)
-            if np.abs(np.diff(times) - t_step).max() > EVEN * t_step:
-                uneven = f"; times are not even, {t_step:g} s is their mean distance"
-        return Stack(np.take_along_axis(order, rank, axis=1).T, step, t_step, (note + uneven,))
+        times = _times(slices, found, key)
+        if not times:
+            return Stack(found.T, step, notes=(note,))
+        t_step = times[-1] / (count - 1)
+        if np.abs(np.diff(times) - t_step).max() > EVEN * t_step:
+            note += (
+                f"; times are not even, {t_step:g} s is their mean distance (meta['VolumeTimes'] has each)"
+            )
+        return Stack(found.T, step, t_step, times, (note,))
     what = f"there are {count} slices at each of {len(order)} positions, and no tag orders them"
     raise InconsistentSeries(
         f"{source}: {what} (tried {', '.join(ORDERS)}); open those of one volume at a time"
     )
+
+
+def _values(slices: Sequence[Slice], order: Array, key: str) -> Array:
+    return np.array([[slices[i].keys.get(key, math.nan) for i in row] for row in order])
+
+
+def _of_one_day(values: Array, key: str) -> Array:
+    """Return times without a date so that those past midnight come after those before it."""
+    if key not in ("AcquisitionTime", "ContentTime") or not (values < DAY).all() or np.ptp(values) <= DAY / 2:
+        return values
+    return np.where(values < DAY / 2, values + DAY, values)
+
+
+def _times(slices: Sequence[Slice], found: Array, key: str) -> tuple[float, ...]:
+    """Return the seconds of each time after the first, by the tag that gave the order or by a better one."""
+    for tag in (key,) if key in SECONDS else MEASURED:
+        times = _of_one_day(_values(slices, found, tag), tag).mean(axis=0) * SECONDS[tag]
+        if (np.diff(times) > 0).all():
+            return tuple(float(seconds) for seconds in times - times[0])
+    return ()
 
 
 def _orders(ranked: Array, key: str) -> bool:

@@ -6,6 +6,7 @@ times if the file gives their duration.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,17 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
-from bigimg.readers.dicom.series import Stack, normal
-from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax
+from bigimg.readers.dicom.placing import ultrasound_spacing
+from bigimg.readers.dicom.series import MISSING, Stack, normal
+from bigimg.readers.dicom.tags import number, numbers, public_and_private, text, transfer_syntax, value_of
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
-from bigimg.types import Array, DType, Kind, Shape
+from bigimg.types import Array, DType, Json, Kind, Padding, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -45,7 +49,7 @@ def describe(
     source : str
         For messages.
     """
-    first = planes[order.item(0)]
+    first = first_of(planes, order)
     axes = _axes(header, first, order, stacked, notes)
     lines = {plane.line for plane in planes}
     dtype = _dtype(first, len(lines) == 1)
@@ -53,11 +57,23 @@ def describe(
         notes.append(f"slope and intercept differ from slice to slice: real values are given, as {dtype}")
     same_line = len(lines) == 1 and first.line != (1.0, 0.0)
     public, private = public_and_private(header)
+    public |= _of_volumes(planes, order, stacked)
     _add_notes(header, planes, notes)
+    notes += _mapping_notes(header)
+    padding = _padding(planes, dtype, notes)
+    if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
+        fill = fill_of(first.pixels, dtype, padding)
+        padding = padding or (
+            (int(fill), int(fill)) if math.isfinite(fill) and first.pixels.samples == 1 else None
+        )
+        notes.append(
+            f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}, and left out of statistics"
+        )
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
-        world=_world(first, stacked, axes, source), scaling=Scaling(*first.line) if same_line else None,
-        window=_window(planes, notes), padding=_padding(planes, dtype, notes), meta=public, private=private,
+        world=_world(first, stacked, axes, source), convention="radiological",
+        scaling=Scaling(*first.line) if same_line else None,
+        window=_window(planes, notes), padding=padding, meta=public, private=private,
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -81,16 +97,25 @@ def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: li
     if times > 1 and t_step is None and repeats:
         t_step = repeats / 1000
         notes.append("the time step is RepetitionTime")
+    ultrasound = "" if "PixelSpacing" in header else ultrasound_spacing(header)[1]
+    if ultrasound:
+        notes.append(ultrasound)
     if spacing is None:
         notes.append("the file has no pixel spacing; 1 is assumed")
-    elif "PixelSpacing" not in header and "ImagerPixelSpacing" in header:
-        notes.append("pixel spacing is that of the detector (ImagerPixelSpacing), not of the body")
-    between = None if stacked.step is None else float(np.linalg.norm(stacked.step))
+    elif "PixelSpacing" not in header:
+        for tag, of in (
+            ("ImagerPixelSpacing", "the detector"),
+            ("NominalScannedPixelSpacing", "the scanned film"),
+        ):
+            if tag in header:
+                notes.append(f"pixel spacing is that of {of} ({tag}), not of the body")
+                break
+    between = first.at.between if stacked.step is None else float(np.linalg.norm(stacked.step))
     down, across = spacing or (None, None)
     samples = max(segments, 3 if pixels.palette is not None else pixels.samples)
     axes = (
         ("t", times, t_step, "second"), ("c", samples, None, None), ("z", depth, between, "millimeter"),
-        ("y", pixels.rows, down, "millimeter"), ("x", pixels.columns, across, "millimeter"),
+        ("y", pixels.height, down, "millimeter"), ("x", pixels.width, across, "millimeter"),
     )  # fmt: skip
     return tuple(
         Axis(name, size, step or 1.0, unit if step else None)
@@ -113,6 +138,36 @@ def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[C
         code = item.get("SegmentedPropertyTypeCodeSequence")
         names[int(item.SegmentNumber)] = str(code[0].get("CodeMeaning") or "") if code else ""
     return tuple(Channel(f"{number} {names.get(number, '')}".strip()) for number in segments)
+
+
+def fill_of(pixels: Pixels, dtype: DType, padding: Padding | None) -> float:
+    """Return what stands for a slice that is missing: padding, or the value that is furthest from those measured."""
+    if dtype.kind == "f":
+        return math.nan
+    if padding is not None:
+        return padding[0]
+    if dtype.kind == "b" or pixels.samples > 1 or pixels.palette is not None:
+        return 0
+    return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
+
+
+def first_of(planes: Sequence[Plane], order: Array) -> Plane:
+    """Return the plane of the first place, of whichever segment."""
+    index: int = next(i for i in order[0, :, 0].tolist() if i >= 0)
+    return planes[index]
+
+
+def _of_volumes(planes: Sequence[Plane], order: Array, stacked: Stack) -> dict[str, Json]:
+    """Return what differs from volume to volume, as one value for each of them under the name of its field."""
+    if len(order) == 1:
+        return {}
+    volumes = [planes[i].volume for i in order[:, 0, 0].tolist()]
+    found: dict[str, Json] = {"VolumeTimes": list(stacked.times)} if stacked.times else {}
+    for name in dict.fromkeys(name for volume in volumes for name in volume):
+        values = [volume.get(name) for volume in volumes]
+        if any(value != values[0] for value in values):
+            found[name] = values
+    return found
 
 
 def _world(first: Plane, stacked: Stack, axes: Sequence[Axis], source: str) -> Affine | None:
@@ -153,17 +208,21 @@ def _window(planes: Sequence[Plane], notes: list[str]) -> tuple[float, float] | 
     return None if others else first
 
 
-def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> tuple[int, int] | None:
+def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> Padding | None:
     """Return first and last stored value that is no measurement, if all planes have the same."""
     padding, *others = {plane.padding for plane in planes}
     if others:
         notes.append("the padding value differs from slice to slice and is counted like any other")
         return None
-    if padding is None or dtype.kind not in "ui":
+    if padding is None or dtype.kind == "b":
         return None
-    low, high = padding
-    values = f"{low}" if low == high else f"{low} to {high}"
-    notes.append(f"pixels of {values} are padding (PixelPaddingValue) and left out of statistics")
+    values = f"pixels of {described(padding)} are padding (PixelPaddingValue)"
+    if dtype != planes[0].pixels.dtype:
+        notes.append(
+            f"{values}, but slope and intercept change it from slice to slice: it is counted like any other"
+        )
+        return None
+    notes.append(f"{values} and left out of statistics and coarser levels")
     return padding
 
 
@@ -182,6 +241,31 @@ def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> No
             text(header, "BurnedInAnnotation") == "YES",
     }  # fmt: skip
     notes += [note for note, is_so in found.items() if is_so]
+
+
+def _mapping_notes(header: Dataset) -> list[str]:
+    """Return notes on a RealWorldValueMapping of the first frame."""
+    frames = value_of(header, "PerFrameFunctionalGroupsSequence")
+    shared = first_item(header, "SharedFunctionalGroupsSequence")
+    mapping = Fields(header, shared, frames[0] if frames else None).mapping()
+    if mapping is None:
+        return []
+    if not number(mapping, "RealWorldValueSlope"):
+        return ["a table to real values (RealWorldValueLUTData) is not applied"]
+    code = first_item(mapping, "MeasurementUnitsCodeSequence")
+    unit = "" if code is None else text(code, "CodeValue")
+    ends = [
+        number(mapping, f"{of}RealWorldValue{end}ValueMapped")
+        for of in ("", "DoubleFloat")
+        for end in ("First", "Last")
+    ]
+    low, high = ends[:2] if ends[0] is not None else ends[2:]
+    values = (
+        ""
+        if low is None or high is None
+        else f"; stored values outside {low:g} to {high:g} have no meaning there"
+    )
+    return [f"real values are those of RealWorldValueMapping{f', in {unit}' if unit else ''}{values}"]
 
 
 def _chunks(axes: Sequence[Axis], planes: Sequence[Plane]) -> Shape:

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 _PUBLIC = """
     AcquisitionMatrix BitsAllocated BitsStored BodyPartExamined BurnedInAnnotation ConvolutionKernel
-    DataCollectionDiameter DiffusionBValue DistanceSourceToDetector DistanceSourceToPatient DoseGridScaling
-    DoseSummationType DoseType DoseUnits EchoNumbers EchoTime EchoTrainLength Exposure ExposureTime FilterType
-    FlipAngle FrameTime GantryDetectorTilt HighBit ImageOrientationPatient ImagePositionPatient ImageType
-    ImagedNucleus ImagerPixelSpacing ImagingFrequency InPlanePhaseEncodingDirection InversionTime KVP Laterality
-    LossyImageCompression LossyImageCompressionMethod LossyImageCompressionRatio MRAcquisitionType
-    MagneticFieldStrength Manufacturer ManufacturerModelName MaximumFractionalValue Modality NumberOfAverages
-    NumberOfFrames NumberOfTemporalPositions PatientPosition PercentPhaseFieldOfView PercentSampling
-    PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation
-    PixelSpacing PlanarConfiguration PresentationLUTShape ReconstructionDiameter RepetitionTime RescaleIntercept
-    RescaleSlope RescaleType RotationDirection SOPClassUID SamplesPerPixel ScanOptions ScanningSequence
-    SegmentationFractionalType SegmentationType SequenceVariant SliceThickness SpacingBetweenSlices
-    SpacingBetweenFrames TemporalResolution TransferSyntaxUID Units VOILUTFunction VariableFlipAngleFlag
-    ViewPosition WindowCenter WindowWidth XRayTubeCurrent
+    DataCollectionDiameter DiffusionBValue DiffusionGradientOrientation DistanceSourceToDetector
+    DistanceSourceToPatient DoseGridScaling DoseSummationType DoseType DoseUnits EchoNumbers EchoTime
+    EchoTrainLength Exposure ExposureTime FilterType FlipAngle FrameTime GantryDetectorTilt HighBit
+    ImageOrientationPatient ImagePositionPatient ImageType ImagedNucleus ImagerPixelSpacing ImagingFrequency
+    InPlanePhaseEncodingDirection InversionTime KVP Laterality LossyImageCompression LossyImageCompressionMethod
+    LossyImageCompressionRatio MRAcquisitionType MagneticFieldStrength Manufacturer ManufacturerModelName
+    MaximumFractionalValue Modality NumberOfAverages NumberOfFrames NumberOfTemporalPositions PatientPosition
+    PercentPhaseFieldOfView PercentSampling PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit
+    PixelPaddingValue PixelRepresentation PixelSpacing PlanarConfiguration PresentationLUTShape
+    ReconstructionDiameter RepetitionTime RescaleIntercept RescaleSlope RescaleType RotationDirection SOPClassUID
+    SamplesPerPixel ScanOptions ScanningSequence SegmentationFractionalType SegmentationType SequenceVariant
+    SliceThickness SpacingBetweenFrames SpacingBetweenSlices TemporalResolution TransferSyntaxUID TriggerTime Units
+    VOILUTFunction VariableFlipAngleFlag ViewPosition VolumeTimes WindowCenter WindowWidth XRayTubeCurrent
 """
 PUBLIC = frozenset(_PUBLIC.split())
 """Keywords of geometry, modality, window, units, maker and technique: the only ones that a store gets."""
@@ -197,3 +197,14 @@ def seconds(dataset: Dataset, keyword: str) -> float | None:
     except ValueError:
         return None
     return day * 86400 + int(match[4]) * 3600 + int(match[5]) * 60 + float(match[6])
+
+
+def moment(dataset: Dataset, date: str, time: str) -> float | None:
+    """Return the time in the field ``time`` in seconds, counted from the same day as others where ``date`` is known."""
+    found, day = seconds(dataset, time), text(dataset, date).strip()
+    if found is None or not re.fullmatch(r"\d{8}", day):
+        return found
+    try:
+        return datetime.date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * 86400 + found
+    except ValueError:
+        return found

@@ -13,9 +13,10 @@ import glob
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,12 @@ from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, Us
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader
+from bigimg.reader import Access, Reader, as_kind
+from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes
-from bigimg.readers.registry import find_format, only_image, open_file
-from bigimg.types import Array, Region
+from bigimg.readers.registry import find_format, no_series, only_image, open_file
+from bigimg.readers.sniffing import is_dicom, read_head
+from bigimg.types import Array, Kind, Region
 
 MOST_OPEN = 320
 """Readers that stay open. A block is 256 planes deep, so its neighbour along x or y opens none again. Most systems let
@@ -38,11 +41,8 @@ OPEN_BYTES = 32 << 20
 READER_BYTES = 24 << 10
 """Of an open reader, in addition to its ``fixed_bytes``: objects and metadata, measured with small TIFFs."""
 
-IGNORED = {"thumbs.db", "desktop.ini", "dicomdir"}
-"""Files that systems leave in folders, in lower case; hidden files are ignored too."""
 
-
-def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
+def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
     """Return a reader of all files in a folder, or of those that a pattern such as ``scan/*.tif`` matches.
 
     Parameters
@@ -50,6 +50,8 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     path : str or path-like
     series : int or str, optional
         Which series, where DICOM files hold several.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
@@ -63,22 +65,30 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         found = [each for each in glob.glob(name, recursive=True) if os.path.isfile(each)]
         if not found:
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
-        return open_files(found, source=name, series=series)
+        return open_files(found, source=name, series=series, **uneven)
     with os.scandir(name) as entries:
-        ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
+        ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in SYSTEM]
         files = [entry.path for entry in ours if not entry.is_dir()]
     folders = len(ours) - len(files)
+    if (folders or not files) and not any(_is_picture(path) for path in files):
+        study = study_below(name)
+        if study.paths:
+            return _open_study(study, series, uneven)
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
         both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
         remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
         raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
-    return open_files(files, source=name, series=series)
+    return open_files(files, source=name, series=series, **uneven)
 
 
 def open_files(
-    paths: Sequence[str | os.PathLike[str]], *, source: str | None = None, series: int | str | None = None
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    source: str | None = None,
+    series: int | str | None = None,
+    **uneven: str,
 ) -> Reader:
     """Return a reader of ``paths`` as planes along z, put in natural order.
 
@@ -89,6 +99,8 @@ def open_files(
         Their name together; by default the first and the last path.
     series : int or str, optional
         Which series, where DICOM files hold several.
+    **uneven : str
+        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
 
     Raises
     ------
@@ -100,18 +112,48 @@ def open_files(
     names = [os.fspath(path) for path in paths]
     if not names:
         raise UsageError("an empty list of files is no image; give the paths of its planes")
-    ordered = sorted(names, key=natural_key)
+    ordered, given = sorted(names, key=natural_key), source is not None
     notes: tuple[str, ...] = ()
     if source is None:
         source = f"{ordered[0]} … {os.path.basename(ordered[-1])}" if len(ordered) > 1 else ordered[0]
         if ordered != names:
             notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
+    if given and (study := _study_among(ordered)).paths:  # a person who lists the files means each of them
+        return _open_study(study, series, uneven)
     if _one_format(ordered, source) == "dicom":
-        from bigimg.readers.dicom.reader import open_dicom_files
-
-        return open_dicom_files(ordered, series=series)
+        return _open_study(Study(ordered, 0), series, uneven)
     only_image(source, series)
+    no_series(source, uneven)
     return FolderReader(ordered, source, notes)
+
+
+def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
+    from bigimg.readers.dicom.reader import open_dicom_files
+
+    return open_dicom_files(study.paths, series=series, others=study.others, **uneven)
+
+
+def _is_picture(path: str) -> bool:
+    """Return whether a file is an image of another format than DICOM."""
+    try:
+        return find_format(path).name != "dicom"
+    except UnknownFormatError:
+        return False
+
+
+def _study_among(paths: Sequence[str]) -> Study:
+    """Return the DICOM files among ``paths``; they do not count where most of the files are other images."""
+    found: list[str] = []
+    others: list[str] = []
+    sure = False
+    for path in paths:
+        head, name = read_head(path), os.path.basename(path).lower()
+        sure |= is_dicom(head, name)
+        (found if may_be_dicom(head, name) else others).append(path)
+    if not sure:
+        return Study([], 0)
+    pictures = sum(map(_is_picture, others))
+    return Study([] if pictures > len(found) else found, len(others))
 
 
 def _one_format(paths: Sequence[str], source: str) -> str:
@@ -145,13 +187,17 @@ class FolderReader:
     source : str
         What they are together.
     notes : sequence of str
+    kind : {"labels", "mask"}, optional
+        What the numbers mean, as a person says: of labels and masks the indices into palettes are read.
     """
 
-    def __init__(self, paths: Sequence[str], source: str, notes: Sequence[str] = ()) -> None:
-        self.source = source
+    def __init__(
+        self, paths: Sequence[str], source: str, notes: Sequence[str] = (), *, kind: Kind | None = None
+    ) -> None:
+        self.source, self._notes, self._kind = source, notes, kind
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._planes = tuple(paths)
-        plane, access, self._stamp, self.paths = _check(self._planes)
+        plane, access, self._stamp, self.paths = _check(self._planes, kind)
         self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
@@ -175,6 +221,13 @@ class FolderReader:
             plane[...] = self._read_plane(index, within)
         return out
 
+    def indices(self) -> FolderReader | None:
+        """Return a reader of the indices into the palettes; None where the first plane has none."""
+        with closing(open_file(self._planes[0])) as first, closing(as_kind(first, "labels")) as found:
+            if found is first:
+                return None
+        return FolderReader(self._planes, self.source, self._notes, kind="labels")
+
     def close(self) -> None:
         """Let go of the files; a later read opens those it needs."""
         with self._lock:
@@ -197,7 +250,7 @@ class FolderReader:
         return reader
 
     def _opened(self, index: int) -> Reader:
-        reader = open_file(self._planes[index])
+        reader = as_kind(open_file(self._planes[index]), self._kind)
         if _shared(reader.spec) != self._shared:
             reader.close()
             raise InputError(f"{self._planes[index]}: has changed since it was opened; open the folder again")
@@ -210,7 +263,7 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int, list[str]]:
+def _check(paths: Sequence[str], kind: Kind | None) -> tuple[ImageSpec, Access, int, list[str]]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
     Returns the description of the first plane, the costs of the most expensive one, a stamp that changes when a file
@@ -221,7 +274,7 @@ def _check(paths: Sequence[str]) -> tuple[ImageSpec, Access, int, list[str]]:
     fixed = read = uneven = 0
     names: list[str] = []
     for path in paths:
-        reader = open_file(path)
+        reader = as_kind(open_file(path), kind)
         reader.close()
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):

@@ -1,8 +1,9 @@
-"""Pictures that Pillow decodes: BMP, GIF, WebP, PNM, JPEG 2000, AVIF and others without a reader of their own.
+"""Pictures that Pillow decodes: BMP, GIF, WebP, PNM, AVIF and others without a reader of their own.
 
 The plugin of the format is called directly. So ``Image.MAX_IMAGE_PIXELS``, a limit of the whole process, is neither
-used nor changed; the planner checks the memory, from the size in the header. Pillow would cut JPEG 2000 colour of
-16 bits to 8 and scale PNM of 16 bits, so imagecodecs and :class:`~bigimg.readers.raw.plain.RawFile` read those.
+used nor changed; the planner checks the memory, from the size in the header. Pillow would cut AVIF of 10 and 12 bits to
+8 and scale PNM of 16 bits, so imagecodecs and :class:`~bigimg.readers.raw.plain.RawFile` read those; what else it would
+cut is refused by name.
 A palette becomes the colours it stands for, and the EXIF orientation is applied.
 
 An animation has an axis ``t``. A frame is decoded when it is read, and the last one stays in memory.
@@ -16,10 +17,10 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageMode
@@ -32,11 +33,14 @@ from bigimg.readers.codestreams import check_gif
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, picture_spec
 from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.sniffing import picture_plugin, read_head
+from bigimg.readers.sniffing import is_png, picture_plugin, read_head
 from bigimg.types import Array, DType, Json, Region
 
 LIBRARY_BYTES = 24_000_000
 """What Pillow and one plugin take once a picture is open; measured 12 to 20 MB."""
+
+PNG = ("PNG", "PngImagePlugin")
+"""Read here only for the indices into its palette."""
 
 ANIMATED = ("GIF", "WEBP", "AVIF")
 """Formats whose frames follow one another in time; in a PSD, Pillow counts layers as frames."""
@@ -60,6 +64,8 @@ class PictureReader:
     Parameters
     ----------
     path : str
+    indices : bool
+        Give the indices into the palette of a picture that has one, not the colours.
 
     Raises
     ------
@@ -69,17 +75,17 @@ class PictureReader:
         Pillow has no plugin for the content.
     """
 
-    def __init__(self, path: str) -> None:
-        self.source = path
+    def __init__(self, path: str, *, indices: bool = False) -> None:
+        self.source, self._indices = path, indices
         head = read_head(path)
-        plugin = picture_plugin(head, os.path.basename(path).lower())
+        plugin = PNG if is_png(head, "") else picture_plugin(head, os.path.basename(path).lower())
         if plugin is None:
             raise UnknownFormatError(f"{path}: is no picture that Pillow decodes; convert it to PNG first")
         self._plugin, self._module = plugin
         _refuse_cut(path, self._plugin, head)
         self._lock = threading.Lock()
         self._frame: tuple[int, Array] | None = None  # number and pixels (y, x, c) of the frame decoded last
-        self._deep = _deep_jpeg2000(head) if self._plugin == "JPEG2000" else None
+        self._deep = _deep_avif(head) if self._plugin == "AVIF" else None
         self._raw = _raw_pnm(path, head) if self._plugin == "PPM" else None
         with self._opened() as image:
             self._frames = int(image.n_frames) if self._plugin in ANIMATED else 1
@@ -95,11 +101,16 @@ class PictureReader:
         width, height = self._size
         self.spec = picture_spec(
             height, width, self._dtype, self._channels, self._meta(info), tuple(self._notes()),
-            frames=self._frames, orientation=tag,
+            frames=self._frames, orientation=tag, dpi=_dpi(info),
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PictureReader, (self.source,)
+        return partial(PictureReader, indices=self._indices), (self.source,)
+
+    def indices(self) -> PictureReader | None:
+        """Return a reader of the indices into the palette; None where there is none, or frames have their own."""
+        one = self._stored_mode in ("P", "PA") and self._frames == 1
+        return PictureReader(self.source, indices=True) if one else None
 
     def read(self, region: Region) -> Array:
         """Return ``region``, a view of the decoded frame.
@@ -136,7 +147,7 @@ class PictureReader:
             finally:
                 self._raw.close()
         if self._deep is not None:
-            return self._decode_jpeg2000()
+            return self._decode_avif()
         width, height = self._size
         with self._opened() as image:
             if number:
@@ -151,13 +162,15 @@ class PictureReader:
                 pixels[top : top + step] = np.asarray(strip).reshape(strip.height, width, -1)
         return pixels
 
-    def _decode_jpeg2000(self) -> Array:
+    def _decode_avif(self) -> Array:
         import imagecodecs
 
-        with self._damage_named():
-            pixels: Array = imagecodecs.jpeg2k_decode(Path(self.source).read_bytes())
+        with self._damage_named(), open(self.source, "rb") as file:
+            pixels: Array = imagecodecs.avif_decode(file.read())
         width, height = self._size
-        if pixels.shape[:2] != (height, width) or pixels.dtype != self._dtype:
+        shape, count = (height, width), max(len(self._channels), 1)
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+        if pixels.shape != (*shape, count) or pixels.dtype != self._dtype:
             raise damage(self.source, f"decodes to {pixels.shape} {pixels.dtype}, not as its header says")
         return pixels
 
@@ -189,15 +202,23 @@ class PictureReader:
         if self._raw is not None:
             return "", self._raw.dtype.newbyteorder("="), CHANNELS[self._raw.shape[2]]
         if self._deep is not None:
-            return "", np.dtype(np.uint16), CHANNELS[self._deep]
+            if self._frames > 1:
+                what = f"is an animated AVIF of {self._deep.bits} bits, which Pillow would cut to 8"
+                raise InputError(f"{self.source}: {what}; convert its frames to PNG first")
+            count = (1 if self._deep.grey else 3) + (image.mode == "RGBA")
+            return "", np.dtype(np.uint16), CHANNELS[count]
         if self._frames > 1 and image.mode in ("P", "L", "RGB", "RGBA"):
             # Later frames may show the background; their modes are known only when they are decoded.
             return "RGBA", np.dtype(np.uint8), RGBA
         if image.mode not in _READ_AS:
             what = f"pixels of Pillow mode {image.mode} are not read"
             raise InputError(f"{self.source}: {what}; convert it to PNG or TIFF")
+        if self._indices:
+            return "P", np.dtype(np.uint8), ()
         clear = image.mode in ("P", "RGB") and "transparency" in image.info
         mode = "RGBA" if clear else _READ_AS[image.mode]
+        if image.mode == "P" and not clear and (entries := image.getpalette()) is not None:
+            mode = "L" if entries[::3] == entries[1::3] == entries[2::3] else mode
         channels = CMYK if mode == "CMYK" else CHANNELS[Image.getmodebands(mode)]
         return mode, np.dtype(ImageMode.getmode(mode).typestr).newbyteorder("="), channels
 
@@ -207,7 +228,7 @@ class PictureReader:
         pixels = width * height
         frame = pixels * count * self._dtype.itemsize
         # Bytes a pixel, measured on 30 megapixels and rounded up by 1: Pillow keeps one byte for grey and palettes,
-        # else four; OpenJPEG works in int32, and imagecodecs hands over a copy; libwebp keeps two RGBA frames and the
+        # else four; OpenJPEG works in int32; libwebp keeps two RGBA frames and the
         # YUV one; an animation is composed from the last frame.
         storage = 1 if self._stored_mode in ("1", "L", "P") else 4
         extra = {"JPEG2000": 4 * count, "WEBP": 12, "AVIF": 8, "GIF": 11 if self._frames > 1 else 0}
@@ -245,25 +266,32 @@ class PictureReader:
 
 def _refuse_cut(path: str, plugin: str, head: bytes) -> None:
     """Refuse a file of more than 8 bits a sample, which Pillow would cut to 8 without a warning."""
+    if plugin == "PPM" and head[:2] == b"PF":
+        raise InputError(
+            f"{path}: is a PFM of three channels, and Pillow reads one; convert it to TIFF first"
+        )
     bits = 8
-    if plugin == "AVIF" and (at := head.find(b"pixi")) >= 0:
-        bits = max(head[at + 9 : at + 9 + head[at + 8]], default=8)
-    elif plugin == "SGI" and head[3:4] == b"\2":
+    if plugin == "SGI" and head[3:4] == b"\2":
         bits = 16
+    elif plugin == "PSD":
+        bits = int.from_bytes(head[22:24])
     if bits > 8:
-        what = f"is a {plugin} of {bits} bits, which Pillow would cut to 8"
+        what = f"is a {plugin} of {bits} bits, of which Pillow reads 8"
         raise InputError(f"{path}: {what}; convert it first")
 
 
-def _deep_jpeg2000(head: bytes) -> int | None:
-    """Return the number of components of a JPEG 2000 with colour of more than 8 bits, which Pillow would cut."""
-    if (at := head.find(b"ihdr")) >= 0 and len(head) >= at + 15:
-        components, bits = struct.unpack(">HB", head[at + 12 : at + 15])
-    elif head.startswith(b"\xff\x4f\xff\x51") and len(head) > 42:
-        components, bits = struct.unpack(">HB", head[40:43])
-    else:
-        return None
-    return components if components in (2, 3, 4) and 7 < bits < 16 else None
+class DeepAvif(NamedTuple):
+    """An AVIF of more than 8 bits."""
+
+    bits: int
+    grey: bool
+
+
+def _deep_avif(head: bytes) -> DeepAvif | None:
+    """Return what the configuration of AV1 says, None where 8 bits are enough."""
+    at = head.find(b"av1C")
+    flags = head[at + 6] if 0 <= at < len(head) - 6 else 0
+    return DeepAvif(12 if flags & 0x20 else 10, bool(flags & 0x10)) if flags & 0x40 else None
 
 
 def _raw_pnm(path: str, head: bytes) -> RawFile | None:
@@ -282,3 +310,11 @@ def _raw_pnm(path: str, head: bytes) -> RawFile | None:
     file = RawFile(path, offset=found.end(), shape=(height, width, 3 if kind == 6 else 1), dtype=dtype)
     file.close()
     return file
+
+
+def _dpi(info: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return pixels an inch along x and y from the fields that Pillow gives."""
+    match info.get("dpi"):
+        case (int() | float() as x, int() | float() as y) if math.isfinite(x) and math.isfinite(y):
+            return float(x), float(y)
+    return None

@@ -15,13 +15,13 @@ Checked are the CRC of every chunk of pixels, the Adler-32 of all pixels, and th
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
 from bigimg.errors import InputError, damage
-from bigimg.reader import Reader
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.readers.raw.streams import stream_errors
@@ -43,22 +43,6 @@ _COLOR = {bands: color for color, bands in PNG_BANDS.items()}
 """Colour type of a PNG by samples a pixel."""
 
 _TAIL = b"\0\0\0\0IEND\xaeB`\x82"
-
-
-def open_png(path: str) -> Reader:
-    """Return a reader of the PNG at ``path``; of an animated one, of its first frame.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
-    """
-    header = read_png_header(path)
-    if header.plain and header.width < MOST_WIDTH:
-        return PngReader(path, header)
-    from bigimg.readers.pictures.vips import VipsReader
-
-    return VipsReader(path, "png")
 
 
 class PngReader(StripReader):
@@ -90,7 +74,7 @@ class PngReader(StripReader):
                 "dpi": rounded_dpi(header.dpi),
             },
             ("an animated PNG: only its first frame is read",) if header.animated else (),
-            rows=rows,
+            rows=rows, dpi=header.dpi,
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -111,6 +95,10 @@ class PngReader(StripReader):
             self._forget()
             what = f"the PNG is damaged: rows {first} to {last} of {height} cannot be decoded ({error})"
             raise damage(self.source, what) from error
+        if decoder.longer:
+            decoder.longer = False
+            what = "more data follow the last row than the PNG's header says; they are left out"
+            warnings.warn(f"{self.source}: {what}", UserWarning, stacklevel=6)  # of the caller of ``read``
         return out[1:]
 
     def _empty(self, rows: int) -> Array:
@@ -147,6 +135,8 @@ class PngRows:
 
         self.row = 0
         """The row that is read next; after damage, the first row that cannot be read."""
+        self.longer = False
+        """More data followed the last row, and were left out."""
         self._header = header
         self._row_bytes = header.width * header.bands * header.bits // 8
         self._above = bytes(self._row_bytes)  # the row above the first counts as zeros
@@ -242,9 +232,11 @@ class PngRows:
         return b""
 
     def _finish(self) -> None:
-        """Read to the end of the data, where the checksums are; more pixels after the last row are damage."""
-        if self._inflate(STORED_MOST):
-            raise Damage("there is more data than the header says")
+        """Read to the end of the data, where the checksums are.
+
+        libpng takes more data after the last row, and so does this; the Adler-32 of all data is then not checked.
+        """
+        self.longer = bool(self._inflate(STORED_MOST))
         for _ in self._deflated:
             pass
 

@@ -13,6 +13,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.resolution import NO_RESOLUTION, of_dots
 from bigimg.types import Array, DType, Json, Kind, Region
 
 STRIP_BYTES = 1 << 20
@@ -27,6 +28,7 @@ CHANNELS: dict[int, tuple[Channel, ...]] = {1: (), 2: GREY_ALPHA, 3: RGB, 4: RGB
 def picture_spec(
     height: int, width: int, dtype: DType, channels: tuple[Channel, ...], meta: Mapping[str, Json],
     notes: Sequence[str], *, rows: int = 0, frames: int = 1, orientation: int = 1,
+    dpi: tuple[float, float] | None = None,
 ) -> ImageSpec:  # fmt: skip
     """Return the description of a picture of axes t (of frames), c (of samples), y and x.
 
@@ -45,16 +47,25 @@ def picture_spec(
     frames : int
     orientation : int
         The EXIF tag 274; numbers that are not 2 to 8 change nothing.
+    dpi : (float, float), optional
+        Pixels an inch along x and y as stored: the spacing, unless it is the resolution of a print.
     """
     meta = {name: value for name, value in meta.items() if value is not None and value is not False}
     if orientation != 1:
         meta["orientation"] = orientation
     if orientation in range(2, 9):
         notes = (*notes, f"EXIF orientation {orientation} is applied")
+    resolution = of_dots(*dpi) if dpi and min(dpi) > 0 else NO_RESOLUTION
+    spacing, notes = resolution.spacing, (*notes, *([resolution.note] if resolution.note else []))
     if orientation in range(5, 9):
         height, width = width, height
+        spacing = {{"y": "x", "x": "y"}[name]: step for name, step in spacing.items()}
     sizes = {"t": frames, "c": max(len(channels), 1), "y": height, "x": width}
-    axes = tuple(Axis(name, size) for name, size in sizes.items() if size > 1 or name in "yx")
+    axes = tuple(
+        Axis(name, size, *spacing.get(name, (1.0, None)))
+        for name, size in sizes.items()
+        if size > 1 or name in "yx"
+    )
     chunk = sizes | {"t": 1, "y": min(rows or height, height)}
     chunks = tuple(chunk[axis.name] for axis in axes)
     kind: Kind = "mask" if dtype == np.bool_ else "image"
@@ -62,7 +73,7 @@ def picture_spec(
 
 
 def rounded_dpi(dpi: tuple[float, float] | None) -> list[Json] | None:
-    """Return pixels an inch for ``meta``: the size of a print, which says nothing of the spacing."""
+    """Return pixels an inch for ``meta``."""
     return None if dpi is None else [round(value, 2) for value in dpi]
 
 

@@ -30,9 +30,10 @@ import numpy as np
 import pyvips
 
 from bigimg.errors import InputError, damage
-from bigimg.reader import Access
+from bigimg.reader import Access, Reader
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
+from bigimg.readers.pictures.png import MOST_WIDTH, PngReader
 from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.types import Array, Json
 
@@ -45,17 +46,6 @@ LINES = {"png": 100, "jpeg": 1000}
 and 29 MB more than the result as PNG, and 22, 55 and 94 MB as JPEG, import included; 76 MB in a tall JPEG of 17360."""
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
-
-
-def open_jpeg(path: str) -> VipsReader:
-    """Return a reader of the JPEG at ``path``.
-
-    Raises
-    ------
-    InputNotFoundError, InputError
-        The file is not there, or its header is damaged.
-    """
-    return VipsReader(path, "jpeg")
 
 
 class VipsReader(StripReader):
@@ -91,10 +81,21 @@ class VipsReader(StripReader):
             CMYK if image.interpretation == "cmyk" else CHANNELS[image.bands],
             self._meta(image), tuple(self._notes(image)),
             rows=0 if self.access.kind == "whole" else self._strip_rows, orientation=tag,
+            dpi=self._dpi(image),
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:
         return VipsReader, (self.source, self._codec)
+
+    def indices(self) -> Reader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        if not isinstance(self._header, PngHeader) or not self._header.palette:
+            return None
+        if self._header.plain_indices and self._header.width < MOST_WIDTH:
+            return PngReader(self.source, self._header)
+        from bigimg.readers.pictures.pillow import PictureReader  # libvips gives only the colours
+
+        return PictureReader(self.source, indices=True)
 
     def _read(self, rows: slice, columns: slice, bands: slice) -> Array:
         height, width, samples = self._shape
@@ -135,7 +136,9 @@ class VipsReader(StripReader):
         try:
             if self._codec == "png":
                 load = pyvips.Image.pngload
-                return load(self.source, access="sequential", fail_on="error", revalidate=True), None
+                image = load(self.source, access="sequential", fail_on="error", revalidate=True)
+                grey = isinstance(self._header, PngHeader) and self._header.grey
+                return image[0] if grey else image, None
             careful = isinstance(self._header, JpegHeader) and not self._header.quirk
             stream = _VipsFile(self.source)
             load = pyvips.Image.jpegload_source
@@ -153,8 +156,8 @@ class VipsReader(StripReader):
         if isinstance(self._header, PngHeader):
             if self._header.interlaced:
                 whole, streaming = "interlaced PNG", streaming + frame
-        elif self._header.progressive or image.get("jpeg-multiscan"):
-            whole = "progressive JPEG" if self._header.progressive else "JPEG in several scans"
+        elif self._header.process == "progressive" or image.get("jpeg-multiscan"):
+            whole = "progressive JPEG" if self._header.process == "progressive" else "JPEG in several scans"
             streaming += self._header.coefficient_bytes
         if not whole and tag in range(3, 9):
             whole = f"EXIF orientation {tag}"
@@ -162,13 +165,16 @@ class VipsReader(StripReader):
             return Access("whole", f"{whole}: decoded at once", fixed_bytes=frame + streaming)
         return self._in_order(self._codec.upper(), streaming, 2 * self._strip_rows * row_bytes)
 
+    def _dpi(self, image: Any) -> tuple[float, float] | None:
+        if isinstance(self._header, PngHeader):
+            return self._header.dpi
+        known = image.get_typeof("resolution-unit") and image.xres != 1.0  # 1.0: not known
+        return (image.xres * 25.4, image.yres * 25.4) if known else None
+
     def _meta(self, image: Any) -> dict[str, Json]:
         png = self._header if isinstance(self._header, PngHeader) else None
-        dpi = png.dpi if png else None
-        if not png and image.get_typeof("resolution-unit") and image.xres != 1.0:  # 1.0: not known
-            dpi = (image.xres * 25.4, image.yres * 25.4)
         return {
-            "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(dpi),
+            "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(self._dpi(image)),
             "palette": png is not None and png.palette,
             "icc_profile": bool(image.get_typeof("icc-profile-data")),
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Any region of C-order pixels in a gzip, zlib or bzip2 stream, read in one ordered pass.
+"""Any region of C-order pixels in a gzip, zlib, bzip2 or zstd stream, read in one ordered pass.
 
 :class:`RawGzip` reads the same regions as :class:`bigimg.readers.raw.plain.RawFile`, but the stream only goes forwards.
 A region before the last one starts it again and warns once. Reading the last pixel also reads to the end of the
@@ -21,19 +21,19 @@ import numpy as np
 from bigimg.errors import InputError, reading
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, RawPixels, Stored, is_wide, read_runs
-from bigimg.readers.raw.streams import Packing, stream_errors, unpacked
+from bigimg.readers.raw.streams import MAGIC, Packing, stream_errors, unpacked
 from bigimg.types import Array, DType, Region, Shape
 
 SKIP_BYTES = 256 << 10
 """Bytes inflated at once on the way to a region."""
 
-STREAM_BYTES = {"gzip": 1 << 20, "zlib": 1 << 20, "bzip2": 8 << 20}
+STREAM_BYTES = {"gzip": 1 << 20, "zlib": 1 << 20, "bzip2": 8 << 20, "zstd": 160 << 20}
 """Memory an open stream holds: tables and buffers, rounded up from 0.7 MB of igzip and 3.6 MB of bzip2 (blocks of
-900 kB), measured."""
+900 kB), measured. zstd may look back 128 MiB (``--long`` and level 22); its decoder refuses more."""
 
-MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000}
+MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_000_000, "zstd": 50_000}
 """Bytes that one byte unpacks to at most; a file that needs more is shorter than its header says. 1032 is the limit of
-deflate; bzip2 packs 1.4 million zeros into one byte."""
+deflate; bzip2 packs 1.4 million zeros into one byte, zstd a block of 128 KiB into four."""
 
 
 class RawGzip(RawPixels):
@@ -50,7 +50,7 @@ class RawGzip(RawPixels):
         Of the pixels as stored.
     start : int
         Byte of the file where the stream begins.
-    packing : {"gzip", "zlib", "bzip2"}
+    packing : {"gzip", "zlib", "bzip2", "zstd"}
 
     Raises
     ------
@@ -151,8 +151,8 @@ class RawGzip(RawPixels):
         return InputError(f"{self.path}: {what}; fetch the file again{more}")
 
 
-def is_gzip(path: str) -> bool:
-    """Return whether the file at ``path`` begins as gzip does.
+def packing_of(path: str) -> Packing | None:
+    """Return how the file at ``path`` is compressed, by its first bytes; None if it is not.
 
     Raises
     ------
@@ -160,11 +160,17 @@ def is_gzip(path: str) -> bool:
         It cannot be opened.
     """
     with reading(path), open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        head = file.read(4)
+    return next((packing for magic, packing in MAGIC.items() if head.startswith(magic)), None)
+
+
+def is_gzip(path: str) -> bool:
+    """Return whether the file at ``path`` begins as gzip does; it raises as :func:`packing_of`."""
+    return packing_of(path) == "gzip"
 
 
 def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header cannot be read") -> bytes:
-    """Return ``size`` bytes of the file at ``path``, inflated where it is gzip; fewer when it ends.
+    """Return ``size`` bytes of the file at ``path``, decompressed where it is compressed; fewer when it ends.
 
     Parameters
     ----------
@@ -180,18 +186,22 @@ def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header
     InputNotFoundError, InputError
         It cannot be opened, or is damaged before the last of these bytes.
     """
-    from isal import igzip
-
-    gzipped = is_gzip(path)
-    with (
-        reading(path, stream_errors(), "fetch the file again", what=what),
-        igzip.open(path, "rb") if gzipped else open(path, "rb") as file,
-    ):
-        while gzipped and file.tell() < offset:  # its own seek takes small steps
-            if not file.read(min(SKIP_BYTES, offset - file.tell())):
-                raise EOFError(f"the gzip stream ends at byte {file.tell()}")
-        file.seek(offset)
-        return bytes(file.read(size))
+    packing = packing_of(path)
+    with reading(path, stream_errors(), "fetch the file again", what=what), open(path, "rb") as raw:
+        if packing is None:
+            raw.seek(offset)
+            return raw.read(size)
+        with unpacked(raw, packing) as file:
+            at = 0
+            while at < offset:  # its own seek takes small steps
+                got = len(file.read(min(SKIP_BYTES, offset - at)))
+                if not got:
+                    raise EOFError(f"the {packing} stream ends at byte {at}")
+                at += got
+            parts = bytearray()
+            while len(parts) < size and (part := file.read(size - len(parts))):
+                parts += part
+            return bytes(parts)
 
 
 def open_packed(path: str, offset: int, stored: Stored, start: int = 0, packing: Packing = "gzip") -> Opened:
@@ -203,7 +213,7 @@ def open_packed(path: str, offset: int, stored: Stored, start: int = 0, packing:
 
 
 def open_pixels(path: str, offset: int, stored: Stored) -> Opened:
-    """Return the pixels of a file that is plain or in gzip as a whole, and how they can be read.
+    """Return the pixels of a file that is plain or compressed as a whole, and how they can be read.
 
     Parameters
     ----------
@@ -217,8 +227,8 @@ def open_pixels(path: str, offset: int, stored: Stored) -> Opened:
     InputNotFoundError, InputError
         There is no such file, or it is too short.
     """
-    if is_gzip(path):
-        return open_packed(path, offset, stored)
+    if packing := packing_of(path):
+        return open_packed(path, offset, stored, packing=packing)
     dims, shape, dtype = stored
     wide = is_wide(dims, shape[-1] * dtype.itemsize)
     why = f"uncompressed, {dtype.newbyteorder('=')}"

@@ -1,4 +1,4 @@
-"""Decompressed streams of an open file: gzip, zlib or bzip2 from its current position on.
+"""Decompressed streams of an open file: gzip, zlib, bzip2 or zstd from its current position on.
 
 ``isal`` decompresses two to three times as fast as zlib. It has no file object for a bare zlib stream, so this module
 has one. Each stream compares its checksum at the end, and raises if the file ends before the stream does.
@@ -6,12 +6,20 @@ has one. Each stream compares its checksum at the end, and raises if the file en
 
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 import zlib
 from collections.abc import Buffer
-from typing import BinaryIO, Literal, cast
+from contextlib import suppress
+from typing import Any, BinaryIO, Literal, cast
 
-type Packing = Literal["gzip", "zlib", "bzip2"]
+from bigimg.errors import MissingExtraError
+
+type Packing = Literal["gzip", "zlib", "bzip2", "zstd"]
+
+MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
+"""First bytes of a file that is compressed as a whole."""
 
 PORTION_BYTES = 256 << 10
 """Bytes that a zlib stream reads at once, and decompresses at once."""
@@ -56,6 +64,8 @@ def unpacked(file: BinaryIO, packing: Packing) -> io.BufferedIOBase:
         import bz2
 
         return cast(io.BufferedIOBase, bz2.BZ2File(file))
+    if packing == "zstd":
+        return cast(io.BufferedIOBase, _zstd().ZstdFile(file))
     return ZlibStream(file)
 
 
@@ -64,4 +74,21 @@ def stream_errors() -> tuple[type[Exception], ...]:
     from isal import igzip_lib
 
     corrupt: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance
-    return EOFError, OSError, corrupt, zlib.error
+    return EOFError, OSError, corrupt, zlib.error, *_zstd_errors()
+
+
+def _zstd() -> Any:
+    """Return the module of Python 3.14 that reads zstd, or the same one as a package before."""
+    for name in ("compression.zstd", "backports.zstd"):
+        with suppress(ImportError):
+            return importlib.import_module(name)
+    line = "pip install backports.zstd"
+    raise MissingExtraError(
+        f"zstd files are read by Python 3.14, or before by a package that is not installed: {line}"
+    )
+
+
+def _zstd_errors() -> tuple[type[Exception], ...]:
+    """Return what a corrupt stream of zstd raises; nothing if none was read."""
+    known = (sys.modules.get(name) for name in ("compression.zstd", "backports.zstd"))
+    return tuple(module.ZstdError for module in known if module is not None)

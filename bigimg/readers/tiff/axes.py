@@ -18,11 +18,23 @@ from bigimg.types import Region, Shape
 UNKNOWN = "IQ"
 """tifffile's letters for pages whose meaning the file does not say."""
 
+KNOWN = UNKNOWN + "TCZ"
+"""Letters of axes over pages that become axes of the image."""
+
 NAMES = {
-    "A": "angle", "P": "phase", "R": "tile", "H": "lifetime", "E": "lambda", "L": "exposure", "V": "event",
+    "A": "angle", "P": "phase", "R": "position", "H": "lifetime", "E": "lambda", "L": "exposure", "V": "event",
     "M": "mosaic", "J": "column", "K": "row",
 }  # fmt: skip
 """tifffile's names of axes that are none of t c z y x."""
+
+
+class Stack(NamedTuple):
+    """The axes of a series and of one page of it, by tifffile's letters."""
+
+    axes: str
+    shape: Shape
+    page_axes: str
+    page_shape: Shape
 
 
 class Part(NamedTuple):
@@ -47,6 +59,8 @@ class Layout:
     """Samples of a pixel of a page; index c of the image is sample ``c % samples`` of channel ``c // samples``."""
     note: str | None = None
     """A sentence that says what was assumed."""
+    first: int = 0
+    """The page of the first pixel."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -61,7 +75,7 @@ class Layout:
             for channel in range(c.start // self.samples, -(-c.stop // self.samples)):
                 first = channel * self.samples
                 low, high = max(first, c.start), min(first + self.samples, c.stop)
-                page = time * self.steps[0] + channel * self.steps[1]
+                page = self.first + time * self.steps[0] + channel * self.steps[1]
                 at = (slice(time - t.start, time - t.start + 1), slice(low - c.start, high - c.start))
                 samples = slice(low - first, high - first)
                 for planes in [z] if per_page else [slice(i, i + 1) for i in range(z.start, z.stop)]:
@@ -70,44 +84,70 @@ class Layout:
                     yield Part(page + planes.start * self.steps[2], samples, depth, target)
 
 
-def lay_out(axes: str, shape: Shape, page_axes: str, page_shape: Shape, *, source: str) -> Layout:
+def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
     """Return where the pixels of a series are.
 
     Parameters
     ----------
-    axes, shape : str, tuple of int
-        Of the series, as tifffile gives them: pages first, then what is within a page.
-    page_axes, page_shape : str, tuple of int
-        Of one page.
+    stack : Stack
+        Pages first, then what is within a page.
     source : str
         The file, for messages.
+    at : tuple of int
+        The index along each of :func:`foreign_axes`.
 
     Raises
     ------
     InputError
-        An axis is none of t c z y x.
+        The file does not say what its axes are, or a page has other axes than rows, columns, planes and samples.
 
     Examples
     --------
-    >>> lay_out("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8), source="a.tif").steps
+    >>> lay_out(Stack("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8)), source="a.tif").steps
     (6, 1, 2)
     """
-    inner = _longer_than_one(page_axes, page_shape)
-    outer = _longer_than_one(axes, shape)
-    outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
-    pages = math.prod(shape) // math.prod(page_shape)
-    if [n for _, n in tail] != [n for _, n in inner]:
-        outer = [("Q", pages)] if pages > 1 else []  # axes lie across pages, so only their number is sure
-    elif [n for n in axes if n in "YX"] != ["Y", "X"] or any(letter in "YX" for letter, _ in outer):
+    outer, inner = _outer_and_inner(stack)
+    axes, order = stack.axes, [letter for letter in stack.axes if letter in "YX"]
+    if any(letter in "YX" for letter, _ in outer) or order == ["X", "Y"]:
         raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
+    steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
+    foreign = [letter for letter, _ in outer if letter not in KNOWN]
+    first = sum(i * steps[letter] for letter, i in zip(foreign, at, strict=True))
+    outer = [(letter, n) for letter, n in outer if letter not in foreign]
     outer, note = _name_unknown(outer, taken={letter for letter, _ in inner}, source=source)
     sizes = dict(outer)
-    steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
+    if note:
+        steps["Z"] = next(steps[letter] for letter in UNKNOWN if letter in steps)
     within = dict(inner)
     samples, depth = within.get("S", 1), within.get("Z", 1)
     channels = sizes.get("C", 1) * samples
     whole = (sizes.get("T", 1), channels, sizes.get("Z", depth), within["Y"], within["X"])
-    return Layout(whole, (steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)), samples, note)
+    return Layout(whole, (steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)), samples, note, first)
+
+
+def foreign_axes(stack: Stack) -> list[tuple[str, int]]:
+    """Return the axes over pages that are none of t c z y x, and how many pages each has.
+
+    Examples
+    --------
+    >>> foreign_axes(Stack("RCZYX", (2, 2, 3, 9, 8), "YX", (9, 8)))
+    [('R', 2)]
+    """
+    outer, _ = _outer_and_inner(stack)
+    return [(letter, n) for letter, n in outer if letter not in KNOWN + "YX"]
+
+
+def _outer_and_inner(stack: Stack) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Return the axes over pages and those within a page, of more than one pixel."""
+    inner = _longer_than_one(stack.page_axes, stack.page_shape)
+    outer = _longer_than_one(stack.axes, stack.shape)
+    outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
+    if [n for _, n in tail] != [n for _, n in inner]:
+        pages = math.prod(stack.shape) // math.prod(stack.page_shape)
+        outer = [("Q", pages)] if pages > 1 else []  # axes lie across pages, so only their number is sure
+    if "C" not in {letter for letter, _ in outer}:
+        outer = [("C" if letter == "S" else letter, n) for letter, n in outer]
+    return outer, inner
 
 
 def _longer_than_one(axes: str, shape: Shape) -> list[tuple[str, int]]:
@@ -118,14 +158,8 @@ def _name_unknown(
     outer: list[tuple[str, int]], *, taken: set[str], source: str
 ) -> tuple[list[tuple[str, int]], str | None]:
     """Return the axes over pages with the one unknown called Z, and a sentence that says so."""
-    if "C" not in {letter for letter, _ in outer}:
-        outer = [("C" if letter == "S" else letter, n) for letter, n in outer]
-    foreign = [f"{NAMES.get(letter, letter)} ({n})" for letter, n in outer if letter not in UNKNOWN + "TCZ"]
     unknown = [n for letter, n in outer if letter in UNKNOWN]
     letters = {letter for letter, _ in outer} | taken
-    if foreign:
-        listed = ", ".join(foreign)
-        raise InputError(f"{source}: axis {listed} is none of t c z y x; extract one index of it first")
     if len(unknown) > 1 or (unknown and "Z" in letters):
         listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
         remedy = "write it again with named axes, as in tifffile.imwrite(..., metadata={'axes': 'TZYX'})"

@@ -127,7 +127,7 @@ def check_promise(path: str, tif: Any, series: Any, pages: int) -> None:
     tag, promised = _promised(tif, series, pages)
     there = series.size
     if series.kind == "ome":  # images whose pages all lie in other files do not count
-        own = (each for each in tif.series if any(one and one.parent is tif for one in each.pages))
+        own = (each for each in tif.series if any(_is_own(one, tif) for one in each.pages))
         there = sum(each.size for each in own)
     if promised > there or promised % plane:
         what = f"page 0, tag {tag} promises {-(-promised // plane)} planes of {page.shape}"
@@ -136,7 +136,7 @@ def check_promise(path: str, tif: Any, series: Any, pages: int) -> None:
     if series.kind == "imagej":  # one page may stand for all
         used = set(range(series.size // plane))
     elif series.kind == "ome" and not missing:
-        used = {each.index for one in tif.series for each in one.pages if each and each.parent is tif}
+        used = {each.index for one in tif.series for each in one.pages if _is_own(each, tif)}
     else:
         return
     for number in range(pages):
@@ -177,6 +177,11 @@ def _promised(tif: Any, series: Any, pages: int) -> tuple[str, int]:
             planes = max(planes, count)
         return tag, page.size * planes
     return "", 0
+
+
+def _is_own(page: Any, tif: Any) -> bool:
+    """Return whether ``page`` lies in the file itself; with a companion file tifffile opens that once more."""
+    return page is not None and page.parent.filehandle.path == tif.filehandle.path
 
 
 def _is_here(data: ElementTree.Element, root: ElementTree.Element, tif: Any) -> bool:

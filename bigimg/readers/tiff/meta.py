@@ -1,12 +1,13 @@
 """Spacing, units, channels and notes of a TIFF series, from OME-XML, ImageJ, Aperio and plain tags.
 
-OME-XML and ImageJ's description are taken as they are. A plain resolution tag mostly gives the size of a print, so
-it counts only if it cannot be that.
+OME-XML and ImageJ's description are taken as they are; what others say of spacing and channels is in
+:mod:`~bigimg.readers.tiff.spacing` and :mod:`~bigimg.readers.tiff.naming`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,21 +16,25 @@ from typing import Any
 import tifffile
 
 from bigimg.geometry.axes import long_unit
+from bigimg.geometry.padding import in_type
 from bigimg.geometry.spec import RGB, Channel, Scaling
-from bigimg.types import Json
+from bigimg.readers.tiff.colors import decoded_photometric, note_of
+from bigimg.readers.tiff.naming import vendor_channels
+from bigimg.readers.tiff.spacing import positive, tag_spacing, vendor_spacing
+from bigimg.types import Json, Padding
 
 LONGEST_TEXT = 1 << 20
 """Characters of the longest text tag that goes into ``meta``; longer ones are mostly data and are left out."""
-
-LARGEST_PRINT = 1200
-"""Dots an inch: whole numbers up to this one are taken as resolutions of a print, not as sizes of pixels."""
 
 OWN_TAGS = frozenset(
     {256, 257, 258, 273, 279, 320, 322, 323, 324, 325, 330, 338, 339, 347, 512, 513, 514, 519, 520, 521}
 )
 """Tags that say how the file is built: the spec says it already, or it does not matter for the image."""
 
-MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
+GDAL_NODATA = 42113
+"""The tag of the value, as text, that GDAL takes for no measurement."""
+
+MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB, CFA = 0, 2, 3, 5, 6, 8, 32803
 """Values of the PhotometricInterpretation tag."""
 
 COLORS: dict[int, tuple[Channel, ...]] = {
@@ -40,10 +45,8 @@ COLORS: dict[int, tuple[Channel, ...]] = {
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
     YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+    CFA: "the pixels are the mosaic of a camera (CFA), one colour each, as stored",
 }  # fmt: skip
-
-DECODED_TO_RGB = frozenset({6, 7, 33007, 34892})
-"""Compression tags whose decoder turns YCbCr into RGB."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Meaning:
     channels: tuple[Channel, ...] = ()
     scaling: Scaling | None = None
     window: tuple[float, float] | None = None
+    padding: Padding | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,20 +73,48 @@ def read_meaning(tif: Any, series: Any, *, index: int, channels: int) -> Meaning
     page = series.keyframe
     meaning = Meaning()
     _colors(page, channels, meaning)
+    _no_data(page, meaning)
     if series.kind == "ome":
         _from_ome(tif, series, index, channels, meaning)
     elif series.kind == "imagej":
         _from_imagej(tif.imagej_metadata or {}, page, channels, meaning)
-    elif series.kind == "svs":
-        found = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description)
-        if found and (size := _positive(found[1])):
-            meaning.spacing |= {"x": (size, "micrometer"), "y": (size, "micrometer")}
-    elif note := _from_tags(page, meaning):
-        meaning.notes.append(note)
-    if part := re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description):
+    else:
+        _from_vendor(tif, series, channels, meaning)
+    part = re.search(r'<(?:\w+:)?BinaryOnly[^>]*MetadataFile="([^"]*)"', page.description)
+    if part and series.kind != "ome":  # it was opened alone
         note = f"this is one file of an OME-TIFF set that {part[1]} describes"
-        meaning.notes.append(f"{note}: only the pages of this file are read")
+        meaning.notes.append(f"{note}: only the pages of this file are read; open that one for all")
     return meaning
+
+
+def _from_vendor(tif: Any, series: Any, channels: int, meaning: Meaning) -> None:
+    """Take spacing and channels from the fields of other programs and instruments, then from the tags."""
+    spacing, notes = vendor_spacing(tif, series)
+    from_tags, note = tag_spacing(series.keyframe)
+    if note and "x" not in spacing:
+        notes.append(note)
+    meaning.spacing |= spacing if "x" in spacing else from_tags | spacing
+    meaning.notes += notes
+    if channels > 1 and not meaning.channels:
+        meaning.channels = vendor_channels(tif, series, channels)
+
+
+def _no_data(page: Any, meaning: Meaning) -> None:
+    """Take the value of GDAL_NODATA as padding; say so if no pixel can have it."""
+    text = str(page.tags.valueof(GDAL_NODATA, "")).strip("\0 ")
+    if not text or page.photometric == PALETTE or page.dtype.kind not in "uif":
+        return
+    try:
+        value = int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        meaning.notes.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
+        return
+    meaning.padding = in_type((value, value), page.dtype)
+    left_out = "left out of statistics and coarser levels"
+    why = f"pixels of {text} are no data (GDAL_NODATA) and {left_out}"
+    if meaning.padding is None:
+        why = f"its GDAL_NODATA {text} is no value that {page.dtype.name} can have: no pixel is left out"
+    meaning.notes.append(why)
 
 
 def own_fields(page: Any) -> dict[str, Json]:
@@ -112,9 +144,8 @@ def _json(value: Any) -> Json:
 def _colors(page: Any, channels: int, meaning: Meaning) -> None:
     """Name the samples of a pixel by the colours that the photometric tag says they are."""
     extra = tuple(int(e) for e in page.extrasamples)
-    converted = page.photometric == YCBCR and page.compression in DECODED_TO_RGB
-    photometric = RGB_COLORS if converted else page.photometric
-    if note := STORED_AS.get(photometric):
+    photometric = decoded_photometric(page)
+    if note := STORED_AS.get(photometric) or note_of(page):
         meaning.notes.append(note)
     grey = (Channel("gray"),) if page.samplesperpixel == channels > 1 and any(extra) else ()
     names = COLORS.get(photometric, grey) + tuple(
@@ -127,23 +158,41 @@ def _colors(page: Any, channels: int, meaning: Meaning) -> None:
 def _from_ome(tif: Any, series: Any, index: int, channels: int, meaning: Meaning) -> None:
     try:
         images = _list(tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"])
-        named = [image for image in images if image.get("Name") == series.name]
-        pixels = (named[0] if len(named) == 1 else images[index])["Pixels"]
+        held = [image for image in images if _has_planes(tif, image["Pixels"])]
+        if len(held) != len(tif.series):
+            held = [image for image in images if image.get("Name") == series.name]
+            held = held * (index + 1) if len(held) == 1 else []
+        pixels = held[index]["Pixels"]
     except (LookupError, ValueError, TypeError, AttributeError, SyntaxError):  # SyntaxError: XML's ParseError
         meaning.notes.append("its OME-XML names no image for this series: spacing and channels are unknown")
         return
     for axis in "xyz":
         key = f"PhysicalSize{axis.upper()}"
-        if size := _positive(pixels.get(key)):
+        if size := positive(pixels.get(key)):
             meaning.spacing[axis] = (size, long_unit(str(pixels.get(f"{key}Unit", "µm"))))
-    if step := _positive(pixels.get("TimeIncrement")):
+    if step := positive(pixels.get("TimeIncrement")):
         meaning.spacing["t"] = (step, long_unit(str(pixels.get("TimeIncrementUnit", "s"))))
     described = _list(pixels.get("Channel"))
-    if len(described) == channels > 1 and any("Name" in c or "Color" in c for c in described):
+    if len(described) == channels and any("Name" in c or ("Color" in c and channels > 1) for c in described):
         meaning.channels = tuple(
             Channel(str(c.get("Name", c.get("ID", i))), _rgba_color(c.get("Color")))
             for i, c in enumerate(described)
         )
+
+
+def _has_planes(tif: Any, pixels: Mapping[str, Any]) -> bool:
+    """Return whether planes of an image of OME-XML are in this file or in a file of the set; others are no series."""
+    folder, own = os.path.split(tif.filehandle.path)
+    for data in _list(pixels.get("TiffData")):
+        fields = data if isinstance(data, Mapping) else {}
+        uuid = fields.get("UUID")
+        name = str(uuid.get("FileName", own)) if isinstance(uuid, Mapping) else own
+        if name.lower() != own.lower():
+            if os.path.isfile(os.path.join(folder, name)):
+                return True
+        elif int(fields.get("IFD", 0)) < len(tif.pages):
+            return True
+    return False
 
 
 def _rgba_color(value: object) -> str | None:
@@ -156,22 +205,22 @@ def _rgba_color(value: object) -> str | None:
 
 
 def _from_imagej(fields: Mapping[str, Any], page: Any, channels: int, meaning: Meaning) -> None:
-    unit = str(fields.get("unit", "")).replace("\\u00B5", "µ")
-    known = long_unit(unit) if unit.lower() not in ("", "pixel", "pixels", "inch") else None
+    known = _imagej_unit(fields, "unit")
     x, y = (float(n) for n in page.resolution)
     in_centimeters = page.resolutionunit == 3  # other programs write so, in addition to ImageJ's unit
+    of_axis = {axis: _imagej_unit(fields, f"{axis}unit") or known for axis in "yz"}
     if known is None or in_centimeters:
-        _from_tags(page, meaning)
+        meaning.spacing |= tag_spacing(page)[0]
     elif 282 in page.tags and x > 0 and y > 0:
-        meaning.spacing |= {"x": (1 / x, known), "y": (1 / y, known)}
-    if depth := _positive(fields.get("spacing")):
-        meaning.spacing["z"] = (depth, known)
+        meaning.spacing |= {"x": (1 / x, known), "y": (1 / y, of_axis["y"])}
+    if depth := positive(fields.get("spacing")):
+        meaning.spacing["z"] = (depth, of_axis["z"])
     if {"axes", "scales", "units"} <= fields.keys():  # SCIFIO gives the spacing once more, with z
         lists = (str(fields[key]).split(",") for key in ("axes", "scales", "units"))
         for axis, scale, scale_unit in zip(*lists, strict=False):
-            if axis.lower() in ("x", "y", "z") and (size := _positive(scale)):
+            if axis.lower() in ("x", "y", "z") and (size := positive(scale)):
                 meaning.spacing[axis.lower()] = (size, long_unit(scale_unit))
-    if step := _positive(fields.get("finterval")):
+    if step := positive(fields.get("finterval")):
         meaning.spacing["t"] = (step, long_unit(str(fields.get("tunit", "s"))))
     _imagej_channels(fields, channels, meaning)
     if page.photometric == PALETTE:
@@ -183,6 +232,11 @@ def _from_imagej(fields: Mapping[str, Any], page: Any, channels: int, meaning: M
         meaning.window = (ends[0], ends[1])
 
 
+def _imagej_unit(fields: Mapping[str, Any], key: str) -> str | None:
+    unit = str(fields.get(key, "")).replace("\\u00B5", "µ")
+    return long_unit(unit) if unit.lower() not in ("", "pixel", "pixels", "inch") else None
+
+
 def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning) -> None:
     """Name channels by ImageJ's labels and colour them by the last entry of its lookup tables."""
     labels, tables = fields.get("Labels", ()), fields.get("LUTs", ())
@@ -192,29 +246,6 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
         color = "{:02X}{:02X}{:02X}".format
         colors = [color(*table[:, -1]) for table in tables] if colored else [None] * channels
         meaning.channels = tuple(map(Channel, names, colors))
-
-
-def _from_tags(page: Any, meaning: Meaning) -> str | None:
-    """Take the spacing from the resolution tags; if they are those of a print, return a note instead."""
-    per_inch = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit))
-    if per_inch is None or not {282, 283} <= {tag.code for tag in page.tags}:
-        return None
-    x, y = (float(n) for n in page.resolution)
-    if not (x > 0 and y > 0) or x == y == 1:
-        return None
-    dots = [n * per_inch for n in (x, y)]
-    if all(n <= LARGEST_PRINT and abs(n - round(n)) < 1e-3 * n for n in dots):
-        return f"its resolution of {dots[0]:.0f} dots an inch is that of a print: spacing is unknown"
-    meaning.spacing |= {"x": (25400 / dots[0], "micrometer"), "y": (25400 / dots[1], "micrometer")}
-    return None
-
-
-def _positive(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < math.inf else None
 
 
 def _list(value: Any) -> list[Any]:

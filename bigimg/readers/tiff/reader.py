@@ -19,18 +19,22 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
-from bigimg.errors import InputError, UsageError, one_line, reading
+from bigimg.errors import InputError, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
-from bigimg.readers.tiff.axes import lay_out
+from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
+from bigimg.readers.tiff.choice import choose
+from bigimg.readers.tiff.colors import is_converted
+from bigimg.readers.tiff.companion import tiff_of
 from bigimg.readers.tiff.meta import own_fields, read_meaning
+from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff.tables import color_map, read_tables
+from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Region
 
 WHOLE_BYTES = 64 << 20
@@ -49,30 +53,41 @@ class TiffReader:
     Parameters
     ----------
     path : str or path-like
+        A TIFF, or the companion file (OME-XML) of a set of them.
     series : int or str, optional
-        Which series, by number or name; the first by default.
+        Which image, by number or name; of a series with positions or other axes each index is one. By default the
+        first, but the largest of a slide, or if the first is marked as a smaller copy.
+    indices : bool
+        Give the indices into the palette of a series that has one, not the colours.
 
     Raises
     ------
     InputNotFoundError
         There is no such file.
     InputError
-        The file is not a TIFF, is damaged, or has an axis that is none of t c z y x.
+        The file is not a TIFF, is damaged, or does not say what its axes are.
     UsageError
         There is no such series.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, series: int | str | None = None, indices: bool = False
+    ) -> None:
         self.source = os.fspath(path)
-        self._series = series
+        self._series, self._indices = series, indices
         self._lock = threading.Lock()
-        self._image: _Image | None = _Image(self.source, series)
+        self._image: _Image | None = _Image(self.source, series, indices=indices)
         self.spec, self.access = self._image.spec, self._image.access
-        self.paths = tuple(file.path for file in self._image.segments.files)
+        files = (file.path for file in self._image.segments.files)
+        self.paths = tuple(dict.fromkeys((self.source, *files)))
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         return self._open().read(region)
+
+    def indices(self) -> TiffReader | None:
+        """Return a reader of the indices into the palette; None where there is none."""
+        return TiffReader(self.source, series=self._series, indices=True) if self._open().palette else None
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -84,7 +99,7 @@ class TiffReader:
     def _open(self) -> _Image:
         with self._lock:
             if self._image is None:
-                image = _Image(self.source, self._series)
+                image = _Image(self.source, self._series, indices=self._indices)
                 if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
                     raise InputError(f"{self.source}: has changed since it was opened; open it again")
                 self._image = image
@@ -100,14 +115,16 @@ class TiffReader:
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(self, path: str, wanted: int | str | None) -> None:
+    def __init__(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted)
+            self._parse(path, wanted, indices=indices)
 
-    def _parse(self, path: str, wanted: int | str | None) -> None:
+    def _parse(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
+        path, omexml = tiff_of(path)
         pages = check_chain(path)
-        with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path) as tif:
-            number, series = _choose(path, tif, wanted)
+        with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path, omexml=omexml) as tif:
+            image, others = choose(path, tif, wanted)
+            series = image.series
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
                 bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
@@ -115,13 +132,20 @@ class _Image:
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
-            axes, shape = ("S", (3,)) if colors is not None else ("", ())
-            whole, part = (series.axes + axes, series.shape + shape), (page.axes + axes, page.shape + shape)
-            self.layout = lay_out(*whole, *part, source=path)
+            self.palette = colors is not None
+            if indices:
+                colors = None
+            stack = stack_of(series)
+            if colors is not None and len(colors) == 3:
+                stack = Stack(
+                    stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
+                )
+            self.layout = lay_out(stack, source=path, at=image.at)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
-            self.segments = read_tables(path, series, colors)
-            spec = self._describe(tif, series, number)
+            self.segments = read_tables(path, series, colors, stack)
+            self.converted = is_converted(page)
+            spec = replace(self._describe(tif, series, image.number), of_source=others)
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, notes=(*spec.notes, f"tifffile warns: {warnings[0]}{more}"))
@@ -156,15 +180,16 @@ class _Image:
         if self.segments.absent:
             count = f"{self.segments.absent} of {self.segments.offsets.size} {scheme.kind}s"
             notes.append(f"{count} are absent from the file; TIFF defines their pixels as {scheme.nodata:g}")
+        if is_uncounted(page, len(page.dataoffsets)):
+            what = f"the file does not say how long its {scheme.kind}s are"
+            notes.append(f"{what}: their lengths follow from their pixels and places")
         meta = own_fields(page)
         if len(series.levels) > 1:
             meta["levels"] = [list(level.shape) for level in series.levels]
         chunks = tuple(min(chunk[axis.name], axis.size) for axis in axes)
-        channels = meaning.channels if "c" in layout.dims else ()
         kind: Kind = "mask" if self.dtype == np.bool_ else "image"
-        spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
-        others = _others(tif, number)
-        return replace(spec, scaling=meaning.scaling, window=meaning.window, of_source=others)
+        spec = ImageSpec(axes, self.dtype, chunks, meaning.channels, kind=kind, meta=meta, notes=tuple(notes))
+        return replace(spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding)
 
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
@@ -177,6 +202,8 @@ class _Image:
             return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * int(segments.counts.max()) + 2 * decoded
+        if self.converted:  # float32 of two samples, and the result
+            working += 4 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
@@ -207,33 +234,6 @@ def logged_warnings(library: str) -> Iterator[list[str]]:
         yield found
     finally:
         logger.removeFilter(collect)
-
-
-def _choose(path: str, tif: Any, wanted: int | str | None) -> tuple[int, Any]:
-    """Return the number and the series that is ``wanted``."""
-    every = list(tif.series)
-    if not every:
-        raise InputError(f"{path}: holds no image; the file is damaged or only metadata")
-    if isinstance(wanted, str):
-        numbers = [i for i, series in enumerate(every) if series.name == wanted]
-        number = numbers[0] if numbers else -1
-    else:
-        number = wanted or 0
-    if not 0 <= number < len(every):
-        listed = ", ".join(f"{i} {series.name!r}" for i, series in enumerate(every))
-        raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
-    return number, every[number]
-
-
-def _others(tif: Any, number: int) -> tuple[str, ...]:
-    """Return a sentence about the other series of the file."""
-    every = list(tif.series)
-    if len(every) < 2:
-        return ()
-    names = (f"{i} {each.name}".strip() for i, each in enumerate(every))
-    sizes = (" x ".join(map(str, each.shape)) for each in every[:9])
-    listed = ", ".join(f"{name} ({size})" for size, name in zip(sizes, names, strict=False))
-    return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
 
 
 def _codec(compression: int) -> str:

@@ -61,7 +61,7 @@ class Scheme:
     jpegheader: bytes | None = None
     nodata: float = 0
     colors: Array | None = None
-    """Colour map of shape (3, n): a stored sample is an index into it."""
+    """Colour map of shape (3, n), or (1, n) of greys: a stored sample is an index into it."""
 
     @property
     def grid(self) -> Shape:

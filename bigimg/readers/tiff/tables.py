@@ -7,13 +7,16 @@ follow one another without gaps the offset of the first is enough.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import damage, reading
+from bigimg.readers.tiff.axes import Stack
 from bigimg.readers.tiff.chain import check_chain
+from bigimg.readers.tiff.colors import decoder_of
 from bigimg.readers.tiff.meta import PALETTE
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType
@@ -25,7 +28,7 @@ Other writers leave out tiles where a slide was not scanned. If strips or whole 
 """
 
 
-def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
+def read_tables(path: str, series: Any, colors: Array | None, stack: Stack) -> Segments:
     """Return the segments of all pages of ``series``, checked.
 
     Parameters
@@ -35,6 +38,8 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         Of an open file.
     colors : ndarray of shape (3, n), optional
         The colour map, when samples are indices into it.
+    stack : Stack
+        Of the series; a page of it may be several of the file.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         raise damage(path, f"tiles or strips of {chunk} pixels cannot be")
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
-        kind="tile" if page.is_tiled else "strip", raw=raw, decode=page.decode, jpegheader=page.jpegheader,
+        kind="tile" if page.is_tiled else "strip", raw=raw, decode=decoder_of(page), jpegheader=page.jpegheader,
         nodata=page.nodata, colors=colors,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
@@ -67,17 +72,46 @@ def read_tables(path: str, series: Any, colors: Array | None) -> Segments:
         with reading(path, errors, "convert it with another program first", what=what):
             scheme.decode(None, 0)  # raises now what would fail for every segment
     if raw and not getattr(series, "is_multifile", False) and series.dataoffset is not None:
+        if (
+            page.axes == "YX" and stack.page_axes == "YXS" and colors is None
+        ):  # each page is a row of channels
+            rows, columns, channels = stack.page_shape
+            scheme = replace(scheme, shape=(1, 1, rows, columns, channels))
         return _contiguous(path, series, scheme)
     return _scattered(path, series, scheme)
 
 
+def is_uncounted(page: Any, count: int) -> bool:
+    """Return whether ``page`` says where its ``count`` segments begin and not how long they are."""
+    return count > 1 and not {279, 325} & {tag.code for tag in page.tags}
+
+
+def _lengths(page: Any, scheme: Scheme) -> list[int]:
+    """Return the length of each segment: that of its pixels, or up to what comes next where it is compressed."""
+    starts = page.dataoffsets[: scheme.count]
+    if scheme.raw:
+        left = scheme.shape[2] % scheme.chunk[1] or scheme.chunk[1]
+        last = scheme.segment_bytes if scheme.kind == "tile" else left * scheme.row_bytes
+        rows = scheme.grid[1]
+        return [
+            last if i // scheme.grid[2] % rows == rows - 1 else scheme.segment_bytes
+            for i in range(len(starts))
+        ]
+    ends = sorted({*starts, int(page.parent.filehandle.size)})
+    return [ends[min(bisect_right(ends, start), len(ends) - 1)] - start for start in starts]
+
+
 def color_map(page: Any) -> Array | None:
-    """Return the colour map of a palette page, shape (3, n), in 8 bits where these are enough; else None."""
-    colors = page.colormap
+    """Return the colour map of a palette page in 8 bits where these are enough; None where there is none.
+
+    Its shape is (3, n), or (1, n) where it has only greys.
+    """
     usable = page.samplesperpixel == 1 and page.dtype.char in "?BH"
-    if page.photometric != PALETTE or colors is None or not usable:
+    if page.photometric != PALETTE or page.colormap is None or not usable:
         return None
-    colors = np.asarray(colors)
+    colors: Array = np.asarray(page.colormap)
+    if (colors == colors[:1]).all():
+        colors = colors[:1]
     if colors.max(initial=0) <= 255:  # some writers never scaled it to 16 bits
         return colors.astype(np.uint8)
     if not (colors & 255).any() or not (colors % 257).any():
@@ -88,7 +122,7 @@ def color_map(page: Any) -> Array | None:
 def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
     """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
     whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
-    pages = math.prod(series.shape) // math.prod(series.keyframe.shape)
+    pages = math.prod(series.shape) // math.prod(scheme.shape)
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
     before = np.arange(counts.size, dtype=np.uint64).reshape(counts.shape) * np.uint64(whole.segment_bytes)
     return Segments(whole, [path], [0] * pages, before + np.uint64(series.dataoffset), counts, [None])
@@ -103,24 +137,29 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
     counts: list[Array] = []
     tables: list[bytes | None] = []
     promised = math.prod(series.shape) // math.prod(series.keyframe.shape)
+    uncounted = is_uncounted(series.keyframe, each)
     if len(series) != promised:
         raise damage(path, f"its metadata promise {promised} pages, and {len(series)} are there")
     for number, page in enumerate(series.pages):
         if page is None:
             what = f"its metadata promise {promised} pages, and page {number} is in no file"
             raise damage(path, f"{what} (put all files of a set into one folder)")
-        if (lists := min(len(page.dataoffsets), len(page.databytecounts))) < each:
+        lengths_of = _lengths(page, scheme) if uncounted else page.databytecounts
+        if (lists := min(len(page.dataoffsets), len(lengths_of))) < each:
             raise damage(path, f"page {number} lists {lists} of {each} {scheme.kind}s")
         name = path if page.parent is series.parent else page.parent.filehandle.path
         if name not in files and name != path:
             check_chain(name)
         file_of.append(files.setdefault(name, len(files)))
         offsets.append(np.array(page.dataoffsets[:each], np.uint64))
-        counts.append(np.array(page.databytecounts[:each], np.uint64))
+        counts.append(np.array(lengths_of[:each], np.uint64))
         tables.append(page.jpegtables)
     shared = tables[:1] if tables.count(tables[0]) == len(tables) else tables
     starts, lengths = np.stack(offsets), np.stack(counts)
     absent = (starts == 0) & (lengths == 0)
+    if scheme.kind == "tile":  # Aperio writes empty tiles at the offset of the next one
+        absent |= lengths == 0
+        starts[absent] = 0
     unwritten = absent.all(axis=1) if scheme.kind == "tile" else absent.any(axis=1)
     if not any(code in series.keyframe.tags for code in GDAL_TAGS):
         for number in np.flatnonzero(unwritten)[:1].tolist():

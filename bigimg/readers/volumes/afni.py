@@ -16,7 +16,15 @@ from nibabel.spatialimages import HeaderDataError, ImageDataError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader, Stored
-from bigimg.readers.volumes.headers import Step, Volume, in_space, reading_header, sibling, volumes
+from bigimg.readers.volumes.headers import (
+    Step,
+    Volume,
+    in_space,
+    reading_header,
+    sibling,
+    unpacked_name,
+    volumes,
+)
 
 TIMES = {77001: "millisecond", 77002: "second"}
 """Codes of ``TAXIS_NUMS[2]``; 77003 is hertz, which is not a time."""
@@ -43,19 +51,19 @@ def open_afni(source: str) -> RawReader:
     InputError
         The header makes no sense, or the pixels are too few or of several types.
     """
-    stem, suffix = os.path.splitext(source.removesuffix(".gz"))
+    stem, suffix = os.path.splitext(unpacked_name(source))
     given = suffix.lower() == ".head"
     head = source if given else sibling(source, stem, (".HEAD",), "its header")
     notes: list[str] = []
     header = _header(source, head, notes)
-    brik = sibling(source, stem, (".BRIK", ".BRIK.gz"), "its pixels") if given else source
+    brik = sibling(source, stem, (".BRIK", ".BRIK.gz", ".BRIK.bz2"), "its pixels") if given else source
     timed = "TAXIS_NUMS" in header.info
     stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
     factors = header.get_data_scaling()
     start, time = _time(header)
     steps = in_space(header.info["DELTA"]) | time
     volume = Volume(
-        stored=stored, affine=header.get_affine(), steps=steps, start=start,
+        stored=stored, affine=header.get_affine(), steps=steps, starts={"t": start},
         slopes=1.0 if factors is None else factors.reshape((-1,) + (1,) * (len(stored.dims) - 1)), frame="sub-brick",
         channels=() if timed else _channels(header, stored), fields=header.info, personal=PERSONAL,
     )  # fmt: skip

@@ -8,16 +8,17 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, InputNotFoundError, one_line, reading
-from bigimg.geometry.affine import Affine, world_from_index_affine
-from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
+from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
+from bigimg.readers.label_names import kind_of
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
 from bigimg.types import Array, DType, Json, Kind, Shape
@@ -25,11 +26,20 @@ from bigimg.types import Array, DType, Json, Kind, Shape
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, bigimg)."""
 
+PACKED = (".gz", ".bz2", ".zst")
+"""Endings of files that are compressed as a whole."""
+
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""
 
 type Factors = Array | float
 """One for all pixels, or with as many axes as these, of length 1 along an axis where they do not change."""
+
+
+def unpacked_name(path: str) -> str:
+    """Return ``path`` without the ending of a compressed file."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix in PACKED else path
 
 
 def beside(stem: str, suffixes: Sequence[str]) -> str | None:
@@ -75,8 +85,8 @@ class Volume:
     """From index (x, y, z) to RAS+ millimetres; None if the header has none."""
     steps: Mapping[str, Step]
     """Spacing and unit of the axes that have one."""
-    start: float = 0.0
-    """Coordinate of the first pixel along ``t``, in its unit."""
+    starts: Mapping[str, float] = field(default_factory=dict)
+    """Coordinate of the first pixel along an axis, in its unit; of x y z only without an affine, which has it else."""
     slopes: Factors = 1.0
     intercepts: Factors = 0.0
     frame: str = "slice"
@@ -91,6 +101,8 @@ class Volume:
     chunks: Shape | None = None
     """What is decoded at once, along ``dims``; runs of uncompressed numbers by default."""
     kind: Kind = "image"
+    body: bool = True
+    """Whether ``affine`` leads to a body, and not only to a world without right and left."""
     window: tuple[float, float] | None = None
 
     def reader(
@@ -119,16 +131,19 @@ class Volume:
         axes = self._axes(notes)
         by_name = dict(zip(dims, self.chunks or (), strict=False))
         meta, private = public_and_private(self.fields, self.personal)
+        scaled, several = scaling != Scaling(1.0, 0.0), bool({"c", "t"} & set(dims))
+        kind, note = kind_of(self.kind, source, dtype, self.fields, scaled=scaled, several=several)
+        notes += [note] if note else []
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
-            channels=self.channels, kind=self.kind, window=self.window, meta=meta, private=private,
-            world=self._world(axes, notes), notes=tuple(notes),
+            channels=self.channels, kind=kind, window=self.window, meta=meta, private=private,
+            world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, dims, others)
 
     def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
-        """Return the axes in the order t c z y x; the origin of x y z is 0, because the affine holds the translation.
+        """Return the axes in the order t c z y x.
 
         An axis that has no step gets spacing 1; an impossible spacing becomes 1 with a note.
         """
@@ -138,7 +153,7 @@ class Volume:
             if not 0 < abs(spacing) < math.inf:
                 notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
                 spacing, unit = 1.0, None
-            start = self.start if name == "t" else 0.0
+            start = self.starts.get(name, 0.0) if self.affine is None or name == "t" else 0.0
             axes.append(Axis(name, sizes[name], abs(float(spacing)), unit, start))
         return tuple(axes)
 
@@ -147,11 +162,45 @@ class Volume:
         if self.affine is None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):  # headers may hold random bytes
-            world = world_from_index_affine(self.affine, axes)
-        if np.isfinite(world).all():
-            return world
-        notes.append("the affine of the header is not finite, and is left out")
+            by_name = {axis.name: axis for axis in axes}
+            space = [by_name.get(name, Axis(name, 1)) for name in "xyz"]
+            steps = [axis.spacing * MILLIMETERS.get(axis.unit or "", 1.0) for axis in space]
+            world = world_from_index_affine(completed(self.affine, steps), axes)
+            if not np.isfinite(world).all():
+                notes.append("the affine of the header is not finite, and is left out")
+            elif is_singular(world):
+                notes.append(
+                    "the affine of the header is singular: two axes have one direction, or one has none; it is left out"
+                )
+            else:
+                for axis, column in zip(space, self.affine[:3, :3].T, strict=True):
+                    if axis.size > 1 and not column.any():
+                        notes.append(
+                            f"the header gives no direction along {axis.name}; it is the normal of the others"
+                        )
+                return world
         return None
+
+
+def completed(affine: Array, steps: Sequence[float] = (1.0, 1.0, 1.0)) -> Array:
+    """Return ``affine`` with the normal of two columns in place of one of zeros, as that of a single slice may be.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+    steps : (x, y, z)
+        The length of a column that is filled in.
+    """
+    found = np.array(affine, np.float64)
+    lengths = np.linalg.norm(found[:3, :3], axis=0)
+    absent = np.flatnonzero(lengths == 0)
+    if len(absent) == 1 and np.isfinite(found).all():
+        column = int(absent[0])
+        first, second = (found[:3, (column + i) % 3] / lengths[(column + i) % 3] for i in (1, 2))
+        normal = np.cross(first, second)
+        length = float(np.linalg.norm(normal))
+        found[:3, column] = normal / length * steps[column] if length > 1e-6 else 0.0
+    return found
 
 
 def volumes(source: str, sizes: Sequence[int], dtype: DType, slowest: str = "t") -> Stored:

@@ -65,7 +65,7 @@ def open_metaimage(source: str) -> RawReader:
         raise InputError(f"{source}: is a MetaIO {fields['ObjectType']}; bigimg reads images only")
     with reading(source, (ValueError, OverflowError)):
         layout = _layout(source, fields, end)
-        affine, steps = _geometry(fields, len(layout.stored.dims) - ("c" in layout.stored.dims))
+        affine, steps, starts = _geometry(fields, len(layout.stored.dims) - ("c" in layout.stored.dims))
         slope = number(fields, "ElementToIntensityFunctionSlope", float, 1.0)
         intercept = number(fields, "ElementToIntensityFunctionOffset", float, 0.0)
     named = fields["ElementDataFile"]
@@ -77,8 +77,8 @@ def open_metaimage(source: str) -> RawReader:
     if len({fields[name] for name in origins}) > 1:
         notes.append(f"the header has {' and '.join(origins)}, which differ; {origins[0]} is used")
     volume = Volume(
-        stored=layout.stored, affine=affine, steps=steps, slopes=slope, intercepts=intercept, personal=PERSONAL,
-        fields={name: fields[name] for name in fields if name not in LAYOUT},
+        stored=layout.stored, affine=affine, steps=steps, starts=starts, slopes=slope, intercepts=intercept,
+        personal=PERSONAL, fields={name: fields[name] for name in fields if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
 
@@ -147,8 +147,11 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int) -> list
     return values
 
 
-def _geometry(fields: dict[str, str], ndim: int) -> tuple[Array, dict[str, Step]]:
-    """Return the affine from index (x, y, z) to RAS+ mm, and the steps."""
+def _geometry(fields: dict[str, str], ndim: int) -> tuple[Array | None, dict[str, Step], dict[str, float]]:
+    """Return the affine from index (x, y, z) to RAS+ mm, the steps, and where axes begin.
+
+    A picture whose axes are not turned lies in no body, and has no affine.
+    """
     unit = UNITS.get(fields.get("DistanceUnits", "mm"), "millimeter")
     spacings = _numbers(fields, SPACINGS, ndim) or [1.0] * ndim
     rows = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), ndim * ndim)
@@ -162,4 +165,7 @@ def _geometry(fields: dict[str, str], ndim: int) -> tuple[Array, dict[str, Step]
     steps = in_space(spacings, unit)
     if ndim > 3:
         steps["t"] = (spacings[3], None)
-    return LPS_TO_RAS @ affine, steps
+    starts = dict(zip("xyzt", origin, strict=False))
+    if ndim == 2 and np.array_equal(turned, np.eye(2)):
+        return None, steps, starts
+    return LPS_TO_RAS @ affine, steps, starts

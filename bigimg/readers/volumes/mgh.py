@@ -56,7 +56,7 @@ def open_mgh(source: str) -> RawReader:
         affine = header.get_affine()
     known = header_dtype.names if skipped else header.template_dtype.names
     volume = Volume(
-        stored=stored, affine=affine,
+        stored=stored, affine=affine, body=bool(fields["goodRASFlag"]),
         steps=in_space(header["delta"]) | {"t": (float(header["tr"]), "millisecond")},
         fields={name: header[name] for name in known if name not in LAYOUT},
     )  # fmt: skip

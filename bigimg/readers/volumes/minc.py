@@ -127,7 +127,7 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
     dims = tuple(NAMES[name] for name in names)
     columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
     return Volume(
-        stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, start=start,
+        stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, starts={"t": start},
         slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, personal=PERSONAL,
     )  # fmt: skip
 

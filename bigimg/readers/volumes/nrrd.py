@@ -37,9 +37,10 @@ ENCODINGS: dict[str, Encoding] = {
     "ascii": "text", "text": "text", "txt": "text",
 }  # fmt: skip
 
-SPACES = {"right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1), "left-anterior-superior": (-1, 1, 1),
-          "las": (-1, 1, 1), "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1)}  # fmt: skip
-"""Factors that turn the axes of each world to right, anterior, superior."""
+SPACES = {"right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1), "rast": (1, 1, 1),
+          "left-anterior-superior": (-1, 1, 1), "las": (-1, 1, 1), "last": (-1, 1, 1),
+          "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1), "lpst": (-1, -1, 1)}  # fmt: skip
+"""Factors that turn the axes of each world to right, anterior, superior; a world may have time as its fourth axis."""
 
 SPATIAL = {"space", "domain"}
 CHANNELS = {"list", "vector", "covariant-vector", "normal", "scalar", "stub", "complex", "point",
@@ -92,8 +93,11 @@ def open_nrrd(source: str) -> RawReader:
         names = _names(fields, directions, sizes)
         kept = [axis for axis, name in reversed(list(enumerate(names))) if name]  # others have one pixel
         layout = _layout(fields, tuple(names[axis] for axis in kept), tuple(sizes[axis] for axis in kept))
-        steps = _steps(fields, names, directions)
+        steps, starts = _steps(fields, names, directions, notes)
         affine = _affine(fields, names, directions, notes)
+        if affine is not None and "z" not in names and _is_picture(fields, affine):
+            starts |= dict(zip("xy", (_vectors(fields, "space origin") or [None])[0] or (), strict=False))
+            affine = None
         skip = number(fields, "line skip", int, 0)
         if skip < 0:
             raise ValueError(f"line skip is {skip}")
@@ -103,7 +107,8 @@ def open_nrrd(source: str) -> RawReader:
     layout = replace(layout, start=_after_lines(files[0], start, skip) if skip else start)
     pixels, access = open_detached(source, files, layout)
     volume = Volume(
-        stored=layout.stored, affine=affine, steps=steps,
+        stored=layout.stored, affine=affine, steps=steps, starts=starts,
+        body=_space(fields).removesuffix("-time") in SPACES,
         channels=_channels(fields, names, sizes), personal=PERSONAL,
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
@@ -165,15 +170,18 @@ def _after_lines(path: str, start: int, lines: int) -> int:
 
 
 def _vectors(fields: dict[str, str], name: str) -> Vectors:
-    """Return ``(1,0,0) none (0,1,0)`` as vectors."""
+    """Return ``(1,0,0) none (0,1,0)`` as vectors; teem writes a vector of nan for none too."""
     text = fields.get(name, "")
     vector = r"\([^()]*\)|none"
     if re.sub(vector, "", text).strip():
         raise ValueError(f"{name} is {text!r:.80}, not vectors like (1,0,0)")
-    return [
+    found = [
         None if word == "none" else numbers({name: word[1:-1].replace(",", " ")}, name, float)
         for word in re.findall(vector, text)
     ]
+    if any(each and 0 < sum(map(math.isnan, each)) < len(each) for each in found):
+        raise ValueError(f"{name} is {text!r:.80}: a vector has some nan, and only all of them mean none")
+    return [None if each and math.isnan(each[0]) else each for each in found]
 
 
 def _directions(fields: dict[str, str], ndim: int) -> Vectors:
@@ -195,7 +203,7 @@ def _names(fields: dict[str, str], directions: Vectors, sizes: tuple[int, ...]) 
     names: list[str] = []
     space = iter("xyz")
     for kind, vector in zip(kinds, directions, strict=True):
-        if kind == "time":
+        if kind == "time" or (vector and len(vector) == 4 and vector[3] and not any(vector[:3])):
             names.append("t")
         elif vector is not None or kind in SPATIAL or (kind in ("???", "none") and not has_directions):
             names.append(next(space, "t" if "t" not in names else "c"))
@@ -217,22 +225,55 @@ def _quoted(text: str) -> list[str]:
     return re.findall(r'"([^"]*)"', text)
 
 
-def _steps(fields: dict[str, str], names: list[str], directions: Vectors) -> dict[str, Step]:
-    """Return spacing and unit by name; the spacing is the length of a direction, or a word in ``spacings``."""
-    spacings = numbers(fields, "spacings", float, "")
-    if spacings and len(spacings) != len(names):
-        raise ValueError(f"spacings has {len(spacings)} words for {len(names)} axes")
+def _steps(
+    fields: dict[str, str], names: list[str], directions: Vectors, notes: list[str]
+) -> tuple[dict[str, Step], dict[str, float]]:
+    """Return spacing and unit by name, and the coordinate of the first pixel.
+
+    A spacing is the length of a direction, a word in ``spacings``, or follows from ``axis mins`` and ``axis maxs``.
+    These are edges of the first and last pixel, and their centres where ``centers`` says ``node``, as in teem and ITK.
+    """
+    spacings, lows, highs = (
+        _along_axes(fields, name, names) for name in ("spacings", "axis mins", "axis maxs")
+    )
+    centers = fields.get("centers", "").lower().split()
+    sizes = numbers(fields, "sizes", int)
     units, world_units = _quoted(fields.get("units", "")), _quoted(fields.get("space units", ""))
-    known = fields.get("space", "").lower() in SPACES
-    steps: dict[str, Step] = {}
+    origin = (_vectors(fields, "space origin") or [None])[0]
+    known = _space(fields).removesuffix("-time") in SPACES
+    steps, starts = dict[str, Step](), dict[str, float]()
     for axis, (name, vector) in enumerate(zip(names, directions, strict=True)):
         unit = long_unit(units[axis]) if axis < len(units) and units[axis] != "???" else None
+        step, low, node = spacings[axis], lows[axis], centers[axis : axis + 1] == ["node"]
         if vector is not None:
-            unit = long_unit(world_units[0]) if world_units else unit or ("millimeter" if known else None)
-            steps[name] = (float(np.linalg.norm(vector)), unit)
-        elif spacings and not math.isnan(spacings[axis]) and name != "c":
-            steps[name] = (spacings[axis], unit)
-    return steps
+            unit = long_unit(world_units[-1 if name == "t" else 0]) if world_units else unit
+            default = "millimeter" if known and name != "t" else None
+            steps[name] = (float(np.linalg.norm(vector)), unit or default)
+            if name == "t" and origin and len(origin) == 4:
+                starts[name] = origin[3]
+        elif name not in ("c", ""):
+            between = sizes[axis] - node
+            if math.isnan(step) and between > 0:
+                step = (highs[axis] - low) / between
+            if step < 0:
+                notes.append(f"{name} runs backwards ({step:g}); its place is left out")
+            elif math.isfinite(low):
+                starts[name] = low if node or math.isnan(step) else low + step / 2
+            if not math.isnan(step):
+                steps[name] = (step, unit)
+    return steps, starts
+
+
+def _along_axes(fields: dict[str, str], name: str, axes: list[str]) -> list[float]:
+    """Return the number of each axis in the field ``name``; nan where there is none."""
+    found = numbers(fields, name, float, "") or [math.nan] * len(axes)
+    if len(found) != len(axes):
+        raise ValueError(f"{name} has {len(found)} words for {len(axes)} axes")
+    return found
+
+
+def _space(fields: dict[str, str]) -> str:
+    return fields.get("space", "").lower()
 
 
 def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes: list[str]) -> Array | None:
@@ -240,12 +281,12 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
     columns = dict(zip(names, directions, strict=True))
     if not any(columns.get(name) for name in "xyz"):
         return None
-    affine = np.eye(4)
+    affine = np.diag([0.0, 0.0, 0.0, 1.0])
     columns["origin"] = (_vectors(fields, "space origin") or [None])[0] or [0.0]
     for column, name in enumerate(("x", "y", "z", "origin")):
         if vector := columns.get(name):
             affine[:3, column] = (*vector, 0.0, 0.0)[:3]
-    space = fields.get("space", "").lower().removesuffix("-time")
+    space = _space(fields).removesuffix("-time")
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
         what = f"the space {space or 'without a name'!r} is not anatomical"
@@ -254,6 +295,12 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
     affine[:3] *= MILLIMETERS.get(long_unit(units[0]) or "", 1.0) if units else 1.0
     found: Array = np.diag([*turns, 1.0]) @ affine
     return found
+
+
+def _is_picture(fields: dict[str, str], affine: Array) -> bool:
+    """Return whether a plane lies in no anatomical space and its axes are not turned."""
+    directions = np.abs(affine[:2, :2])
+    return _space(fields).removesuffix("-time") not in SPACES and not directions[[0, 1], [1, 0]].any()
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:

@@ -21,12 +21,12 @@ from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
+from bigimg.ops.levels import as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array
 from bigimg.viewing.colours import lights_of
-from bigimg.viewing.levels import as_opened
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
@@ -141,6 +141,8 @@ def _of_levels(
     }  # fmt: skip
     if (affine := _affine(spec, axes)) is not None:
         options["affine"] = affine
+        if spec.convention != "none":
+            options["metadata"]["bigimg"]["convention"] = spec.convention
     color = _is_color(spec)
     channels = [None] if color or "c" not in spec.dims else list(range(spec.shape[spec.axis("c")]))
     lights = () if color else lights_of(spec.channels, len(channels))

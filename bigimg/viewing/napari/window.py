@@ -57,11 +57,11 @@ def view(source: Source, *, series: int | str | None = None, block: bool | None 
     layers = layers_of(source, series=series)
     viewer = new_viewer()
     tell_damage(layers)
+    follow(viewer)
     for data, options, kind in layers:
         getattr(viewer, f"add_{kind}")(data, **options)
     if layers and layers[0][1].get("units"):
         viewer.scale_bar.visible = True  # napari draws it in the units of the layers
-    follow(viewer)
     if block is None:
         block = "IPython" not in sys.modules or sys.modules["IPython"].get_ipython() is None
     if block:
@@ -152,6 +152,7 @@ def follow(viewer: Any) -> None:
     viewer.dims.events.ndisplay.connect(lambda event: _choose_levels(viewer))
     viewer.layers.events.inserted.connect(lambda event: _choose_levels(viewer))
     viewer.layers.events.inserted.connect(lambda event: _watch(event.value))
+    viewer.layers.events.inserted.connect(lambda event: _orient(viewer, event.value))
     for layer in viewer.layers:
         _watch(layer)
     with suppress(
@@ -165,6 +166,18 @@ def _watch(layer: Any) -> None:
     if "bigimg" in layer.metadata:
         _name_damage(layer)
         layer.events.set_data.connect(lambda event: _name_damage(layer))
+
+
+def _orient(viewer: Any, layer: Any) -> None:
+    """Look at the first layer as its convention says: anterior and superior up, and right at the right or the left.
+
+    The camera is turned and no layer, so that layers of one body lie on one another. Two of its axes are turned
+    together: one alone would mirror a body in three dimensions.
+    """
+    convention = layer.metadata.get("bigimg", {}).get("convention")
+    turned = {"radiological": ("towards", "up", "left"), "neurological": ("away", "up", "right")}
+    if convention in turned and len(viewer.layers) == 1 and hasattr(viewer.camera, "orientation"):
+        viewer.camera.orientation = turned[convention]
 
 
 def follow_current() -> None:

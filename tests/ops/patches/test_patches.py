@@ -414,6 +414,21 @@ def test_a_batch_is_what_its_patches_are(store: Path) -> None:
     np.testing.assert_array_equal(np.stack(found[3:9].__getitems__([2, 0])), stack[[5, 3]])
 
 
+def test_one_item_at_a_time_is_an_array(store: Path) -> None:
+    """What ConcatDataset, Subset and ``batch_size=None`` of torch do: ``[i]``, whose result torch makes a tensor of."""
+    found = bigimg.patches(store, (40, 50), n=24, seed=1)
+    for channels in ("first", "last"):
+        stack, items = found.stack(channels), found.dataset(channels)
+        assert len(items) == 24
+        for number in (0, np.int64(5), -1):
+            assert type(items[number]) is np.ndarray
+            assert items[number].flags.writeable
+            np.testing.assert_array_equal(items[number], stack[number])
+        np.testing.assert_array_equal(np.stack(list(items)), stack)
+    np.testing.assert_array_equal(found.dataset()[3], found.stack("first")[3])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found.dataset()))[3], found.dataset()[3])
+
+
 def test_pickled_patches_are_the_same(store: Path) -> None:
     for found in (
         bigimg.patches(store, 30, overlap=7),

@@ -151,16 +151,6 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert np.array_equal(channels_last(reader), expected)
 
 
-def test_real_jpeg2000_as_pillow_shows_it(data: Path) -> None:
-    for path in sorted((data / "jp2").iterdir()):
-        with Image.open(path) as image:
-            expected = np.asarray(image.convert("RGB") if image.mode == "P" else image)
-        reader = open_file(path)
-        assert reader.spec.dtype == expected.dtype
-        assert np.array_equal(channels_last(reader), expected), path.name
-        reader.close()
-
-
 def test_pickled_and_closed_readers_open_again(tmp_path: Path) -> None:
     pixels = noise(*SHAPE)
     Image.fromarray(pixels).save(tmp_path / "a.bmp")
@@ -203,11 +193,26 @@ def test_deep_colour_that_pillow_cuts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.sgi").write_bytes(b"\x01\xda\0\2" + bytes(508))
     with pytest.raises(InputError, match="16 bits"):
         open_file(tmp_path / "a.sgi")
-    (tmp_path / "a.avif").write_bytes(
-        imagecodecs.avif_encode(noise(16, 16, 3, dtype="uint16") % 1024, bitspersample=10)
-    )
-    with pytest.raises(InputError, match="10 bits"):
+    (tmp_path / "a.psd").write_bytes(b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\4\0\0\0\4\0\x10\0\3" + bytes(200))
+    with pytest.raises(InputError, match="PSD of 16 bits"):
+        open_file(tmp_path / "a.psd")
+    (tmp_path / "a.pfm").write_bytes(b"PF\n2 2\n-1.0\n" + bytes(48))
+    with pytest.raises(InputError, match="PFM of three channels"):
+        open_file(tmp_path / "a.pfm")
+    frames = noise(2, 16, 16, 3, dtype="uint16") % 1024
+    (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(frames, bitspersample=10))
+    with pytest.raises(InputError, match="animated AVIF of 10 bits"):
         open_file(tmp_path / "a.avif")
+
+
+@pytest.mark.parametrize(("bits", "shape"), [(10, (*SHAPE, 3)), (12, SHAPE), (12, (*SHAPE, 4))])
+def test_deep_avif_keeps_its_values(tmp_path: Path, bits: int, shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape, dtype="uint16") >> (16 - bits)
+    data = imagecodecs.avif_encode(pixels, level=100, bitspersample=bits)
+    (tmp_path / "a.avif").write_bytes(data)
+    reader = open_file(tmp_path / "a.avif")
+    assert reader.spec.dtype == np.uint16
+    assert np.array_equal(channels_last(reader), imagecodecs.avif_decode(data))
 
 
 def test_missing_foreign_and_series(tmp_path: Path) -> None:

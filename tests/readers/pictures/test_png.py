@@ -199,7 +199,6 @@ def test_data_that_do_not_fit_the_header(tmp_path: Path) -> None:
     for wrong, words in (
         (rows[:-1], "rows 5 to 5 of 6 cannot be decoded"),
         (b"", "rows 0 to 5 of 6 cannot be decoded"),
-        (rows + b"\0", "more data"),
         (b"\x05" + rows[1:], "cannot be decoded"),
     ):
         path.write_bytes(file_of(pixels, wrong))
@@ -244,3 +243,47 @@ def test_a_file_that_changed_is_not_read_on_from(tmp_path: Path) -> None:
     path.write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match="rewritten"):
         last(reader)
+
+
+@pytest.mark.parametrize("more", [1, 200, 300_000])
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (3, "uint8"), (2, "uint16")])
+def test_more_data_after_the_last_row_are_left_out_with_a_warning(
+    tmp_path: Path, bands: int, dtype: str, more: int
+) -> None:
+    """libpng warns of them too; expected are Pillow's pixels, as they were written."""
+    pixels = np.random.default_rng(1).integers(0, 255, (40, 50, bands)).astype(dtype)
+    path = tmp_path / "a.png"
+    path.write_bytes(file_of(pixels, filtered(pixels, [0] * 40) + bytes(more)))
+    reader = open_file(path)
+    with pytest.warns(UserWarning, match="more data follow the last row"):
+        found = reader.read(full(reader.spec.shape))
+    assert np.array_equal(found if bands == 1 else np.moveaxis(found, 0, 2), pixels.squeeze())
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_more_data_in_a_png_of_libvips(tmp_path: Path, *, interlaced: bool) -> None:
+    """A palette of 4 bits, whose rows libvips decodes, and one in which the last pass is followed by more."""
+    indices = np.random.default_rng(1).integers(0, 16, (8, 8)).astype(np.uint8)
+    starts = (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    )
+    parts = [indices[y::down, x::right] for y, x, down, right in starts] if interlaced else [indices]
+    rows = bytearray()
+    for part in parts:
+        for row in part:
+            padded = [*row.tolist(), *[0] * (len(row) % 2)]
+            rows += b"\0" + bytes(a << 4 | b for a, b in itertools.batched(padded, 2))
+    palette = bytes(i * step % 256 for i in range(16) for step in (37, 91, 53))
+    head = struct.pack(">IIBBBBB", 8, 8, 4, 3, 0, 0, int(interlaced))
+    data = chunk(b"IDAT", zlib.compress(bytes(rows) + bytes(200)))
+    path = tmp_path / "a.png"
+    path.write_bytes(SIGNATURE + chunk(b"IHDR", head) + chunk(b"PLTE", palette) + data + chunk(b"IEND", b""))
+    colors = np.frombuffer(palette, np.uint8).reshape(16, 3)
+    reader = open_file(path)
+    assert np.array_equal(np.moveaxis(reader.read(full(reader.spec.shape)), 0, 2), colors[indices])

@@ -28,8 +28,8 @@ import bigimg
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
-from bigimg.readers.pictures.png import open_png
-from bigimg.readers.pictures.vips import VipsReader, open_jpeg
+from bigimg.readers.pictures.choice import open_jpeg, open_png
+from bigimg.readers.pictures.vips import VipsReader
 from bigimg.readers.registry import open_file
 from bigimg.types import Array
 

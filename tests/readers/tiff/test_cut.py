@@ -474,3 +474,47 @@ def test_a_set_of_files_one_of_which_is_cut(tmp_path: Path) -> None:
         other.write_bytes(content[:cut])
         with pytest.raises(InputError):
             pixels(tmp_path / "0.ome.tif")
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "zlib", None])
+@pytest.mark.parametrize("start", [0, 400, 2**31])
+def test_tiles_of_no_bytes_are_nodata_wherever_they_lie(
+    tmp_path: Path, compression: str | None, start: int
+) -> None:
+    """Aperio writes them at the offset of the next tile; expected as tifffile and Pillow have the others."""
+    path, image = tmp_path / "a.tif", noise((64, 48, 3), "uint8")
+    tifffile.imwrite(path, image, tile=(16, 16), photometric="rgb", compression=compression, metadata=None)
+    expected = tifffile.imread(path)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tags = tif.pages[0].aspage().tags
+        for name, value in (("TileOffsets", start), ("TileByteCounts", 0)):
+            tags[name].overwrite((*tags[name].value[:4], value, *tags[name].value[5:]))
+    expected[16:32, 16:32] = 0
+    reader = TiffReader(path)
+    np.testing.assert_array_equal(np.moveaxis(reader.read(full(reader.spec.shape)), 0, 2), expected)
+    assert any("1 of 12 tiles are absent" in note for note in reader.spec.notes)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "jpeg"])
+@pytest.mark.parametrize("options", [{"rowsperstrip": 24}, {"tile": (16, 16)}])
+def test_segments_without_a_length_end_where_the_next_begins(
+    tmp_path: Path, compression: str | None, options: dict[str, Any]
+) -> None:
+    """Expected as written; libtiff reads strips so too, and warns."""
+    path, image = tmp_path / "a.tif", noise((64, 48), "uint8")
+    tifffile.imwrite(path, image, photometric="minisblack", compression=compression, metadata=None, **options)
+    expected = tifffile.imread(path)
+    code, unused = (325, 326) if "tile" in options else (279, 281)
+    data = path.read_bytes()
+    (at,) = struct.unpack_from("<I", data, 4)
+    entries = range(at + 2, at + 2 + 12 * struct.unpack_from("<H", data, at)[0], 12)
+    entry = next(start for start in entries if struct.unpack_from("<H", data, start)[0] == code)
+    path.write_bytes(data[:entry] + struct.pack("<H", unused) + data[entry + 2 :])
+    reader = TiffReader(path)
+    np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), expected)
+    assert any("does not say how long" in note for note in reader.spec.notes)
+    path.write_bytes(
+        path.read_bytes()[: at - 1] if at > 3000 else b"II*\0"
+    )  # the directory itself lies behind
+    with pytest.raises(InputError):
+        TiffReader(path)

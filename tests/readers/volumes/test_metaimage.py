@@ -113,9 +113,10 @@ def test_planes_and_series(tmp_path: Path) -> None:
         metaimage(tmp_path / "a.mhd", VOLUME[0], more="ElementSpacing = 0.5 0.25\nOffset = 7 8")
     )
     assert [(a.name, a.spacing) for a in plane.spec.axes] == [("y", 0.25), ("x", 0.5)]
-    np.testing.assert_allclose(
-        affine_of(plane), [[-0.5, 0, 0, -7], [0, -0.25, 0, -8], [0, 0, 1, 0], [0, 0, 0, 1]], atol=1e-12
-    )
+    assert plane.spec.world is None  # a picture lies in no body, unless its axes are turned
+    assert [axis.origin for axis in plane.spec.axes] == [8.0, 7.0]
+    turned = open_file(metaimage(tmp_path / "c.mhd", VOLUME[0], more="TransformMatrix = 0 1 -1 0"))
+    np.testing.assert_allclose(affine_of(turned)[:2, :2], [[0, 1], [-1, 0]], atol=1e-12)
     series = open_file(
         metaimage(tmp_path / "b.mhd", VOLUME.reshape(2, 2, 3, 2), more="ElementSpacing = 1 2 3 1.5")
     )
@@ -133,7 +134,8 @@ def test_units_channels_scaling_and_tags(tmp_path: Path) -> None:
     assert reader.spec.dims == ("c", "y", "x")
     np.testing.assert_array_equal(whole(reader), VOLUME.transpose(2, 0, 1))
     assert {axis.unit for axis in reader.spec.axes[1:]} == {"micrometer"}
-    assert affine_of(reader)[0, 0] == -1e-3
+    volume = open_file(metaimage(tmp_path / "b.mha", VOLUME, more="DistanceUnits = um"))
+    assert affine_of(volume)[0, 0] == -1e-3
     assert reader.spec.scaling == Scaling(2.0, -5.0)
     assert reader.spec.meta["Modality"] == "MET_MOD_CT"
     assert reader.spec.private == {"Comment": "for Jane", "0010|0010": "Doe^Jane"}

@@ -61,7 +61,8 @@ def theirs(path: Path) -> tuple[Array, Array]:
     """Return what nibabel reads: real values and affine, with axes in our order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of doubts, and of files that nibabel leaves open
-        image: Any = nibabel.ecat.load(path) if path.suffix == ".v" else nibabel.load(path)
+        strict = {"strict_sort": True} if path.suffix == ".PAR" else {}
+        image: Any = nibabel.ecat.load(path) if path.suffix == ".v" else nibabel.load(path, **strict)
         values, affine = np.array(image.dataobj), np.array(image.affine)
         dims = list(image.dataobj.minc_file._dim_names) if path.suffix == ".mnc" else []
         del image
@@ -145,11 +146,60 @@ def test_slices_of_a_rec_in_any_order(name: str, tmp_path: Path) -> None:
     path = par(tmp_path, name)
     with path.open(encoding="latin-1") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        header = nibabel.parrec.PARRECHeader.from_fileobj(file)
+        header = nibabel.parrec.PARRECHeader.from_fileobj(file, strict_sort=True)
     assert header.get_data_shape()[0] > 1
     reader = agrees(path)
+    labels = header.get_volume_labels()
     timed = len(header.get_data_shape()) > 3 and header.general_info["dyn_scan"]
+    timed = timed and not set(labels) - {"dynamic scan number"}
     assert ("t" in reader.spec.dims and reader.spec.axes[0].unit == "second") == bool(timed)
+    for label, values in labels.items():
+        assert reader.spec.meta[label] == values.tolist()
+
+
+def _mixed(folder: Path, name: str, *, lines: bool, places: bool) -> tuple[Path, Array]:
+    """Write a PAR of nibabel's with its lines, the places in the REC, or both in another order.
+
+    Return it, and the stored values that each line describes.
+    """
+    path = par(folder, name, side=6)
+    text = path.read_text(encoding="latin-1").split("\n")
+    at = [i for i, line in enumerate(text) if line.strip() and line[0] not in "#."]
+    rows = [text[i].split() for i in at]
+    rng = np.random.default_rng(3)
+    rows = [rows[i] for i in rng.permutation(len(rows))] if lines else rows
+    order = rng.permutation(len(rows)) if places else np.arange(len(rows))
+    for row, place in zip(rows, order, strict=True):
+        row[6] = str(place)
+    path.write_text("\n".join([*text[: at[0]], *(" ".join(r) for r in rows), *text[at[-1] + 1 :]]), "latin-1")
+    stored = np.fromfile(path.with_suffix(".REC"), "<u2").reshape(-1, 6, 6)
+    return path, stored[order]
+
+
+@pytest.mark.skipif(not BUNDLED.is_dir(), reason="this nibabel comes without its test data")
+@pytest.mark.parametrize(
+    "name", ["phantom_EPI_asc_CLEAR_2_1.PAR", "T1_3echo_mag_real_imag_phase.PAR", "DTI.PAR"]
+)
+@pytest.mark.parametrize(("lines", "places"), [(True, False), (False, True), (True, True)])
+def test_volumes_of_a_rec_follow_the_par(name: str, lines: bool, places: bool, tmp_path: Path) -> None:
+    path, stored = _mixed(tmp_path, name, lines=lines, places=places)
+    with path.open(encoding="latin-1") as file:
+        header = nibabel.parrec.PARRECHeader.from_fileobj(file, strict_sort=True)
+    order = header.get_sorted_slice_indices()  # of lines: nibabel does not look at the places
+    slope, intercept = (header.image_defs[f"rescale {n}"][order, None, None] for n in ("slope", "intercept"))
+    expected = (stored[order] * slope + intercept).reshape(*header.get_data_shape()[:1:-1], 6, 6)
+    np.testing.assert_allclose(real(open_file(path)), expected, rtol=1e-6)
+
+
+def test_a_par_whose_places_say_nothing(tmp_path: Path, data: Path) -> None:
+    for suffix in (".PAR", ".REC"):
+        shutil.copy(data / f"parrec/phantom_EPI_asc_CLEAR_2_1{suffix}", tmp_path / f"a{suffix}")
+    expected = agrees(tmp_path / "a.PAR")
+    text = (tmp_path / "a.PAR").read_text("latin-1")
+    (tmp_path / "a.PAR").write_text(re.sub(r"(?m)^( *(?:\d+ +){6})\d+", r"\1 0", text), "latin-1")
+    found = open_file(tmp_path / "a.PAR")
+    assert any("order of the lines" in note for note in found.spec.notes)
+    np.testing.assert_array_equal(whole(found), whole(expected))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "i2", "u2"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import itertools
 import json
+import math
 import os
+import re
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -205,11 +210,134 @@ def test_noise_for_a_place_or_an_affine(tmp_path: Path) -> None:
     reader = open_file(path)
     reader.close()
     assert reader.spec.world is None
-    assert any("not finite" in note for note in reader.spec.notes)
+    assert any("the sform is not finite or singular" in note for note in reader.spec.notes)
     head[108:112] = np.array(np.nan, "<f4").tobytes()  # vox_offset
     path.write_bytes(head)
     with pytest.raises(InputError, match=r"a\.nii: .* no valid offset of the pixels"):
         open_file(path)
+
+
+def _with_forms(
+    path: Path, sform: Any, qform: Any, shape: tuple[int, ...] = (4, 5, 6), **fields: Any
+) -> Path:
+    """Write a file with these affines; None for a code of 0."""
+    image = nibabel.Nifti1Image(np.zeros(shape, "i2"), None)
+    image.header.set_qform(qform, 0 if qform is None else 1)
+    image.header.set_sform(sform, 0 if sform is None else 2)
+    for name, value in fields.items():
+        image.header[name] = value
+    path.write_bytes(image.header.binaryblock + bytes(4) + bytes(2 * math.prod(shape)))
+    return path
+
+
+def _affine(reader: Reader) -> Array:
+    return index_to_world(reader.spec.axes, reader.spec.world)
+
+
+RAS, LAS = np.diag([2.0, 3, 4, 1]), np.diag([-2.0, 3, 4, 1])
+MOVED = RAS + np.array([[0, 0, 0, 5.0], [0] * 4, [0] * 4, [0] * 4])
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform", "words"),
+    [
+        (RAS, LAS, "up to 12 apart, where the axes run LAS and not RAS"),
+        (RAS, RAS[[1, 0, 2, 3]] @ np.diag([1, 1, 1, 1.0]), "where the axes run ARS and not RAS"),
+        (MOVED, RAS, "up to 5 apart; the sform is used"),
+        (RAS, RAS + 1e-4, ""),
+        (RAS, None, ""),
+        (None, LAS, ""),
+    ],
+)
+def test_sform_and_qform_that_differ_are_said(sform: Any, qform: Any, words: str, tmp_path: Path) -> None:
+    path = _with_forms(tmp_path / "a.nii", sform, qform)
+    reader = open_file(path)
+    said = " ".join(note for note in reader.spec.notes if "form" in note)
+    assert words in said if words else not said
+    expected = nibabel.load(path).affine
+    np.testing.assert_allclose(_affine(reader), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "singular", [np.diag([0.0, 0, 0, 1]), np.diag([2.0, 3, 0, 1]), RAS[[0, 0, 2, 3]], RAS * np.nan]
+)
+def test_a_singular_sform_gives_way_to_the_qform(singular: Array, tmp_path: Path) -> None:
+    path = _with_forms(tmp_path / "a.nii", singular, LAS)
+    reader = open_file(path)
+    np.testing.assert_allclose(_affine(reader), LAS, atol=1e-6)
+    assert any(
+        "sform is not finite or singular" in note and "qform is used" in note for note in reader.spec.notes
+    )
+    alone = open_file(_with_forms(tmp_path / "b.nii", singular, None, pixdim=[1, 2, 3, 4, 0, 0, 0, 0]))
+    assert alone.spec.world is None
+    assert [axis.spacing for axis in alone.spec.axes] == [4, 3, 2]
+
+
+def test_a_single_slice_needs_no_direction_across(tmp_path: Path) -> None:
+    flat = np.diag([2.0, 3, 0, 1])
+    reader = open_file(_with_forms(tmp_path / "a.nii", flat, None, (4, 5, 1)))
+    np.testing.assert_allclose(_affine(reader), np.diag([2.0, 3, 1, 1]))
+
+
+@pytest.mark.parametrize("quaternion", [(0.8, 0.8, 0), (0, 0, 1.2), (1, 1, 1), (0.6, 0.0, 0.9)])
+def test_a_quaternion_longer_than_one_is_shortened(quaternion: tuple[float, ...], tmp_path: Path) -> None:
+    fields = dict(zip(("quatern_b", "quatern_c", "quatern_d"), quaternion, strict=True))
+    reader = open_file(_with_forms(tmp_path / "a.nii", None, RAS, **fields))
+    b, c, d = np.array(quaternion) / np.linalg.norm(quaternion)  # and a = 0, by the rule of nifti1_io.c
+    turned = 2 * np.outer([b, c, d], [b, c, d]) - np.eye(3)
+    np.testing.assert_allclose(_affine(reader)[:3, :3], turned * [2, 3, 4], atol=1e-3)
+    assert any("quaternion" in note for note in reader.spec.notes)
+
+
+def test_spacings_that_contradict_the_affine_are_those_of_the_affine(tmp_path: Path) -> None:
+    path = _with_forms(tmp_path / "a.nii", RAS, None, pixdim=[1, 1, 1, 1, 0, 0, 0, 0])
+    reader = open_file(path)
+    assert [axis.spacing for axis in reader.spec.axes] == [4, 3, 2]
+    np.testing.assert_allclose(_affine(reader), nibabel.load(path).affine)
+    assert any("pixdim says a spacing of 1 x 1 x 1, and the affine 2 x 3 x 4" in n for n in reader.spec.notes)
+
+
+@pytest.mark.parametrize("cuts", [(200,), (1, 3, 347), (348,), (349, 352, 360)])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mgz"])
+def test_gzip_members_are_one_stream(cuts: tuple[int, ...], suffix: str, tmp_path: Path) -> None:
+    array = np.arange(60, dtype="i2").reshape(3, 4, 5)
+    kind = nibabel.Nifti1Image if suffix == ".nii.gz" else nibabel.MGHImage
+    nibabel.save(kind(array, np.eye(4)), tmp_path / f"a{suffix}")
+    raw = gzip.decompress((tmp_path / f"a{suffix}").read_bytes())
+    ends = (0, *cuts, len(raw))
+    parts = [gzip.compress(raw[start:stop]) for start, stop in itertools.pairwise(ends)]
+    (tmp_path / f"b{suffix}").write_bytes(b"".join(parts))
+    np.testing.assert_array_equal(whole(open_file(tmp_path / f"b{suffix}")), array.T)
+
+
+@pytest.mark.parametrize("packing", ["bz2", "zst", "gz"])
+@pytest.mark.parametrize("name", ["a.nii", "a.img"])
+def test_compressed_files_are_one_pass(name: str, packing: str, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 99, (30, 40, 50)).astype("i2")
+    plain = tmp_path / "plain" / name
+    plain.parent.mkdir()
+    kind = nibabel.Nifti1Image if name == "a.nii" else nibabel.Nifti1Pair
+    nibabel.save(kind(array, np.diag([2.0, 3, 4, 1])), plain)
+    for file in plain.parent.iterdir():
+        raw = file.read_bytes()
+        parts = [raw[:20_000], raw[20_000:]]  # members or frames follow one another
+        (tmp_path / f"{file.name}.{packing}").write_bytes(b"".join(_compressed(packing, p) for p in parts))
+    path = tmp_path / f"{name}.{packing}"
+    reader = open_file(path)
+    assert reader.access.kind == "sequential"
+    np.testing.assert_array_equal(whole(reader), array.T)
+    np.testing.assert_allclose(_affine(reader), np.diag([2.0, 3, 4, 1]))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=re.escape(path.name)):
+        whole(open_file(path))
+
+
+def _compressed(packing: str, content: bytes) -> bytes:
+    if packing == "zst":
+        zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+        return bytes(zstd.compress(content))
+    return {"bz2": bz2.compress, "gz": gzip.compress}[packing](content)
 
 
 def test_seven_axes_are_refused(tmp_path: Path) -> None:

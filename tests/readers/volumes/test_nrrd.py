@@ -104,6 +104,81 @@ def test_spacings_units_and_no_place(tmp_path: Path) -> None:
     assert reader.spec.private == {"content": "Jane", "name": "Jane"}
 
 
+NO_DIRECTION = "space: LPS\nspace directions: {} (0.5,0,0) (0,2,0) (0,0,3)\nspace origin: (10,-20,30)\n"
+
+
+@pytest.mark.parametrize("none", ["none", "(nan,nan,nan)", "(NaN,NaN,NaN)"])
+@pytest.mark.parametrize(
+    ("kinds", "name"), [("vector", "c"), ("list", "c"), ("time", "t"), ("???", "c"), ("", "c")]
+)
+def test_an_axis_without_a_direction_is_none_of_space(
+    none: str, kinds: str, name: str, tmp_path: Path
+) -> None:
+    array = np.arange(4 * 3 * 2 * 5, dtype="<i2").reshape(
+        4, 3, 2, 5
+    )  # z y x, and the axis without a direction
+    more = NO_DIRECTION.format(none) + (f"kinds: {kinds} domain domain domain" if kinds else "")
+    reader = open_file(nrrd(tmp_path / "a.nrrd", array, more=more.strip()))
+    assert reader.spec.dims == (name, "z", "y", "x")
+    np.testing.assert_array_equal(whole(reader), np.moveaxis(array, -1, 0))
+    expected = np.diag([-0.5, -2, 3, 1])
+    expected[:3, 3] = [-10, 20, 30]
+    np.testing.assert_allclose(affine_of(reader), expected)
+
+
+def test_a_vector_that_is_half_nan_is_refused(tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.nrrd", VOLUME, more="space: LPS\nspace directions: (1,nan,0) (0,1,0) (0,0,1)")
+    with pytest.raises(InputError, match="has some nan"):
+        open_file(path)
+
+
+@pytest.mark.parametrize("nothing", ["none", "(nan,nan,nan)", "(0,0,0)"])
+def test_a_space_axis_without_a_direction_gets_the_normal(nothing: str, tmp_path: Path) -> None:
+    more = f"space: RAS\nspace directions: (0,2,0) (0,0,3) {nothing}\nkinds: domain domain domain"
+    reader = open_file(nrrd(tmp_path / "a.nrrd", VOLUME, more=more))
+    np.testing.assert_allclose(affine_of(reader)[:3, :3], [[0, 0, 1], [2, 0, 0], [0, 3, 0]])
+    assert any("no direction along z" in note for note in reader.spec.notes)
+
+
+def test_two_axes_of_one_direction_make_no_affine(tmp_path: Path) -> None:
+    more = "space: RAS\nspace directions: (1,0,0) (2,0,0) (0,0,1)"
+    reader = open_file(nrrd(tmp_path / "a.nrrd", VOLUME, more=more))
+    assert reader.spec.world is None
+    assert any("singular" in note for note in reader.spec.notes)
+
+
+def test_a_world_with_time(tmp_path: Path) -> None:
+    array = np.arange(120, dtype="<i2").reshape(5, 4, 3, 2)  # t z y x
+    more = (
+        "space: left-posterior-superior-time\nspace origin: (1,2,3,100)\n"
+        "space directions: (2,0,0,0) (0,3,0,0) (0,0,4,0) (0,0,0,0.5)"
+        '\nspace units: "mm" "mm" "mm" "s"'
+    )
+    spec = open_file(nrrd(tmp_path / "a.nrrd", array, more=more)).spec
+    t, z = spec.axes[:2]
+    assert (t.name, t.spacing, t.unit, t.origin) == ("t", 0.5, "second", 100.0)
+    assert (z.spacing, z.unit) == (4.0, "millimeter")
+
+
+@pytest.mark.parametrize(
+    ("more", "spacing", "origin"),  # x y z, as SimpleITK has them, but for spacings from the ends
+    [
+        ("spacings: 1 2 3\naxis mins: 10 20 30\ncenters: cell cell cell", (1, 2, 3), (10.5, 21, 31.5)),
+        ("spacings: 1 2 3\naxis mins: 10 20 30\ncenterings: node node node", (1, 2, 3), (10, 20, 30)),
+        ("spacings: 1 2 3\naxismins: 10 20 30", (1, 2, 3), (10.5, 21, 31.5)),
+        ("axis mins: 10 20 30\naxis maxs: 14 26 42\ncenters: cell cell cell", (2, 2, 3), (11, 21, 31.5)),
+        ("axis mins: 10 20 30\naxis maxs: 14 26 42\ncenters: node node node", (4, 3, 4), (10, 20, 30)),
+        ("spacings: 1 2 nan\naxis mins: 10 nan nan", (1, 2, 1), (10.5, 0, 0)),
+    ],
+)
+def test_ends_of_axes_give_spacing_and_place(
+    more: str, spacing: tuple[float, ...], origin: tuple[float, ...], tmp_path: Path
+) -> None:
+    axes = open_file(nrrd(tmp_path / "a.nrrd", VOLUME, more=more)).spec.axes[::-1]
+    assert tuple(axis.spacing for axis in axes) == spacing
+    assert tuple(axis.origin for axis in axes) == origin
+
+
 def test_micrometres_make_the_world_small(tmp_path: Path) -> None:
     more = SPACE.format("RAS") + '\nspace units: "um" "um" "um"'
     reader = open_file(nrrd(tmp_path / "a.nrrd", VOLUME, more=more))

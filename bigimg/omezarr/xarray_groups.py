@@ -1,0 +1,129 @@
+"""Groups that xarray's ``to_zarr`` wrote: an image, with the coordinates of its axes as arrays beside it.
+
+The image is the variable ``image``, or the only one that is no coordinate. Of a DataTree with the groups ``scale0`` to
+``scaleN``, as bigimg makes it of a pyramid, each group is a level. Coordinates are read through zarr.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bigimg.geometry.affine import as_affine
+from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.spec import Channel, Scaling, fields_of
+from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, parse_array
+from bigimg.omezarr.pixels import values_of
+from bigimg.omezarr.tree import Node, Tree, join
+
+EVEN = 1e-3
+"""How far a coordinate may be from an even spacing, in parts of it."""
+MOST_VALUES = 1 << 20
+"""Longer coordinates are not read."""
+NAMES = {"time": "t", "channel": "c", "channels": "c", "band": "c"}
+"""Usual names of axes, beside ours."""
+
+
+def image_of_group(tree: Tree, group: str) -> tuple[ImageMeta, tuple[ArrayMeta, ...]] | None:
+    """Return the image in a group of xarray, and the array of each level; None if there is none."""
+    children = tree.children(group)
+    scales = sorted(filter(re.compile(r"scale\d+").fullmatch, children), key=lambda name: int(name[5:]))
+    levels = [found for name in scales or [""] if (found := _level(tree, group, name)) is not None]
+    if not levels or len(levels) != len(scales or [""]) or len({found[0].dims for found in levels}) > 1:
+        return None
+    every = tuple(image.levels[0] for image, _ in levels)
+    return replace(levels[0][0], levels=every), tuple(array for _, array in levels)
+
+
+def _level(tree: Tree, group: str, name: str) -> tuple[ImageMeta, ArrayMeta] | None:
+    where = join(group, name)
+    nodes = {child: tree.node(join(where, child)) for child in tree.children(where) if child[0] != "."}
+    arrays = {child: node for child, node in nodes.items() if node and node["node_type"] == "array"}
+    dims = {child: _dims(node) for child, node in arrays.items()}
+    listed = {
+        word for node in arrays.values() for word in str(node["attributes"].get("coordinates", "")).split()
+    }
+    known = [child for child in arrays if len(dims[child]) > 1 and child not in listed]
+    chosen = "image" if "image" in known else known[0] if len(known) == 1 else None
+    if chosen is None:
+        return None
+    ours = tuple(NAMES.get(dim, dim) for dim in dims[chosen])
+    if len(set(ours)) != len(ours) or not set(ours) <= set(ORDER):
+        return None
+    meta = parse_array(arrays[chosen], source=tree.where(join(where, chosen)))
+    if len(meta.shape) != len(ours):
+        return None
+    notes: list[str] = []
+    lines = {
+        our: _line(tree, join(where, dim), arrays[dim], notes)
+        for dim, our in zip(dims[chosen], ours, strict=True)
+        if our != "c" and dims.get(dim) == (dim,)
+    }
+    spacing = [lines.get(our, (1.0, 0.0, None)) for our in ours]
+    level = LevelMeta(
+        join(name, chosen),
+        tuple(abs(step) for step, _, _ in spacing),
+        tuple(start for _, start, _ in spacing),
+    )
+    names = [
+        dim for dim, our in zip(dims[chosen], ours, strict=True) if our == "c" and dims.get(dim) == (dim,)
+    ]
+    return ImageMeta(
+        version="", dims=ours, units=tuple(unit for _, _, unit in spacing), levels=(level,),
+        channels=_channels(tree, where, names, arrays), notes=tuple(notes),
+        backwards=tuple(our for our, (step, _, _) in zip(ours, spacing, strict=True) if step < 0),
+        **_attributes(arrays[chosen]["attributes"]),
+    ), meta  # fmt: skip
+
+
+def _dims(node: Node) -> tuple[str, ...]:
+    found = node.get("dimension_names") or node["attributes"].get("_ARRAY_DIMENSIONS") or ()
+    return tuple(found) if all(isinstance(name, str) for name in found) else ()
+
+
+def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, float, str | None]:
+    """Return spacing, origin and unit of a coordinate; where it is not evenly spaced, a note says so."""
+    unit, values = node["attributes"].get("units"), np.empty(0)
+    if int(np.prod(node["shape"])) <= MOST_VALUES:
+        values = values_of(tree, key)
+    unit = long_unit(unit) if isinstance(unit, str) else None
+    if values.size == 1 and values.dtype.kind in "iuf":
+        return float(node["attributes"].get("spacing", 1.0)), float(values[0]), unit
+    if values.size and values.dtype.kind in "iuf":
+        values = values.astype(np.float64)
+        step = float(values[-1] - values[0]) / (values.size - 1)
+        if step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step):
+            return step, float(values[0]), unit
+    notes.append(f"coordinate {key} is not evenly spaced numbers; positions are counted from 0")
+    return 1.0, 0.0, None
+
+
+def _channels(tree: Tree, where: str, names: list[str], arrays: Mapping[str, Node]) -> tuple[Channel, ...]:
+    if not names:
+        return ()
+    found = [str(name) for name in values_of(tree, join(where, names[0]))]
+    colors: list[Any] = [None] * len(found)
+    if "color" in arrays and _dims(arrays["color"]) == (names[0],):
+        colors = [str(color) or None for color in values_of(tree, join(where, "color"))]
+    return tuple(Channel(name, color) for name, color in zip(found, colors, strict=True))
+
+
+def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the attrs of the image say, as those of bigimg's DataArrays and of netCDF do."""
+    try:
+        world, window, scaling = map(attrs.get, ("world", "window", "scaling"))
+        if scaling is None and {"scale_factor", "add_offset"} & set(attrs):
+            scaling = attrs.get("scale_factor", 1.0), attrs.get("add_offset", 0.0)
+        return {
+            "kind": attrs["kind"] if attrs.get("kind") in ("image", "labels", "mask") else None,
+            "world": None if world is None else as_affine(world),
+            "window": None if window is None else (float(window[0]), float(window[1])),
+            "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+            "meta": fields_of(attrs, "meta"),
+        }
+    except NONSENSE:  # attrs of others, with other meanings
+        return {}

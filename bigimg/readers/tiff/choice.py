@@ -1,0 +1,111 @@
+"""Which image of a TIFF is read: its series, and the positions of a series, each of which is an image of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import InputError, UsageError
+from bigimg.readers.tiff.axes import NAMES, foreign_axes
+from bigimg.readers.tiff.naming import stack_of
+from bigimg.types import Shape
+
+SLIDES = frozenset({"scn", "bif", "svs", "ndpi", "philips", "qpi", "avs", "trestle", "huron", "indica"})
+"""Kinds of series of slide scanners, whose files hold overviews and labels beside the scanned region."""
+
+MOST_LISTED = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image of the file."""
+
+    number: int
+    """Of its series."""
+    series: Any
+    """A ``tifffile.TiffPageSeries``."""
+    at: Shape
+    """Its index along the axes of the series that are none of t c z y x."""
+    name: str
+    shape: Shape
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a plane."""
+        return int(self.series.keyframe.imagewidth) * int(self.series.keyframe.imagelength)
+
+
+def candidates(tif: Any) -> list[Candidate]:
+    """Return all images of the open file, position by position."""
+    return [each for number, series in enumerate(tif.series) for each in _images(tif, number, series)]
+
+
+def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tuple[str, ...]]:
+    """Return the image that is ``wanted``, and a sentence about the others.
+
+    By default it is the first, but the largest of a slide, or if the first is marked as a smaller copy of another
+    (NewSubfileType 1).
+
+    Raises
+    ------
+    InputError
+        The file holds no image.
+    UsageError
+        There is no such series.
+    """
+    every = candidates(tif)
+    if not every:
+        raise InputError(f"{path}: holds no image; the file is damaged or only metadata")
+    if isinstance(wanted, str):
+        numbers = [i for i, each in enumerate(every) if each.name == wanted]
+        number = numbers[0] if numbers else -1
+    else:
+        number = _main(every) if wanted is None else wanted
+    if not 0 <= number < len(every):
+        listed = ", ".join(f"{i} {each.name!r}" for i, each in enumerate(every))
+        raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
+    return every[number], _others(every, number)
+
+
+def _main(every: list[Candidate]) -> int:
+    first = every[0].series
+    if first.kind not in SLIDES and not first.keyframe.is_reduced:
+        return 0
+    whole = [i for i, each in enumerate(every) if not each.series.keyframe.is_reduced] or range(len(every))
+    return max(whole, key=lambda i: every[i].pixels)
+
+
+def _others(every: list[Candidate], number: int) -> tuple[str, ...]:
+    if len(every) < 2:
+        return ()
+    shown = [
+        f"{f'{i} {each.name}'.strip()} ({' x '.join(map(str, each.shape))})"
+        for i, each in enumerate(every[:MOST_LISTED])
+    ]
+    listed = ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])
+    return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
+
+
+def _images(tif: Any, number: int, series: Any) -> Iterator[Candidate]:
+    """Yield the images of ``series``: one, or one for each index along its axes that are none of t c z y x."""
+    axes = foreign_axes(stack_of(series))
+    taken = {letter for letter, _ in axes}
+    shape = tuple(n for letter, n in zip(series.axes, series.shape, strict=True) if letter not in taken)
+    for at in np.ndindex(*(n for _, n in axes)):
+        parts = [_name(tif, series, letter, i) for (letter, _), i in zip(axes, at, strict=True)]
+        yield Candidate(number, series, at, " ".join(filter(None, [series.name, *parts])), shape)
+
+
+def _name(tif: Any, series: Any, letter: str, index: int) -> str:
+    """Return the name of one index along an axis; of a position of Micro-Manager the label that was given to it."""
+    if series.kind == "mmstack" and letter == "R":
+        summary = (tif.micromanager_metadata or {}).get("Summary") or {}
+        places = summary.get("StagePositions") or summary.get("InitialPositionList") or []
+        if index < len(places) and isinstance(places[index], dict):
+            label = places[index].get("Label") or places[index].get("label")
+            if label:
+                return str(label)
+    return f"{NAMES.get(letter, letter)} {index}"
