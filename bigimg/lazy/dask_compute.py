@@ -90,8 +90,14 @@ def computed_region(array: Any, region: Region, *, there: bool = False) -> Array
 
 def on_cluster(array: Any) -> bool:
     """Return whether blocks of a dask array are kept by the workers of a cluster, as ``persist`` leaves them."""
-    distributed = sys.modules.get("distributed")
-    return distributed is not None and bool(distributed.futures_of(array))
+    distributed = sys.modules.get("distributed")  # dask imports it without a cluster too
+    try:
+        # To look for futures makes all keys of the graph, 100 MB for 100,000 blocks.
+        return (
+            distributed is not None and distributed.default_client() and bool(distributed.futures_of(array))
+        )
+    except ValueError:  # there is no client
+        return False
 
 
 def _computed_there(array: Any) -> Any:

@@ -27,7 +27,7 @@ assert img.data.npartitions > 100_000
 import bigimg.lazy.foreign as foreign
 tasks = []
 real = foreign.computed_region
-foreign.computed_region = lambda array, region: (tasks.append(1), real(array, region))[1]
+foreign.computed_region = lambda array, region, **more: (tasks.append(1), real(array, region, **more))[1]
 before = psutil.Process().memory_info().rss
 made = [
     bigimg.downsample(img, 3), bigimg.downsample(img, 4, method="gaussian"), bigimg.resize(img, (1740, 1870)),

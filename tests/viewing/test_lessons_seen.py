@@ -33,7 +33,7 @@ def test_row_3_a_picture_its_window_and_its_colour_map(data: Path, tmp_path: Pat
 
 def test_rows_13_and_14_fifteen_planes_in_true_aspect(data: Path) -> None:
     path = data / "nifti" / "example4d.nii.gz"  # 2 x 2 x 2.2 mm
-    volume = np.asarray(nibabel.load(path).dataobj)
+    volume = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)[:, ::-1]  # anterior up
     figure = bigimg.montage(path, "z", n=15, t=0, figure=Figure(figsize=(8, 5)))
     assert len(figure.axes) == 15
     for ax, index in zip(figure.axes, [int((i + 0.5) * 24 / 15) for i in range(15)], strict=True):
@@ -50,7 +50,9 @@ def test_rows_13_and_14_fifteen_planes_in_true_aspect(data: Path) -> None:
 
 def test_row_19_an_analyze_pair_with_keys_and_wheel(data: Path) -> None:
     path = data / "analyze" / "t00740_tr1_segm.hdr"
-    volume = np.asarray(nibabel.load(path).dataobj)[..., 0]
+    volume = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)[
+        :, ::-1, :, 0
+    ]  # anterior up
     figure = bigimg.browse(path, "z", figure=window())
     for keys, index in ((("home",), 0), (("k", "k"), 2), (("j",), 1), (("end",), 62)):
         press(figure, *keys)
