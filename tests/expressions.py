@@ -20,10 +20,12 @@ LACKING = {
     "no running sum, so dask reads what goes forward only in an order of its own": (
         "test_a_plane_of_an_ordered_source_reads_one_band",
         "test_a_thumbnail_of_rows_in_order",
+        "test_a_slow_thread_does_not_turn_the_order_round",
         "test_an_ordered_source_is_read_once_and_in_order",
         "test_chunks_of_an_ordered_source_are_cut_from_its_bands",
         "test_each_row_is_read_in_order_also_behind_work_of_dasks",
         "test_each_row_is_read_once_and_in_order",
+        "test_slow_axes_may_lie_in_another_order_than_the_array",
         "test_what_all_blocks_need_is_a_pass_of_its_own",
         "test_what_dask_makes_in_an_order_of_its_own",
         "test_what_is_computed_from_an_ordered_source_is_read_in_its_order",

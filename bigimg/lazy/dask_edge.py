@@ -56,7 +56,10 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
     ranks = links and _ranks(links, f"{name}-links")
     extra = [value.array for value in values] + ([] if ranks is None else [ranks])
     if foreign:
-        extra = [one_object(_Use)[None], *extra]  # a slice is not merged into each block
+        extra = [
+            da.stack([one_object(_Use)]),
+            *extra,
+        ]  # a stack is not merged into each block, as the object would be
     make = _MakeBlock(node, values, edges_of(chunks), links, foreign=foreign)
     return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
 
