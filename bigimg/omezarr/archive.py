@@ -45,6 +45,7 @@ class Archive:
         info = self._info(key)
         try:
             return self._zip.read(info)
+        # zipfile raises NotImplementedError for a compression, and RuntimeError for a password, that it does not know.
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
             message = f"{self.path}: {info.filename} cannot be unzipped ({error}); make the archive again"
             raise InputError(message) from error

@@ -69,7 +69,7 @@ class Tree:
         """Return the names directly under ``key``, numbers first and in order; empty where they cannot be listed."""
         try:
             names = os.listdir(self.folder / key) if self.folder is not None else listing(self.location(key))
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError):  # fsspec raises the latter for servers that list nothing
             return []
         return sorted(
             names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)

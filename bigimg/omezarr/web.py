@@ -48,7 +48,7 @@ class Web:
             yield fs, f"{root.rstrip('/')}/{key}".rstrip("/")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
             raise FileNotFoundError(key) from None
-        except NotImplementedError:
+        except NotImplementedError:  # fsspec says that this server lists nothing; the caller goes on without
             raise
         except ImportError as error:
             # Other protocols are not in the extra.

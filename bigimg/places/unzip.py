@@ -27,7 +27,7 @@ HEADERS = {".mhd", ".nhdr"}
 """Headers that name data files with any name in the same folder."""
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
-"""Exceptions of a member that is damaged or has an unknown compression."""
+"""Exceptions of a member that is damaged, or whose compression zipfile does not know (NotImplementedError)."""
 
 unzipping = partial(
     reading, parse_errors=DAMAGED, remedy="fetch it again, or unzip it by hand", what="cannot be unzipped"

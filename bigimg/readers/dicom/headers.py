@@ -92,7 +92,8 @@ UNDEFINED = b"\xff\xff\xff\xff"
 
 DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, OverflowError, struct.error,
           NotImplementedError, RecursionError, MemoryError)  # fmt: skip
-"""What pydicom raises for a damaged header: lengths beyond the file, unknown types, texts in place of numbers."""
+"""What pydicom raises for a damaged header: lengths beyond the file, unknown types (NotImplementedError), texts in place
+of numbers."""
 
 reading_dicom = partial(reading, parse_errors=DAMAGE, remedy="fetch the file again")
 """``with reading_dicom(path)``: errors of pydicom within name the file."""

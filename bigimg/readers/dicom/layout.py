@@ -150,6 +150,7 @@ def _check_decoder(pixels: Pixels) -> None:
 
     name = UID(pixels.syntax).name
     what = f"is stored as {name}, which pydicom does not decode"
+    # pydicom raises NotImplementedError for a syntax that it has no decoder for.
     with reading(pixels.path, (NotImplementedError,), "convert it with dcmtk first", what=what):
         decoder = get_decoder(pixels.syntax)
     able = set(decoder.available_plugins)

@@ -163,6 +163,7 @@ class Pixels:
         if self.packed:
             return self._inflated(frame)
         decoder = get_decoder(self.syntax)
+        # What pydicom and its plugins raise for damaged frames, and NotImplementedError for kinds that a plugin lacks.
         errors = (RuntimeError, ValueError, NotImplementedError, EOFError, OSError, struct.error)
         with (
             reading(self.path, errors, DAMAGED, what=f"frame {frame} cannot be decoded"),
