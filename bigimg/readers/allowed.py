@@ -18,8 +18,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bigimg.geometry.axes import MILLIMETERS, SECONDS
 from bigimg.geometry.spec import Channel
+from bigimg.geometry.unit_checks import LENGTHS, TIMES
 from bigimg.types import Json
 
 NUMBERS = {
@@ -133,6 +133,8 @@ TEXTS = {
         Manufacturer ManufacturerModelName MaximumFractionalValue Modality NumberOfAverages NumberOfFrames
         NumberOfTemporalPositions PatientPosition PercentPhaseFieldOfView PercentSampling
         PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation
+        FloatPixelPaddingRangeLimit FloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit
+        DoubleFloatPixelPaddingValue
         PixelSpacing PlanarConfiguration PresentationLUTShape ReconstructionDiameter RepetitionTime
         RescaleIntercept RescaleSlope RescaleType RotationDirection SOPClassUID SamplesPerPixel ScanOptions
         ScanningSequence SegmentationFractionalType SegmentationType SequenceVariant SliceThickness
@@ -176,12 +178,8 @@ CHANNEL_CODES = r"""
 """
 """Expressions of codes: letters, numbers, wavelengths, genes and isotopes, as in ``CD45`` and ``Er168Di``."""
 
-OTHER_UNITS = """
-    attometer decameter exameter femtometer foot gigameter hectometer kilometer megameter mile parsec petameter
-    terameter yard yoctometer yottameter zeptometer zettameter us_survey_foot degree radian grad steradian pixel
-    attosecond centisecond decisecond femtosecond kilosecond picosecond
-"""
-"""Units of axes that have no factor here: lengths and times of OME-Zarr, and those of maps."""
+OTHER_UNITS = {"decameter", "us_survey_foot", "degree", "radian", "grad", "steradian", "pixel"}
+"""Units of axes that OME-Zarr does not list: those of maps."""
 
 CHANNEL_NAMES = "ChannelNames"
 """The private field with the names of channels as the file has them, where these are left out."""
@@ -236,7 +234,7 @@ def named_as_in_file(channels: Sequence[Channel], private: Mapping[str, Json]) -
 
 def known_unit(unit: str | None) -> str | None:
     """Return ``unit`` if it is the long name of a unit of length or time, or one of :data:`OTHER_UNITS`."""
-    return unit if unit in MILLIMETERS or unit in SECONDS or unit in OTHER_UNITS.split() else None
+    return unit if unit in LENGTHS | TIMES | OTHER_UNITS else None
 
 
 def _expression(words: str, flags: int = 0) -> re.Pattern[str]:

@@ -104,7 +104,7 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
-        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", (".dcm", ".dicom", ".ima", ".dcm.gz"),
+        "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
     ),
     Format(

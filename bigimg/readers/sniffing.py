@@ -129,11 +129,14 @@ def is_tiff_or_companion(head: bytes, name: str) -> bool:
     return is_tiff(head, name) or is_ome_xml(head, name)
 
 
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima", ".dcm.gz")
+
+
 def is_dicom(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a DICOM file, also in gzip; files of before 1993 have no preamble."""
     if head.startswith(b"\x1f\x8b"):
         head = inflate(head)
-    old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith((".dcm", ".dicom", ".ima"))
+    old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith(DICOM_ENDINGS)
     return old or (head[128:132] == b"DICM" and not is_tiff(head, name)) or bare_dicom(head)
 
 

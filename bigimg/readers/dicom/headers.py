@@ -92,8 +92,8 @@ UNDEFINED = b"\xff\xff\xff\xff"
 
 DAMAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, OverflowError, struct.error,
           NotImplementedError, RecursionError, MemoryError)  # fmt: skip
-"""What pydicom raises for a damaged header: lengths beyond the file, unknown types (NotImplementedError), texts in place
-of numbers."""
+"""What pydicom raises for a damaged header: lengths beyond the file, texts in place of numbers, and NotImplementedError
+for unknown types."""
 
 reading_dicom = partial(reading, parse_errors=DAMAGE, remedy="fetch the file again")
 """``with reading_dicom(path)``: errors of pydicom within name the file."""
@@ -265,7 +265,7 @@ def _padding(header: Dataset, pixels: Pixels) -> Padding | None:
         (pixels.dtype.kind, pixels.dtype.itemsize), "Pixel"
     )
     value, limit = number(header, f"{kind}PaddingValue"), number(header, f"{kind}PaddingRangeLimit")
-    if value is None or pixels.samples > 1 or pixels.palette is not None:
+    if value is None or pixels.colored:
         return None
     ends = value, value if limit is None else limit
     if kind != "Pixel":

@@ -65,6 +65,11 @@ class Pixels:
     _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
 
     @property
+    def colored(self) -> bool:
+        """Whether a pixel has several samples, or stands for a colour."""
+        return self.samples > 1 or self.palette is not None
+
+    @property
     def dtype(self) -> DType:
         """Of a decoded value, before the palette."""
         if self.keyword != "PixelData":

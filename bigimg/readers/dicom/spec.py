@@ -63,12 +63,10 @@ def describe(
     padding = _padding(planes, dtype, notes)
     if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
         fill = fill_of(first.pixels, dtype, padding)
-        padding = padding or (
-            (int(fill), int(fill)) if math.isfinite(fill) and first.pixels.samples == 1 else None
-        )
-        notes.append(
-            f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}, and left out of statistics"
-        )
+        if padding is None and dtype.kind in "ui" and not first.pixels.colored:
+            padding = int(fill), int(fill)
+        left = ", and left out of statistics" if padding or dtype.kind == "f" else ""
+        notes.append(f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}{left}")
     return ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
         world=_world(first, stacked, axes, source), convention="radiological",
@@ -146,7 +144,7 @@ def fill_of(pixels: Pixels, dtype: DType, padding: Padding | None) -> float:
         return math.nan
     if padding is not None:
         return padding[0]
-    if dtype.kind == "b" or pixels.samples > 1 or pixels.palette is not None:
+    if dtype.kind == "b" or pixels.colored:
         return 0
     return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
 

@@ -9,11 +9,10 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bigimg.readers.sniffing import is_dicom, read_head
+from bigimg.readers.sniffing import DICOM_ENDINGS, is_dicom, read_head
 
 SYSTEM = {"thumbs.db", "desktop.ini", "dicomdir"}
 """Files that systems and CDs leave in folders, in lower case."""
-ENDINGS = (".dcm", ".dicom", ".ima", ".dcm.gz")
 """Names of which it is expected."""
 LOOKED = 1000
 """Files without a DICOM among them after which a folder is taken for one of something else."""
@@ -53,7 +52,7 @@ def study_below(folder: str) -> Study:
 def may_be_dicom(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a DICOM file, or what is left of one: opening that says what is wrong with it."""
     left_over = not head.strip(b"\0") and (bool(head) or "." not in name)
-    return is_dicom(head, name) or left_over or name.endswith(ENDINGS)
+    return is_dicom(head, name) or left_over or name.endswith(DICOM_ENDINGS)
 
 
 def _files(folder: str) -> Iterator[str]:

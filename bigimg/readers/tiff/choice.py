@@ -66,8 +66,7 @@ def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tu
     else:
         number = _main(path, every) if wanted is None else wanted
     if not 0 <= number < len(every):
-        listed = ", ".join(f"{i} {each.name!r}" for i, each in enumerate(every))
-        raise UsageError(f"{path}: there is no series {wanted!r}; it has {listed}")
+        raise UsageError(f"{path}: there is no series {wanted!r}; it has {_listed(every)}")
     return every[number], _others(every, number)
 
 
@@ -94,12 +93,18 @@ def _main(path: str, every: list[Candidate]) -> int:
 def _others(every: list[Candidate], number: int) -> tuple[str, ...]:
     if len(every) < 2:
         return ()
+    return (
+        f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER",
+    )
+
+
+def _listed(every: list[Candidate]) -> str:
+    """Return numbers, names and shapes of the first images: positions of a stack are thousands."""
     shown = [
         f"{f'{i} {each.name}'.strip()} ({' x '.join(map(str, each.shape))})"
         for i, each in enumerate(every[:MOST_LISTED])
     ]
-    listed = ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])
-    return (f"the file has {len(every)} series, and this is {number}: {listed}; choose with series=NUMBER",)
+    return ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])
 
 
 def _images(tif: Any, number: int, series: Any) -> Iterator[Candidate]:

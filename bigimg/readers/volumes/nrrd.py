@@ -90,7 +90,7 @@ def open_nrrd(source: str) -> RawReader:
         steps, starts = _steps(fields, names, directions, notes)
         affine = _affine(fields, names, directions, notes)
         if affine is not None and "z" not in names and _is_picture(fields, affine):
-            starts |= dict(zip("xy", (_vectors(fields, "space origin") or [None])[0] or (), strict=False))
+            starts |= dict(zip("xy", _origin(fields) or (), strict=False))
             affine = None
         skip = number(fields, "line skip", int, 0)
         if skip < 0:
@@ -102,7 +102,7 @@ def open_nrrd(source: str) -> RawReader:
     pixels, access = open_detached(source, files, layout)
     volume = Volume(
         stored=layout.stored, affine=affine, steps=steps, starts=starts,
-        body=_space(fields).removesuffix("-time") in SPACES,
+        body=_space(fields) in SPACES,
         channels=_channels(fields, names, sizes), family="nrrd",
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
@@ -233,8 +233,8 @@ def _steps(
     centers = fields.get("centers", "").lower().split()
     sizes = numbers(fields, "sizes", int)
     units, world_units = _quoted(fields.get("units", "")), _quoted(fields.get("space units", ""))
-    origin = (_vectors(fields, "space origin") or [None])[0]
-    known = _space(fields).removesuffix("-time") in SPACES
+    origin = _origin(fields)
+    known = _space(fields) in SPACES
     steps, starts = dict[str, Step](), dict[str, float]()
     for axis, (name, vector) in enumerate(zip(names, directions, strict=True)):
         unit = long_unit(units[axis]) if axis < len(units) and units[axis] != "???" else None
@@ -267,7 +267,11 @@ def _along_axes(fields: dict[str, str], name: str, axes: list[str]) -> list[floa
 
 
 def _space(fields: dict[str, str]) -> str:
-    return fields.get("space", "").lower()
+    return fields.get("space", "").lower().removesuffix("-time")
+
+
+def _origin(fields: dict[str, str]) -> list[float] | None:
+    return (_vectors(fields, "space origin") or [None])[0]
 
 
 def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes: list[str]) -> Array | None:
@@ -276,11 +280,11 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
     if not any(columns.get(name) for name in "xyz"):
         return None
     affine = np.diag([0.0, 0.0, 0.0, 1.0])
-    columns["origin"] = (_vectors(fields, "space origin") or [None])[0] or [0.0]
+    columns["origin"] = _origin(fields) or [0.0]
     for column, name in enumerate(("x", "y", "z", "origin")):
         if vector := columns.get(name):
             affine[:3, column] = (*vector, 0.0, 0.0)[:3]
-    space = _space(fields).removesuffix("-time")
+    space = _space(fields)
     turns = SPACES.get(space, (-1, -1, 1))
     if space not in SPACES:
         what = "the space of the header is not anatomical" if space else "the header names no space"
@@ -294,7 +298,7 @@ def _affine(fields: dict[str, str], names: list[str], directions: Vectors, notes
 def _is_picture(fields: dict[str, str], affine: Array) -> bool:
     """Return whether a plane lies in no anatomical space and its axes are not turned."""
     directions = np.abs(affine[:2, :2])
-    return _space(fields).removesuffix("-time") not in SPACES and not directions[[0, 1], [1, 0]].any()
+    return _space(fields) not in SPACES and not directions[[0, 1], [1, 0]].any()
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:

@@ -42,6 +42,25 @@ def test_gaps_are_filled_with_what_statistics_leave_out(tmp_path: Path):
     assert set(img.values[[2, 5, 6]].ravel()) == {-2000}
 
 
+def test_black_counts_where_slices_of_colours_are_missing(tmp_path: Path):
+    # The colours of index 0 are black: a missing slice is black too, and measured black is not left out.
+    stored = np.zeros((5, 4, 5), np.uint8)
+    stored[:, 1:] = 1
+    tags: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tags[f"{colour}PaletteColorLookupTableData"] = np.arange(0, 65536, 256, dtype="<u2").tobytes()
+    folder = tmp_path / "s"
+    for z, path in enumerate(series(folder, stored, **tags)):
+        if z == 2:
+            path.unlink()
+    img = bigimg.open(folder, on_gap="fill")
+    assert img.sizes["c"] == 3
+    found = bigimg.stats(img)
+    assert found["count"].values.tolist() == [img.size // 3] * 3
+    assert found["min"].values.tolist() == [0] * 3
+
+
 def test_gaps_of_real_values_and_of_times(tmp_path: Path):
     for z in range(8):
         if z not in (3, 4):
