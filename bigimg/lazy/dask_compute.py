@@ -9,6 +9,7 @@ import itertools
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -90,14 +91,16 @@ def computed_region(array: Any, region: Region, *, there: bool = False) -> Array
 
 def on_cluster(array: Any) -> bool:
     """Return whether blocks of a dask array are kept by the workers of a cluster, as ``persist`` leaves them."""
-    distributed = sys.modules.get("distributed")  # dask imports it without a cluster too
-    try:
-        # To look for futures makes all keys of the graph, 100 MB for 100,000 blocks.
-        return (
-            distributed is not None and distributed.default_client() and bool(distributed.futures_of(array))
-        )
-    except ValueError:  # there is no client
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
         return False
+    # dask imports distributed without a cluster too, and to look for futures makes all keys of the graph: 100 MB for
+    # 100,000 blocks. A worker may have no client of its own.
+    for find in (distributed.default_client, distributed.get_worker):
+        with suppress(ValueError):
+            find()
+            return bool(distributed.futures_of(array))
+    return False
 
 
 def _computed_there(array: Any) -> Any:

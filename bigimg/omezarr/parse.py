@@ -266,6 +266,17 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     return tuple(channels), tuple(shown)
 
 
+def described_by(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what bigimg writes of an image, in the fields of a store and in the attrs of a DataArray alike."""
+    world, scaling, window = map(block.get, ("world", "scaling", "window"))
+    return {
+        "world": None if world is None else as_affine(world),
+        "convention": block.get("convention", "neurological"),
+        "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+        "window": None if window is None else (float(window[0]), float(window[1])),
+    }
+
+
 def _own(block: Any, source: str) -> dict[str, Any]:
     """Return the fields of :class:`ImageMeta` that bigimg wrote itself; none if it did not write the image."""
     if not isinstance(block, Mapping) or "format" not in block:
@@ -274,19 +285,15 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         raise InputError(
             f"{source}: written in format {block['format']}, and this bigimg reads up to {FORMAT}; update bigimg"
         )
-    world, scaling, window, padding = map(block.get, ("world", "scaling", "window", "padding"))
     return {
         "kind": block.get("kind", "image"),
-        "world": None if world is None else as_affine(world),
-        "convention": block.get("convention", "neurological"),
-        "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
-        "window": None if window is None else (float(window[0]), float(window[1])),
+        **described_by(block),
         "channels": tuple(Channel(name, color) for name, color in block.get("channels", ())),
         "meta": dict(block.get("meta", {})),
         "notes": tuple(block.get("notes", ())),
         "manifest": block.get("manifest"),
         "backwards": tuple(block.get("backwards", ())),
-        "padding": of_json(padding),
+        "padding": of_json(block.get("padding")),
         "method": block.get("method"),
     }
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from bigimg.geometry.affine import as_affine
 from bigimg.geometry.axes import ORDER, long_unit
-from bigimg.geometry.spec import Channel, Scaling, fields_of
-from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, parse_array
+from bigimg.geometry.spec import Channel, fields_of
+from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, described_by, parse_array
 from bigimg.omezarr.pixels import values_of
 from bigimg.omezarr.tree import Node, Tree, join
+from bigimg.types import Convention, Kind
 
 EVEN = 1e-3
 """How far a coordinate may be from an even spacing, in parts of it."""
@@ -115,14 +115,14 @@ def _channels(tree: Tree, where: str, names: list[str], arrays: Mapping[str, Nod
 def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the attrs of the image say, as those of bigimg's DataArrays and of netCDF do."""
     try:
-        world, window, scaling = map(attrs.get, ("world", "window", "scaling"))
-        if scaling is None and {"scale_factor", "add_offset"} & set(attrs):
-            scaling = attrs.get("scale_factor", 1.0), attrs.get("add_offset", 0.0)
+        block = dict(attrs)
+        if attrs.get("convention") not in get_args(Convention.__value__):
+            block.pop("convention", None)
+        if attrs.get("scaling") is None and {"scale_factor", "add_offset"} & set(attrs):
+            block["scaling"] = attrs.get("scale_factor", 1.0), attrs.get("add_offset", 0.0)
         return {
-            "kind": attrs["kind"] if attrs.get("kind") in ("image", "labels", "mask") else None,
-            "world": None if world is None else as_affine(world),
-            "window": None if window is None else (float(window[0]), float(window[1])),
-            "scaling": None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
+            "kind": attrs["kind"] if attrs.get("kind") in get_args(Kind.__value__) else None,
+            **described_by(block),
             "meta": fields_of(attrs, "meta"),
         }
     except NONSENSE:  # attrs of others, with other meanings

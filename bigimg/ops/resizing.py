@@ -110,13 +110,17 @@ def resize(
     """
     levels = levels_of(img, memory=memory, series=series)
     found = levels[finer_level(levels, sides(levels.base, shape)) if level is None else level]
-    return resized(found, levels.base, shape, method)
+    return resized(found, levels.base, shape, method, padding_of(found))
 
 
 def resized(
-    found: xarray.DataArray, whole: xarray.DataArray, shape: Target, method: str | None = None
+    found: xarray.DataArray,
+    whole: xarray.DataArray,
+    shape: Target,
+    method: str | None = None,
+    padding: Padding | None = None,
 ) -> xarray.DataArray:
-    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does."""
+    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does; ``padding`` does not count."""
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")
@@ -125,7 +129,7 @@ def resized(
     target = sides(found, shape)
     if all(whole.sizes[name] == found.sizes[name] == n for name, n in target.items()):
         return found
-    return _resized(found, target, whole, mean=how == "mean")
+    return _resized(found, target, whole, padding, mean=how == "mean")
 
 
 def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
@@ -148,7 +152,12 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
 
 
 def _resized(
-    img: xarray.DataArray, target: Mapping[str, int], whole: xarray.DataArray, *, mean: bool
+    img: xarray.DataArray,
+    target: Mapping[str, int],
+    whole: xarray.DataArray,
+    padding: Padding | None,
+    *,
+    mean: bool,
 ) -> xarray.DataArray:
     """Return ``img``, a level of ``whole``, with other sizes along some axes."""
     sizes = tuple(target.get(str(name), n) for name, n in img.sizes.items())
@@ -159,7 +168,6 @@ def _resized(
     lengths, steps = zip(*extents.values(), strict=True)
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
-    padding = padding_of(img)
     operation = (
         Weighted(sizes, img.dtype, weights, padding) if mean else Nearest(sizes, img.dtype, lengths, steps)
     )

@@ -13,7 +13,6 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
-from bigimg.ops.derived import padding_of
 from bigimg.types import Array, Padding, Region
 from bigimg.viewing.colours import (
     HIGH,
@@ -79,7 +78,12 @@ class Display:
         return () if self.look == "grey" else RGBA if self.alpha else RGB
 
 
-def display_of(plane: xarray.DataArray, like: xarray.DataArray, window: Window | None = None) -> Display:
+def display_of(
+    plane: xarray.DataArray,
+    like: xarray.DataArray,
+    window: Window | None = None,
+    padding: Padding | None = None,
+) -> Display:
     """Return how ``plane`` is shown. If percentiles are needed, the pixels are read, but not stored.
 
     Parameters
@@ -91,10 +95,12 @@ def display_of(plane: xarray.DataArray, like: xarray.DataArray, window: Window |
         Values that become black and white. By default the window of the file, else the percentiles 0.1 and 99.9 of
         the pixels. Pixels of 8 bits stay as they are, booleans become black and white, and each id of a label image
         has a colour, as in :func:`bigimg.show`.
+    padding : (number, number), optional
+        First and last value that is no measurement; percentiles are of the others.
     """
     attrs, channels = like.attrs, coordinates.channels_of(like)
     count = plane.shape[-1] if plane.ndim == 3 else 1
-    mask, padding = attrs.get("kind") == "mask", padding_of(like)
+    mask = attrs.get("kind") == "mask"
     if window is None and attrs.get("window") and not attrs.get("scaling"):
         window = tuple(attrs["window"])
     plain = window is None and (mask or plane.dtype in (np.uint8, np.bool_))

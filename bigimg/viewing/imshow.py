@@ -143,7 +143,7 @@ def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) ->
     if inks or is_picture(channels, count):
         plane = DataArray(pixels, dims=("y", "x", "c"))
         if look.vmin is look.vmax is None and (inks or pixels.dtype in (np.uint8, np.bool_)):
-            return display_of(plane, picture.like).of(pixels)
+            return display_of(plane, picture.like, padding=picture.padding).of(pixels)
         if inks:
             default: Window = (0, most_opaque(pixels.dtype))
         else:

@@ -19,6 +19,7 @@ from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
+from bigimg.ops.derived import padding_of
 from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.ops.upright import upright
@@ -77,23 +78,25 @@ def plane_picture(
     ending = Path(target).suffix.lower() or ".png"
     whole = None
     if most is not None and plane is None:
-        image, whole = flat_level(source, checked_side(most), memory=memory, series=series)
+        side = checked_side(most)
+        image, whole, padding = flat_level(source, side, chosen, memory=memory, series=series)
     else:
         image = open_image(source, level=level or 0, memory=memory, series=series)
+        padding = padding_of(image)
         # "z" is the default of the command; an image without z is written as it is.
         if plane not in ("z", None) or "z" in image.dims or not index is position is None:
             image = plane_of(image, plane or "z", index=index, position=position)
         image = image.isel(t=image.sizes["t"] // 2) if "t" in image.dims else image
-    image = upright(image, chosen)
+        image = upright(image, chosen)
     checked_target(target, source, image, overwrite=overwrite, file=True)
     pillow = None if ending in STREAMED else _pillow_format(target, ending)
-    like = shrunk(image, most or MOST, whole)
+    like = shrunk(image, most or MOST, whole, padding)
     dims = dict(zip(like.dims[:2], "yx", strict=True))
     scalars = [name for name in like.coords if name not in like.dims and name != "color"]
     flat = like.drop_vars(scalars).rename(dims)
     if flat.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
         flat = computed(flat)
-    display = display_of(flat, like)
+    display = display_of(flat, like, padding=padding)
     if ending in JPEG:
         display = replace(display, alpha=False)
     reader = DisplayReader(read_labelled(flat), display)

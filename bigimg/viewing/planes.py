@@ -170,7 +170,8 @@ def picture_of(
     have, drawn = flat.sizes[sides[0]] * flat.sizes[sides[1]], needed(flat, sides, pixels)
     if have > min(most, WHOLE_PIXELS) and not whole:
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
-        values = computed(shrunk(flat, math.ceil(finer * max(drawn)))).transpose(..., *sides)
+        small = shrunk(flat, math.ceil(finer * max(drawn)), padding=padding_of(levels.base))
+        values = computed(small).transpose(..., *sides)
         return pictured(levels, cut, number, flat, values_of(values))
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 

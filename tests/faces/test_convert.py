@@ -45,7 +45,7 @@ def test_any_other_name_is_that_of_a_store(name: str, tmp_path: Path) -> None:
 def test_what_is_said_of_the_source_alone_is_not_kept(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for size in (20, 30):
-            file.write(np.zeros((size, size), np.uint8), photometric="miniswhite")
+            file.write(np.zeros((size, size), np.uint8), photometric="miniswhite", metadata=None, software="")
     bigimg.convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr", progress=False)
     zarr.create_array(tmp_path / "b", data=np.zeros((4, 5)))
     bigimg.convert(tmp_path / "b", tmp_path / "b.ome.zarr", progress=False)

@@ -614,6 +614,14 @@ def test_groups_of_xarray_open_with_their_coordinates(zarr_format: Any, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+def test_the_side_of_left_survives_to_zarr(tmp_path: Path) -> None:
+    img = bigimg.from_array(
+        np.arange(24.0).reshape(2, 3, 4), dims="zyx", affine=np.diag([1, 2, 3, 1]), unit="mm"
+    )
+    img.assign_attrs(convention="radiological").to_dataset(name="image").to_zarr(tmp_path / "a.zarr")
+    assert bigimg.open(tmp_path / "a.zarr").attrs["convention"] == "radiological"
+
+
 def test_groups_of_xarray_by_others(tmp_path: Path) -> None:
     """Other names of axes, latitudes that fall, packed values, an uneven axis, a coordinate of two axes."""
     values = np.arange(2 * 5 * 6, dtype=np.int16).reshape(2, 5, 6)

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
 from bigimg.types import Array
+from bigimg.viewing.pictures import plane_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (600, 900, 3)).astype(np.uint8)
 
@@ -109,3 +112,28 @@ def test_the_smallest_level_that_is_four_times_finer(tmp_path: Path, monkeypatch
 def test_no_size() -> None:
     with pytest.raises(UsageError, match="at least 1 pixel"):
         bigimg.thumbnail(PIXELS, 0)
+
+
+def test_no_data_does_not_count_in_planes_and_pictures(tmp_path: Path) -> None:
+    values = np.full((3, 64, 64), 100, np.int16)
+    values[:, :, ::2] = -9999
+    for z, name in ((1, "plane.tif"), (3, "volume.tif")):
+        tifffile.imwrite(
+            tmp_path / name, values[:z], photometric="minisblack", extratags=[(42113, "s", 0, "-9999", True)]
+        )
+        assert set(bigimg.thumbnail(tmp_path / name, 16).ravel()) == {100}
+        picture = tmp_path / f"{name}.png"
+        plane_picture(tmp_path / name, picture, most=16)
+        assert len(np.unique(np.asarray(Image.open(picture)))) == 1
+
+
+def test_the_overhang_of_a_turned_level_counts_as_that_of_an_unturned_one(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (301, 301), np.uint8)
+    turned = np.diag([-1.0, 1, 1, 1])
+    pictures = []
+    for name, affine, values in (("a", np.eye(4), pixels), ("b", turned, pixels[:, ::-1])):
+        img = bigimg.from_array(values, dims="yx", affine=affine, unit="mm")
+        bigimg.write(img, tmp_path / f"{name}.zarr", progress=False)
+        plane_picture(tmp_path / f"{name}.zarr", tmp_path / f"{name}.png", most=9)
+        pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int))
+        np.testing.assert_array_equal(pictures[-1], bigimg.thumbnail(tmp_path / f"{name}.zarr", 9))
