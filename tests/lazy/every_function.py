@@ -131,7 +131,7 @@ def check(folder: Path) -> int:
         "store": (folder / "a.ome.zarr", colour),
         "array": (picture, colour),
         "dask": (lazy, colour),
-        "arithmetic": ((lazy * 2).astype("u2"), colour.astype("u2") * 2),
+        "arithmetic": (lazy.astype("u2") * np.uint16(2), colour.astype("u2") * 2),
     }
     for name, (source, pixels) in sources.items():
         (folder / name).mkdir()

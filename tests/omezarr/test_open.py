@@ -622,6 +622,7 @@ def test_the_side_of_left_survives_to_zarr(tmp_path: Path) -> None:
     assert bigimg.open(tmp_path / "a.zarr").attrs["convention"] == "radiological"
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
 def test_groups_of_xarray_by_others(tmp_path: Path) -> None:
     """Other names of axes, latitudes that fall, packed values, an uneven axis, a coordinate of two axes."""
     values = np.arange(2 * 5 * 6, dtype=np.int16).reshape(2, 5, 6)
