@@ -42,6 +42,29 @@ class OpenObject(ABC):
     def pread(self, length: int, offset: int) -> bytes:
         """Return up to ``length`` bytes from ``offset`` on: fewer where the object ends."""
 
+    def whole(self, most: int) -> bytes:
+        """Return all of the object.
+
+        Raises
+        ------
+        InputError
+            It has more than ``most`` bytes.
+        """
+        size = self.known_size()
+        if size > most:
+            raise InputError(f"{self}: has {size} bytes, and its array allows {most}; restore it")
+        return self.pread(size, 0)
+
+    def ending(self, length: int) -> bytes:
+        """Return up to ``length`` bytes at the end."""
+        size = self.known_size()
+        length = min(length, size)
+        return self.pread(length, size - length)
+
+    def known_size(self) -> int:
+        """Return the length; a number beyond all where it would take a request to know it."""
+        return self.size(None)
+
     def state(self) -> object:
         """Return a value that changes with the object; None where it cannot be known without a request."""
         return None
@@ -151,7 +174,11 @@ class _File(OpenObject):
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.fd = files.open_to_read(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def size(self, likely: int | None) -> int:
         return os.fstat(self.fd).st_size

@@ -16,18 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, one_line
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
+from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
+MOST_IN_ALL = 2**59
+"""Largest number of pixels; of 8 bytes each they are half of what a signed number of 64 bits counts."""
+MOST_AXES = 8
 
 NONSENSE = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
 """Exceptions that malformed documents cause."""
@@ -98,7 +102,9 @@ class ArrayMeta:
     """Unit of writing: the chunk itself where there are no shards."""
     dims: tuple[str | None, ...] | None
     layout: ShardLayout | None
-    """How to read it by hand, when it is one of our layouts."""
+    """Its layout, when it is one of ours: then the manifest can check it."""
+    encoding: Encoding
+    """How its objects are named, and how their bytes become pixels."""
 
 
 def ome_block(attributes: Attributes) -> Attributes:
@@ -139,7 +145,7 @@ def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
     except NONSENSE as error:
         if isinstance(error, InputError):
             raise
-        cause = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{source}: OME-Zarr metadata is incomplete ({cause}); write it again") from error
 
 
@@ -310,33 +316,34 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
         return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
     except NONSENSE as error:
         file = f"{source}/.zarray" if document.get("zarr_format") == 2 else f"{source}/zarr.json"
-        cause = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{file}: not a zarr array that can be read ({cause}); write it again") from error
 
 
 def _array_v2(document: Attributes) -> ArrayMeta:
-    shape = _sizes(document, "shape")
+    shape = _shape(document)
     chunk = _sizes(document, "chunks", len(shape))
     dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
-    dtype, layout = _numeric(document["dtype"]), None
+    dtype, layout = numeric(document["dtype"]), None
     _check_fill(document.get("fill_value"), dtype)
     codec = codec_of_compressor(document.get("compressor"))
     if codec is not None and shape:
         layout = ShardLayout(shape, dtype, chunk, chunk, codec, 2)
         if any(document.get(key) != wanted for key, wanted in array_metadata_v2(layout).items()):
             layout = None
-    return ArrayMeta(shape, dtype, chunk, chunk, dims and tuple(dims), layout)
+    encoding = encoding_v2(document, dtype, chunk, document.get("fill_value"))
+    return ArrayMeta(shape, dtype, chunk, chunk, _names(dims, len(shape)), layout, encoding)
 
 
 def _array_v3(document: Attributes) -> ArrayMeta:
     if document["node_type"] != "array":
-        raise ValueError(f"a {document['node_type']}")
+        raise ValueError(f"node_type is {document['node_type']!r:.80}, not array")
     grid = document["chunk_grid"]
     if grid["name"] != "regular":
-        raise ValueError(f"chunk grid {grid['name']}")
-    shape = _sizes(document, "shape")
+        raise ValueError(f"chunk_grid is {grid['name']!r:.80}, not regular")
+    shape = _shape(document)
     shard = chunk = _sizes(grid["configuration"], "chunk_shape", len(shape))
-    dtype = _numeric(document["data_type"])
+    dtype = numeric(document["data_type"])
     _check_fill(document.get("fill_value"), dtype)
     codecs = document["codecs"]
     layout = None
@@ -350,13 +357,32 @@ def _array_v3(document: Attributes) -> ArrayMeta:
             layout = ShardLayout(shape, dtype, chunk, shard, codec)
     dims = document.get("dimension_names")
     if layout is not None and any(
-        # An array with other metadata than bigimg writes is read through zarr.
+        # An array with other metadata than bigimg writes is not read as one of ours.
         document.get(key) != wanted
         for key, wanted in array_metadata(layout, dims or ()).items()
         if key in ("codecs", "chunk_key_encoding", "chunk_grid")
     ):
         layout = None
-    return ArrayMeta(shape, dtype, chunk, shard, dims and tuple(dims), layout)
+    encoding = encoding_v3(document, dtype, chunk, document.get("fill_value"))
+    return ArrayMeta(shape, encoding.dtype, chunk, shard, _names(dims, len(shape)), layout, encoding)
+
+
+def _names(given: Any, ndim: int) -> tuple[str | None, ...] | None:
+    """Return the names of the axes, None where there are none."""
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str | None) for name in given):
+        raise ValueError(f"names of dimensions are {given!r:.80}, not a list of text")
+    if len(given) != ndim:
+        raise ValueError(f"names of dimensions are {given!r:.80}, and the array has {ndim} axes")
+    return tuple(given)
+
+
+def _shape(document: Attributes) -> Shape:
+    shape = _sizes(document, "shape")
+    if math.prod(shape) > MOST_IN_ALL or len(shape) > MOST_AXES:
+        raise ValueError(f"shape is {list(shape)!r:.80}, more than {MOST_AXES} axes or {MOST_IN_ALL} pixels")
+    return shape
 
 
 def _sizes(block: Attributes, field: str, ndim: int | None = None) -> Shape:
@@ -383,10 +409,3 @@ def _check_fill(value: Any, dtype: DType) -> None:
         fits = isinstance(value, int | float) and ends[0] <= value <= ends[1] and value == int(value)
     if not fits:
         raise ValueError(f"fill_value is {value!r:.80}, which no pixel of {dtype} can have")
-
-
-def _numeric(name: Any) -> DType:
-    dtype: DType = np.dtype(name)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise ValueError(f"values of type {name}")
-    return dtype

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, one_line
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.objects import Location, ObjectPath, listing, readable
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
+
+MOST_NESTED = 64
+"""Depth of a document; nobody's metadata are deeper than ten."""
 
 type Node = dict[str, Any]
 
@@ -101,8 +104,10 @@ class Tree:
             return None
         try:
             document = json.loads(data)
+            if not _is_shallow(document):
+                raise ValueError(f"nested more than {MOST_NESTED} deep")
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{self.where(key)}: not JSON ({error}); restore the file") from None
+            raise InputError(f"{self.where(key)}: not JSON ({one_line(error)}); restore the file") from None
         if not isinstance(document, dict) or not isinstance(document.get("attributes", {}), dict):
             raise InputError(f"{self.where(key)}: not a JSON object as zarr writes it; restore the file")
         return document
@@ -153,6 +158,19 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
         return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
     except zipfile.BadZipFile as error:
         raise InputError(f"{shown}: not a zip file that can be read ({error}); copy it again") from error
+
+
+def _is_shallow(document: object) -> bool:
+    """Return whether values are nested so little that no function that walks through them fails."""
+    level = [document]
+    for _ in range(MOST_NESTED):
+        inside = [
+            value.values() if isinstance(value, dict) else value
+            for value in level
+            if isinstance(value, dict | list)
+        ]
+        level = [value for values in inside for value in values]
+    return not level
 
 
 def join(*parts: str) -> str:
