@@ -19,7 +19,7 @@ import numpy as np
 from bigimg.types import Array, Json
 
 UNDECODABLE = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, OSError, MemoryError,
-               zlib.error, lzma.LZMAError)  # fmt: skip
+               zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 """What decoders raise for bytes that are not what the metadata says."""
 LZMA_BYTES = 256 << 20
 """Memory of a decoder of LZMA; the largest preset needs 65 MB, and the data may ask for gigabytes."""
@@ -77,11 +77,14 @@ def _zstd(data: bytes, most: int) -> Array:
 
 
 def _gzip(data: bytes, most: int) -> bytes:
-    from isal import igzip
+    from isal import igzip, isal_zlib
 
-    with igzip.IGzipFile(fileobj=io.BytesIO(data)) as file:
-        found: bytes = file.read(most + 1)
-        return found
+    try:
+        with igzip.IGzipFile(fileobj=io.BytesIO(data)) as file:
+            found: bytes = file.read(most + 1)
+            return found
+    except isal_zlib.error as error:  # of no kind but its own
+        raise ValueError(str(error)) from error
 
 
 def _stream(make: Callable[[], Any]) -> Callable[[bytes, int], bytes]:

@@ -8,6 +8,7 @@ all three.
 from __future__ import annotations
 
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bigimg.errors import BigimgError, InputError
+from bigimg.omezarr.documents import MOST_BYTES
 from bigimg.system import files
 
 
@@ -162,6 +164,23 @@ def _listed(entry: os.DirEntry[str]) -> Listed:
         return Listed(False, DANGLING)
 
 
+def small_object(location: Location) -> bytes:
+    """Return all of a document.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        There is none, or it is too long for one, or no file.
+    """
+    if isinstance(location, Path):
+        status = location.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{location}: is no file but a pipe or a device; replace it")
+        if status.st_size > MOST_BYTES:
+            raise InputError(f"{location}: has {status.st_size} bytes, too many for a document; restore it")
+    return location.read_bytes()
+
+
 def opened(location: Location) -> OpenObject:
     """Return the open object at ``location``; FileNotFoundError when it is not there (of a URL: when it is read)."""
     if isinstance(location, ObjectPath):
@@ -175,6 +194,8 @@ class _File(OpenObject):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no file; restore the object")
         self.fd = files.open_to_read(path)
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
+from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
@@ -32,6 +33,8 @@ MOST_PIXELS = 2**48
 MOST_IN_ALL = 2**59
 """Largest number of pixels; of 8 bytes each they are half of what a signed number of 64 bits counts."""
 MOST_AXES = 8
+MOST_NAME = 160
+"""Letters of a name."""
 
 NONSENSE = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
 """Exceptions that malformed documents cause."""
@@ -116,7 +119,7 @@ def ome_block(attributes: Attributes) -> Attributes:
 def label_names(attributes: Attributes) -> tuple[str, ...]:
     """Return the label images that the attributes of a group list; none if that is no list."""
     listed = ome_block(attributes).get("labels")
-    return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
+    return tuple(name for name in listed if name and is_key(name)) if isinstance(listed, list) else ()
 
 
 def is_image(attributes: Attributes) -> bool:
@@ -154,7 +157,7 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
     notes: list[str] = []
     if len(ome["multiscales"]) > 1:
         notes.append(f"the first of {len(ome['multiscales'])} multiscales is used")
-    version = str(ome.get("version") or multiscale.get("version") or "0.4")
+    version = one_line(ome.get("version") or multiscale.get("version") or "0.4")
     axes, intrinsic = _axes(multiscale, version)
     dims = tuple(_canonical(axis, source) for axis in axes)
     if len(set(dims)) != len(dims):
@@ -170,7 +173,7 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         "version": version,
         "dims": dims,
         "units": tuple(
-            long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
+            long_unit(_name(unit)) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
         ),
         "levels": levels,
         "channels": channels,
@@ -204,14 +207,14 @@ def _canonical(axis: Attributes, source: str) -> str:
     by_type = {"time": "t", "channel": "c"}.get(str(axis.get("type")))
     if by_type is None:
         raise InputError(
-            f"{source}: axis {name!r} is none of {' '.join(ORDER)}; select along it and store again"
+            f"{source}: axis {name!r:.80} is none of {' '.join(ORDER)}; select along it and store again"
         )
     return by_type
 
 
 def _level(dataset: Attributes, outer: Any, ndim: int, notes: list[str]) -> LevelMeta:
-    if not isinstance(dataset["path"], str):
-        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not text")
+    if not is_key(dataset["path"]):
+        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not the name of an array in this group")
     given = dataset.get("coordinateTransformations")
     if given is None and outer is None:
         return LevelMeta(dataset["path"], None, (0.0,) * ndim)
@@ -244,7 +247,7 @@ def _matrix(transformation: Attributes, ndim: int, notes: list[str]) -> Array:
         for step in transformation["transformations"]:
             matrix = _matrix(step, ndim, notes) @ matrix
     elif kind != "identity":
-        notes.append(f"a transformation of type {kind} is left out of spacing and origin")
+        notes.append(f"a transformation of type {one_line(kind)} is left out of spacing and origin")
     return matrix
 
 
@@ -263,13 +266,19 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
-        channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
+        channels.append(Channel(_name(entry.get("label") or i), color.upper() if valid else None))
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
         limits = (float(pair[0]), float(pair[1])) if known else None
         shown.append(ChannelShown(limits, entry.get("active") is not False))
     return tuple(channels), tuple(shown)
+
+
+def _name(given: object) -> str:
+    """Return a name as it is, unless it would fill the screen or has signs that terminals obey."""
+    name = str(given)
+    return name if len(name) <= MOST_NAME and name.isprintable() else one_line(name)
 
 
 def described_by(block: Mapping[str, Any]) -> dict[str, Any]:

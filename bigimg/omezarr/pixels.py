@@ -155,12 +155,11 @@ class ChunkPixels:
         length = 16 * math.prod(chunks)
         trailer = 4 * encoding.index_checked
         data = file.pread(length + trailer, 0) if encoding.index == "start" else file.ending(length + trailer)
-        table = np.frombuffer(data[:length], "<u8")
         if len(data) != length + trailer or (
             trailer and struct.unpack("<I", data[length:])[0] != google_crc32c.value(data[:length])
         ):
             raise CorruptChunk(f"{path}: the checksum of the shard index is wrong; restore the object")
-        pairs = table.reshape(-1, 2)
+        pairs = np.frombuffer(data[:length], "<u8").reshape(-1, 2)
         size = min(file.known_size(), 2**63)
         bad = ((pairs > size).any(1) | (pairs.sum(1) > size)) & (pairs != ABSENT).any(1)
         long = (pairs[:, 1] > encoding.most_bytes) & (pairs != ABSENT).any(1)

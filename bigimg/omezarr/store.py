@@ -18,7 +18,7 @@ from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.manifest import StoredStatistics, read_statistics
+from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, check_small, read_objects, read_statistics
 from bigimg.omezarr.parse import ArrayMeta, ImageMeta
 from bigimg.omezarr.pixels import AHEAD_CHUNK_BYTES, AT_ONCE, INDEX_CACHE_BYTES, ChunkPixels, ShardPixels
 from bigimg.omezarr.tree import Tree, join
@@ -145,8 +145,20 @@ class Store:
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
 
     def statistics(self) -> StoredStatistics | None:
-        """Return the statistics kept in a store of ours, or None."""
-        return read_statistics(self.tree.location(self.group)) if self.has_manifest else None
+        """Return the statistics kept in a store of ours, or None.
+
+        Raises
+        ------
+        MissingChunk, CorruptChunk
+            They are not as they were written.
+        """
+        if not self.has_manifest:
+            return None
+        root = self.tree.location(self.group)
+        for key, record in (read_objects(root) or {}).items():
+            if key.startswith((f"{HISTOGRAM}/", f"{GROUP}/z", f"{GROUP}/.z")):
+                check_small(root, key, record)
+        return read_statistics(root)
 
 
 class StoreReader:

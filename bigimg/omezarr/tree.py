@@ -6,7 +6,6 @@ other members of ``zarr.json`` or ``.zarray``. The module :mod:`~bigimg.omezarr.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
@@ -16,13 +15,11 @@ from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError, one_line
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.objects import Location, ObjectPath, listing, readable
+from bigimg.omezarr.documents import document_of, is_key
+from bigimg.omezarr.objects import Location, ObjectPath, listing, readable, small_object
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
-
-MOST_NESTED = 64
-"""Depth of a document; nobody's metadata are deeper than ten."""
 
 type Node = dict[str, Any]
 
@@ -48,7 +45,15 @@ class Tree:
         return join(self.path.rstrip("/"), key)
 
     def location(self, key: str) -> Location:
-        """Return the location of a group or array: a path if it is on disk."""
+        """Return the location of a group or array: a path if it is on disk.
+
+        Raises
+        ------
+        InputError
+            The key leads out of the tree. Links on disk are followed: only who may write there makes them.
+        """
+        if not is_key(key):
+            raise InputError(f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them")
         if self.objects is not None:
             return ObjectPath(self.objects, key, self.where(key))
         assert self.folder is not None
@@ -64,14 +69,15 @@ class Tree:
         """
         with readable(self.where(key)):
             try:
-                return self.location(key).read_bytes()
+                return small_object(self.location(key))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
     def children(self, key: str) -> list[str]:
         """Return the names directly under ``key``, numbers first and in order; empty where they cannot be listed."""
         try:
-            names = os.listdir(self.folder / key) if self.folder is not None else listing(self.location(key))
+            where = self.location(key)
+            names = os.listdir(where) if isinstance(where, Path) else [*listing(where)]
         except (OSError, NotImplementedError):  # fsspec raises the latter for servers that list nothing
             return []
         return sorted(
@@ -103,13 +109,11 @@ class Tree:
         if data is None:
             return None
         try:
-            document = json.loads(data)
-            if not _is_shallow(document):
-                raise ValueError(f"nested more than {MOST_NESTED} deep")
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{self.where(key)}: not JSON ({one_line(error)}); restore the file") from None
-        if not isinstance(document, dict) or not isinstance(document.get("attributes", {}), dict):
-            raise InputError(f"{self.where(key)}: not a JSON object as zarr writes it; restore the file")
+            document = document_of(data)
+            if not isinstance(document.get("attributes", {}), dict):
+                raise ValueError("its attributes are no object")
+        except ValueError as error:
+            raise InputError(f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it") from None
         return document
 
 
@@ -158,19 +162,6 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
         return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
     except zipfile.BadZipFile as error:
         raise InputError(f"{shown}: not a zip file that can be read ({error}); copy it again") from error
-
-
-def _is_shallow(document: object) -> bool:
-    """Return whether values are nested so little that no function that walks through them fails."""
-    level = [document]
-    for _ in range(MOST_NESTED):
-        inside = [
-            value.values() if isinstance(value, dict) else value
-            for value in level
-            if isinstance(value, dict | list)
-        ]
-        level = [value for values in inside for value in values]
-    return not level
 
 
 def join(*parts: str) -> str:
