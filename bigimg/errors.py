@@ -184,5 +184,5 @@ def damage(source: str, what: str, why: str = "") -> InputError:
 
 def one_line(error: object) -> str:
     """Return the text of ``error`` in one line of at most 160 characters; the name of its type if it has no text."""
-    text = " ".join(str(error).split())
+    text = "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(error)[:2000].split()))
     return (text if len(text) <= 160 else text[:157] + "...") or type(error).__name__

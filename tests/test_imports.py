@@ -16,7 +16,7 @@ from PIL import Image
 LABELLED = {"xarray", "dask", "pandas"}
 """1.2 s together."""
 PLOTTING = {"matplotlib", "numba", "napari"}
-STORES = {"zarr", "zarrs", "fsspec", "asyncio"}
+STORES = {"zarr", "fsspec", "asyncio"}
 """0.5 s; a store of ours is written, and read where its manifest is there, without."""
 CHILD = """\
 import json, sys

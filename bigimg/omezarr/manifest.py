@@ -16,7 +16,6 @@ without their own crc32c.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -29,6 +28,7 @@ import google_crc32c
 import numpy as np
 
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
+from bigimg.omezarr.documents import document_of
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
 from bigimg.omezarr.objects import Location, readable
 from bigimg.omezarr.parse import parse_array
@@ -133,11 +133,9 @@ def _read(path: Location) -> bytes:
 
 def _read_json(path: Location) -> dict[str, Any]:
     try:
-        document = json.loads(_read(path))
+        document = document_of(_read(path))
     except ValueError as error:
         raise CorruptChunk(f"{path}: not JSON ({error}); restore the object") from None
-    if not isinstance(document, dict):
-        raise CorruptChunk(f"{path}: not a JSON object; restore it")
     return document
 
 

@@ -8,6 +8,7 @@ all three.
 from __future__ import annotations
 
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bigimg.errors import BigimgError, InputError
+from bigimg.omezarr.documents import MOST_BYTES
 from bigimg.system import files
 
 
@@ -41,6 +43,29 @@ class OpenObject(ABC):
     @abstractmethod
     def pread(self, length: int, offset: int) -> bytes:
         """Return up to ``length`` bytes from ``offset`` on: fewer where the object ends."""
+
+    def whole(self, most: int) -> bytes:
+        """Return all of the object.
+
+        Raises
+        ------
+        InputError
+            It has more than ``most`` bytes.
+        """
+        size = self.known_size()
+        if size > most:
+            raise InputError(f"{self}: has {size} bytes, and its array allows {most}; restore it")
+        return self.pread(size, 0)
+
+    def ending(self, length: int) -> bytes:
+        """Return up to ``length`` bytes at the end."""
+        size = self.known_size()
+        length = min(length, size)
+        return self.pread(length, size - length)
+
+    def known_size(self) -> int:
+        """Return the length; a number beyond all where it would take a request to know it."""
+        return self.size(None)
 
     def state(self) -> object:
         """Return a value that changes with the object; None where it cannot be known without a request."""
@@ -139,6 +164,23 @@ def _listed(entry: os.DirEntry[str]) -> Listed:
         return Listed(False, DANGLING)
 
 
+def small_object(location: Location) -> bytes:
+    """Return all of a document.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        There is none, or it is too long for one, or no file.
+    """
+    if isinstance(location, Path):
+        status = location.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{location}: is no file but a pipe or a device; replace it")
+        if status.st_size > MOST_BYTES:
+            raise InputError(f"{location}: has {status.st_size} bytes, too many for a document; restore it")
+    return location.read_bytes()
+
+
 def opened(location: Location) -> OpenObject:
     """Return the open object at ``location``; FileNotFoundError when it is not there (of a URL: when it is read)."""
     if isinstance(location, ObjectPath):
@@ -151,7 +193,13 @@ class _File(OpenObject):
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no file; restore the object")
         self.fd = files.open_to_read(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def size(self, likely: int | None) -> int:
         return os.fstat(self.fd).st_size

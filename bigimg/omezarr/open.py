@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bigimg.errors import InputError, IntegrityError, UsageError
+from bigimg.errors import InputError, IntegrityError, UsageError, one_line
 from bigimg.geometry.axes import ORDER
 from bigimg.omezarr.manifest import GROUP, check_small, read_objects
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
@@ -211,7 +211,7 @@ def _series(tree: Tree) -> tuple[str, ...]:
 
 def few_names(names: Sequence[object]) -> str:
     """Return the first eight of ``names`` for a message."""
-    return ", ".join(map(str, names[:8])) + (", …" if len(names) > 8 else "")
+    return ", ".join(map(one_line, names[:8])) + (", …" if len(names) > 8 else "")
 
 
 def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:

@@ -16,18 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, one_line
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
+from bigimg.omezarr.documents import is_key
+from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
+MOST_IN_ALL = 2**59
+"""Largest number of pixels; of 8 bytes each they are half of what a signed number of 64 bits counts."""
+MOST_AXES = 8
+MOST_NAME = 160
+"""Letters of a name."""
 
 NONSENSE = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
 """Exceptions that malformed documents cause."""
@@ -98,7 +105,9 @@ class ArrayMeta:
     """Unit of writing: the chunk itself where there are no shards."""
     dims: tuple[str | None, ...] | None
     layout: ShardLayout | None
-    """How to read it by hand, when it is one of our layouts."""
+    """Its layout, when it is one of ours: then the manifest can check it."""
+    encoding: Encoding
+    """How its objects are named, and how their bytes become pixels."""
 
 
 def ome_block(attributes: Attributes) -> Attributes:
@@ -110,7 +119,7 @@ def ome_block(attributes: Attributes) -> Attributes:
 def label_names(attributes: Attributes) -> tuple[str, ...]:
     """Return the label images that the attributes of a group list; none if that is no list."""
     listed = ome_block(attributes).get("labels")
-    return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
+    return tuple(name for name in listed if name and is_key(name)) if isinstance(listed, list) else ()
 
 
 def is_image(attributes: Attributes) -> bool:
@@ -139,7 +148,7 @@ def parse_image(attributes: Attributes, *, source: str) -> ImageMeta:
     except NONSENSE as error:
         if isinstance(error, InputError):
             raise
-        cause = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{source}: OME-Zarr metadata is incomplete ({cause}); write it again") from error
 
 
@@ -148,7 +157,7 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
     notes: list[str] = []
     if len(ome["multiscales"]) > 1:
         notes.append(f"the first of {len(ome['multiscales'])} multiscales is used")
-    version = str(ome.get("version") or multiscale.get("version") or "0.4")
+    version = one_line(ome.get("version") or multiscale.get("version") or "0.4")
     axes, intrinsic = _axes(multiscale, version)
     dims = tuple(_canonical(axis, source) for axis in axes)
     if len(set(dims)) != len(dims):
@@ -164,7 +173,7 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         "version": version,
         "dims": dims,
         "units": tuple(
-            long_unit(unit) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
+            long_unit(_name(unit)) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
         ),
         "levels": levels,
         "channels": channels,
@@ -198,14 +207,14 @@ def _canonical(axis: Attributes, source: str) -> str:
     by_type = {"time": "t", "channel": "c"}.get(str(axis.get("type")))
     if by_type is None:
         raise InputError(
-            f"{source}: axis {name!r} is none of {' '.join(ORDER)}; select along it and store again"
+            f"{source}: axis {name!r:.80} is none of {' '.join(ORDER)}; select along it and store again"
         )
     return by_type
 
 
 def _level(dataset: Attributes, outer: Any, ndim: int, notes: list[str]) -> LevelMeta:
-    if not isinstance(dataset["path"], str):
-        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not text")
+    if not is_key(dataset["path"]):
+        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not the name of an array in this group")
     given = dataset.get("coordinateTransformations")
     if given is None and outer is None:
         return LevelMeta(dataset["path"], None, (0.0,) * ndim)
@@ -238,7 +247,7 @@ def _matrix(transformation: Attributes, ndim: int, notes: list[str]) -> Array:
         for step in transformation["transformations"]:
             matrix = _matrix(step, ndim, notes) @ matrix
     elif kind != "identity":
-        notes.append(f"a transformation of type {kind} is left out of spacing and origin")
+        notes.append(f"a transformation of type {one_line(kind)} is left out of spacing and origin")
     return matrix
 
 
@@ -257,13 +266,19 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
-        channels.append(Channel(str(entry.get("label") or i), color.upper() if valid else None))
+        channels.append(Channel(_name(entry.get("label") or i), color.upper() if valid else None))
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
         limits = (float(pair[0]), float(pair[1])) if known else None
         shown.append(ChannelShown(limits, entry.get("active") is not False))
     return tuple(channels), tuple(shown)
+
+
+def _name(given: object) -> str:
+    """Return a name as it is, unless it would fill the screen or has signs that terminals obey."""
+    name = str(given)
+    return name if len(name) <= MOST_NAME and name.isprintable() else one_line(name)
 
 
 def described_by(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,33 +325,34 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
         return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
     except NONSENSE as error:
         file = f"{source}/.zarray" if document.get("zarr_format") == 2 else f"{source}/zarr.json"
-        cause = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{file}: not a zarr array that can be read ({cause}); write it again") from error
 
 
 def _array_v2(document: Attributes) -> ArrayMeta:
-    shape = _sizes(document, "shape")
+    shape = _shape(document)
     chunk = _sizes(document, "chunks", len(shape))
     dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
-    dtype, layout = _numeric(document["dtype"]), None
+    dtype, layout = numeric(document["dtype"]), None
     _check_fill(document.get("fill_value"), dtype)
     codec = codec_of_compressor(document.get("compressor"))
     if codec is not None and shape:
         layout = ShardLayout(shape, dtype, chunk, chunk, codec, 2)
         if any(document.get(key) != wanted for key, wanted in array_metadata_v2(layout).items()):
             layout = None
-    return ArrayMeta(shape, dtype, chunk, chunk, dims and tuple(dims), layout)
+    encoding = encoding_v2(document, dtype, chunk, document.get("fill_value"))
+    return ArrayMeta(shape, dtype, chunk, chunk, _names(dims, len(shape)), layout, encoding)
 
 
 def _array_v3(document: Attributes) -> ArrayMeta:
     if document["node_type"] != "array":
-        raise ValueError(f"a {document['node_type']}")
+        raise ValueError(f"node_type is {document['node_type']!r:.80}, not array")
     grid = document["chunk_grid"]
     if grid["name"] != "regular":
-        raise ValueError(f"chunk grid {grid['name']}")
-    shape = _sizes(document, "shape")
+        raise ValueError(f"chunk_grid is {grid['name']!r:.80}, not regular")
+    shape = _shape(document)
     shard = chunk = _sizes(grid["configuration"], "chunk_shape", len(shape))
-    dtype = _numeric(document["data_type"])
+    dtype = numeric(document["data_type"])
     _check_fill(document.get("fill_value"), dtype)
     codecs = document["codecs"]
     layout = None
@@ -350,13 +366,32 @@ def _array_v3(document: Attributes) -> ArrayMeta:
             layout = ShardLayout(shape, dtype, chunk, shard, codec)
     dims = document.get("dimension_names")
     if layout is not None and any(
-        # An array with other metadata than bigimg writes is read through zarr.
+        # An array with other metadata than bigimg writes is not read as one of ours.
         document.get(key) != wanted
         for key, wanted in array_metadata(layout, dims or ()).items()
         if key in ("codecs", "chunk_key_encoding", "chunk_grid")
     ):
         layout = None
-    return ArrayMeta(shape, dtype, chunk, shard, dims and tuple(dims), layout)
+    encoding = encoding_v3(document, dtype, chunk, document.get("fill_value"))
+    return ArrayMeta(shape, encoding.dtype, chunk, shard, _names(dims, len(shape)), layout, encoding)
+
+
+def _names(given: Any, ndim: int) -> tuple[str | None, ...] | None:
+    """Return the names of the axes, None where there are none."""
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str | None) for name in given):
+        raise ValueError(f"names of dimensions are {given!r:.80}, not a list of text")
+    if len(given) != ndim:
+        raise ValueError(f"names of dimensions are {given!r:.80}, and the array has {ndim} axes")
+    return tuple(given)
+
+
+def _shape(document: Attributes) -> Shape:
+    shape = _sizes(document, "shape")
+    if math.prod(shape) > MOST_IN_ALL or len(shape) > MOST_AXES:
+        raise ValueError(f"shape is {list(shape)!r:.80}, more than {MOST_AXES} axes or {MOST_IN_ALL} pixels")
+    return shape
 
 
 def _sizes(block: Attributes, field: str, ndim: int | None = None) -> Shape:
@@ -383,10 +418,3 @@ def _check_fill(value: Any, dtype: DType) -> None:
         fits = isinstance(value, int | float) and ends[0] <= value <= ends[1] and value == int(value)
     if not fits:
         raise ValueError(f"fill_value is {value!r:.80}, which no pixel of {dtype} can have")
-
-
-def _numeric(name: Any) -> DType:
-    dtype: DType = np.dtype(name)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise ValueError(f"values of type {name}")
-    return dtype

@@ -1,41 +1,42 @@
-"""Two ways to read the pixels of a stored array: by hand for our own layout, through zarr for all others.
+"""Two ways to read the pixels of a stored array: our own layout, and the arrays of others. Neither needs zarr.
 
-Reading by hand does not import zarr. It compares length and checksums of a shard with the manifest at the first
-access, and raises an error for everything that is missing. Through zarr an absent object reads as the fill value: the
-writer may have meant that, and a loss looks the same. Regions and results are in the stored order of axes.
+Of an array of ours, length and checksums of a shard are compared with the manifest at the first access, and
+everything that is missing is an error. In an array of others an absent object is the fill value: the writer may have
+meant that, and a loss looks the same. No object becomes more bytes than the metadata of its array allow. Regions and
+results are in the stored order of axes.
 """
 
 from __future__ import annotations
 
 import math
-import os
+import struct
 import threading
-import zlib
-from contextlib import suppress
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
-from bigimg.errors import BigimgError, CorruptChunk, InputError, IntegrityError, MissingChunk
+from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk, one_line
 from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.omezarr.archive import Archive
+from bigimg.omezarr.decoders import UNDECODABLE
 from bigimg.omezarr.manifest import read_records
-from bigimg.omezarr.objects import Location
+from bigimg.omezarr.objects import Location, OpenObject, opened, readable
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
-from bigimg.omezarr.tree import DOCUMENTS, Tree
-from bigimg.omezarr.web import Web, answer_of, patiently
+from bigimg.omezarr.tree import Tree
+from bigimg.omezarr.web import Web, answer_of, storage_options
 from bigimg.types import Array, Region, Shape
 
 INDEX_CACHE_BYTES = 4 << 20
 """Size of the cache of checked shard indices in one reader: those of 4000 shards of 64 chunks."""
-IN_FLIGHT_BYTES = 16 << 20
-"""What one read through zarr may hold in addition to its result, unless a single chunk is larger."""
-IN_FLIGHT_CHUNKS = 20
-"""zarr reads ten chunks at once (``async.concurrency``), each compressed and decoded: of 8 chunks, 7 were measured."""
-BROKEN = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, MemoryError,
-          zlib.error)  # fmt: skip
-"""What zarr, zarrs and the codecs raise for bytes that do not decode."""
+AT_ONCE = 8
+"""Requests to a server that one read keeps open."""
+AHEAD_CHUNK_BYTES = 2 << 20
+"""Larger chunks are fetched one at a time."""
 
 
 class IndexCache(dict[Shape, CachedIndex]):
@@ -74,10 +75,10 @@ class ShardPixels:
         """Do nothing: no file stays open between reads."""
 
 
-class ZarrPixels:
-    """An array of anybody, read through zarr."""
+class ChunkPixels:
+    """An array of anybody."""
 
-    def __init__(self, tree: Tree, key: str, meta: ArrayMeta, *, complete: bool) -> None:
+    def __init__(self, tree: Tree, key: str, meta: ArrayMeta, *, complete: bool = False) -> None:
         """Open the array.
 
         Parameters
@@ -86,105 +87,100 @@ class ZarrPixels:
             Every object was written, so one that is gone is an error and not the fill value.
         """
         self.where = tree.where(key)
-        self.folder = None if tree.folder is None else tree.folder / key
-        self.meta = meta
-        self.remote = isinstance(tree.objects, Web)
-        try:
-            self.array = _open_array(tree, key, meta, complete)
-        except BROKEN as error:
-            if isinstance(error, BigimgError):
-                raise
-            message = f"{type(error).__name__}: {error}"
-            raise InputError(f"{self.where}: zarr cannot open it ({message}); write it again") from error
+        self.folder = tree.location(key)
+        self.meta, self.encoding, self.complete = meta, meta.encoding, complete
+        self.at_once = AT_ONCE if isinstance(tree.objects, Web) else 1
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` in native byte order."""
-        try:
-            return self._read(region)
-        except (MissingChunk, InputError):
-            raise
-        except BROKEN as error:
-            raise self._blamed(region, error) from error
-
-    def _read(self, region: Region) -> Array:
-        try:
-            self._check_indices(region)
-            data = patiently(lambda: self._in_pieces(region)) if self.remote else self._in_pieces(region)
-        except OSError as error:
-            message = error.strerror or str(error) or type(error).__name__
-            raise InputError(f"{self.where}: cannot be read ({message}); check disk or connection") from error
-        except BaseException as error:
-            if type(error).__module__ == "pyo3_runtime":  # a panic of zarrs, which is no Exception
-                raise RuntimeError(str(error)) from error
-            if self.remote and isinstance(
-                getattr(error, "status", None), int
-            ):  # of aiohttp: no kind of OSError
-                assert isinstance(error, Exception)
-                what = f"cannot be fetched ({answer_of(error)})"
-                raise InputError(f"{self.where}: {what}; check the address") from error
-            raise
-        return data.astype(data.dtype.newbyteorder("="), copy=False)
-
-    def _check_indices(self, region: Region) -> None:
-        """Refuse a shard of ``region`` whose index points outside the object: zarrs would panic there."""
-        sharding: Any = getattr(self.array.metadata, "codecs", (None,))[0]
-        if self.folder is None or not hasattr(sharding, "index_codecs"):
-            return
-        chunks = grid(self.meta.shard, self.meta.chunk)
-        trailer = 4 * (len(sharding.index_codecs) - 1)  # a checksum, behind the numbers
-        length = 16 * math.prod(chunks)
-        for index, _ in pieces(region, self.meta.shard):
-            path = self.folder / self.array.metadata.encode_chunk_key(index)
-            with suppress(FileNotFoundError), open(path, "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(0 if "start" in str(sharding.index_location) else max(size - length - trailer, 0))
-                table = np.fromfile(file, "<u8", 2 * math.prod(chunks)).reshape(-1, 2)
-                outside = (table > size).any(1) | (table.sum(1) > size)
-                bad = np.flatnonzero(outside & (table != ABSENT).any(1))
-                if bad.size:
-                    where = tuple(map(int, np.unravel_index(bad[0], chunks)))
-                    first, count = table[bad[0]].tolist()
-                    raise InputError(
-                        f"{path}: the shard index has chunk {where} at byte {first} with {count} bytes, and the object "
-                        f"has {size}; restore the object"
-                    )
-
-    def _in_pieces(self, region: Region) -> Array:
-        """Return the region, read chunk by chunk where zarr would hold too many chunks at once."""
-        unit_bytes = math.prod(self.meta.shard) * self.meta.dtype.itemsize
-        if IN_FLIGHT_CHUNKS * unit_bytes <= IN_FLIGHT_BYTES:
-            return np.asarray(self.array[region])
-        out = np.empty(shape_of(region), self.meta.dtype)
+        out = np.empty(shape_of(region), self.meta.dtype.newbyteorder("="))
         origin = tuple(s.start for s in region)
-        for _, part in pieces(region, self.meta.chunk):
-            out[shift(part, origin)] = self.array[part]
+        wanted = ((index, part, out[shift(part, origin)]) for index, part in pieces(region, self.meta.shard))
+        if self.at_once == 1 or self.encoding.chunk_bytes > AHEAD_CHUNK_BYTES:
+            for each in wanted:
+                self._read_object(*each)
+        else:
+            with ThreadPoolExecutor(self.at_once) as pool:
+                deque(pool.map(lambda each: self._read_object(*each), wanted), maxlen=0)
         return out
 
-    def close(self) -> None:
-        """Close the zip file, where there is one."""
-        self.array.store.close()
-
-    def _blamed(self, region: Region, error: Exception) -> CorruptChunk:
-        """Return the error that names the first chunk in ``region`` that does not decode."""
-        for index, part in pieces(region, self.meta.chunk):
+    def _read_object(self, index: Shape, part: Region, out: Array) -> None:
+        """Fill ``out`` with ``part`` of the array, which lies in the object ``index``."""
+        path = self.folder / self.encoding.key(index)
+        with readable(path):
             try:
-                self._read(part)
-            except BROKEN as cause:
-                message = " ".join(str(cause).split()) or type(cause).__name__
-                return CorruptChunk(
-                    f"{self.where}: chunk {index} does not decode ({message}); restore the object"
+                file = opened(path)
+                with closing(file):
+                    self._read_chunks(file, path, index, part, out)
+            except (FileNotFoundError, NotADirectoryError):
+                if self.complete:
+                    gone = "the object is gone; its pixels are lost, restore it"
+                    raise MissingChunk(f"{path}: {gone}") from None
+                out[...] = self.encoding.fill
+
+    def _read_chunks(self, file: OpenObject, path: Location, index: Shape, part: Region, out: Array) -> None:
+        encoding, chunk = self.encoding, self.meta.chunk
+        if encoding.index is None:
+            out[...] = self._decoded(file.whole(encoding.most_bytes), index)[_inside(part, index, chunk)]
+            return
+        start = tuple(i * n for i, n in zip(index, self.meta.shard, strict=True))
+        origin = tuple(s.start for s in part)
+        offsets = self._offsets(file, path)
+        wanted = list(pieces(shift(part, start), chunk))
+        file.expect(
+            [(offset, n) for at, _ in wanted for offset, n in (offsets[at].tolist(),) if offset != ABSENT]
+        )
+        for at, inside in wanted:
+            offset, length = offsets[at].tolist()
+            target = out[shift(inside, tuple(o - s for o, s in zip(origin, start, strict=True)))]
+            if offset == length == ABSENT:
+                target[...] = encoding.fill
+                continue
+            position = tuple(i * n + a for i, n, a in zip(index, offsets.shape, at, strict=False))
+            data = file.pread(length, offset)
+            if len(data) != length:
+                raise CorruptChunk(f"{path}: chunk {position} is cut; restore the object")
+            target[...] = self._decoded(data, position)[_inside(inside, at, chunk)]
+
+    def _decoded(self, data: bytes, position: Shape) -> Array:
+        try:
+            return self.encoding.decode(data)
+        except UNDECODABLE as error:
+            what = f"chunk {position} does not decode ({one_line(error)})"
+            raise CorruptChunk(f"{self.where}: {what}; restore the object") from error
+
+    def _offsets(self, file: OpenObject, path: Location) -> Array:
+        """Return offset and length of each chunk of a shard; refuse those outside it, or too long."""
+        encoding, chunks = self.encoding, grid(self.meta.shard, self.meta.chunk)
+        length = 16 * math.prod(chunks)
+        trailer = 4 * encoding.index_checked
+        data = file.pread(length + trailer, 0) if encoding.index == "start" else file.ending(length + trailer)
+        if len(data) != length + trailer or (
+            trailer and struct.unpack("<I", data[length:])[0] != google_crc32c.value(data[:length])
+        ):
+            raise CorruptChunk(f"{path}: the checksum of the shard index is wrong; restore the object")
+        pairs = np.frombuffer(data[:length], "<u8").reshape(-1, 2)
+        size = min(file.known_size(), 2**63)
+        bad = ((pairs > size).any(1) | (pairs.sum(1) > size)) & (pairs != ABSENT).any(1)
+        long = (pairs[:, 1] > encoding.most_bytes) & (pairs != ABSENT).any(1)
+        for wrong, what in ((bad, f"and the object has {size}"), (long, f"of at most {encoding.most_bytes}")):
+            if wrong.any():
+                at = int(np.flatnonzero(wrong)[0])
+                where = tuple(map(int, np.unravel_index(at, chunks)))
+                first, count = pairs[at].tolist()
+                raise InputError(
+                    f"{path}: the shard index has chunk {where} at byte {first} with {count} bytes, {what}; "
+                    "restore the object"
                 )
-        return CorruptChunk(f"{self.where}: a chunk does not decode ({error}); restore the object")
+        return pairs.reshape(*chunks, 2)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open between reads."""
 
 
-def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
-    import zarr
-
-    if tree.folder is None or complete:
-        store = _store(tree)
-        prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
-        return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
-    return _fast(zarr.open_array(str(tree.folder / key), mode="r"))
+def _inside(part: Region, index: Shape, chunk: Shape) -> Region:
+    """Return ``part`` as a region of the chunk ``index``."""
+    return shift(part, tuple(i * n for i, n in zip(index, chunk, strict=True)))
 
 
 def values_of(tree: Tree, key: str) -> Array:
@@ -204,32 +200,6 @@ def values_of(tree: Tree, key: str) -> Array:
         raise InputError(f"{tree.where(key)}: cannot be read ({answer_of(error)}); restore it") from error
 
 
-def _fast(array: Any) -> Any:
-    """Return ``array`` with the pipeline of zarrs, which takes about half the CPU time, wherever zarrs can read it.
-
-    zarr chooses the pipeline of every array by a setting of the whole process, which is the user's. So it is set on
-    this one array. zarrs has no bytes in foreign order, no order F and no arrays without a fill value, and not all
-    codecs: the pipeline of zarr itself reads these.
-    """
-    try:
-        from zarrs.pipeline import (
-            UnsupportedMetadataError,
-            ZarrsCodecPipeline,
-            get_codec_pipeline_fallback,
-            get_codec_pipeline_impl,
-        )
-    except ImportError:
-        return array
-    metadata, store = array.metadata, array.store
-    pipeline = plain = get_codec_pipeline_fallback(metadata, strict=False)
-    if array.dtype.isnative and array.order == "C" and array.fill_value is not None:
-        with suppress(UnsupportedMetadataError):
-            rust = get_codec_pipeline_impl(metadata, store, strict=True)
-            pipeline = ZarrsCodecPipeline(metadata, store, rust, plain)
-    object.__setattr__(array.async_array, "codec_pipeline", pipeline)  # a public field of a frozen class
-    return array
-
-
 def _store(tree: Tree) -> Any:
     from zarr.storage import FsspecStore, LocalStore, ZipStore
 
@@ -237,19 +207,6 @@ def _store(tree: Tree) -> Any:
         # Not the zip of fsspec: it has one file position that zarr's threads share, which gives wrong bytes.
         return ZipStore(tree.objects.path, read_only=True)
     if isinstance(tree.objects, Web):
-        return FsspecStore.from_url(tree.objects.address, read_only=True)
+        address = tree.objects.address
+        return FsspecStore.from_url(address, storage_options=storage_options(address), read_only=True)
     return LocalStore(tree.folder, read_only=True)
-
-
-def _strict(store: Any, tree: Tree) -> Any:
-    """Return ``store`` as one that raises where a chunk is gone, for a store of ours that zarr must read."""
-    from zarr.storage import WrapperStore
-
-    class Complete(WrapperStore):  # type: ignore[misc]
-        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
-            found = await super().get(key, *args, **kwargs)
-            if found is None and not key.endswith((*DOCUMENTS, ".zmetadata")):
-                raise MissingChunk(f"{tree.where(key)}: the object is gone; its pixels are lost, restore it")
-            return found
-
-    return Complete(store)

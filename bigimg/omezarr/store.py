@@ -1,7 +1,7 @@
 """One image in a store: its levels, and their pixels as a source (``bigimg.reader.Reader``).
 
 :mod:`~bigimg.omezarr.open` makes these values. This module turns stored axes into ``t c z y x`` when pixels are read.
-A store of ours is read by hand and every byte is checked; all others are read through zarr.
+Of a store of ours every byte is checked with the manifest.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.manifest import StoredStatistics, read_statistics
+from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, check_small, read_objects, read_statistics
 from bigimg.omezarr.parse import ArrayMeta, ImageMeta
-from bigimg.omezarr.pixels import IN_FLIGHT_BYTES, INDEX_CACHE_BYTES, ShardPixels, ZarrPixels
+from bigimg.omezarr.pixels import AHEAD_CHUNK_BYTES, AT_ONCE, INDEX_CACHE_BYTES, ChunkPixels, ShardPixels
 from bigimg.omezarr.tree import Tree, join
 from bigimg.omezarr.web import AHEAD_BYTES, Web
 from bigimg.reader import Access
 from bigimg.types import Array, DType, Kind, Region, Shape
 
-ZARR_BYTES = 56 << 20
-"""Memory of zarr and zarrs: 19 MB were measured after loading; their threads and running reads need more."""
+WEB_BYTES = 56 << 20
+"""Memory of the libraries that fetch, and of their running requests."""
 
 
 def extra_read_bytes(tree: Tree, shard_bytes: int) -> tuple[int, int]:
     """Return the extra bytes that reading by hand needs for objects that are no files: for each read, and once."""
     if isinstance(tree.objects, Web):
-        return AHEAD_BYTES, ZARR_BYTES  # zarr is not used, but aiohttp needs about as much
+        return AHEAD_BYTES, WEB_BYTES
     return (shard_bytes if isinstance(tree.objects, Archive) else 0), 0  # a member may be deflated
 
 
@@ -145,8 +145,20 @@ class Store:
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
 
     def statistics(self) -> StoredStatistics | None:
-        """Return the statistics kept in a store of ours, or None."""
-        return read_statistics(self.tree.location(self.group)) if self.has_manifest else None
+        """Return the statistics kept in a store of ours, or None.
+
+        Raises
+        ------
+        MissingChunk, CorruptChunk
+            They are not as they were written.
+        """
+        if not self.has_manifest:
+            return None
+        root = self.tree.location(self.group)
+        for key, record in (read_objects(root) or {}).items():
+            if key.startswith((f"{HISTOGRAM}/", f"{GROUP}/z", f"{GROUP}/.z")):
+                check_small(root, key, record)
+        return read_statistics(root)
 
 
 class StoreReader:
@@ -157,7 +169,7 @@ class StoreReader:
         self.level = checked_level(level, len(store.levels), store.path)
         self.spec = store.spec(self.level)
         self.source = store.path
-        self._pixels: ShardPixels | ZarrPixels | None = None
+        self._pixels: ShardPixels | ChunkPixels | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -177,10 +189,12 @@ class StoreReader:
             each, once = extra_read_bytes(self.store.tree, math.prod(stored.shard) * stored.dtype.itemsize)
             why = f"chunks of {size}, checked by the manifest"
             return Access("random", why, fixed_bytes=fixed + once, read_bytes=3 * chunk_bytes + each)
-        each = max(3 * chunk_bytes, IN_FLIGHT_BYTES)  # 2.5 chunks were measured
-        # Between two reads 2 to 4 chunks of 17 MB stayed with the library, measured; trimming the heap frees none.
-        fixed = ZARR_BYTES + 3 * chunk_bytes
-        return Access("random", f"chunks of {size}, through zarr", fixed_bytes=fixed, read_bytes=each)
+        # Packed, decoded, and a copy where codecs or the order of axes need one; of a shard its index too.
+        each = 3 * chunk_bytes + 48 * math.prod(grid(stored.shard, stored.chunk))
+        if isinstance(self.store.tree.objects, Web):
+            each *= AT_ONCE if chunk_bytes <= AHEAD_CHUNK_BYTES else 1
+            return Access("random", f"chunks of {size}", fixed_bytes=WEB_BYTES, read_bytes=each)
+        return Access("random", f"chunks of {size}", read_bytes=each)
 
     @property
     def _own(self) -> bool:
@@ -204,11 +218,11 @@ class StoreReader:
         # Compared in the same memory. A mere view as bool would be wrong: a mask may hold 255.
         return np.not_equal(found, 0, out=found.view(bool) if found.flags.writeable else None)
 
-    def _open(self) -> ShardPixels | ZarrPixels:
+    def _open(self) -> ShardPixels | ChunkPixels:
         store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path
         if self._own and meta.layout is not None:
             return ShardPixels(store.tree.location(store.group), path, meta.layout)
-        return ZarrPixels(store.tree, join(store.group, path), meta, complete=self._own)
+        return ChunkPixels(store.tree, join(store.group, path), meta, complete=self._own)
 
     def close(self) -> None:
         """Close what is open; reading opens it again."""

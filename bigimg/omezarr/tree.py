@@ -6,7 +6,6 @@ other members of ``zarr.json`` or ``.zarray``. The module :mod:`~bigimg.omezarr.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
@@ -14,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, one_line
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.objects import Location, ObjectPath, listing, readable
+from bigimg.omezarr.documents import document_of, is_key
+from bigimg.omezarr.objects import Location, ObjectPath, listing, readable, small_object
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
@@ -45,7 +45,15 @@ class Tree:
         return join(self.path.rstrip("/"), key)
 
     def location(self, key: str) -> Location:
-        """Return the location of a group or array: a path if it is on disk."""
+        """Return the location of a group or array: a path if it is on disk.
+
+        Raises
+        ------
+        InputError
+            The key leads out of the tree. Links on disk are followed: only who may write there makes them.
+        """
+        if not is_key(key):
+            raise InputError(f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them")
         if self.objects is not None:
             return ObjectPath(self.objects, key, self.where(key))
         assert self.folder is not None
@@ -61,14 +69,15 @@ class Tree:
         """
         with readable(self.where(key)):
             try:
-                return self.location(key).read_bytes()
+                return small_object(self.location(key))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
     def children(self, key: str) -> list[str]:
         """Return the names directly under ``key``, numbers first and in order; empty where they cannot be listed."""
         try:
-            names = os.listdir(self.folder / key) if self.folder is not None else listing(self.location(key))
+            where = self.location(key)
+            names = os.listdir(where) if isinstance(where, Path) else [*listing(where)]
         except (OSError, NotImplementedError):  # fsspec raises the latter for servers that list nothing
             return []
         return sorted(
@@ -100,11 +109,11 @@ class Tree:
         if data is None:
             return None
         try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{self.where(key)}: not JSON ({error}); restore the file") from None
-        if not isinstance(document, dict) or not isinstance(document.get("attributes", {}), dict):
-            raise InputError(f"{self.where(key)}: not a JSON object as zarr writes it; restore the file")
+            document = document_of(data)
+            if not isinstance(document.get("attributes", {}), dict):
+                raise ValueError("its attributes are no object")
+        except ValueError as error:
+            raise InputError(f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it") from None
         return document
 
 

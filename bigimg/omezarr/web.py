@@ -10,9 +10,9 @@ from http.client import responses
 from pathlib import Path
 from typing import Any
 
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, MissingExtraError, one_line
 from bigimg.omezarr.objects import Listed, OpenObject
-from bigimg.places.address import other_scheme, redacted
+from bigimg.places.address import is_url, other_scheme, redacted
 from bigimg.places.http import LATER, Patience
 from bigimg.version import install_line
 
@@ -37,14 +37,18 @@ class Web:
     def __reduce__(self) -> tuple[object, ...]:
         return Web, (self.address,)
 
+    def shown(self, key: str) -> str:
+        """Return the address of an object, to be shown."""
+        return f"{redacted(self.address).rstrip('/')}/{key}".rstrip("/")
+
     @contextmanager
     def _request(self, key: str) -> Iterator[tuple[Any, str]]:
         """Give file system and path of an object, and turn errors of the request into our own."""
         from fsspec.core import url_to_fs
 
-        shown = f"{redacted(self.address).rstrip('/')}/{key}".rstrip("/")
+        shown = self.shown(key)
         try:
-            fs, root = url_to_fs(self.address)
+            fs, root = url_to_fs(self.address, **storage_options(self.address))
             yield fs, f"{root.rstrip('/')}/{key}".rstrip("/")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError):
             raise FileNotFoundError(key) from None
@@ -84,6 +88,12 @@ class Web:
             for about in found
         }
 
+    def ending(self, key: str, length: int) -> bytes:
+        """Return up to ``length`` bytes at the end of an object."""
+        with self._request(key) as (fs, path):
+            data: bytes = patiently(lambda: fs.cat_file(path, start=-length))
+        return data[-length:]
+
     def fetch(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of each (offset, length), all at once where the protocol can; fewer at the end."""
         starts = [start for start, _ in ranges]
@@ -93,6 +103,15 @@ class Web:
             return patiently(
                 lambda: [_bytes_of(got) for got in fs.cat_ranges(paths, starts, ends, on_error="return")]
             )
+
+
+def storage_options(address: str) -> dict[str, Any]:
+    """Return what fsspec is told, so that answers are bounded in bytes and in time."""
+    if not is_url(address):
+        return {}
+    from bigimg.places.answers import client_options
+
+    return {"client_kwargs": client_options(PATIENCE.stall)}
 
 
 def patiently[T](call: Callable[[], T]) -> T:
@@ -122,7 +141,9 @@ def answer_of(error: Exception) -> str:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return f"the server answered {status} {responses.get(status, '')}".rstrip()
-    return redacted(f"{type(error).__name__}: {error}")
+    if isinstance(error, TimeoutError | ValueError) and str(error):
+        return redacted(one_line(error))
+    return redacted(f"{type(error).__name__}: {one_line(error)}")
 
 
 def _bytes_of(answer: Any) -> bytes:
@@ -153,6 +174,21 @@ class _Ranges(OpenObject):
         (data,) = self._fetched([(start, likely + 1 - start)])
         self.tail = start, data
         return start + len(data)
+
+    def whole(self, most: int) -> bytes:
+        (data,) = self._fetched([(0, most + 1)])
+        if len(data) > most:
+            raise InputError(f"{self}: has more than the {most} bytes that its array allows; restore it")
+        return data
+
+    def ending(self, length: int) -> bytes:
+        return self.web.ending(self.key, length)
+
+    def known_size(self) -> int:
+        return 2**64
+
+    def __str__(self) -> str:
+        return self.web.shown(self.key)
 
     def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
         self.pending = list(ranges)

@@ -15,6 +15,7 @@ import numpy as np
 
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.spec import Channel, fields_of
+from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, described_by, parse_array
 from bigimg.omezarr.pixels import values_of
 from bigimg.omezarr.tree import Node, Tree, join
@@ -82,7 +83,7 @@ def _level(tree: Tree, group: str, name: str) -> tuple[ImageMeta, ArrayMeta] | N
 
 def _dims(node: Node) -> tuple[str, ...]:
     found = node.get("dimension_names") or node["attributes"].get("_ARRAY_DIMENSIONS") or ()
-    return tuple(found) if all(isinstance(name, str) for name in found) else ()
+    return tuple(found) if isinstance(found, list) and all(map(is_key, found)) else ()
 
 
 def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, float, str | None]:

@@ -76,7 +76,11 @@ def test_metadata_is_what_zarr_writes(dtype: str, codec: CodecName) -> None:
     layout = ShardLayout((3, 70), np.dtype(dtype), (1, 32), (1, 32), CODECS[codec], 2)
     assert json.loads(dumps(array_metadata_v2(layout))) == theirs
     assert parse_array(theirs, source="a").layout == layout
-    for key, other in (("order", "F"), ("dimension_separator", "."), ("filters", [{"id": "delta"}])):
+    for key, other in (
+        ("order", "F"),
+        ("dimension_separator", "."),
+        ("filters", [{"id": "delta", "dtype": "|u1"}]),
+    ):
         assert parse_array({**theirs, key: other}, source="a").layout is None
 
 

@@ -36,7 +36,6 @@ from bigimg.errors import (
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, Channel, ImageSpec, Scaling
-from bigimg.omezarr import pixels as pixels_module
 from bigimg.omezarr.open import Store, StoreReader, is_store, open_store
 from bigimg.reader import Reader
 from bigimg.types import Array
@@ -350,8 +349,7 @@ def test_foreign_axis_orders_are_turned(dims: str, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", "|b1"])
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 specification")
-def test_whatever_zarr_can_decode(codec: Any, dtype: str, tmp_path: Path) -> None:
-    """LZMA and foreign byte order are not in zarrs: those go to zarr's own pipeline."""
+def test_codecs_and_types_of_zarr(codec: Any, dtype: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 2, (3, 20, 30)).astype(dtype)
     others(tmp_path / "s", pixels, chunk=(1, 16, 16), compressors=codec)
     found = read(open_store(tmp_path / "s"))
@@ -359,28 +357,8 @@ def test_whatever_zarr_can_decode(codec: Any, dtype: str, tmp_path: Path) -> Non
     np.testing.assert_array_equal(found, pixels)
 
 
-def test_large_chunks_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """zarr would hold ten of them at once, and a reader promises one a thread."""
-    pixels = np.random.default_rng(0).integers(0, 99, (3, 20, 30), np.uint8)
-    others(tmp_path / "s", pixels, chunk=(1, 16, 16))
-    reader = StoreReader(open_store(tmp_path / "s"))
-    region = (slice(0, 3), slice(3, 19), slice(5, 30))
-    np.testing.assert_array_equal(reader.read(region), pixels[region])
-    seen: list[Any] = []
-    plain = zarr.Array.__getitem__
-
-    def counted(array: zarr.Array, key: Any) -> Any:
-        seen.append(key)
-        return plain(array, key)
-
-    monkeypatch.setattr(zarr.Array, "__getitem__", counted)
-    monkeypatch.setattr(pixels_module, "IN_FLIGHT_BYTES", 100)
-    np.testing.assert_array_equal(reader.read(region), pixels[region])
-    assert len(seen) == 12
-
-
 def test_many_stores_from_many_threads_leave_the_settings_of_zarr_alone(tmp_path: Path) -> None:
-    """Codecs that zarrs has and codecs that it lacks; other code that sees another setting would read wrongly."""
+    """Other code that sees another setting would read wrongly."""
     codecs = [numcodecs.LZMA(), numcodecs.Zstd(1), numcodecs.Zlib(), None]
     filters = [None, [numcodecs.Delta("<u2")], [numcodecs.FixedScaleOffset(0, 1, "<u2")]]
     pixels = np.random.default_rng(0).integers(0, 4000, (3, 20, 30)).astype("<u2")
@@ -404,20 +382,13 @@ def test_many_stores_from_many_threads_leave_the_settings_of_zarr_alone(tmp_path
     assert zarr.config.to_dict() == before
 
 
-@pytest.mark.parametrize(
-    "setting", ["zarr.core.codec_pipeline.BatchedCodecPipeline", "zarrs.ZarrsCodecPipeline"]
-)
 @pytest.mark.parametrize("fill_value", [None, 0, 7])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["<u2", ">i4", "<f8", "|b1"])
-def test_orders_and_fill_values_that_zarrs_lacks(
-    dtype: str, order: Any, fill_value: int | None, setting: str, tmp_path: Path
-) -> None:
-    """Also where the user has chosen the pipeline of zarrs for the process."""
+def test_orders_and_fill_values(dtype: str, order: Any, fill_value: int | None, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 2, (3, 20, 30)).astype(dtype)
     others(tmp_path / "s", pixels, chunk=(1, 16, 16), order=order, fill_value=fill_value)
-    with zarr.config.set({"codec_pipeline.path": setting}):
-        found = read(open_store(tmp_path / "s"))
+    found = read(open_store(tmp_path / "s"))
     np.testing.assert_array_equal(found, pixels)
 
 
@@ -520,7 +491,7 @@ def test_levels_that_cannot_be_of_one_image(tmp_path: Path) -> None:
     [
         ({}, "no zarr.json, .zgroup or .zarray here"),
         ({"zarr.json": "{"}, r"zarr\.json: not JSON"),
-        ({"zarr.json": "[1]"}, r"zarr\.json: not a JSON object"),
+        ({"zarr.json": "[1]"}, r"zarr\.json: not JSON .*it is no object"),
         ({".zgroup": "{}", ".zattrs": "\0"}, r"\.zattrs: not JSON"),
         ({".zattrs": '{"multiscales": [{}]}'}, "incomplete"),
         ({"zarr.json": '{"node_type": "array", "zarr_format": 3}'}, "not a zarr array that can be read"),
@@ -556,7 +527,6 @@ def test_what_is_no_image_is_said_in_one_line(files: dict[str, str], said: str, 
 def test_a_shard_index_that_leads_out_of_the_shard(
     first: int, count: int, place: int, tmp_path: Path
 ) -> None:
-    """zarrs would end its thread with a panic, which is no exception."""
     root = tmp_path / "a.zarr"
     array = zarr.create_array(
         root, shape=(16, 16), shards=(16, 16), chunks=(4, 4), dtype="u1", compressors=None
