@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,8 +145,13 @@ class Store:
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
 
     def statistics(self) -> StoredStatistics | None:
-        """Return the statistics kept in a store of ours, or None."""
-        return read_statistics(self.tree.location(self.group)) if self.has_manifest else None
+        """Return the statistics kept in a store of ours, with the present names of its channels, or None."""
+        found = read_statistics(self.tree.location(self.group)) if self.has_manifest else None
+        if found is None or len(found.statistics["channels"]) != len(self.channels):
+            return found
+        pairs = zip(found.statistics["channels"], self.channels, strict=True)
+        entries = [{**entry, "name": channel.name} for entry, channel in pairs]
+        return replace(found, statistics={**found.statistics, "channels": entries})
 
 
 class StoreReader:
