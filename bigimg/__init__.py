@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bigimg.faces.convert import convert as convert
     from bigimg.faces.convert import plan as plan
     from bigimg.faces.convert import write as write
+    from bigimg.faces.edit import edit as edit
     from bigimg.faces.formats import formats as formats
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
@@ -39,7 +40,7 @@ _HOME = {
     **dict.fromkeys(HOME, "functions"),
     **dict.fromkeys(("imread", "info"), "opening.open"),
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
-    **{"verify": "faces.verify", "formats": "faces.formats", "__version__": "version"},
+    **{"verify": "faces.verify", "edit": "faces.edit", "formats": "faces.formats", "__version__": "version"},
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),

@@ -1,4 +1,4 @@
-"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify`` and ``clean``."""
+"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify``, ``edit`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigimg.cli.messages import print_value, report, say
-from bigimg.cli.options import CONVERSION, shared
+from bigimg.cli.options import CONVERSION, number, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 @click.argument("store")
 @click.argument("source", required=False)
 @click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")
+@click.option(
+    "--accept", is_flag=True, help="If nothing is wrong, take over what others edited in the metadata."
+)
 @shared("memory", "series", "on_gap", "tilt", "json", "quiet")
 def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
@@ -96,6 +99,8 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
     else:
         for finding in found.findings:
             click.echo(f"{store.rstrip('/')}/{finding}")
+        for edit in found.edits:
+            click.echo(f"edited: {store.rstrip('/')}/{edit}")
         if not quiet:
             # The notes say how many doubts there are, and --json lists all of them.
             doubts = [f"doubt: {each}" for each in found.doubts[:20]]
@@ -105,6 +110,38 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
         click.echo(found.verdict, err=True)
     if not found.ok:
         click.get_current_context().exit(5)
+
+
+def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
+    """Return ``100,4000`` as two numbers, and ``DAPI=100,4000`` as a dict."""
+    found = [text.rpartition("=")[::2] for text in texts]
+    try:
+        pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
+    except ValueError:
+        pairs = {}
+    if len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
+        example = "write 100,4000, or DAPI=100,4000 once for each channel"
+        raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
+    return pairs.get("", pairs) if pairs else None
+
+
+@click.command()
+@click.argument("store")
+@shared("channels")
+@click.option(
+    "--colors", callback=lambda _, __, text: text.split(",") if text else None, help="As in 0000FF,00FF00.",
+)  # fmt: skip
+@shared("spacing")
+@click.option(
+    "--window", multiple=True, callback=_windows, metavar="[NAME=]LOW,HIGH",
+    help="Values drawn black and white, of all channels or of one.",
+)  # fmt: skip
+@shared("json", "quiet")
+def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Change what STORE says of its channels and its spacing. No pixel is read or written."""
+    from bigimg.faces.edit import edit as change
+
+    report(change(store, **options), as_json, quiet)
 
 
 @click.command()

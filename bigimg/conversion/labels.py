@@ -19,12 +19,12 @@ import numpy as np
 
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
+from bigimg.omezarr.manifest import replace_file
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import Store, is_store, open_store
 from bigimg.reader import Reader
 from bigimg.system.locks import locked
-from bigimg.system.sync import sync_folder
-from bigimg.types import Array, Json, Region
+from bigimg.types import Array, Region
 
 VERSIONS = ("0.4", "0.5", "0.6")
 
@@ -177,9 +177,8 @@ def _add_to_list(target: LabelTarget) -> None:
         listed = block.get("labels") or []
         block["labels"] = [*listed, *(name for name in ours if name not in listed)]
         if path.name == ".zattrs" and not (target.folder / ".zgroup").exists():
-            _replace(target.folder / ".zgroup", {"zarr_format": 2})
-        _replace(path, document)
-        sync_folder(target.folder)
+            replace_file(target.folder / ".zgroup", dumps({"zarr_format": 2}))
+        replace_file(path, dumps(document))
 
 
 def _listing(target: LabelTarget) -> tuple[Path, dict[str, Any], dict[str, Any]]:
@@ -203,12 +202,3 @@ def _document(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise OutputError(f"{path}: not JSON as zarr writes it, and left alone: restore the list of labels")
     return found
-
-
-def _replace(path: Path, document: Mapping[str, Json]) -> None:
-    """Write a document whole or not at all."""
-    new = path.with_name(f".{path.name}.bigimg")
-    with open(new, "wb") as file:
-        file.write(dumps(document))
-        os.fsync(file.fileno())
-    os.replace(new, path)

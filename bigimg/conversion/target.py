@@ -225,7 +225,8 @@ def _unlisted(root: Path) -> Iterator[Path]:
     """Yield the files and links in the store ``root`` that its manifest does not list."""
     zarr = manifest.zarr_at(root)
     known = {*(manifest.read_objects(root) or {}), *LISTS_LABELS}
-    known |= {f"{group}/{ATTRIBUTES[zarr]}" for group in (MANIFEST, manifest.PROVENANCE)}
+    replaced = {ATTRIBUTES[zarr], f"{MANIFEST}/{ATTRIBUTES[zarr]}"}
+    known |= {*replaced, f"{manifest.PROVENANCE}/{ATTRIBUTES[zarr]}", *map(manifest.unfinished, replaced)}
     levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
     grids = {level: manifest.read_records(root, level).shape[:-1] for level in levels}
     for where, folders, files in os.walk(root, onerror=manifest.raise_error):

@@ -23,13 +23,14 @@ def verify(
     source: Any = None,
     *,
     quick: bool = False,
+    accept: bool = False,
     memory: int | float | str | None = None,
     series: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     progress: bool | Tell | None = None,
 ) -> Report:
-    """Return everything that is wrong with ``store``; nothing is changed.
+    """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
 
     Label images inside it are checked too; their findings begin with ``labels/<name>/``.
 
@@ -42,6 +43,8 @@ def verify(
         What the store was made from: its pixels are compared with level 0. Label images are not compared.
     quick : bool
         Look at presence, lengths and metadata only; no chunk is read.
+    accept : bool
+        If nothing is wrong, take over what others edited in the metadata, so that it counts as written.
     memory : int or str, optional
         Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
     series : int, optional
@@ -54,8 +57,9 @@ def verify(
     Returns
     -------
     Report
-        ``.ok``; ``.findings`` with array, level, shard, chunk and file of each; ``.doubts`` about absent chunks in
-        stores of other programs; ``.notes`` on what could not be checked; ``.to_dict()``.
+        ``.ok``; ``.findings`` with array, level, shard, chunk and file of each; ``.edits`` of the metadata by others,
+        which are no damage; ``.doubts`` about absent chunks in stores of other programs; ``.notes`` on what could not
+        be checked; ``.to_dict()``.
 
     Raises
     ------
@@ -64,16 +68,18 @@ def verify(
     BudgetError
         Not even one block fits ``memory``.
     UsageError
-        ``quick`` and a source exclude each other.
+        ``quick`` and a source exclude each other, or ``accept`` is asked for where the store is no folder.
+    OutputError
+        What others edited cannot be taken over: the store cannot be written to.
     """
     opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
-        return verify_store(opened, quick=quick, memory=memory, progress=progress)
+        return verify_store(opened, quick=quick, accept=accept, memory=memory, progress=progress)
     reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:
-        return verify_store(opened, reader, quick=quick, memory=memory, progress=progress)
+        return verify_store(opened, reader, quick=quick, accept=accept, memory=memory, progress=progress)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()

@@ -7,11 +7,12 @@ crop or a stride changes only the coordinates, so ``world`` stays correct.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bigimg.geometry.axes import Axis
+from bigimg.geometry.axes import MILLIMETERS, Axis
 from bigimg.types import Array
 
 type Affine = tuple[tuple[float, float, float, float], ...]
@@ -60,6 +61,27 @@ def world_from_index_affine(affine: Array, axes: Sequence[Axis]) -> Affine:
         Axes whose spacing and origin ``affine`` includes.
     """
     return as_affine(np.asarray(affine, dtype=np.float64) @ np.linalg.inv(index_to_coordinate(axes)))
+
+
+def in_units(world: Affine, units: Mapping[str, tuple[str | None, str | None]]) -> Affine:
+    """Return ``world`` for the same numbers of coordinates in other units.
+
+    Parameters
+    ----------
+    world : tuple of 4 rows
+        A turn alone, whose column has length 1 though the unit is no millimetre, stays: it is for any unit.
+    units : mapping of str to (str or None, str or None)
+        Old and new unit, by the name of the axis.
+    """
+    matrix = np.array(world, dtype=np.float64)
+    for name, (old, new) in units.items():
+        if name not in "xyz" or old == new or new not in MILLIMETERS:
+            continue
+        column = matrix[:3, "xyz".index(name)]
+        length = float(np.linalg.norm(column))
+        if length and (old not in MILLIMETERS or math.isclose(length, MILLIMETERS[old], rel_tol=1e-3)):
+            column *= MILLIMETERS[new] / length
+    return as_affine(matrix)
 
 
 def is_singular(affine: Array | Affine) -> bool:

@@ -6,7 +6,7 @@ smallest spacing. So a volume of thick slices first becomes isotropic, and then 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,17 @@ def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
     )
 
 
+def step_between(below: Shape, shape: Shape) -> Shape | None:
+    """Return the window of a level of ``shape`` in pixels of the level ``below``: 1 or 2 along each axis, or None.
+
+    >>> step_between((5, 9), (5, 5)), step_between((5, 9), (5, 4))
+    ((1, 2), None)
+    """
+    if len(below) != len(shape) or any(m not in (n, -(-n // 2)) for n, m in zip(below, shape, strict=True)):
+        return None
+    return tuple(1 if m == n else 2 for n, m in zip(below, shape, strict=True))
+
+
 def level_at(
     axes: Sequence[Axis], index: int, factors: Shape, step: Shape, shape: Shape, method: Method
 ) -> Level:
@@ -125,3 +136,22 @@ def plan_levels(
         factors = tuple(f * s for f, s in zip(last.factors, step, strict=True))
         levels.append(level_at(axes, len(levels), factors, step, shape, method))
     return tuple(levels)
+
+
+def stored_levels(axes: Sequence[Axis], shapes: Sequence[Shape], *, method: Method) -> Iterator[Level | None]:
+    """Yield the level for each of the ``shapes`` that a store has, fine to coarse; None for what is no halving.
+
+    >>> axes = (Axis("z", 9), Axis("y", 90), Axis("x", 80))
+    >>> levels = stored_levels(axes, [(9, 90, 80), (9, 45, 40), (5, 45, 20)], method="mean")
+    >>> [level and level.factors for level in levels]
+    [(1, 1, 1), (1, 2, 2), (2, 2, 4)]
+    """
+    below, factors = tuple(axis.size for axis in axes), (1,) * len(axes)
+    for index, shape in enumerate(shapes):
+        step = step_between(below, shape)
+        if step is None or (index and max(step) == 1):
+            yield None
+            continue
+        factors = tuple(f * s for f, s in zip(factors, step, strict=True))
+        yield level_at(axes, index, factors, step, shape, method)
+        below = shape

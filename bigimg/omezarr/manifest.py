@@ -2,7 +2,8 @@
 
     bigimg/zarr.json             a group; its attributes hold the statistics
     bigimg/histogram             counts of shape (channels, bins)
-    bigimg/manifest/zarr.json    a group; its attributes hold length and crc32c of all small objects
+    bigimg/manifest/zarr.json    a group; its attributes hold length and crc32c of all small objects, and the
+                                 attributes of the image as bigimg wrote them
     bigimg/manifest/<level>      length and checksum of every object of a level, shape (*grid, 2)
     bigimg/provenance            a group for time, host and version. They differ each time, so it is not in the
                                  manifest, and holds the crc32c of its other attributes itself
@@ -33,7 +34,11 @@ from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_do
 from bigimg.omezarr.objects import Location, readable
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
+from bigimg.system.sync import sync_folder
 from bigimg.types import Array, Json, ZarrFormat
+
+type Record = tuple[int, int]
+"""Length and crc32c of a small object."""
 
 GROUP = "bigimg"
 HISTOGRAM = "bigimg/histogram"
@@ -54,6 +59,40 @@ class StoredStatistics:
     """The pixel value that bin 0 counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What the manifest said of the image before an edit that is under way, or was interrupted."""
+
+    document: Record
+    """The document of the root as it lies there until the edit replaces it."""
+    record: Record
+    written: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The attributes of the manifest."""
+
+    objects: Mapping[str, Record]
+    """All small objects by their keys."""
+    written: Mapping[str, Any] | None = None
+    """Attributes of the image as bigimg wrote them, whose document has the record of the root; not in older stores."""
+    replaced: Replaced | None = None
+
+    def document(self, zarr: ZarrFormat) -> bytes:
+        """Return the document that holds it, the same bytes for the same values."""
+        block: dict[str, Json] = {"objects": {key: list(record) for key, record in self.objects.items()}}
+        if self.written is not None:
+            block["written"] = dict(self.written)
+        if self.replaced is not None:
+            block["replaced"] = {
+                "document": list(self.replaced.document),
+                "record": list(self.replaced.record),
+                "written": None if self.replaced.written is None else dict(self.replaced.written),
+            }
+        return group_documents(block, zarr)[ATTRIBUTES[zarr]]
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files in and below ``folder``; raise OSError for a folder that rglob would take as empty."""
     for where, _, names in os.walk(folder, onerror=raise_error):
@@ -70,6 +109,27 @@ def write_file(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "xb") as file:
         file.write(data)
+
+
+def unfinished(key: str) -> str:
+    """Return the name under which the small object ``key`` is written until it replaces the one that is there."""
+    folder, slash, name = key.rpartition("/")
+    return f"{folder}{slash}.{name}.bigimg"
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of a small file: whoever reads it finds the old or the new one, after a kill too."""
+    new = path.with_name(unfinished(path.name))
+    try:
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def write_documents(folder: Path, documents: Mapping[str, bytes]) -> None:
@@ -113,7 +173,7 @@ def read_array(folder: Location, zarr: ZarrFormat = 3) -> Array:
     except InputError as error:
         raise CorruptChunk(str(error)) from error
     path = folder / object_key((0,) * len(meta.shape), zarr)
-    data = _read(path)
+    data = read_object(path)
     if len(data) < 4 or struct.unpack("<I", data[-4:])[0] != google_crc32c.value(data[:-4]):
         raise CorruptChunk(f"{path}: the checksum is wrong; restore the object")
     if meta.dtype.name not in SMALL_TYPES or len(data) - 4 != meta.dtype.itemsize * math.prod(meta.shape):
@@ -121,7 +181,8 @@ def read_array(folder: Location, zarr: ZarrFormat = 3) -> Array:
     return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.shape)
 
 
-def _read(path: Location) -> bytes:
+def read_object(path: Location) -> bytes:
+    """Return a small object; MissingChunk when it is gone."""
     with readable(path):
         try:
             return path.read_bytes()
@@ -133,7 +194,7 @@ def _read(path: Location) -> bytes:
 
 def _read_json(path: Location) -> dict[str, Any]:
     try:
-        document = document_of(_read(path))
+        document = document_of(read_object(path))
     except ValueError as error:
         raise CorruptChunk(f"{path}: not JSON ({error}); restore the object") from None
     return document
@@ -158,21 +219,35 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
     records : mapping of int to ndarray of shape (*grid, 2)
         For each level the length and checksum of every shard.
     documents : mapping of str to bytes
-        The future files of the root. They are listed too, so that a change of spacing or scaling is noticed.
+        The future files of the root. They are listed too, and the attributes are kept as they are, so that what others
+        edit later can be told from what bigimg wrote (:mod:`~bigimg.omezarr.edited`).
     """
     zarr: ZarrFormat = 3 if ATTRIBUTES[3] in documents else 2
     for level, rows in records.items():
         write_array(root / MANIFEST / str(level), np.asarray(rows, np.uint64), zarr)
-    objects: dict[str, Json] = {key: [len(data), _checksum(key, data)] for key, data in documents.items()}
+    objects = {key: record_of(key, data) for key, data in documents.items()}
     listing = group_documents({}, zarr)
     del listing[ATTRIBUTES[zarr]]
     write_documents(root / MANIFEST, listing)  # in zarr 2 a document that is listed too
     for path in _small_objects(root, records):
-        data = path.read_bytes()
         key = path.relative_to(root).as_posix()
-        objects[key] = [len(data), _checksum(key, data)]
-    document = group_documents({"objects": objects}, zarr)[ATTRIBUTES[zarr]]
-    write_file(root / MANIFEST / ATTRIBUTES[zarr], document)
+        objects[key] = record_of(key, path.read_bytes())
+    written = attributes_of(documents[ATTRIBUTES[zarr]], zarr)
+    write_file(root / MANIFEST / ATTRIBUTES[zarr], Manifest(objects, written).document(zarr))
+
+
+def attributes_of(document: bytes, zarr: ZarrFormat) -> dict[str, Any]:
+    """Return the attributes in the document of a group; ValueError when it is no JSON object."""
+    found = json.loads(document)
+    attributes = found.get("attributes", {}) if zarr == 3 and isinstance(found, dict) else found
+    if not isinstance(attributes, dict):
+        raise ValueError("not a JSON object")
+    return attributes
+
+
+def record_of(key: str, data: bytes) -> Record:
+    """Return what the manifest lists of a small object."""
+    return len(data), _checksum(key, data)
 
 
 def _checksum(key: str, data: bytes) -> int:
@@ -195,17 +270,43 @@ def _small_objects(root: Path, levels: Iterable[int]) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def read_objects(root: Location) -> dict[str, tuple[int, int]] | None:
-    """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
+def read_manifest(root: Location) -> Manifest | None:
+    """Return the manifest of the store ``root``, or None when it has none.
+
+    Raises
+    ------
+    CorruptChunk
+        It is there, and lists no objects.
+    """
     zarr = zarr_at(root)
     path = root / MANIFEST / ATTRIBUTES[zarr]
     if not path.exists():
         return None
     try:
-        listed = _attributes(root / MANIFEST, zarr)["objects"]
-        return {str(key): (int(length), int(crc)) for key, (length, crc) in listed.items()}
+        block = _attributes(root / MANIFEST, zarr)
+        objects = {str(key): _record(pair) for key, pair in block["objects"].items()}
+        written, replaced = block.get("written"), block.get("replaced")
+        if replaced is not None:
+            before = replaced["written"]
+            replaced = Replaced(
+                _record(replaced["document"]),
+                _record(replaced["record"]),
+                None if before is None else dict(before),
+            )
+        return Manifest(objects, None if written is None else dict(written), replaced)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptChunk(f"{path}: lists no objects ({error!r}); restore it, or convert again") from error
+
+
+def _record(pair: Any) -> Record:
+    length, crc = pair
+    return int(length), int(crc)
+
+
+def read_objects(root: Location) -> Mapping[str, Record] | None:
+    """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
+    found = read_manifest(root)
+    return None if found is None else found.objects
 
 
 def read_records(root: Location, level: str) -> Array:
@@ -226,7 +327,7 @@ def read_records(root: Location, level: str) -> Array:
     return values
 
 
-def check_small(root: Location, key: str, record: tuple[int, int]) -> None:
+def check_small(root: Location, key: str, record: Record) -> None:
     """Compare a small object with its record.
 
     Raises
@@ -234,7 +335,7 @@ def check_small(root: Location, key: str, record: tuple[int, int]) -> None:
     MissingChunk, CorruptChunk
         It is gone, or has other bytes than were written.
     """
-    data = _read(root / key)
+    data = read_object(root / key)
     if len(data) != record[0]:
         raise CorruptChunk(f"{root / key}: {len(data)} bytes instead of {record[0]}; restore the object")
     if _checksum(key, data) != record[1]:
@@ -259,7 +360,7 @@ def check_provenance(root: Location) -> None:
     """
     zarr = zarr_at(root)
     path = root / PROVENANCE / ATTRIBUTES[zarr]
-    data, attributes = _read(path), _attributes(root / PROVENANCE, zarr)
+    data, attributes = read_object(path), _attributes(root / PROVENANCE, zarr)
     others = {key: attributes[key] for key in attributes or () if key != "crc32c"}
     if data != provenance_documents(others, zarr)[ATTRIBUTES[zarr]]:
         raise CorruptChunk(f"{path}: the checksum in it is not its own; restore the object")

@@ -37,6 +37,8 @@ ATTRIBUTES: dict[ZarrFormat, str] = {2: ".zattrs", 3: "zarr.json"}
 """Where the attributes of a node are."""
 ARRAY: dict[ZarrFormat, str] = {2: ".zarray", 3: "zarr.json"}
 """Where shape, type and chunks of an array are."""
+CONSOLIDATED = ".zmetadata"
+"""Copies of the documents of zarr 2 in one file, as zarr-python makes them; those of zarr 3 are in the root."""
 COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 """Colours for channels without one, in this order; a single channel is white."""
 ALIGNED = 0.9

@@ -1,7 +1,8 @@
 """Opened stores: OME-Zarr 0.4, 0.5 and 0.6, series of bioformats2raw, labels, and bare zarr arrays.
 
 This module finds an image in a hierarchy, checks that its levels agree, and checks the metadata of a store of ours
-against its manifest. A store of ours without a manifest is damaged. For stores of others, notes say what cannot be
+against its manifest; what of it others may edit is in :mod:`~bigimg.omezarr.edited`. A store of ours without a
+manifest is damaged. For stores of others, notes say what cannot be
 known. Opening reads JSON only, and does not import zarr.
 """
 
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, UsageError, one_line
 from bigimg.geometry.axes import ORDER
-from bigimg.omezarr.manifest import GROUP, check_small, read_objects
+from bigimg.omezarr.edited import check_document, edited_image
+from bigimg.omezarr.manifest import GROUP, Manifest, read_manifest
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
 from bigimg.omezarr.objects import Location
 from bigimg.omezarr.parse import (
@@ -63,7 +65,9 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None = None) -> Store:
+def open_store(
+    path: str | os.PathLike[str] | Tree, *, series: int | str | None = None, trusting: bool = False
+) -> Store:
     """Return the image in the store at ``path``, without reading a pixel.
 
     Parameters
@@ -72,6 +76,8 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         A folder, a zip file or a URL; also a series, a label image or an array inside a store.
     series : int or str, optional
         Which image, where there are several: its number or its name. The first by default.
+    trusting : bool
+        Take edited attributes of which an older bigimg kept no copy as they are.
 
     Raises
     ------
@@ -90,14 +96,20 @@ def open_store(path: str | os.PathLike[str] | Tree, *, series: int | str | None 
         if node is None:
             way = "restore it, or give what is below: 0" if tree.node("0") else "give the folder of a store"
             raise InputError(f"{tree.path}: no zarr.json, .zgroup or .zarray here; {way}")
+        manifest = read_manifest(tree.location(""))
+        if manifest is not None:  # whatever others made of the root, it is that of one image
+            _chosen(tree, ("",), series)
+            return _open_image(tree, "", node, ("",), manifest, trusting=trusting)
         if series in (None, 0, "0") and _is_bare(node) and (theirs := image_of_group(tree, "")) is not None:
             return _store(tree, "", *theirs, (), ("",))
         found = _find(tree, node)
         group = _chosen(tree, found, series)
     with _naming_damage(tree, group):
         node = _node(tree, group, "the group of this series") if group else node
-        open_node = _open_array if _is_array(node) else _open_image
-        return open_node(tree, group, node, found)
+        if _is_array(node):
+            return _open_array(tree, group, node, found)
+        manifest = read_manifest(tree.location(group))
+        return _open_image(tree, group, node, found, manifest, trusting=trusting)
 
 
 def open_inside(store: Store, key: str) -> Store:
@@ -110,7 +122,8 @@ def open_inside(store: Store, key: str) -> Store:
     """
     group = join(store.group, key)
     with _naming_damage(store.tree, group):
-        return _open_image(store.tree, group, _node(store.tree, group, "this group"), (group,))
+        node = _node(store.tree, group, "this group")
+        return _open_image(store.tree, group, node, (group,), read_manifest(store.tree.location(group)))
 
 
 def _node(tree: Tree, key: str, what: str) -> Node:
@@ -139,12 +152,19 @@ def _naming_damage(tree: Tree, group: str) -> Iterator[None]:
 
 
 def _check_documents(root: Location, message: str) -> None:
-    objects = read_objects(root)
-    if objects is None and any((root / GROUP / name).exists() for name in DOCUMENTS):
-        raise IntegrityError(f"{message}; its manifest is gone too, so convert it again if need be")
-    for key, record in (objects or {}).items():
-        if key.rpartition("/")[2] in DOCUMENTS and not key.startswith(f"{GROUP}/"):
-            check_small(root, key, record)
+    manifest = read_manifest(root)
+    if manifest is None:
+        if any((root / GROUP / name).exists() for name in DOCUMENTS):
+            raise IntegrityError(f"{message}; its manifest is gone too, so convert it again if need be")
+        return
+    edited_image(root, manifest)
+    for key, record in manifest.objects.items():
+        if (
+            key.rpartition("/")[2] in DOCUMENTS
+            and not key.startswith(f"{GROUP}/")
+            and key not in ATTRIBUTES.values()
+        ):
+            check_document(root, key, record)
 
 
 def _is_array(node: Node) -> bool:
@@ -228,17 +248,21 @@ def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
     return found[number]
 
 
-def _open_image(tree: Tree, group: str, node: Node, found: tuple[str, ...]) -> Store:
-    if not is_image(node["attributes"]):
+def _open_image(
+    tree: Tree, group: str, node: Node, found: tuple[str, ...], manifest: Manifest | None, *, trusting: bool = False
+) -> Store:  # fmt: skip
+    edited = None if manifest is None else edited_image(tree.location(group), manifest, trusting=trusting)
+    if edited is None and not is_image(node["attributes"]):
         raise InputError(f"{tree.where(group)}: a zarr group without multiscales; not an OME-Zarr image")
-    image = parse_image(node["attributes"], source=tree.where(group))
+    image = parse_image(node["attributes"], source=tree.where(group)) if edited is None else edited.image
     keys = [join(group, level.path) for level in image.levels]
     nodes = {key: _node(tree, key, "multiscales names this array, and it") for key in keys}
     arrays = tuple(parse_array(nodes[key], source=tree.where(key)) for key in keys)
     _agree(tree.where(group), image, arrays)
     labels = tree.node(join(group, LABELS))
     names = () if labels is None else label_names(labels["attributes"])
-    return _store(tree, group, image, arrays, names, found)
+    _check_own(tree, group, image, manifest)
+    return _store(tree, group, image, arrays, names, found, () if edited is None else edited.notes)
 
 
 def _agree(where: str, image: ImageMeta, arrays: Sequence[ArrayMeta]) -> None:
@@ -285,16 +309,16 @@ def _store(
     arrays: tuple[ArrayMeta, ...],
     labels: tuple[str, ...],
     found: tuple[str, ...],
+    more: tuple[str, ...] = (),
 ) -> Store:
     order = tuple(sorted(range(len(image.dims)), key=lambda i: ORDER.index(image.dims[i])))
     levels = tuple(
         _stored_level(image, level, meta, arrays[0].shape, order)
         for level, meta in zip(image.levels, arrays, strict=True)
     )
-    notes = image.notes
+    notes = (*image.notes, *more)
     if len(found) > 1:
         notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
-    _check_own(tree, group, image)
     has_manifest = image.manifest is not None
     if not has_manifest:
         notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
@@ -322,7 +346,7 @@ def _stored_level(
     )
 
 
-def _check_own(tree: Tree, group: str, image: ImageMeta) -> None:
+def _check_own(tree: Tree, group: str, image: ImageMeta, manifest: Manifest | None) -> None:
     """Compare the metadata of the levels with the manifest, if the store has one.
 
     Raises
@@ -330,20 +354,16 @@ def _check_own(tree: Tree, group: str, image: ImageMeta) -> None:
     IntegrityError
         The store says that it has one, and it is gone or does not match.
     """
-    root = tree.location(group)
-    objects = read_objects(root)
-    for key in set(ATTRIBUTES.values()) & set(objects or ()):
-        # Checked first, and also if the root does not name a manifest: a damaged root may have lost the name.
-        check_small(root, key, (objects or {})[key])
     if image.manifest is None:
         return
-    if objects is None:
+    if manifest is None:
         where = tree.where(join(group, image.manifest))
         raise IntegrityError(f"{where}: the manifest of this store is gone; restore it, or convert again")
+    root, objects = tree.location(group), manifest.objects
     for level in image.levels:
         names = (f"{level.path}/{name}" for name in ("zarr.json", ".zarray", ".zattrs"))
         keys = [name for name in names if name in objects]
         if not keys:
             raise IntegrityError(f"{root / level.path}: this level is not in the manifest; restore the store")
         for key in keys:
-            check_small(root, key, objects[key])
+            check_document(root, key, objects[key])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class Store:
         return tuple(values[self.order.index(axis)] for axis in range(len(self.order)))
 
     def statistics(self) -> StoredStatistics | None:
-        """Return the statistics kept in a store of ours, or None.
+        """Return the statistics kept in a store of ours, with the present names of its channels, or None.
 
         Raises
         ------
@@ -158,7 +158,12 @@ class Store:
         for key, record in (read_objects(root) or {}).items():
             if key.startswith((f"{HISTOGRAM}/", f"{GROUP}/z", f"{GROUP}/.z")):
                 check_small(root, key, record)
-        return read_statistics(root)
+        found = read_statistics(root)
+        if found is None or len(found.statistics["channels"]) != len(self.channels):
+            return found
+        pairs = zip(found.statistics["channels"], self.channels, strict=True)
+        entries = [{**entry, "name": channel.name} for entry, channel in pairs]
+        return replace(found, statistics={**found.statistics, "channels": entries})
 
 
 class StoreReader:

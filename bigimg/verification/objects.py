@@ -16,13 +16,14 @@ import numpy as np
 
 from bigimg.errors import BigimgError, InputError, MissingChunk
 from bigimg.omezarr import manifest
+from bigimg.omezarr.edited import check_copy, check_document, edited_image
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, PROVENANCE
-from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, LABELS, MANIFEST, group_documents
+from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, CONSOLIDATED, LABELS, MANIFEST
 from bigimg.omezarr.objects import DANGLING, Listed, Location, listing
 from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import object_grid
-from bigimg.omezarr.tree import Tree
-from bigimg.types import Array, Json, Shape
+from bigimg.omezarr.tree import DOCUMENTS, Tree
+from bigimg.types import Array, Shape
 from bigimg.verification.levels import OwnLevel, of_object
 from bigimg.verification.report import Finding, Findings, Problem
 
@@ -53,10 +54,17 @@ def _list_root(root: Location) -> Listing | None:
 class CheckedObjects:
     """A store of ours whose objects were checked: all for presence and length, the small ones for their bytes.
 
-    It tells what later checks can rely on.
+    It tells what later checks can rely on. What others edited is no damage, and is added to ``found.edits``.
+
+    Parameters
+    ----------
+    tree : Tree
+    found : Findings
+    trusting : bool
+        Take edited attributes of which an older bigimg kept no copy for an edit.
     """
 
-    def __init__(self, tree: Tree, found: Findings) -> None:
+    def __init__(self, tree: Tree, found: Findings, *, trusting: bool = False) -> None:
         self.tree, self.found, self.place = tree, found, tree.location("")
         self.zarr = manifest.zarr_at(self.place)
         self.array, self.attributes = ARRAY[self.zarr], ATTRIBUTES[self.zarr]
@@ -64,12 +72,20 @@ class CheckedObjects:
         self.names = set() if self.at_root is None else {*self.at_root, *listing(self.place / MANIFEST)}
         self.damaged: set[str] = set()
         """Keys of the small objects that are not as written."""
-        self.objects = self._listed_objects()
+        self.objects: Mapping[str, manifest.Record] = {}
         """Length and checksum of the small objects, by the manifest."""
+        listed = self._manifest()
         found.objects += len(self.objects) + 2  # the list itself, and the provenance
+        self.root: Mapping[str, Any] | None = None
+        """Attributes of the image as they count; None when its document is damaged."""
         for key, record in self.objects.items():
             with self._noting_damage():
-                manifest.check_small(self.place, key, record)
+                if key == self.attributes:
+                    self.root = self._root(listed, trusting=trusting)
+                elif key.startswith(f"{GROUP}/") or key.rpartition("/")[2] not in DOCUMENTS:
+                    manifest.check_small(self.place, key, record)
+                else:
+                    check_document(self.place, key, record)
         statistics = (f"{GROUP}/{self.attributes}", HISTOGRAM)
         self.statistics = not any(key.startswith(statistics) for key in self.damaged)
         """Whether the statistics and the histogram are as written."""
@@ -77,11 +93,6 @@ class CheckedObjects:
         """Whether all small objects are as written."""
         with self._noting_damage():
             manifest.check_provenance(self.place)
-        self.root: Mapping[str, Any] | None = None
-        """Attributes of the image; None when its document is not what was written."""
-        if self.attributes in self.objects and self.attributes not in self.damaged:
-            node = tree.node("")
-            self.root = None if node is None else node["attributes"]
         if self.at_root is None:
             found.note("objects were not looked for: they cannot be listed there, so lengths are unknown")
         self.levels: dict[int, OwnLevel] = {}
@@ -108,25 +119,37 @@ class CheckedObjects:
 
     # ------------------------------------------------------------------------------------------ small objects
 
-    def _listed_objects(self) -> dict[str, tuple[int, int]]:
-        """Return the records of the small objects, and compare their list with what bigimg would write of it."""
+    def _manifest(self) -> manifest.Manifest:
+        """Return the manifest, after its list of small objects was compared with what bigimg would write of it."""
         name = f"{MANIFEST}/{self.attributes}"
         with self._noting_damage():
-            self.objects = manifest.read_objects(self.place) or {}
-            if not (path := self.place / name).exists():
-                raise MissingChunk(f"{path}: the list of objects is gone; restore it, or convert again")
-            listed: dict[str, Json] = {key: [length, crc] for key, (length, crc) in self.objects.items()}
-            document = group_documents({"objects": listed}, self.zarr)[self.attributes]
-            if path.read_bytes() != document:
+            listed = manifest.read_manifest(self.place)
+            if listed is None:
+                message = "the list of objects is gone; restore it, or convert again"
+                raise MissingChunk(f"{self.place / name}: {message}")
+            self.objects = listed.objects
+            if (self.place / name).read_bytes() != listed.document(self.zarr):
                 self.found.add(Finding("corrupt", name, "other bytes than bigimg writes; restore the object"))
             needed = {self.attributes, f"{GROUP}/{self.attributes}"}
             for i in self._level_numbers():
                 needed |= {f"{i}/{self.array}", f"{i}/{self.attributes}", f"{MANIFEST}/{i}/{self.array}"}
             for key in sorted(needed - set(self.objects)):
                 self.found.add(Finding("metadata", name, f"does not list {key}; restore the object"))
-            return self.objects
+            if listed.replaced is not None:
+                self.found.note("an edit was interrupted: the metadata before or after it counts; edit again")
+            with self._noting_damage():
+                check_copy(self.place, listed)
+            return listed
         self.found.note("the list of small objects is damaged: metadata was not compared with it")
-        return {}
+        return manifest.Manifest(self.objects)
+
+    def _root(self, listed: manifest.Manifest, *, trusting: bool) -> Mapping[str, Any] | None:
+        """Return the attributes of the image as they count, and remember what others edited."""
+        if (edited := edited_image(self.place, listed, trusting=trusting)) is not None:
+            self.found.edits += [f"{self.attributes}: {change}" for change in edited.changes]
+            return edited.attributes
+        node = self.tree.node("")
+        return None if node is None else node["attributes"]
 
     def _level_numbers(self) -> list[int]:
         """Return the levels that the manifest or the names in the store tell of."""
@@ -215,10 +238,18 @@ class CheckedObjects:
 
     def _find_unlisted_at_root(self, at_root: Listing) -> None:
         """Find the objects at the root and in our own group that the manifest does not list."""
-        levels = (name for name in at_root if name.isdecimal())
-        self._find_unlisted("", at_root, {LABELS, self.attributes, GROUP, *self.objects, *levels})
+        levels = {name for name in at_root if name.isdecimal()}
+        known = {LABELS, self.attributes, GROUP, CONSOLIDATED, manifest.unfinished(self.attributes), *levels}
+        theirs = {
+            name for name, entry in at_root.items()
+            if entry.folder and name not in known and not listing(self.place / name).keys().isdisjoint(DOCUMENTS)
+        }  # fmt: skip
+        if theirs:
+            self.found.note(f"{', '.join(sorted(theirs))}: written by others, and not checked")
+        self._find_unlisted("", at_root, {*known, *theirs, *self.objects})
         if self.objects:
-            known = {*self.objects, *(f"{group}/{self.attributes}" for group in (MANIFEST, PROVENANCE))}
+            listed = f"{MANIFEST}/{self.attributes}"
+            known = {*self.objects, listed, manifest.unfinished(listed), f"{PROVENANCE}/{self.attributes}"}
             own = self._files(GROUP, listing(self.place / GROUP))
             self.found.add(*(_unlisted(key) for key in own if key not in known))
 

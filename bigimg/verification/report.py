@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
+from bigimg.errors import counted
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Shape
 
@@ -51,6 +52,8 @@ class Report:
     """Absent chunks of a store of others: lost, or left out because they hold the fill value."""
     notes: tuple[str, ...]
     """What could not be checked, a sentence each."""
+    edits: tuple[str, ...]
+    """What others edited of the metadata since bigimg wrote it, a line each; no damage."""
     objects: int
     """Objects looked at, metadata included."""
     decoded_bytes: int
@@ -59,10 +62,12 @@ class Report:
     peak_bytes: int | None = None
     """Planned peak of resident memory; None for a quick check, which needs next to nothing."""
     budget_bytes: int | None = None
+    accepted: bool = False
+    """Whether the edits were taken over, so that the next check finds none."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong; an edit of the metadata is not."""
         return not self.findings
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +82,9 @@ class Report:
         message = f"{count} thing{'s' if count > 1 else ''} wrong"
         if self.ok:
             message = "nothing wrong found, see the notes" if self.notes else "intact"
+            if self.edits:
+                way = "taken over" if self.accepted else "--accept takes them over"
+                message = f"nothing damaged, {counted(len(self.edits), 'edit')} of the metadata ({way})"
         looked = f"{self.objects} objects"
         if self.decoded_bytes:
             looked += f", {human_bytes(self.decoded_bytes)} of pixels"
@@ -87,6 +95,7 @@ class Report:
     def __repr__(self) -> str:
         lines = [self.verdict]
         lines += [f"  {item.kind:10} {item}" for item in self.findings]
+        lines += [f"  {'edited':10} {edit}" for edit in self.edits]
         lines += [f"  {'doubt':10} {item}" for item in self.doubts]
         lines += [f"  {'note':10} {note}" for note in self.notes]
         return "\n".join(lines)
@@ -100,6 +109,7 @@ class Findings:
         self._objects: set[tuple[int, Shape]] = set()
         self.doubts: list[Finding] = []
         self.notes: list[str] = []
+        self.edits: list[str] = []
         self.objects = 0
         self.decoded_bytes = 0
 
@@ -124,6 +134,7 @@ class Findings:
             array = path if finding.array is None else f"{path}/{finding.array}"
             self._add(replace(finding, file=f"{path}/{finding.file}", array=array))
         self.doubts += [replace(doubt, file=f"{path}/{doubt.file}") for doubt in others.doubts]
+        self.edits += [f"{path}/{edit}" for edit in others.edits]
         for note in others.notes:
             self.note(f"{path}: {note}")
         self.objects += others.objects
@@ -143,8 +154,8 @@ class Findings:
         """Return the report, findings in the order of files and chunks."""
         ordered = sorted(self._found, key=_order)
         return Report(
-            findings=tuple(ordered), doubts=tuple(self.doubts), notes=tuple(self.notes), objects=self.objects,
-            decoded_bytes=self.decoded_bytes, **rest,
+            findings=tuple(ordered), doubts=tuple(self.doubts), notes=tuple(self.notes),
+            edits=tuple(self.edits), objects=self.objects, decoded_bytes=self.decoded_bytes, **rest,
         )  # fmt: skip
 
 

@@ -6,7 +6,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from bigimg.conversion.edit import accept_edits
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
 from bigimg.conversion.workers import chosen_executor, in_window
@@ -36,6 +38,7 @@ def verify_store(
     source: Reader | None = None,
     *,
     quick: bool = False,
+    accept: bool = False,
     memory: int | float | str | None = None,
     workers: int | None = None,
     progress: bool | OnProgress | None = None,
@@ -45,12 +48,16 @@ def verify_store(
         raise UsageError("a quick check reads no pixel, so nothing can be compared: drop quick or the source")
     started = time.monotonic()
     tree = path if isinstance(path, Tree) else tree_of(path)
+    if accept and tree.folder is None:
+        raise UsageError(
+            f"{tree.path}: accept=True writes into the store, which is no folder here: unpack or fetch it"
+        )
     checks: list[_Check] = []
 
     def check_one(each: Tree) -> Findings:
         against = source if each is tree else None
         checks.append(_Check(each, against, budget_bytes(memory), workers or usable_cpus(), on_progress))
-        checks[-1].run(quick=quick)
+        checks[-1].run(quick=quick, accept=accept)
         return checks[-1].found
 
     with reporting(progress) as on_progress:
@@ -62,12 +69,19 @@ def verify_store(
                 raise
             message = f"cannot be read ({error.strerror}); check the disk and permissions"
             raise InputError(f"{error.filename or tree.path}: {message}") from error
+    accepted = accept and bool(found.edits) and not found.damaged
+    if accepted:
+        for root in [root for check in checks for root in check.edited]:
+            accept_edits(root)
+    elif accept and found.edits:
+        found.note("the edits were not taken over, because something is wrong")
     plan = max((c.plan for c in checks if c.plan), key=lambda plan: plan.peak_bytes, default=None)
     return found.report(
         store=tree.path, source=None if source is None else source.source, quick=quick,
         seconds=time.monotonic() - started,
         peak_bytes=None if plan is None else plan.peak_bytes,
         budget_bytes=None if plan is None else plan.budget_bytes,
+        accepted=accepted,
     )  # fmt: skip
 
 
@@ -81,21 +95,25 @@ class _Check:
         self.source, self.budget, self.workers = source, budget, workers
         self.found = Findings()
         self.plan: CheckPlan | None = None
+        self.edited: list[Path] = []
+        """Folders of the images whose attributes others edited."""
         self.meter = Meter(0, on_progress)
 
-    def run(self, *, quick: bool) -> None:
+    def run(self, *, quick: bool, accept: bool) -> None:
         """Check the store as one of ours, or as one of others."""
         if is_ours(self.tree.location("")):
-            self.ours(self.tree, quick=quick)
+            self.ours(self.tree, quick=quick, accept=accept)
         else:
-            self.others(quick=quick)
+            self.others(quick=quick, accept=accept)
 
     # ------------------------------------------------------------------------------------------ stores of ours
 
-    def ours(self, tree: Tree, *, quick: bool) -> None:
+    def ours(self, tree: Tree, *, quick: bool, accept: bool) -> None:
         """Check the store ``tree``, which has a manifest of ours."""
         tree = tree if tree.folder is None else tree_of(tree.folder)  # so that messages have absolute paths
-        trusted = CheckedObjects(tree, self.found)
+        trusted = CheckedObjects(tree, self.found, trusting=accept)
+        if self.found.edits and tree.folder is not None:
+            self.edited.append(tree.folder)
         stored = metadata.check_metadata(tree, trusted, self.found)
         if quick or not trusted.levels:
             return
@@ -124,11 +142,13 @@ class _Check:
         elif stored is not None:
             self.found.add(*metadata.compare_statistics(stored, counted, trusted.zarr))
         if self.source is not None and trusted.root is not None and not self.found.damaged:
-            pixels.compare_geometry(self.source.spec, open_store(tree).spec().axes, self.found)
+            pixels.compare_geometry(
+                self.source.spec, open_store(tree, trusting=accept).spec().axes, self.found
+            )
 
     # ---------------------------------------------------------------------------------------- stores of others
 
-    def others(self, *, quick: bool) -> None:
+    def others(self, *, quick: bool, accept: bool) -> None:
         """Check a store that has no manifest at its root; an image in it may have one."""
         try:
             store = open_store(self.tree)
@@ -144,7 +164,7 @@ class _Check:
             )
             return
         if store.tree.folder is not None and is_ours(store.tree.folder / store.group):
-            self.ours(tree_of(store.tree.folder / store.group), quick=quick)
+            self.ours(tree_of(store.tree.folder / store.group), quick=quick, accept=accept)
             return
         levels = [ForeignLevel(store, index) for index in range(len(store.levels))]
         others.check_foreign(levels, self.found)

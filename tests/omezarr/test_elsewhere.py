@@ -147,8 +147,11 @@ def test_harm_to_an_object_raises_and_names_it(
 def test_metadata_that_is_gone_or_changed(key: str, put: Put, ours: tuple[Path, Array]) -> None:
     files = objects(ours[0])
     changed = files | {key: files[key].replace(b"1", b"7", 1) if key.endswith("json") else files[key][:-1]}
-    with pytest.raises((IntegrityError, InputError)):
-        reader_of(put(changed)).read(full(ours[1].shape))
+    if key == "zarr.json":  # others may have edited it
+        assert any("edited since bigimg wrote it" in note for note in reader_of(put(changed)).store.notes)
+    else:
+        with pytest.raises((IntegrityError, InputError)):
+            reader_of(put(changed)).read(full(ours[1].shape))
     del files[key]
     with pytest.raises((IntegrityError, InputError)):
         reader_of(put(files)).read(full(ours[1].shape))
@@ -196,7 +199,7 @@ def test_a_damaged_zip_file(ours: tuple[Path, Array], tmp_path: Path) -> None:
     assert is_store(path)
     with pytest.raises(InputError, match=r"a\.ozx: not a zip file that can be read"):
         bigimg.open(path)
-    at = whole.index(b'"kind": "image"')
+    at = whole.rindex(b'"kind": "image"')  # before it comes the copy in the manifest
     path.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
     with pytest.raises(InputError, match=r"a\.ozx: zarr\.json cannot be unzipped"):
         bigimg.open(path)

@@ -184,7 +184,10 @@ def test_every_harm_is_found(pair: tuple[Path, Path, CountingReader], harm: Harm
 
 
 def test_every_byte_of_every_document(colour: tuple[Path, CountingReader]) -> None:
-    """Metadata is small enough to be tried out: a quick check finds a flip wherever it is."""
+    """Metadata is small enough to be tried out: a quick check finds a flip wherever it is.
+
+    In the root it may be an edit of somebody, and is told as one.
+    """
     root, _ = colour
     documents = [path for path in files(root) if path.name == "zarr.json"]
     assert len(documents) >= 9
@@ -193,7 +196,8 @@ def test_every_byte_of_every_document(colour: tuple[Path, CountingReader]) -> No
         data = path.read_bytes()
         for i in sorted(rng.choice(len(data), min(len(data), 25), replace=False)):
             path.write_bytes(data[:i] + bytes([data[i] ^ (1 << int(rng.integers(8)))]) + data[i + 1 :])
-            assert not bigimg.verify(root, quick=True).ok, (path, i)
+            report = bigimg.verify(root, quick=True)
+            assert not report.ok or (path == root / "zarr.json" and report.edits), (path, i)
         path.write_bytes(data)
 
 

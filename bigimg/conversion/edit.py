@@ -1,0 +1,220 @@
+"""The metadata of a store of ours edited in place, and edits of others taken over; no pixel is read or written."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from bigimg.conversion import commit
+from bigimg.conversion.attributes import write_attributes
+from bigimg.errors import InputError, OutputError, UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import Level, stored_levels
+from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.edited import changes_between, edited_image
+from bigimg.omezarr.manifest import attributes_of, read_manifest, read_object, zarr_at
+from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
+from bigimg.omezarr.open import is_store, open_store
+from bigimg.omezarr.revised import revised
+from bigimg.omezarr.store import Store
+from bigimg.omezarr.tree import tree_of
+from bigimg.planning.edits import Asked, edited_places, edited_spec, edited_windows
+from bigimg.system.locks import locked
+from bigimg.types import Method, Version
+
+ALIKE = 1e-6
+"""Part of a pixel within which a label image lies where its image does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an edit changed. Print it, or take :meth:`to_dict`."""
+
+    store: str
+    changes: tuple[str, ...]
+    """One line each."""
+    labels: tuple[str, ...]
+    """Label images that got the spacing of their image."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    def __str__(self) -> str:
+        lines = [f"  {change}" for change in self.changes] or ["  nothing to change: it says so already"]
+        lines += [f"  labels/{name}: follows" for name in self.labels]
+        return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
+
+
+def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
+    """Edit the store at ``path``; see :func:`bigimg.edit`."""
+    if asked.nothing:
+        raise UsageError(f"{path}: nothing to edit; give channels, colors, spacing or window")
+    root = _root(path)
+    with commit.explained(root), locked(root):
+        store = _own(root)
+        spec = edited_spec(store.spec(), asked)
+        windows: Sequence[tuple[float, float]] | None = _shown(store)
+        if asked.window is not None:
+            window, windows = edited_windows(spec, [each.window for each in store.image.shown], asked.window)
+            spec = replace(spec, window=window)
+        before = _attributes(root)
+        shown = spec.channels != store.spec().channels or asked.window is not None
+        levels = _levels(store, spec.axes)
+        after = _revised(store, before, spec, levels, windows=windows, shown=shown)
+        # Labels come first: if the run is killed between, the same command finds those that follow already.
+        found = {name: _label_follows(root / LABELS / name, store, spec, levels) for name in _labels(root)}
+        write_attributes(root, after)
+        changes = changes_between(before, after, os.fspath(path))
+    followed = tuple(name for name, (follows, _) in found.items() if follows)
+    notes = tuple(f"{LABELS}/{name}: {note}" for name, (_, note) in found.items() if note)
+    return Edit(os.fspath(path), changes, followed, notes)
+
+
+def accept_edits(root: Path) -> None:
+    """Take over what others edited in the attributes of the image in ``root``; a later check finds no edit."""
+    with commit.explained(root), locked(root):
+        store = _own(root, trusting=True)
+        levels = _levels(store, store.spec().axes)
+        attributes = _attributes(root, trusting=True)
+        write_attributes(
+            root, _revised(store, attributes, store.spec(), levels, windows=_shown(store), shown=False)
+        )
+
+
+def _root(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of the image at ``path``."""
+    tree = tree_of(path)
+    if tree.folder is None:
+        raise UsageError(
+            f"{tree.path}: an edit writes into a folder, and this is none: unpack or fetch it first"
+        )
+    return tree.folder / open_store(tree).group
+
+
+def _own(root: Path, *, trusting: bool = False) -> Store:
+    """Return the store in ``root``, which must be one of ours."""
+    store = open_store(root, trusting=trusting)
+    if not store.has_manifest:
+        raise OutputError(
+            f"{root}: bigimg did not write this store, and edits its own alone: use what wrote it"
+        )
+    if store.version not in get_args(Version.__value__):
+        raise OutputError(
+            f"{root}: OME-Zarr {store.version} is none that bigimg writes; correct its version first"
+        )
+    return store
+
+
+def _attributes(root: Path, *, trusting: bool = False) -> Mapping[str, Any]:
+    """Return the attributes of the image as they count."""
+    manifest, zarr = read_manifest(root), zarr_at(root)
+    assert manifest is not None
+    edited = edited_image(root, manifest, trusting=trusting)
+    return attributes_of(read_object(root / ATTRIBUTES[zarr]), zarr) if edited is None else edited.attributes
+
+
+def _shown(store: Store) -> list[tuple[float, float]] | None:
+    """Return the display window of each channel as the file has it, or None."""
+    found = [each.window for each in store.image.shown if each.window is not None]
+    return found if len(found) == store.spec().sizes.get("c", 1) else None
+
+
+def _levels(store: Store, axes: Sequence[Axis]) -> tuple[Level, ...]:
+    """Return the levels of ``store`` with the places that ``axes`` give them."""
+    shapes = [level.shape for level in store.levels]
+    levels = tuple(filter(None, stored_levels(axes, shapes, method=_method(store))))
+    if len(levels) != len(shapes):
+        raise InputError(f"{store.path}: its levels are no halves of one another; verify says more")
+    return levels
+
+
+def _method(store: Store) -> Method:
+    return cast(Method, store.image.method)
+
+
+def _revised(
+    store: Store, attributes: Mapping[str, Any], spec: ImageSpec, levels: Sequence[Level], *,
+    windows: Sequence[tuple[float, float]] | None, shown: bool,
+) -> dict[str, Any]:  # fmt: skip
+    version = cast(Version, store.version)
+    return revised(
+        attributes, spec, levels, method=_method(store), version=version, windows=windows, shown=shown
+    )
+
+
+# ------------------------------------------------------------------------------------------------ label images
+
+
+def _labels(root: Path) -> list[str]:
+    folder = root / LABELS
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name for entry in os.scandir(folder)
+        if entry.is_dir() and not entry.name.startswith(".") and is_store(entry.path)
+    )  # fmt: skip
+
+
+def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence[Level]) -> tuple[bool, str]:
+    """Give a label image the places and the channels of its image, if it has those that the image had.
+
+    Returns
+    -------
+    bool
+        Whether it was changed.
+    str
+        Why it keeps its places, or nothing.
+    """
+    before = _levels(image, image.spec().axes)
+    moved = [_place(image.spec(), each) for each in before] != [_place(spec, each) for each in levels]
+    if read_manifest(folder) is None:
+        what = "was not written by bigimg, and keeps its spacing: correct it with what wrote it"
+        return False, what if moved else ""
+    with locked(folder):
+        label = _own(folder)
+        old = found = label.spec()
+        at, note = _level_of(old, image), ""
+        if at is not None and _lies(old, image.spec(), before[at]):
+            placed = _place(spec, levels[at])
+            found = edited_places(old, {name: placed[name] for name in old.dims})
+        elif moved and (at is None or not _lies(old, spec, levels[at])):
+            note = f"has places of its own, and keeps them: bigimg edit {folder} sets them"
+        if "c" in old.dims and old.channels == image.channels:
+            found = replace(found, channels=spec.channels)
+        if found != old:
+            attributes, moved_levels = _attributes(folder), _levels(label, found.axes)
+            write_attributes(
+                folder, _revised(label, attributes, found, moved_levels, windows=None, shown=False)
+            )
+    return found != old, note
+
+
+def _place(spec: ImageSpec, level: Level) -> dict[str, tuple[float, float, str | None]]:
+    """Return spacing, origin and unit of each axis of a level."""
+    numbers = zip(spec.axes, level.spacing, level.origin, strict=True)
+    return {axis.name: (spacing, origin, axis.unit) for axis, spacing, origin in numbers}
+
+
+def _level_of(label: ImageSpec, image: Store) -> int | None:
+    """Return the level of the image that has the pixels of the label."""
+    sizes = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
+    return next((i for i, each in enumerate(sizes) if label.sizes.items() <= each.items()), None)
+
+
+def _lies(label: ImageSpec, image: ImageSpec, level: Level) -> bool:
+    """Return whether a label lies where a level of its image does."""
+    placed = _place(image, level)
+    return all(
+        axis.unit == placed[axis.name][2]
+        and math.isclose(axis.spacing, placed[axis.name][0], rel_tol=ALIKE)
+        and abs(axis.origin - placed[axis.name][1]) <= ALIKE * abs(axis.spacing)
+        for axis in label.axes
+    )
