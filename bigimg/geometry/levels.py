@@ -6,7 +6,8 @@ smallest spacing. So a volume of thick slices first becomes isotropic, and then 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
 from bigimg.types import Method, Shape
+
+LEVEL = re.compile(r"scale\d+")
+"""Names of the levels in a DataTree and in a group of xarray."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,15 @@ def smallest(count: int, sizes: Callable[[int], Mapping[Any, int]], wanted: Mapp
         if all(here[name] >= n for name, n in wanted.items()):
             return level
     return 0
+
+
+def level_names(names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` that are levels, in their order.
+
+    >>> level_names(["scale10", "labels", "scale9"])
+    ['scale9', 'scale10']
+    """
+    return sorted(filter(LEVEL.fullmatch, names), key=lambda name: int(name.removeprefix("scale")))
 
 
 def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
-from bigimg.geometry.axes import ORDER, Axis, long_unit
+from bigimg.geometry.axes import ORDER, Axis, even_step, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
@@ -28,9 +28,6 @@ from bigimg.types import Array, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
-
-EVEN = 1e-3
-"""How far a coordinate may be from an even spacing, in parts of it: numbers written with six decimals are within."""
 
 
 class ArrayReader:
@@ -244,13 +241,6 @@ def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
         notes.append(f"coordinate {coord.name} is not evenly spaced; positions are counted from 0")
         return 1.0, 0.0
     return spacing, float(values[0])
-
-
-def even_step(values: Array) -> float | None:
-    """Return the distance of two or more evenly spaced numbers, float64; None if they are not evenly spaced."""
-    step = float(values[-1] - values[0]) / (values.size - 1)
-    even = step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step)
-    return step if even else None
 
 
 def _channel_coord(img: xarray.DataArray) -> list[Channel] | None:
