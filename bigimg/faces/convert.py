@@ -44,6 +44,7 @@ def plan(
     shards: Lengths | None = None,
     codec: CodecName = "lz4",
     levels: int | None = None,
+    halve: str | None = None,
     method: Method | None = None,
     kind: Kind | None = None,
     spacing: Spacing | None = None,
@@ -74,6 +75,10 @@ def plan(
     codec : {"lz4", "zstd", "none"}
     levels : int, optional
         Number of levels; until every halved axis fits one chunk by default.
+    halve : str, optional
+        Names of the axes that every level halves: ``"yx"`` for viewers that want as many planes in each level, as Viv,
+        vizarr and OMERO do. By default an axis is halved while its spacing is under twice the smallest, and z only if
+        its spacing is known.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
     kind : {"image", "labels", "mask"}, optional
@@ -108,8 +113,9 @@ def plan(
     """
     check_name(target)
     settings = options(
-        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
-        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
+        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, halve=halve,
+        method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
+        ome_version=ome_version,
     )  # fmt: skip
     with closing(
         as_kind(
@@ -187,8 +193,8 @@ def convert(
     Parameters
     ----------
     source, target, series, **settings
-        As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
+        As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
+        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
-from bigimg.geometry.levels import plan_levels
+from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
@@ -25,6 +25,10 @@ from bigimg.types import CodecName, Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""
+NOT_HALVED = (
+    "z is not halved: nothing says how far apart its planes are, compared with their pixels; give the spacing of all "
+    "axes, as in z=2,y=0.5,x=0.5um, or halve=zyx"
+)
 SPARE = 0.10
 """Share of the pixel buffers that is added for memory that the allocator does not give back."""
 SCRATCH_STRIP_BYTES = 4_000_000
@@ -186,9 +190,14 @@ def make_plan(
         if options.shards is not None and shards != chunks:
             raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
-    levels, sweeps = plan_sweeps(
-        plan_levels(spec.axes, chunks, method=method, count=options.levels), chunks, shards, method
+    # What a user says of z is said, even if it is 1 without a unit.
+    placed = spec.world is not None or "z" in (options.spacing or {})
+    planned = plan_levels(
+        spec.axes, chunks, method=method, count=options.levels, halve=options.halve, placed=placed
     )
+    if len(planned) > 1 and not options.halve and not depth_is_known(spec.axes, placed=placed):
+        spec = replace(spec, of_source=(*spec.of_source, NOT_HALVED))
+    levels, sweeps = plan_sweeps(planned, chunks, shards, method)
     process = resident_bytes() if resident is None else resident
     draft = ConversionPlan(
         source, target, spec, access, method, options.codec, levels, sweeps,

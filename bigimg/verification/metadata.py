@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from bigimg.errors import BigimgError
-from bigimg.geometry.levels import plan_levels
+from bigimg.geometry.levels import stored_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
 from bigimg.omezarr.objects import Location
@@ -70,23 +70,23 @@ def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
 
 
 def _of_geometry(store: Store, method: Method, zarr: ZarrFormat) -> Iterator[Finding]:
-    root, first = ATTRIBUTES[zarr], store.levels[0]
-    expected = plan_levels(store.spec().axes, first.chunk, method=method, count=len(store.levels))
-    if len(expected) != len(store.levels):
-        yield _wrong(root, f"{len(store.levels)} levels, and only {len(expected)} can be made of level 0")
-    for level, stored, meta in zip(expected, store.levels, store.arrays, strict=False):
-        file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {level.index}:"
-        if stored.shape != level.shape:
-            yield _wrong(file, f"{at} shape {stored.shape} where halving gives {level.shape}", level.index)
+    root, shapes = ATTRIBUTES[zarr], [level.shape for level in store.levels]
+    expected = stored_levels(store.spec().axes, shapes, method=method)
+    for index, (level, stored, meta) in enumerate(zip(expected, store.levels, store.arrays, strict=True)):
+        file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {index}:"
+        if level is None:
+            below = shapes[index - 1]
+            yield _wrong(file, f"{at} shape {stored.shape}, which halving does not make of {below}", index)
+            continue
         if meta.dims != store.dims:
-            yield _wrong(file, f"{at} axes {meta.dims or ()}, of the image {store.dims}", level.index)
+            yield _wrong(file, f"{at} axes {meta.dims or ()}, of the image {store.dims}", index)
         if any(s % c for s, c in zip(meta.shard, meta.chunk, strict=True)):
-            yield _wrong(file, f"{at} shards {meta.shard} are not whole chunks {meta.chunk}", level.index)
+            yield _wrong(file, f"{at} shards {meta.shard} are not whole chunks {meta.chunk}", index)
         compared = ("scale", stored.spacing, level.spacing), ("translation", stored.origin, level.origin)
         for what, numbers, wanted in compared:
             if not _alike(numbers, wanted, level.spacing):
                 message = f"{at} {what} {list(numbers)} where level 0 gives {list(wanted)}"
-                yield _wrong(root, message, level.index)
+                yield _wrong(root, message, index)
 
 
 def _alike(numbers: Sequence[float], wanted: Sequence[float], spacing: Sequence[float]) -> bool:

@@ -43,7 +43,7 @@ class ArrayReader:
         Of the axes ``z y x``, in ``unit``: one for all, one each in the order of ``dims``, or by name. Only a
         mapping can name ``t`` too.
     unit : str or mapping, optional
-        Of the axes ``z y x``, or by name.
+        Of the axes ``z y x`` that ``spacing`` does not leave out, or by name.
     channels : sequence of str or Channel, optional
         Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
     world : array_like of shape (4, 4), optional
@@ -258,7 +258,9 @@ def _axes(
     """Return the axes in our order."""
     steps = by_name(f"{source}: spacing", spacing, dims)
     starts = by_name(f"{source}: origin", origin, dims)
-    units = unit if isinstance(unit, Mapping) else dict.fromkeys("zyx", unit)
+    # An axis that a mapping leaves out is in pixels, whatever the unit of the others.
+    named = [name for name in "zyx" if name in steps or not isinstance(spacing, Mapping)]
+    units = unit if isinstance(unit, Mapping) else dict.fromkeys(named, unit)
     axes = {
         name: Axis(name, size, steps.get(name, 1.0), long_unit(units.get(name)), starts.get(name, 0.0))
         for name, size in zip(dims, shape, strict=True)
