@@ -121,11 +121,14 @@ class LabelReader:
         Leave out the axis c, which has one pixel.
     """
 
-    identity = None
-    """The pixels are computed, so a later run cannot recognise them."""
+    identity: str | None = None
+    """Which label image of its store it is. None if the pixels may be computed: a later run cannot recognise them."""
 
     source = "array"
-    """The pixels are computed; the path of the label already names the image."""
+    """What it is in messages; the path of a label whose pixels are computed already names the image."""
+
+    local: str | None = None
+    """The folder or file that holds the store of ``identity``."""
 
     def __init__(self, reader: Reader, *, flat: bool = False) -> None:
         self._reader = reader
@@ -163,12 +166,12 @@ class LabelReader:
 
 
 def as_label(
-    reader: Reader, target: LabelTarget, options: Mapping[str, Any]
-) -> tuple[Reader, dict[str, Any]]:
+    reader: Reader, target: LabelTarget, options: Mapping[str, Any], *, moved: bool = False
+) -> tuple[LabelReader, dict[str, Any]]:
     """Return the reader to write into ``target``, and the options, with the OME-Zarr version and levels of the image.
 
     A label of one channel belongs to all channels of the image. It loses the axis c, unless the image has one channel
-    too. If nothing says where the label lies, it lies where the level of its size does.
+    too. If nothing says where the label lies, or if the image was ``moved``, it lies where the level of its size does.
 
     Raises
     ------
@@ -195,7 +198,7 @@ def as_label(
             f"label {target.name}: {sizes[name]} pixels along {name}, and the image has "
             f"{', '.join(str(shape[along]) for shape in image.shapes)} in its levels"
         )
-    if says_no_place(spec):
+    if moved or says_no_place(spec):
         label.lie_on(image.axes[level], image.world)
     given = {name: value for name, value in options.items() if value is not None}
     levels = {} if "halve" in given else image.halving(level, spec.dims)

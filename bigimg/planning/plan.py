@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
@@ -79,6 +80,13 @@ class ConversionPlan:
     estimate: Estimate | None = None
     ome_version: Version = "0.5"
     keep_metadata: bool = False
+    labels: tuple[ConversionPlan, ...] = ()
+    """Those of the label images that go along."""
+
+    @property
+    def name(self) -> str:
+        """Name of the store."""
+        return os.path.basename(self.target)
 
     @property
     def zarr(self) -> ZarrFormat:
@@ -116,9 +124,11 @@ class ConversionPlan:
         # Documents of the root, our own group, manifest and provenance; the histogram, if any, with its one object.
         # For each level the document of its array, and the document and the one object of its part of the manifest.
         histogram = 2 if histogram_bins(self.spec.dtype) else 0
+        # Of the group of labels as many as of any group.
+        labels = sum(label.files for label in self.labels) + (4 - self.zarr) * bool(self.labels)
         if self.zarr == 2:  # .zgroup and .zattrs, .zarray and .zattrs
-            return self.objects + 4 * len(self.levels) + 8 + histogram
-        return self.objects + 3 * len(self.levels) + 4 + histogram
+            return self.objects + 4 * len(self.levels) + 8 + histogram + labels
+        return self.objects + 3 * len(self.levels) + 4 + histogram + labels
 
     def to_dict(self) -> dict[str, Json]:
         """Return the plan as JSON-safe values; the schema is in docs/reference/json.md."""
@@ -143,6 +153,7 @@ class ConversionPlan:
                  "chunk": list(p.chunk), "shard": list(p.shard), "objects": math.prod(p.objects)}
                 for p in self.levels
             ],
+            "labels": [label.name for label in self.labels],
             "sweeps": [{"reads": s.reads, "writes": list(s.writes), "block": list(s.block)} for s in self.sweeps],
             "workers": self.workers,
             "budget_bytes": self.budget_bytes,
@@ -358,6 +369,9 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
         )
         size = _by_name(dims, p.level.shape)
         yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {counted(math.prod(p.objects), 'object')}"
+    for label in plan.labels:
+        numbers = f"{label.spec.dtype}, {counted(len(label.levels), 'level')} by {label.method}"
+        yield f"  labels   {label.name}: {_by_name(label.spec.dims, label.spec.shape)}  {numbers}"
     yield f"  memory   {peak}, {counted(plan.workers, 'worker')}"
     for line in plan.memory:
         yield f"    {line.name:<10} {human_bytes(line.bytes):>8}  {line.why}"

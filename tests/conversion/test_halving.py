@@ -54,10 +54,9 @@ def test_every_level_has_all_planes_and_the_means_of_its_axes(flat: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("halve", "factors"),
-    [("zyx", (2, 2, 2)), ("z", (2, 1, 1)), ("x", (1, 1, 2))],
+    ("version", "halve", "factors"),
+    [("0.4", "zyx", (2, 2, 2)), ("0.5", "z", (2, 1, 1)), ("0.6", "x", (1, 1, 2))],
 )
-@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
 def test_any_axes_in_any_version(halve: str, factors: tuple[int, ...], version: str, tmp_path: Path) -> None:
     img = bigimg.with_geometry(volume(), spacing={"z": 5})  # by its spacing z would not be halved
     bigimg.write(img, tmp_path / "a.ome.zarr", halve=halve, levels=3, ome_version=version, chunks=16, **ASKED)
@@ -221,8 +220,7 @@ def test_a_mapping_says_nothing_of_the_axes_that_it_lacks() -> None:
 # --------------------------------------------------------------------------------------------------- their labels
 
 
-@pytest.mark.parametrize("halve", ["yx", "zyx", "x", None])
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize(("halve", "said"), [("yx", True), ("x", False), (None, True), (None, False)])
 def test_a_label_has_the_levels_and_the_place_of_its_image(halve: Any, said: bool, tmp_path: Path) -> None:
     store = tmp_path / "a.ome.zarr"
     bigimg.write(bigimg.with_geometry(volume(), spacing={"z": 2}), store, halve=halve, chunks=32, **ASKED)
