@@ -127,6 +127,10 @@ OPTIONS: dict[str, Decorator] = {
     "shards": click.option("--shards", callback=lengths, help="Pixels of the unit of writing; multiples of chunks."),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
     "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
+    "halve": click.option(
+        "--halve", metavar="AXES",
+        help="Axes that every level halves, as in yx for Viv, vizarr and OMERO; by default as the spacings say.",
+    ),
     "method": click.option(
         "--method", type=click.Choice(["mean", "mode", "nearest", "min", "max", "gaussian"]), help="Way of halving."
     ),
@@ -148,6 +152,6 @@ OPTIONS: dict[str, Decorator] = {
     ),
 }  # fmt: skip
 CONVERSION = (
-    *("memory", "workers", "chunks", "shards", "codec", "levels", "method", "kind", "spacing", "channels"),
-    *("keep_metadata", "ome_version", "series", "insecure", "max_download", "on_gap", "tilt"),
+    *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
+    *("channels", "keep_metadata", "ome_version", "series", "insecure", "max_download", "on_gap", "tilt"),
 )

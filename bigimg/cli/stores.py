@@ -168,6 +168,7 @@ def _summary(result: Result) -> str:
             f"{counted(plan.files, 'file')} ({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
+            *([f"label images: {', '.join(label.name for label in plan.labels)}"] if plan.labels else []),
             *([f"went on from an interrupted run: {counted(resumed, 'block')} kept"] if resumed else []),
             *(f"note: {note}" for note in plan.notes),
             "look at it:",

@@ -136,13 +136,20 @@ def staged(
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
                 discard(folder)
             elif made is not None and _is_there(target, made):
-                error.add_note(Left(COMPLETE.format(target=target)))
+                _say_left(error, COMPLETE.format(target=target))
             elif staging is not None and folder.exists():
-                error.add_note(Left(INCOMPLETE.format(folder=folder)))
+                _say_left(error, INCOMPLETE.format(folder=folder))
             raise
         finally:
             if lock is not None:
                 lock.release()
+
+
+def _say_left(error: BaseException, note: str) -> None:
+    """Add ``note`` to the error, in place of what a label image in the staging folder left."""
+    notes = getattr(error, "__notes__", [])
+    notes[:] = [other for other in notes if not isinstance(other, Left)]
+    error.add_note(Left(note))
 
 
 def _is_there(target: Path, made: os.stat_result) -> bool:

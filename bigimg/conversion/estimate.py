@@ -6,7 +6,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,21 @@ SAMPLE_BYTES = 16_000_000
 """Decoded bytes of one sample, or one chunk of the source where that is more."""
 
 
-def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
+def probe_all(plan: ConversionPlan, reader: Reader, labels: Sequence[Reader]) -> Estimate | None:
+    """Return an estimate of the image and of the label images that go along, in a second for all."""
+    pairs = list(zip((plan, *plan.labels), (reader, *labels), strict=True))
+    found = [probe(*pair, within=SECONDS / len(pairs)) for pair in pairs]
+    known = [estimate for estimate in found if estimate is not None]
+    if len(known) < len(found):
+        return None
+    decoded = [each.spec.nbytes for each, _ in pairs]
+    stored = sum(n / estimate.compression for n, estimate in zip(decoded, known, strict=True))
+    return Estimate(
+        sum(decoded) / stored, sum(each.output_bytes for each in known), sum(each.seconds for each in known)
+    )
+
+
+def probe(plan: ConversionPlan, reader: Reader, *, within: float = SECONDS) -> Estimate | None:
     """Return an estimate from samples all over the image, or None when a sample would need a full decode.
 
     An ordered source is sampled at its beginning, because a sample elsewhere would decode everything before it.
@@ -47,7 +61,7 @@ def probe(plan: ConversionPlan, reader: Reader) -> Estimate | None:
         decoded += data.nbytes
         reading += between - before
         encoding += time.perf_counter() - between
-        if time.perf_counter() - started > SECONDS:
+        if time.perf_counter() - started > within:
             break
     levels = [math.prod(p.level.shape) for p in plan.levels]
     grown = sum(levels) / levels[0]

@@ -29,6 +29,7 @@ from bigimg.conversion.block import BlockResult, StoredArray
 from bigimg.conversion.commit import JOURNAL, Staging
 from bigimg.errors import InputError, IntegrityError
 from bigimg.omezarr.manifest import files_below
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.shard import ObjectRecord, read_record
 from bigimg.pyramid.partial import Partial
 from bigimg.system import files, sync
@@ -183,8 +184,9 @@ def finished_blocks(staging: Staging, arrays: Mapping[int, StoredArray], workers
                         finished.update(str(array.folder / array.layout.key(each.index)) for each in records)
                     yield sweep, result
     # Objects of unfinished blocks, and metadata, which is written anew.
+    labels = staging.store / LABELS  # stores of their own, whole or with their own journal
     for path in files_below(staging.store):
-        if str(path) not in finished:
+        if str(path) not in finished and not path.is_relative_to(labels):
             path.unlink()
 
 

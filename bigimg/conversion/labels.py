@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,70 @@ import numpy as np
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
 from bigimg.omezarr.manifest import replace_file
+from bigimg.geometry.affine import Affine
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import step_between
+from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
-from bigimg.omezarr.open import Store, is_store, open_store
+from bigimg.omezarr.open import is_store, open_store
 from bigimg.reader import Reader
 from bigimg.system.locks import locked
-from bigimg.types import Array, Region
+from bigimg.system.sync import sync_folder
+from bigimg.types import Array, Json, Region, Shape
 
 VERSIONS = ("0.4", "0.5", "0.6")
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """What the label images of an image must fit."""
+
+    path: str
+    """Of the image."""
+    version: str
+    axes: tuple[tuple[Axis, ...], ...]
+    """Those of each level."""
+    world: Affine | None
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Axis names of the image."""
+        return tuple(axis.name for axis in self.axes[0])
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Pixels of each level."""
+        return [tuple(axis.size for axis in axes) for axes in self.axes]
+
+    def finest(self, sizes: Mapping[str, int]) -> int | None:
+        """Return the first level that has these pixels along these axes; None if there is none."""
+        levels = (dict(zip(self.dims, shape, strict=True)) for shape in self.shapes)
+        return next(
+            (i for i, level in enumerate(levels) if all(level[name] == n for name, n in sizes.items())), None
+        )
+
+    def halving(self, level: int, dims: Sequence[str]) -> dict[str, Any]:
+        """Return the options by which a label image of ``level``, with the axes ``dims``, has the levels from there.
+
+        The specification wants as many levels in a label image as in its image. None are said where another program
+        made levels that halving does not make.
+        """
+        steps = [step_between(*pair) for pair in pairwise(self.shapes[level:])]
+        if any(step is None or max(step) == 1 for step in steps):
+            return {}
+        names = [
+            "".join(name for name, n in zip(self.dims, step or (), strict=True) if n == 2 and name in dims)
+            for step in steps
+        ]
+        halved = tuple(filter(None, names))  # a label without z lacks the levels that halve z alone
+        return {"levels": len(halved) + 1, "halve": halved}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelTarget:
     """The image and the name under which a label image is written."""
 
-    image: Store
+    image: Grids
     folder: Path
     """``labels`` of the image; it need not exist yet."""
     name: str
@@ -56,7 +107,9 @@ def label_target(target: str | os.PathLike[str]) -> LabelTarget | None:
             f"{target}: the image is OME-Zarr {image.version}, and labels are written into {', '.join(VERSIONS)}: "
             "convert it first"
         )
-    return LabelTarget(image, path.parent, path.name)
+    levels = [image.spec(number) for number in range(len(image.levels))]
+    grids = Grids(image.path, image.version, tuple(spec.axes for spec in levels), levels[0].world)
+    return LabelTarget(grids, path.parent, path.name)
 
 
 class LabelReader:
@@ -69,11 +122,14 @@ class LabelReader:
         Leave out the axis c, which has one pixel.
     """
 
-    identity = None
-    """The pixels are computed, so a later run cannot recognise them."""
+    identity: str | None = None
+    """Which label image of its store it is. None if the pixels may be computed: a later run cannot recognise them."""
 
     source = "array"
-    """The pixels are computed; the path of the label already names the image."""
+    """What it is in messages; the path of a label whose pixels are computed already names the image."""
+
+    local: str | None = None
+    """The folder or file that holds the store of ``identity``."""
 
     def __init__(self, reader: Reader, *, flat: bool = False) -> None:
         self._reader = reader
@@ -91,6 +147,11 @@ class LabelReader:
         order = tuple(name for name in reader.access.order if name in spec.dims)
         self.access = replace(reader.access, order=order)
 
+    def lie_on(self, axes: Sequence[Axis], world: Affine | None) -> None:
+        """Take the place of an image with ``axes`` and ``world``."""
+        by_name = {axis.name: axis for axis in axes}
+        self.spec = replace(self.spec, axes=tuple(by_name[name] for name in self.spec.dims), world=world)
+
     def read(self, region: Region) -> Array:
         """Return the ids of ``region``."""
         at = self._left_out
@@ -106,12 +167,12 @@ class LabelReader:
 
 
 def as_label(
-    reader: Reader, target: LabelTarget, options: Mapping[str, Any]
-) -> tuple[Reader, dict[str, Any]]:
-    """Return the reader to write into ``target``, and the options, with the OME-Zarr version of the image.
+    reader: Reader, target: LabelTarget, options: Mapping[str, Any], *, moved: bool = False
+) -> tuple[LabelReader, dict[str, Any]]:
+    """Return the reader to write into ``target``, and the options, with the OME-Zarr version and levels of the image.
 
     A label of one channel belongs to all channels of the image. It loses the axis c, unless the image has one channel
-    too.
+    too. If nothing says where the label lies, or if the image was ``moved``, it lies where the level of its size does.
 
     Raises
     ------
@@ -119,9 +180,8 @@ def as_label(
         The pixels are no ids, there is an axis that the image lacks, or no level of the image has this size.
     """
     image = target.image
-    levels = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
-    pixels = dict(zip(reader.spec.dims, reader.spec.shape, strict=True))
-    label = LabelReader(reader, flat=pixels.get("c") == 1 != levels[0].get("c"))
+    finest = dict(zip(image.dims, image.shapes[0], strict=True))
+    label = LabelReader(reader, flat=reader.spec.sizes.get("c") == 1 != finest.get("c"))
     spec = label.spec
     if spec.dtype.kind not in "iu":
         raise UsageError(f"label {target.name}: {spec.dtype} is no id; write a mask (img < 125) or integers")
@@ -131,14 +191,28 @@ def as_label(
             f"{' '.join(image.dims)}, without {unknown[0]}: cut that away, or write it to the "
             "store that it was made from"
         )
-    sizes = dict(zip(spec.dims, spec.shape, strict=True))
-    if not any(all(level[name] == size for name, size in sizes.items()) for level in levels):
-        name = next(name for name in sizes if levels[0][name] != sizes[name])
+    sizes = spec.sizes
+    if (level := image.finest(sizes)) is None:
+        name = next(name for name in sizes if finest[name] != sizes[name])
+        along = image.dims.index(name)
         raise UsageError(
             f"label {target.name}: {sizes[name]} pixels along {name}, and the image has "
-            f"{', '.join(str(level[name]) for level in levels)} in its levels"
+            f"{', '.join(str(shape[along]) for shape in image.shapes)} in its levels"
         )
-    return label, {"ome_version": image.version, **options}
+    if moved or says_no_place(spec):
+        label.lie_on(image.axes[level], image.world)
+    given = {name: value for name, value in options.items() if value is not None}
+    levels = {} if "halve" in given else image.halving(level, spec.dims)
+    return label, {**levels, **given, "ome_version": image.version}
+
+
+def says_no_place(spec: ImageSpec) -> bool:
+    """Return whether the axes of space are mere indices."""
+    return spec.world is None and all(
+        axis.unit is None and axis.spacing == 1 and axis.origin == 0
+        for axis in spec.axes
+        if axis.type == "space"
+    )
 
 
 @contextmanager

@@ -70,7 +70,8 @@ class StatusLine:
     def __call__(self, progress: Progress) -> None:
         """Print ``progress`` if the last line is old enough; on a terminal also at the end."""
         ended = self.terminal and progress.done == progress.total
-        if progress.seconds - self.printed < (0.1 if self.terminal else 10) and not ended:
+        # Less than none has passed when another pass has begun, as that of a label image.
+        if 0 <= progress.seconds - self.printed < (0.1 if self.terminal else 10) and not ended:
             return
         self.printed = progress.seconds
         line = describe(progress)

@@ -11,10 +11,11 @@ Every finished block is recorded in the journal of the staging folder. A run tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,12 @@ from bigimg.conversion.block import (
     first_pixel,
     reduce_block,
 )
+from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity, source_digest
 from bigimg.conversion.journal import Journal, finished_blocks
+from bigimg.conversion.labels import adding_label
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.store_metadata import write_metadata
@@ -41,7 +44,9 @@ from bigimg.conversion.workers import at_once, chosen_executor, in_portions, in_
 from bigimg.errors import WorkerError
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.shard import ShardLayout
+from bigimg.places.staging import staging_folder
 from bigimg.planning.blocks import Sweep, strip_step, walk
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator
@@ -79,6 +84,7 @@ class Result:
             "stored_bytes": self.stored_bytes,
             "objects": self.objects,
             "levels": len(self.plan.levels),
+            "labels": [label.name for label in self.plan.labels],
             "blocks_resumed": self.blocks_resumed,
             "statistics": self.statistics,
         }
@@ -93,6 +99,7 @@ def run(
     resume: bool = True,
     overwrite: bool = False,
     sync: bool = True,
+    labels: Sequence[Carried] = (),
 ) -> Result:
     """Convert the image of ``reader`` into the store ``plan.target``, and return what was done.
 
@@ -111,6 +118,8 @@ def run(
         Let the new store replace an existing one, once it is complete.
     sync : bool
         Sync everything to the disk before the store gets its name.
+    labels : sequence of Carried
+        Label images that go along.
 
     Raises
     ------
@@ -127,9 +136,11 @@ def run(
     check_room(plan, reader, target.parent)
     known_by = identity(plan, reader)
     with (
-        reporting(progress) as report,
         commit.staged(target, known_by, resume=resume, overwrite=overwrite, sync=sync) as staging,
+        reporting(progress) as report,
     ):
+        for label in labels:
+            _write_label(label, staging.store, executor=executor, progress=report or False, sync=sync)
         with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:
             done = _Pass(plan, reader, staging, pool, report)
             try:
@@ -146,6 +157,18 @@ def run(
                 staging.store, plan, done.arrays, done.records, done.accumulator, source_digest(reader)
             )
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
+
+
+def _write_label(label: Carried, store: Path, **how: Any) -> None:
+    """Write a label image into the unfinished ``store`` of its image, unless an earlier run has done so."""
+    target = replace(label.target, folder=store / LABELS)
+    path = target.folder / target.name
+    with adding_label(target):
+        if not path.exists():
+            run(replace(label.plan, target=str(path)), label.reader, **how)
+        elif (left := staging_folder(path)).exists():  # that run was stopped while it cleared up
+            commit.discard(left)
+    label.reader.close()
 
 
 class _Pass:

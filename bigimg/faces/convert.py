@@ -12,18 +12,18 @@ from concurrent.futures import Executor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from bigimg.conversion.estimate import probe as probe_source
+from bigimg.conversion.carrying import with_labels
+from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
-from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
-from bigimg.reader import Reader, as_kind
+from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
 
@@ -44,6 +44,7 @@ def plan(
     shards: Lengths | None = None,
     codec: CodecName = "lz4",
     levels: int | None = None,
+    halve: str | None = None,
     method: Method | None = None,
     kind: Kind | None = None,
     spacing: Spacing | None = None,
@@ -74,6 +75,10 @@ def plan(
     codec : {"lz4", "zstd", "none"}
     levels : int, optional
         Number of levels; until every halved axis fits one chunk by default.
+    halve : str, optional
+        Names of the axes that every level halves: ``"yx"`` for viewers that want as many planes in each level, as Viv,
+        vizarr and OMERO do. By default an axis is halved while its spacing is under twice the smallest, and z only if
+        its spacing is known.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         How a coarse pixel is made; ``mean`` for images and ``mode`` for labels and masks by default.
     kind : {"image", "labels", "mask"}, optional
@@ -108,8 +113,9 @@ def plan(
     """
     check_name(target)
     settings = options(
-        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, method=method,
-        kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata, ome_version=ome_version,
+        memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, halve=halve,
+        method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
+        ome_version=ome_version,
     )  # fmt: skip
     with closing(
         as_kind(
@@ -120,8 +126,11 @@ def plan(
         )
     ) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), _spec(reader), reader.access, settings)
-        return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
+        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
+        made, labels = with_labels(made, reader, settings)
+        if not probe:
+            return made
+        return dataclasses.replace(made, estimate=probe_all(made, reader, [label.reader for label in labels]))
 
 
 def convert_to_store(
@@ -161,12 +170,12 @@ def convert_to_store(
             reader, settings = as_label(reader, label, settings)
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
-            plan = make_plan(
-                reader.source, os.fspath(target), _spec(reader), reader.access, options(**settings)
-            )
+            asked = options(**settings)
+            plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
+            plan, labels = with_labels(plan, reader, asked)
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
-                sync=sync,
+                sync=sync, labels=labels,
             )  # fmt: skip
 
 
@@ -184,11 +193,13 @@ def convert(
 ) -> xr.DataTree:
     """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
 
+    The label images of a store go along; the plan says which, and why others stay behind.
+
     Parameters
     ----------
     source, target, series, **settings
-        As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
+        As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
+        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
@@ -228,22 +239,10 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
         Lazy arrays are computed block by block.
     target, **settings
         As in :func:`convert`. A mask or label image with the target ``<image store>/labels/<name>`` becomes a label
-        of that image, with a pyramid of its own, in the OME-Zarr version of the image. It must have the axes and the
+        of that image, with the levels and in the OME-Zarr version of the image. It must have the axes and the
         size of one of the image's levels. Booleans are stored as 0 and 1, a single channel without the axis c.
     """
     return convert(img, target, **settings)
-
-
-def _spec(reader: Reader) -> ImageSpec:
-    """Return what the source is, with a note about the label images beside it, which stay behind."""
-    labels = getattr(getattr(reader, "store", None), "labels", ())
-    if not labels:
-        return reader.spec
-    note = (
-        f"label images are not converted with their image ({', '.join(labels)}): convert each afterwards, from "
-        f"{reader.source}/labels/{labels[0]} to the same place in the new store"
-    )
-    return dataclasses.replace(reader.spec, of_source=(*reader.spec.of_source, note))
 
 
 def check_name(target: str | os.PathLike[str]) -> None:

@@ -1,20 +1,25 @@
 """The levels of a pyramid: their shapes, factors, spacings and origins.
 
 Level 0 has full resolution. A spatial axis is halved from one level to the next if its spacing is less than twice the
-smallest spacing. So a volume of thick slices first becomes isotropic, and then all its axes are halved.
+smallest spacing. So a volume of thick slices first becomes isotropic, and then all its axes are halved. Planes whose
+distance is not known stay as many as they are. Axes that a user names are halved at every level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.axes import Axis
+from bigimg.geometry.axes import MILLIMETERS, Axis
 from bigimg.types import Method, Shape
+
+LEVEL = re.compile(r"scale\d+")
+"""Names of the levels in a DataTree and in a group of xarray."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +69,74 @@ def smallest(count: int, sizes: Callable[[int], Mapping[Any, int]], wanted: Mapp
     return 0
 
 
-def next_step(axes: Sequence[Axis], shape: Shape, factors: Shape) -> Shape:
+def level_names(names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` that are levels, in their order.
+
+    >>> level_names(["scale10", "labels", "scale9"])
+    ['scale9', 'scale10']
+    """
+    return sorted(filter(LEVEL.fullmatch, names), key=lambda name: int(name.removeprefix("scale")))
+
+
+def depth_is_known(axes: Sequence[Axis], *, placed: bool = False) -> bool:
+    """Return whether the distance of planes can be compared with that of the pixels in them.
+
+    A ``z`` without a unit and with the spacing 1 is one of which nothing is said.
+
+    Parameters
+    ----------
+    placed : bool
+        Whether a matrix leads to the world, or a user gave the spacing: then a spacing counts without a unit.
+    """
+    depth, beside = _named(axes, "z"), _named(axes, "x") or _named(axes, "y")
+    if depth is None or beside is None:
+        return True
+    return _comparable(depth, beside) and (placed or depth.unit is not None or abs(depth.spacing) != 1)
+
+
+def _named(axes: Sequence[Axis], name: str) -> Axis | None:
+    return next((axis for axis in axes if axis.name == name), None)
+
+
+def _comparable(axis: Axis, other: Axis) -> bool:
+    return axis.unit == other.unit or (axis.unit in MILLIMETERS and other.unit in MILLIMETERS)
+
+
+def _lengths(axes: Sequence[Axis], *, placed: bool) -> list[float | None]:
+    """Return the spacing of each axis in a unit common to all; None for an axis that is never halved.
+
+    Pixels of a plane are taken for square if the spacings along y and x cannot be compared.
+    """
+    known = depth_is_known(axes, placed=placed)
+    space = [axis for axis in axes if axis.type == "space"]
+    found: list[float | None] = []
+    for axis in axes:
+        if axis.type != "space" or (axis.name == "z" and not known):
+            found.append(None)
+        else:
+            of = axis if _comparable(axis, space[-1]) else space[-1]
+            found.append(abs(of.spacing) * MILLIMETERS.get(of.unit or "", 1.0))
+    return found
+
+
+def next_step(lengths: Sequence[float | None], shape: Shape, factors: Shape) -> Shape:
     """Return 2 for each axis that is halved after a level with ``shape`` and ``factors``, otherwise 1.
 
-    >>> axes = (Axis("z", 50, spacing=4.0), Axis("y", 900), Axis("x", 900))
-    >>> next_step(axes, (50, 900, 900), (1, 1, 1)), next_step(axes, (50, 225, 225), (1, 4, 4))
+    Parameters
+    ----------
+    lengths : sequence of float
+        Spacing of level 0 along each axis, in one unit; None for an axis that is not halved.
+
+    >>> next_step([4.0, 1.0, 1.0], (50, 900, 900), (1, 1, 1)), next_step([4.0, 1.0, 1.0], (50, 225, 225), (1, 4, 4))
     ((1, 2, 2), (2, 2, 2))
     """
-    spacing = {
-        i: abs(axis.spacing) * f
-        for i, (axis, size, f) in enumerate(zip(axes, shape, factors, strict=True))
-        if axis.type == "space" and size > 1
-    }
-    smallest = min(spacing.values(), default=0.0)
+    spacing = [
+        None if length is None or size == 1 else length * f
+        for length, size, f in zip(lengths, shape, factors, strict=True)
+    ]
+    smallest = min((length for length in spacing if length is not None), default=0.0)
     # A spacing of exactly twice the smallest is not halved; 1e-9 covers rounding errors.
-    return tuple(
-        2 if i in spacing and spacing[i] < 2 * smallest * (1 - 1e-9) else 1 for i in range(len(axes))
-    )
+    return tuple(2 if n is not None and n < 2 * smallest * (1 - 1e-9) else 1 for n in spacing)
 
 
 def step_between(below: Shape, shape: Shape) -> Shape | None:
@@ -107,7 +163,13 @@ def level_at(
 
 
 def plan_levels(
-    axes: Sequence[Axis], chunks: Shape, *, method: Method, count: int | None = None
+    axes: Sequence[Axis],
+    chunks: Shape,
+    *,
+    method: Method,
+    count: int | None = None,
+    halve: Sequence[str] = (),
+    placed: bool = False,
 ) -> tuple[Level, ...]:
     """Return the levels from full resolution to the first at which each halved axis fits one chunk.
 
@@ -120,13 +182,24 @@ def plan_levels(
         Method of downsampling; it only decides the half-pixel shift of the origins.
     count : int, optional
         Number of levels, level 0 included; there are fewer if no axis can be halved.
+    halve : sequence of str
+        Names of the axes that are halved to make level 1, those to make level 2 and so on, the last for all further
+        levels. By default the spacings say which.
+    placed : bool
+        As in :func:`depth_is_known`.
     """
     shape = tuple(axis.size for axis in axes)
     ones = (1,) * len(axes)
+    lengths = _lengths(axes, placed=placed)
     levels = [level_at(axes, 0, ones, ones, shape, method)]
     while count is None or len(levels) < count:
         last = levels[-1]
-        step = next_step(axes, last.shape, last.factors)
+        if halve:
+            names = halve[min(len(levels), len(halve)) - 1]
+            pairs = zip(axes, last.shape, strict=True)
+            step = tuple(2 if axis.name in names and size > 1 else 1 for axis, size in pairs)
+        else:
+            step = next_step(lengths, last.shape, last.factors)
         if max(step) == 1:
             break
         halved = [size > c for size, c, s in zip(last.shape, chunks, step, strict=True) if s == 2]

@@ -6,14 +6,14 @@ The image is the variable ``image``, or the only one that is no coordinate. Of a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 
-from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.axes import ORDER, even_step, long_unit
+from bigimg.geometry.levels import level_names
 from bigimg.geometry.spec import Channel, fields_of
 from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, described_by, parse_array
@@ -21,8 +21,6 @@ from bigimg.omezarr.pixels import values_of
 from bigimg.omezarr.tree import Node, Tree, join
 from bigimg.types import Convention, Kind
 
-EVEN = 1e-3
-"""How far a coordinate may be from an even spacing, in parts of it."""
 MOST_VALUES = 1 << 20
 """Longer coordinates are not read."""
 NAMES = {"time": "t", "channel": "c", "channels": "c", "band": "c"}
@@ -32,7 +30,7 @@ NAMES = {"time": "t", "channel": "c", "channels": "c", "band": "c"}
 def image_of_group(tree: Tree, group: str) -> tuple[ImageMeta, tuple[ArrayMeta, ...]] | None:
     """Return the image in a group of xarray, and the array of each level; None if there is none."""
     children = tree.children(group)
-    scales = sorted(filter(re.compile(r"scale\d+").fullmatch, children), key=lambda name: int(name[5:]))
+    scales = level_names(children)
     levels = [found for name in scales or [""] if (found := _level(tree, group, name)) is not None]
     if not levels or len(levels) != len(scales or [""]) or len({found[0].dims for found in levels}) > 1:
         return None
@@ -96,8 +94,7 @@ def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, fl
         return float(node["attributes"].get("spacing", 1.0)), float(values[0]), unit
     if values.size and values.dtype.kind in "iuf":
         values = values.astype(np.float64)
-        step = float(values[-1] - values[0]) / (values.size - 1)
-        if step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step):
+        if (step := even_step(values)) is not None:
             return step, float(values[0]), unit
     notes.append(f"coordinate {key} is not evenly spaced numbers; positions are counted from 0")
     return 1.0, 0.0, None

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bigimg.errors import UsageError
-from bigimg.geometry.levels import checked_level, smallest
+from bigimg.geometry.levels import checked_level, level_names, smallest
 from bigimg.reader import Reader
 
 if TYPE_CHECKING:
     import xarray
-
-
-LEVEL = re.compile(r"scale\d+")
-"""Names of the levels of a pyramid."""
 
 
 class Levels[Image]:
@@ -100,7 +95,7 @@ def is_tree(source: object) -> TypeGuard[xarray.DataTree | xarray.Dataset]:
 
 def is_pyramid(source: object) -> TypeGuard[xarray.DataTree]:
     """Return whether ``source`` is a DataTree with levels, as :func:`bigimg.open_pyramid` gives."""
-    return is_tree(source) and any(map(LEVEL.fullmatch, getattr(source, "children", ())))
+    return is_tree(source) and bool(level_names(getattr(source, "children", ())))
 
 
 def levels_of_tree(tree: xarray.DataTree | xarray.Dataset) -> Levels[xarray.DataArray]:
@@ -112,7 +107,7 @@ def levels_of_tree(tree: xarray.DataTree | xarray.Dataset) -> Levels[xarray.Data
         There is no image: neither ``scale0``, nor a variable ``image``, nor a single variable.
     """
     if is_pyramid(tree):
-        names = sorted(filter(LEVEL.fullmatch, tree.children), key=lambda name: int(name[5:]))
+        names = level_names(tree.children)
         return Levels(len(names), lambda level: _image_of(tree[names[level]].dataset), "the pyramid")
     group: Any = tree
     image = _image_of(getattr(group, "dataset", group))

@@ -209,10 +209,7 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
 
     if is_pyramid(source):
         return source
-    if is_tree(source) or isinstance(source, xarray.DataArray):
-        images = open_levels(source)
-    else:
-        images = levels_of_source(source).map(lambda reader: _labelled(reader, memory))
+    images = open_levels(source, memory=memory)
     base = images.base.attrs
     about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}

@@ -22,7 +22,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
 from bigimg.ops.derived import derive, image, padding_of, resampled, source_block
 from bigimg.ops.resizing import Weighted
-from bigimg.planning.options import method_of
+from bigimg.planning.options import halved_axes, method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
 from bigimg.types import Array, DType, Method, Padding, Region, Shape
@@ -241,18 +241,25 @@ def _factors(reader: StoreReader, number: int) -> Shape | None:
 
 
 def build_pyramid(
-    img: Source, *, levels: int | None = None, method: Method | None = None, memory: Memory = None
+    img: Source,
+    *,
+    levels: int | None = None,
+    halve: str | None = None,
+    method: Method | None = None,
+    memory: Memory = None,
 ) -> xarray.DataTree:
     """Return levels of any image, as :func:`bigimg.convert` would store them; lazy, nothing is written.
 
     Each level is made from the one below, rounded as it would be stored. An axis is halved while its spacing is
-    under twice the smallest, until the image fits a chunk.
+    under twice the smallest, until the image fits a chunk; planes whose spacing is not known are kept.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
     levels : int, optional
         How many, full resolution included.
+    halve : str, optional
+        Names of the axes that every level halves instead, as ``"yx"``.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         As in :func:`downsample`.
     memory :
@@ -265,14 +272,16 @@ def build_pyramid(
     Raises
     ------
     UsageError
-        ``levels`` is below 1, or the method is unknown.
+        ``levels`` is below 1, ``halve`` names an axis that is not there or none of space, or the method is unknown.
     """
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
     found = image(img, memory=memory)
     how, padding = method_for(found, method), padding_of(found)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]
-    planned = plan_levels(axes, default_chunks(axes), method=how, count=levels)
+    halved = halved_axes(halve, [axis.name for axis in axes])
+    placed = coordinates.world_of(found) is not None
+    planned = plan_levels(axes, default_chunks(axes), method=how, count=levels, halve=halved, placed=placed)
     nodes = {"/": xarray.Dataset(attrs={"source": found.attrs.get("source", "array"), "kind": _kind(found)})}
     for level in planned:
         found = windowed(found, level.step, how, padding)

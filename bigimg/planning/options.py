@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from bigimg.errors import UsageError, counted
-from bigimg.geometry.axes import short_unit
+from bigimg.geometry.axes import ORDER, short_unit
 from bigimg.geometry.chunks import all_whole
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.geometry.unit_checks import asked_unit
@@ -54,6 +54,9 @@ class Options:
     codec: CodecName = "lz4"
     levels: int | None = None
     """Number of levels, level 0 included; None until every halved axis fits one chunk."""
+    halve: tuple[str, ...] = ()
+    """Names of the axes halved to make level 1, level 2 and so on, the last for all further levels; empty for those
+    that the spacings say."""
     method: Method | None = None
     kind: Kind | None = None
     spacing: Mapping[str, tuple[float, str | None]] | None = None
@@ -79,6 +82,7 @@ def options(
     memory: int | float | str | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    halve: str | Sequence[str] | None = None,
     **others: Any,
 ) -> Options:
     """Return checked :class:`Options`; ``others`` are its other fields.
@@ -89,7 +93,9 @@ def options(
         A value is none of those allowed; the message lists them.
     """
     named = None if channels is None else tuple(channels)
-    found = Options(budget_bytes(memory), spacing=_spacing(spacing), channels=named, **others)
+    found = Options(
+        budget_bytes(memory), spacing=_spacing(spacing), channels=named, halve=halved_axes(halve), **others
+    )
     for name, allowed in CHOICES.items():
         value = getattr(found, name)
         if value is not None and value not in allowed:
@@ -98,6 +104,30 @@ def options(
         if (number := getattr(found, name)) is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     return found
+
+
+def halved_axes(halve: str | Sequence[str] | None, dims: Sequence[str] = ORDER) -> tuple[str, ...]:
+    """Return the names of axes that are halved, for each level or once for all.
+
+    >>> halved_axes("yx"), halved_axes(None)
+    (('yx',), ())
+
+    Raises
+    ------
+    UsageError
+        An axis is not one of ``dims``, none of space, or named twice.
+    """
+    levels = () if halve is None else (halve,) if isinstance(halve, str) else tuple(halve)
+    for names in levels:
+        wrong = [name for name in names if name not in "zyx"]
+        if wrong:
+            what = "only axes of space are halved" if wrong[0] in ORDER else "there is no such axis"
+            raise UsageError(f"halve={names!r}: {wrong[0]!r}: {what}; give letters of z y x, as in yx")
+        if absent := [name for name in names if name not in dims]:
+            raise UsageError(f"halve={names!r}: no axis {absent[0]!r} in an image with axes {' '.join(dims)}")
+        if not names or len(set(names)) != len(names):
+            raise UsageError(f"halve={names!r}: give letters of z y x, each once, as in yx")
+    return levels
 
 
 def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | None:
@@ -166,6 +196,7 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
     """
     spec = _guarded(spec, keep=options.keep_metadata)
     axes = list(spec.axes)
+    halved_axes(options.halve, spec.dims)
     for name, (number, unit) in (options.spacing or {}).items():
         i = spec.axis(name)
         axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
-from bigimg.geometry.levels import plan_levels
+from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
@@ -25,6 +26,10 @@ from bigimg.types import CodecName, Json, Method, Shape, Version, ZarrFormat
 
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""
+NOT_HALVED = (
+    "z is not halved: nothing says how far apart its planes are, compared with their pixels; give the spacing of all "
+    "axes, as in z=2,y=0.5,x=0.5um, or halve=zyx"
+)
 SPARE = 0.10
 """Share of the pixel buffers that is added for memory that the allocator does not give back."""
 SCRATCH_STRIP_BYTES = 4_000_000
@@ -75,6 +80,13 @@ class ConversionPlan:
     estimate: Estimate | None = None
     ome_version: Version = "0.5"
     keep_metadata: bool = False
+    labels: tuple[ConversionPlan, ...] = ()
+    """Those of the label images that go along."""
+
+    @property
+    def name(self) -> str:
+        """Name of the store."""
+        return os.path.basename(self.target)
 
     @property
     def zarr(self) -> ZarrFormat:
@@ -112,9 +124,11 @@ class ConversionPlan:
         # Documents of the root, our own group, manifest and provenance; the histogram, if any, with its one object.
         # For each level the document of its array, and the document and the one object of its part of the manifest.
         histogram = 2 if histogram_bins(self.spec.dtype) else 0
+        # Of the group of labels as many as of any group.
+        labels = sum(label.files for label in self.labels) + (4 - self.zarr) * bool(self.labels)
         if self.zarr == 2:  # .zgroup and .zattrs, .zarray and .zattrs
-            return self.objects + 4 * len(self.levels) + 8 + histogram
-        return self.objects + 3 * len(self.levels) + 4 + histogram
+            return self.objects + 4 * len(self.levels) + 8 + histogram + labels
+        return self.objects + 3 * len(self.levels) + 4 + histogram + labels
 
     def to_dict(self) -> dict[str, Json]:
         """Return the plan as JSON-safe values; the schema is in docs/reference/json.md."""
@@ -139,6 +153,7 @@ class ConversionPlan:
                  "chunk": list(p.chunk), "shard": list(p.shard), "objects": math.prod(p.objects)}
                 for p in self.levels
             ],
+            "labels": [label.name for label in self.labels],
             "sweeps": [{"reads": s.reads, "writes": list(s.writes), "block": list(s.block)} for s in self.sweeps],
             "workers": self.workers,
             "budget_bytes": self.budget_bytes,
@@ -186,9 +201,14 @@ def make_plan(
         if options.shards is not None and shards != chunks:
             raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
-    levels, sweeps = plan_sweeps(
-        plan_levels(spec.axes, chunks, method=method, count=options.levels), chunks, shards, method
+    # What a user says of z is said, even if it is 1 without a unit.
+    placed = spec.world is not None or "z" in (options.spacing or {})
+    planned = plan_levels(
+        spec.axes, chunks, method=method, count=options.levels, halve=options.halve, placed=placed
     )
+    if len(planned) > 1 and not options.halve and not depth_is_known(spec.axes, placed=placed):
+        spec = replace(spec, of_source=(*spec.of_source, NOT_HALVED))
+    levels, sweeps = plan_sweeps(planned, chunks, shards, method)
     process = resident_bytes() if resident is None else resident
     draft = ConversionPlan(
         source, target, spec, access, method, options.codec, levels, sweeps,
@@ -349,6 +369,9 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
         )
         size = _by_name(dims, p.level.shape)
         yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {counted(math.prod(p.objects), 'object')}"
+    for label in plan.labels:
+        numbers = f"{label.spec.dtype}, {counted(len(label.levels), 'level')} by {label.method}"
+        yield f"  labels   {label.name}: {_by_name(label.spec.dims, label.spec.shape)}  {numbers}"
     yield f"  memory   {peak}, {counted(plan.workers, 'worker')}"
     for line in plan.memory:
         yield f"    {line.name:<10} {human_bytes(line.bytes):>8}  {line.why}"

@@ -13,6 +13,7 @@ from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
 from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
+from bigimg.geometry.levels import step_between
 from bigimg.geometry.padding import of_json
 from bigimg.omezarr.open import is_store, open_store
 from bigimg.omezarr.store import Store, extra_read_bytes
@@ -265,10 +266,8 @@ def _steps(trusted: CheckedObjects) -> dict[int, Shape] | None:
         shape = level.shape
         if index - 1 not in steps:
             below = shape
-        if len(below) != len(shape) or any(
-            m not in (n, -(-n // 2)) for n, m in zip(below, shape, strict=True)
-        ):
+        if (step := step_between(below, shape)) is None:
             return None
-        steps[index] = tuple(1 if m == n else 2 for n, m in zip(below, shape, strict=True))
+        steps[index] = step
         below = shape
     return steps

@@ -62,23 +62,3 @@ def test_what_is_said_of_the_source_alone_is_not_kept(tmp_path: Path) -> None:
 def test_the_command_refuses_before_it_looks_at_the_source(tmp_path: Path) -> None:
     found = command("convert", "https://localhost:1/a.png", tmp_path / "a.png", scratch=tmp_path)
     assert (found.code, "OME-Zarr store is a folder" in found.line) == (2, True)
-
-
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_the_plan_says_what_stays_behind(version: str, tmp_path: Path) -> None:
-    img = bigimg.from_array(np.arange(90 * 80, dtype="u2").reshape(90, 80), spacing=(0.5, 0.5), unit="um")
-    source, target = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
-    bigimg.write(img, source, progress=False, ome_version=version)
-    assert not any("label" in note for note in bigimg.plan(source, target).notes)
-    for name in ("cells", "nuclei"):
-        bigimg.write(img > 100, source / "labels" / name, progress=False)
-    plan = bigimg.plan(source, target)
-    (said,) = (note for note in plan.notes if "label" in note)
-    assert "(cells, nuclei): convert each afterwards" in said
-    assert said in str(plan)
-    bigimg.convert(source, target, progress=False)
-    assert "label" not in str(bigimg.info(target).notes)  # it is of the source, and true no more
-    for name in ("cells", "nuclei"):  # as it says
-        bigimg.convert(source / "labels" / name, target / "labels" / name, progress=False)
-    assert bigimg.info(target).labels == ("cells", "nuclei")
-    np.testing.assert_array_equal(bigimg.open(target / "labels/nuclei").values, np.asarray(img) > 100)

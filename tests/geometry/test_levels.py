@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks
-from bigimg.geometry.levels import plan_levels
+from bigimg.geometry.levels import plan_levels, stored_levels
 
 
 def axes_of(**sizes: tuple[int, float]) -> tuple[Axis, ...]:
-    return tuple(Axis(name, n, spacing) for name, (n, spacing) in sizes.items())
+    return tuple(Axis(name, n, spacing, "micrometer") for name, (n, spacing) in sizes.items())
 
 
 sizes = st.tuples(st.integers(1, 5000), st.floats(0.1, 10))
@@ -70,3 +70,87 @@ def test_count_makes_just_so_many():
 
 def test_a_single_pixel_has_one_level():
     assert len(plan_levels(axes_of(y=(1, 1.0), x=(1, 1.0)), (1, 1), method="mean", count=9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("halve", "factors"),
+    [
+        (
+            ["yx"],
+            [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 8, 8)],
+        ),  # though x is three times as far apart, and z nearer
+        (["zyx"], [(1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8)]),
+        (["z"], [(1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1)]),
+        (["x", "yx", "zx"], [(1, 1, 1), (1, 1, 2), (1, 2, 4), (2, 2, 8)]),
+    ],
+)
+def test_axes_that_are_named_are_halved_whatever_their_spacing(halve, factors):
+    axes = axes_of(z=(40, 0.2), y=(80, 1.0), x=(90, 3.0))
+    levels = plan_levels(axes, (1, 1, 1), method="mean", count=4, halve=halve)
+    assert [level.factors for level in levels] == factors
+    for level in levels:
+        assert level.shape == tuple(-(-n // f) for n, f in zip((40, 80, 90), level.factors, strict=True))
+
+
+def test_axes_that_are_named_are_halved_until_they_fit_a_chunk_or_have_one_pixel():
+    axes = axes_of(z=(900, 1.0), y=(100, 1.0), x=(60, 1.0))
+    assert [level.shape for level in plan_levels(axes, (64, 64, 64), method="mean", halve=["yx"])] == [
+        (900, 100, 60),
+        (900, 50, 30),
+    ]
+    assert plan_levels(axes, (64, 64, 64), method="mean", count=99, halve=["yx"])[-1].shape == (900, 1, 1)
+
+
+MICRO, MILLI = "micrometer", "millimeter"
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "x", "placed", "step"),
+    [
+        ((1.0, None), (1.0, None), (1.0, None), False, (1, 2, 2)),  # pages of which nothing is said
+        ((1.0, None), (0.5, None), (0.5, None), False, (1, 2, 2)),
+        (
+            (1.0, None),
+            (0.5, MICRO),
+            (0.5, MICRO),
+            False,
+            (1, 2, 2),
+        ),  # their pixels have a size, and they no distance
+        ((3.0, None), (0.5, MICRO), (0.5, MICRO), False, (1, 2, 2)),  # 3 of what?
+        ((2.0, MICRO), (1.0, None), (1.0, None), False, (1, 2, 2)),  # and how large is a pixel?
+        ((1.5, None), (1.0, None), (1.0, None), False, (2, 2, 2)),
+        (
+            (1.0, None),
+            (1.0, None),
+            (1.0, None),
+            True,
+            (2, 2, 2),
+        ),  # a header without units, and with an affine
+        ((1.0, MICRO), (1.0, MICRO), (1.0, MICRO), False, (2, 2, 2)),
+        ((0.001, MILLI), (1.0, MICRO), (1.0, MICRO), False, (2, 2, 2)),
+        ((0.5, MILLI), (1.0, MICRO), (1.0, MICRO), False, (1, 2, 2)),
+        ((1.0, MICRO), (0.002, MILLI), (1.0, MICRO), False, (2, 1, 2)),
+        ((1.0, MICRO), (1.0, None), (1.0, MICRO), False, (2, 2, 2)),  # pixels are square
+    ],
+)
+def test_planes_of_unknown_distance_are_kept_and_units_count(z, y, x, placed, step):
+    axes = [Axis(name, 50, spacing, unit) for name, (spacing, unit) in zip("zyx", (z, y, x), strict=True)]
+    levels = plan_levels(axes, (8, 8, 8), method="mean", count=2, placed=placed)
+    assert levels[1].step == step
+
+
+@given(
+    st.fixed_dictionaries({"z": sizes, "y": sizes, "x": sizes}),
+    st.lists(st.sampled_from(("x", "yx", "zyx", "z")), max_size=3),
+)
+def test_levels_are_known_from_the_shapes_of_a_store(given_sizes, halve):
+    axes = axes_of(**given_sizes)
+    levels = plan_levels(axes, (1, 1, 1), method="mean", count=5, halve=halve)
+    assert list(stored_levels(axes, [level.shape for level in levels], method="mean")) == list(levels)
+
+
+def test_what_halving_does_not_make_is_no_level():
+    axes = axes_of(y=(9, 1.0), x=(9, 1.0))
+    for shapes in ([(9, 9), (4, 5)], [(9, 9), (9, 9)], [(9, 9), (3, 9)], [(9, 9), (5,)]):
+        first, second = stored_levels(axes, shapes, method="mean")
+        assert (first, second) == (plan_levels(axes, (9, 9), method="mean")[0], None)

@@ -79,3 +79,26 @@ def test_ids_are_not_averaged(method: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(100, dtype=np.uint16).reshape(10, 10))
     with pytest.raises(UsageError, match="would make ids that are none; use mode or nearest"):
         bigimg.plan(tmp_path / "a.npy", tmp_path / "a.zarr", kind="labels", method=method)
+
+
+@pytest.mark.parametrize(
+    ("halve", "says"),
+    [
+        ("t", "'t': only axes of space are halved"),
+        ("cyx", "'c': only axes of space are halved"),
+        ("w", "'w': there is no such axis"),
+        ("yy", "each once"),
+        ("", "give letters of z y x"),
+        (["yx", "zz"], "halve='zz': give letters"),
+    ],
+)
+def test_axes_that_are_never_halved_are_refused_by_name(halve, says):
+    with pytest.raises(UsageError, match=says):
+        options(halve=halve)
+
+
+def test_an_axis_that_is_not_there_is_not_halved():
+    assert options(halve="yx").halve == ("yx",)
+    assert described(SPEC, options(halve="yx")).axes == SPEC.axes
+    with pytest.raises(UsageError, match=r"halve='zyx': no axis 'z' in an image with axes c y x"):
+        described(SPEC, options(halve="zyx"))

@@ -117,3 +117,26 @@ def test_planning_imports_no_array_store():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def stack(z: Axis, unit: str | None = None) -> ImageSpec:
+    return ImageSpec((z, Axis("y", 900, unit=unit), Axis("x", 800, unit=unit)), np.dtype("u1"), (1, 900, 800))
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "depths"),
+    [
+        (stack(Axis("z", 80)), {}, [80, 80, 80, 80, 80]),
+        (stack(Axis("z", 80), "micrometer"), {}, [80, 80, 80, 80, 80]),
+        (stack(Axis("z", 80)), {"spacing": "z=1"}, [80, 40, 20, 10, 5]),  # a person says that 1 is right
+        (stack(Axis("z", 80)), {"spacing": "z=2,y=0.5,x=0.5um"}, [80, 80, 80, 40, 20]),
+        (stack(Axis("z", 80)), {"halve": "zyx"}, [80, 40, 20, 10, 5]),
+        (stack(Axis("z", 80, 1.0, "micrometer"), "micrometer"), {"halve": "yx"}, [80, 80, 80, 80, 80]),
+    ],
+)
+def test_the_plan_says_when_planes_are_kept_because_their_distance_is_not_known(spec, asked, depths):
+    plan = planned(spec, RANDOM, memory="2GB", **asked)
+    assert [p.level.shape[0] for p in plan.levels] == depths
+    said = any("z is not halved: nothing says how far apart its planes are" in note for note in plan.notes)
+    assert said == (len(set(depths)) == 1 and "halve" not in asked)
+    assert plan.spec.notes == spec.notes  # the store does not keep it: its levels say so themselves

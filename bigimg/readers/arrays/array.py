@@ -16,7 +16,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
-from bigimg.geometry.axes import ORDER, Axis, long_unit
+from bigimg.geometry.axes import ORDER, Axis, even_step, long_unit
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
@@ -28,9 +28,6 @@ from bigimg.types import Array, Region, Shape
 
 if TYPE_CHECKING:
     import xarray
-
-EVEN = 1e-3
-"""How far a coordinate may be from an even spacing, in parts of it: numbers written with six decimals are within."""
 
 
 class ArrayReader:
@@ -46,7 +43,7 @@ class ArrayReader:
         Of the axes ``z y x``, in ``unit``: one for all, one each in the order of ``dims``, or by name. Only a
         mapping can name ``t`` too.
     unit : str or mapping, optional
-        Of the axes ``z y x``, or by name.
+        Of the axes ``z y x`` that ``spacing`` does not leave out, or by name.
     channels : sequence of str or Channel, optional
         Names along ``c``. Three or four along a last axis ``c`` are red, green, blue and alpha otherwise.
     world : array_like of shape (4, 4), optional
@@ -246,13 +243,6 @@ def _line(coord: xarray.DataArray, notes: list[str]) -> tuple[float, float]:
     return spacing, float(values[0])
 
 
-def even_step(values: Array) -> float | None:
-    """Return the distance of two or more evenly spaced numbers, float64; None if they are not evenly spaced."""
-    step = float(values[-1] - values[0]) / (values.size - 1)
-    even = step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step)
-    return step if even else None
-
-
 def _channel_coord(img: xarray.DataArray) -> list[Channel] | None:
     if "c" not in img.dims or "c" not in img.coords:
         return None
@@ -268,7 +258,9 @@ def _axes(
     """Return the axes in our order."""
     steps = by_name(f"{source}: spacing", spacing, dims)
     starts = by_name(f"{source}: origin", origin, dims)
-    units = unit if isinstance(unit, Mapping) else dict.fromkeys("zyx", unit)
+    # An axis that a mapping leaves out is in pixels, whatever the unit of the others.
+    named = [name for name in "zyx" if name in steps or not isinstance(spacing, Mapping)]
+    units = unit if isinstance(unit, Mapping) else dict.fromkeys(named, unit)
     axes = {
         name: Axis(name, size, steps.get(name, 1.0), long_unit(units.get(name)), starts.get(name, 0.0))
         for name, size in zip(dims, shape, strict=True)
