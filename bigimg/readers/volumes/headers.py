@@ -18,9 +18,17 @@ from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
-from bigimg.readers.label_names import kind_of
+from bigimg.readers.complex_values import is_complex, real_of
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
-from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
+from bigimg.readers.raw.scaled import (
+    PART_BYTES,
+    SLAB_BYTES,
+    PartPixels,
+    ScaledPixels,
+    real_dtype,
+    same_for_all,
+)
+from bigimg.readers.volumes.label_names import kind_of
 from bigimg.types import Array, DType, Json, Kind, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -114,12 +122,15 @@ class Volume:
         of two frames cannot be compared, and the reader gives real values.
         """
         dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
-        if dtype.kind not in "buif" or dtype.itemsize > 8:
+        if not is_complex(dtype) and (dtype.kind not in "buif" or dtype.itemsize > 8):
             what = f"its pixels are {dtype}, which is not supported"
             raise InputError(f"{source}: {what}; save them as float64")
         slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
         scaling = same_for_all(slopes, intercepts)
-        if scaling is None:
+        if is_complex(dtype):
+            pixels, dtype, access = self._part_pixels(pixels, scaling, slopes, intercepts, access)
+            scaling = Scaling(1.0, 0.0)
+        elif scaling is None:
             dtype = real_dtype(dtype, slopes, intercepts)
             pixels = ScaledPixels(pixels, dtype, slopes, intercepts, self.limits)
             why = f"{access.why}, scaled {self.frame} by {self.frame}"
@@ -143,6 +154,17 @@ class Volume:
             scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, dims, others)
+
+    def _part_pixels(
+        self, pixels: Pixels, scaling: Scaling | None, slopes: Array, intercepts: Array, access: Access
+    ) -> tuple[PartPixels, DType, Access]:
+        """Return one part of complex values, its type and how it is read; a part has no slope, the whole value has."""
+        dtype = self.stored.dtype.newbyteorder("=")
+        if scaling != Scaling(1.0, 0.0):
+            dtype = np.dtype(np.complex128)
+            pixels = ScaledPixels(pixels, dtype, slopes, intercepts)
+        part = PartPixels(pixels, real_of(dtype))
+        return part, part.dtype, replace(access, read_bytes=access.read_bytes + PART_BYTES)
 
     def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
         """Return the axes in the order t c z y x.

@@ -510,12 +510,6 @@ def test_one_row_and_one_column_stay(tmp_path: Path) -> None:
     assert TiffReader(tmp_path / "a.tif").spec.shape == (1, 1)
 
 
-def test_complex_pixels_are_refused(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", noise((9, 8), "float32").astype("complex64"))
-    with pytest.raises(InputError, match="complex64"):
-        TiffReader(tmp_path / "a.tif")
-
-
 def test_no_file_and_no_tiff(tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match=r"a\.tif: there is no such file"):
         TiffReader(tmp_path / "a.tif")
