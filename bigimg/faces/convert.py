@@ -130,7 +130,9 @@ def plan(
     ) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), _spec(reader), reader.access, settings)
-        return dataclasses.replace(made, estimate=probe_source(made, reader)) if probe else made
+        if not probe:
+            return made
+        return dataclasses.replace(made, estimate=probe_source(made, reader, ask=kind is None))
 
 
 def convert_to_store(
