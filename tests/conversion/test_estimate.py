@@ -41,7 +41,8 @@ def skull_stripped() -> Array:
 
 
 ASKED = {
-    "cells": cells().astype(np.int32), "atlas": regions().astype(np.int16), "mask": (cells() > 0).astype(np.uint8) * 255,
+    "cells": cells().astype(np.int32), "atlas": regions().astype(np.int16),
+    "mask": (cells() > 0).astype(np.uint8) * 255,
 }  # fmt: skip
 NOT_ASKED = {
     "noise": (NOISE * 20 + 120).astype(np.uint8), "12 bits": (NOISE * 300 + 2000).astype(np.uint16),

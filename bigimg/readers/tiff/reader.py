@@ -184,8 +184,8 @@ class _Image:
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
         for part in self.layout.parts(stored):
-            target = result[part.target][0]  # channels, planes, rows, columns
-            self.segments.fill(target, part.page, part.samples, (part.depth, *stored[3:]))
+            target = self.layout.in_page(result[part.target])
+            self.segments.fill(target, part.page, part.box[0], part.box[1:])
         return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
 
     def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
@@ -196,7 +196,7 @@ class _Image:
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
         samples = layout.samples if scheme.shape[0] == 1 else 1
-        chunk = {"t": 1, "c": samples, "z": depth, "y": rows, "x": columns}
+        chunk = dict.fromkeys(ORDER, 1) | dict(zip(layout.page, (samples, depth, rows, columns), strict=True))
         if self.orientation.swap:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))

@@ -487,7 +487,7 @@ def test_one_file_of_an_ome_set_says_so(tmp_path: Path) -> None:
     [
         ((2, 3, 9, 8), "QQYX", r"does not say what its axes Q \(2\), Q \(3\) are"),
         ((2, 3, 9, 8), "ZQYX", r"does not say what its axes Z \(2\), Q \(3\) are"),
-        ((9, 8, 7), "XYZ", "its columns x"),
+        ((9, 8, 7), "XZT", "which lack Y"),
     ],
 )
 def test_axes_without_a_place(tmp_path: Path, shape: Shape, axes: str, message: str) -> None:
