@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import full, pieces, rows, shape_of, shift
 from bigimg.geometry.spec import Scaling
 from bigimg.reader import PARTS
 from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import Pixels
-from bigimg.types import Array, DType, Part, Region, Shape
+from bigimg.types import Array, DType, Padding, Part, Region, Shape
 
 SLAB = 1 << 16
 """Values computed at once, in float64: they stay in the cache."""
@@ -58,16 +59,16 @@ class ScaledPixels(InSlabs):
     slopes: Array
     """With as many axes as the pixels; length 1 along an axis where the slope is the same."""
     intercepts: Array
-    limits: tuple[float, float] | None = None
-    """Stored values are clipped to these first, as MINC demands for its valid range."""
+    no_data: tuple[Padding, ...] = ()
+    """Ranges of stored values that are no measurements: NaN."""
 
     def _values(self, slab: Region) -> Array:
         stored = self.pixels.read(slab)
         real = stored.astype(np.complex128 if stored.dtype.kind == "c" else np.float64)
-        if self.limits is not None:
-            np.clip(real, *self.limits, out=real)
         real *= _part(self.slopes, slab)
         real += _part(self.intercepts, slab)
+        for padding in self.no_data:
+            real[is_padding(stored, padding)] = np.nan
         return real
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import tifffile
 
 from bigimg.geometry.axes import long_unit
-from bigimg.geometry.padding import in_type
+from bigimg.geometry.padding import in_type, no_data_note
 from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.readers.tiff.colors import decoded_photometric, note_of
 from bigimg.readers.tiff.naming import vendor_channels
@@ -112,10 +112,10 @@ def _no_data(page: Any, meaning: Meaning) -> None:
         meaning.of_source.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
         return
     meaning.padding = in_type((value, value), page.dtype)
-    left_out = "left out of statistics and coarser levels"
-    why = f"pixels of {text} are no data (GDAL_NODATA) and {left_out}"
     if meaning.padding is None:
         why = f"its GDAL_NODATA {text} is no value that {page.dtype.name} can have: no pixel is left out"
+    else:
+        why = no_data_note(meaning.padding, "GDAL_NODATA", text)
     meaning.notes.append(why)
 
 
