@@ -128,6 +128,20 @@ def own_fields(page: Any) -> dict[str, Json]:
     return fields
 
 
+def optics(series: Any) -> dict[str, Json]:
+    """Return the magnification of an objective, and what an Aperio says of it under its own names.
+
+    The description of a slide has these beside names and dates, so it is not kept as a whole.
+    """
+    found: dict[str, Json] = {}
+    if (times := positive(series.attrs.get("magnification"))) is not None:
+        found["magnification"] = times
+    if series.kind == "svs":
+        said = re.findall(r"\|\s*(AppMag|MPP)\s*=\s*([\d.]{1,20})\s*(?=\||$)", series.keyframe.description)
+        found |= {name: value for name, text in said if (value := positive(text)) is not None}
+    return found
+
+
 def _json(value: Any) -> Json:
     """Return ``value`` if JSON can hold it in a line or a text, else None."""
     name = getattr(value, "name", None)

@@ -33,7 +33,7 @@ from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.choice import choose
 from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import tiff_of
-from bigimg.readers.tiff.meta import own_fields, read_meaning
+from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
@@ -210,7 +210,7 @@ class _Image:
         if is_uncounted(page, len(page.dataoffsets)):
             what = f"the file does not say how long its {scheme.kind}s are"
             notes.append(f"{what}: their lengths follow from their pixels and places")
-        fields = own_fields(page)
+        fields = own_fields(page) | optics(series)
         if len(series.levels) > 1:
             fields["levels"] = [list(level.shape) for level in series.levels]
         meta, private = public_and_private(fields, "tiff")
