@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.types import Array, Region
+from bigimg.types import Array, Part, Region
+
+PARTS: tuple[Part, ...] = get_args(Part.__value__)
+"""The parts of complex values."""
+CHOOSE_PART = f"part={', '.join(map(repr, PARTS[:-1]))} or {PARTS[-1]!r}"
+"""How one is asked for, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,43 @@ def as_kind(reader: Reader, kind: str | None) -> Reader:
         return reader
     reader.close()
     return found  # type: ignore[no-any-return]
+
+
+def parts_of(reader: Reader) -> tuple[Part, ...]:
+    """Return the parts of complex values that ``reader`` lets choose; none where its values are real."""
+    return getattr(reader, "parts", ())
+
+
+def as_part(reader: Reader, part: Part | None) -> Reader:
+    """Return ``reader``, or where its values are complex the reader of one part of them.
+
+    Parameters
+    ----------
+    reader : Reader
+        One with complex values has their parts in ``parts``, and a method ``of_part``.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+
+    Raises
+    ------
+    InputError
+        The values are complex, and no part is chosen.
+    UsageError
+        They are not, and a part is chosen; or there is no such part.
+    """
+    if part is not None and part not in PARTS:
+        raise UsageError(f"part={part!r}: give {', '.join(map(repr, PARTS))}")
+    if not parts_of(reader):
+        if part is not None:
+            raise UsageError(
+                f"{reader.source}: part={part!r} is for complex values, and these are real; leave it out"
+            )
+        return reader
+    if part is None:
+        reader.close()
+        raise InputError(
+            f"{reader.source}: its values are complex; open, convert or export one part: {CHOOSE_PART}"
+        )
+    return reader.of_part(part)  # type: ignore[attr-defined,no-any-return]
 
 
 def files_of(reader: Reader) -> tuple[str, ...]:

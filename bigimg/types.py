@@ -11,9 +11,9 @@ type Array = npt.NDArray[Any]
 type DType = np.dtype[Any]
 type Shape = tuple[int, ...]
 type Region = tuple[slice, ...]
+"""One slice an axis, with integer start and stop and step None."""
 type Padding = tuple[float, float]
 """First and last value that is no measurement; both NaN if that is NaN."""
-"""One slice an axis, with integer start and stop and step None."""
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
@@ -21,6 +21,8 @@ type Method = Literal["mean", "mode", "nearest", "min", "max", "gaussian"]
 type CodecName = Literal["lz4", "zstd", "none"]
 type Kind = Literal["image", "labels", "mask"]
 """What the numbers mean: intensities, ids, or true and false."""
+type Part = Literal["real", "imaginary", "magnitude", "phase"]
+"""Which part of complex values."""
 type OnGap = Literal["error", "fill", "split"]
 """What is done where slices are missing: refuse, put empty ones there, or take each even part for a series."""
 type Tilt = Literal["error", "keep"]

@@ -115,6 +115,9 @@ OPTIONS: dict[str, Decorator] = {
     "tilt": click.option(
         "--tilt", type=click.Choice(["error", "keep"]), help="Where DICOM slices are shifted: refuse, or keep it."
     ),
+    "part": click.option(
+        "--part", type=click.Choice(["real", "imaginary", "magnitude", "phase"]), help="Which part of complex values."
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -153,5 +156,15 @@ OPTIONS: dict[str, Decorator] = {
 }  # fmt: skip
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
-    *("channels", "keep_metadata", "ome_version", "series", "insecure", "max_download", "on_gap", "tilt"),
+    *(
+        "channels",
+        "keep_metadata",
+        "ome_version",
+        "series",
+        "insecure",
+        "max_download",
+        "on_gap",
+        "tilt",
+        "part",
+    ),
 )

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,35 +20,54 @@ from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan, Estimate
 from bigimg.reader import Reader
-from bigimg.types import Region
+from bigimg.types import Array, Region
 
 SECONDS = 1.0
 SAMPLE_BYTES = 16_000_000
 """Decoded bytes of one sample, or one chunk of the source where that is more."""
+MOST_IDS, LOOKED = 256, 1 << 20
+"""Values of a label image in the samples at most, and pixels of a sample that are looked at."""
+EQUAL = 0.7
+"""Share of the pixels of a label image that equal their neighbour along x, at least; two zeros do not count, since
+noise over black is no label image."""
 
 
-def probe_all(plan: ConversionPlan, reader: Reader, labels: Sequence[Reader]) -> Estimate | None:
-    """Return an estimate of the image and of the label images that go along, in a second for all."""
-    pairs = list(zip((plan, *plan.labels), (reader, *labels), strict=True))
-    found = [probe(*pair, within=SECONDS / len(pairs)) for pair in pairs]
-    known = [estimate for estimate in found if estimate is not None]
-    if len(known) < len(found):
+def probe_all(
+    plan: ConversionPlan, reader: Reader, labels: Sequence[Reader], *, ask: bool = False
+) -> Estimate | None:
+    """Return an estimate of the image and of the label images that go along, in a second for all.
+
+    With ``ask`` it also says whether integers of the image may be ids, which only a person knows.
+    """
+    within = SECONDS / (1 + len(labels))
+    first = probe(plan, reader, ask=ask, within=within)
+    others = [probe(*pair, within=within) for pair in zip(plan.labels, labels, strict=True)]
+    known = [estimate for estimate in (first, *others) if estimate is not None]
+    if first is None or len(known) <= len(others):
         return None
-    decoded = [each.spec.nbytes for each, _ in pairs]
+    decoded = [each.spec.nbytes for each in (plan, *plan.labels)]
     stored = sum(n / estimate.compression for n, estimate in zip(decoded, known, strict=True))
-    return Estimate(
-        sum(decoded) / stored, sum(each.output_bytes for each in known), sum(each.seconds for each in known)
+    return replace(
+        first,
+        compression=sum(decoded) / stored,
+        output_bytes=sum(each.output_bytes for each in known),
+        seconds=sum(each.seconds for each in known),
     )
 
 
-def probe(plan: ConversionPlan, reader: Reader, *, within: float = SECONDS) -> Estimate | None:
+def probe(
+    plan: ConversionPlan, reader: Reader, *, ask: bool = False, within: float = SECONDS
+) -> Estimate | None:
     """Return an estimate from samples all over the image, or None when a sample would need a full decode.
+
+    With ``ask`` it also says whether integers may be ids, which only a person knows.
 
     An ordered source is sampled at its beginning, because a sample elsewhere would decode everything before it.
     """
     if reader.access.kind == "whole" and plan.spec.nbytes > SAMPLE_BYTES:
         return None
     codec, chunk = CODECS[plan.codec], plan.levels[0].chunk
+    ids = _Ids() if ask and _may_be_ids(plan) else None
     decoded = stored = 0
     reading = encoding = 0.0
     started = time.perf_counter()
@@ -59,6 +79,8 @@ def probe(plan: ConversionPlan, reader: Reader, *, within: float = SECONDS) -> E
             piece = np.ascontiguousarray(data[shift(part, first_pixel(region))])
             stored += codec.encode(piece, np.empty(codec.most(piece.nbytes), np.uint8))
         decoded += data.nbytes
+        if ids is not None:
+            ids.add(data)
         reading += between - before
         encoding += time.perf_counter() - between
         if time.perf_counter() - started > within:
@@ -70,7 +92,39 @@ def probe(plan: ConversionPlan, reader: Reader, *, within: float = SECONDS) -> E
     # statistics take about half the time of compressing (measured on RGB and 16-bit volumes).
     work = encoding * grown * 1.5 / plan.workers
     seconds = max(reading, work) if reader.access.kind == "sequential" else reading / plan.workers + work
-    return Estimate(decoded / stored, int(stored * share * grown), seconds * share)
+    few = None if ids is None else ids.found()
+    return Estimate(decoded / stored, int(stored * share * grown), seconds * share, few)
+
+
+def _may_be_ids(plan: ConversionPlan) -> bool:
+    """Return whether integers are taken for intensities although nothing says that they are: no colours, no slope."""
+    spec = plan.spec
+    intensities = spec.scaling is not None or spec.sizes.get("c", 1) > 1
+    return spec.kind == "image" and spec.dtype.kind in "ui" and not intensities
+
+
+class _Ids:
+    """Looks whether samples hold few values, in areas of one value, as label images do."""
+
+    def __init__(self) -> None:
+        self.values: set[int] = set()
+        self.equal = self.pairs = 0
+
+    def add(self, data: Array) -> None:
+        """Count the values of rows all over ``data``."""
+        if len(self.values) > MOST_IDS:
+            return
+        rows = data.reshape(-1, data.shape[-1])
+        rows = rows[:: max(1, rows.size // LOOKED)]
+        self.values.update(np.unique(rows).tolist())
+        left, right = rows[:, :-1], rows[:, 1:]
+        self.pairs += int(np.count_nonzero(left | right))
+        self.equal += int(np.count_nonzero((left == right) & (left != 0)))
+
+    def found(self) -> int | None:
+        """Return the number of values; None if they are no ids, or all are one."""
+        few = 1 < len(self.values) <= MOST_IDS
+        return len(self.values) if few and self.pairs and self.equal >= EQUAL * self.pairs else None
 
 
 def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:

@@ -20,17 +20,16 @@ import numpy as np
 
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
-from bigimg.omezarr.manifest import replace_file
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import step_between
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.manifest import replace_file
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import is_store, open_store
 from bigimg.reader import Reader
 from bigimg.system.locks import locked
-from bigimg.system.sync import sync_folder
-from bigimg.types import Array, Json, Region, Shape
+from bigimg.types import Array, Region, Shape
 
 VERSIONS = ("0.4", "0.5", "0.6")
 

@@ -23,7 +23,7 @@ from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.types import Json, OnGap, Tilt
+from bigimg.types import Json, OnGap, Part, Tilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ def export(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
 
@@ -131,8 +132,8 @@ def export(
         place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
-    insecure, max_download, on_gap, tilt :
-        For a source on the web, and for a DICOM series, as in :func:`bigimg.open`.
+    insecure, max_download, on_gap, tilt, part :
+        For a source on the web, a DICOM series, or complex values, as in :func:`bigimg.open`.
 
     Returns
     -------
@@ -168,6 +169,7 @@ def export(
         max_download=max_download,
         on_gap=on_gap,
         tilt=tilt,
+        part=part,
         progress=progress,
     )
     readers = list(levels.starting(level))

@@ -25,7 +25,7 @@ from bigimg.planning.options import Lengths, Options, Spacing, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import CodecName, Kind, Method, OnGap, Tilt, Version
+from bigimg.types import CodecName, Kind, Method, OnGap, Part, Tilt, Version
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +57,7 @@ def plan(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -104,6 +105,8 @@ def plan(
     on_gap : {"error", "fill", "split"}, optional
     tilt : {"error", "keep"}, optional
         What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex values, as in :func:`bigimg.open`.
 
     Raises
     ------
@@ -120,7 +123,13 @@ def plan(
     with closing(
         as_kind(
             open_source(
-                source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+                source,
+                series=series,
+                insecure=insecure,
+                max_download=max_download,
+                on_gap=on_gap,
+                tilt=tilt,
+                part=part,
             ),
             kind,
         )
@@ -130,7 +139,8 @@ def plan(
         made, labels = with_labels(made, reader, settings)
         if not probe:
             return made
-        return dataclasses.replace(made, estimate=probe_all(made, reader, [label.reader for label in labels]))
+        estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
+        return dataclasses.replace(made, estimate=estimate)
 
 
 def convert_to_store(
@@ -147,6 +157,7 @@ def convert_to_store(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
@@ -163,6 +174,7 @@ def convert_to_store(
         max_download=max_download,
         on_gap=on_gap,
         tilt=tilt,
+        part=part,
         progress=progress,
     )
     with closing(as_kind(opened, kind)) as reader:
@@ -199,7 +211,7 @@ def convert(
     ----------
     source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
+        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt, part.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

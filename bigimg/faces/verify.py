@@ -14,7 +14,7 @@ from bigimg.verification.store import verify_store
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Report as Tell
-    from bigimg.types import OnGap, Tilt
+    from bigimg.types import OnGap, Part, Tilt
     from bigimg.verification.report import Report
 
 
@@ -28,6 +28,7 @@ def verify(
     series: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
     progress: bool | Tell | None = None,
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
@@ -49,8 +50,8 @@ def verify(
         Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
     series : int, optional
         Which image of a source that holds several.
-    on_gap, tilt :
-        For a DICOM series as source, as in :func:`bigimg.open`.
+    on_gap, tilt, part :
+        For a DICOM series or complex values as source, as in :func:`bigimg.open`.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
 
@@ -75,7 +76,7 @@ def verify(
     opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, accept=accept, memory=memory, progress=progress)
-    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt)
+    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt, part=part)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:

@@ -52,6 +52,12 @@ def described(padding: Padding) -> str:
     return f"{low:.15g}" if low == high or math.isnan(low) else f"{low:.15g} to {high:.15g}"
 
 
+def no_data_note(padding: Padding, field: str, text: str = "") -> str:
+    """Return the note about pixels that ``field`` of a file declares as no data; ``text`` is as it has them."""
+    values = text or described(padding)
+    return f"pixels of {values} are no data ({field}) and left out of statistics and coarser levels"
+
+
 def as_json(padding: Padding) -> list[Json]:
     """Return the ends of ``padding``, as words where JSON has no number (NaN and infinity)."""
     return [end if math.isfinite(end) else str(end) for end in padding]

@@ -238,7 +238,7 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
 
 def attributes_of(document: bytes, zarr: ZarrFormat) -> dict[str, Any]:
     """Return the attributes in the document of a group; ValueError when it is no JSON object."""
-    found = json.loads(document)
+    found = document_of(document)
     attributes = found.get("attributes", {}) if zarr == 3 and isinstance(found, dict) else found
     if not isinstance(attributes, dict):
         raise ValueError("not a JSON object")

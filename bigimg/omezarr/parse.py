@@ -214,7 +214,9 @@ def _canonical(axis: Attributes, source: str) -> str:
 
 def _level(dataset: Attributes, outer: Any, ndim: int, notes: list[str]) -> LevelMeta:
     if not is_key(dataset["path"]):
-        raise ValueError(f"path of a dataset is {dataset['path']!r:.80}, not the name of an array in this group")
+        raise ValueError(
+            f"path of a dataset is {dataset['path']!r:.80}, not the name of an array in this group"
+        )
     given = dataset.get("coordinateTransformations")
     if given is None and outer is None:
         return LevelMeta(dataset["path"], None, (0.0,) * ndim)

@@ -53,7 +53,9 @@ class Tree:
             The key leads out of the tree. Links on disk are followed: only who may write there makes them.
         """
         if not is_key(key):
-            raise InputError(f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them")
+            raise InputError(
+                f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them"
+            )
         if self.objects is not None:
             return ObjectPath(self.objects, key, self.where(key))
         assert self.folder is not None
@@ -113,7 +115,9 @@ class Tree:
             if not isinstance(document.get("attributes", {}), dict):
                 raise ValueError("its attributes are no object")
         except ValueError as error:
-            raise InputError(f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it") from None
+            raise InputError(
+                f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it"
+            ) from None
         return document
 
 

@@ -18,6 +18,8 @@ import uuid
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.spec import ImageSpec, as_text
@@ -27,6 +29,7 @@ from bigimg.lazy.node_of_array import linked
 from bigimg.opening.coordinates import coordinate
 from bigimg.planning.options import Lengths, lengths
 from bigimg.reader import Reader
+from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
@@ -135,3 +138,15 @@ def _token(reader: Reader, raw: bool) -> str:
     status = os.stat(reader.source)
     seen = (pickle.dumps(reader), status.st_mtime_ns, status.st_size, raw)
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]
+
+
+def completed(img: xarray.DataArray) -> xarray.DataArray:
+    """Return ``img`` in the order t c z y x, with coordinates for axes that have none."""
+    spec = read_labelled(img).spec
+    known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
+    missing = {
+        name: coord for name, coord in known.coords.items() if name not in img.coords and name != "color"
+    }
+    found = img.transpose(*spec.dims).assign_coords(missing)
+    found.attrs.setdefault("kind", spec.kind)
+    return found

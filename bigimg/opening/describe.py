@@ -14,7 +14,7 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.planning.memory import human_bytes
-from bigimg.reader import Reader
+from bigimg.reader import CHOOSE_PART, Reader, parts_of
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
 
@@ -108,9 +108,16 @@ def describe(reader: Reader) -> Info:
         window=spec.window,
         labels=() if store is None else store.labels,
         series=() if store is None or len(store.series) < 2 else store.series,
-        notes=(*spec.notes, *spec.of_source),
+        notes=(*_complex(reader), *spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
+
+
+def _complex(reader: Reader) -> tuple[str, ...]:
+    """Return the note about complex values of which no part is chosen."""
+    if not parts_of(reader):
+        return ()
+    return (f"its values are complex, two {reader.spec.dtype} each; to read them choose {CHOOSE_PART}",)
 
 
 def _spacing(dims: Sequence[str], spacing: Sequence[float]) -> tuple[float | None, ...]:

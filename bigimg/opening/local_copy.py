@@ -10,8 +10,8 @@ from functools import partial
 
 from bigimg.errors import BudgetError, InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader, as_kind
-from bigimg.types import Array, Region
+from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
+from bigimg.types import Array, Part, Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,16 @@ class LocalCopyReader:
             return None
         return replace(self, inner=found, reopen=self.reopen and partial(_reopen_indices, self.reopen))
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of complex values to choose from."""
+        return parts_of(self.inner)
+
+    def of_part(self, part: Part) -> LocalCopyReader:
+        """Return the reader of one part of complex values."""
+        reopen = self.reopen and partial(_reopen_part, self.reopen, part)
+        return replace(self, inner=as_part(self.inner, part), reopen=reopen)
+
     def close(self) -> None:
         """Let go of files; the copy stays for a later read, as long as this reader lives."""
         self.inner.close()
@@ -74,6 +84,10 @@ class LocalCopyReader:
 
 def _reopen_indices(reopen: Callable[[], Reader]) -> Reader:
     return as_kind(reopen(), "labels")
+
+
+def _reopen_part(reopen: Callable[[], Reader], part: Part) -> Reader:
+    return as_part(reopen(), part)
 
 
 @contextmanager

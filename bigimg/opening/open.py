@@ -9,27 +9,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import UsageError
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
 from bigimg.lazy.leaves import real_dtype, scaled
-from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
+from bigimg.opening.data_array import Chunks, checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
-from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
+from bigimg.opening.sources import Fetching, is_place, may_be_store, no_file_there, open_place, zipped_store
+from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
-from bigimg.reader import Reader
+from bigimg.reader import Reader, as_part, parts_of
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_series
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array, OnGap, Tilt
+from bigimg.types import Array, OnGap, Part, Tilt
 
 if TYPE_CHECKING:
     import xarray
@@ -56,6 +56,7 @@ def open_source(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
     progress: object = None,
 ) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
@@ -70,32 +71,39 @@ def open_source(
         Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
     on_gap, tilt :
         What is done with a DICOM series that is uneven or tilted; see :func:`open`.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex values.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError
-        There is nothing, or nothing that can be read.
+        There is nothing, or nothing that can be read; or its values are complex and no part is chosen.
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    uneven = _uneven(on_gap, tilt)
+    fetching = Fetching(insecure, max_download, on_gap, tilt, progress)
+    return as_part(_opened(source, series, fetching), part)
+
+
+def _opened(source: Source, series: int | str | None, fetching: Fetching) -> Reader:
+    """Return a reader of ``source``; of complex values no part is chosen yet."""
+    uneven = fetching.uneven()
     if is_place(source):
-        fetching = Fetching(insecure, max_download, uneven, progress)
         if isinstance(source, str | os.PathLike):
             store = zipped_store(source, fetching)
-            if store is not None or _may_be_store(source):
+            if store is not None or may_be_store(source):
                 from bigimg.omezarr.open import StoreReader, is_store, open_store
 
                 name = os.fspath(source)
                 scheme = None if os.path.lexists(name) else other_scheme(name)
                 # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
-                    no_series(redacted(name), dict(uneven))
+                    no_series(redacted(name), uneven)
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
-                    raise _no_file_there(redacted(name), scheme)
+                    raise no_file_there(redacted(name), scheme)
         return open_place(source, series, fetching)
-    no_series("array", dict(uneven))
+    no_series("array", uneven)
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
 
@@ -111,16 +119,6 @@ def open_source(
     raise _no_image(source)
 
 
-def _uneven(on_gap: str | None, tilt: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the options that are given, after a check of their words."""
-    given = [(option, value) for option, value in (("on_gap", on_gap), ("tilt", tilt)) if value is not None]
-    for option, value in given:
-        words = get_args(OnGap.__value__ if option == "on_gap" else Tilt.__value__)
-        if value not in words:
-            raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
-    return tuple(given)
-
-
 def open(
     source: Source,
     *,
@@ -133,6 +131,7 @@ def open(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
@@ -160,6 +159,9 @@ def open(
     tilt : {"error", "keep"}, optional
         Where the slices of a DICOM series are shifted in their plane: refuse it (the default), or keep the tilt in the
         affine.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex values, as numpy computes it (the phase in radians); it must be chosen where they are
+        complex.
 
     Returns
     -------
@@ -180,14 +182,24 @@ def open(
         source = levels_of_tree(source)[level]
     elif _is_read(source):
         levels = levels_of_source(
-            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+            source,
+            series=series,
+            insecure=insecure,
+            max_download=max_download,
+            on_gap=on_gap,
+            tilt=tilt,
+            part=part,
         )
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-        no_series("array", dict(_uneven(on_gap, tilt)))
+        no_series("array", Fetching(on_gap=on_gap, tilt=tilt).uneven())
+        if part is not None:
+            raise UsageError(
+                f"array: part={part!r} is for files; take the part of the array, as numpy.abs does"
+            )
     if isinstance(source, xarray.DataArray):
-        return native(_completed(source))
+        return native(completed(source))
     image = from_array(source)
     if chunks is not None:
         wanted = checked_chunks(chunks, read_labelled(image).spec)
@@ -227,6 +239,7 @@ def imread(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
 ) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
@@ -238,7 +251,13 @@ def imread(
         It does not fit ``memory``.
     """
     reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+        source,
+        series=series,
+        insecure=insecure,
+        max_download=max_download,
+        on_gap=on_gap,
+        tilt=tilt,
+        part=part,
     )
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
@@ -317,6 +336,7 @@ def info(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    part: Part | None = None,
 ) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
@@ -327,9 +347,9 @@ def info(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
-    )
+    reader = _opened(source, series, Fetching(insecure, max_download, on_gap, tilt))
+    if part is not None or not parts_of(reader):
+        reader = as_part(reader, part)
     try:
         return describe(reader)
     finally:
@@ -401,37 +421,8 @@ def native(img: xarray.DataArray) -> xarray.DataArray:
     return (img if img.chunks is not None else img.chunk("auto")).astype(img.dtype.newbyteorder("="))
 
 
-def _completed(img: xarray.DataArray) -> xarray.DataArray:
-    """Return ``img`` in the order t c z y x, with coordinates for axes that have none."""
-    spec = read_labelled(img).spec
-    known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
-    missing = {
-        name: coord for name, coord in known.coords.items() if name not in img.coords and name != "color"
-    }
-    found = img.transpose(*spec.dims).assign_coords(missing)
-    found.attrs.setdefault("kind", spec.kind)
-    return found
-
-
 def _no_image(source: object) -> UsageError:
     return UsageError(f"{type(source).__name__} is no image: give a path, an array or a DataArray")
-
-
-def _may_be_store(source: str | os.PathLike[str]) -> bool:
-    """Return whether a path or address may be a store; if not, it is a file."""
-    name = os.fspath(source)
-    if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
-        return False  # the reader of stores need not be imported
-    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
-
-
-def _no_file_there(shown: str, scheme: str) -> InputError:
-    """Return the error for an address of a file that is neither a path nor on the web."""
-    way = "give its path alone" if scheme == "file" else "download it first"
-    return InputError(
-        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
-        f"http:// and https://: {way}"
-    )
 
 
 def _is_opened_store(source: Source) -> bool:

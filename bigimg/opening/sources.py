@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
@@ -16,6 +16,7 @@ from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
+from bigimg.types import OnGap, Tilt
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class Fetching(NamedTuple):
     """Take any certificate of a server; warned of."""
     max_download: int | str | None = None
     """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
-    uneven: tuple[tuple[str, str], ...] = ()
-    """``on_gap`` and ``tilt`` of a DICOM series, as far as they are given."""
+    on_gap: OnGap | None = None
+    tilt: Tilt | None = None
+    """What is done with a DICOM series that is uneven or tilted."""
     progress: object = None
     """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
 
@@ -66,6 +68,23 @@ class Fetching(NamedTuple):
         except UsageError:
             what = f"max_download {given!r} is not a size"
             raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
+
+    def uneven(self) -> dict[str, str]:
+        """Return ``on_gap`` and ``tilt``, as far as they are given.
+
+        Raises
+        ------
+        UsageError
+            One is none of its words.
+        """
+        known: dict[str, tuple[str, ...]] = {
+            "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__),
+        }  # fmt: skip
+        given = {option: value for option in known if (value := getattr(self, option)) is not None}
+        for option, value in given.items():
+            if value not in known[option]:
+                raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, known[option]))}")
+        return given
 
     def download(self, url: str) -> Downloaded:
         """Return the file at ``url`` in the cache."""
@@ -99,7 +118,7 @@ def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
     if isinstance(source, list | tuple):
         from bigimg.readers.folders.folder import open_files
 
-        return open_files(source, series=series, **dict(fetching.uneven))
+        return open_files(source, series=series, **fetching.uneven())
     if not isinstance(source, str | os.PathLike):
         from bigimg.places.spool import spool
 
@@ -111,10 +130,10 @@ def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
-        return open_folder(name, series=series, **dict(fetching.uneven))
+        return open_folder(name, series=series, **fetching.uneven())
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
-    return open_file(name, series=series, **dict(fetching.uneven))
+    return open_file(name, series=series, **fetching.uneven())
 
 
 def zipped_store(source: str | os.PathLike[str], fetching: Fetching) -> Tree | None:
@@ -179,12 +198,29 @@ def _opened_copy(
         if os.path.isdir(path):
             from bigimg.readers.folders.folder import open_folder
 
-            reader: Reader = open_folder(path, series=series, **dict(fetching.uneven))
+            reader: Reader = open_folder(path, series=series, **fetching.uneven())
             title = str(getattr(reader, "format", "folder"))
         else:
-            reader = open_file(path, series=series, **dict(fetching.uneven))
+            reader = open_file(path, series=series, **fetching.uneven())
             title = find_format(path).title
     return LocalCopyReader(reader, shown, path, title, copy, *more)
+
+
+def may_be_store(source: str | os.PathLike[str]) -> bool:
+    """Return whether a path or address may be a store; if not, it is a file."""
+    name = os.fspath(source)
+    if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
+        return False  # the reader of stores need not be imported
+    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+
+
+def no_file_there(shown: str, scheme: str) -> InputError:
+    """Return the error for an address of a file that is neither a path nor on the web."""
+    way = "give its path alone" if scheme == "file" else "download it first"
+    return InputError(
+        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
+        f"http:// and https://: {way}"
+    )
 
 
 def _no_store(shown: str) -> InputError:

@@ -54,6 +54,8 @@ class Estimate:
     output_bytes: int
     """Of the store, all levels."""
     seconds: float
+    ids: int | None = None
+    """Number of values in the samples where these are so few, and lie so, that they may be ids; None otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ class ConversionPlan:
             f"{note}; keep_metadata=True writes them" if note == private else note
             for note in (*self.spec.notes, *self.spec.of_source)
         ]
+        if self.estimate is not None and self.estimate.ids:
+            notes.append(
+                f"its samples have {self.estimate.ids} values, in areas of one value: if they are ids, say "
+                "kind='labels' or kind='mask'; as an image they are averaged"
+            )
         if self.zarr == 2:
             notes.append(
                 f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "

@@ -65,7 +65,8 @@ NUMBERS = {
     """,
     "picture": "bits_per_sample dpi duration icc_profile loop orientation palette",
     "tiff": """
-        BitsPerSample ColorChannel ExtraSamples GeoDoubleParamsTag GeoKeyDirectoryTag ImageDepth MaxSampleValue
+        AppMag MPP magnification BitsPerSample ColorChannel ExtraSamples GeoDoubleParamsTag GeoKeyDirectoryTag
+        ImageDepth MaxSampleValue
         MinSampleValue ModelPixelScaleTag ModelTiepointTag ModelTransformationTag PageNumber PrimaryChromaticities
         ReferenceBlackWhite RowsPerStrip SMaxSampleValue SMinSampleValue SamplesPerPixel T4Options T6Options
         TileDepth TransferRange WhitePoint XPosition XResolution YCbCrCoefficients YCbCrPositioning

@@ -5,6 +5,7 @@ The format names no axes, so they are guessed as for an array in memory; ``spec.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from tokenize import TokenError
 
 from numpy.lib import format as npy
@@ -14,7 +15,9 @@ from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
-from bigimg.readers.raw.plain import READ_BYTES, RawFile, RawReader, is_wide, natural_chunks
+from bigimg.readers.complex_values import is_complex, real_of
+from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawReader, is_wide, natural_chunks
+from bigimg.readers.raw.scaled import PART_BYTES, PartPixels
 from bigimg.types import DType, Shape
 
 
@@ -28,7 +31,7 @@ def open_npy(source: str) -> RawReader:
     Raises
     ------
     InputError
-        The header makes no sense, the values are objects, records or complex, or the file is too short.
+        The header makes no sense, the values are objects or records, or the file is too short.
     """
     shape, fortran, dtype, offset = _header(source)
     try:
@@ -38,12 +41,17 @@ def open_npy(source: str) -> RawReader:
         raise InputError(f"{source}: is no image: {error}") from None
     file_dims = tuple(reversed(dims)) if fortran else dims
     chunks, notes = natural_chunks(axes, file_dims), (guessed(dims, shape),)
-    spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
-    raw = RawFile(source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype)
+    pixels: Pixels = RawFile(
+        source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype
+    )
     order = "Fortran" if fortran else "C"
-    wide = is_wide(file_dims, spec.shape[-1] * dtype.itemsize)
+    wide = is_wide(file_dims, axes[-1].size * dtype.itemsize)
     access = Access("random", f"uncompressed, {order} order", file_dims, read_bytes=READ_BYTES, wide=wide)
-    return RawReader(spec, access, source, raw, file_dims)
+    if is_complex(dtype):
+        dtype = real_of(dtype)
+        pixels, access = PartPixels(pixels, dtype), replace(access, read_bytes=READ_BYTES + PART_BYTES)
+    spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
+    return RawReader(spec, access, source, pixels, file_dims)
 
 
 def _header(path: str) -> tuple[Shape, bool, DType, int]:
@@ -58,6 +66,8 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
             raise ValueError(f"npy version {version} is not 1 to 3")
         shape, fortran, dtype = read[version](file)
         offset = file.tell()
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise InputError(f"{path}: holds {dtype}, which is not pixels; save booleans, integers or floats")
+    if not is_complex(dtype) and (dtype.kind not in "buif" or dtype.itemsize > 8):
+        raise InputError(
+            f"{path}: holds {dtype}, which is not pixels; save booleans, integers, floats or complex"
+        )
     return shape, fortran, dtype, offset

@@ -13,13 +13,23 @@ GE_COMPONENT = 0x0043102F
 COMPONENTS = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
 """What the values of ``GE_COMPONENT`` mean."""
 DIFFUSION = (
-    ("SIEMENS MR HEADER", 0x0019, 0x0C, 0x0E), ("GEMS_PARM_01", 0x0043, 0x39, None),
-    ("Philips Imaging DD 001", 0x2001, 0x03, None),
-)  # fmt: skip
-"""Maker, group and elements of private b-values and directions, from before there were public tags for them."""
+    (("SIEMENS MR HEADER", 0x0019, 0x0C), ("SIEMENS MR HEADER", 0x0019, 0x0E)),
+    (("GEMS_PARM_01", 0x0043, 0x39), *(("GEMS_ACQU_01", 0x0019, element) for element in (0xBB, 0xBC, 0xBD))),
+    (
+        ("Philips Imaging DD 001", 0x2001, 0x03),
+        *(("Philips MR Imaging DD 001", 0x2005, element) for element in (0xB0, 0xB1, 0xB2)),
+    ),
+)
+"""Creator, group and element of the private b-value of a maker and of its direction, from before there were public tags
+for them. Siemens and Philips give the direction in the body, GE along frequency, phase and slice."""
 PRIVATE = (
     GE_COMPONENT,
-    *(g << 16 | e for _, g, b, d in DIFFUSION for e in (0x10, 0x1000 | b, 0x1000 | (d or b))),
+    *(
+        group << 16 | number
+        for tags in DIFFUSION
+        for _, group, element in tags
+        for number in (0x10, 0x1000 | element)
+    ),
 )
 """Private tags that are read of each file."""
 Line = tuple[float, float]
@@ -114,22 +124,28 @@ class Fields:
 
 def private_diffusion(header: Dataset) -> tuple[float | None, list[float] | None]:
     """Return the b-value and the direction in private tags of the makers; None for what is not there."""
-    for maker, group, b_value, direction in DIFFUSION:
-        try:
-            block = header.private_block(group, maker)
-            found = _floats(block[b_value].value)[0] % 1e9  # GE adds 1e9 to mark its own scheme
-            turned = None if direction is None or direction not in block else _floats(block[direction].value)
-        except (KeyError, IndexError, TypeError, ValueError):
-            continue
-        return found, turned
+    for b_value, *direction in DIFFUSION:
+        found = _private(header, *b_value)
+        if found:
+            parts = [part for tag in direction for part in _private(header, *tag)]
+            return found[0] % 1e9, parts if len(parts) == 3 else None  # GE adds 1e9 to mark its own scheme
     return None, None
 
 
-def _floats(value: Any) -> list[float]:
-    return [
-        float(each)
-        for each in (value if hasattr(value, "__iter__") and not isinstance(value, str) else [value])
-    ]
+def _private(header: Dataset, creator: str, group: int, element: int) -> list[float]:
+    """Return the numbers of a private tag; none if it is not there."""
+    try:
+        value: Any = header.private_block(group, creator)[element].value
+        several = hasattr(value, "__iter__") and not isinstance(value, str | bytes)
+        return list(map(float, value if several else [value]))
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def in_frame_of_ge(header: Dataset) -> bool:
+    """Return whether the direction of diffusion is that in private tags of GE."""
+    has = "DiffusionGradientOrientation" in header or not _private(header, *DIFFUSION[1][0])
+    return not has and bool(_private(header, *DIFFUSION[1][1]))
 
 
 def _ge_component(header: Dataset) -> str:

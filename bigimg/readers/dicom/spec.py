@@ -17,7 +17,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
 from bigimg.readers.allowed import public_and_private
-from bigimg.readers.dicom.fields import Fields, first_item
+from bigimg.readers.dicom.fields import Fields, first_item, in_frame_of_ge
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.placing import ultrasound_spacing
@@ -234,6 +234,8 @@ def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> No
         "overlays are left out": len(header.group_dataset(0x6000)) > 0,
         "a table to real values (ModalityLUTSequence) is not applied": "ModalityLUTSequence" in header,
         "the supplemental palette is not applied": supplemental,
+        "directions of diffusion are along frequency, phase and slice, as GE has them, not in the body":
+            in_frame_of_ge(header),
         "the pixels went through lossy compression": text(header, "LossyImageCompression") == "01",
         "annotations are burned into the pixels (BurnedInAnnotation): they may name a person":
             text(header, "BurnedInAnnotation") == "YES",

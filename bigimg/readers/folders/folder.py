@@ -24,12 +24,12 @@ from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, Us
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader, as_kind
+from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.registry import find_format, no_series, only_image, open_file
 from bigimg.readers.sniffing import is_dicom, read_head
-from bigimg.types import Array, Kind, Region
+from bigimg.types import Array, Kind, Part, Region
 
 MOST_OPEN = 320
 """Readers that stay open. A block is 256 planes deep, so its neighbour along x or y opens none again. Most systems let
@@ -189,19 +189,28 @@ class FolderReader:
     notes : sequence of str
     kind : {"labels", "mask"}, optional
         What the numbers mean, as a person says: of labels and masks the indices into palettes are read.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex values.
     """
 
     def __init__(
-        self, paths: Sequence[str], source: str, notes: Sequence[str] = (), *, kind: Kind | None = None
+        self,
+        paths: Sequence[str],
+        source: str,
+        notes: Sequence[str] = (),
+        *,
+        kind: Kind | None = None,
+        part: Part | None = None,
     ) -> None:
-        self.source, self._notes, self._kind = source, notes, kind
+        self.source, self._notes, self._kind, self._part = source, notes, kind, part
         self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
         self._planes = tuple(paths)
-        plane, access, self._stamp, self.paths = _check(self._planes, kind)
-        self._shared, each = _shared(plane), access.fixed_bytes + READER_BYTES
+        first, access, self._stamp, self.paths, doubts = _check(self._planes, kind, part)
+        plane, self.parts = first.spec, parts_of(first)
+        self._shared, each = _shared(first), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
-        notes = (*notes, *numbering_notes(paths))
+        notes = (*doubts, *notes, *numbering_notes(paths))
         volume = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
         self.spec = replace(volume, of_source=(*volume.of_source, *patterns_note(paths)))
         order = ("z", *(access.order or plane.dims))
@@ -229,6 +238,10 @@ class FolderReader:
                 return None
         return FolderReader(self._planes, self.source, self._notes, kind="labels")
 
+    def of_part(self, part: Part) -> FolderReader:
+        """Return the reader of one part of complex values."""
+        return FolderReader(self._planes, self.source, self._notes, kind=self._kind, part=part)
+
     def close(self) -> None:
         """Let go of the files; a later read opens those it needs."""
         with self._lock:
@@ -251,8 +264,8 @@ class FolderReader:
         return reader
 
     def _opened(self, index: int) -> Reader:
-        reader = as_kind(open_file(self._planes[index]), self._kind)
-        if _shared(reader.spec) != self._shared:
+        reader = _plane(self._planes[index], self._kind, self._part)
+        if _shared(reader) != self._shared:
             reader.close()
             raise InputError(f"{self._planes[index]}: has changed since it was opened; open the folder again")
         return reader
@@ -264,18 +277,25 @@ class FolderReader:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
 
 
-def _check(paths: Sequence[str], kind: Kind | None) -> tuple[ImageSpec, Access, int, list[str]]:
+def _plane(path: str, kind: Kind | None, part: Part | None) -> Reader:
+    reader = as_kind(open_file(path), kind)
+    return reader if part is None else as_part(reader, part)
+
+
+def _check(
+    paths: Sequence[str], kind: Kind | None, part: Part | None
+) -> tuple[Reader, Access, int, list[str], list[str]]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
-    Returns the description of the first plane, the costs of the most expensive one, a stamp that changes when a file
-    is written, and the names of all files: a plane may be several.
+    Returns the reader of the first plane, closed, the costs of the most expensive one, a stamp that changes when a file
+    is written, the names of all files (a plane may be several), and notes.
     """
     stamp = 0
     first: Reader | None = None
     fixed = read = uneven = 0
     names: list[str] = []
     for path in paths:
-        reader = as_kind(open_file(path), kind)
+        reader = _plane(path, kind, part)
         reader.close()
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):
@@ -283,8 +303,8 @@ def _check(paths: Sequence[str], kind: Kind | None) -> tuple[ImageSpec, Access, 
             what = f"holds more than a plane ({' '.join(spec.dims)} = {shape})"
             raise InputError(f"{path}: {what}, and a folder is planes along z; open the file by itself")
         first = first or reader
-        if _shared(spec) != _shared(first.spec):
-            what = f"is {_summary(spec)}, but {paths[0]} is {_summary(first.spec)}; planes must be alike"
+        if _shared(reader) != _shared(first):
+            what = f"is {_summary(reader)}, but {paths[0]} is {_summary(first)}; planes must be alike"
             raise InputError(f"{path}: {what}: give a pattern or a list that leaves it out")
         uneven += spec.axes != first.spec.axes
         fixed, read = max(fixed, reader.access.fixed_bytes), max(read, reader.access.read_bytes)
@@ -292,13 +312,10 @@ def _check(paths: Sequence[str], kind: Kind | None) -> tuple[ImageSpec, Access, 
         status = os.stat(path)
         stamp = hash((stamp, status.st_size, status.st_mtime_ns))
     assert first is not None
-    spec, access = first.spec, replace(first.access, fixed_bytes=fixed, read_bytes=read)
-    if uneven:
-        many = f"{counted(uneven, 'plane')} of {len(paths)}"
-        spec = replace(
-            spec, notes=(*spec.notes, f"{many} have another spacing than the first, which is used")
-        )
-    return spec, access, stamp, names
+    access = replace(first.access, fixed_bytes=fixed, read_bytes=read)
+    many = f"{counted(uneven, 'plane')} of {len(paths)}"
+    notes = [f"{many} have another spacing than the first, which is used"] if uneven else []
+    return first, access, stamp, names, notes
 
 
 def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:
@@ -313,14 +330,16 @@ def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[st
     return replace(plane, axes=axes, chunks=chunks, world=None, notes=(*plane.notes, *more, *notes))
 
 
-def _shared(spec: ImageSpec) -> tuple[object, ...]:
+def _shared(reader: Reader) -> tuple[object, ...]:
     """Return what all planes of a volume must have in common."""
-    return spec.dims, spec.shape, spec.dtype, spec.channels, spec.scaling, spec.kind
+    spec = reader.spec
+    return spec.dims, spec.shape, spec.dtype, spec.channels, spec.scaling, spec.kind, parts_of(reader)
 
 
-def _summary(spec: ImageSpec) -> str:
+def _summary(reader: Reader) -> str:
     """Return what ``_shared`` compares, for a message."""
+    spec = reader.spec
     sizes = " ".join(f"{axis.name} {axis.size}" for axis in spec.axes)
     colors = f", channels {' '.join(channel.name for channel in spec.channels)}" if spec.channels else ""
     slope = f", slope {spec.scaling.slope:g} and intercept {spec.scaling.intercept:g}" if spec.scaling else ""
-    return f"{sizes} {spec.dtype}{colors}{slope}"
+    return f"{sizes} {'complex ' if parts_of(reader) else ''}{spec.dtype}{colors}{slope}"

@@ -16,9 +16,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,8 +27,9 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.complex_values import of_one_part
 from bigimg.system import files
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Part, Region, Shape
 
 READ_BYTES = 1 << 20
 """The most that one call of ``RawFile.read`` holds in addition to its result, in bytes."""
@@ -206,9 +207,21 @@ class RawReader:
     @property
     def paths(self) -> tuple[str, ...]:
         """The names of all files that are read."""
-        pixels = getattr(self.pixels, "pixels", self.pixels)  # behind a scaling
+        pixels: Any = self.pixels
+        while hasattr(pixels, "pixels"):  # behind a scaling, or a part of complex values
+            pixels = pixels.pixels
         parts = getattr(pixels, "starts", (pixels,))
         return tuple(dict.fromkeys((*self.beside, *(getattr(part, "path", self.source) for part in parts))))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of complex values to choose from; none where the values are real, or one is chosen."""
+        return getattr(self.pixels, "parts", ())
+
+    def of_part(self, part: Part) -> RawReader:
+        """Return the reader of one part of complex values."""
+        pixels = self.pixels.of_part(part)  # type: ignore[attr-defined]
+        return replace(self, pixels=pixels, spec=of_one_part(self.spec, part))
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``, as a transposed view where the orders differ."""

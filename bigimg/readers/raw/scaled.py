@@ -1,25 +1,31 @@
-"""Real values of an image whose frames have different slopes and intercepts, computed slab by slab.
+"""Values that are computed from the stored ones, slab by slab.
 
 ``ImageSpec.scaling`` holds one slope and intercept for the whole image. PAR/REC and MINC have one pair for each slice,
 AFNI one factor for each volume. Stored numbers of two such frames cannot be compared, so the reader gives real values.
+Of complex values it gives one part.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import full, pieces, rows, shape_of, shift
 from bigimg.geometry.spec import Scaling
+from bigimg.reader import PARTS
+from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import Pixels
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Padding, Part, Region, Shape
 
 SLAB = 1 << 16
 """Values computed at once, in float64: they stay in the cache."""
 SLAB_BYTES = 2 << 20
 """Memory of one such slab in addition to the result: float64 and stored values, rounded up."""
+PART_BYTES = 4 << 20
+"""The same of complex values: as stored, in native byte order, as complex128 and one part."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,41 @@ class InSlabs(ABC):
 
 @dataclass(frozen=True)
 class ScaledPixels(InSlabs):
-    """``slope * stored + intercept`` of ``pixels``, computed in float64."""
+    """``slope * stored + intercept`` of ``pixels``, computed in float64, or complex128 where they are complex."""
 
     slopes: Array
     """With as many axes as the pixels; length 1 along an axis where the slope is the same."""
     intercepts: Array
-    limits: tuple[float, float] | None = None
-    """Stored values are clipped to these first, as MINC demands for its valid range."""
+    no_data: tuple[Padding, ...] = ()
+    """Ranges of stored values that are no measurements: NaN."""
 
     def _values(self, slab: Region) -> Array:
-        real = self.pixels.read(slab).astype(np.float64)
-        if self.limits is not None:
-            np.clip(real, *self.limits, out=real)
+        stored = self.pixels.read(slab)
+        real = stored.astype(np.complex128 if stored.dtype.kind == "c" else np.float64)
         real *= _part(self.slopes, slab)
         real += _part(self.intercepts, slab)
+        for padding in self.no_data:
+            real[is_padding(stored, padding)] = np.nan
         return real
+
+
+@dataclass(frozen=True)
+class PartPixels(InSlabs):
+    """One part of complex ``pixels``; without it only their description can be had."""
+
+    part: Part | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts to choose from; none if one is chosen."""
+        return PARTS if self.part is None else ()
+
+    def of_part(self, part: Part) -> PartPixels:
+        """Return the pixels of ``part``."""
+        return replace(self, part=part)
+
+    def _values(self, slab: Region) -> Array:
+        return part_of(self.pixels.read(slab), self.part)
 
 
 @dataclass(frozen=True)

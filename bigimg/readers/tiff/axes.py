@@ -6,20 +6,23 @@ pixel. This module gives each letter its axis among t c z y x.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER
-from bigimg.types import Region, Shape
+from bigimg.types import Array, Region, Shape
 
 UNKNOWN = "IQ"
 """tifffile's letters for pages whose meaning the file does not say."""
 
 KNOWN = UNKNOWN + "TCZ"
 """Letters of axes over pages that become axes of the image."""
+
+_AXES = {"T": "t", "C": "c", "S": "c", "Z": "z", "Y": "y", "X": "x"}
 
 NAMES = {
     "A": "angle", "P": "phase", "R": "position", "H": "lifetime", "E": "lambda", "L": "exposure", "V": "event",
@@ -41,10 +44,10 @@ class Part(NamedTuple):
     """The pixels of a region that lie in one page."""
 
     page: int
-    samples: slice
-    depth: slice
+    box: Region
+    """Their samples, depth, rows and columns in the page."""
     target: Region
-    """Their indices along t, c and z of the result."""
+    """Their indices along t, c, z, y and x of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,12 @@ class Layout:
 
     shape: Shape
     """Pixels along t, c, z, y and x; absent axes are 1."""
-    steps: Shape
-    """Pages from one pixel to the next along t, the channel axis C, and z; 0 where z lies within a page."""
+    steps: Mapping[str, int]
+    """Axes over pages, and the pages from one pixel to the next; of c from one group of samples to the next."""
+    page: tuple[str, str, str, str]
+    """The axes along the samples, depth, rows and columns of a page; empty where it has one."""
     samples: int
-    """Samples of a pixel of a page; index c of the image is sample ``c % samples`` of channel ``c // samples``."""
+    """Samples of a pixel of a page; index c of the image is sample ``c % samples`` of group ``c // samples``."""
     note: str | None = None
     """A sentence that says what was assumed."""
     first: int = 0
@@ -69,19 +74,27 @@ class Layout:
 
     def parts(self, region: Region) -> Iterator[Part]:
         """Yield the part of ``region`` (t, c, z, y, x) that lies in each page."""
-        t, c, z, _, _ = region
-        per_page = self.steps[2] == 0
-        for time in range(t.start, t.stop):
-            for channel in range(c.start // self.samples, -(-c.stop // self.samples)):
-                first = channel * self.samples
-                low, high = max(first, c.start), min(first + self.samples, c.stop)
-                page = self.first + time * self.steps[0] + channel * self.steps[1]
-                at = (slice(time - t.start, time - t.start + 1), slice(low - c.start, high - c.start))
-                samples = slice(low - first, high - first)
-                for planes in [z] if per_page else [slice(i, i + 1) for i in range(z.start, z.stop)]:
-                    target = (*at, slice(planes.start - z.start, planes.stop - z.start))
-                    depth = z if per_page else slice(0, 1)
-                    yield Part(page + planes.start * self.steps[2], samples, depth, target)
+        along = dict(zip(ORDER, region, strict=True))
+        group = {name: self.samples if name == "c" else 1 for name in self.steps}
+        ranges = (range(along[n].start // size, -(-along[n].stop // size)) for n, size in group.items())
+        for numbers in itertools.product(*ranges):
+            page, inside = self.first, dict(along)
+            target = {name: slice(0, s.stop - s.start) for name, s in along.items()}
+            for (name, size), number in zip(group.items(), numbers, strict=True):
+                page += number * self.steps[name]
+                wanted = along[name]
+                low, high = max(number * size, wanted.start), min((number + 1) * size, wanted.stop)
+                target[name] = slice(low - wanted.start, high - wanted.start)
+                inside[name] = slice(low - number * size, high - number * size)
+            yield Part(page, tuple(inside.get(n, slice(0, 1)) for n in self.page), tuple(target.values()))
+
+    def in_page(self, values: Array) -> Array:
+        """Return the view (samples, depth, rows, columns) of ``values`` (t, c, z, y, x), which lie in one page."""
+        named = [name for name in self.page if name]
+        kept = [name for name in ORDER if name in named]
+        view = values[(*(slice(None) if name in named else 0 for name in ORDER), ...)]  # of one pixel too
+        turned = view.transpose([kept.index(name) for name in named])
+        return turned[tuple(slice(None) if name else None for name in self.page)]
 
 
 def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
@@ -99,30 +112,37 @@ def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
     Raises
     ------
     InputError
-        The file does not say what its axes are, or a page has other axes than rows, columns, planes and samples.
+        The file does not say what its axes are, or a page has other axes than t, c, z, y, x and samples.
 
     Examples
     --------
     >>> lay_out(Stack("TZCYX", (2, 3, 2, 9, 8), "YX", (9, 8)), source="a.tif").steps
-    (6, 1, 2)
+    {'t': 6, 'z': 2, 'c': 1}
     """
     outer, inner = _outer_and_inner(stack)
-    axes, order = stack.axes, [letter for letter in stack.axes if letter in "YX"]
-    if any(letter in "YX" for letter, _ in outer) or order == ["X", "Y"]:
-        raise InputError(f"{source}: its axes are {axes}, but the rows of a page must be y and its columns x")
     steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
-    foreign = [letter for letter, _ in outer if letter not in KNOWN]
+    foreign = [letter for letter, _ in outer if letter not in KNOWN + "YX"]
     first = sum(i * steps[letter] for letter, i in zip(foreign, at, strict=True))
     outer = [(letter, n) for letter, n in outer if letter not in foreign]
-    outer, note = _name_unknown(outer, taken={letter for letter, _ in inner}, source=source)
-    sizes = dict(outer)
-    if note:
-        steps["Z"] = next(steps[letter] for letter in UNKNOWN if letter in steps)
-    within = dict(inner)
-    samples, depth = within.get("S", 1), within.get("Z", 1)
-    channels = sizes.get("C", 1) * samples
-    whole = (sizes.get("T", 1), channels, sizes.get("Z", depth), within["Y"], within["X"])
-    return Layout(whole, (steps.get("T", 0), steps.get("C", 0), steps.get("Z", 0)), samples, note, first)
+    named, note = _name_unknown(outer, taken={letter for letter, _, _ in inner}, source=source)
+    # A page has rows and columns, but which axes these are is what the series says: a row of (X, C) is one of YXC.
+    page = {own: _AXES.get(letter, "") for own, letter, _ in inner}
+    sizes = {_AXES[letter]: n for letter, n in named}
+    samples = 1
+    for own, letter, n in inner:
+        name = _AXES.get(letter)
+        if name is None or (name in sizes and (own, name) != ("S", "c")):
+            what = f"a page has the axes {''.join(letter for _, letter, _ in inner)}, which are none of t c z y x"
+            raise InputError(f"{source}: its axes are {stack.axes}: {what}, each once")
+        if own == "S":
+            samples = n
+        sizes[name] = sizes.get(name, 1) * n
+    if lacking := {"Y", "X"} - set(stack.axes):
+        raise InputError(f"{source}: its axes are {stack.axes}, which lack {' and '.join(sorted(lacking))}")
+    shape = tuple(sizes.get(name, 1) for name in ORDER)
+    over_pages = {_AXES[letter]: steps[old] for (old, _), (letter, _) in zip(outer, named, strict=True)}
+    of_page = (page.get("S", ""), page.get("Z", ""), page.get("Y", ""), page.get("X", ""))
+    return Layout(shape, over_pages, of_page, samples, note, first)
 
 
 def foreign_axes(stack: Stack) -> list[tuple[str, int]]:
@@ -137,21 +157,26 @@ def foreign_axes(stack: Stack) -> list[tuple[str, int]]:
     return [(letter, n) for letter, n in outer if letter not in KNOWN + "YX"]
 
 
-def _outer_and_inner(stack: Stack) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Return the axes over pages and those within a page, of more than one pixel."""
-    inner = _longer_than_one(stack.page_axes, stack.page_shape)
-    outer = _longer_than_one(stack.axes, stack.shape)
-    outer, tail = outer[: len(outer) - len(inner)], outer[len(outer) - len(inner) :]
-    if [n for _, n in tail] != [n for _, n in inner]:
+def _outer_and_inner(stack: Stack) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:
+    """Return the axes over pages, and those within a page by the letters of the page and of the series.
+
+    Axes of one pixel are left out.
+    """
+    inside = _longer_than_one(stack.page_axes, stack.page_shape)
+    every = _longer_than_one(stack.axes, stack.shape)
+    outer, tail = every[: len(every) - len(inside)], every[len(every) - len(inside) :]
+    letters = [letter for letter, _ in tail]
+    if [n for _, n in tail] != [n for _, n in inside]:
         pages = math.prod(stack.shape) // math.prod(stack.page_shape)
         outer = [("Q", pages)] if pages > 1 else []  # axes lie across pages, so only their number is sure
+        letters = [own for own, _ in inside]
     if "C" not in {letter for letter, _ in outer}:
         outer = [("C" if letter == "S" else letter, n) for letter, n in outer]
-    return outer, inner
+    return outer, [(own, letter, n) for (own, n), letter in zip(inside, letters, strict=True)]
 
 
 def _longer_than_one(axes: str, shape: Shape) -> list[tuple[str, int]]:
-    return [(letter, n) for letter, n in zip(axes, shape, strict=True) if n > 1 or letter in "YX"]
+    return [(letter, n) for letter, n in zip(axes, shape, strict=True) if n > 1]
 
 
 def _name_unknown(

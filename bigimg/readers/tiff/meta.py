@@ -16,7 +16,7 @@ from typing import Any
 import tifffile
 
 from bigimg.geometry.axes import long_unit
-from bigimg.geometry.padding import in_type
+from bigimg.geometry.padding import in_type, no_data_note
 from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.readers.tiff.colors import decoded_photometric, note_of
 from bigimg.readers.tiff.naming import vendor_channels
@@ -112,10 +112,10 @@ def _no_data(page: Any, meaning: Meaning) -> None:
         meaning.of_source.append(f"its GDAL_NODATA {text[:40]!r} is no number: no pixel is left out")
         return
     meaning.padding = in_type((value, value), page.dtype)
-    left_out = "left out of statistics and coarser levels"
-    why = f"pixels of {text} are no data (GDAL_NODATA) and {left_out}"
     if meaning.padding is None:
         why = f"its GDAL_NODATA {text} is no value that {page.dtype.name} can have: no pixel is left out"
+    else:
+        why = no_data_note(meaning.padding, "GDAL_NODATA", text)
     meaning.notes.append(why)
 
 
@@ -126,6 +126,20 @@ def own_fields(page: Any) -> dict[str, Json]:
         if tag.code not in OWN_TAGS and (value := _json(tag.value)) is not None:
             fields[str(tag.name)] = value
     return fields
+
+
+def optics(series: Any) -> dict[str, Json]:
+    """Return the magnification of an objective, and what an Aperio says of it under its own names.
+
+    The description of a slide has these beside names and dates, so it is not kept as a whole.
+    """
+    found: dict[str, Json] = {}
+    if (times := positive(series.attrs.get("magnification"))) is not None:
+        found["magnification"] = times
+    if series.kind == "svs":
+        said = re.findall(r"\|\s*(AppMag|MPP)\s*=\s*([\d.]{1,20})\s*(?=\||$)", series.keyframe.description)
+        found |= {name: value for name, text in said if (value := positive(text)) is not None}
+    return found
 
 
 def _json(value: Any) -> Json:

@@ -23,8 +23,9 @@ from bigimg.errors import InputError, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access
+from bigimg.reader import PARTS, Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import Stack, lay_out
@@ -32,11 +33,11 @@ from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.choice import choose
 from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import tiff_of
-from bigimg.readers.tiff.meta import own_fields, read_meaning
+from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
-from bigimg.types import Array, Kind, Region
+from bigimg.types import Array, Kind, Part, Region
 
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
@@ -60,6 +61,8 @@ class TiffReader:
         first, but the largest of a slide, or if the first is marked as a smaller copy.
     indices : bool
         Give the indices into the palette of a series that has one, not the colours.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex samples; without it they are only described.
 
     Raises
     ------
@@ -72,13 +75,19 @@ class TiffReader:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, series: int | str | None = None, indices: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        series: int | str | None = None,
+        indices: bool = False,
+        part: Part | None = None,
     ) -> None:
         self.source = os.fspath(path)
-        self._series, self._indices = series, indices
+        self._series, self._indices, self._part = series, indices, part
         self._lock = threading.Lock()
-        self._image: _Image | None = _Image(self.source, series, indices=indices)
+        self._image: _Image | None = self._parsed()
         self.spec, self.access = self._image.spec, self._image.access
+        self._complex = self._image.complex
         files = (file.path for file in self._image.segments.files)
         self.paths = tuple(dict.fromkeys((self.source, *files)))
 
@@ -90,6 +99,15 @@ class TiffReader:
         """Return a reader of the indices into the palette; None where there is none."""
         return TiffReader(self.source, series=self._series, indices=True) if self._open().palette else None
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of complex samples to choose from; none where samples are real, or one is chosen."""
+        return PARTS if self._complex and self._part is None else ()
+
+    def of_part(self, part: Part) -> TiffReader:
+        """Return the reader of one part of complex samples."""
+        return TiffReader(self.source, series=self._series, part=part)
+
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         with self._lock:
@@ -97,10 +115,13 @@ class TiffReader:
         if image is not None:
             image.segments.close()
 
+    def _parsed(self) -> _Image:
+        return _Image(self.source, self._series, indices=self._indices, part=self._part)
+
     def _open(self) -> _Image:
         with self._lock:
             if self._image is None:
-                image = _Image(self.source, self._series, indices=self._indices)
+                image = self._parsed()
                 if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
                     raise InputError(f"{self.source}: has changed since it was opened; open it again")
                 self._image = image
@@ -116,11 +137,11 @@ class TiffReader:
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
+    def __init__(self, path: str, wanted: int | str | None, *, indices: bool, part: Part | None) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted, indices=indices)
+            self._parse(path, wanted, indices, part)
 
-    def _parse(self, path: str, wanted: int | str | None, *, indices: bool) -> None:
+    def _parse(self, path: str, wanted: int | str | None, indices: bool, part: Part | None) -> None:
         path, omexml = tiff_of(path)
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path, omexml=omexml) as tif:
@@ -144,14 +165,17 @@ class _Image:
             self.layout = lay_out(stack, source=path, at=image.at)
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
-            self.segments = read_tables(path, series, colors, stack)
+            self.complex = is_complex(self.dtype)
+            if self.complex:
+                self.dtype = real_of(self.dtype)
+            self.segments = read_tables(path, series, colors, stack, part)
             self.converted = is_converted(page)
             spec = self._describe(tif, series, image.number)
             spec = replace(spec, of_source=(*spec.of_source, *others))
         if warnings:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
-        self.spec, self.access = spec, self._access(spec)
+        self.spec, self.access = spec if part is None else of_one_part(spec, part), self._access(spec)
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, turned as the orientation says."""
@@ -160,8 +184,8 @@ class _Image:
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
         for part in self.layout.parts(stored):
-            target = result[part.target][0]  # channels, planes, rows, columns
-            self.segments.fill(target, part.page, part.samples, (part.depth, *stored[3:]))
+            target = self.layout.in_page(result[part.target])
+            self.segments.fill(target, part.page, part.box[0], part.box[1:])
         return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
 
     def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
@@ -172,7 +196,7 @@ class _Image:
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
         samples = layout.samples if scheme.shape[0] == 1 else 1
-        chunk = {"t": 1, "c": samples, "z": depth, "y": rows, "x": columns}
+        chunk = dict.fromkeys(ORDER, 1) | dict(zip(layout.page, (samples, depth, rows, columns), strict=True))
         if self.orientation.swap:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
@@ -186,7 +210,7 @@ class _Image:
         if is_uncounted(page, len(page.dataoffsets)):
             what = f"the file does not say how long its {scheme.kind}s are"
             notes.append(f"{what}: their lengths follow from their pixels and places")
-        fields = own_fields(page)
+        fields = own_fields(page) | optics(series)
         if len(series.levels) > 1:
             fields["levels"] = [list(level.shape) for level in series.levels]
         meta, private = public_and_private(fields, "tiff")
@@ -207,11 +231,16 @@ class _Image:
         if scheme.raw:
             wide = scheme.kind == "strip" and is_wide(spec.dims, scheme.row_bytes)
             band = max(BAND_BYTES, scheme.row_bytes)
-            return Access("random", "uncompressed", (), tables, read_bytes=band + READ_BYTES, wide=wide)
+            copies = 3 if self.complex else 1  # of a band: as stored, contiguous, one part
+            return Access(
+                "random", "uncompressed", (), tables, read_bytes=copies * band + READ_BYTES, wide=wide
+            )
         # The coded bytes twice, the decoded pixels, and a copy of these in native order or without the predictor.
         working = 2 * int(segments.counts.max()) + 2 * decoded
         if self.converted:  # float32 of two samples, and the result
             working += 4 * decoded
+        if self.complex:
+            working += 2 * decoded
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"

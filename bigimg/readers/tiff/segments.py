@@ -20,8 +20,9 @@ import numpy as np
 from bigimg.errors import InputError, damage, one_line
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
+from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import RawFile
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Part, Region, Shape
 
 BAND_BYTES = 1 << 22
 """Bytes of uncompressed rows read at once: so few that the processor's cache holds them until they are copied."""
@@ -62,6 +63,8 @@ class Scheme:
     nodata: float = 0
     colors: Array | None = None
     """Colour map of shape (3, n), or (1, n) of greys: a stored sample is an index into it."""
+    part: Part | None = None
+    """Which part of complex samples is given."""
 
     @property
     def grid(self) -> Shape:
@@ -127,6 +130,9 @@ class Segments:
         self.tables = tables
         self._check()
         self.absent = int((self.counts == 0).sum())
+        self._absent: Any = scheme.nodata
+        if scheme.dtype.kind == "c" and scheme.part:
+            self._absent = part_of(np.array([scheme.nodata], scheme.dtype), scheme.part)
         self._lock = threading.Lock()
         self._decoded: Array | None = None  # of the only segment
 
@@ -154,7 +160,7 @@ class Segments:
                 part = target[(slice(None), *shift(piece, start))]
                 inside = shift(piece, corner)
                 if not self.counts[page, number]:
-                    part[...] = scheme.nodata
+                    part[...] = self._absent
                 elif scheme.raw and self.counts[page, number] >= self._size_at(corner):
                     self._copy_raw(part, page, number, wanted, inside, corner)
                 else:
@@ -229,7 +235,10 @@ class Segments:
             raise self._error(page, number, f"decodes to fewer pixels than {out.shape[1:]}")
         colors = self.scheme.colors
         if colors is None:
-            out[...] = pixels[..., samples].transpose(3, 0, 1, 2)
+            wanted = pixels[..., samples]
+            if self.scheme.dtype.kind == "c":
+                wanted = part_of(wanted, self.scheme.part)
+            out[...] = wanted.transpose(3, 0, 1, 2)
             return
         indices = pixels[..., 0].view(np.uint8) if pixels.dtype == np.bool_ else pixels[..., 0]
         if indices.max() >= colors.shape[1]:

@@ -19,7 +19,7 @@ from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.colors import decoder_of
 from bigimg.readers.tiff.meta import PALETTE
 from bigimg.readers.tiff.segments import Scheme, Segments
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Part
 
 GDAL_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
 """Tags of GDAL, whose option SPARSE_OK leaves out strips and tiles of nodata (offset and length 0), even whole pages.
@@ -28,7 +28,9 @@ Other writers leave out tiles where a slide was not scanned. If strips or whole 
 """
 
 
-def read_tables(path: str, series: Any, colors: Array | None, stack: Stack) -> Segments:
+def read_tables(
+    path: str, series: Any, colors: Array | None, stack: Stack, part: Part | None = None
+) -> Segments:
     """Return the segments of all pages of ``series``, checked.
 
     Parameters
@@ -40,6 +42,8 @@ def read_tables(path: str, series: Any, colors: Array | None, stack: Stack) -> S
         The colour map, when samples are indices into it.
     stack : Stack
         Of the series; a page of it may be several of the file.
+    part : {"real", "imaginary", "magnitude", "phase"}, optional
+        Which part of complex samples.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def read_tables(path: str, series: Any, colors: Array | None, stack: Stack) -> S
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
         kind="tile" if page.is_tiled else "strip", raw=raw, decode=decoder_of(page), jpegheader=page.jpegheader,
-        nodata=page.nodata, colors=colors,
+        nodata=page.nodata, colors=colors, part=part,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
         tag = page.tags.get(code)

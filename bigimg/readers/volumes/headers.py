@@ -15,13 +15,22 @@ import numpy as np
 from bigimg.errors import InputError, InputNotFoundError, one_line, reading
 from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
 from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
+from bigimg.geometry.padding import described, no_data_note
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
-from bigimg.readers.label_names import kind_of
+from bigimg.readers.complex_values import is_complex, real_of
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored, natural_chunks
-from bigimg.readers.raw.scaled import SLAB_BYTES, ScaledPixels, real_dtype, same_for_all
-from bigimg.types import Array, DType, Json, Kind, Shape
+from bigimg.readers.raw.scaled import (
+    PART_BYTES,
+    SLAB_BYTES,
+    PartPixels,
+    ScaledPixels,
+    real_dtype,
+    same_for_all,
+)
+from bigimg.readers.volumes.label_names import kind_of
+from bigimg.types import Array, DType, Json, Kind, Padding, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, bigimg)."""
@@ -91,8 +100,8 @@ class Volume:
     intercepts: Factors = 0.0
     frame: str = "slice"
     """What each slope belongs to, for messages."""
-    limits: tuple[float, float] | None = None
-    """See :class:`~bigimg.readers.raw.scaled.ScaledPixels`."""
+    no_data: Sequence[Padding] = ()
+    """Ranges of stored values that are no measurements."""
     channels: tuple[Channel, ...] = ()
     fields: Mapping[str, Any]
     """Fields of the header, under their own names."""
@@ -113,36 +122,56 @@ class Volume:
         If all frames have the same slope and intercept, these are the scaling of the image. Otherwise stored values
         of two frames cannot be compared, and the reader gives real values.
         """
-        dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
-        if dtype.kind not in "buif" or dtype.itemsize > 8:
-            what = f"its pixels are {dtype}, which is not supported"
-            raise InputError(f"{source}: {what}; save them as float64")
-        slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
-        scaling = same_for_all(slopes, intercepts)
-        if scaling is None:
-            dtype = real_dtype(dtype, slopes, intercepts)
-            pixels = ScaledPixels(pixels, dtype, slopes, intercepts, self.limits)
-            why = f"{access.why}, scaled {self.frame} by {self.frame}"
-            access = replace(access, why=why, read_bytes=access.read_bytes + SLAB_BYTES)
-            notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
-        elif self.limits is not None:
-            low, high = self.limits
-            notes.append(f"values outside the valid range of {low:g} to {high:g} are kept as stored")
+        dims = self.stored.dims
+        pixels, dtype, scaling, padding, access = self._values(source, pixels, access, notes)
         axes = self._axes(notes)
         by_name = dict(zip(dims, self.chunks or (), strict=False))
         fields = {name: json_safe(value) for name, value in self.fields.items()}
         meta, private = public_and_private(fields, self.family)
         channels, names = known_channels(self.channels)
-        scaled, several = scaling != Scaling(1.0, 0.0), bool({"c", "t"} & set(dims))
-        kind, note = kind_of(self.kind, source, dtype, self.fields, scaled=scaled, several=several)
+        several = bool({"c", "t"} & set(dims))
+        kind, note = kind_of(
+            self.kind, source, dtype, self.fields, scaled=scaling is not None, several=several
+        )
         spec = ImageSpec(
             axes, dtype, tuple(by_name[axis.name] for axis in axes) if by_name else natural_chunks(axes, dims),
             channels=channels, kind=kind, window=self.window, meta=meta, private=private | names,
             world=self._world(axes, notes), convention="neurological" if self.body else "none", notes=tuple(notes),
-            of_source=(note,) if note else (),
-            scaling=None if scaling == Scaling(1.0, 0.0) else scaling,
+            of_source=(note,) if note else (), scaling=scaling, padding=padding,
         )  # fmt: skip
         return RawReader(spec, access, source, pixels, dims, others)
+
+    def _values(
+        self, source: str, pixels: Pixels, access: Access, notes: list[str]
+    ) -> tuple[Pixels, DType, Scaling | None, Padding | None, Access]:
+        """Return what the reader gives: stored values with a scaling and padding, or real ones, or parts of complex."""
+        dims, dtype = self.stored.dims, self.stored.dtype.newbyteorder("=")
+        if not is_complex(dtype) and (dtype.kind not in "buif" or dtype.itemsize > 8):
+            what = f"its pixels are {dtype}, which is not supported"
+            raise InputError(f"{source}: {what}; save them as float64")
+        slopes, intercepts = (np.array(each, ndmin=len(dims)) for each in (self.slopes, self.intercepts))
+        scaling = same_for_all(slopes, intercepts)
+        identical = scaling == Scaling(1.0, 0.0)
+        if is_complex(dtype):  # the slope belongs to the complex value, not to a part of it
+            if not identical:
+                dtype = np.dtype(np.complex128)
+                pixels = ScaledPixels(pixels, dtype, slopes, intercepts)
+            dtype, access = real_of(dtype), replace(access, read_bytes=access.read_bytes + PART_BYTES)
+            return PartPixels(pixels, dtype), dtype, None, None, access
+        if scaling is not None and len(self.no_data) < 2:
+            padding = self.no_data[0] if self.no_data else None
+            if padding is not None:
+                notes.append(no_data_note(padding, "fill value or valid range"))
+            return pixels, dtype, None if identical else scaling, padding, access
+        if scaling is None:
+            access = replace(access, why=f"{access.why}, scaled {self.frame} by {self.frame}")
+            notes.append(f"each {self.frame} has its own slope: real values are given, not stored ones")
+        if self.no_data:
+            ranges = " and of ".join(map(described, self.no_data))
+            notes.append(f"stored values of {ranges} are no data: real values are given, with NaN there")
+        dtype = real_dtype(dtype, slopes, intercepts)
+        pixels = ScaledPixels(pixels, dtype, slopes, intercepts, tuple(self.no_data))
+        return pixels, dtype, None, None, replace(access, read_bytes=access.read_bytes + SLAB_BYTES)
 
     def _axes(self, notes: list[str]) -> tuple[Axis, ...]:
         """Return the axes in the order t c z y x.

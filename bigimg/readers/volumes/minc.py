@@ -1,7 +1,8 @@
 """A reader of MINC 1 and 2: nibabel reads headers; netCDF pixels are uncompressed, HDF5 pixels go through h5py.
 
 MINC names its axes, so ``xspace`` is ``x`` at any position in the file. The columns of nibabel's affine follow the file
-and are put in the order x y z. Each slice may have its own range of real values (``image-min``, ``image-max``).
+and are put in the order x y z. Each slice may have its own range of real values (``image-min``, ``image-max``). Stored
+values beyond the valid range are no measurements, where nibabel takes its ends for them.
 HDF5 has one lock for the whole process, and bigimg another, so slabs are read one after the other.
 """
 
@@ -25,6 +26,7 @@ from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
 from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
+from bigimg.readers.volumes.no_data import declared
 from bigimg.types import Array, DType, Json
 
 NAMES = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}
@@ -120,17 +122,18 @@ def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
         if name == "time":
             start = float(getattr(dim, "start", 0.0))
     shape = checked_shape(path, minc.get_data_shape())
-    slopes, intercepts, limits = _ranges(minc, dtype, len(shape))
+    slopes, intercepts, valid = _ranges(minc, dtype, len(shape))
+    attributes = getattr(minc._image, "attrs", None) or minc._image._attributes  # of HDF5, of netCDF
     dims = tuple(NAMES[name] for name in names)
     columns = [[name for name in dims if name in "xyz"].index(name) for name in "xyz"]
     return Volume(
         stored=Stored(dims, shape, dtype), affine=minc.get_affine()[:, [*columns, 3]], steps=steps, starts={"t": start},
-        slopes=slopes, intercepts=intercepts, limits=limits, fields=meta, family="minc",
+        slopes=slopes, intercepts=intercepts, no_data=declared(attributes, dtype, valid), fields=meta, family="minc",
     )  # fmt: skip
 
 
 def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Factors, Factors, tuple[float, float] | None]:
-    """Return slope and intercept of each slice as nibabel computes them, and the valid range if it is narrower."""
+    """Return slope and intercept of each slice as nibabel computes them, and the valid range of integers."""
     if dtype.kind == "f":
         return 1.0, 0.0, None
     dims = list(minc._get_dimensions(minc._image_max))
@@ -143,7 +146,5 @@ def _ranges(minc: Minc1File, dtype: DType, ndim: int) -> tuple[Factors, Factors,
     intercepts = least - low * slopes
     if not (np.isfinite(slopes).all() and np.isfinite(intercepts).all()):
         raise ValueError("image-min, image-max or the valid range are not finite")
-    ends = np.iinfo(dtype)
-    limits = None if (low, high) == (ends.min, ends.max) else (low, high)
     shape = (*slopes.shape, *(1,) * (ndim - slopes.ndim))
-    return slopes.reshape(shape), intercepts.reshape(shape), limits
+    return slopes.reshape(shape), intercepts.reshape(shape), (low, high)

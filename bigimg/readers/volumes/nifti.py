@@ -62,7 +62,7 @@ def open_nifti(source: str) -> RawReader:
     Raises
     ------
     InputError
-        The header makes no sense, the pixels are complex or longer than 64 bits, or the file is too short.
+        The header makes no sense, the pixels are longer than 64 bits, or the file is too short.
     """
     stem, suffix = os.path.splitext(unpacked_name(source))
     given = suffix.lower() == ".img"

@@ -45,7 +45,8 @@ SPACES = {"right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1), "rast": (1, 1,
 SPATIAL = {"space", "domain"}
 CHANNELS = {"list", "vector", "covariant-vector", "normal", "scalar", "stub", "complex", "point",
             "quaternion"}  # fmt: skip
-COLORS = {"rgb-color": RGB, "rgba-color": RGBA}
+CHANNELS_OF = {"rgb-color": RGB, "rgba-color": RGBA, "complex": (Channel("real"), Channel("imaginary"))}
+"""Names along an axis of channels, by its kind."""
 
 MOST_HEADER = 16 << 20
 """Bytes of a header at most, its list of files included."""
@@ -87,6 +88,7 @@ def open_nrrd(source: str) -> RawReader:
         names = _names(fields, directions, sizes)
         kept = [axis for axis, name in reversed(list(enumerate(names))) if name]  # others have one pixel
         layout = _layout(fields, tuple(names[axis] for axis in kept), tuple(sizes[axis] for axis in kept))
+        layout = replace(layout, stored=_paired(layout, _kinds(fields)))
         steps, starts = _steps(fields, names, directions, notes)
         affine = _affine(fields, names, directions, notes)
         if affine is not None and "z" not in names and _is_picture(fields, affine):
@@ -103,7 +105,7 @@ def open_nrrd(source: str) -> RawReader:
     volume = Volume(
         stored=layout.stored, affine=affine, steps=steps, starts=starts,
         body=_space(fields) in SPACES,
-        channels=_channels(fields, names, sizes), family="nrrd",
+        channels=_channels(fields, names, sizes) if "c" in layout.stored.dims else (), family="nrrd",
         fields={name: value for name, value in (pairs | fields).items() if name not in LAYOUT},
     )  # fmt: skip
     return volume.reader(source, pixels, access, notes)
@@ -153,6 +155,24 @@ def _layout(fields: dict[str, str], dims: tuple[str, ...], shape: tuple[int, ...
     return Layout(Stored(dims, shape, dtype), encoding, offset=skip)
 
 
+def _paired(layout: Layout, kinds: list[str]) -> Stored:
+    """Return how complex numbers lie in the file where two floats that follow one another are one."""
+    dims, shape, dtype = layout.stored
+    if (
+        kinds[:1] != ["complex"]
+        or dims[-1] != "c"
+        or shape[-1] != 2
+        or dtype.kind != "f"
+        or layout.encoding == "text"
+    ):
+        return layout.stored
+    return Stored(dims[:-1], shape[:-1], np.dtype(f"{dtype.byteorder}c{2 * dtype.itemsize}"))
+
+
+def _kinds(fields: dict[str, str]) -> list[str]:
+    return fields.get("kinds", "").lower().split()
+
+
 def _after_lines(path: str, start: int, lines: int) -> int:
     """Return the byte behind the first ``lines`` lines of ``path``, counted from byte ``start``."""
     with reading(path), open(path, "rb") as file:
@@ -190,7 +210,7 @@ def _directions(fields: dict[str, str], ndim: int) -> Vectors:
 
 def _names(fields: dict[str, str], directions: Vectors, sizes: tuple[int, ...]) -> list[str]:
     """Return one of ``x y z t c`` for each axis, fastest first; "" for an axis of one pixel that has no other name."""
-    kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or ["???"] * len(sizes)
+    kinds = _kinds(fields) or ["???"] * len(sizes)
     if len(kinds) != len(sizes):
         raise ValueError(f"kinds has {len(kinds)} words for {len(sizes)} axes")
     has_directions = any(directions)
@@ -201,7 +221,7 @@ def _names(fields: dict[str, str], directions: Vectors, sizes: tuple[int, ...]) 
             names.append("t")
         elif vector is not None or kind in SPATIAL or (kind in ("???", "none") and not has_directions):
             names.append(next(space, "t" if "t" not in names else "c"))
-        elif kind in ("???", "none") or kind in CHANNELS or kind in COLORS or re.match(r"\d|3d-", kind):
+        elif kind in ("???", "none") or kind in CHANNELS or kind in CHANNELS_OF or re.match(r"\d|3d-", kind):
             names.append("c")
         else:
             raise ValueError(f"an axis of kind {kind!r} is none of t c z y x")
@@ -302,7 +322,6 @@ def _is_picture(fields: dict[str, str], affine: Array) -> bool:
 
 
 def _channels(fields: dict[str, str], names: list[str], sizes: tuple[int, ...]) -> tuple[Channel, ...]:
-    """Return the channels of a colour image; other channels have no names."""
-    kinds = dict(zip(names, fields.get("kinds", "").lower().split(), strict=False))
-    colors = COLORS.get(kinds.get("c", ""), ())
-    return colors if colors and len(colors) == sizes[names.index("c")] else ()
+    """Return the channels of a colour image, or of complex integers; other channels have no names."""
+    named = CHANNELS_OF.get(dict(zip(names, _kinds(fields), strict=False)).get("c", ""), ())
+    return named if named and len(named) == sizes[names.index("c")] else ()

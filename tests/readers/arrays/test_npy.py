@@ -75,7 +75,7 @@ def test_every_version_of_the_header(tmp_path: Path, version: tuple[int, int]) -
     "array",
     [
         np.array([[{}, 1], [2, 3]], object),
-        np.zeros((4, 5), "c8"),
+        np.zeros((4, 5), np.clongdouble),
         np.zeros((4, 5), [("a", "u1"), ("b", "u2")]),
         np.zeros((4, 5), "U3"),
         np.zeros((4, 5), "M8[s]"),

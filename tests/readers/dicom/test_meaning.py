@@ -91,37 +91,47 @@ def test_images_that_share_a_series_are_to_choose(
         np.testing.assert_array_equal(whole(open_dicom_files(paths, series=number)), VOLUME + number)
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
 @pytest.mark.parametrize(
-    ("maker", "group", "fields", "directions"),
+    ("b_value", "direction", "at_zero"),
     [
-        (
-            "SIEMENS MR HEADER",
-            0x0019,
-            [(0x0C, "IS", 700), (0x0E, "FD", [0.0, 0.6, 0.8])],
-            [None, [0.0, 0.6, 0.8]],
-        ),
-        ("GEMS_PARM_01", 0x0043, [(0x39, "IS", [1000000700, 8, 0, 0])], None),
-        ("Philips Imaging DD 001", 0x2001, [(0x03, "FL", 700.0)], None),
+        (("SIEMENS MR HEADER", 0x0019, 0x0C, "IS", 700), [("SIEMENS MR HEADER", 0x0019, 0x0E, "FD", [0.0, 0.6, 0.8])],
+         None),
+        (("GEMS_PARM_01", 0x0043, 0x39, "IS", [1000000700, 8, 0, 0]),
+         [("GEMS_ACQU_01", 0x0019, at, "DS", part) for at, part in ((0xBB, 0.0), (0xBC, 0.6), (0xBD, 0.8))],
+         [0.0, 0.0, 0.0]),
+        (("Philips Imaging DD 001", 0x2001, 0x03, "FL", 700.0),
+         [("Philips MR Imaging DD 001", 0x2005, at, "FL", part) for at, part in ((0xB0, 0), (0xB1, 0.6), (0xB2, 0.8))],
+         [0.0, 0.0, 0.0]),
+        (("GEMS_PARM_01", 0x0043, 0x39, "IS", [700, 8, 0, 0]), [], None),
     ],
-)
-def test_private_b_values(
-    maker: str, group: int, fields: list[tuple[int, str, Any]], directions: Any, tmp_path: Path
+)  # fmt: skip
+def test_private_b_values_and_directions(
+    b_value: Any, direction: list[Any], at_zero: list[float] | None, syntax: str, tmp_path: Path
 ):
     from pydicom import dcmread
 
     paths = volumes(tmp_path, [{"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}])
     for i, path in enumerate(paths):
         made = dcmread(path)
-        block = made.private_block(group, maker, create=True)
-        for element, kind, value in fields:
-            if i > 3:
-                block.add_new(element, kind, value)
-            elif kind != "FD":
-                block.add_new(element, kind, 0)
+        made.file_meta.TransferSyntaxUID = syntax
+        for maker, group, element, kind, value in (b_value, *direction):
+            if i > 3 or kind == "IS":
+                given = value if i > 3 else 0
+            elif at_zero is None:
+                continue
+            else:
+                given = 0.0
+            made.private_block(group, maker, create=True).add_new(element, kind, given)
         save(made, Path(path))
-    meta = open_dicom_files(paths).spec.meta
-    assert meta["DiffusionBValue"] == [0.0, 700.0]
-    assert meta.get("DiffusionGradientOrientation") == directions
+    spec = open_dicom_files(paths).spec
+    assert spec.meta["DiffusionBValue"] == [0.0, 700.0]
+    found = spec.meta.get("DiffusionGradientOrientation")
+    assert (found is not None) == bool(direction)
+    if direction:
+        assert found[0] == at_zero
+        np.testing.assert_allclose(found[1], [0, 0.6, 0.8], atol=1e-7)
+    assert any("frequency" in note for note in spec.notes) == ("GEMS_ACQU_01" in str(direction))
 
 
 def test_rounding_of_places_does_not_make_times_of_phases(tmp_path: Path):

@@ -321,3 +321,45 @@ def test_channels_that_come_last_are_channels(
     moved = np.moveaxis(pixels, -1, axes.index("Z") if "Z" in axes else axes.index("Y"))
     np.testing.assert_array_equal(image.values, moved)
     np.testing.assert_array_equal(image[..., 2:5, 1:7].values, moved[..., 2:5, 1:7])
+
+
+# ------------------------------------------------------------------------------------------------ magnification
+
+
+def magnification_of(path: Path, tmp_path: Path) -> dict[str, Any]:
+    """Return what a store keeps of the optics, beside no word of the description."""
+    bigimg.convert(path, tmp_path / "a.ome.zarr", progress=False, sync=False)
+    image = bigimg.open(tmp_path / "a.ome.zarr")
+    assert "Smith" not in str(image.attrs)
+    kept = json.loads(image.attrs["meta"])
+    return {name: kept[name] for name in ("magnification", "AppMag", "MPP") if name in kept}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("AppMag = 20|User = Smith|MPP = 0.4990", {"magnification": 20, "AppMag": 20, "MPP": 0.499}),
+        ("MPP = 0.25|AppMag = 40|Date = 01/02/57", {"magnification": 40, "AppMag": 40, "MPP": 0.25}),
+        ("AppMag = Smith|MPP = 0.5", {"MPP": 0.5}),
+    ],
+)
+def test_the_magnification_of_a_slide(tmp_path: Path, said: str, expected: dict[str, float]) -> None:
+    path = tmp_path / "a.svs"
+    head = "Aperio Image Library v11.2.1\r\n64x64 [0,0 64x64] (32x32) JPEG/RGB Q=70"
+    tifffile.imwrite(path, RGB, tile=(32, 32), photometric="rgb", description=f"{head}|{said}", metadata=None)
+    assert magnification_of(path, tmp_path) == expected
+
+
+def test_the_magnification_of_ome(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "plain.ome.tif", GRAY, metadata={"axes": "YX"})
+    xml = tifffile.tiffcomment(tmp_path / "plain.ome.tif")
+    lens = '<Objective ID="Objective:0" Model="Smith" NominalMagnification="63"/>'
+    lens = f'<Instrument ID="Instrument:0">{lens}</Instrument>'
+    xml = xml.replace("<Image ", f"{lens}<Image ", 1).replace(
+        "<Pixels ", '<ObjectiveSettings ID="Objective:0"/><Pixels ', 1
+    )
+    path = tmp_path / "b.ome.tif"
+    tifffile.imwrite(path, GRAY, metadata=None, description=xml)
+    with tifffile.TiffFile(path) as file:
+        assert file.series[0].attrs["magnification"] == 63
+    assert magnification_of(path, tmp_path) == {"magnification": 63}

@@ -186,13 +186,7 @@ def test_a_pair_without_pixels_is_refused(tmp_path: Path) -> None:
         open_file(tmp_path / "a.hdr")
 
 
-@pytest.mark.parametrize("dtype", ["c8", "c16"])
-def test_pixels_beyond_64_bits_are_refused(tmp_path: Path, dtype: str) -> None:
-    with pytest.raises(InputError, match=r"a\.nii: its pixels are"):
-        open_file(save(tmp_path / "a.nii", np.zeros((3, 4, 5), dtype)))
-
-
-@pytest.mark.parametrize("code", [1, 1536, 1792, 999])
+@pytest.mark.parametrize("code", [1, 1536, 2048, 999])
 def test_types_that_numpy_lacks_are_refused(tmp_path: Path, code: int) -> None:
     path = save(tmp_path / "a.nii", np.zeros((3, 4, 5), "i2"))
     head = bytearray(path.read_bytes())

@@ -6,6 +6,7 @@ import gzip
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -115,8 +116,11 @@ def par(folder: Path, name: str, *, seed: int = 0, side: int | None = None) -> P
     return folder / name
 
 
-def minc1(path: Path, array: Array, names: Sequence[str], *, varied: bool) -> Path:
-    """Write ``array`` with axes ``names`` as MINC 1: one range for all, or one for each place along the first axis."""
+def minc1(path: Path, array: Array, names: Sequence[str], *, varied: bool, **attributes: Any) -> Path:
+    """Write ``array`` with axes ``names`` as MINC 1: one range for all, or one for each place along the first axis.
+
+    ``attributes`` are more of the image.
+    """
     from nibabel.externals.netcdf import netcdf_file
 
     with netcdf_file(path, "w") as file:
@@ -141,16 +145,19 @@ def minc1(path: Path, array: Array, names: Sequence[str], *, varied: bool) -> Pa
         )
         image.signtype = b"unsigned" if array.dtype.kind == "u" else b"signed__"
         image[...] = array.view("i1") if array.dtype == "u1" else array
+        for name, value in attributes.items():
+            setattr(image, name, value)
     return path
 
 
 def minc2(
-    path: Path, array: Array, names: Sequence[str], *, varied: bool, chunks: tuple[int, ...] | None = None
-) -> Path:
+    path: Path, array: Array, names: Sequence[str], *, varied: bool, chunks: tuple[int, ...] | None = None,
+    **attributes: Any,
+) -> Path:  # fmt: skip
     """Write ``array`` with axes ``names`` as MINC 2, deflated in ``chunks``; ranges as in :func:`minc1`."""
     import h5py
 
-    ends = np.iinfo(array.dtype)
+    ends = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype)
     with h5py.File(path, "w") as file:
         file.create_group("minc-2.0/info")
         for number, (name, size) in enumerate(zip(names, array.shape, strict=True)):
@@ -163,6 +170,7 @@ def minc2(
         )
         image.attrs["dimorder"] = np.bytes_(",".join(names))
         image.attrs["valid_range"] = np.array([ends.min, ends.max], np.float64)
+        image.attrs.update(attributes)
         for name, end, sign in (("image-min", ends.min, -1), ("image-max", ends.max, 1)):
             values = sign * (np.arange(array.shape[0]) + 10.0) if varied else float(end)
             ranges = file.create_dataset(f"minc-2.0/image/0/{name}", data=values, dtype="f8")
