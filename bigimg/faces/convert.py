@@ -19,9 +19,10 @@ from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.geometry.spec import ImageSpec
 from bigimg.opening.open import open_source
-from bigimg.planning.options import Lengths, Options, Spacing, options
+from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader, as_kind
 from bigimg.readers.registry import BUILT_IN
@@ -40,8 +41,8 @@ def plan(
     *,
     memory: int | float | str | None = None,
     workers: int | None = None,
-    chunks: Lengths | None = None,
-    shards: Lengths | None = None,
+    chunks: Pixels | None = None,
+    shards: Pixels | None = None,
     codec: CodecName = "lz4",
     levels: int | None = None,
     method: Method | None = None,
@@ -69,8 +70,9 @@ def plan(
         of what is free, at most 4 GB, by default.
     workers : int, optional
         At most this many at once; one a CPU by default, fewer when the budget asks for it.
-    chunks, shards : dict, tuple or int, optional
-        Pixels of the units of reading and writing.
+    chunks, shards : int, str, sequence or mapping, optional
+        Pixels of the units of reading and writing: one number for all axes of space, one for each axis, or by name,
+        as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     codec : {"lz4", "zstd", "none"}
     levels : int, optional
         Number of levels; until every halved axis fits one chunk by default.
@@ -79,8 +81,9 @@ def plan(
     kind : {"image", "labels", "mask"}, optional
         What the numbers mean, in place of what the file says. Of a picture with a palette, labels and masks are
         its indices, and an image its colours.
-    spacing : str or dict, optional
-        In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
+    spacing : float, str, sequence or mapping, optional
+        In place of what the file says: one for all axes of space, one each in their order, or by name, each with a
+        unit or without: ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm,y=0.5um"`` or ``{"z": (7, "mm")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
     keep_metadata : bool

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
+from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
@@ -317,7 +318,7 @@ def _smaller(plan: ConversionPlan, options: Options, process: int) -> str | None
         try:
             make_plan(
                 plan.source, plan.target, plan.spec, plan.access,
-                replace(options, chunks=chunks, shards=shards, spacing=None, channels=None), resident=process,
+                replace(options, chunks=chunks, shards=shards, spacing=NO_LENGTHS, channels=None), resident=process,
             )  # fmt: skip
         except BudgetError:
             continue

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bigimg.errors import InconsistentSeries
+from bigimg.geometry.spec import SpacingNote
 from bigimg.types import Array, OnGap, Tilt
 
 SAME_MM = 1e-4
@@ -237,9 +238,12 @@ def _numbered(slices: Sequence[Slice], source: str) -> Stack:
         why = f"InstanceNumber has {len(set(known))} different values to sort them by"
         what = f"{len(slices)} slices have no ImagePositionPatient, and {why}"
         raise InconsistentSeries(f"{source}: {what}; open them one by one")
-    spacing = "declared by the file" if slices[0].between else "not known"
-    note = f"the slices have no position: z is the order of InstanceNumber, and its spacing is {spacing}"
-    return Stack(np.argsort(known, kind="stable")[None], None, notes=(note,))
+    spacing = "declared by the file" if slices[0].between else "not known: 1 is assumed"
+    notes = (
+        "the slices have no position: z is the order of InstanceNumber",
+        SpacingNote(f"the spacing along z is {spacing}", "z"),
+    )
+    return Stack(np.argsort(known, kind="stable")[None], None, notes=notes)
 
 
 def _by_dimensions(slices: Sequence[Slice], source: str) -> Stack:
