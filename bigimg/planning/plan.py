@@ -296,15 +296,14 @@ def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetErro
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     part = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, options.memory
-    advice = f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"
+    ways = [f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"]
     if (smaller := _smaller(plan, options, process)) is not None:
-        advice += " or " + smaller
-    if plan.access.kind == "whole":
-        advice += f" ({plan.access.why}: it can only be decoded at once)"
+        ways.append(smaller)
+    why = f"; {plan.access.why}: it can only be decoded at once" if plan.access.kind == "whole" else ""
     return BudgetError(
         f"{plan.source}: needs {human_bytes(needed)} of memory, allowed {human_bytes(allowed)} "
-        f"(largest part: {part.name}, {human_bytes(part.bytes)}): {advice}",
-        needed=needed, allowed=allowed,
+        f"(largest part: {part.name}, {human_bytes(part.bytes)}{why}):",
+        needed=needed, allowed=allowed, ways=ways,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bigimg.errors import InconsistentSeries
+from bigimg.errors import InconsistentSeries, counted
 from bigimg.geometry.spec import SpacingNote
 from bigimg.types import Array, OnGap, Tilt
 
@@ -25,6 +25,8 @@ SAME_GRID = 1e-3
 """Distance below which slices of different segments lie at one place, in millimetres."""
 WHOLE = 0.2
 """Largest deviation of a gap from whole slices, in parts of the distance."""
+FEW = 6
+"""Places of a stack that a message lists."""
 MOST_PLACES = 100_000
 """Places of a stack with gaps; a position that is further away is damage."""
 EVEN = 0.05
@@ -268,9 +270,10 @@ def _by_depth(depth: Array, source: str) -> Array:
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
         odd = [i for i, group in enumerate(groups) if len(group) != usual]
-        at = float(depth[groups[odd[0]]].mean())
-        most = f"{len(groups) - len(odd)} of {len(groups)} positions have {usual} slices each"
-        what = f"{most}, and {len(odd)} another number (position {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])})"
+        at = [f"{len(groups[i])} at {float(depth[groups[i]].mean()):.6g} mm" for i in odd[:FEW]]
+        most = f"{len(groups) - len(odd)} of {len(groups)} positions have {counted(usual, 'slice')} each"
+        more = f" and {len(odd) - FEW} more" if len(odd) > FEW else ""
+        what = f"{most}, and {len(odd)} another number ({', '.join(at)}{more})"
         why = "slices are missing or doubled; complete the series or remove the extra ones"
         raise InconsistentSeries(f"{source}: {what}: {why}")
     return np.array(groups)
@@ -289,8 +292,7 @@ def _checked_step(
     if len(order) == 1:
         place, steps, distance = np.zeros(1, np.intp), np.zeros(3), math.inf
     else:
-        gaps = np.diff(centres @ across)
-        place = _places(gaps, source, fill=uneven.on_gap == "fill")
+        place = _places(centres @ across, source, fill=uneven.on_gap == "fill")
         steps = (centres[-1] - centres[0]) / place[-1]
         distance = float(steps @ across)
         notes += _straight(centres, place, steps, distance, across, source, tilted=uneven.tilt == "keep")
@@ -300,30 +302,41 @@ def _checked_step(
     return place, None if len(order) == 1 else tuple(float(v) for v in steps), notes
 
 
-def _places(gaps: Array, source: str, *, fill: bool) -> Array:
-    """Return the place of each slice, from 0 on; a gap is refused, with ``fill`` only one of no whole slices."""
+def _places(depth: Array, source: str, *, fill: bool) -> Array:
+    """Return the place of each slice, from 0 on; a gap is refused, with ``fill`` only one of no whole slices.
+
+    ``depth`` is the position of each slice along the normal, in millimetres.
+    """
+    gaps = np.diff(depth)
     usual = float(np.median(gaps))
     wrong = np.flatnonzero(np.abs(gaps - usual) > EVEN * usual)
     if not wrong.size:
         return np.arange(len(gaps) + 1)
+    ways = ["complete the series", "take its even parts one by one by on_gap='split'"]
     for unit in (usual, float(gaps.min())):  # the smallest distance, where more are gaps than not
         ratio = gaps / unit
         missing = int(np.rint(ratio).sum()) - len(gaps)
-        whole = _whole(ratio) and (fill or missing <= len(gaps))
+        fills = _whole(ratio) and missing < MOST_PLACES
+        whole = fills and (fill or missing <= len(gaps))
+        if fills and len(ways) == 2:
+            ways.append(f"fill the gaps with {counted(missing, 'slice')} without values by on_gap='fill'")
         if whole:
             usual, wrong = unit, np.flatnonzero(np.rint(ratio) != 1)
             break
     if whole and (fill or not wrong.size):
         return _counted(ratio)
-    first = int(wrong[0])
+    more = f", and {wrong.size - FEW} more" if wrong.size > FEW else ""
     if whole:
-        why = f"{missing} slices are missing in {wrong.size} gaps"
+        ends = ((depth[i] + usual, depth[i + 1] - usual, i) for i in wrong[:FEW].tolist())
+        at = [
+            f"{a:.6g}{f' to {b:.6g}' if b > a + usual / 2 else ''} mm (after slice {i})" for a, b, i in ends
+        ]
+        what = f"slices lie {usual:g} mm apart, but {counted(missing, 'slice')} of {len(depth) + missing} "
+        what += f"{'is' if missing == 1 else 'are'} missing, at {', '.join(at)}{more}"
     else:
-        why = f"{wrong.size} of {len(gaps)} distances differ from it"
-    gap = f"between slices {first} and {first + 1}: {gaps[first]:g} mm"
-    remedy = "complete the series, or take its even parts one by one with on_gap='split'"
-    remedy += ", or empty slices in the gaps with on_gap='fill'" if whole else ""
-    raise InconsistentSeries(f"{source}: slices lie {usual:g} mm apart, but {why} ({gap}); {remedy}")
+        at = [f"{gaps[i]:g} mm from {depth[i]:.6g} to {depth[i + 1]:.6g}" for i in wrong[:FEW].tolist()]
+        what = f"slices lie {gaps.min():g} to {gaps.max():g} mm apart and not evenly: {', '.join(at)}{more}"
+    raise InconsistentSeries(f"{source}: {what};", ways=ways)
 
 
 def _straight(
@@ -347,8 +360,8 @@ def _straight(
         what = f"the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted"
         by = f"{np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth"
         if not tilted:
-            remedy = "resample it first, or keep the tilt in the affine with tilt='keep'"
-            raise InconsistentSeries(f"{source}: {what} by {by}; {remedy}")
+            ways = ["resample it first", "keep the tilt in the affine with tilt='keep'"]
+            raise InconsistentSeries(f"{source}: {what} by {by};", ways=ways)
         notes.append(f"{what} by {by}; the affine has it")
     line = centres[0] + (numbers - numbers[0])[:, None] * step
     stray = np.linalg.norm(centres - line, axis=1)
