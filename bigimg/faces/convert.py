@@ -195,8 +195,8 @@ def convert(
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
-        None draws a bar on a terminal; True prints lines if there is no terminal; a callable gets each
-        :class:`~bigimg.conversion.progress.Progress`.
+        None draws a bar on a terminal or in a notebook; True prints lines elsewhere too; False is silent; a callable
+        gets each :class:`~bigimg.conversion.progress.Progress`.
     resume : bool
         Go on from the blocks that an interrupted run to the same target has written.
     overwrite : bool

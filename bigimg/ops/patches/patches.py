@@ -133,7 +133,8 @@ def patches(
         mask.fit(memory, of=4, counted=True)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
-    cutter.fit(memory, of=1 if where is None else 2)
+    shared = None if overlap is None else [line.patch - line.stride for line in lines]
+    cutter.fit(memory, of=1 if where is None else 2, overlap=shared)
     labels = labels.dropping(tuple(name for name in names if name not in asked))
     return Patches(cutter, positions, labels, reader.source, seed=seed)
 
