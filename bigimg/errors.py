@@ -6,15 +6,30 @@ exits with ``exit_code``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 AGAIN = "copy or download it again"
 DAMAGED = f"it is truncated or damaged: {AGAIN}"
 """What is wrong with a damaged file, and what to do."""
 
 
 class BigimgError(Exception):
-    """Root class of all errors that bigimg raises on purpose."""
+    """Root class of all errors that bigimg raises on purpose.
+
+    Parameters
+    ----------
+    text : str
+        What was asked and what is so.
+    ways : sequence of str, optional
+        What to do, each by itself: the message joins them. The command line leaves out those that name an option which
+        its verb does not have.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str = "", *, ways: Sequence[str] = ()) -> None:
+        super().__init__(f"{text} {any_of(ways)}" if ways else text)
+        self.text, self.ways = text, tuple(ways)
 
     def __reduce__(self) -> tuple[object, ...]:
         # The same as the builtin __reduce__, but defined here. tblib, with which a dask cluster pickles errors, treats
@@ -93,17 +108,19 @@ class BudgetError(BigimgError, MemoryError):
     message : str
     needed, allowed : int
         Bytes.
+    ways : sequence of str, optional
+        Settings that would fit.
     """
 
     exit_code = 6
 
-    def __init__(self, message: str, *, needed: int, allowed: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, needed: int, allowed: int, ways: Sequence[str] = ()) -> None:
+        super().__init__(message, ways=ways)
         self.needed = needed
         self.allowed = allowed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_budget_error, (str(self), self.needed, self.allowed))
+        return (_budget_error, (str(self), self.needed, self.allowed), self.__dict__)
 
 
 def _budget_error(message: str, needed: int, allowed: int) -> BudgetError:
@@ -114,6 +131,15 @@ class WorkerError(BigimgError, RuntimeError):
     """A worker died or lost its connection; the data are not the cause."""
 
     exit_code = 7
+
+
+def any_of(ways: Sequence[str]) -> str:
+    """Return several ways as one text.
+
+    >>> any_of(["wait"]), any_of(["wait", "go"]), any_of(["wait", "go", "ask"])
+    ('wait', 'wait or go', 'wait, go, or ask')
+    """
+    return ", ".join([*ways[:-1], f"or {ways[-1]}"]) if len(ways) > 2 else " or ".join(ways)
 
 
 def counted(number: int, noun: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.messages import TYPED, in_words_of
+from bigimg.cli.messages import TYPED, error_in_words_of
 from bigimg.system.signals import call_after
 from bigimg.version import __version__
 
@@ -150,7 +150,7 @@ class Verbs(click.Group):
 
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             if isinstance(error, BigimgError) and verb is not None:
-                error.args = (in_words_of(verb, str(error), typed=ctx.meta[TYPED]), *error.args[1:])
+                error.args = (error_in_words_of(verb, error, typed=ctx.meta[TYPED]), *error.args[1:])
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import cut_at, lengths, numbers, shared
+from bigimg.cli.options import cut_at, lengths, pixels, shared
+from bigimg.geometry.lengths import SPACING
 
 
 @click.command()
@@ -55,18 +56,12 @@ def export(
     report(write_file(source, target, level=level or 0, progress=not quiet, **options), as_json, quiet)
 
 
-factors = numbers("4, or z=1,y=4,x=4", float, most=1)
-
-
 @click.command()
-@click.option("--factor", callback=factors, metavar="N", help="Pixels that become one: 4, or z=1,y=4,x=4.")
+@click.option("--factor", callback=pixels, metavar="N", help="Pixels that become one: 4, or z=1,y=4,x=4.")
 @click.option(
-    "--to-spacing", callback=factors, metavar="LENGTH", help="The nearest whole factor to it: 2, or y=2,x=2."
+    "--to-spacing", callback=lengths, metavar="LENGTHS", help=f"The nearest whole factor to it: {SPACING}."
 )
-@click.option(
-    "--shape", callback=numbers("height,width as in 174,187", names=False, least=2), metavar="H,W",
-    help="Any smaller shape, as in 174,187.",
-)  # fmt: skip
+@click.option("--shape", callback=pixels, metavar="H,W", help="Any smaller shape, as in 174,187.")
 @shared("source", "target", "method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
 def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write SOURCE with fewer pixels to TARGET: a store, or a file whose ending names the format."""
@@ -77,15 +72,15 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: 
 
 @click.command()
 @click.option(
-    "--size", callback=lengths, required=True, metavar="H,W",
+    "--size", callback=pixels, required=True, metavar="H,W",
     help="Pixels of a patch: 256, or 174,187, or y=174,x=187.",
 )  # fmt: skip
 @click.option(
-    "--stride", callback=lengths, metavar="H,W",
+    "--stride", callback=pixels, metavar="H,W",
     help="Pixels from one patch to the next; the size by default.",
 )  # fmt: skip
 @click.option(
-    "--overlap", callback=lengths, metavar="H,W", help="Pixels that neighbours share, in place of --stride."
+    "--overlap", callback=pixels, metavar="H,W", help="Pixels that neighbours share, in place of --stride."
 )
 @click.option("--n", type=int, help="This many at random places, in place of a grid.")
 @click.option("--seed", type=int, help="Of the random places; the same seed gives the same patches.")

@@ -14,9 +14,12 @@ from typing import Any
 import click
 
 from bigimg.cli.options import CONVERSION
+from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
+OF_SOURCE = ("on_gap", "tilt", "kind", "insecure", "max_download")
+"""Options on how a source is read: where a verb has none of them, the source can be converted with them."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""
 
@@ -55,6 +58,25 @@ def in_words_of(
         lambda found: found[0] if found[1] is None else _as_typed(*flags[found[1]], found[2]),
         text,
     )
+
+
+def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequence[str] = ()) -> str:
+    """Return the message of ``error`` for the verb that raised it: what to do names no option that it does not have.
+
+    A way that needs an option of the source, as ``on_gap='fill'``, is one of ``bigimg convert``; other ways that need
+    an option that is missing are left out.
+    """
+    own = {option.name for option in command.params} | {name for name, other in ALIASES.items()}
+    more = {name: f"bigimg convert --{name.replace('_', '-')}" for name in OF_SOURCE if name not in own}
+    ways = [
+        way
+        for way in error.ways
+        if set(re.findall(r"(?<![\w/.?&='\"-])([a-z_]+)=", way)) <= own | more.keys()
+    ]
+    text = str(error)
+    if len(ways) < len(error.ways):
+        text = f"{error.text} {any_of(ways)}" if ways else error.text.rstrip(":;")
+    return in_words_of(command, text, more=more, typed=typed)
 
 
 def _as_typed(option: str, off: str, value: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from bigimg.geometry.lengths import PIXELS, SPACING, Lengths, read_lengths, read_pixels
+
 type Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -36,9 +38,9 @@ def number(text: str) -> float:
 
 
 def numbers(
-    example: str, read: Callable[[str], float] = int, *, names: bool = True, least: int = 1, most: int = 9
+    example: str, read: Callable[[str], float], *, names: bool = True, least: int = 1, most: int = 9
 ) -> Callable[..., Any]:
-    """Return a callback of click that reads ``512``, ``64,64,64`` or ``y=512,x=512``.
+    """Return a callback of click that reads ``125``, ``125,140,90`` or ``R=125,G=140``.
 
     Parameters
     ----------
@@ -89,6 +91,16 @@ def _series(_: click.Context, __: click.Parameter, text: str | None) -> int | st
     return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
 
 
+def pixels(_: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """Return numbers of pixels, so that a text that means nothing is refused before a file is opened."""
+    return text and read_pixels(text, str(option.name))
+
+
+def lengths(_: click.Context, option: click.Parameter, text: str | None) -> Lengths | None:
+    """Return lengths with their units, likewise."""
+    return None if text is None else read_lengths(text, str(option.name))
+
+
 def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
     """Return ``--at`` as the library takes it: an index, or with ``--mm`` a position."""
     if mm or at is None:
@@ -96,7 +108,6 @@ def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
     return {"index": int(at) if at.is_integer() else at}  # the library refuses 1.5
 
 
-lengths = numbers("512, or 64,64,64, or y=512,x=512")
 OPTIONS: dict[str, Decorator] = {
     "source": click.argument("source"),
     "target": click.argument("target"),
@@ -126,8 +137,12 @@ OPTIONS: dict[str, Decorator] = {
     "at": click.option("--at", type=float, help="Index of the cut, or with --mm its position; the middle by default."),
     "mm": click.option("--mm", is_flag=True, help="--at is a physical position, in the unit of the axis."),
     "where": click.option("--where", metavar="MASK", help="Count only where this mask is true."),
-    "chunks": click.option("--chunks", callback=lengths, help="Pixels of the unit of reading: 512, or y=512,x=512."),
-    "shards": click.option("--shards", callback=lengths, help="Pixels of the unit of writing; multiples of chunks."),
+    "chunks": click.option(
+        "--chunks", callback=pixels, metavar="PIXELS", help=f"Of the unit of reading: {PIXELS}; -1 is all."
+    ),
+    "shards": click.option(
+        "--shards", callback=pixels, metavar="PIXELS", help="Of the unit of writing; multiples of chunks."
+    ),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
     "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
     "halve": click.option(
@@ -138,7 +153,9 @@ OPTIONS: dict[str, Decorator] = {
         "--method", type=click.Choice(["mean", "mode", "nearest", "min", "max", "gaussian"]), help="Way of halving."
     ),
     "kind": click.option("--kind", type=click.Choice(["image", "labels", "mask"]), help="What the numbers mean."),
-    "spacing": click.option("--spacing", metavar="z=2,y=0.5,x=0.5um", help="In place of what the file says."),
+    "spacing": click.option(
+        "--spacing", callback=lengths, metavar="LENGTHS", help=f"In place of what the file says: {SPACING}."
+    ),
     "channels": click.option(
         "--channels", callback=lambda _, __, text: text.split(",") if text else None, help="Names, as in DAPI,GFP."
     ),

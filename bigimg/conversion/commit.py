@@ -124,8 +124,8 @@ def staged(
                 lock = _locked(folder)
                 if rename.finish_exchange(folder / STORE, target) and not overwrite:
                     raise TargetExistsError(
-                        f"{target}: a run was killed while it replaced this store, which has its name again: choose "
-                        "another name, or overwrite=True"
+                        f"{target}: a run was killed while it replaced this store, which has its name again:",
+                        ways=["choose another name", "overwrite=True"],
                     )
                 staging = _entered(target, folder, identity, resume=resume)
             yield staging
@@ -189,8 +189,12 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
         ]
         if different:
             raise ResumeError(
-                f"{target}: an earlier run left {folder.name} with {' and '.join(different)}: "
-                "use the same source and options to go on, or resume=False to start over"
+                f"{target}: an earlier run left {folder.name} with {' and '.join(different)}:",
+                ways=[
+                    "use the same source and options to go on",
+                    "resume=False to start over",
+                    "choose another name",
+                ],
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
             return Staging(target, folder, resumed=True)

@@ -148,8 +148,8 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
         return
     needed = estimate.output_bytes + plan.scratch_bytes
     raise OutputError(
-        f"{plan.target}: needs about {human_bytes(needed)} of disk, {human_bytes(free)} are free: "
-        "make room, choose another disk, or codec='zstd'"
+        f"{plan.target}: needs about {human_bytes(needed)} of disk, {human_bytes(free)} are free:",
+        ways=["make room", "choose another disk", "codec='zstd'"],
     )
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from bigimg.planning.memory import human_bytes
 from bigimg.system.memory import resident_bytes
+from bigimg.system.terminals import redraws
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Meter:
         """Since the meter was made."""
         return time.monotonic() - self.started
 
+    def begin(self, stage: str) -> None:
+        """Report a stage before its first block, which may take minutes."""
+        self.stage = stage
+        self.advance(0)
+
     def advance(self, count: int) -> None:
         """Count ``count`` bytes as done."""
         self.done += count
@@ -60,11 +66,11 @@ class Meter:
 
 
 class StatusLine:
-    """On a terminal one line that is drawn again and again, with a bar; elsewhere a line every ten seconds."""
+    """On a terminal or in a notebook one line that is redrawn, with a bar; elsewhere a line every ten seconds."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream, self.terminal = stream, stream.isatty()
-        self.printed = 0.0
+        self.stream, self.terminal = stream, redraws(stream)
+        self.printed = -1.0 if self.terminal else 0.0  # a bar is there from the beginning
         self.width = 0
 
     def __call__(self, progress: Progress) -> None:
@@ -111,11 +117,11 @@ def _clock(seconds: float) -> str:
 def reporting(progress: bool | Report | None) -> Iterator[Report | None]:
     """Give the report to use for ``progress=``, which is True, False, None or a callable; None for silence.
 
-    None means a bar on a terminal, and silence elsewhere. True means lines where there is no terminal.
+    None means a bar on a terminal or in a notebook, and silence elsewhere. True means lines where there is no terminal.
     """
     if callable(progress):
         yield progress
-    elif sys.stderr.isatty() if progress is None else progress:
+    elif redraws(sys.stderr) if progress is None else progress:
         line = StatusLine(sys.stderr)
         try:
             yield line

@@ -206,7 +206,7 @@ class _Pass:
 
     def _resume(self) -> None:
         """Count the blocks that an earlier run finished and that are still as written; remove everything else."""
-        self.meter.stage = "checking what was done"
+        self.meter.begin("checking what was done")
         for number, result in finished_blocks(self.staging, self.arrays, self.plan.workers):
             self._count(number, result)
             self.resumed += 1
@@ -223,7 +223,7 @@ class _Pass:
                 self._sweep(number, sweep, self.reader)
 
     def _sweep_scratch(self, number: int, sweep: Sweep) -> None:
-        self.meter.stage = "scratch"
+        self.meter.begin("scratch")
         path = self.staging.folder / commit.SCRATCH
         path.unlink(missing_ok=True)  # an earlier run may have left an incomplete copy
         copy = copy_to_scratch(self.reader, path, self.meter.advance)
@@ -234,7 +234,7 @@ class _Pass:
             path.unlink()
 
     def _sweep(self, number: int, sweep: Sweep, reader: Reader) -> None:
-        self.meter.stage = f"level {sweep.writes[0]}"
+        self.meter.begin(f"level {sweep.writes[0]}")
         plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
         source = None if sweep.reads is None else self.arrays[sweep.reads]
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)

@@ -67,10 +67,10 @@ def checked_target(
     if os.path.lexists(path):
         if not overwrite:
             replaceable = _is_plain_file(path) if file else may_be_replaceable(path)
-            way = " or choose another name"
+            ways = ["remove it", "choose another name"]
             if overwrite is not None and replaceable:  # advised only where it would work
-                way = ", choose another name, or overwrite=True"
-            raise TargetExistsError(f"{target}: exists already, and nothing was changed: remove it{way}")
+                ways.append("overwrite=True")
+            raise TargetExistsError(f"{target}: exists already, and nothing was changed:", ways=ways)
         if not file:
             check_replaceable(path)
         elif not _is_plain_file(path):

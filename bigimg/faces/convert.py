@@ -20,8 +20,9 @@ from bigimg.conversion.run import Result, run
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
-from bigimg.planning.options import Lengths, Options, Spacing, options
+from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
@@ -40,8 +41,8 @@ def plan(
     *,
     memory: int | float | str | None = None,
     workers: int | None = None,
-    chunks: Lengths | None = None,
-    shards: Lengths | None = None,
+    chunks: Pixels | None = None,
+    shards: Pixels | None = None,
     codec: CodecName = "lz4",
     levels: int | None = None,
     halve: str | None = None,
@@ -71,8 +72,9 @@ def plan(
         of what is free, at most 4 GB, by default.
     workers : int, optional
         At most this many at once; one a CPU by default, fewer when the budget asks for it.
-    chunks, shards : dict, tuple or int, optional
-        Pixels of the units of reading and writing.
+    chunks, shards : int, str, sequence or mapping, optional
+        Pixels of the units of reading and writing: one number for all axes of space, one for each axis, or by name,
+        as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     codec : {"lz4", "zstd", "none"}
     levels : int, optional
         Number of levels; until every halved axis fits one chunk by default.
@@ -85,8 +87,9 @@ def plan(
     kind : {"image", "labels", "mask"}, optional
         What the numbers mean, in place of what the file says. Of a picture with a palette, labels and masks are
         its indices, and an image its colours.
-    spacing : str or dict, optional
-        In place of what the file says: ``"z=2,y=0.5,x=0.5um"`` or ``{"z": (2, "um")}``.
+    spacing : float, str, sequence or mapping, optional
+        In place of what the file says: one for all axes of space, one each in their order, or by name, each with a
+        unit or without: ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm,y=0.5um"`` or ``{"z": (7, "mm")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
     keep_metadata : bool
@@ -215,8 +218,8 @@ def convert(
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
-        None draws a bar on a terminal; True prints lines if there is no terminal; a callable gets each
-        :class:`~bigimg.conversion.progress.Progress`.
+        None draws a bar on a terminal or in a notebook; True prints lines elsewhere too; False is silent; a callable
+        gets each :class:`~bigimg.conversion.progress.Progress`.
     resume : bool
         Go on from the blocks that an interrupted run to the same target has written.
     overwrite : bool

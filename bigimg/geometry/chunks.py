@@ -6,9 +6,7 @@ They depend on the image only, not on the budget or the number of workers, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from numbers import Integral
-from typing import Any
+from collections.abc import Sequence
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
@@ -58,16 +56,6 @@ def is_color(spec: ImageSpec) -> bool:
     return "c" in spec.dims and 0 < len(spec.channels) <= 4 and {c.name for c in spec.channels} <= COLORS
 
 
-def all_whole(lengths: Any) -> bool:
-    """Return whether the lengths that a user gives are whole numbers: one, several, or several by name."""
-    if isinstance(lengths, Mapping):
-        lengths = list(lengths.values())
-    try:
-        return isinstance(lengths, Integral) or all(isinstance(n, Integral) for n in lengths)
-    except TypeError:
-        return False
-
-
 def cut_shard(size: int, chunk: int, shard: int) -> int:
     """Return ``shard``, or the smallest power of two of chunks that covers ``size`` if that is shorter.
 
@@ -78,22 +66,27 @@ def cut_shard(size: int, chunk: int, shard: int) -> int:
 
 
 def checked_chunks(spec: ImageSpec, chunks: Shape | None, shards: Shape | None) -> tuple[Shape, Shape]:
-    """Return chunk and shard shape: those of the user or the default, cut to the image.
+    """Return chunk and shard shape: those of the user or the default, cut to the image; -1 is all of an axis.
 
     Raises
     ------
     UsageError
-        A number is below 1, the lengths do not match the axes, or a shard is not a multiple of its chunk.
+        A number is 0 or below -1, the lengths do not match the axes, or a shard is not a multiple of its chunk.
     """
     names = " ".join(spec.dims)
     for what, given in (("chunks", chunks), ("shards", shards)):
-        if given is not None and (len(given) != len(spec.axes) or min(given) < 1):
-            raise UsageError(f"{what} {given} do not fit axes {names}: give a number of at least 1 for each")
-    cut = default_chunks(spec.axes) if chunks is None else tuple(map(min, chunks, spec.shape))
+        if given is not None and (len(given) != len(spec.axes) or any(n < 1 and n != -1 for n in given)):
+            raise UsageError(
+                f"{what} {given} do not fit axes {names}: give a number of at least 1 for each, or -1 for all"
+            )
+    asked = chunks and tuple(n if c == -1 else c for c, n in zip(chunks, spec.shape, strict=True))
+    cut = default_chunks(spec.axes) if asked is None else tuple(map(min, asked, spec.shape))
     if shards is None:
         return cut, default_shards(spec, cut)
-    if any(s % c for s, c in zip(shards, chunks or cut, strict=True)):
-        raise UsageError(f"shards {shards} are not multiples of chunks {chunks or cut} (axes {names})")
-    ratio = (s // c for s, c in zip(shards, chunks or cut, strict=True))
+    unit = asked or cut
+    shards = tuple(-(-n // c) * c if s == -1 else s for s, c, n in zip(shards, unit, spec.shape, strict=True))
+    if any(s % c for s, c in zip(shards, unit, strict=True)):
+        raise UsageError(f"shards {shards} are not multiples of chunks {unit} (axes {names})")
+    ratio = (s // c for s, c in zip(shards, unit, strict=True))
     wanted = tuple(c * r for c, r in zip(cut, ratio, strict=True))
     return cut, tuple(map(cut_shard, spec.shape, cut, wanted))

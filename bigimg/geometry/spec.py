@@ -61,6 +61,18 @@ class Scaling:
     intercept: float
 
 
+class SpacingNote(str):
+    """A note on the spacing that the file gives, or does not, along ``axes``; moot where a user gives another."""
+
+    axes: str
+
+    def __new__(cls, text: str, axes: str = "yx") -> SpacingNote:
+        """Return the note."""
+        note = super().__new__(cls, text)
+        note.axes = axes
+        return note
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
     """Shape, type and meaning of an image.

@@ -22,12 +22,13 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
+from bigimg.geometry.lengths import Pixels
 from bigimg.geometry.spec import ImageSpec, as_text
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node_of_array import linked
 from bigimg.opening.coordinates import coordinate
-from bigimg.planning.options import Lengths, lengths
+from bigimg.planning.options import lengths
 from bigimg.reader import Reader
 from bigimg.readers.arrays.array import read_labelled
 from bigimg.types import Shape
@@ -35,12 +36,9 @@ from bigimg.types import Shape
 if TYPE_CHECKING:
     import xarray
 
-type Chunks = Lengths
-"""Pixels of a dask block: one number for the axes of space, one for each axis, or by name; -1 is all."""
-
 
 def to_labelled(
-    reader: Reader, *, raw: bool = False, block_bytes: int, chunks: Chunks | None = None, made: bool = False
+    reader: Reader, *, raw: bool = False, block_bytes: int, chunks: Pixels | None = None, made: bool = False
 ) -> xarray.DataArray:
     """Return the image of ``reader``, lazy; its blocks are multiples of what the source decodes at once.
 
@@ -114,7 +112,7 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
     return DataArray(data, coords, spec.dims, "image", attrs)
 
 
-def checked_chunks(chunks: Chunks | None, spec: ImageSpec) -> Shape | None:
+def checked_chunks(chunks: Pixels | None, spec: ImageSpec) -> Shape | None:
     """Return one number of pixels for each axis of ``spec``, None for None.
 
     Raises

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.affine_checks import placed
+from bigimg.geometry.lengths import Pixels, Spacing, read_lengths
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
-from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
+from bigimg.geometry.units import asked_unit
 from bigimg.lazy.leaves import real_dtype, scaled
-from bigimg.opening.data_array import Chunks, checked_chunks, completed, label, to_labelled
+from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.sources import Fetching, is_place, may_be_store, no_file_there, open_place, zipped_store
@@ -126,7 +128,7 @@ def open(
     memory: Memory = None,
     series: int | str | None = None,
     raw: bool = False,
-    chunks: Chunks | None = None,
+    chunks: Pixels | None = None,
     insecure: bool = False,
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
@@ -147,8 +149,9 @@ def open(
         Which image, where the source holds several.
     raw : bool
         Keep stored values where the file declares a slope and intercept.
-    chunks : int, sequence or mapping, optional
-        Pixels of a dask block, instead of what fits the budget.
+    chunks : int, str, sequence or mapping, optional
+        Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
+        or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     insecure : bool
         Take any certificate of a server; warned of.
     max_download : int or str, optional
@@ -202,8 +205,8 @@ def open(
         return native(completed(source))
     image = from_array(source)
     if chunks is not None:
-        wanted = checked_chunks(chunks, read_labelled(image).spec)
-        image = image.chunk(dict(zip(image.dims, wanted or (), strict=True)))
+        wanted = checked_chunks(chunks, read_labelled(image).spec) or ()
+        image = image.chunk(dict(zip(image.dims, wanted, strict=True)))
     return native(image)
 
 
@@ -278,7 +281,7 @@ def from_array(
     array: Any,
     *,
     dims: str | Sequence[str] | None = None,
-    spacing: float | Sequence[float] | Mapping[str, float] | None = None,
+    spacing: Spacing | None = None,
     unit: str | None = None,
     channels: Sequence[str | Channel] | None = None,
     affine: Array | Sequence[Sequence[float]] | None = None,
@@ -290,12 +293,12 @@ def from_array(
     array : ndarray or dask array
     dims : str, optional
         Names of its axes in its own order, as in ``"yxc"``; guessed from the shape otherwise.
-    spacing : float, sequence or mapping, optional
-        Spacing of the axes of space, in ``unit``, in the order of ``dims``.
+    spacing : float, str, sequence or mapping, optional
+        One for all axes of space, one each in the order of ``dims``, or by name, each with a unit or without:
+        ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm,y=0.5um"`` or ``{"z": (7, "mm")}``.
     unit : str, optional
-        Short or long: ``um``, ``millimeter``.
+        Unit of spacings without one, short or long: ``um``, ``millimeter``.
     channels : sequence of str, optional
-        Names along ``c``.
     affine : array_like of shape (4, 4), optional
         Pixel index (x, y, z) to RAS+ millimetres, as nibabel has it. The spacing follows from it, in millimetres
         if no unit is given.
@@ -309,11 +312,10 @@ def from_array(
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
         raise _no_image(array)
     kind = "mask" if np.dtype(array.dtype) == bool else "image"
+    read_lengths(spacing).distances(backwards=True)
     reader = ArrayReader(
         array, dims=dims, spacing=spacing, unit=asked_unit(unit), channels=channels, kind=kind
     )
-    if spacing is not None:
-        check_spacing(spacing, {axis.name: axis.spacing for axis in reader.spec.axes})
     if affine is not None:
         given = [name for name in reader.dims if name in "zyx"] if spacing is not None else ()
         axes, world = placed(reader.spec.axes, checked_world("affine", affine), given)
@@ -391,7 +393,7 @@ def open_levels(
 
 
 def _labelled(
-    reader: Reader, memory: Memory, *, raw: bool = False, chunks: Chunks | None = None
+    reader: Reader, memory: Memory, *, raw: bool = False, chunks: Pixels | None = None
 ) -> xarray.DataArray:
     """Return the image of ``reader`` with blocks of a size that a reduction can hold."""
     import dask.array  # noqa: F401  # before the memory of the process is measured

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, get_args
 
 import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
+from bigimg.geometry.lengths import Length, Pixels, Spacing, read_lengths, read_pixels
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
+from bigimg.geometry.units import converted
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
@@ -27,7 +29,6 @@ from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
 from bigimg.types import Array, DType, Method, Padding, Region, Shape
 
-type Factor = int | Mapping[str, int]
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
 REPEATS: frozenset[Method] = frozenset({"nearest", "min", "max"})
 """Methods by which several steps give the same numbers as one step."""
@@ -70,9 +71,9 @@ def windows(
 
 def downsample(
     img: Source,
-    factor: Factor | None = None,
+    factor: Pixels | None = None,
     *,
-    to_spacing: float | Mapping[str, float] | None = None,
+    to_spacing: Spacing | None = None,
     method: Method | None = None,
     level: int = 0,
     memory: Memory = None,
@@ -87,11 +88,13 @@ def downsample(
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
-    factor : int or mapping
-        Pixels of a window along each axis of space, or by the name of the axis (t too).
-    to_spacing : float or mapping, optional
-        Instead of a factor: the spacing of the result, in the unit of the axis. The nearest whole factor is taken;
-        the coordinates have the exact spacing. An axis whose pixels are already larger stays as it is.
+    factor : int, str, sequence or mapping
+        Pixels of a window: one number for all axes of space, one for each axis but c, or by name (t too), as ``4``,
+        ``"4"`` or ``"z=1,y=4,x=4"``.
+    to_spacing : float, str, sequence or mapping, optional
+        Instead of a factor: the spacing of the result, in the unit of the axis or in the one that is given, as ``2``,
+        ``"2um"``, ``(2, 0.5, 0.5)`` or ``{"z": (7, "mm")}``. The nearest whole factor is taken; the coordinates have
+        the exact spacing. An axis whose pixels are already larger stays as it is.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         ``mean`` for images and ``mode`` for labels and masks by default. Means of integers are exact and rounded half
         to even; windows at the far edges have only the pixels that are there; ``mode`` takes the smallest id of
@@ -168,39 +171,43 @@ def window_block(block: Shape, chunk: Shape, step: Shape) -> Shape:
     return tuple(found)
 
 
-def _step(img: xarray.DataArray, factor: Factor | None, to_spacing: Any) -> Shape:
+def _step(img: xarray.DataArray, factor: Any, to_spacing: Any) -> Shape:
     """Return the factor of each axis."""
     if (factor is None) == (to_spacing is None):
         raise UsageError("downsample: give factor or to_spacing, one of them")
     space, names = space_of(img), [str(name) for name in img.dims if name != "c"]
-    what, asked = ("factor", factor) if to_spacing is None else ("to_spacing", to_spacing)
-    by_name = isinstance(asked, Mapping)
-    given: dict[str, Any] = by_axis(what, asked, names) if by_name else dict.fromkeys(space, asked)
+    if to_spacing is not None:
+        wanted = read_lengths(to_spacing, "to_spacing").distances().by_axis(names)
+        found = {name: _factor(img, name, length) for name, length in wanted.items()}
+        if found and not any(found.values()):
+            said = ", ".join(f"{abs(coordinates.spacing(img, name)):g} along {name}" for name in found)
+            raise UsageError(
+                f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
+            )
+        return tuple(max(1, found.get(str(name), 1)) for name in img.dims)
+    factor = read_pixels(factor, "factor")
+    by_name = not isinstance(factor, Real)
+    given = by_axis("factor", factor, names, one=space)
     longest = max((img.sizes[name] for name in space), default=1)
     for name, number in given.items():
-        if to_spacing is not None:
-            given[name] = _factor(img, name, number)
-            continue
         number = as_number("factor", number, "a whole number, or one for each axis by name")
         most = img.sizes[name] if by_name else longest  # one number for all may be larger than a short axis
         if not number.is_integer() or not 1 <= number <= most:
             raise UsageError(
                 f"factor {number:g} along {name} of {img.sizes[name]} pixels: give a whole number from 1 to {most}"
             )
-    if to_spacing is not None and given and not any(given.values()):
-        said = ", ".join(f"{abs(coordinates.spacing(img, name)):g} along {name}" for name in given)
-        raise UsageError(
-            f"to_spacing={to_spacing}: the pixels are larger already, {said}, and are made no smaller; give more"
-        )
     return tuple(max(1, int(given.get(str(name), 1))) for name in img.dims)
 
 
-def _factor(img: xarray.DataArray, name: str, wanted: float) -> int:
+def _factor(img: xarray.DataArray, name: str, length: Length) -> int:
     """Return the whole factor nearest to a spacing; 0 if the pixels are already larger."""
-    have = abs(coordinates.spacing(img, name))
-    wanted = as_number("to_spacing", wanted, "a length, or one for each axis by name")
-    if not wanted > 0 or not math.isfinite(wanted):
-        raise UsageError(f"to_spacing {wanted:g} along {name}: give a length, at least {have:g}")
+    have, unit = abs(coordinates.spacing(img, name)), coordinates.units(img, name)
+    wanted = converted(length.number, length.unit, unit)
+    if wanted is None:
+        raise UsageError(
+            f"to_spacing {length.number:g} {length.unit} along {name}: the image is in {unit or 'pixels'} there; give "
+            "a number without a unit, or set the spacing first with with_geometry(spacing=...)"
+        )
     if wanted < 0.999 * have:
         return 0
     return min(max(1, round(wanted / have)), img.sizes[name])

@@ -10,30 +10,29 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
+from bigimg.geometry.affine_checks import check_world, placed
 from bigimg.geometry.axes import ORDER
+from bigimg.geometry.lengths import Spacing, agreed_units, read_lengths
 from bigimg.geometry.orientation import checked_convention
 from bigimg.geometry.spec import as_text
-from bigimg.geometry.unit_checks import asked_unit, check_spacing, check_world, placed
+from bigimg.geometry.units import asked_unit
 from bigimg.lazy.dask_edge import as_dask
 from bigimg.lazy.node_of_array import linked, node_of
 from bigimg.lazy.pointwise import Stack
 from bigimg.opening import coordinates
 from bigimg.opening.open import Source
 from bigimg.ops.derived import image
-from bigimg.readers.arrays.array import by_name, checked_world
+from bigimg.readers.arrays.array import checked_world
 
 if TYPE_CHECKING:
     from bigimg.types import Array
-
-type Numbers = float | Sequence[float] | Mapping[str, float]
-"""One for all axes of space, one each in the order of the dims, or by name."""
 
 
 def with_geometry(
     img: Source,
     *,
-    spacing: Numbers | None = None,
-    origin: Numbers | None = None,
+    spacing: Spacing | None = None,
+    origin: Spacing | None = None,
     unit: str | Mapping[str, str] | None = None,
     world: Array | Sequence[Sequence[float]] | None = None,
     affine: Array | Sequence[Sequence[float]] | None = None,
@@ -44,9 +43,10 @@ def with_geometry(
     Parameters
     ----------
     img : DataArray, path or anything that opens
-    spacing, origin : float, sequence or mapping, optional
-        Distance of pixel centres and coordinate of the first, in ``unit``. By name a spacing may be below zero, as of
-        an axis that runs backwards.
+    spacing, origin : float, str, sequence or mapping, optional
+        Distance of pixel centres and coordinate of the first: one for all axes of space, one each in the order of the
+        image, or by name, each with a unit or without, as ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm"`` or
+        ``{"z": (7, "mm")}``. By name a spacing may be below zero, as of an axis that runs backwards.
     unit : str or mapping, optional
         Unit of the axes of space, or by name; short or long.
     world : array_like of shape (4, 4), optional
@@ -65,16 +65,16 @@ def with_geometry(
     """
     img = image(img)
     names = [str(name) for name in img.dims if name != "c"]
-    steps, starts = by_name("spacing", spacing, names), by_name("origin", origin, names)
-    units = _units(img, unit)
-    check_spacing(spacing, steps)
+    steps = read_lengths(spacing).distances(backwards=True).by_axis(names)
+    starts = read_lengths(origin, "origin").by_axis(names)
+    units = agreed_units(_units(img, unit), spacing=steps, origin=starts)
     found: xarray.DataArray = img.copy(deep=False)
     for name in {*steps, *starts, *units}:
         found.coords[name] = coordinates.coordinate(
             name,
             img.sizes[name],
-            spacing=steps[name] if name in steps else coordinates.spacing(img, name),
-            origin=starts[name] if name in starts else coordinates.origin(img, name),
+            spacing=steps[name].number if name in steps else coordinates.spacing(img, name),
+            origin=starts[name].number if name in starts else coordinates.origin(img, name),
             unit=units[name] if name in units else coordinates.units(img, name),
         )
     if affine is not None:

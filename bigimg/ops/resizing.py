@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.lengths import read_pixels
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source
@@ -19,7 +20,7 @@ from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Padding, Region, Shape
 
-type Target = Sequence[int] | Mapping[str, int]
+type Target = str | Sequence[int] | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
         An axis is not there, or a side is below 1 or longer than that of the image.
     """
     space = space_of(img)
-    given = by_axis("shape", shape, space, fewest=min(2, len(space)))
+    given = by_axis("shape", read_pixels(shape, "shape"), space, fewest=min(2, len(space)))
     for name, asked in given.items():
         n = as_number(f"pixels along {name}", asked, "a whole number")
         if not n.is_integer() or not 1 <= n <= img.sizes[name]:

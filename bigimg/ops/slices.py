@@ -18,6 +18,7 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.geometry import orientation
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.lengths import read_pixels
 from bigimg.geometry.spec import channel_number
 from bigimg.lazy.blocks import multiplied
 from bigimg.lazy.derived import PIECE_BYTES
@@ -248,7 +249,10 @@ def region(
     """
     base = image(img, memory=memory, series=series)
     found = base if level == 0 else image(img, level=level, memory=memory, series=series)
-    starts, lengths = (by_axis(what, given, space_of(base)) for what, given in (("at", at), ("size", size)))
+    starts, lengths = (
+        by_axis(what, given, space_of(base))
+        for what, given in (("at", at), ("size", read_pixels(size, "size")))
+    )
     if set(starts) != set(lengths):
         raise UsageError(f"at names {' '.join(starts)}, size {' '.join(lengths)}: give both for each axis")
     box: dict[str, tuple[float, float]] = {}

@@ -204,7 +204,7 @@ class _Download:
     def _fits(self, total: int) -> None:
         if total > self.most_bytes:
             what = f"has {total} bytes or more, allowed {self.most_bytes}"
-            raise InputError(f"{self.shown}: {what}; use max_download='{-(-total // 10**6)}MB'")
+            raise InputError(f"{self.shown}: {what};", ways=[f"use max_download='{-(-total // 10**6)}MB'"])
         room = shutil.disk_usage(self.folder).free + self._received()
         if total > room:
             what = f"the cache has room for {room} bytes, and {self.shown} has {total}"

@@ -122,7 +122,9 @@ def _response(
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
             what = f"the certificate of the server is not valid ({reason.verify_message})"
-            raise InputError(f"{shown}: {what}; if you trust the server, use insecure=True") from None
+            raise InputError(
+                f"{shown}: {what};", ways=["if you trust the server, use insecure=True"]
+            ) from None
         if isinstance(reason, socket.gaierror):
             raise InputError(f"{shown}: no server has this name; check the address and the network") from None
         what = "the connection broke" if reason is error else "the server cannot be reached"

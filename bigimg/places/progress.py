@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from bigimg.system.terminals import redraws
+
 
 class DownloadLine:
     """Prints the number of received bytes; :meth:`wipe` removes the line from a terminal.
@@ -19,7 +21,7 @@ class DownloadLine:
     def __init__(self, what: str, *, lines: bool, stream: TextIO | None = None) -> None:
         self.what = what
         self.stream = sys.stderr if stream is None else stream
-        self.terminal = self.stream.isatty()
+        self.terminal = redraws(self.stream)
         self.every = 0.1 if self.terminal else 10.0
         self.silent = not (self.terminal or lines)
         self.printed = time.monotonic()

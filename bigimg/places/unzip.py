@@ -64,7 +64,9 @@ def unzip(archive: Path, member: str, *, shown: str, most_bytes: int) -> Tempora
         total = sum(info.file_size for info in wanted)
         if total > most_bytes:
             what = f"unpacks to {total} bytes, allowed {most_bytes}"
-            raise InputError(f"{shown}::{member}: {what}; use max_download='{-(-total // 10**6)}MB'")
+            raise InputError(
+                f"{shown}::{member}: {what};", ways=[f"use max_download='{-(-total // 10**6)}MB'"]
+            )
         folder = TemporaryFolder()
         if total > (room := shutil.disk_usage(folder.path).free):
             what = f"the cache has room for {room} bytes, and {shown}::{member} unpacks to {total}"

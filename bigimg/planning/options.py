@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, get_args
 
 from bigimg.errors import UsageError, counted
 from bigimg.geometry.axes import ORDER, short_unit
-from bigimg.geometry.chunks import all_whole
-from bigimg.geometry.spec import Channel, ImageSpec
-from bigimg.geometry.unit_checks import asked_unit
+from bigimg.geometry.lengths import (
+    NO_LENGTHS,
+    PIXELS,
+    Lengths,
+    Pixels,
+    Spacing,
+    all_whole,
+    read_lengths,
+    read_pixels,
+)
+from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.planning.memory import budget_bytes
 from bigimg.readers.allowed import named_as_in_file, public_and_private
 from bigimg.types import CodecName, Kind, Method, Shape, Version
-
-type Lengths = Mapping[str, int] | Sequence[int] | int
-"""Pixels by axis name, in the order of the axes, or one number for every axis of space."""
 
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
 """How levels are made by default: ids are never averaged."""
@@ -37,10 +41,6 @@ def method_of(kind: Kind, method: Method | None) -> Method:
     return method or METHODS[kind]
 
 
-type Spacing = str | Mapping[str, float | tuple[float, str | None]]
-"""``z=2,y=0.5,x=0.5um``, or numbers by axis, with a unit or without."""
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options of one conversion."""
@@ -49,8 +49,8 @@ class Options:
     """Budget in bytes."""
     workers: int | None = None
     """At most this many; None for one a CPU."""
-    chunks: Lengths | None = None
-    shards: Lengths | None = None
+    chunks: Pixels | None = None
+    shards: Pixels | None = None
     codec: CodecName = "lz4"
     levels: int | None = None
     """Number of levels, level 0 included; None until every halved axis fits one chunk."""
@@ -59,8 +59,8 @@ class Options:
     that the spacings say."""
     method: Method | None = None
     kind: Kind | None = None
-    spacing: Mapping[str, tuple[float, str | None]] | None = None
-    """Spacing and unit by axis, in place of what the file says."""
+    spacing: Lengths = NO_LENGTHS
+    """In place of what the file says."""
     channels: tuple[str, ...] | None = None
     """Channel names, in place of what the file says."""
     keep_metadata: bool = False
@@ -94,7 +94,11 @@ def options(
     """
     named = None if channels is None else tuple(channels)
     found = Options(
-        budget_bytes(memory), spacing=_spacing(spacing), channels=named, halve=halved_axes(halve), **others
+        budget_bytes(memory),
+        spacing=read_lengths(spacing).distances(),
+        channels=named,
+        halve=halved_axes(halve),
+        **others,
     )
     for name, allowed in CHOICES.items():
         value = getattr(found, name)
@@ -130,39 +134,10 @@ def halved_axes(halve: str | Sequence[str] | None, dims: Sequence[str] = ORDER) 
     return levels
 
 
-def _spacing(spacing: Spacing | None) -> dict[str, tuple[float, str | None]] | None:
-    """Return spacing and unit by axis, from a mapping or a text such as ``z=2,y=0.5,x=0.5um``.
-
-    A unit in the text holds for every axis before it that names none.
-
-    >>> _spacing("z=2,y=0.5,x=0.5um")["z"]
-    (2.0, 'micrometer')
-    """
-    if spacing is None:
-        return None
-    if isinstance(spacing, str):
-        found: dict[str, tuple[float, str | None]] = {}
-        unit: str | None = None
-        for part in reversed(spacing.split(",")):
-            match = re.fullmatch(r"\s*([tzyx])\s*=\s*([0-9.eE+-]+?)\s*([a-zA-ZµμåÅ]*)\s*", part)
-            try:
-                number = float(match[2]) if match else 0.0
-            except ValueError:
-                number = 0.0
-            if match is None or not number > 0:
-                text = part.strip()
-                raise UsageError(f"spacing {text!r} is not understood: write for example z=2,y=0.5,x=0.5um")
-            unit = asked_unit(match[3] or None) or (unit if match[1] != "t" else None)
-            found[match[1]] = number, unit
-        return found
-    pairs = {name: v if isinstance(v, tuple) else (v, None) for name, v in spacing.items()}
-    if any(not (math.isfinite(n) and n > 0) for n, _ in pairs.values()):
-        raise UsageError(f"spacing {dict(spacing)} must be positive numbers by axis name")
-    return {name: (float(n), asked_unit(unit)) for name, (n, unit) in pairs.items()}
-
-
-def lengths(given: Lengths | None, spec: ImageSpec, what: str, otherwise: int = 1) -> Shape | None:
+def lengths(given: Pixels | None, spec: ImageSpec, what: str, otherwise: int = 1) -> Shape | None:
     """Return chunk or shard lengths as one number an axis, ``otherwise`` along axes that a mapping lacks.
+
+    Numbers without names are for all axes, or for those of space; the others have 1 then.
 
     Raises
     ------
@@ -171,19 +146,27 @@ def lengths(given: Lengths | None, spec: ImageSpec, what: str, otherwise: int = 
     """
     if given is None:
         return None
-    if not all_whole(given):
-        names = " ".join(spec.dims)
-        raise UsageError(f"{what}={given!r}: give one whole number, or one for each of the axes {names}")
-    if isinstance(given, int):
-        return tuple(given if axis.type == "space" else 1 for axis in spec.axes)
-    if isinstance(given, Mapping):
-        for name in given:
+    asked: Any = read_pixels(given, what)
+    names = " ".join(spec.dims)
+    if not all_whole(asked):
+        raise UsageError(
+            f"{what}={given!r}: give one whole number, or one for each of the axes {names}; write {PIXELS}"
+        )
+    if isinstance(asked, Mapping):
+        for name in asked:
             spec.axis(name)
-        return tuple(given.get(name, otherwise) for name in spec.dims)
-    if len(given) != len(spec.axes):
-        names = " ".join(spec.dims)
-        raise UsageError(f"{what} {tuple(given)} do not fit axes {names}: give one number for each")
-    return tuple(given)
+        return tuple(int(asked.get(name, otherwise)) for name in spec.dims)
+    space = [axis.name for axis in spec.axes if axis.type == "space"]
+    numbers = tuple(map(int, [asked] * len(space) if isinstance(asked, Integral) else asked))
+    if len(numbers) == len(space):
+        by_name = dict(zip(space, numbers, strict=True))
+        return tuple(by_name.get(name, 1) for name in spec.dims)
+    if len(numbers) != len(spec.axes):
+        raise UsageError(
+            f"{what} {numbers} do not fit axes {names}: give one number for each, or for {' '.join(space)}; write "
+            f"{PIXELS}"
+        )
+    return numbers
 
 
 def described(spec: ImageSpec, options: Options) -> ImageSpec:
@@ -197,7 +180,8 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
     spec = _guarded(spec, keep=options.keep_metadata)
     axes = list(spec.axes)
     halved_axes(options.halve, spec.dims)
-    for name, (number, unit) in (options.spacing or {}).items():
+    given = options.spacing.by_axis(spec.dims)
+    for name, (number, unit) in given.items():
         i = spec.axis(name)
         axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)
     channels = spec.channels
@@ -208,8 +192,9 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
         colors = [c.color for c in spec.channels] or [None] * count
         channels = tuple(map(Channel, options.channels, colors))
     spec = replace(spec, axes=tuple(axes), channels=channels, kind=options.kind or spec.kind)
-    spec = replace(spec, notes=(*spec.notes, *_mixed(spec, options)))
-    return spec
+    moot = [note for note in spec.notes if isinstance(note, SpacingNote) and set(note.axes) <= given.keys()]
+    notes = (note for note in spec.notes if note not in moot)
+    return replace(spec, notes=(*notes, *_mixed(spec, given)))
 
 
 def _guarded(spec: ImageSpec, *, keep: bool) -> ImageSpec:
@@ -230,13 +215,13 @@ def left_out(fields: int) -> str:
     return f"left out: {counted(fields, 'field')} that may tell who was imaged"
 
 
-def _mixed(spec: ImageSpec, options: Options) -> list[str]:
+def _mixed(spec: ImageSpec, spacing: Collection[str]) -> list[str]:
     """Return a note when a unit is set along some axes of space and the others have none."""
     bare = [axis.name for axis in spec.axes if axis.type == "space" and axis.unit is None]
     given = [
         f"{axis.name} in {short_unit(axis.unit)}"
         for axis in spec.axes
-        if axis.type == "space" and axis.unit is not None and axis.name in (options.spacing or {})
+        if axis.type == "space" and axis.unit is not None and axis.name in spacing
     ]
     if not bare or not given:
         return []

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.chunks import checked_chunks
+from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
@@ -209,7 +210,7 @@ def make_plan(
             raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
     # What a user says of z is said, even if it is 1 without a unit.
-    placed = spec.world is not None or "z" in (options.spacing or {})
+    placed = spec.world is not None or "z" in options.spacing.by_axis(spec.dims)
     planned = plan_levels(
         spec.axes, chunks, method=method, count=options.levels, halve=options.halve, placed=placed
     )
@@ -322,15 +323,14 @@ def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetErro
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     part = max(plan.memory, key=lambda line: line.bytes)
     needed, allowed = plan.peak_bytes, options.memory
-    advice = f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"
+    ways = [f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"]
     if (smaller := _smaller(plan, options, process)) is not None:
-        advice += " or " + smaller
-    if plan.access.kind == "whole":
-        advice += f" ({plan.access.why}: it can only be decoded at once)"
+        ways.append(smaller)
+    why = f"; {plan.access.why}: it can only be decoded at once" if plan.access.kind == "whole" else ""
     return BudgetError(
         f"{plan.source}: needs {human_bytes(needed)} of memory, allowed {human_bytes(allowed)} "
-        f"(largest part: {part.name}, {human_bytes(part.bytes)}): {advice}",
-        needed=needed, allowed=allowed,
+        f"(largest part: {part.name}, {human_bytes(part.bytes)}{why}):",
+        needed=needed, allowed=allowed, ways=ways,
     )  # fmt: skip
 
 
@@ -344,7 +344,7 @@ def _smaller(plan: ConversionPlan, options: Options, process: int) -> str | None
         try:
             make_plan(
                 plan.source, plan.target, plan.spec, plan.access,
-                replace(options, chunks=chunks, shards=shards, spacing=None, channels=None), resident=process,
+                replace(options, chunks=chunks, shards=shards, spacing=NO_LENGTHS, channels=None), resident=process,
             )  # fmt: skip
         except BudgetError:
             continue

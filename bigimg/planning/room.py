@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bigimg.errors import BudgetError
@@ -34,7 +34,7 @@ class Room:
         """Bytes that are left; below 0 when more is held than is allowed."""
         return self.allowed - self.held
 
-    def take(self, source: str, parts: Mapping[str, float], remedy: str = "") -> None:
+    def take(self, source: str, parts: Mapping[str, float], remedy: str | Callable[[], str] = "") -> None:
         """Go on when all ``parts`` fit together.
 
         Parameters
@@ -43,8 +43,8 @@ class Room:
             What the message begins with.
         parts : mapping of str to float
             Bytes by what holds them.
-        remedy : str
-            What to do in place of a larger budget, as ``give a smaller size``.
+        remedy : str or callable
+            What to do in place of a larger budget, as ``give a smaller size``; or what finds it out when it is needed.
 
         Raises
         ------
@@ -57,13 +57,14 @@ class Room:
             needed = min(needed, resident_bytes() + math.ceil(sum(parts.values())))
         if needed <= self.allowed:
             return
+        enough = math.ceil(needed * ADVICE_MARGIN / 1e6)
         largest = max(parts, key=lambda name: parts[name])
         raise BudgetError(
             f"{source}: needs {human_bytes(needed)} of memory ({human_bytes(self.held)} in use already, {largest} "
-            f"{human_bytes(parts[largest])}), allowed {human_bytes(self.allowed)}: "
-            f"{remedy + ', or ' if remedy else ''}use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'",
+            f"{human_bytes(parts[largest])}), allowed {human_bytes(self.allowed)}:",
             needed=needed,
             allowed=self.allowed,
+            ways=[*filter(None, [remedy() if callable(remedy) else remedy]), f"use memory='{enough}MB'"],
         )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bigimg.geometry.spec import Channel
-from bigimg.geometry.unit_checks import LENGTHS, TIMES
+from bigimg.geometry.units import LENGTHS, TIMES
 from bigimg.types import Json
 
 NUMBERS = {

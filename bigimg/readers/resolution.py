@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bigimg.geometry.spec import SpacingNote
+
 LARGEST_PRINT = 1200
 """Dots an inch: whole numbers up to this one are taken as resolutions of a print, not as sizes of pixels."""
 
@@ -34,7 +36,6 @@ def of_dots(x: float, y: float) -> Resolution:
     (0.5, 'micrometer')
     """
     if all(n <= LARGEST_PRINT and abs(n - round(n)) < 1e-3 * n for n in (x, y)):
-        return Resolution(
-            {}, f"its resolution of {x:.0f} dots an inch is that of a print: spacing is unknown"
-        )
+        said = f"its resolution of {x:.0f} dots an inch is that of a print: spacing is unknown"
+        return Resolution({}, SpacingNote(said))
     return Resolution({"x": (25400 / x, "micrometer"), "y": (25400 / y, "micrometer")}, None)

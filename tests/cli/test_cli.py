@@ -273,7 +273,7 @@ def test_a_closed_pipe_is_no_error(store: Path):
         ("convert", "--nope", "a", "b"),
         ("nope",),
         ("convert", "a.png"),  # no target
-        ("convert", "a.png", "b", "--chunks", "many"),
+        ("convert", "a.png", "b", "--kind", "many"),
         ("convert", "a.png", "b", "--codec", "rar"),
         ("plan", "a.png", "b", "--workers", "two"),
     ],

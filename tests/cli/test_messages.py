@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 
 import bigimg
 from bigimg.cli import VERBS, cli
-from bigimg.cli.messages import in_words_of
+from bigimg.cli.messages import error_in_words_of, in_words_of
+from bigimg.errors import BudgetError, OutputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +48,31 @@ def verb(name: str) -> click.Command:
 )  # fmt: skip
 def test_what_is_said(name: str, text: str, said: str) -> None:
     assert in_words_of(verb(name), text) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "convert",
+            "too large: use --memory 1MB, --chunks 4,4 --shards 4,4, or split it with --on-gap split",
+        ),
+        ("downsample", "too large: use --memory 1MB or split it with bigimg convert --on-gap split"),
+        ("mask", "too large: use --memory 1MB or split it with bigimg convert --on-gap split"),
+        ("export", "too large: use --memory 1MB or split it with --on-gap split"),
+        ("view", "too large: split it with bigimg convert --on-gap split"),
+        ("info", "too large: split it with --on-gap split"),
+    ],
+)
+def test_what_to_do_names_no_option_that_the_verb_lacks(name: str, said: str) -> None:
+    ways = ["use memory='1MB'", "chunks=(4, 4) shards=(4, 4)", "split it with on_gap='split'"]
+    error = BudgetError("too large:", needed=2, allowed=1, ways=ways)
+    assert error_in_words_of(verb(name), error) == said
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.ways, again.needed) == (str(error), tuple(ways), 2)
+    alone = OutputError("there is no room:", ways=["codec='zstd'"])
+    assert error_in_words_of(verb("mask"), alone) == "there is no room"
+    assert str(alone) == "there is no room: codec='zstd'"
 
 
 def test_no_option_is_left_in_python(tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_slope_and_intercept_stay(tmp_path: Path) -> None:
     [
         ((), 2, "give --factor, --to-spacing or --shape"),
         (("--factor", 2, "--shape", "3,3"), 2, "one of them"),
-        (("--factor", "x"), 2, "write 4, or z=1,y=4,x=4"),
-        (("--shape", "x"), 2, "174,187"),
+        (("--factor", "x"), 2, "write 64, or 8,64,64 for z y x"),
+        (("--shape", "x"), 2, "--shape x: give whole numbers of pixels"),
         (("--factor", 0), 2, "factor 0"),
         (("--factor", "q=2"), 2, "the axes are z y x"),
         (("--shape", "999,9"), 2, "give 1 to 150"),

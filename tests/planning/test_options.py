@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.spec import RGB, ImageSpec
+from bigimg.geometry.spec import RGB, ImageSpec, SpacingNote
 from bigimg.planning.options import described, lengths, options
 
 SPEC = ImageSpec((Axis("c", 3), Axis("y", 50), Axis("x", 60)), np.dtype("u1"), (1, 1, 1), channels=RGB)
@@ -32,6 +33,15 @@ def test_spacing_that_means_nothing_is_refused(text):
 def test_a_unit_that_ome_zarr_has_not_is_refused(spacing):
     with pytest.raises(UsageError, match="unit 'foo' is not in OME-Zarr: did you mean foot"):
         options(spacing=spacing)
+
+
+def test_what_a_file_does_not_say_is_not_said_beside_what_a_user_says():
+    """A note on the spacing along an axis is moot where it is given; the others stay."""
+    notes = ("turned", SpacingNote("unknown"), SpacingNote("assumed along y", "y"))
+    spec = dataclasses.replace(SPEC, notes=notes)
+    assert described(spec, options()).notes == notes
+    assert described(spec, options(spacing={"y": (2, None)})).notes == notes[:2]
+    assert described(spec, options(spacing=2)).notes == notes[:1]
 
 
 def test_axes_left_in_pixels_beside_others_are_said():
@@ -61,8 +71,9 @@ def test_lengths_by_number_name_and_order():
     assert lengths(64, SPEC, "chunks") == (1, 64, 64)
     assert lengths({"y": 8, "x": 16}, SPEC, "chunks") == (1, 8, 16)
     assert lengths((3, 8, 16), SPEC, "chunks") == (3, 8, 16)
-    with pytest.raises(UsageError, match="axes c y x"):
-        lengths((8, 16), SPEC, "chunks")
+    assert lengths((8, 16), SPEC, "chunks") == lengths("8,16", SPEC, "chunks") == (1, 8, 16)
+    with pytest.raises(UsageError, match="axes c y x: give one number for each, or for y x"):
+        lengths((1, 1, 8, 16), SPEC, "chunks")
     with pytest.raises(UsageError, match="no axis 'z'"):
         lengths({"z": 8}, SPEC, "chunks")
 

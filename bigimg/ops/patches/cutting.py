@@ -6,6 +6,8 @@ along tiles needs few of them at once. Where a patch reaches beyond the image it
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import os
 from collections import deque
@@ -22,7 +24,7 @@ from bigimg.lazy.leaves import scaled
 from bigimg.lazy.pieces import Pieces
 from bigimg.opening.open import Memory
 from bigimg.ops.patches.positions import Grid, Positions
-from bigimg.planning.room import LATER, room
+from bigimg.planning.room import LATER, Room, room
 from bigimg.reader import Access, Reader, files_of
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, DType, Region, Shape
@@ -92,7 +94,9 @@ class Cutter:
         """How many threads cut patches at once."""
         return 1 if self.ordered else min(THREADS, usable_cpus())
 
-    def fit(self, memory: Memory, *, of: int = 1, counted: bool = False) -> None:
+    def fit(
+        self, memory: Memory, *, of: int = 1, counted: bool = False, overlap: Sequence[int] | None = None
+    ) -> None:
         """Limit the memory of decoded pieces and of patches that are cut ahead to what a budget allows.
 
         Parameters
@@ -102,27 +106,47 @@ class Cutter:
             How many cutters share the rest of the budget.
         counted : bool
             Whether this is a mask, whose true pixels are counted in each patch.
+        overlap : sequence of int, optional
+            Pixels of each of :attr:`axes` that a patch must have more of.
 
         Raises
         ------
         BudgetError
-            Not even one patch at a time fits.
+            Not even one patch at a time fits; the message names a smaller size that does, if there is one.
         """
-        access, groups = self.reader.access, self.threads + 3  # being cut, ready, and with the caller
-        least = {
-            "decoding": access.fixed_bytes + self.threads * (access.read_bytes + self._piece_bytes()),
-            "pieces of a patch": self.least_bytes,
-            "patches": (COUNTING if counted else groups) * self.nbytes,
-            **LATER,
-        }
+        groups = self.threads + 3  # being cut, ready, and with the caller
+        many = COUNTING if counted else groups
         here, self.memory = room(memory), memory
-        here.take(self.reader.source, least, "give a smaller size")
+        least = self._least(many)
+        here.take(self.reader.source, least, lambda: self._smaller(here, many, overlap))
         spare = (here.free - sum(least.values())) // of
         self.kept_bytes = min(self.kept_bytes, self.least_bytes + spare // 2)
         self.group_bytes = min(self.group_bytes, self.nbytes + spare // 8 // groups)
         self.box_bytes = min(self.box_bytes, self.nbytes + spare // 2 // COUNTING)
         # A block is copied, and compressed.
         self.block_bytes = min(self.block_bytes, self.nbytes + spare // 16)
+
+    def _least(self, many: int) -> dict[str, int]:
+        """Return the bytes of one patch at a time, by what holds them; ``many`` patches are held at once."""
+        access = self.reader.access
+        return {
+            "decoding": access.fixed_bytes + self.threads * (access.read_bytes + self._piece_bytes()),
+            "pieces of a patch": self.least_bytes,
+            "patches": many * self.nbytes,
+            **LATER,
+        }
+
+    def _smaller(self, here: Room, many: int, overlap: Sequence[int] | None) -> str:
+        """Return what to do where a patch does not fit ``here``."""
+        asked = [self.patch[axis] for axis in self.axes]
+        first = next((i for i, n in enumerate(asked) if n > 1), 0)
+        other = copy.copy(self)
+        for sides in smaller_sizes(asked, overlap or [0] * len(asked)):
+            by_axis = dict(zip(self.axes, sides, strict=True))
+            other.patch = tuple(by_axis.get(axis, n) for axis, n in enumerate(self.patch))
+            if sum(other._least(many).values()) <= here.free:
+                return f"give a smaller size={sides[first:]}"
+        return ""
 
     @property
     def ordered(self) -> bool:
@@ -279,6 +303,22 @@ def piece_shape(spec: ImageSpec, access: Access) -> Shape:
         least = min(short, key=unit.__getitem__)
         unit[least] = min(2 * unit[least], spec.shape[least])
     return tuple(unit)
+
+
+def smaller_sizes(sides: Sequence[int], overlap: Sequence[int]) -> Iterator[Shape]:
+    """Yield sizes of patches, each a fifth smaller than the last, as long as they have more pixels than ``overlap``.
+
+    >>> list(smaller_sizes((1, 200, 100), (0, 32, 32)))[:3]
+    [(1, 160, 80), (1, 128, 64), (1, 96, 51)]
+    """
+    for step in itertools.count(1):
+        wanted = [max(1, int(n * 0.8**step)) for n in sides]
+        found = tuple(n - n % 16 if n > 64 else n for n in wanted)
+        if max(found) == 1 or any(
+            n <= least < side for n, least, side in zip(found, overlap, sides, strict=True)
+        ):
+            return
+        yield found
 
 
 def portions(count: int) -> Iterator[Array]:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.lengths import Pixels, read_pixels
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
@@ -22,8 +23,8 @@ from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
 LEAST = 0.5
 """Share of a patch that a mask must cover, by default."""
 
-type Sizes = int | Sequence[int] | Mapping[str, int]
-"""Pixels: one number for all axes of space, one each for the last axes, or by name."""
+type Sizes = Pixels
+"""One number for all axes of space, one each for the last axes, or by name."""
 
 
 def patches(
@@ -48,7 +49,8 @@ def patches(
     img : DataArray, DataTree, Store, path or anything that opens
     size : int, sequence or mapping
         Pixels of a patch: one number for all axes of space, one each for the last axes, as ``(height, width)``,
-        or by name. A patch has one pixel of the axes that are left out, and loses them; channels are kept whole.
+        or by name; or a text, as ``"y=174,x=187"``. A patch has one pixel of the axes that are left out, and loses
+        them; channels are kept whole.
     stride, overlap : int, sequence or mapping, optional
         In a grid: pixels from one patch to the next, or pixels that both share. Side by side by default.
     n : int, optional
@@ -131,7 +133,8 @@ def patches(
         mask.fit(memory, of=4, counted=True)
         covered = CoveredGrid if isinstance(positions, Grid) else CoveredRandom
         positions = covered(positions, mask, min_fraction)  # type: ignore[arg-type]
-    cutter.fit(memory, of=1 if where is None else 2)
+    shared = None if overlap is None else [line.patch - line.stride for line in lines]
+    cutter.fit(memory, of=1 if where is None else 2, overlap=shared)
     labels = labels.dropping(tuple(name for name in names if name not in asked))
     return Patches(cutter, positions, labels, reader.source, seed=seed)
 
@@ -144,7 +147,9 @@ def by_name(what: str, given: Sizes, names: Sequence[str]) -> dict[str, int]:
     UsageError
         An axis is not there, a number is none, or there are too many.
     """
-    found = by_axis(what, given, names, one=[name for name in names if name != "t"], fewest=1)
+    found = by_axis(
+        what, read_pixels(given, what), names, one=[name for name in names if name != "t"], fewest=1
+    )
     for name, number in found.items():
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise UsageError(f"{what} {number!r} along {name}: give a whole number of pixels")

@@ -96,7 +96,7 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
         return _of_labels(xarray.ones_like(image, dtype=bool), image, where)
     if image.dtype != bool and stored_as != "mask":
         numbers = image.dtype.kind in "iu" and image.attrs.get("kind") != "labels"
-        ids = "; if the numbers are ids, convert with kind='labels'" if numbers else ""
+        ids = "; if the numbers are ids, say so with kind='labels'" if numbers else ""
         raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
     if is_label_image(by):
         return _of_labels(image != 0 if image.dtype != bool else image, by, where)

@@ -17,6 +17,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, Axis, even_step, long_unit
+from bigimg.geometry.lengths import Length, Spacing, agreed_units, read_lengths
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
@@ -39,9 +40,9 @@ class ArrayReader:
         Anything with ``shape``, ``dtype`` and slices.
     dims : str or sequence of str, optional
         Names of its axes, each one of ``t c z y x``, in any order; guessed by :func:`guess_dims` otherwise.
-    spacing, origin : float, sequence or mapping, optional
-        Of the axes ``z y x``, in ``unit``: one for all, one each in the order of ``dims``, or by name. Only a
-        mapping can name ``t`` too.
+    spacing, origin : float, str, sequence or mapping, optional
+        Of the axes ``z y x``, as :mod:`bigimg.geometry.lengths` reads them: one for all, one each in the order of
+        ``dims``, or by name, ``t`` too.
     unit : str or mapping, optional
         Of the axes ``z y x`` that ``spacing`` does not leave out, or by name.
     channels : sequence of str or Channel, optional
@@ -68,8 +69,8 @@ class ArrayReader:
         array: Any,
         *,
         dims: str | Sequence[str] | None = None,
-        spacing: float | Sequence[float] | Mapping[str, float] | None = None,
-        origin: float | Sequence[float] | Mapping[str, float] | None = None,
+        spacing: Spacing | None = None,
+        origin: Spacing | None = None,
         unit: str | Mapping[str, str | None] | None = None,
         channels: Sequence[str | Channel] | None = None,
         world: Any = None,
@@ -256,39 +257,25 @@ def _axes(
     source: str, dims: Sequence[str], shape: Shape, spacing: Any, origin: Any, unit: Any
 ) -> tuple[Axis, ...]:
     """Return the axes in our order."""
-    steps = by_name(f"{source}: spacing", spacing, dims)
-    starts = by_name(f"{source}: origin", origin, dims)
+    steps = read_lengths(spacing, f"{source}: spacing").by_axis(dims)
+    starts = read_lengths(origin, f"{source}: origin").by_axis(dims)
     # An axis that a mapping leaves out is in pixels, whatever the unit of the others.
     named = [name for name in "zyx" if name in steps or not isinstance(spacing, Mapping)]
-    units = unit if isinstance(unit, Mapping) else dict.fromkeys(named, unit)
+    given = unit if isinstance(unit, Mapping) else dict.fromkeys(named, unit)
+    units = agreed_units(
+        {name: long_unit(short) for name, short in given.items()}, spacing=steps, origin=starts
+    )
     axes = {
-        name: Axis(name, size, steps.get(name, 1.0), long_unit(units.get(name)), starts.get(name, 0.0))
+        name: Axis(
+            name,
+            size,
+            steps.get(name, Length(1.0)).number,
+            units.get(name),
+            starts.get(name, Length(0.0)).number,
+        )
         for name, size in zip(dims, shape, strict=True)
     }
     return tuple(axes[name] for name in ORDER if name in axes)
-
-
-def by_name(what: str, given: Any, dims: Sequence[str]) -> dict[str, float]:
-    """Return numbers by the name of the axis: one number for all axes of space, one for each, or a mapping.
-
-    Raises
-    ------
-    UsageError
-        An axis is not there, or there are too few or too many numbers.
-    """
-    space = [name for name in dims if name in "zyx"]
-    if isinstance(given, Mapping):
-        if foreign := [name for name in given if name not in dims]:
-            raise UsageError(f"{what} names axis {foreign[0]!r}, but the axes are {' '.join(dims)}")
-        return {name: float(number) for name, number in given.items()}
-    if given is None:
-        return {}
-    if np.ndim(given) == 0:
-        return dict.fromkeys(space, float(given))
-    if len(given) != len(space):
-        has = f"{what} has {len(given)} numbers for the axes {' '.join(space)}"
-        raise UsageError(f"{has}: give one each, or a dict")
-    return {name: float(number) for name, number in zip(space, given, strict=True)}
 
 
 def _channels(

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bigimg.errors import InconsistentSeries, InputError, UsageError, counted
+from bigimg.readers.dicom.gaps import even_parts
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.placing import orientation_name
-from bigimg.readers.dicom.series import MISSING, STRICT, Stack, Uneven, even_parts, normal, on_grid, stack
+from bigimg.readers.dicom.series import MISSING, STRICT, Stack, Uneven, normal, on_grid, stack
 from bigimg.types import Array
 
 LISTED = 12

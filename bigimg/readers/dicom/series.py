@@ -15,20 +15,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bigimg.errors import InconsistentSeries
+from bigimg.errors import InconsistentSeries, counted
+from bigimg.geometry.spec import SpacingNote
+from bigimg.readers.dicom.gaps import EVEN, FEW, SAME_GRID, are_whole, even_places, place_numbers
 from bigimg.types import Array, OnGap, Tilt
 
 SAME_MM = 1e-4
 """Distance below which two positions are equal, in millimetres: the sixth digit that scanners write."""
-SAME_GRID = 1e-3
-"""Distance below which slices of different segments lie at one place, in millimetres."""
-WHOLE = 0.2
-"""Largest deviation of a gap from whole slices, in parts of the distance."""
-MOST_PLACES = 100_000
-"""Places of a stack with gaps; a position that is further away is damage."""
-EVEN = 0.05
-"""Largest deviation of a slice from an even stack, in parts of the distance. Text with 2 digits is wrong by up to 0.01
-millimetres; a missing slice, or one that somebody moved, deviates by 0.5 or more."""
 TILT = math.tan(math.radians(0.5))
 """Largest shift of a slice for each millimetre of depth in a straight stack. A tilted gantry has 1 degree or more,
 rounded direction cosines have 0.01 degrees. The affine includes such a small shift."""
@@ -168,29 +161,17 @@ def on_grid(slices: Sequence[Slice], source: str) -> Stack:
     apart = gaps[gaps > SAME_GRID]
     if not apart.size:
         return Stack(np.zeros((1, len(slices)), np.intp), None)
-    distance = next((d for d in (slices[0].between, float(apart.min())) if d and _whole(apart / d)), None)
+    distance = next((d for d in (slices[0].between, float(apart.min())) if d and are_whole(apart / d)), None)
     if distance is None:
         span = f"slices lie {apart.min():g} to {apart.max():g} mm apart"
         raise InconsistentSeries(
             f"{source}: {span}, which are not multiples of one distance; resample it first"
         )
-    place = _counted(gaps / distance)[cell]
+    place = place_numbers(gaps / distance)[cell]
     first, last = int(place.argmin()), int(place.argmax())
     step = (positions[last] - positions[first]) / place[last]
     _straight(positions, place, step, distance, across, source)
     return Stack(place[None], tuple(float(v) for v in step))
-
-
-def _whole(ratio: Array) -> bool:
-    """Return whether all distances are multiples of one slice distance, within what text rounds."""
-    whole = np.rint(ratio)
-    near = np.abs(ratio - whole) <= np.minimum(EVEN * ratio, WHOLE)
-    return bool((whole >= 1).all() and near.all() and whole.sum() < MOST_PLACES)
-
-
-def _counted(ratio: Array) -> Array:
-    """Return the place of each slice, from 0 on, from distances in slices: rounding of text does not add up."""
-    return np.concatenate([[0], np.cumsum(np.rint(ratio).astype(np.intp))])
 
 
 def normal(one: Slice, source: str) -> Array:
@@ -237,9 +218,12 @@ def _numbered(slices: Sequence[Slice], source: str) -> Stack:
         why = f"InstanceNumber has {len(set(known))} different values to sort them by"
         what = f"{len(slices)} slices have no ImagePositionPatient, and {why}"
         raise InconsistentSeries(f"{source}: {what}; open them one by one")
-    spacing = "declared by the file" if slices[0].between else "not known"
-    note = f"the slices have no position: z is the order of InstanceNumber, and its spacing is {spacing}"
-    return Stack(np.argsort(known, kind="stable")[None], None, notes=(note,))
+    spacing = "declared by the file" if slices[0].between else "not known: 1 is assumed"
+    notes = (
+        "the slices have no position: z is the order of InstanceNumber",
+        SpacingNote(f"the spacing along z is {spacing}", "z"),
+    )
+    return Stack(np.argsort(known, kind="stable")[None], None, notes=notes)
 
 
 def _by_dimensions(slices: Sequence[Slice], source: str) -> Stack:
@@ -264,9 +248,10 @@ def _by_depth(depth: Array, source: str) -> Array:
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
         odd = [i for i, group in enumerate(groups) if len(group) != usual]
-        at = float(depth[groups[odd[0]]].mean())
-        most = f"{len(groups) - len(odd)} of {len(groups)} positions have {usual} slices each"
-        what = f"{most}, and {len(odd)} another number (position {odd[0]}, at {at:g} mm, has {len(groups[odd[0]])})"
+        at = [f"{len(groups[i])} at {float(depth[groups[i]].mean()):.6g} mm" for i in odd[:FEW]]
+        most = f"{len(groups) - len(odd)} of {len(groups)} positions have {counted(usual, 'slice')} each"
+        more = f" and {len(odd) - FEW} more" if len(odd) > FEW else ""
+        what = f"{most}, and {len(odd)} another number ({', '.join(at)}{more})"
         why = "slices are missing or doubled; complete the series or remove the extra ones"
         raise InconsistentSeries(f"{source}: {what}: {why}")
     return np.array(groups)
@@ -285,8 +270,7 @@ def _checked_step(
     if len(order) == 1:
         place, steps, distance = np.zeros(1, np.intp), np.zeros(3), math.inf
     else:
-        gaps = np.diff(centres @ across)
-        place = _places(gaps, source, fill=uneven.on_gap == "fill")
+        place = even_places(centres @ across, source, fill=uneven.on_gap == "fill")
         steps = (centres[-1] - centres[0]) / place[-1]
         distance = float(steps @ across)
         notes += _straight(centres, place, steps, distance, across, source, tilted=uneven.tilt == "keep")
@@ -294,32 +278,6 @@ def _checked_step(
         what = f"slices of the same depth lie up to {scatter:.3g} mm apart: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
     return place, None if len(order) == 1 else tuple(float(v) for v in steps), notes
-
-
-def _places(gaps: Array, source: str, *, fill: bool) -> Array:
-    """Return the place of each slice, from 0 on; a gap is refused, with ``fill`` only one of no whole slices."""
-    usual = float(np.median(gaps))
-    wrong = np.flatnonzero(np.abs(gaps - usual) > EVEN * usual)
-    if not wrong.size:
-        return np.arange(len(gaps) + 1)
-    for unit in (usual, float(gaps.min())):  # the smallest distance, where more are gaps than not
-        ratio = gaps / unit
-        missing = int(np.rint(ratio).sum()) - len(gaps)
-        whole = _whole(ratio) and (fill or missing <= len(gaps))
-        if whole:
-            usual, wrong = unit, np.flatnonzero(np.rint(ratio) != 1)
-            break
-    if whole and (fill or not wrong.size):
-        return _counted(ratio)
-    first = int(wrong[0])
-    if whole:
-        why = f"{missing} slices are missing in {wrong.size} gaps"
-    else:
-        why = f"{wrong.size} of {len(gaps)} distances differ from it"
-    gap = f"between slices {first} and {first + 1}: {gaps[first]:g} mm"
-    remedy = "complete the series, or take its even parts one by one with on_gap='split'"
-    remedy += ", or empty slices in the gaps with on_gap='fill'" if whole else ""
-    raise InconsistentSeries(f"{source}: slices lie {usual:g} mm apart, but {why} ({gap}); {remedy}")
 
 
 def _straight(
@@ -343,8 +301,8 @@ def _straight(
         what = f"the stack is tilted by {math.degrees(math.atan(tilt)):.3g} degrees: each slice is shifted"
         by = f"{np.linalg.norm(shift):.3g} mm in its plane for {distance:g} mm of depth"
         if not tilted:
-            remedy = "resample it first, or keep the tilt in the affine with tilt='keep'"
-            raise InconsistentSeries(f"{source}: {what} by {by}; {remedy}")
+            ways = ["resample it first", "keep the tilt in the affine with tilt='keep'"]
+            raise InconsistentSeries(f"{source}: {what} by {by};", ways=ways)
         notes.append(f"{what} by {by}; the affine has it")
     line = centres[0] + (numbers - numbers[0])[:, None] * step
     stray = np.linalg.norm(centres - line, axis=1)
@@ -354,26 +312,6 @@ def _straight(
         what = f"slice {worst} lies {off}: several stacks are mixed"
         raise InconsistentSeries(f"{source}: {what}; open them separately")
     return notes
-
-
-def even_parts(positions: Sequence[tuple[float, ...]], across: Array) -> Array:
-    """Return the number of the even part in which each slice lies, in order along the normal ``across``."""
-    depth = np.array(positions) @ across
-    order = np.argsort(depth, kind="stable")
-    distinct = np.concatenate([[True], np.diff(depth[order]) > SAME_GRID])
-    gaps = np.diff(depth[order][distinct])
-    part = np.zeros(len(gaps) + 1, np.intp)
-    usual = None  # the distance within the present part; None while it has one slice
-    for i, gap in enumerate(gaps.tolist()):
-        after = gaps[i + 1] if i + 1 < len(gaps) else gap
-        alone = usual is None and after < gap * (1 - EVEN)  # nearer to the next part
-        if alone or (usual is not None and abs(gap - usual) > EVEN * usual):
-            part[i + 1], usual = part[i] + 1, None
-        else:
-            part[i + 1], usual = part[i], gap
-    found = np.empty(len(depth), np.intp)
-    found[order] = part[np.cumsum(distinct) - 1]
-    return found
 
 
 def _in_time(slices: Sequence[Slice], order: Array, step: tuple[float, ...] | None, source: str) -> Stack:

@@ -15,7 +15,7 @@ import numpy as np
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.padding import described
-from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, SpacingNote
 from bigimg.readers.allowed import public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item, in_frame_of_ge
 from bigimg.readers.dicom.headers import Plane
@@ -97,16 +97,16 @@ def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: li
         notes.append("the time step is RepetitionTime")
     ultrasound = "" if "PixelSpacing" in header else ultrasound_spacing(header)[1]
     if ultrasound:
-        notes.append(ultrasound)
+        notes.append(SpacingNote(ultrasound))
     if spacing is None:
-        notes.append("the file has no pixel spacing; 1 is assumed")
+        notes.append(SpacingNote("the file has no pixel spacing; 1 is assumed"))
     elif "PixelSpacing" not in header:
         for tag, of in (
             ("ImagerPixelSpacing", "the detector"),
             ("NominalScannedPixelSpacing", "the scanned film"),
         ):
             if tag in header:
-                notes.append(f"pixel spacing is that of {of} ({tag}), not of the body")
+                notes.append(SpacingNote(f"pixel spacing is that of {of} ({tag}), not of the body"))
                 break
     between = first.at.between if stacked.step is None else float(np.linalg.norm(stacked.step))
     down, across = spacing or (None, None)

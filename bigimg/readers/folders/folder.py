@@ -23,7 +23,7 @@ import numpy as np
 from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError, counted
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
-from bigimg.geometry.spec import ImageSpec
+from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
@@ -284,7 +284,7 @@ def _plane(path: str, kind: Kind | None, part: Part | None) -> Reader:
 
 def _check(
     paths: Sequence[str], kind: Kind | None, part: Part | None
-) -> tuple[Reader, Access, int, list[str], list[str]]:
+) -> tuple[Reader, Access, int, list[str], Sequence[str]]:
     """Open every file; refuse one that is no plane or is unlike the first.
 
     Returns the reader of the first plane, closed, the costs of the most expensive one, a stamp that changes when a file
@@ -314,7 +314,7 @@ def _check(
     assert first is not None
     access = replace(first.access, fixed_bytes=fixed, read_bytes=read)
     many = f"{counted(uneven, 'plane')} of {len(paths)}"
-    notes = [f"{many} have another spacing than the first, which is used"] if uneven else []
+    notes = [SpacingNote(f"{many} have another spacing than the first, which is used")] if uneven else []
     return first, access, stamp, names, notes
 
 
@@ -322,7 +322,9 @@ def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[st
     """Return the description of the volume; the planes say nothing about the third dimension."""
     axis = 1 if "c" in plane.dims else 0
     chunks = plane.chunks if by_window else plane.shape
-    more = ["files of planes do not say how far apart the planes are: 1 is assumed along z"]
+    more: list[str] = [
+        SpacingNote("files of planes do not say how far apart the planes are: 1 is assumed along z", "z")
+    ]
     if plane.world is not None:
         more.append("the position of each plane in the world is left out")
     axes = (*plane.axes[:axis], Axis("z", count), *plane.axes[axis:])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bigimg.geometry.axes import long_unit
+from bigimg.geometry.spec import SpacingNote
 from bigimg.readers.resolution import Spacings, of_dots
 
 PER_INCH = {2: 1.0, 3: 2.54}
@@ -46,7 +47,8 @@ def vendor_spacing(tif: Any, series: Any) -> tuple[Spacings, list[str]]:
         notes += _map_unit(page, spacing)
     for letter in set(series.coords) - set(series.coord_scales):
         if letter in "ZT" and series.coords[letter].dtype.kind in "iuf" and series.coords[letter].size > 1:
-            notes.append(f"its positions along {letter.lower()} are not evenly spaced: spacing is unknown")
+            said = f"its positions along {letter.lower()} are not evenly spaced: spacing is unknown"
+            notes.append(SpacingNote(said, letter.lower()))
     return spacing | dict(_microscopes(tif)), notes
 
 
@@ -57,7 +59,8 @@ def tag_spacing(page: Any) -> tuple[Spacings, str | None]:
         return {}, None
     per_inch = PER_INCH.get(int(page.resolutionunit))
     if per_inch is None:
-        return {}, f"its resolution of {x:g} has no unit (ResolutionUnit): spacing is unknown"
+        said = f"its resolution of {x:g} has no unit (ResolutionUnit): spacing is unknown"
+        return {}, SpacingNote(said)
     return of_dots(x * per_inch, y * per_inch)
 
 
@@ -92,7 +95,8 @@ def _map_unit(page: Any, spacing: Spacings) -> Iterator[str]:
     elif any(code in codes for codes in IN_METERS):
         unit = "meter"
     else:
-        yield f"its map projection (EPSG {code or 'not given'}) has a unit that is not known here"
+        said = f"its map projection (EPSG {code or 'not given'}) has a unit that is not known here"
+        yield SpacingNote(said)
     for name in "yx":
         if name in spacing:
             spacing[name] = (spacing[name][0], unit)

@@ -16,7 +16,7 @@ from bigimg.errors import InputError, InputNotFoundError, one_line, reading
 from bigimg.geometry.affine import Affine, is_singular, world_from_index_affine
 from bigimg.geometry.axes import MILLIMETERS, ORDER, Axis
 from bigimg.geometry.padding import described, no_data_note
-from bigimg.geometry.spec import Channel, ImageSpec, Scaling
+from bigimg.geometry.spec import Channel, ImageSpec, Scaling, SpacingNote
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
 from bigimg.readers.complex_values import is_complex, real_of
@@ -182,7 +182,8 @@ class Volume:
         for name in sorted(sizes, key=ORDER.index):
             spacing, unit = self.steps.get(name, (1.0, None))
             if not 0 < abs(spacing) < math.inf:
-                notes.append(f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed")
+                what = f"the header gives no spacing along {name} ({spacing:g}); 1 is assumed"
+                notes.append(SpacingNote(what, name))
                 spacing, unit = 1.0, None
             start = self.starts.get(name, 0.0) if self.affine is None or name == "t" else 0.0
             axes.append(Axis(name, sizes[name], abs(float(spacing)), known_unit(unit), start))

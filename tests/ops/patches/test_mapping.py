@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import bigimg
 from bigimg.errors import BudgetError, InputError, ResumeError, UsageError
 from bigimg.ops.patches.blending import weights
 from bigimg.ops.patches.positions import Line
+from bigimg.system.memory import resident_bytes
 from bigimg.types import Array
 
 BLENDS = ["hann", "linear", "crop"]
@@ -314,12 +316,20 @@ def test_ids_are_not_blended(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    image = np.broadcast_to(np.uint8(3), (20_000, 20_000))
-    with pytest.raises(BudgetError):
-        bigimg.map_patches(
-            same, image, 4000, overlap=64, out=tmp_path / "a.ome.zarr", memory="250MB", dtype="u1"
-        )
-    assert not [*tmp_path.iterdir()]
+    image, out = np.broadcast_to(np.uint8(3), (1000, 20_000)), tmp_path / "a.ome.zarr"
+    allowed = resident_bytes() + 150_000_000
+    for size in ((900, 8000), (900, 19_000)):  # the conversion does not fit, or not even one patch
+        with pytest.raises(BudgetError, match="or patches of size=") as caught:
+            bigimg.map_patches(same, image, size, overlap=64, out=out, memory=allowed, dtype="u1")
+        assert not [*tmp_path.iterdir()]
+        assert caught.value.needed > allowed
+    smaller = tuple(map(int, re.findall(r"size=\((\d+), (\d+)\)", str(caught.value))[0]))
+    seen: list[Any] = []
+    tree = bigimg.map_patches(
+        same, image, smaller, overlap=64, out=out, memory=allowed, dtype="u1", progress=seen.append
+    )
+    assert int(tree["scale0"].image.min()) == 3
+    assert (seen[0].done, seen[-1].done) == (0, seen[-1].total)  # it is seen from the beginning
 
 
 @pytest.mark.parametrize(

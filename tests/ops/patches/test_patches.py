@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import pickle
+import re
 import shutil
 import warnings
 from collections import Counter
@@ -26,6 +27,7 @@ from bigimg.geometry.spec import RGB, ImageSpec
 from bigimg.opening.data_array import to_labelled
 from bigimg.ops.patches.sequence import SHOWN
 from bigimg.reader import Access
+from bigimg.system.memory import resident_bytes
 from bigimg.types import Array, Region, Shape
 from tests.conversion.sources import CountingReader
 from tests.virtual import Virtual
@@ -365,8 +367,28 @@ def test_a_stack_over_the_budget_is_refused_by_number() -> None:
     with pytest.raises(BudgetError, match=r"6,241 patches 1.64 GB\), allowed 1.00 GB: iterate") as caught:
         bigimg.patches(image, 512).stack(memory="1GB")
     assert caught.value.needed > 1_600_000_000
-    with pytest.raises(BudgetError, match=r"allowed 500 MB: give a smaller size, or use memory="):
-        bigimg.patches(image, 30_000, memory="500MB")
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        (30_000, {}),
+        ((20_000, 30_000), {"overlap": 3}),
+        ({"x": 39_000, "y": 9_000}, {"n": 3}),
+        (30_000, {"where": True}),
+    ],
+)
+def test_a_smaller_patch_that_fits_is_named(size: Any, options: dict[str, Any]) -> None:
+    image = np.broadcast_to(np.uint8(0), (40_000, 40_000))
+    if "where" in options:
+        options = {"where": np.broadcast_to(np.True_, (40_000, 40_000))}
+    allowed = resident_bytes() + 200_000_000
+    with pytest.raises(BudgetError, match=r": give a smaller size=\(\d+, \d+\) or use memory=") as caught:
+        bigimg.patches(image, size, memory=allowed, **options)
+    smaller = tuple(map(int, re.findall(r"size=\((\d+), (\d+)\)", str(caught.value))[0]))
+    assert bigimg.patches(image, smaller, memory=allowed, **options).dims == ("y", "x")
+    with pytest.raises(BudgetError, match=r"allowed [^:]*: use memory="):  # neighbours share more than fits
+        bigimg.patches(image, 30_000, overlap=29_990, memory=allowed)
 
 
 def test_a_billion_patches_take_no_time() -> None:

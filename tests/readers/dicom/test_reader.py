@@ -160,7 +160,9 @@ def test_a_time_series_is_that_of_dcm2niix(data: Path):
 def test_a_real_series_with_gaps_is_refused(data: Path, index: dict[str, dict[str, str]]):
     """25 slices picked out of 200: the voxels are there, and no even stack."""
     paths = files(data / "dicom" / "lidc_chest_slab")
-    with pytest.raises(InconsistentSeries, match=r"20 of 24 distances .* slices 0 and 1: 20 mm"):
+    with pytest.raises(
+        InconsistentSeries, match=r"1 to 36 mm apart .* 20 mm from -657.8 to -637.8, .*, and 14 more; "
+    ):
         open_dicom_files(paths)
     readers = sorted(
         (open_dicom(path) for path in paths), key=lambda r: index_to_world(r.spec.axes, r.spec.world)[2, 3]
@@ -266,7 +268,7 @@ def test_frames_with_places_become_a_stack(tmp_path: Path):
     np.testing.assert_array_equal(whole(reader), VOLUME)
     assert [axis.spacing for axis in reader.spec.axes] == [1.5, 0.5, 0.75]
     made = enhanced(VOLUME[[3, 0, 5, 1, 6, 4]], [(1.0, 2.0, z * 1.5) for z in order[:-1]])
-    with pytest.raises(InconsistentSeries, match="1 slices are missing"):
+    with pytest.raises(InconsistentSeries, match=r"1 slice of . is missing, at "):
         open_dicom(save(made, tmp_path / "b.dcm"))
 
 
@@ -289,7 +291,7 @@ def test_times_in_files(tmp_path: Path):
     reader = open_dicom_files([str(path) for path in paths[::-1]])
     np.testing.assert_array_equal(whole(reader), times)
     assert reader.spec.axes[0].spacing == 2.0
-    with pytest.raises(InconsistentSeries, match=r"position 3, .* has 2"):
+    with pytest.raises(InconsistentSeries, match=r"another number \(2 at "):
         open_dicom_files([str(path) for i, path in enumerate(paths) if i != 10])
 
 

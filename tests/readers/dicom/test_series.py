@@ -233,11 +233,11 @@ def test_the_better_tag_decides_and_gives_the_time():
     [
         (
             lambda s: s[:3] + s[5:],
-            r"2 mm apart, but 2 slices are missing in 1 gaps \(between slices 2 and 3: 6 mm",
+            r"2 mm apart, but 2 slices of 9 are missing, at 6 to 8 mm \(after slice 2\); complete",
         ),
         (
             lambda s: [*s, replace(s[4], uid="9")],
-            r"8 of 9 positions have 1 slices each, and 1 another number \(position 4, at 8 mm, has 2",
+            r"8 of 9 positions have 1 slice each, and 1 another number \(2 at 8 mm\)",
         ),
         (
             lambda s: [replace(x, position=(0, x.position[2], x.position[2])) for x in s],

@@ -6,7 +6,7 @@ import pytest
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, UNITS
-from bigimg.geometry.unit_checks import LENGTHS, TIMES, asked_unit, check_spacing
+from bigimg.geometry.units import LENGTHS, TIMES, asked_unit, converted
 
 SPACE = """
 angstrom attometer centimeter decimeter exameter femtometer foot gigameter hectometer inch kilometer megameter meter
@@ -50,11 +50,9 @@ def test_refused(unit: str, says: str) -> None:
         asked_unit(unit)
 
 
-def test_below_zero_is_meant_only_by_name() -> None:
-    """An image that runs backwards says so in its spacing, which may be given to another."""
-    check_spacing({"y": -1.0}, {"y": -1.0})
-    for given in (-1, (-1, 1)):
-        with pytest.raises(UsageError, match="above zero"):
-            check_spacing(given, {"y": -1.0})
-    with pytest.raises(UsageError, match="must be finite"):
-        check_spacing({"y": float("nan")}, {"y": float("nan")})
+def test_a_number_in_another_unit() -> None:
+    assert converted(0.5, "micrometer", "nanometer") == 500
+    assert converted(0.55, "micrometer", "millimeter") == 0.00055  # and not 0.0005500000000000001
+    assert converted(2, "minute", "second") == 120
+    assert converted(2, None, None) == converted(2, None, "meter") == 2
+    assert converted(2, "meter", None) is converted(2, "meter", "second") is None
