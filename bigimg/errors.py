@@ -6,6 +6,9 @@ exits with ``exit_code``.
 
 from __future__ import annotations
 
+import os
+import warnings
+
 AGAIN = "copy or download it again"
 DAMAGED = f"it is truncated or damaged: {AGAIN}"
 """What is wrong with a damaged file, and what to do."""
@@ -114,6 +117,11 @@ class WorkerError(BigimgError, RuntimeError):
     """A worker died or lost its connection; the data are not the cause."""
 
     exit_code = 7
+
+
+def warn(text: str) -> None:
+    """Warn whoever called bigimg; the line that is shown is theirs."""
+    warnings.warn(text, UserWarning, skip_file_prefixes=(os.path.dirname(__file__),))
 
 
 def counted(number: int, noun: str) -> str:
