@@ -6,6 +6,8 @@ exits with ``exit_code``.
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Sequence
 
 AGAIN = "copy or download it again"
@@ -140,6 +142,11 @@ def any_of(ways: Sequence[str]) -> str:
     ('wait', 'wait or go', 'wait, go, or ask')
     """
     return ", ".join([*ways[:-1], f"or {ways[-1]}"]) if len(ways) > 2 else " or ".join(ways)
+
+
+def warn(text: str) -> None:
+    """Warn whoever called bigimg; the line that is shown is theirs."""
+    warnings.warn(text, UserWarning, skip_file_prefixes=(os.path.dirname(__file__),))
 
 
 def counted(number: int, noun: str) -> str:

@@ -45,13 +45,18 @@ def jxr_is_cut(data: bytes) -> bool:
     if data[:3] != b"II\xbc":
         return False
     try:
-        (at,) = struct.unpack_from("<I", data, 4)
-        (count,) = struct.unpack_from("<H", data, at)
-        entries = [struct.unpack_from("<HHII", data, at + 2 + 12 * i) for i in range(count)]
+        values = dict(jxr_entries(data))
     except struct.error:
         return True
-    values = {tag: value for tag, _, _, value in entries}
     return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PICTURES)
+
+
+def jxr_entries(data: bytes) -> list[tuple[int, int]]:
+    """Return tag and value of each entry of the directory of a JPEG XR; a struct.error where it is cut."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    entries = (struct.unpack_from("<HHII", data, at + 2 + 12 * i) for i in range(count))
+    return [(tag, value) for tag, _, _, value in entries]
 
 
 def jpeg2000_colors(head: bytes) -> Literal["stored", "transformed", "converted"]:

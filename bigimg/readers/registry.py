@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from bigimg.errors import UnknownFormatError, UsageError
 from bigimg.readers import sniffing
@@ -187,15 +187,18 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
     name, found = os.fspath(path), find_format(path)
+    asked: dict[str, Any] = dict(uneven) if found.name == "dicom" else {}
+    if not asked:
+        no_series(name, uneven)
+    if found.several:
+        asked["series"] = series
+    else:
+        only_image(name, series)
     module, _, function = found.opener.partition(":")
     opener = getattr(importlib.import_module(module), function)
-    if found.name == "dicom":
-        return cast("Reader", opener(name, series=series, **uneven))
-    no_series(name, uneven)
-    if found.several:
-        return cast("Reader", opener(name, series=series))
-    only_image(name, series)
-    return cast("Reader", opener(name))
+    from bigimg.readers.boundary import bounded  # it imports numpy
+
+    return bounded(name, lambda: opener(name, **asked))
 
 
 def no_series(source: str, uneven: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from bigimg.errors import DAMAGED, InputError, damage, reading
+from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut
 from bigimg.readers.raw.plain import read_once
 from bigimg.types import Array, DType
@@ -243,6 +244,7 @@ class Pixels:
             coded = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
+        check_coded_size(coded, self.rows * self.columns * self.samples)
         return coded
 
 

@@ -25,6 +25,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
+from bigimg.readers.boundary import bounded
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.registry import find_format, no_series, only_image, open_file
@@ -130,7 +131,9 @@ def open_files(
 def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
     from bigimg.readers.dicom.reader import open_dicom_files
 
-    return open_dicom_files(study.paths, series=series, others=study.others, **uneven)
+    paths = study.paths
+    source = os.path.dirname(paths[0]) or "."
+    return bounded(source, lambda: open_dicom_files(paths, series=series, others=study.others, **uneven))
 
 
 def _is_picture(path: str) -> bool:

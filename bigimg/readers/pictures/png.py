@@ -15,13 +15,12 @@ Checked are the CRC of every chunk of pixels, the Adler-32 of all pixels, and th
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError, damage
+from bigimg.errors import InputError, damage, warn
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
 from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
 from bigimg.readers.pictures.texts import texts_in
@@ -99,7 +98,7 @@ class PngReader(StripReader):
         if decoder.longer:
             decoder.longer = False
             what = "more data follow the last row than the PNG's header says; they are left out"
-            warnings.warn(f"{self.source}: {what}", UserWarning, stacklevel=6)  # of the caller of ``read``
+            warn(f"{self.source}: {what}")
         return out[1:]
 
     def _empty(self, rows: int) -> Array:

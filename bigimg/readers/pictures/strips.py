@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bigimg.errors import warn
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec
@@ -173,8 +173,7 @@ class StripReader(ABC):
                 self._warned = True
                 what = f"rows from {top} on are read again, so decoding starts again at the top"
                 remedy = "for repeated access convert it first (bigimg convert)"
-                # Of the caller of ``read``.
-                warnings.warn(f"{self.source}: {what}; {remedy}", UserWarning, stacklevel=5)
+                warn(f"{self.source}: {what}; {remedy}")
             self._forget()
         self._last = None
         strip = self._decode(index, min(self._strip_rows, self._shape[0] - top), out)

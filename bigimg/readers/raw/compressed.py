@@ -12,13 +12,12 @@ from __future__ import annotations
 import io
 import os
 import threading
-import warnings
 from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 
-from bigimg.errors import InputError, reading
+from bigimg.errors import InputError, reading, warn
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import READ_BYTES, Opened, RawFile, RawPixels, Stored, is_wide, read_runs
 from bigimg.readers.raw.streams import MAGIC, Packing, stream_errors, unpacked
@@ -119,7 +118,7 @@ class RawGzip(RawPixels):
             self._warned = True  # before the warning, which may be an error
             what = "is read backwards, which inflates it again from its start"
             remedy = "bigimg.convert makes a store that can be read in any order"
-            warnings.warn(f"{self.path}: {what}; {remedy}", UserWarning, stacklevel=8)
+            warn(f"{self.path}: {what}; {remedy}")
         self._close()
         with reading(self.path):
             self._file = open(self.path, "rb")  # noqa: SIM115  (_close does)

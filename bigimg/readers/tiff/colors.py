@@ -119,7 +119,7 @@ def _unpack(page: Any, data: bytes | None, number: int, **_: object) -> tuple[Ar
     unit = across * down + 2
     if page.fillorder == 2:
         data = bytes(imagecodecs.bitorder_decode(data))
-    plain = decompress(data)[: high * wide * unit]
+    plain = decompress(data, out=high * wide * unit)[: high * wide * unit]
     if len(plain) < high * wide * unit:
         raise ValueError(f"it holds {len(plain)} of {high * wide * unit} bytes")
     units = np.frombuffer(plain, np.uint8).reshape(high, wide, unit)

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from bigimg.errors import InputError, damage, one_line
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
+from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
 from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import RawFile
@@ -34,6 +36,12 @@ CUT: dict[int, Callable[[bytes], bool]] = {
     **dict.fromkeys(JPEG, jpeg_is_cut), 22610: jxr_is_cut, 34934: jxr_is_cut, 4: fax_is_cut,
 }  # fmt: skip
 """Compression tag to the check that a stream is cut, for decoders that do not notice it."""
+
+PICTURES = frozenset(tifffile.TIFF.IMAGE_COMPRESSIONS) | {34887}
+"""Compression tags of coded pictures, LERC among them: they say how large they are, and decoders believe it."""
+
+UNIT = 16
+"""Rows and columns of what JPEG codes at once: a picture may be larger than its segment, up to a multiple."""
 
 MOST_EXPANSION = {5: 4096, 8: 1100, 32773: 64, 32946: 1100}
 """Compression tag to the most bytes that one byte can stand for: LZW, deflate, PackBits, old deflate."""
@@ -85,6 +93,12 @@ class Scheme:
     def segment_bytes(self) -> int:
         """Bytes of a segment, decoded."""
         return self.chunk[0] * self.chunk[1] * self.row_bytes
+
+    @property
+    def coded_samples(self) -> int:
+        """The most samples of a coded picture that is a segment."""
+        rows, columns = (-(-size // UNIT) * UNIT for size in self.chunk[1:])
+        return self.chunk[0] * rows * columns * self.shape[4]
 
 
 class Segments:
@@ -218,6 +232,8 @@ class Segments:
         if (is_cut := CUT.get(scheme.compression)) and scheme.jpegheader is None and is_cut(data):
             raise self._error(page, number, "is cut short: its coded stream has no end")
         try:
+            if scheme.compression in PICTURES:
+                check_coded_size(data, scheme.coded_samples)
             pixels, _, _ = scheme.decode(data, number, **extra)
         except DECODE_ERRORS as error:
             why = "it is damaged or of a variant that is not supported"
