@@ -7,7 +7,8 @@ This page is for whoever answers for people's data. A field of a file goes into 
 - :data:`NUMBERS`: fields that are kept if the value is a number, true or false, or a list of these.
 - :data:`WORDS`: fields that are kept if the value is one of the words which the format has for it.
 - :data:`TEXTS`: fields of DICOM that are kept with any value: who made the scanner, and codes of technique.
-- :data:`CHANNEL_WORDS` and :data:`CHANNEL_CODES`: what the name of a channel may consist of. Others are numbered.
+- :data:`CHANNEL_WORDS`, :data:`SEGMENT_WORDS` and :data:`CHANNEL_CODES`: what the name of a channel or segment may
+  consist of. Others are numbered.
 
 No field with a name, a date, an id, a place, a free text or the path of a file is in these lists.
 """
@@ -172,6 +173,29 @@ CHANNEL_WORDS = """
 """Expressions of words, in any case, also with a number behind them: colours, ways of imaging, dyes, stains, markers,
 statistics."""
 
+SEGMENT_WORDS = """
+    abdomen abdominal abscess adrenals? airways? and aneurysm anterior aorta aortic appendix arter(?:y|ies) ascending
+    atri(?:um|al) autochthon bilateral bladder blood body bones? bowel brachiocephalic brain(?:stem)? breasts?
+    bronch(?:us|i) calcifications? capsule cardiac carotid cartilage caudate cava cavity celiac cerebellum cerebral
+    cerebrum cervical chest clavicles? colon common cord coronary cort(?:ex|ical) costal cranium csf ctv cysts?
+    descending diaphragm dis[ck]s? ducts? duodenum o?edema effusion enhancing o?esophagus external eye(?:ball)?s? face
+    fat femoral femurs? fibula fissure fluid foot frontal gallbladder glands? gluteus gtv hands? head heart ha?ematoma
+    ha?emorrhage hepatic hippocamp(?:us|i) hips? humerus hypothalamus ileum iliac iliopsoas in infarct inferior inner
+    internal intestines? intracranial jejunum joints? kidneys? knees? large larynx lateral left lens lesions? ligaments?
+    liver lobes? lower lumbar lungs? lymph mandible margin mass matter maxilla maximus medial mediastinum medius medulla
+    meniscus metastas[ei]s middle minimus mouth muscles? myocardium nasal neck necro(?:sis|tic) neoplasms? nerves?
+    nodes? nodules? non nonenhancing oar occipital of optic oral orbits? organs? outer ovar(?:y|ies) palate pallidum
+    pancreas parietal parotids? pelvi(?:s|c) pericardium peripheral pituitary plaques? pleural? pneumothorax polyps?
+    pons portal posterior primary prostate ptv pulmonary putamen radius rectum renal ribs? right sacrum scapulae?
+    secondary segments? seminal septum shoulders? sigmoid sinus skeletal skin skull small soft spinal spine spleen
+    splenic sternum stomach structures? subclavian subcutaneous submandibular substantia superior temporal test(?:is|es)
+    thalam(?:us|i) thigh thoracic thorax thrombus thymus thyroid tibia tissues? tongue tooth teeth torso trachea
+    transition transverse trunk tumou?rs? ulna upper ureters? urethra urinary uterus vascular veins? vena
+    ventric(?:les?|ular) vertebrae? vesicles? vessels? volume wall whole with zone
+"""
+"""The same of what segments are named by: organs, lesions, sides. The label of a segment of DICOM is free text and the
+meaning of its code is a text too, so the first of them is kept whose words all stand here or above."""
+
 CHANNEL_CODES = r"""
     [A-Za-z] [A-Z]{2} C[br] \d{1,5} \d{1,2}[a-z] \d{2,3}(?:nm|[A-Z][a-z]?|ArAr) [A-Z]{1,5}-?\d{1,3}[a-zA-Z]{0,2}
     (?:[A-Z][a-z]?\d{2,3}|ArAr\d\d)(?:Di|Dd)? Ch[SD]?\d{0,2}(?:GaAsP)? (?:IDO|TIM|VISTA)\d?
@@ -216,10 +240,10 @@ def public_and_private(
 
 def known_channels(channels: Sequence[Channel]) -> tuple[tuple[Channel, ...], dict[str, Json]]:
     """Return ``channels`` with numbers for the names that may be those of people, and the names as private fields."""
-    if all(_is_known(channel.name) for channel in channels):
+    if all(is_known(channel.name) for channel in channels):
         return tuple(channels), {}
     named = (
-        channel if _is_known(channel.name) else replace(channel, name=f"Channel {i}")
+        channel if is_known(channel.name) else replace(channel, name=f"Channel {i}")
         for i, channel in enumerate(channels)
     )
     return tuple(named), {CHANNEL_NAMES: [channel.name for channel in channels]}
@@ -245,7 +269,9 @@ def _expression(words: str, flags: int = 0) -> re.Pattern[str]:
 _FAMILIES = tuple(NUMBERS | TEXTS)
 _NUMBERS = {family: _expression(names) for family, names in NUMBERS.items()}
 _TEXTS = {family: frozenset(names.split()) for family, names in TEXTS.items()}
-_CHANNEL_WORDS = re.compile(rf"(?:{'|'.join(CHANNEL_WORDS.split())})\d{{0,5}}", re.IGNORECASE)
+_CHANNEL_WORDS = re.compile(
+    rf"(?:{'|'.join((CHANNEL_WORDS + SEGMENT_WORDS).split())})\d{{0,5}}", re.IGNORECASE
+)
 _CHANNEL_CODES = _expression(CHANNEL_CODES)
 
 
@@ -267,7 +293,8 @@ def _is_numbers(value: Json) -> bool:
     return all(map(_is_numbers, value)) if isinstance(value, list) else not isinstance(value, Mapping)
 
 
-def _is_known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Return whether each word of the name of a channel is one that names no person."""
     if _DATE.search(name):
         return False
     return all(

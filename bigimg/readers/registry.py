@@ -44,9 +44,12 @@ class Format:
     """The extra of bigimg that some of its files need in addition to ``library``."""
     several: bool = True
     """Whether a file may hold several images; if not, the opener is called without ``series``."""
+    packed: bool = False
+    """Whether the opener also takes files that gzip, bzip2 or zstd compresses as a whole; see
+    :func:`bigimg.readers.sniffing.head_inside`."""
 
 
-BEHIND_GZIP = "random; sequential behind gzip"
+BEHIND_GZIP = "random; sequential when compressed"
 TEXT_HEADER = "random; sequential when compressed; whole as text"
 
 BUILT_IN = (
@@ -74,11 +77,11 @@ BUILT_IN = (
     Format(
         "nifti", "NIfTI, ANALYZE, SPM", "bigimg.readers.volumes.nifti:open_nifti",
         (".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img"), sniffing.is_nifti, "nibabel", access=BEHIND_GZIP,
-        several=False,
+        several=False, packed=True,
     ),
     Format(
         "mgh", "FreeSurfer MGH, MGZ", "bigimg.readers.volumes.mgh:open_mgh", (".mgh", ".mgz", ".mgh.gz"),
-        sniffing.is_mgh, "nibabel", access=BEHIND_GZIP, several=False,
+        sniffing.is_mgh, "nibabel", access=BEHIND_GZIP, several=False, packed=True,
     ),
     Format(
         "minc", "MINC 1, MINC 2", "bigimg.readers.volumes.minc:open_minc", (".mnc",), sniffing.is_minc, "nibabel",
@@ -86,7 +89,7 @@ BUILT_IN = (
     ),
     Format(
         "afni", "AFNI HEAD/BRIK", "bigimg.readers.volumes.afni:open_afni", (".head", ".brik", ".brik.gz"),
-        sniffing.is_afni, "nibabel", access=BEHIND_GZIP, several=False,
+        sniffing.is_afni, "nibabel", access=BEHIND_GZIP, several=False, packed=True,
     ),
     Format(
         "parrec", "Philips PAR/REC", "bigimg.readers.volumes.parrec:open_parrec", (".par", ".rec"),
@@ -106,9 +109,11 @@ BUILT_IN = (
     Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
+        packed=True,
     ),
     Format(
-        "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy", several=False,
+        "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
+        access=BEHIND_GZIP, several=False, packed=True,
     ),
     Format(
         "pictures", "BMP, GIF, WebP, PNM, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
@@ -135,12 +140,21 @@ def find_format(path: str | os.PathLike[str]) -> Format:
         The system refuses to open it.
     """
     name = os.fspath(path)
-    head = sniffing.read_head(name)
-    if not head:
+    head, lower, packing = sniffing.head_inside(name)
+    if not head and packing is None:
         raise UnknownFormatError(f"{name}: is empty (0 bytes); copy or download it again")
-    lower = os.path.basename(name).lower()
     matching = [known for known in BUILT_IN if known.matches(head, lower)]
+    if packing is not None and (matching or not head):
+        # What cannot be unpacked is known by its name, and its reader says what is wrong with it.
+        known = [
+            each for each in matching or BUILT_IN if each.packed and (head or lower.endswith(each.extensions))
+        ]
+        if matching and not known:
+            what = f"is {matching[0].title} in {packing}, which is read unpacked alone"
+            raise UnknownFormatError(f"{name}: {what}; unpack it first")
+        matching = known
     if not matching:
+        head, lower = sniffing.read_head(name), os.path.basename(name).lower()
         outside, broken = outside_formats()
         matching = [known for known in outside if known.matches(head, lower)]
         if not matching:

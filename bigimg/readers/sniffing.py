@@ -1,12 +1,14 @@
 """Signatures of file formats: what the first bytes of a file say it is.
 
 Only the standard library is imported, so that choosing a reader costs nothing. Each check takes the head (the first
-4 KiB) and the file name in lower case; the name counts only where a format has no signature.
+4 KiB) and the file name in lower case; the name counts only where a format has no signature. Of a file that is
+compressed as a whole both are those of what is inside.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import struct
 import zlib
@@ -14,6 +16,7 @@ from functools import partial
 
 from bigimg.errors import InputNotFoundError, UnknownFormatError, reading
 from bigimg.places.staging import why_absent
+from bigimg.readers.raw.streams import MAGIC, PACKED, Packing, stream_errors, unpacked
 
 HEAD_BYTES = 4096
 """Enough for every signature here: the last one, of NIfTI inside gzip, needs 352 inflated bytes."""
@@ -95,6 +98,31 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
             raise UnknownFormatError(f"{path}: is a folder, not an image file; give one file of it") from None
 
 
+def head_inside(path: str) -> tuple[bytes, str, Packing | None]:
+    """Return the head of a file and its name in lower case, and how it is compressed as a whole; None if it is not.
+
+    If it is, the head is that of what is inside, as far as it can be unpacked, and the name has no ending of that kind.
+
+    Raises
+    ------
+    InputNotFoundError, UnknownFormatError, InputError
+        As :func:`read_head`.
+    """
+    head, name = read_head(path), os.path.basename(path).lower()
+    packing = next((packing for magic, packing in MAGIC.items() if head.startswith(magic)), None)
+    if packing is None:
+        return head, name, None
+    plain, suffix = os.path.splitext(name)
+    name = plain if suffix in PACKED else name
+    if packing == "gzip":
+        return inflate(head, HEAD_BYTES), name, packing
+    with open(path, "rb") as file:  # the first block of the others is longer than their head
+        try:
+            return unpacked(file, packing).read(HEAD_BYTES), name, packing
+        except stream_errors():
+            return b"", name, packing
+
+
 def _begins(signature: bytes | tuple[bytes, ...], head: bytes, name: str) -> bool:
     return head.startswith(signature)
 
@@ -133,9 +161,7 @@ DICOM_ENDINGS = (".dcm", ".dicom", ".ima", ".dcm.gz")
 
 
 def is_dicom(head: bytes, name: str) -> bool:
-    """Return whether ``head`` begins a DICOM file, also in gzip; files of before 1993 have no preamble."""
-    if head.startswith(b"\x1f\x8b"):
-        head = inflate(head)
+    """Return whether ``head`` begins a DICOM file; files of before 1993 have no preamble."""
     old = head[:1] in (b"\2", b"\10") and head[1:2] == b"\0" and name.endswith(DICOM_ENDINGS)
     return old or (head[128:132] == b"DICM" and not is_tiff(head, name)) or bare_dicom(head)
 
@@ -164,41 +190,32 @@ def bare_dicom(head: bytes) -> bool:
 
 
 def is_nifti(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or compressed, begins a NIfTI or ANALYZE file; an ``.img`` has no header.
-
-    The first block of bzip2 and zstd is longer than the head, so there the name decides.
-    """
-    if head.startswith((b"BZh", b"\x28\xb5\x2f\xfd")):
-        return name.endswith(
-            tuple(kind + packing for kind in (".nii", ".hdr", ".img") for packing in (".bz2", ".zst"))
-        )
-    plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
-    magic = plain[344:348] in (b"n+1\0", b"ni1\0") or plain[4:12] in _NIFTI2
-    analyze = plain[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith((".hdr", ".hdr.gz"))
-    return magic or analyze or (name.endswith((".img", ".img.gz")) and not other_format(head, ""))
+    """Return whether ``head`` begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
+    magic = head[344:348] in (b"n+1\0", b"ni1\0") or head[4:12] in _NIFTI2
+    analyze = head[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith(".hdr")
+    return magic or analyze or (name.endswith(".img") and not other_format(head, ""))
 
 
 def is_mgh(head: bytes, name: str) -> bool:
-    """Return whether ``head``, plain or in gzip, begins a FreeSurfer volume: version 1, four sizes, a known type."""
-    plain = inflate(head) if head.startswith(b"\x1f\x8b") else head
-    known = plain[20:24] in (b"\0\0\0\0", b"\0\0\0\1", b"\0\0\0\3", b"\0\0\0\4", b"\0\0\0\x0a")
-    return name.endswith((".mgh", ".mgz", ".mgh.gz")) or (plain.startswith(b"\0\0\0\1") and known)
+    """Return whether ``head`` begins a FreeSurfer volume: version 1, four sizes, a known type."""
+    known = head[20:24] in (b"\0\0\0\0", b"\0\0\0\1", b"\0\0\0\3", b"\0\0\0\4", b"\0\0\0\x0a")
+    return name.endswith((".mgh", ".mgz")) or (head.startswith(b"\0\0\0\1") and known)
 
 
 def is_minc(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a netCDF or HDF5 file with MINC in it."""
-    minc = name.endswith((".mnc", ".mnc.gz"))
-    if head.startswith((b"CDF\1", b"CDF\2")):
-        return minc or b"MINC standard variable" in head
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return minc or b"minc-2.0" in head
-    return minc and head.startswith(b"\x1f\x8b")
+    words = {
+        b"CDF\1": b"MINC standard variable",
+        b"CDF\2": b"MINC standard variable",
+        b"\x89HDF": b"minc-2.0",
+    }
+    return head[:4] in words and (name.endswith(".mnc") or words[head[:4]] in head)
 
 
 def is_afni(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins an AFNI header; a BRIK has no signature."""
     text = head[:64].split()
-    return name.endswith((".brik", ".brik.gz")) or (text[:1] == [b"type"] and b"-attribute" in head[:64])
+    return name.endswith(".brik") or (text[:1] == [b"type"] and b"-attribute" in head[:64])
 
 
 def is_parrec(head: bytes, name: str) -> bool:

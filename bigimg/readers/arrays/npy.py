@@ -1,10 +1,11 @@
-"""A reader of ``.npy`` files: numpy reads the header; the pixels are C or Fortran order numbers after it.
+"""A reader of ``.npy`` files, plain or compressed: numpy reads the header; C or Fortran order numbers follow it.
 
 The format names no axes, so they are guessed as for an array in memory; ``spec.notes`` says how.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from tokenize import TokenError
 
@@ -13,12 +14,15 @@ from numpy.lib import format as npy
 from bigimg.errors import InputError, UsageError, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
 from bigimg.readers.complex_values import is_complex, real_of
-from bigimg.readers.raw.plain import READ_BYTES, Pixels, RawFile, RawReader, is_wide, natural_chunks
+from bigimg.readers.raw.compressed import open_pixels, read_bytes
+from bigimg.readers.raw.plain import RawReader, Stored, natural_chunks
 from bigimg.readers.raw.scaled import PART_BYTES, PartPixels
 from bigimg.types import DType, Shape
+
+MOST_HEADER = 1 << 16
+"""Bytes of a header at most; numpy refuses those of more than 10,000."""
 
 
 def open_npy(source: str) -> RawReader:
@@ -41,15 +45,13 @@ def open_npy(source: str) -> RawReader:
         raise InputError(f"{source}: is no image: {error}") from None
     file_dims = tuple(reversed(dims)) if fortran else dims
     chunks, notes = natural_chunks(axes, file_dims), (guessed(dims, shape),)
-    pixels: Pixels = RawFile(
-        source, offset=offset, shape=tuple(reversed(shape)) if fortran else shape, dtype=dtype
-    )
+    stored = Stored(file_dims, tuple(reversed(shape)) if fortran else shape, dtype)
+    pixels, access = open_pixels(source, offset, stored)
     order = "Fortran" if fortran else "C"
-    wide = is_wide(file_dims, axes[-1].size * dtype.itemsize)
-    access = Access("random", f"uncompressed, {order} order", file_dims, read_bytes=READ_BYTES, wide=wide)
+    access = replace(access, why=f"{access.why.partition(',')[0]}, {order} order")
     if is_complex(dtype):
         dtype = real_of(dtype)
-        pixels, access = PartPixels(pixels, dtype), replace(access, read_bytes=READ_BYTES + PART_BYTES)
+        pixels, access = PartPixels(pixels, dtype), replace(access, read_bytes=access.read_bytes + PART_BYTES)
     spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
     return RawReader(spec, access, source, pixels, file_dims)
 
@@ -60,7 +62,8 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
     read[3, 0] = npy.read_array_header_2_0  # it differs only in field names, and records are refused
     # A header is Python, and numpy evaluates it.
     errors = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)
-    with reading(path, errors, "save the array again"), open(path, "rb") as file:
+    with reading(path, errors, "save the array again"):
+        file = io.BytesIO(read_bytes(path, MOST_HEADER))
         version = npy.read_magic(file)
         if version not in read:
             raise ValueError(f"npy version {version} is not 1 to 3")

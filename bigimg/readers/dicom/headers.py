@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, cast
 from bigimg.errors import InputError, reading
 from bigimg.readers.dicom.fields import PRIVATE, Fields, first_item, private_diffusion
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels, in_gzip, inflated_bytes, opened
+from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes, opened
 from bigimg.readers.dicom.placing import Mosaic, Placing, dimension_ranks, is_mosaic, mosaic_of
 from bigimg.readers.dicom.series import Slice
 from bigimg.readers.dicom.tags import moment, number, numbers, tag_of, text, transfer_syntax, value_of
+from bigimg.readers.raw.compressed import packing_of
 from bigimg.types import Json, Padding
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ reading_dicom = partial(reading, parse_errors=DAMAGE, remedy="fetch the file aga
 
 
 def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Dataset, int, bytes, int]:
-    """Return the header, the byte where the pixels begin, the 12 bytes there, and the size of the file.
+    """Return the header, the byte where the pixels begin, the 12 bytes there, and the size of the file, unpacked.
 
     Raises
     ------
@@ -109,12 +110,11 @@ def read_header(path: str, *, tags: Sequence[str] | None = None) -> tuple[Datase
     """
     from pydicom import dcmread
 
-    with reading_dicom(path):
-        gzipped = in_gzip(path)
-        size = inflated_bytes(path, gzipped=True) if gzipped else os.path.getsize(path)
-    with reading_dicom(path), opened(path, gzipped=gzipped) as file:
-        if DEFLATED.encode() in file.read(1024) and not gzipped:
-            inflated_bytes(path)
+    with reading_dicom(path), opened(path, packing_of(path)) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if DEFLATED.encode() in file.read(1024):
+            size = inflated_bytes(path, file)
         file.seek(0)
         wanted = None if tags is None else [*map(tag_of, tags), *PRIVATE]
         header = dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=True)

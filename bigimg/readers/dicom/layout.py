@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, counted, reading
-from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels, in_gzip
+from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
+from bigimg.readers.raw.compressed import packing_of
 from bigimg.types import Array
 from bigimg.version import install_line
 
@@ -71,7 +72,7 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
             photometric=text(header, "PhotometricInterpretation") or "MONOCHROME2",
             planar=_whole(header, "PlanarConfiguration", 0),
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
-            signed=bool(_whole(header, "PixelRepresentation", 0)), gzipped=in_gzip(path),
+            signed=bool(_whole(header, "PixelRepresentation", 0)), packing=packing_of(path), unpacked=size,
         )  # fmt: skip
     _check(pixels, size)
     _check_decoder(pixels)

@@ -6,18 +6,21 @@ have thousands of files. pydicom and its plugins decode, convert YBR to RGB, and
 
 from __future__ import annotations
 
-import gzip
+import io
 import struct
 import threading
+import zlib
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from bigimg.errors import DAMAGED, InputError, damage, reading
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut
+from bigimg.readers.raw.compressed import read_bytes
 from bigimg.readers.raw.plain import read_once
+from bigimg.readers.raw.streams import Packing
 from bigimg.types import Array, DType
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -57,8 +60,10 @@ class Pixels:
     stored: int
     high: int
     signed: bool
-    gzipped: bool = False
-    """Whether the file is a DICOM file in gzip."""
+    packing: Packing | None = None
+    """How the file is compressed as a whole."""
+    unpacked: int = 0
+    """Bytes of the file, uncompressed."""
     across: int = 1
     """Pictures in a row of a Siemens mosaic, and in a column; each of them is a frame to those who read."""
     palette: Array | None = field(default=None, compare=False)
@@ -92,7 +97,7 @@ class Pixels:
     @property
     def packed(self) -> bool:
         """Whether the file is compressed as a whole, and read as a whole."""
-        return self.syntax == DEFLATED or self.gzipped
+        return self.syntax == DEFLATED or self.packing is not None
 
     @property
     def native(self) -> bool:
@@ -200,10 +205,12 @@ class Pixels:
             if self._table.whole is None:
                 from pydicom import dcmread
 
-                inflated_bytes(self.path, gzipped=self.gzipped)
                 errors = (RuntimeError, ValueError, AttributeError, EOFError)
                 wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
-                with wrong, opened(self.path, gzipped=self.gzipped) as file:
+                with wrong, opened(self.path, self.packing) as file:
+                    if self.syntax == DEFLATED:
+                        inflated_bytes(self.path, file)
+                        file.seek(0)
                     self._table.whole = dcmread(file, force=True).pixel_array
             whole = self._table.whole
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
@@ -304,43 +311,47 @@ def _ends(file: BinaryIO, start: int, length: int) -> bool:
     return _at(file, start + max(length - 4, 0), min(length, 4)).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
-def in_gzip(path: str) -> bool:
-    """Return whether the file at ``path`` is a gzip file."""
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def opened(path: str, packing: Packing | None) -> BinaryIO:
+    """Return the open file at ``path``, or where it is compressed as a whole what is inside, in memory.
+
+    Raises
+    ------
+    InputError
+        It cannot be unpacked, or has more than ``MOST_INFLATED`` bytes.
+    """
+    if packing is None:
+        return open(path, "rb")
+    content = read_bytes(path, MOST_INFLATED + 1, what=f"is in {packing} and cannot be unpacked")
+    if len(content) > MOST_INFLATED:
+        raise _too_large(path, f"in {packing}", "unpack it first")
+    return io.BytesIO(content)
 
 
-def opened(path: str, *, gzipped: bool) -> BinaryIO:
-    """Return the open file at ``path``, inflated if it is in gzip."""
-    return cast("BinaryIO", gzip.open(path)) if gzipped else open(path, "rb")
-
-
-def inflated_bytes(path: str, *, gzipped: bool = False) -> int:
-    """Return the bytes that a deflated file, or one in gzip, inflates to.
+def inflated_bytes(path: str, file: BinaryIO) -> int:
+    """Return the bytes that the deflated DICOM in ``file`` inflates to.
 
     Raises
     ------
     InputError
         They are more than ``MOST_INFLATED``, or damaged.
     """
-    import zlib
-
-    stream, total = zlib.decompressobj(31 if gzipped else -zlib.MAX_WBITS), 0
+    stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
     errors, what = (zlib.error, struct.error), "is deflated and cannot be inflated"
-    with reading(path, errors, DAMAGED, what=what), open(path, "rb") as file:
-        if not gzipped:
-            (length,) = struct.unpack("<L", file.read(144)[140:])
-            file.seek(144 + length)  # after the file meta, which is not deflated
+    with reading(path, errors, DAMAGED, what=what):
+        file.seek(140)
+        (length,) = struct.unpack("<L", file.read(4))
+        file.seek(144 + length)  # after the file meta, which is not deflated
         while piece := file.read(1 << 16):
             while piece and total <= MOST_INFLATED:
                 total += len(stream.decompress(piece, 1 << 20))
                 piece = stream.unconsumed_tail
-    if not stream.eof and total <= MOST_INFLATED:
-        raise damage(path, f"is deflated and ends too early, after {total} bytes")
     if total > MOST_INFLATED:
-        what = f"is deflated and inflates to more than {MOST_INFLATED >> 20} MiB"
-        remedy = (
-            "unpack it first, with gunzip" if gzipped else "store it uncompressed first, with dcmconv +te"
-        )
-        raise InputError(f"{path}: {what}, which can only be read whole; {remedy}")
+        raise _too_large(path, "deflated", "store it uncompressed first, with dcmconv +te")
+    if not stream.eof:
+        raise damage(path, f"is deflated and ends too early, after {total} bytes")
     return total
+
+
+def _too_large(path: str, how: str, remedy: str) -> InputError:
+    what = f"is {how} and inflates to more than {MOST_INFLATED >> 20} MiB, which can only be read whole"
+    return InputError(f"{path}: {what}; {remedy}")

@@ -21,7 +21,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.dicom.grouping import chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
-from bigimg.readers.dicom.pixels import Pixels, inflated_bytes
+from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import MISSING, Uneven
 from bigimg.readers.dicom.spec import as_clip, describe, fill_of, first_of
 from bigimg.readers.dicom.study import study_below
@@ -238,10 +238,10 @@ def _access(files: Sequence[Pixels], spec: ImageSpec) -> Access:
     many = counted(len(files), "file")
     if any(pixels.packed for pixels in files):
         packed = [pixels for pixels in files if pixels.packed]
-        inflated = sum(2 * inflated_bytes(pixels.path, gzipped=pixels.gzipped) for pixels in packed)
+        inflated = sum(2 * pixels.unpacked for pixels in packed)
         return Access(
             "whole",
-            f"{many}, {'in gzip' if packed[0].gzipped else 'deflated'}",
+            f"{many}, {f'in {packed[0].packing}' if packed[0].packing else 'deflated'}",
             spec.dims,
             inflated + plane,
             result,

@@ -16,7 +16,7 @@ from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, SpacingNote
-from bigimg.readers.allowed import public_and_private
+from bigimg.readers.allowed import CHANNEL_NAMES, is_known, public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item, in_frame_of_ge
 from bigimg.readers.dicom.headers import Plane
 from bigimg.readers.dicom.pixels import Pixels
@@ -59,6 +59,7 @@ def describe(
     same_line = len(lines) == 1 and first.line != (1.0, 0.0)
     fields = fields_of(header) | _of_volumes(planes, order, stacked)
     public, private = public_and_private(fields, "dicom")
+    channels, names = _channels(header, first, planes)
     _add_notes(header, planes, notes)
     padding = _padding(planes, dtype, notes)
     if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
@@ -68,10 +69,10 @@ def describe(
         left = ", and left out of statistics" if padding or dtype.kind == "f" else ""
         notes.append(f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}{left}")
     return ImageSpec(
-        axes, dtype, _chunks(axes, planes), channels=_channels(header, first, planes), kind=_kind(header, first.pixels),
+        axes, dtype, _chunks(axes, planes), channels=channels, kind=_kind(header, first.pixels),
         world=_world(first, stacked, axes, source), convention="radiological",
         scaling=Scaling(*first.line) if same_line else None,
-        window=_window(planes, notes), padding=padding, meta=public, private=private,
+        window=_window(planes, notes), padding=padding, meta=public, private=private | names,
         notes=tuple(notes), of_source=tuple(_mapping_notes(header)),
     )  # fmt: skip
 
@@ -122,20 +123,26 @@ def _axes(header: Dataset, first: Plane, order: Array, stacked: Stack, notes: li
     )
 
 
-def _channels(header: Dataset, first: Plane, planes: Sequence[Plane]) -> tuple[Channel, ...]:
+def _channels(
+    header: Dataset, first: Plane, planes: Sequence[Plane]
+) -> tuple[tuple[Channel, ...], dict[str, Json]]:
+    """Return the channels, and private fields with the names of segments that are left out."""
     if first.pixels.palette is not None:
-        return RGB
+        return RGB, {}
     if first.pixels.samples > 1:
-        return {3: RGB, 4: RGBA}[first.pixels.samples]
+        return {3: RGB, 4: RGBA}[first.pixels.samples], {}
     segments = sorted({plane.segment for plane in planes if plane.segment is not None})
-    if len(segments) < 2:
-        return ()
-    # A segment is named by its code, because its label is free text.
-    names = {}
+    names: dict[int, list[str]] = {}
     for item in header.get("SegmentSequence") or ():
-        code = item.get("SegmentedPropertyTypeCodeSequence")
-        names[int(item.SegmentNumber)] = str(code[0].get("CodeMeaning") or "") if code else ""
-    return tuple(Channel(f"{number} {names.get(number, '')}".strip()) for number in segments)
+        code = first_item(item, "SegmentedPropertyTypeCodeSequence")
+        said = (text(item, "SegmentLabel"), "" if code is None else text(code, "CodeMeaning"))
+        names[int(item.SegmentNumber)] = [name.strip() for name in said if name.strip()]
+    full = [" ".join((str(number), *names.get(number, [])[:1])) for number in segments]
+    kept = [
+        " ".join((str(number), *[name for name in names.get(number, []) if is_known(name)][:1]))
+        for number in segments
+    ]
+    return tuple(map(Channel, kept)), {CHANNEL_NAMES: list[Json](full)} if full != kept else {}
 
 
 def fill_of(pixels: Pixels, dtype: DType, padding: Padding | None) -> float:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bigimg.readers.sniffing import DICOM_ENDINGS, is_dicom, read_head
+from bigimg.readers.sniffing import DICOM_ENDINGS, head_inside, is_dicom
 
 SYSTEM = {"thumbs.db", "desktop.ini", "dicomdir"}
 """Files that systems and CDs leave in folders, in lower case."""
@@ -40,7 +40,7 @@ def study_below(folder: str) -> Study:
     others = 0
     for path in _files(folder):
         name = os.path.basename(path)
-        if may_be_dicom(read_head(path), name.lower()):
+        if may_be_dicom(*head_inside(path)[:2]):
             (hidden if name.startswith(".") else shown).append(path)
         elif not name.startswith("."):
             others += 1

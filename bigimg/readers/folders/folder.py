@@ -29,7 +29,7 @@ from bigimg.readers.boundary import bounded
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.registry import find_format, no_series, only_image, open_file
-from bigimg.readers.sniffing import is_dicom, read_head
+from bigimg.readers.sniffing import head_inside, is_dicom
 from bigimg.types import Array, Kind, Part, Region
 
 MOST_OPEN = 320
@@ -150,7 +150,7 @@ def _study_among(paths: Sequence[str]) -> Study:
     others: list[str] = []
     sure = False
     for path in paths:
-        head, name = read_head(path), os.path.basename(path).lower()
+        head, name, _ = head_inside(path)
         sure |= is_dicom(head, name)
         (found if may_be_dicom(head, name) else others).append(path)
     if not sure:

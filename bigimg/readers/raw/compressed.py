@@ -163,11 +163,6 @@ def packing_of(path: str) -> Packing | None:
     return next((packing for magic, packing in MAGIC.items() if head.startswith(magic)), None)
 
 
-def is_gzip(path: str) -> bool:
-    """Return whether the file at ``path`` begins as gzip does; it raises as :func:`packing_of`."""
-    return packing_of(path) == "gzip"
-
-
 def read_bytes(path: str, size: int, offset: int = 0, *, what: str = "its header cannot be read") -> bytes:
     """Return ``size`` bytes of the file at ``path``, decompressed where it is compressed; fewer when it ends.
 

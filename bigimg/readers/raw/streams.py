@@ -21,6 +21,9 @@ type Packing = Literal["gzip", "zlib", "bzip2", "zstd"]
 MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of a file that is compressed as a whole."""
 
+PACKED = (".gz", ".bz2", ".zst")
+"""Endings of the names of such files."""
+
 PORTION_BYTES = 256 << 10
 """Bytes that a zlib stream reads at once, and decompresses at once."""
 

@@ -1,4 +1,4 @@
-"""A reader of AFNI datasets: nibabel reads the HEAD; the BRIK beside it is raw or in gzip.
+"""A reader of AFNI datasets: nibabel reads the HEAD; the BRIK beside it is raw or compressed.
 
 Sub-bricks are ``t`` if the header has a time axis, and named channels if it has none (a bucket of statistics). Each may
 have a factor: if all factors are equal, they are the scaling of the image, otherwise the reader gives real values.
@@ -16,6 +16,7 @@ from nibabel.spatialimages import HeaderDataError, ImageDataError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.raw.compressed import open_pixels
 from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.raw.streams import PACKED
 from bigimg.readers.volumes.headers import (
     Step,
     Volume,
@@ -39,7 +40,7 @@ def open_afni(source: str) -> RawReader:
     Parameters
     ----------
     source : str
-        The ``.HEAD``, ``.BRIK`` or ``.BRIK.gz``.
+        The ``.HEAD``, or the ``.BRIK``, plain or compressed.
 
     Raises
     ------
@@ -53,7 +54,11 @@ def open_afni(source: str) -> RawReader:
     head = source if given else sibling(source, stem, (".HEAD",), "its header")
     notes: list[str] = []
     header = _header(source, head, notes)
-    brik = sibling(source, stem, (".BRIK", ".BRIK.gz", ".BRIK.bz2"), "its pixels") if given else source
+    brik = (
+        sibling(source, stem, (".BRIK", *(".BRIK" + packing for packing in PACKED)), "its pixels")
+        if given
+        else source
+    )
     timed = "TAXIS_NUMS" in header.info
     stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
     factors = header.get_data_scaling()

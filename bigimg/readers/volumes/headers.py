@@ -29,14 +29,12 @@ from bigimg.readers.raw.scaled import (
     real_dtype,
     same_for_all,
 )
+from bigimg.readers.raw.streams import PACKED
 from bigimg.readers.volumes.label_names import kind_of
 from bigimg.types import Array, DType, Json, Kind, Padding, Shape
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From left, posterior, superior (DICOM, ITK) to right, anterior, superior (nibabel, bigimg)."""
-
-PACKED = (".gz", ".bz2", ".zst")
-"""Endings of files that are compressed as a whole."""
 
 type Step = tuple[float, str | None]
 """Distance of pixel centres along an axis, and its unit."""

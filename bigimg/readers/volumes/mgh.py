@@ -1,7 +1,7 @@
-"""A reader of FreeSurfer volumes, MGH and MGZ: nibabel reads the header; pixels are big-endian, plain or in gzip.
+"""A reader of FreeSurfer volumes, MGH and MGZ: nibabel reads the header; pixels are big-endian, plain or compressed.
 
-The repetition time stands *behind* the pixels. For a series in gzip the whole stream is decompressed once (1 GB/s) to
-get it, because a series needs its time step. A single volume needs none and is not decompressed.
+The repetition time stands *behind* the pixels. For a compressed series the whole stream is decompressed once (gzip:
+1 GB/s) to get it, because a series needs its time step. A single volume needs none and is not decompressed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHHeader, data_type_codes, header_dtype
 
 from bigimg.errors import InputError
-from bigimg.readers.raw.compressed import is_gzip, open_pixels, read_bytes
+from bigimg.readers.raw.compressed import open_pixels, packing_of, read_bytes
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.volumes.headers import Volume, in_space, volumes
 
@@ -26,7 +26,7 @@ def open_mgh(source: str) -> RawReader:
     Parameters
     ----------
     source : str
-        ``.mgh`` or ``.mgz``.
+        ``.mgh`` or ``.mgz``; also as ``.mgh.gz``, ``.mgh.bz2``, ``.mgh.zst``.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def open_mgh(source: str) -> RawReader:
     if not fields["goodRASFlag"]:
         notes.append("the header has no position (goodRASFlag is 0); FreeSurfer's coronal default is assumed")
     end, behind = DATA_OFFSET + math.prod(stored.shape) * dtype.itemsize, b""
-    skipped = "t" not in stored.dims and is_gzip(source)  # it would need a whole pass
+    skipped = "t" not in stored.dims and packing_of(source) is not None  # it would need a whole pass
     if not skipped:
         behind = read_bytes(source, 20, end, what=f"cannot be read to the end of its pixels, byte {end}")
     header = MGHHeader(head + behind, check=False)

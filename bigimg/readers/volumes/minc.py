@@ -21,7 +21,6 @@ from nibabel.minc2 import Minc2File
 from bigimg.errors import InputError
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.raw.compressed import is_gzip
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
@@ -52,8 +51,6 @@ def open_minc(source: str) -> RawReader:
     InputError
         The header makes no sense, the file is truncated, or chunks are missing.
     """
-    if is_gzip(source):
-        raise InputError(f"{source}: is MINC in gzip, which has no random access; unpack it with gunzip")
     with open(source, "rb") as file:
         hdf5 = file.read(4) == b"\x89HDF"
     notes: list[str] = []

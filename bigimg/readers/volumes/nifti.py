@@ -24,8 +24,8 @@ from bigimg.geometry.orientation import axis_codes
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.raw.compressed import open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader, Stored
+from bigimg.readers.raw.streams import PACKED
 from bigimg.readers.volumes.headers import (
-    PACKED,
     Volume,
     beside,
     checked_shape,

@@ -329,6 +329,38 @@ def test_segments_become_masks(tmp_path: Path):
         open_dicom(save(segmentation([1, 2, 1, 1], [0, 0, 1, 0]), tmp_path / "c.dcm"))
 
 
+def named_segments(tmp_path: Path, *names: tuple[str, str]) -> Path:
+    made = segmentation([1, 2] if len(names) > 1 else [1, 1], [0, 0] if len(names) > 1 else [0, 1])
+    for item, (label, meaning) in zip(made.SegmentSequence, names, strict=False):
+        item.SegmentLabel, item.SegmentedPropertyTypeCodeSequence[0].CodeMeaning = label, meaning
+    return save(made, tmp_path / "named.dcm")
+
+
+@pytest.mark.parametrize(
+    ("label", "meaning", "expected"),
+    [
+        ("Left kidney", "Kidney", "Left kidney"),  # the label says more than the code
+        ("Nodule 2", "Nodule", "Nodule 2"),
+        ("vertebrae_L1", "Vertebra", "vertebrae_L1"),
+        ("Jane Roe, liver", "Liver", "Liver"),
+        ("Annotated by Dr Roe", "Roe", ""),
+        ("Liver 12.03.1957", "Liver", "Liver"),
+    ],
+)
+def test_segments_are_named_by_words_of_the_list(tmp_path: Path, label: str, meaning: str, expected: str):
+    path = named_segments(tmp_path, (label, meaning), ("Spleen", "Spleen"))
+    assert list(bigimg.open(path).c.values) == [f"1 {expected}".strip(), "2 Spleen"]
+    bigimg.convert(path, tmp_path / "a.ome.zarr", progress=False, sync=False)
+    assert all("Roe" not in str(value) for value in bigimg.open(tmp_path / "a.ome.zarr").attrs.values())
+    bigimg.convert(path, tmp_path / "b.ome.zarr", keep_metadata=True, progress=False, sync=False)
+    assert list(bigimg.open(tmp_path / "b.ome.zarr").c.values) == [f"1 {label}", "2 Spleen"]
+
+
+def test_a_single_segment_keeps_its_name(tmp_path: Path):
+    spec = open_dicom(named_segments(tmp_path, ("Tumor", "Neoplasm"))).spec
+    assert [channel.name for channel in spec.channels] == ["1 Tumor"]
+
+
 COLOUR = np.random.default_rng(4).integers(0, 255, (6, 5, 3), np.uint8)
 
 
