@@ -28,7 +28,7 @@ from bigimg.version import __version__
 
 FILES = {
     "files": ("info", "formats", "export", "downsample", "patches"),
-    "pictures": ("slice", "thumbnail", "montage", "view"),
+    "pictures": ("slice", "thumbnail", "montage", "ortho", "view"),
     "statistics": ("stats", "histogram", "fraction", "mask"),
     "stores": ("plan", "convert", "demo", "verify", "edit", "clean"),
 }

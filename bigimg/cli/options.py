@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bigimg.geometry.axes import Physical
 from bigimg.geometry.lengths import PIXELS, SPACING, Lengths, read_lengths, read_pixels
 
 type Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -104,7 +105,7 @@ def lengths(_: click.Context, option: click.Parameter, text: str | None) -> Leng
 def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
     """Return ``--at`` as the library takes it: an index, or with ``--mm`` a position."""
     if mm or at is None:
-        return {"position": at}
+        return {"position": at if at is None else Physical(at)}
     return {"index": int(at) if at.is_integer() else at}  # the library refuses 1.5
 
 

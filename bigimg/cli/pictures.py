@@ -1,4 +1,4 @@
-"""Verbs that draw: ``slice``, ``thumbnail``, ``montage`` and ``view``."""
+"""Verbs that draw: ``slice``, ``thumbnail``, ``montage``, ``ortho`` and ``view``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import cut_at, shared
+from bigimg.cli.options import cut_at, numbers, shared
 
 convention = click.option(
     "--convention", type=click.Choice(["neurological", "radiological"]),
@@ -61,6 +61,25 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) 
     from bigimg.viewing.figure_files import montage_figure
 
     montage_figure(sources, target, **options)
+    _name(target, quiet)
+
+
+@click.command()
+@click.option(
+    "--at", callback=numbers("12.5,-3,40 for x,y,z or z=12.5", float, least=3, most=3), metavar="X,Y,Z",
+    help="The point: in millimetres of the world, else coordinates; or z=12.5; the middle by default.",
+)  # fmt: skip
+@click.option("--t", type=int, help="Which time; the first by default.")
+@click.option("--channel", help="One channel, by number or name.")
+@click.option("--overlay", metavar="MASK", help="Draw this mask or label image over it.")
+@click.option("--crosshair/--no-crosshair", default=True, help="Draw lines through the point.")
+@convention
+@shared("source", "file", "level", "memory", "series", "overwrite", "quiet")
+def ortho(source: str, target: str, quiet: bool, **options: Any) -> None:
+    """Draw the three planes of the volume SOURCE through one point into TARGET, with the value there."""
+    from bigimg.viewing.figure_files import ortho_figure
+
+    ortho_figure(source, target, **options)
     _name(target, quiet)
 
 

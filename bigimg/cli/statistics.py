@@ -19,6 +19,9 @@ conditions = added([
     click.option("--between", callback=pair, metavar="LOW,HIGH", help="Pixels from LOW to HIGH, both included."),
     click.option("--equals", callback=threshold, metavar="N", help="Pixels of this value or label."),
     click.option("--otsu", is_flag=True, help="Pixels above Otsu's threshold of their channel."),
+    click.option("--below-otsu", is_flag=True, help="All others, as tissue on a bright slide."),
+    click.option("--gray", type=click.Choice(["luma", "mean"]), help="Compare the grey value, not each channel."),
+    click.option("--any", is_flag=True, help="One mask: where at least one channel fulfils the conditions."),
 ])  # fmt: skip
 
 
@@ -79,4 +82,5 @@ def mask(
     result = convert_to_store(
         found, target, kind="mask", memory=memory, workers=workers, overwrite=overwrite, progress=not quiet
     )
-    report(mask_report(target, result.statistics, result.stored_bytes), as_json, quiet)
+    found_in = mask_report(target, result.statistics, result.stored_bytes, result.plan.spec.axes)
+    report(found_in, as_json, quiet)

@@ -18,6 +18,11 @@ ORDER = "tczyx"
 EVEN = 1e-3
 """How far a coordinate may be from an even spacing, in parts of it: numbers written with six decimals are within."""
 
+
+class Physical(float):
+    """A position that makes sense only along an axis with a unit."""
+
+
 AxisType = Literal["time", "channel", "space"]
 
 
@@ -56,13 +61,21 @@ class Axis:
         Raises
         ------
         UsageError
-            It is outside the image, both are given, or ``index`` is no whole number.
+            It is outside the image, both are given, ``index`` is no whole number, or a physical position has no unit.
         """
         if index is not None and position is not None:
             raise UsageError(
                 f"index {index} and position {position} along {self.name} are two positions; give one"
             )
         if position is not None:
+            if isinstance(position, Physical) and self.unit is None:
+                raise UsageError(
+                    f"position={position:g}: the image gives no unit along {self.name}, so where that is is not known;",
+                    ways=[
+                        "give index= alone, the number of the pixel",
+                        f"give it one by spacing='{self.name}=2mm'",
+                    ],
+                )
             return self._nearest(position)
         if index is None:
             return self.size // 2

@@ -6,6 +6,8 @@ The unit of a file is never refused; :func:`~bigimg.geometry.axes.long_unit` pas
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Sequence
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, long_unit
@@ -60,3 +62,16 @@ def converted(number: float, unit: str | None, into: str | None) -> float | None
             # 12 digits: 0.55 micrometres are 550 nanometres, not 550.0000000000001.
             return float(f"{number * table[unit] / table[into]:.12g}")
     return None
+
+
+def milliliters(sides: Sequence[tuple[float, str | None]]) -> float | None:
+    """Return the volume of a box in millilitres from the lengths of its sides and their units, as medicine has them.
+
+    None if there are not three, or one is not in millimetres or a larger unit.
+
+    >>> milliliters([(10, "millimeter")] * 3), milliliters([(1, None)] * 3)
+    (1.0, None)
+    """
+    if len(sides) != 3 or any(MILLIMETERS.get(unit or "", 0) < 1 for _, unit in sides):
+        return None
+    return math.prod(abs(step) * MILLIMETERS[unit or ""] for step, unit in sides) / 1000

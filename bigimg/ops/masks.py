@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray
@@ -18,20 +19,23 @@ import xarray
 from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed, one_object
 from bigimg.lazy.node_of_array import linked_node
+from bigimg.lazy.operation import Operation
 from bigimg.lazy.values import Value
 from bigimg.opening.levels import is_pyramid, levels_of_tree
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.derived import pixelwise
+from bigimg.ops.derived import derive, pixelwise, placeholder, source_block
+from bigimg.ops.intensity import gray as _gray
 from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.slices import part_of
-from bigimg.types import Array, DType, Region
+from bigimg.types import Array, DType, Region, Shape
 
 type Threshold = float | Sequence[float] | Mapping[str, float]
 """One for all channels, one each in their order, or by name."""
-type Condition = tuple[Callable[[Any, Any], Any], str, Any]
+type Compare = Callable[[Any, Any], Any]
+type Condition = tuple[Compare, str, Any]
 """How pixels are compared, the option that says so, and its thresholds."""
-type Test = tuple[Callable[[Any, Any], Any], Any]
+type Test = tuple[Compare, Any]
 """How pixels are compared, and with which number."""
 MASK_ATTRS = ("source", "world", "convention", "meta")
 """Attrs of an image that are true for its masks too."""
@@ -45,6 +49,9 @@ def mask(
     between: Sequence[Threshold] | None = None,
     equals: Threshold | None = None,
     otsu: bool = False,
+    below_otsu: bool = False,
+    gray: Literal["luma", "mean"] | None = None,
+    any: bool = False,
 ) -> Any:
     """Return where the pixels fulfil all of the conditions given; lazy, booleans.
 
@@ -66,52 +73,101 @@ def mask(
         Pixels of this value, or label.
     otsu : bool
         Pixels above Otsu's threshold of their channel (:func:`bigimg.otsu`), for a pyramid that of level 0.
+    below_otsu : bool
+        All others: pixels not above that threshold, as tissue on a bright slide. NaN is in neither.
+    gray : {"luma", "mean"}, optional
+        Compare the grey value of the channels (:func:`bigimg.gray`), not each channel.
+    any : bool
+        One mask, without the axis c: true where at least one channel fulfils all conditions.
 
     Returns
     -------
     DataArray of the shape of the image, or of the channels that are named; or a DataTree of a pyramid
+        Without the axis c for ``gray`` and ``any``.
 
     Raises
     ------
     UsageError
         No condition, a channel that is not there or that only one of two conditions names, a threshold that is
-        no number, or a low above its high.
+        no number, a low above its high, or no grey can be made of the channels.
     """
-    if not isinstance(otsu, bool | np.bool_):
-        raise UsageError(
-            f"mask: otsu={otsu!r}: give True or False; it holds for all channels (isel chooses some)"
-        )
-    if all(given is None for given in (below, above, between, equals)) and not otsu:
-        raise UsageError("mask: give below=, above=, between=, equals= or otsu=True")
+    for name, flag in (("otsu", otsu), ("below_otsu", below_otsu), ("any", any)):
+        if not isinstance(flag, bool | np.bool_):
+            raise UsageError(
+                f"mask: {name}={flag!r}: give True or False; it holds for all channels (isel chooses some)"
+            )
+    if otsu and below_otsu:
+        raise UsageError("mask: otsu=True and below_otsu=True are two halves of the pixels; give one")
+    if all(given is None for given in (below, above, between, equals)) and not otsu and not below_otsu:
+        raise UsageError("mask: give below=, above=, between=, equals=, otsu=True or below_otsu=True")
     from bigimg.ops.statistics.thresholds import otsu as otsu_of
 
     conditions = _conditions(below, above, between, equals)
+    compare = operator.le if below_otsu else operator.gt
+    seen = partial(_gray, method=gray) if gray is not None else open_image
     if not is_pyramid(img):
-        return _mask(open_image(img), conditions, otsu_of(img) if otsu else None)
-    threshold = computed(otsu_of(img)) if otsu else None
+        image = seen(img)
+        threshold = otsu_of(image if gray else img) if otsu or below_otsu else None
+        return _mask(image, conditions, threshold, compare, any=any)
+    base = seen(levels_of_tree(img).base) if gray else img
+    threshold = computed(otsu_of(base)) if otsu or below_otsu else None
     nodes: dict[str, Any] = {"/": xarray.Dataset(attrs={**img.attrs, "kind": "mask"})}
     for number, level in enumerate(levels_of_tree(img)):
-        nodes[f"scale{number}"] = _mask(level, conditions, threshold).to_dataset(name="image")
+        found = _mask(seen(level), conditions, threshold, compare, any=any)
+        nodes[f"scale{number}"] = found.to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)
 
 
 def _mask(
-    img: xarray.DataArray, conditions: list[Condition], threshold: xarray.DataArray | None
+    img: xarray.DataArray,
+    conditions: list[Condition],
+    threshold: xarray.DataArray | None,
+    compare: Compare,
+    *,
+    any: bool,
 ) -> xarray.DataArray:
-    """Return where the pixels fulfil the conditions, and are above the ``threshold`` of their channel."""
+    """Return where the pixels fulfil the conditions, and ``compare`` with the ``threshold`` of their channel."""
     chosen = _named(img, conditions)
     image = _channels(img, chosen)
     values = []
     if threshold is not None and threshold.chunks is None:
-        conditions = [*conditions, (operator.gt, "otsu", _chosen(threshold.values, chosen=chosen).tolist())]
+        conditions = [*conditions, (compare, "otsu", _chosen(threshold.values, chosen=chosen).tolist())]
     elif threshold is not None:
         values = [Value(one_object(partial(_chosen, chosen=chosen), threshold.data))]
     tests = _tests(image, conditions) if conditions else [[]]
     axis = image.dims.index("c") if "c" in image.dims else None
-    found = pixelwise("mask", image, _Compare(tests, axis), np.dtype(bool), values=values)
+    found = pixelwise("mask", image, _Compare(tests, axis, compare), np.dtype(bool), values=values)
+    if any and axis is not None:
+        found = _any_channel(found, axis)
     found = found.drop_vars("color", errors="ignore").rename("mask")
     found.attrs = {"kind": "mask"} | {key: img.attrs[key] for key in MASK_ATTRS if key in img.attrs}
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class AnyChannel(Operation):
+    """True where the mask of at least one channel is true."""
+
+    shape: Shape
+    dtype: DType
+    axis: int
+    channels: int
+
+    def source(self, region: Region) -> Region:
+        """Return ``region`` of all channels."""
+        return (*region[: self.axis], slice(0, self.channels), *region[self.axis :])
+
+    def make(self, block: Array, source: Region, region: Region) -> Array:
+        """Return the mask."""
+        found: Array = block.any(axis=self.axis)
+        return found
+
+
+def _any_channel(mask: xarray.DataArray, axis: int) -> xarray.DataArray:
+    like = placeholder(mask).isel(c=0, drop=True)
+    block, _ = source_block(mask)
+    operation = AnyChannel(like.shape, np.dtype(bool), axis, mask.shape[axis])
+    return derive(mask, operation, (*block[:axis], *block[axis + 1 :]), like)
 
 
 def _chosen(thresholds: Array, *, chosen: list[int]) -> Array:
@@ -205,8 +261,8 @@ def _exact(compare: Callable[[Any, Any], Any], number: Any, dtype: DType) -> Tes
 class _Compare:
     """Compares each channel with its own thresholds, or all with one; values are thresholds (:class:`Pixelwise`)."""
 
-    def __init__(self, tests: list[list[Test]], axis: int | None) -> None:
-        self.tests, self.axis = tests, axis
+    def __init__(self, tests: list[list[Test]], axis: int | None, compare: Compare) -> None:
+        self.tests, self.axis, self.compare = tests, axis, compare
 
     def __call__(self, blocks: Sequence[Array], region: Region, values: Sequence[Array]) -> Array:
         (block,) = blocks
@@ -217,7 +273,7 @@ class _Compare:
         for i in range(count):
             cut = ... if self.axis is None else (slice(None),) * self.axis + (i,)
             own = self.tests[first + i if len(self.tests) > 1 else 0]
-            limits = [(operator.gt, found[first + i if len(found) > 1 else 0]) for found in values]
+            limits = [(self.compare, found[first + i if len(found) > 1 else 0]) for found in values]
             out[cut] = _passes(block[cut], [*own, *limits])
         return out
 

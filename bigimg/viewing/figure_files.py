@@ -15,6 +15,7 @@ from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.montage import panels_of
+from bigimg.viewing.ortho import ortho, planes_of, size_of
 from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of
 from bigimg.viewing.titles import name_of
@@ -95,6 +96,39 @@ def montage_figure(
     need_matplotlib()
     panels = panels_of(sources[0] if len(sources) == 1 else list(sources), plane, **options)
     save(panels.draw(new_figure(panels.size, shown=False)), target, overwrite=overwrite)
+
+
+def ortho_figure(
+    source: Source,
+    target: Target,
+    *,
+    t: int | None = None,
+    channel: int | str | None = None,
+    convention: str | None = None,
+    overlay: Source | None = None,
+    memory: Memory = None,
+    series: int | str | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> None:
+    """Write three planes of ``source`` through one point to ``target``.
+
+    The options are those of :func:`bigimg.viewing.ortho.ortho`.
+
+    Raises
+    ------
+    UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
+    """
+    need_matplotlib()
+    levels = levels_of(source, memory=memory, series=series)
+    checked_target(target, source, levels.base, overlay, overwrite=overwrite, file=True)
+    cuts = planes_of(levels.base, t=t, channel=channel, convention=convention)
+    figure = new_figure(size_of(levels, cuts), shown=False)
+    ortho(
+        levels, t=t, channel=channel, convention=convention, overlay=overlay, figure=figure, memory=memory,
+        **options,
+    )  # fmt: skip
+    save(figure, target, overwrite=overwrite)
 
 
 def histogram_figure(

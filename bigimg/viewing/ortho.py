@@ -9,6 +9,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening import coordinates
+from bigimg.opening.levels import Levels
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import nearest_index
@@ -83,20 +84,13 @@ def ortho(
     need_matplotlib()
     levels = held(levels_of(img, memory=memory, series=series), memory)
     base = levels.base
-    if not {"z", "y", "x"} <= set(base.dims):
-        raise UsageError(
-            f"three planes of an image with axes {' '.join(map(str, base.dims))}: only a volume has them; use show"
-        )
+    cuts = planes_of(base, t=t, channel=channel, convention=convention)
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
     point = point_of(base, at)
-    names = BARE if coordinates.world_of(base) is None else BODY
-    cuts = [cut_of(base, name, t=t, channel=channel, convention=convention) for name in names]
     cuts = [cut.at(**{str(cut.axis): point[str(cut.axis)]}) for cut in cuts]
-    shapes = [shape_of(levels, cut) for cut in cuts]
-    widths, heights = (shapes[0][1], shapes[1][1]), (shapes[0][0], shapes[2][0])
+    widths, heights = _sides(levels, cuts)
     if figure is None:
-        scale = SIZE / max(sum(widths), sum(heights))
-        figure = new_figure((max(3.0, sum(widths) * scale), max(3.0, sum(heights) * scale)))
+        figure = new_figure(size_of(levels, cuts))
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=heights)
     look = Look(cmap, vmin, vmax)
     most = pixels_for(figure, name_of(base), memory, pictures=3 if overlay is None else 6)
@@ -115,6 +109,37 @@ def ortho(
         said += f"\n{cuts[0].convention}"
     text.text(0.1, 0.95, said, va="top", linespacing=1.5, fontsize="medium")
     return figure
+
+
+def planes_of(base: xarray.DataArray, **options: Any) -> list[Cut]:
+    """Return the three planes through the middle; ``options`` are those of :func:`~bigimg.viewing.planes.cut_of`.
+
+    Raises
+    ------
+    UsageError
+        The image is not a volume.
+    """
+    if not {"z", "y", "x"} <= set(base.dims):
+        raise UsageError(
+            f"three planes of an image with axes {' '.join(map(str, base.dims))}: only a volume has them; use show"
+        )
+    names = BARE if coordinates.world_of(base) is None else BODY
+    return [cut_of(base, name, **options) for name in names]
+
+
+def size_of(levels: Levels[xarray.DataArray], cuts: Sequence[Cut]) -> tuple[float, float]:
+    """Return width and height in inches of a figure of three planes."""
+    widths, heights = map(sum, _sides(levels, cuts))
+    scale = SIZE / max(widths, heights)
+    return max(3.0, widths * scale), max(3.0, heights * scale)
+
+
+def _sides(
+    levels: Levels[xarray.DataArray], cuts: Sequence[Cut]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the widths of the columns and the heights of the rows."""
+    (top, left), (_, right), (bottom, _) = (shape_of(levels, cut) for cut in cuts)
+    return (left, right), (top, bottom)
 
 
 def point_of(base: xarray.DataArray, at: Point) -> dict[str, int]:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from bigimg import cli as command
 from bigimg.cli import VERBS, cli
+from bigimg.errors import UsageError
 from tests.running import bigimg, ended, start
 
 INFO_KEYS = {
@@ -250,6 +251,32 @@ def test_slice_at_an_index_and_at_a_position(tmp_path: Path, out: Path):
     assert beyond.code == 2
     assert "7" in beyond.line
     assert not (out / "no.png").exists()
+
+
+def test_a_position_needs_a_unit(tmp_path: Path, out: Path):
+    np.save(tmp_path / "a.npy", np.zeros((7, 30, 40), np.uint8))
+    for verb, plane in (("slice", "y"), ("export", "z")):
+        words = (verb, tmp_path / "a.npy", out / "a.png", "--plane", plane, "--at", "3", "--mm")
+        said = bigimg(*words, scratch=tmp_path)
+        assert (said.code, said.out) == (2, "")
+        assert f"gives no unit along {plane}" in said.line
+        assert f"or give it one by bigimg convert --spacing {plane}=2mm" in said.line
+    assert called("slice", tmp_path / "a.npy", out / "a.png", "--at", "3").exit_code == 0
+
+
+def test_three_planes(tmp_path: Path, out: Path):
+    volume = np.arange(7 * 30 * 40, dtype=np.uint16).reshape(7, 30, 40)
+    np.save(tmp_path / "a.npy", volume)
+    np.save(tmp_path / "m.npy", volume > 4000)
+    for words in ((), ("--at", "0,1,2", "--no-crosshair"), ("--at", "z=4", "--overlay", tmp_path / "m.npy")):
+        done = called("ortho", tmp_path / "a.npy", out / "o.png", *words, "--overwrite")
+        assert (done.exit_code, done.stderr.strip()) == (0, str(out / "o.png"))
+        with Image.open(out / "o.png") as drawn:
+            assert drawn.size[0] >= 300
+    with pytest.raises(UsageError, match="is outside the image"):
+        called("ortho", tmp_path / "a.npy", out / "p.png", "--at", "z=99")
+    assert called("ortho", tmp_path / "a.npy", out / "p.png", "--at", "1,2").exit_code == 2
+    assert not (out / "p.png").exists()
 
 
 def test_version():

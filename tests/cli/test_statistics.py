@@ -98,7 +98,10 @@ def test_each_level(store: Path) -> None:
     ("words", "says"),
     [
         (["--below", "Q=1"], "no channel 'Q'"),
-        ([], r"not true and false: say what is, by --below, --above, --between, --equals or --otsu$"),
+        (
+            [],
+            r"not true and false: say what is, by --below, --above, --between, --equals, --otsu or --below-otsu$",
+        ),
         (["--below", "1,2"], "2 thresholds"),
         (["--between", "9,3"], r"--between 9,3: give two numbers, the smaller first$"),
     ],
@@ -112,3 +115,55 @@ def test_words_that_are_no_numbers(store: Path) -> None:
     for words in (["--below", "many"], ["--between", "1"]):
         done = CliRunner().invoke(cli, ["fraction", str(store), *words])
         assert done.exit_code == 2
+
+
+def test_the_other_half_of_otsu_and_one_mask_of_all_channels(
+    store: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    from skimage.filters import threshold_otsu
+
+    limits = np.array([threshold_otsu(pixels[..., c]) for c in range(3)])
+    found = json.loads(run("fraction", store, "--below-otsu", "--json"))
+    assert [c["fraction"] for c in found["channels"]] == (pixels <= limits).mean((0, 1)).tolist()
+    run("mask", store, tmp_path / "any.ome.zarr", "--below", "R=20,G=30,B=9", "--any", "-q")
+    want = (pixels < [20, 30, 9]).any(axis=2)
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "any.ome.zarr").values, want)
+    run("mask", store, tmp_path / "each.ome.zarr", "--below", "R=20,G=30,B=9", "-q")
+    (row,) = json.loads(run("fraction", tmp_path / "each.ome.zarr", "--any", "--json"))["channels"]
+    assert row["fraction"] == want.mean()
+    grey = np.rint(pixels @ np.array([0.2125, 0.7154, 0.0721]))
+    run("mask", store, store / "labels" / "dark", "--gray", "luma", "--below", 60, "-q")
+    np.testing.assert_array_equal(bigimg.open(store / "labels/dark").values != 0, grey < 60)
+    (row,) = json.loads(run("fraction", store, "--gray", "mean", "--below-otsu", "--json"))["channels"]
+    mean = np.rint(pixels.mean(axis=2)).astype(np.uint8)
+    assert row["fraction"] == (mean <= threshold_otsu(mean)).mean()
+    for words, says in ((["--otsu", "--below-otsu"], "two halves"), (["--any"], "give --below, --above")):
+        with pytest.raises(UsageError, match=says):
+            run("mask", store, tmp_path / "no.ome.zarr", *words)
+
+
+def test_volumes_in_millilitres(tmp_path: Path) -> None:
+    import nibabel
+
+    volume = np.random.default_rng(0).integers(0, 100, (9, 20, 30), np.int16)
+    source = tmp_path / "a.nii"
+    made = nibabel.Nifti1Image(volume, np.diag([2.0, 1.5, 4.0, 1]))
+    made.header.set_xyzt_units("mm")
+    made.to_filename(source)
+    wanted = (volume > 60).sum() * np.prod(nibabel.load(source).header.get_zooms()) / 1000
+    said = json.loads(run("mask", source, tmp_path / "m.ome.zarr", "--above", 60, "--json"))
+    (row,) = json.loads(run("fraction", tmp_path / "m.ome.zarr", "--json"))["channels"]
+    (counted,) = json.loads(run("stats", source, "--where", tmp_path / "m.ome.zarr", "--json"))["channels"]
+    for found in (said["channels"][0], row, counted):
+        assert found["milliliters"] == pytest.approx(wanted, rel=1e-6)
+    assert row["area"] == pytest.approx(1000 * wanted, rel=1e-6)
+    assert run("fraction", source, "--above", 60).split()[-1] == f"{wanted:.6g}"
+    assert "mL" in run("stats", source, "--where", tmp_path / "m.ome.zarr").splitlines()[0]
+    assert "mL" not in run("stats", source)
+    for spacing in ("2", "2um"):  # without units, and cells
+        img = bigimg.with_geometry(volume, spacing=spacing) > 60
+        bigimg.write(img, tmp_path / "d.ome.zarr", kind="mask", overwrite=True)
+        assert (
+            json.loads(run("fraction", tmp_path / "d.ome.zarr", "--json"))["channels"][0]["milliliters"]
+            is None
+        )

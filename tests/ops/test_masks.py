@@ -377,7 +377,7 @@ def test_area_and_share_of_each_label(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"int32 is not true and false; compare first, as in img < 125$"):
         bigimg.fraction(labels)
     with pytest.raises(
-        UsageError, match=r"as in img < 125; if the numbers are ids, convert with kind='labels'$"
+        UsageError, match=r"as in img < 125; if the numbers are ids, say so with kind='labels'$"
     ):
         bigimg.area(ids)  # nobody said what the numbers are
 
@@ -427,3 +427,31 @@ def test_a_mask_of_some_channels_takes_no_memory_before_it_is_computed() -> None
     finally:
         tracemalloc.stop()
     assert found.sizes["c"] == 2
+
+
+@pytest.mark.parametrize("chunks", [None, {"y": 7, "x": 40}])
+def test_any_channel_and_grey_are_lazy_on_every_source(chunks: Any, tmp_path: Path) -> None:
+    """Against numpy, of an array, a store, a pyramid and what is read from front to back."""
+    from PIL import Image
+
+    pixels = np.random.default_rng(3).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    tree = bigimg.write(bigimg.from_array(pixels), tmp_path / "a.ome.zarr", levels=2)
+    want = (pixels < 30).any(axis=2)
+    for source in (pixels, tmp_path / "a.png", bigimg.open(tmp_path / "a.ome.zarr", chunks=chunks)):
+        found = bigimg.mask(source, below=30, any=True)
+        assert found.dims == ("y", "x")
+        np.testing.assert_array_equal(found.values, want)
+        assert float(bigimg.fraction(found)) == want.mean()
+        np.testing.assert_array_equal(
+            bigimg.mask(source, below=90, gray="mean").values, np.rint(pixels.mean(axis=2)) < 90
+        )
+    levels = bigimg.mask(tree, below_otsu=True, any=True)
+    assert [levels[f"scale{i}"].image.dims for i in range(2)] == [("y", "x")] * 2
+    of_each = bigimg.mask(tree["scale1"].image, below=np.asarray(bigimg.otsu(tree)) + 1).any("c")
+    np.testing.assert_array_equal(levels["scale1"].image.values, of_each.values)
+    real = np.array([[0.0, np.nan], [1.0, 0.0]])
+    np.testing.assert_array_equal(bigimg.mask(real, below_otsu=True).values, [[True, False], [False, True]])
+    for asked in ({"any": 1}, {"below_otsu": "yes"}, {"otsu": True, "below_otsu": True}):
+        with pytest.raises(UsageError, match="mask: "):
+            bigimg.mask(pixels, **asked)

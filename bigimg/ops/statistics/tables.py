@@ -5,13 +5,15 @@ xarray is imported only if pixels must be read, so the statistics of a store are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.units import milliliters
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
@@ -28,21 +30,32 @@ class StatisticsTable:
     source: str
     rows: tuple[tuple[str | None, Summary], ...]
     """Name and statistics of each channel."""
+    pixel_milliliters: float | None = None
+    """Volume of a pixel, where the statistics are of those of a mask; None if it is not known or of no use."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
         channels = [
-            {"name": name} | {k: None if v != v else v for k, v in asdict(row).items()}
+            {"name": name}
+            | {k: None if v != v else v for k, v in asdict(row).items()}
+            | {"milliliters": self.milliliters(row)}
             for name, row in self.rows
         ]
         return {"source": self.source, "channels": channels}
 
+    def milliliters(self, row: Summary) -> float | None:
+        """Return the volume of the pixels that were counted."""
+        return None if self.pixel_milliliters is None else row.count * self.pixel_milliliters
+
     def __str__(self) -> str:
         head = ("channel", "count", "nan", "min", "max", "mean", "std")
-        rows = [(name or str(i), row) for i, (name, row) in enumerate(self.rows)]
-        return aligned(
-            [head, *((name, *(_short(getattr(row, key)) for key in head[1:])) for name, row in rows)]
-        )
+        lines: list[tuple[str, ...]] = [head]
+        for i, (name, row) in enumerate(self.rows):
+            lines.append((name or str(i), *(_short(getattr(row, key)) for key in head[1:])))
+        if self.pixel_milliliters is not None:
+            volumes = (f"{self.milliliters(row):.6g}" for _, row in self.rows)
+            lines = [(*line, volume) for line, volume in zip(lines, ("mL", *volumes), strict=True)]
+        return aligned(lines)
 
 
 def aligned(lines: list[tuple[str, ...]]) -> str:
@@ -90,7 +103,13 @@ def statistics_table(
         rows = [summary_of(tally) for tally in np.atleast_1d(np.asarray(tallies))]
     reader.close()
     labels: list[str | None] = [*names] or [None] * len(rows)
-    return StatisticsTable(reader.source, tuple(zip(labels, rows, strict=True)))
+    volume = None if where is None else pixel_milliliters(reader.spec.axes)
+    return StatisticsTable(reader.source, tuple(zip(labels, rows, strict=True)), volume)
+
+
+def pixel_milliliters(axes: Sequence[Axis]) -> float | None:
+    """Return the volume of a pixel in millilitres; None without three axes of space in known units."""
+    return milliliters([(axis.spacing, axis.unit) for axis in axes if axis.type == "space"])
 
 
 def _opened(where: Source, memory: Memory) -> Source:
@@ -178,22 +197,28 @@ class FractionTable:
     unit: str
     rows: tuple[tuple[int, str | None, float, float], ...]
     """Level, channel, share and area."""
+    unit_milliliters: float | None = None
+    """Millilitres in one of ``unit``; None if it is no volume of known units."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
         channels = [
-            {"level": level, "name": name, "fraction": None if share != share else share, "area": size}
+            {
+                "level": level, "name": name, "fraction": None if share != share else share, "area": size,
+                "milliliters": None if self.unit_milliliters is None else size * self.unit_milliliters,
+            }
             for level, name, share, size in self.rows
-        ]
+        ]  # fmt: skip
         return {"source": self.source, "unit": self.unit, "channels": channels}
 
     def __str__(self) -> str:
-        several = len({row[0] for row in self.rows}) > 1
-        head = (*(("level",) if several else ()), "channel", "fraction", f"area ({self.unit})")
+        several, volume = len({row[0] for row in self.rows}) > 1, self.unit_milliliters
+        measured = f"area ({self.unit})" if volume is None else "volume (mL)"
+        head = (*(("level",) if several else ()), "channel", "fraction", measured)
         return aligned([
             head,
             *(
-                (*((str(level),) if several else ()), name or "0", f"{share:.6f}", f"{size:.6g}")
+                (*((str(level),) if several else ()), name or "0", f"{share:.6f}", f"{size * (volume or 1):.6g}")
                 for level, name, share, size in self.rows
             ),
         ])  # fmt: skip
@@ -218,6 +243,7 @@ def fraction_table(
     conditions
         As in :func:`bigimg.mask`.
     """
+    from bigimg.opening.coordinates import axes_of
     from bigimg.opening.open import open_pyramid
     from bigimg.ops.masks import mask
     from bigimg.ops.statistics.by_channel import names_of
@@ -226,13 +252,16 @@ def fraction_table(
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)
     name = str(image.attrs.get("source", source))
+    ones = [(1.0, axis.unit) for axis in axes_of(image) if axis.type == "space"]
     if not (given or image.dtype == bool or image.attrs.get("kind") == "mask"):
         raise UsageError(
-            f"{name}: holds {image.dtype}, not true and false: say what is, by below=, above=, between=, equals= or "
-            "otsu=True"
+            f"{name}: holds {image.dtype}, not true and false: say what is, by below=, above=, between=, equals=, "
+            "otsu=True or below_otsu=True"
         )
     if levels:
         image = open_pyramid(source, memory=memory)
+    if given.keys() == {"any"}:
+        given["equals"] = 1  # of a mask
     if given:
         image = mask(image, **given)
     found = computed(covered(image, where=_opened(where, memory)))
@@ -245,7 +274,7 @@ def fraction_table(
             (number, names[i] if names else None, float(share), float(size))
             for i, (share, size) in enumerate(pairs)
         ]
-    return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows))
+    return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows), milliliters(ones))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,24 +285,35 @@ class MaskReport:
     stored_bytes: int
     rows: tuple[tuple[str | None, int, int], ...]
     """Channel, true pixels and all pixels."""
+    pixel_milliliters: float | None = None
+    """Volume of a pixel; None if it is not known, or the image has two dimensions."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        volume = self.pixel_milliliters
         channels = [
-            {"name": name, "true": true, "count": count, "fraction": true / count if count else None}
+            {
+                "name": name, "true": true, "count": count, "fraction": true / count if count else None,
+                "milliliters": None if volume is None else true * volume,
+            }
             for name, true, count in self.rows
-        ]
+        ]  # fmt: skip
         return {"target": self.target, "stored_bytes": self.stored_bytes, "channels": channels}
 
     def __str__(self) -> str:
         shares = ", ".join(
-            f"{name + ' ' if name else ''}{100 * true / max(1, count):.4g} %"
+            f"{name + ' ' if name else ''}{100 * true / max(1, count):.4g} %{self._volume(true)}"
             for name, true, count in self.rows
         )
         return f"{self.target}: true {shares}"
 
+    def _volume(self, true: int) -> str:
+        return "" if self.pixel_milliliters is None else f" ({true * self.pixel_milliliters:.6g} mL)"
 
-def mask_report(target: str, statistics: Mapping[str, Any], stored_bytes: int) -> MaskReport:
-    """Return the counts of a mask that were made while it was written."""
+
+def mask_report(
+    target: str, statistics: Mapping[str, Any], stored_bytes: int, axes: Sequence[Axis]
+) -> MaskReport:
+    """Return the counts of a mask that were made while it was written; ``axes`` are those of level 0."""
     rows = tuple((row["name"], int(row["sum"]), int(row["count"])) for row in statistics["channels"])
-    return MaskReport(target, stored_bytes, rows)
+    return MaskReport(target, stored_bytes, rows, pixel_milliliters(axes))
