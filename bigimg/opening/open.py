@@ -28,6 +28,7 @@ from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_series
+from bigimg.readers.sniffing import check_regular
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, OnGap, Tilt
 
@@ -423,6 +424,8 @@ def _no_image(source: object) -> UsageError:
 def _may_be_store(source: str | os.PathLike[str]) -> bool:
     """Return whether a path or address may be a store; if not, it is a file."""
     name = os.fspath(source)
+    if os.path.exists(name):
+        check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None

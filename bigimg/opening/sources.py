@@ -16,6 +16,7 @@ from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.sniffing import check_regular
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         from bigimg.places.unzip import unzip
 
         with naming(archive, shown, on_damage):
+            if os.path.exists(archive):
+                check_regular(archive)
             of = redacted(name.rpartition(MEMBER)[0])
             copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more
