@@ -19,6 +19,7 @@ from bigimg.omezarr import manifest
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.shard import object_key
 from bigimg.places.address import is_address, is_url, redacted, split_member
+from bigimg.places.staging import HOME
 from bigimg.types import Shape, ZarrFormat
 
 NAMED = 5
@@ -58,7 +59,10 @@ def checked_target(
     UsageError
         It is an address, a source or a link to one, lies inside one, or holds one.
     """
-    check_local(target)
+    name = os.fspath(target)
+    if not isinstance(name, str) or "\0" in name:
+        raise UsageError(f"{name!r}: is no name that a file can have: give a path as text")
+    check_local(name)
     path = Path(os.path.abspath(target))
     if ".." in Path(target).parts:  # the system follows a link before "..", and abspath does not
         path = Path(os.path.realpath(Path(target).parent), Path(target).name)
@@ -74,9 +78,11 @@ def checked_target(
         if not file:
             check_replaceable(path)
         elif not _is_plain_file(path):
-            raise OutputError(f"{target}: is a folder or a link, which no file replaces: remove it by hand")
+            what = "is a folder, a link, a pipe or a device"
+            raise OutputError(f"{target}: {what}, which no file replaces: choose another name")
     if not path.parent.is_dir():
-        raise OutputError(f"{target}: the folder {path.parent} does not exist: make it first")
+        remedy = HOME if name.startswith("~") else "make it first"
+        raise OutputError(f"{target}: the folder {path.parent} does not exist: {remedy}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{target}: no permission to write in {path.parent}: choose another folder")
     return path

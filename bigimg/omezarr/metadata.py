@@ -52,8 +52,12 @@ DIRECTIONS = (
 
 
 def dumps(document: Mapping[str, Json]) -> bytes:
-    """Return ``document`` as the strict JSON that we write, the same bytes for the same values."""
-    return json.dumps(strict(dict(document)), indent=2, ensure_ascii=False, allow_nan=False).encode()
+    """Return ``document`` as the strict JSON that we write, the same bytes for the same values.
+
+    A name of a file that is not UTF-8 has halves of surrogates, which JSON writes as it writes backslashes.
+    """
+    text = json.dumps(strict(dict(document)), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def strict(value: Json) -> Json:

@@ -47,12 +47,12 @@ BELOW = (GROUP, "0")
 def is_store(path: str | os.PathLike[str]) -> bool:
     """Return whether ``path`` looks like a zarr hierarchy, even if its root is gone; needs a few requests."""
     local = Path(path)
-    if local.is_dir():
+    if os.path.isdir(local):  # its own is_dir raises for a name that is too long
         folders = (local, *(local / name for name in BELOW))
         return any((folder / name).is_file() for folder in folders for name in DOCUMENTS)
-    if local.is_file() and local.name.lower().endswith(NAMED_ZIPS):
+    if os.path.isfile(local) and local.name.lower().endswith(NAMED_ZIPS):
         return True  # even if it is damaged: opening it says what is wrong
-    if local.is_file() and local.suffix.lower() not in ZIPPED:
+    if os.path.isfile(local) and local.suffix.lower() not in ZIPPED:
         return False
     try:
         tree = tree_of(path)

@@ -16,6 +16,7 @@ from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.sniffing import check_regular
 from bigimg.types import OnGap, Tilt
 from bigimg.version import install_line
 
@@ -182,6 +183,8 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         from bigimg.places.unzip import unzip
 
         with naming(archive, shown, on_damage):
+            if os.path.exists(archive):
+                check_regular(archive)
             of = redacted(name.rpartition(MEMBER)[0])
             copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more
@@ -209,6 +212,8 @@ def _opened_copy(
 def may_be_store(source: str | os.PathLike[str]) -> bool:
     """Return whether a path or address may be a store; if not, it is a file."""
     name = os.fspath(source)
+    if os.path.exists(name):
+        check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import struct
 import zlib
+from collections.abc import Callable
 from functools import partial
 
 from bigimg.errors import InputNotFoundError, UnknownFormatError, reading
@@ -73,6 +75,9 @@ _NO_GRIDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("a surface (FreeSurfer)", (b"\xff\xff\xfd", b"\xff\xff\xfe", b"\xff\xff\xff")),
 )
 """What nibabel reads that is no image."""
+SPECIAL: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
 _OTHER_NAMES = {".mrc": "MRC", ".map": "MRC", ".svg": "SVG"}
 
 
@@ -84,12 +89,15 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     InputNotFoundError
         There is no such file.
     UnknownFormatError
-        It is a folder.
+        It is a folder, or no regular file; see :func:`check_regular`.
     InputError
         The system refuses to open it; the message gives the reason.
     """
+    if "\0" in path:
+        raise InputNotFoundError(why_absent(path))
     with reading(path):
         try:
+            check_regular(path)
             with open(path, "rb") as file:
                 return file.read(size)
         except (FileNotFoundError, NotADirectoryError):
@@ -121,6 +129,23 @@ def head_inside(path: str) -> tuple[bytes, str, Packing | None]:
             return unpacked(file, packing).read(HEAD_BYTES), name, packing
         except stream_errors():
             return b"", name, packing
+
+
+def check_regular(path: str) -> None:
+    """Refuse a pipe, a socket or a device: reading one may never end, or never begin.
+
+    Raises
+    ------
+    UnknownFormatError
+        ``path`` is one of these.
+    OSError
+        There is nothing there, or the system says nothing of it.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        what = next((what for is_such, what in SPECIAL if is_such(mode)), "no regular file")
+        remedy = "write it to a file first, or give the open file in Python"
+        raise UnknownFormatError(f"{path}: is {what}, and only files and folders are read; {remedy}")
 
 
 def _begins(signature: bytes | tuple[bytes, ...], head: bytes, name: str) -> bool:

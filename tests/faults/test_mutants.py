@@ -1,4 +1,4 @@
-"""Mutants of image files by the thousand: an error of ours, or an image; in time, within memory, and never less of it."""
+"""Mutants of image files: an error of ours, or an image; in time, within memory, and never less of it."""
 
 from __future__ import annotations
 

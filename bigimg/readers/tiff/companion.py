@@ -1,4 +1,4 @@
-"""The companion file of a set of OME-TIFFs: OME-XML beside them, which says how their planes make images."""
+"""Sets of OME-TIFFs: their companion file (OME-XML beside them), and the names that the OME-XML has of files."""
 
 from __future__ import annotations
 
@@ -39,3 +39,31 @@ def tiff_of(path: str) -> tuple[str, str | None]:
         else "names no file with pixels"
     )
     raise InputError(f"{path}: the companion file {what}; put all files of the set into one folder")
+
+
+def check_names(path: str, xml: str | None) -> None:
+    """Refuse OME-XML that names a file outside the folder of ``path``.
+
+    Parameters
+    ----------
+    path : str
+        A TIFF of the set.
+    xml : str, optional
+        Its OME-XML. tifffile opens each file that it names, wherever that is.
+
+    Raises
+    ------
+    InputError
+        A name leads to a file that is not in the folder or below it.
+    """
+    if not xml or "FileName" not in xml:
+        return
+    root, folder = ElementTree.fromstring(xml), os.path.dirname(path)
+    found = root.iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")
+    named = {uuid.get("FileName", ""): None for uuid in found if uuid.text != root.get("UUID")}
+    for name in named:
+        inside = os.path.normpath(name)
+        outside = os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir
+        if outside and os.path.lexists(os.path.join(folder, name)):
+            what = f"its OME-XML names the file {name!r}, outside its own folder"
+            raise InputError(f"{path}: {what}; put all files of the set into one folder")

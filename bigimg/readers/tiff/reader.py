@@ -32,7 +32,7 @@ from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import check_chain, check_promise
 from bigimg.readers.tiff.choice import choose
 from bigimg.readers.tiff.colors import is_converted
-from bigimg.readers.tiff.companion import tiff_of
+from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
@@ -145,6 +145,7 @@ class _Image:
         path, omexml = tiff_of(path)
         pages = check_chain(path)
         with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path, omexml=omexml) as tif:
+            check_names(path, omexml or tif.ome_metadata)
             image, others = choose(path, tif, wanted)
             series = image.series
             page = series.keyframe

@@ -2,7 +2,8 @@
 
 The HDF5 library keeps one lock for the whole process, so ours costs nothing and keeps ``close`` out of a read. A
 chunk that was never written reads as zeros there, silently: :func:`check_stored` counts them before. And it inflates a
-chunk without a limit: :func:`check_inflated` has done so before, in pieces.
+chunk without a limit: :func:`check_inflated` has done so before, in pieces. And it follows names of other files, which
+:func:`check_inside` refuses.
 """
 
 from __future__ import annotations
@@ -93,6 +94,43 @@ class Hdf5Pixels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
+"""Numbers of the filters of HDF5 that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
+
+
+def check_inside(path: str, file: Any) -> None:
+    """Check that all of an open HDF5 file lies in it, and that its datasets unpack only by filters of MINC.
+
+    Raises
+    ------
+    InputError
+        A link or a dataset leads to another file: a file from a stranger must not be able to read any file here.
+    """
+    h5py = import_h5py(path)
+    remedy = "make one file of it with h5repack, where you trust it"
+
+    def check_link(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            raise InputError(f"{path}: its {name} is a link to the file {link.filename!r}; {remedy}")
+
+    def check_object(name: str, found: Any) -> None:
+        if not isinstance(found, h5py.Dataset):
+            return
+        if found.is_virtual or found.external:
+            where = found.external[0][0] if found.external else "others"
+            raise InputError(f"{path}: the values of its {name} lie in the file {where!r}; {remedy}")
+        made = found.id.get_create_plist()
+        numbers = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(FILTERS):
+            what = f"its {name} is packed by the filters {', '.join(map(str, numbers))} of HDF5"
+            raise InputError(
+                f"{path}: {what}, and MINC has {', '.join(FILTERS.values())}; pack it so with h5repack"
+            )
+
+    file.visititems_links(check_link)
+    file.visititems(check_object)
 
 
 def check_stored(path: str, dataset: Any) -> None:

@@ -23,7 +23,7 @@ from bigimg.geometry.region import grid
 from bigimg.reader import Access
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored
-from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, import_h5py
+from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, check_inside, import_h5py
 from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.readers.volumes.no_data import declared
 from bigimg.types import Array, DType, Json
@@ -92,6 +92,7 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     remedy = "fetch it again, or convert it to NIfTI"
     errors = (MincError, RuntimeError, OSError)
     with reading_header(path, path, errors, remedy, notes), h5py.File(path, "r") as file:
+        check_inside(path, file)
         for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these as a whole
             for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):
                 check_inflated(path, ranges, index)
