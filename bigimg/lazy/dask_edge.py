@@ -18,16 +18,18 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.utils import meta_from_array
 
 from bigimg.geometry.region import edges_of, shape_of
 from bigimg.lazy.dask_compute import Task, boxed, one_object
+from bigimg.lazy.declared import declared, padding_of_meta
 from bigimg.lazy.foreign import Foreign, over_dask
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.node import Node, token_of
 from bigimg.lazy.pieces import AHEAD, PATIENCE, InTurn
 from bigimg.lazy.pointwise import Pointwise, Stack
 from bigimg.lazy.values import Value
-from bigimg.types import Array, Region, Shape
+from bigimg.types import Array, Padding, Region, Shape
 
 type Chunks = tuple[Shape, ...]
 
@@ -43,7 +45,8 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
     foreign = over_dask(node)
     if foreign and (found := _in_dask(node, chunks)) is not None:
         return found
-    name, meta = f"{node.prefix}-{token_of(node.token, chunks)}", np.empty((0,) * node.ndim, node.dtype)
+    name = f"{node.prefix}-{token_of(node.token, chunks)}"
+    meta = declared(np.empty((0,) * node.ndim, node.dtype), node.padding)
     values, blocks = node.values, math.prod(map(len, chunks))
     ranked = bool(node.order) or (foreign and blocks <= MOST_RANKED)
     if not values and not ranked:
@@ -62,6 +65,11 @@ def as_dask(node: Node, chunks: Chunks) -> Any:
         ]  # a stack is not merged into each block, as the object would be
     make = _MakeBlock(node, values, edges_of(chunks), links, foreign=foreign)
     return da.map_blocks(make, regions, *extra, name=name, chunks=chunks, dtype=node.dtype, meta=meta)
+
+
+def padding_in(array: Any) -> Padding | None:
+    """Return the padding of the source of a dask array, if nothing was done but to move its pixels."""
+    return padding_of_meta(meta_from_array(array))
 
 
 def _in_dask(node: Node, chunks: Chunks) -> Any:

@@ -52,6 +52,8 @@ class Derived(Node):
         self.pixels, self.sources, self.operation = pixels, (pixels,), operation
         self.prefix = f"bigimg-{type(operation).__name__.lower()}"
         self.shape, self.dtype, self.order = operation.shape, np.dtype(operation.dtype), order
+        if operation.moves or operation.padding == pixels.padding:
+            self.padding = pixels.padding
         self.piece = self.shape if operation.copies and not order else piece
         self._rolling = None if along is None else Rolling(pixels, operation, *along)
         self.token = token_of(pixels.token, operation, self.piece)

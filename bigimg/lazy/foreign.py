@@ -18,7 +18,7 @@ from bigimg.lazy.dask_compute import computed_region, on_cluster
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.node import Node, reads
 from bigimg.lazy.pieces import Pieced, grouped
-from bigimg.types import Array, Region
+from bigimg.types import Array, Padding, Region
 
 KEPT_BYTES = 32 << 20
 """Computed blocks that are kept for the next regions: a row of pieces shares the blocks of two or three columns."""
@@ -40,10 +40,15 @@ class Foreign(Pieced):
         Names of its axes.
     keep : bool
         Keep more than the last block; False if the caller keeps blocks itself.
+    padding : (number, number), optional
+        First and last value that is no measurement.
     """
 
-    def __init__(self, array: Any, dims: tuple[str, ...], *, keep: bool = True) -> None:
+    def __init__(
+        self, array: Any, dims: tuple[str, ...], *, keep: bool = True, padding: Padding | None = None
+    ) -> None:
         self.array, self.dims, self.token = array, dims, str(array.name)
+        self.padding = padding
         self._there: bool | None = None
         self._order_known, self._most = False, FEW_KEPT if keep else 1
         joined = grouped(array.chunks, TOGETHER_BYTES // array.dtype.itemsize)

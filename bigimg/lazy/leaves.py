@@ -56,6 +56,10 @@ class LazyPixels(Node):
         self.dtype = spec.dtype if raw else real_dtype(spec)
         self.chunks = spec.chunks
         self.read_bytes, self.own_bytes = reader.access.read_bytes, reader.access.fixed_bytes
+        self.padding = spec.padding
+        if spec.padding is not None and self.scaling is not None:
+            low, high = sorted(scaled(np.array(spec.padding), self.scaling, self.dtype).tolist())
+            self.padding = low, high
         self.token = token or uuid.uuid4().hex
         if reader.access.kind == "sequential":
             self.order = tuple(map(spec.axis, reader.access.order))

@@ -22,7 +22,7 @@ import numpy as np
 from bigimg.geometry.region import shape_of
 from bigimg.lazy.indexing import resolve
 from bigimg.lazy.values import Value
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Padding, Region, Shape
 
 
 class Node(abc.ABC):
@@ -46,6 +46,8 @@ class Node(abc.ABC):
     """Values that each of its regions needs."""
     own_files: tuple[str, ...] = ()
     """Absolute names of the files and stores that it reads, if it is a leaf that knows them."""
+    padding: Padding | None = None
+    """First and last value that is no measurement, where that is known."""
     order: tuple[int, ...] = ()
     """Axes from slowest to fastest where pixels can only be read in one order; empty where any order will do."""
 

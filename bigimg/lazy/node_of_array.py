@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bigimg.lazy.leaves import LazyPixels, Plain
 from bigimg.lazy.node import Node
-from bigimg.types import Json
+from bigimg.types import Json, Padding
 
 if TYPE_CHECKING:
     import xarray
@@ -74,5 +74,23 @@ def node_of(img: xarray.DataArray) -> Node:
     if found is None:
         from bigimg.lazy.foreign import Foreign
 
-        found = Foreign(img.data, tuple(map(str, img.dims)))
+        found = Foreign(img.data, tuple(map(str, img.dims)), padding=padding_of(img))
     return found
+
+
+def padding_of(img: xarray.DataArray) -> Padding | None:
+    """Return the range of values that are no measurements, as the source declares them; None if that is not known.
+
+    They are known of an image as it was opened and of what is cut from it or made smaller, in any chain of xarray's
+    and ours. Other values may have been changed, so they may be measurements. Cuts keep the entry in the encoding,
+    while arithmetic drops it; the dask array says whether its values are still those of the source.
+    """
+    if img.chunks is None:
+        return None
+    if (node := linked_node(img)) is not None:
+        return node.padding
+    if not isinstance(img.variable.encoding.get(KEY), Link):
+        return None
+    from bigimg.lazy.dask_edge import padding_in
+
+    return padding_in(img.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Padding, Region, Shape
 
 
 class Operation(abc.ABC):
@@ -16,6 +16,10 @@ class Operation(abc.ABC):
     """Of the result."""
     extra_bytes: int = 0
     """Bytes for each value of the source that making a region takes at most, in addition to source and result."""
+    padding: Padding | None = None
+    """Values of the source that do not count; what is made of them alone is one of them."""
+    moves: bool = False
+    """Whether each value of the result is one of the source, and none is computed."""
     copies: bool = False
     """Whether the source of a region is never more than the region."""
 

@@ -112,6 +112,8 @@ class Stack(Node):
         self.shape = (*first.shape[:axis], len(sources), *first.shape[axis:])
         self.dtype, self.chunks = first.dtype, (*first.chunks[:axis], 1, *first.chunks[axis:])
         self.read_bytes = max(source.read_bytes for source in sources)
+        if len({source.padding for source in sources}) == 1:
+            self.padding = first.padding
         self.token = token_of([source.token for source in sources], axis)
 
     @property

@@ -19,9 +19,9 @@ from bigimg.geometry.axes import ORDER
 from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import PIECE_BYTES, derived
 from bigimg.lazy.foreign import Foreign
-from bigimg.lazy.leaves import LazyPixels, Plain, scaled
+from bigimg.lazy.leaves import LazyPixels, Plain
 from bigimg.lazy.node import Node
-from bigimg.lazy.node_of_array import linked, linked_node, node_of, opened_pixels
+from bigimg.lazy.node_of_array import linked, linked_node, node_of
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value
@@ -29,7 +29,7 @@ from bigimg.opening.coordinates import step_of
 from bigimg.opening.open import Memory, Source, native
 from bigimg.opening.open import open as open_image
 from bigimg.readers.arrays.array import check_dims
-from bigimg.types import DType, Padding, Shape
+from bigimg.types import DType, Shape
 
 
 def image(
@@ -71,20 +71,6 @@ def source_block(img: xarray.DataArray) -> tuple[Shape, Shape]:
 def space_axes(img: xarray.DataArray) -> list[int]:
     """Return the numbers of the axes z, y and x."""
     return [axis for axis, name in enumerate(img.dims) if name in ("z", "y", "x")]
-
-
-def padding_of(img: xarray.DataArray) -> Padding | None:
-    """Return the range of values that are padding, of a whole image as it was opened; else None.
-
-    The values of any other image may have been changed, so they may be no padding.
-    """
-    pixels = opened_pixels(img)
-    if pixels is None or (padding := pixels.reader.spec.padding) is None:
-        return None
-    if pixels.scaling is None:
-        return padding
-    ends = sorted(scaled(np.array(padding), pixels.scaling, img.dtype).tolist())
-    return ends[0], ends[1]
 
 
 def derive(

@@ -15,14 +15,14 @@ from bigimg.geometry.lengths import Length, Pixels, Spacing, read_lengths, read_
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
 from bigimg.geometry.units import converted
-from bigimg.lazy.node_of_array import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels, padding_of
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, padding_of, resampled, source_block
+from bigimg.ops.derived import derive, image, resampled, source_block
 from bigimg.ops.resizing import Weighted
 from bigimg.planning.options import halved_axes, method_of
 from bigimg.pyramid import kernels
@@ -121,7 +121,7 @@ def downsample(
     step = _step(found, factor, to_spacing)
     start, done = _stored(found, step, how, memory)
     rest = tuple(f // d for f, d in zip(step, done, strict=True))
-    return windowed(start, rest, how, padding_of(found))
+    return windowed(start, rest, how)
 
 
 def method_for(img: xarray.DataArray, method: Method | None) -> Method:
@@ -144,13 +144,11 @@ def _kind(img: xarray.DataArray) -> Any:
     return img.attrs.get("kind", "mask" if img.dtype == bool else "image")
 
 
-def windowed(
-    img: xarray.DataArray, step: Shape, method: Method, padding: Padding | None = None
-) -> xarray.DataArray:
+def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataArray:
     """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
     if max(step) == 1:
         return img
-    operation = windows(img.shape, img.dtype, step, method, padding)
+    operation = windows(img.shape, img.dtype, step, method, padding_of(img))
     named = zip(img.sizes.items(), step, strict=True)
     like = resampled(
         img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"
@@ -284,13 +282,13 @@ def build_pyramid(
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
     found = image(img, memory=memory)
-    how, padding = method_for(found, method), padding_of(found)
+    how = method_for(found, method)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]
     halved = halved_axes(halve, [axis.name for axis in axes])
     placed = coordinates.world_of(found) is not None
     planned = plan_levels(axes, default_chunks(axes), method=how, count=levels, halve=halved, placed=placed)
     nodes = {"/": xarray.Dataset(attrs={"source": found.attrs.get("source", "array"), "kind": _kind(found)})}
     for level in planned:
-        found = windowed(found, level.step, how, padding)
+        found = windowed(found, level.step, how)
         nodes[f"scale{level.index}"] = found.to_dataset(name="image")
     return xarray.DataTree.from_dict(nodes)

@@ -11,11 +11,12 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.lengths import read_pixels
+from bigimg.lazy.node_of_array import padding_of
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, padding_of, resampled, source_block
+from bigimg.ops.derived import derive, resampled, source_block
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.types import Array, DType, Padding, Region, Shape
@@ -54,6 +55,8 @@ class Nearest(Operation):
     lengths: Shape
     """Lengths of the source, if its pixels are as long as ``steps``: the last pixel of a level may reach beyond."""
     steps: Shape
+
+    moves = True
 
     def source(self, region: Region) -> Region:
         """Return from the first to the last pixel that is taken."""
@@ -111,17 +114,13 @@ def resize(
     """
     levels = levels_of(img, memory=memory, series=series)
     found = levels[finer_level(levels, sides(levels.base, shape)) if level is None else level]
-    return resized(found, levels.base, shape, method, padding_of(found))
+    return resized(found, levels.base, shape, method)
 
 
 def resized(
-    found: xarray.DataArray,
-    whole: xarray.DataArray,
-    shape: Target,
-    method: str | None = None,
-    padding: Padding | None = None,
+    found: xarray.DataArray, whole: xarray.DataArray, shape: Target, method: str | None = None
 ) -> xarray.DataArray:
-    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does; ``padding`` does not count."""
+    """Return ``found``, a level of ``whole``, in another shape, as :func:`resize` does."""
     how = method or ("nearest" if found.attrs.get("kind") == "labels" else "mean")
     if how not in ("mean", "nearest"):
         raise UsageError(f"method {method!r}: give mean or nearest")
@@ -130,7 +129,7 @@ def resized(
     target = sides(found, shape)
     if all(whole.sizes[name] == found.sizes[name] == n for name, n in target.items()):
         return found
-    return _resized(found, target, whole, padding, mean=how == "mean")
+    return _resized(found, target, whole, mean=how == "mean")
 
 
 def sides(img: xarray.DataArray, shape: Target) -> dict[str, int]:
@@ -156,7 +155,6 @@ def _resized(
     img: xarray.DataArray,
     target: Mapping[str, int],
     whole: xarray.DataArray,
-    padding: Padding | None,
     *,
     mean: bool,
 ) -> xarray.DataArray:
@@ -170,7 +168,9 @@ def _resized(
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
     operation = (
-        Weighted(sizes, img.dtype, weights, padding) if mean else Nearest(sizes, img.dtype, lengths, steps)
+        Weighted(sizes, img.dtype, weights, padding_of(img))
+        if mean
+        else Nearest(sizes, img.dtype, lengths, steps)
     )
     block, _ = source_block(img)
     ratios = [n / m for n, m in zip(img.shape, sizes, strict=True)]

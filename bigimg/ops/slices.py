@@ -48,6 +48,8 @@ class Part(Operation):
     dtype: DType
     chosen: tuple[Chosen, ...]
 
+    moves = True
+
     @property
     def copies(self) -> bool:  # type: ignore[override]
         """Whether there are no gaps between the chosen pixels."""

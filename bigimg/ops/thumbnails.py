@@ -14,11 +14,10 @@ from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import image as labelled
-from bigimg.ops.derived import padding_of
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.ops.resizing import resized
 from bigimg.ops.upright import upright
-from bigimg.types import Array, Convention, Padding
+from bigimg.types import Array, Convention
 
 
 def thumbnail(
@@ -50,8 +49,8 @@ def thumbnail(
         raise UsageError(
             f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
         )
-    flat, whole, padding = flat_level(img, max_size, memory=memory, series=series)
-    pixels: Array = computed(shrunk(flat, max_size, whole, padding)).to_numpy()
+    flat, whole = flat_level(img, max_size, memory=memory, series=series)
+    pixels: Array = computed(shrunk(flat, max_size, whole)).to_numpy()
     return pixels
 
 
@@ -62,17 +61,15 @@ def flat_level(
     *,
     memory: Memory = None,
     series: int | str | None = None,
-) -> tuple[xarray.DataArray, xarray.DataArray, Padding | None]:
-    """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; that of full resolution;
-    and the values that are no measurements, which a plane does not know any more.
-    """
+) -> tuple[xarray.DataArray, xarray.DataArray]:
+    """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; and of level 0."""
     levels = levels_of(img, memory=memory, series=series)
     number = 0
     if len(levels) > 1:
         sides = ("y", "x")
         number = finer_level(levels, dict(zip(sides, size_of(levels.base, max_size, sides), strict=True)))
     flat, whole = (upright(_middle(each), convention) for each in (levels[number], levels.base))
-    return flat, whole, padding_of(levels[number])
+    return flat, whole
 
 
 def _middle(img: xarray.DataArray) -> xarray.DataArray:
@@ -94,16 +91,11 @@ def size_of(img: xarray.DataArray, max_size: int, sides: tuple[str, str]) -> tup
     return max(1, round(lengths[0] * shrink)), max(1, round(lengths[1] * shrink))
 
 
-def shrunk(
-    img: xarray.DataArray,
-    max_size: int,
-    whole: xarray.DataArray | None = None,
-    padding: Padding | None = None,
-) -> xarray.DataArray:
+def shrunk(img: xarray.DataArray, max_size: int, whole: xarray.DataArray | None = None) -> xarray.DataArray:
     """Return a plane with axes (h, w) or (h, w, c), in true aspect within ``max_size``; lazy.
 
-    ``img`` is a level of ``whole``, if that is given. Means of what is not ``padding``, rounded for integers; of labels
-    the nearest, of masks true from one half.
+    ``img`` is a level of ``whole``, if that is given. Means, rounded for integers; of labels the nearest, of masks true
+    from one half.
 
     Raises
     ------
@@ -120,4 +112,4 @@ def shrunk(
     whole = found if whole is None else whole
     target = size_of(whole, max_size, (down, across))
     shape = dict(zip(sides, target, strict=True))
-    return resized(found, whole, shape, padding=padding).transpose(down, across, ...)
+    return resized(found, whole, shape).transpose(down, across, ...)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
@@ -289,9 +291,10 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     block = math.prod(map(min, sweep.block, first.level.shape)) * itemsize
     chunk = math.prod(first.chunk) * itemsize
     encode = 3 * chunk + 2 * BUFFER_BYTES
-    # A block and the next coarser one are in memory together; the step of the second level says how much smaller it is.
-    coarser = plan.levels[sweep.writes[1]].level.step if len(sweep.writes) > 1 else None
-    held = block + (block // math.prod(coarser) if coarser else 0)
+    # A block is in memory while the next coarser one is made, and the one after that from the second.
+    steps = [math.prod(plan.levels[level].level.step) for level in sweep.writes[1:3]]
+    coarser = sum(block // n for n in itertools.accumulate(steps, operator.mul))
+    held = block + coarser
     lines = _always(plan, process)
     if sweep.reads is None:
         band = math.prod(map(min, plan.traversal.band, plan.spec.shape)) * itemsize
@@ -305,7 +308,7 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         windows = reduced_piece(sweep.block, first.chunk, first.level.step, plan.method)
         piece = min(math.prod(windows) * itemsize * math.prod(first.level.step), block)
         wide = 32 // itemsize if plan.method == "gaussian" else 1
-        held = block + piece * wide
+        held = block + max(piece * wide, coarser)
         lines.append(MemoryLine("read", n * chunk * 2, f"{n} decoding a chunk of level {sweep.reads}"))
     lines += [
         MemoryLine("blocks", n * held, f"{n} of {human_bytes(held)}"),

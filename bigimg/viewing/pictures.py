@@ -17,9 +17,9 @@ from bigimg.exporters.staging import staged
 from bigimg.geometry.orientation import checked_convention
 from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.node_of_array import padding_of
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.derived import padding_of
 from bigimg.ops.slices import plane as plane_of
 from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.ops.upright import upright
@@ -79,10 +79,9 @@ def plane_picture(
     whole = None
     if most is not None and plane is None:
         side = checked_side(most)
-        image, whole, padding = flat_level(source, side, chosen, memory=memory, series=series)
+        image, whole = flat_level(source, side, chosen, memory=memory, series=series)
     else:
         image = open_image(source, level=level or 0, memory=memory, series=series)
-        padding = padding_of(image)
         # "z" is the default of the command; an image without z is written as it is.
         if plane not in ("z", None) or "z" in image.dims or not index is position is None:
             image = plane_of(image, plane or "z", index=index, position=position)
@@ -90,13 +89,13 @@ def plane_picture(
         image = upright(image, chosen)
     checked_target(target, source, image, overwrite=overwrite, file=True)
     pillow = None if ending in STREAMED else _pillow_format(target, ending)
-    like = shrunk(image, most or MOST, whole, padding)
+    like = shrunk(image, most or MOST, whole)
     dims = dict(zip(like.dims[:2], "yx", strict=True))
     scalars = [name for name in like.coords if name not in like.dims and name != "color"]
     flat = like.drop_vars(scalars).rename(dims)
     if flat.nbytes <= min(HELD_BYTES, room(memory).free // 4):  # read it once, on all processors
         flat = computed(flat)
-    display = display_of(flat, like, padding=padding)
+    display = display_of(flat, like, padding=padding_of(like))
     if ending in JPEG:
         display = replace(display, alpha=False)
     reader = DisplayReader(read_labelled(flat), display)

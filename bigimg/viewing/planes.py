@@ -14,8 +14,9 @@ from bigimg.errors import UsageError
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes, checked_convention
 from bigimg.lazy.dask_compute import computed
+from bigimg.lazy.node_of_array import padding_of
 from bigimg.opening import coordinates
-from bigimg.ops.derived import padding_of, placeholder
+from bigimg.ops.derived import placeholder
 from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
 from bigimg.ops.upright import Turn, turn_of
@@ -170,7 +171,7 @@ def picture_of(
     have, drawn = flat.sizes[sides[0]] * flat.sizes[sides[1]], needed(flat, sides, pixels)
     if have > min(most, WHOLE_PIXELS) and not whole:
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
-        small = shrunk(flat, math.ceil(finer * max(drawn)), padding=padding_of(levels.base))
+        small = shrunk(flat, math.ceil(finer * max(drawn)))
         values = computed(small).transpose(..., *sides)
         return pictured(levels, cut, number, flat, values_of(values))
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))

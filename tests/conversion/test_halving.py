@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from click.testing import CliRunner
 from PIL import Image
 
 import bigimg
+from bigimg.cli import cli
 from bigimg.errors import ResumeError, UsageError
 from bigimg.faces.convert import convert_to_store
 from bigimg.viewing.napari import napari_get_reader
@@ -264,3 +266,17 @@ def test_levels_that_a_person_asks_for_go_first(flat: Path, tmp_path: Path) -> N
     bigimg.write(ones, store / "labels" / "b", levels=2, halve="zyx", **ASKED)
     assert [level.shape for level in arrays(store / "labels" / "a")] == [SHAPE, (9, 75, 66)]
     assert [level.shape for level in arrays(store / "labels" / "b")] == [SHAPE, (5, 75, 66)]
+
+
+def test_the_command_names_the_axes(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", noise((9, 300, 310)))
+    names = [str(tmp_path / "a.npy"), str(tmp_path / "a.ome.zarr")]
+    done = CliRunner().invoke(
+        cli, ["convert", *names, "--halve", "yx", "--levels", "2", "--memory", "2GB", "-q"]
+    )
+    assert done.exit_code == 0, done.output
+    assert arrays(tmp_path / "a.ome.zarr")[1].shape == (9, 150, 155)
+    for wrong, says in (("t", "'t': only axes of space are halved"), ("yxx", "each once")):
+        done = CliRunner().invoke(cli, ["plan", *names, "--halve", wrong])
+        assert isinstance(done.exception, UsageError | SystemExit)
+        assert says in str(done.exception) + done.output

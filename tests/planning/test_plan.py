@@ -140,3 +140,16 @@ def test_the_plan_says_when_planes_are_kept_because_their_distance_is_not_known(
     said = any("z is not halved: nothing says how far apart its planes are" in note for note in plan.notes)
     assert said == (len(set(depths)) == 1 and "halve" not in asked)
     assert plan.spec.notes == spec.notes  # the store does not keep it: its levels say so themselves
+
+
+@pytest.mark.parametrize(
+    ("halve", "share"), [("z", 1 + 1 / 2 + 1 / 4), ("yx", 1 + 1 / 4 + 1 / 16), (None, 1 + 1 / 8 + 1 / 64)]
+)
+def test_a_block_is_in_memory_with_the_two_levels_that_follow(halve, share):
+    """With one axis halved that was a quarter of a block more than planned: 222 MB were measured of 202."""
+    unit = "micrometer"
+    spec = stack(Axis("z", 512, unit=unit), unit)
+    plan = planned(spec, RANDOM, memory="2GB", workers=1, halve=halve)
+    assert plan.sweeps[0].writes[:3] == (0, 1, 2)
+    (blocks,) = (line.bytes for line in plan.memory if line.name == "blocks")
+    assert blocks == int(np.prod(plan.sweeps[0].block) * share)

@@ -35,7 +35,9 @@ def reader_of(image: xarray.DataArray) -> Reader:
     if (pixels := opened_pixels(image)) is not None:
         return pixels.reader
     if isinstance(node := node_of(image), Foreign):  # the cutter keeps its blocks
-        image = linked(image.copy(deep=False), Foreign(node.array, node.dims, keep=False))
+        image = linked(
+            image.copy(deep=False), Foreign(node.array, node.dims, keep=False, padding=node.padding)
+        )
     return read_labelled(image)
 
 

@@ -19,9 +19,10 @@ from bigimg.lazy.derived import Derived
 from bigimg.lazy.grids import OnGrid
 from bigimg.lazy.leaves import Plain
 from bigimg.lazy.node import Node
+from bigimg.lazy.node_of_array import padding_of
 from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
-from bigimg.ops.derived import padding_of, space_axes
+from bigimg.ops.derived import space_axes
 from bigimg.ops.statistics.tallies import Tally
 from bigimg.types import Array, Region, Shape
 

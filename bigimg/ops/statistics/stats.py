@@ -18,9 +18,9 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.padding import of_json
+from bigimg.lazy.node_of_array import padding_of
 from bigimg.opening.open import Source
 from bigimg.opening.open import open as open_image
-from bigimg.ops.derived import padding_of
 from bigimg.ops.statistics.histograms import Bins, Ends, checked_bins, counts_and_edges
 from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of

@@ -23,7 +23,7 @@ from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.masked import unmasked
 from bigimg.lazy.node import Node
-from bigimg.lazy.node_of_array import linked_node, private_of
+from bigimg.lazy.node_of_array import linked_node, padding_of, private_of
 from bigimg.reader import Access
 from bigimg.types import Array, Region, Shape
 
@@ -53,7 +53,8 @@ class ArrayReader:
     source : str
         What to call it in messages.
     **more
-        ``kind``, ``scaling``, ``window``, ``meta`` and ``private``, as in :class:`~bigimg.geometry.spec.ImageSpec`.
+        ``kind``, ``scaling``, ``window``, ``meta``, ``padding`` and ``private``, as in
+        :class:`~bigimg.geometry.spec.ImageSpec`.
 
     Raises
     ------
@@ -211,6 +212,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         scaling=None if scaling is None else Scaling(float(scaling[0]), float(scaling[1])),
         window=None if window is None else (float(window[0]), float(window[1])),
         meta=fields_of(of_values, "meta"),
+        padding=padding_of(img),
         private={} if img.dtype.kind == "b" else private_of(img),
         notes=notes,
         source=source,

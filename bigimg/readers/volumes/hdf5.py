@@ -97,7 +97,7 @@ class Hdf5Pixels:
 
 
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
-"""Numbers of the filters of HDF5 that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
+"""Filters of HDF5 that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
 
 
 def check_inside(path: str, file: Any) -> None:

@@ -1,0 +1,65 @@
+"""What the dask array of an image says of its values: which of them are no measurements.
+
+dask keeps an empty array beside each of its arrays, the meta, and makes that of a result by doing the same with the
+metas of what it is made from. Ours notes the padding. What moves pixels, as a slice, a transposition or a flip, keeps
+the note, and what computes new ones loses it, in any chain of xarray's and after pickling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bigimg.types import Array, DType, Padding
+
+MOVES = frozenset({np.transpose})
+"""Functions of numpy that dask calls on a meta to move pixels; slices and copies are no such functions."""
+
+
+class Declared(np.ndarray):
+    """An empty array whose values are stored ones of ``declared``, a type and the padding."""
+
+    declared: tuple[DType, Padding] | None = None
+
+    def __array_finalize__(self, of: Any) -> None:
+        self.declared = getattr(of, "declared", None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Return what numpy's own array gives: computed values are no stored ones."""
+        return getattr(ufunc, method)(*map(_plain, inputs), **{key: _plain(v) for key, v in kwargs.items()})
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Iterable[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Return what numpy's own array gives, unless ``func`` only moves pixels."""
+        if func in MOVES:
+            return super().__array_function__(func, types, args, kwargs)
+        return func(*map(_plain, args), **{key: _plain(v) for key, v in kwargs.items()})
+
+    def __reduce__(self) -> Any:
+        return declared, (np.asarray(self), self.declared and self.declared[1])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Declared):
+        return value.view(np.ndarray)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value
+
+
+def declared(meta: Array, padding: Padding | None) -> Array:
+    """Return an empty array that notes ``padding``, if there is one."""
+    if padding is None:
+        return meta
+    found = meta.view(Declared)
+    found.declared = meta.dtype, padding
+    return found
+
+
+def padding_of_meta(meta: object) -> Padding | None:
+    """Return the padding that a meta notes; None if it was made of other values, or of another type."""
+    noted = meta.declared if isinstance(meta, Declared) else None
+    return noted[1] if isinstance(meta, Declared) and noted and noted[0] == meta.dtype else None
