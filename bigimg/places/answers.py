@@ -11,10 +11,10 @@ import re
 from functools import cache
 from typing import Any
 
+from bigimg.places.http import LEAST_RATE
+
 MOST_WHOLE = 64 << 20
 """Bytes of an object that is fetched without saying which part of it, such as a document."""
-LEAST_RATE = 1000
-"""Bytes a second; a slower transfer counts as a stall."""
 
 
 @cache

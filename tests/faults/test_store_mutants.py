@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.mutants import mutant
+from tests.faults.store_mutants import mutant
 from tests.faults.store_seeds import SEEDS, Files, made
 from tests.faults.times import SEED, times
 from tests.faults.trials import Child
