@@ -124,6 +124,9 @@ class Connection(http.client.HTTPConnection):
                 if slow.is_set():
                     raise TimeoutError from None
                 raise
+        if slow.is_set():  # headers that were cut may pass for whole ones
+            response.close()
+            raise TimeoutError
         response.cut = cut  # type: ignore[attr-defined]
         return response
 
