@@ -6,17 +6,25 @@ time that it is opened.
 
 from __future__ import annotations
 
+import lzma
 import os
 import struct
 import weakref
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, one_line
+from bigimg.omezarr.documents import MOST_BYTES
 from bigimg.omezarr.objects import Listed, OpenObject
 from bigimg.system import files
+
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, EOFError, OSError,
+              LookupError, ArithmeticError)  # fmt: skip
+"""What zipfile raises for damage, a password (RuntimeError) or a compression (its NotImplementedError) of others."""
 
 
 class Archive:
@@ -41,22 +49,36 @@ class Archive:
             raise FileNotFoundError(key) from None
 
     def read(self, key: str) -> bytes:
-        """Return one object; FileNotFoundError when there is none."""
-        info = self._info(key)
+        """Return a document; FileNotFoundError when there is none."""
+        return self.open(key).whole(MOST_BYTES)
+
+    def unzipped(self, info: zipfile.ZipInfo) -> bytes:
+        """Return the content of a member; zipfile makes no more bytes of it than the directory says."""
         try:
-            return self._zip.read(info)
-        # zipfile raises NotImplementedError for a compression, and RuntimeError for a password, that it does not know.
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-            message = f"{self.path}: {info.filename} cannot be unzipped ({error}); make the archive again"
+            if info.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):  # zipfile does not bound others
+                raise NotImplementedError("its compression is not that of a store: deflate, or none")
+            with self._zip.open(info) as member:
+                return member.read(info.file_size)
+        except UNZIPPABLE as error:
+            message = (
+                f"{self.path}: {info.filename} cannot be unzipped ({one_line(error)}); make the archive again"
+            )
             raise InputError(message) from error
 
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         info = self._info(key)
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            return _Bytes(self.read(key))
+            return _Deflated(self, info)
         # The local header has lengths of its own for name and extra field: the directory may have others.
         head = files.read_at(self._fd, 30, info.header_offset)
+        if head[:4] != b"PK\3\4" or len(head) < 30:
+            raise InputError(
+                f"{self.path}: {info.filename} is not where the directory says; make the archive again"
+            )
         start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
         return _Member(self._fd, start, info.file_size, self)
 
@@ -81,14 +103,21 @@ class Archive:
         return found
 
 
-@dataclass(frozen=True)
-class _Bytes(OpenObject):
-    """An object in memory."""
+class _Deflated(OpenObject):
+    """A member that is decompressed as a whole, when the first bytes are read."""
 
-    data: bytes
+    def __init__(self, archive: Archive, info: zipfile.ZipInfo) -> None:
+        self.archive, self.info = archive, info
+
+    @cached_property
+    def data(self) -> bytes:
+        return self.archive.unzipped(self.info)
+
+    def __str__(self) -> str:
+        return f"{self.archive.path}: {self.info.filename}"
 
     def size(self, likely: int | None) -> int:
-        return len(self.data)
+        return self.info.file_size
 
     def pread(self, length: int, offset: int) -> bytes:
         return self.data[offset : offset + length]
@@ -103,6 +132,9 @@ class _Member(OpenObject):
     length: int
     archive: Archive
     """Keeps the file open for as long as it lives."""
+
+    def __str__(self) -> str:
+        return str(self.archive.path)
 
     def size(self, likely: int | None) -> int:
         return self.length

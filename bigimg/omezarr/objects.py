@@ -64,7 +64,7 @@ class OpenObject(ABC):
         return self.pread(length, size - length)
 
     def known_size(self) -> int:
-        """Return the length; a number beyond all where it would take a request to know it."""
+        """Return the length; :data:`ANY` where it would take a request to know it."""
         return self.size(None)
 
     def state(self) -> object:
@@ -80,6 +80,8 @@ class OpenObject(ABC):
 
 DANGLING = -1
 """Length of a link that leads nowhere."""
+ANY = 2**64
+"""Length of an object whose length is not known."""
 
 
 class Listed(NamedTuple):

@@ -24,7 +24,7 @@ from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.decoders import UNDECODABLE
 from bigimg.omezarr.manifest import read_records
-from bigimg.omezarr.objects import Location, OpenObject, opened, readable
+from bigimg.omezarr.objects import ANY, Location, ObjectPath, OpenObject, opened, readable
 from bigimg.omezarr.parse import ArrayMeta
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
@@ -153,6 +153,14 @@ class ChunkPixels:
         """Return offset and length of each chunk of a shard; refuse those outside it, or too long."""
         encoding, chunks = self.encoding, grid(self.meta.shard, self.meta.chunk)
         length = 16 * math.prod(chunks)
+        # A member of a zip file may have to be unpacked as a whole.
+        if (
+            isinstance(path, ObjectPath)
+            and 2 * encoding.most_bytes * math.prod(chunks) + length < file.known_size() < ANY
+        ):
+            raise InputError(
+                f"{path}: has {file.known_size()} bytes, more than its chunks may have; restore the object"
+            )
         trailer = 4 * encoding.index_checked
         data = file.pread(length + trailer, 0) if encoding.index == "start" else file.ending(length + trailer)
         if len(data) != length + trailer or (

@@ -206,6 +206,8 @@ class StoreReader:
         if isinstance(self.store.tree.objects, Web):
             each *= AT_ONCE if chunk_bytes <= AHEAD_CHUNK_BYTES else 1
             return Access("random", f"chunks of {size}", fixed_bytes=WEB_BYTES, read_bytes=each)
+        if isinstance(self.store.tree.objects, Archive):
+            each += math.prod(stored.shard) * stored.dtype.itemsize  # a member may be deflated
         return Access("random", f"chunks of {size}", read_bytes=each)
 
     @property

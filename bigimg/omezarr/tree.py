@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError, one_line
-from bigimg.omezarr.archive import Archive
+from bigimg.omezarr.archive import UNZIPPABLE, Archive
 from bigimg.omezarr.documents import document_of, is_key
 from bigimg.omezarr.objects import Location, ObjectPath, listing, readable, small_object
 from bigimg.omezarr.web import Web
@@ -164,8 +163,10 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
     """
     try:
         return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{shown}: not a zip file that can be read ({error}); copy it again") from error
+    except UNZIPPABLE as error:
+        raise InputError(
+            f"{shown}: not a zip file that can be read ({one_line(error)}); copy it again"
+        ) from error
 
 
 def join(*parts: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError, one_line
-from bigimg.omezarr.objects import Listed, OpenObject
+from bigimg.omezarr.objects import ANY, Listed, OpenObject
 from bigimg.places.address import is_url, other_scheme, redacted
 from bigimg.places.http import LATER, Patience
 from bigimg.version import install_line
@@ -141,6 +141,8 @@ def answer_of(error: Exception) -> str:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return f"the server answered {status} {responses.get(status, '')}".rstrip()
+    if isinstance(error, TimeoutError) and not str(error) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # of fsspec, which leaves the text there
     if isinstance(error, TimeoutError | ValueError) and str(error):
         return redacted(one_line(error))
     return redacted(f"{type(error).__name__}: {one_line(error)}")
@@ -185,7 +187,7 @@ class _Ranges(OpenObject):
         return self.web.ending(self.key, length)
 
     def known_size(self) -> int:
-        return 2**64
+        return ANY
 
     def __str__(self) -> str:
         return self.web.shown(self.key)

@@ -11,10 +11,10 @@ import re
 from functools import cache
 from typing import Any
 
-MOST_WHOLE = 64 << 20
+from bigimg.places.http import LEAST_RATE
+
+MOST_WHOLE = 16 << 20
 """Bytes of an object that is fetched without saying which part of it, such as a document."""
-LEAST_RATE = 1000
-"""Bytes a second; a slower transfer counts as a stall."""
 
 
 @cache
@@ -38,6 +38,8 @@ def client_options(stall: float) -> dict[str, Any]:
                     return await super().start(connection)
             except TimeoutError:
                 raise TimeoutError(f"the server sends no headers within {stall:g} s") from None
+            except aiohttp.ClientResponseError as error:  # it would pass for an answer of 400
+                raise ValueError(f"the server sends no HTTP: {error.message}") from None
 
         async def read(self) -> bytes:
             """Return the bytes that were asked for, also of a server that sends more."""
@@ -54,6 +56,16 @@ def client_options(stall: float) -> dict[str, Any]:
     return {"response_class": Answer, "timeout": timeout}
 
 
+async def _piece(answer: Any, stall: float) -> bytes:
+    """Return the next bytes of the body, none at its end."""
+    try:
+        async with asyncio.timeout(stall):
+            piece: bytes = await answer.content.readany()
+            return piece
+    except TimeoutError:
+        raise TimeoutError(f"the server stalls: no byte for {stall:g} s") from None
+
+
 async def _body(answer: Any, stall: float) -> bytes:
     """Return the part of the body that was asked for.
 
@@ -66,6 +78,8 @@ async def _body(answer: Any, stall: float) -> bytes:
     """
     asked = re.fullmatch(r"bytes=(\d*)-(\d+)", answer.request_info.headers.get("Range", ""))
     most, skip, last = MOST_WHOLE, 0, None
+    if answer.status >= 400:
+        return await _piece(answer, stall)
     if asked is not None and asked[1]:
         most = int(asked[2]) + 1 - int(asked[1])
         skip = int(asked[1]) if answer.status == 200 else 0  # a server that knows no ranges sends all
@@ -75,7 +89,7 @@ async def _body(answer: Any, stall: float) -> bytes:
     found = bytearray()
     loop = asyncio.get_running_loop()
     since, window = loop.time(), 0
-    async for piece in answer.content.iter_any():
+    while piece := await _piece(answer, stall):
         window += len(piece)
         found += piece[skip:]
         skip = max(0, skip - len(piece))

@@ -20,7 +20,7 @@ from pathlib import Path
 from bigimg.errors import InputError, OutputError
 from bigimg.places.address import file_name, redacted
 from bigimg.places.cache import bound_downloads, entry_folder, entry_lock, make_private, versions, writing
-from bigimg.places.http import Patience, TryAgain, ask
+from bigimg.places.http import LEAST_RATE, Patience, TryAgain, ask, watched
 from bigimg.system.locks import Lock, locked, take
 from bigimg.system.sync import sync_file
 
@@ -30,8 +30,8 @@ PIECE_BYTES = 1 << 20
 PROGRESS_BYTES = 1 << 20
 """After so many new bytes the count of failures starts again."""
 
-LEAST_RATE = 1000
-"""Bytes a second; a slower transfer counts as a stall."""
+MOST_DIGITS = 18
+"""Of a number of bytes."""
 
 RECORD = "version.json"
 """File that describes the bytes beside it; without it they are not used."""
@@ -194,7 +194,9 @@ class _Download:
             text = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
         else:
             text = answer.headers.get("Content-Length") or ""
-        total = int(text) if text.isdecimal() else None
+        total = _number(text)
+        if len(text) > MOST_DIGITS:
+            raise InputError(f"{self.shown}: the server names a length of {len(text)} digits; check it")
         if total is None and not answer.chunked:
             what = "the server does not name the length of the file, so a truncated file cannot be noticed"
             raise InputError(f"{self.shown}: {what}; fetch it with another program")
@@ -214,27 +216,27 @@ class _Download:
         """Append the body of the response to the received bytes."""
         total, received = self.version.total, self._received()
         promised = None if answer.length is None else received + answer.length
-        since, window = time.monotonic(), 0
-        with open(self.part, "ab", buffering=0) as file:
+        stall = self.patience.stall
+        with open(self.part, "ab", buffering=0) as file, watched(answer.cut, file.tell, stall) as slow:  # type: ignore[attr-defined]
             while True:
                 try:
                     piece = answer.read1(PIECE_BYTES)
                 except TimeoutError:
-                    raise TryAgain(f"the server stalls: no byte for {self.patience.stall:g} s") from None
+                    raise TryAgain(f"the server stalls: no byte for {stall:g} s") from None
                 except (OSError, http.client.HTTPException) as error:
+                    if slow.is_set():
+                        break
                     raise TryAgain(f"the connection broke ({type(error).__name__})") from None
                 if not piece:
                     break
                 file.write(piece)
-                received, window = received + len(piece), window + len(piece)
+                received += len(piece)
                 if total is None:
                     self._fits(received)
                 if self.on_progress is not None:
                     self.on_progress(received, total)
-                if time.monotonic() - since >= self.patience.stall:
-                    if window < LEAST_RATE * self.patience.stall:
-                        raise TryAgain(f"the server stalls: {window} bytes in {self.patience.stall:g} s")
-                    since, window = time.monotonic(), 0
+        if slow.is_set():
+            raise TryAgain(f"the server stalls: less than {LEAST_RATE} bytes a second for {stall:g} s")
         wanted = promised if total is None else total
         if wanted is not None and received != wanted:
             if received > wanted:
@@ -290,4 +292,9 @@ class _Download:
 def _start(answer: http.client.HTTPResponse) -> int | None:
     """Return the position of the first byte of a partial response."""
     text = (answer.headers.get("Content-Range") or "").removeprefix("bytes ").partition("-")[0].strip()
-    return int(text) if text.isdecimal() else None
+    return _number(text)
+
+
+def _number(text: str) -> int | None:
+    """Return the number in a header, or None if there is none that could be one of bytes."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import http.client
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
@@ -26,6 +31,8 @@ from bigimg.version import __version__
 MOST_REDIRECTS = 10
 STALL = 30.0
 """Seconds without a byte after which a request fails."""
+LEAST_RATE = 1000
+"""Bytes a second; a slower transfer counts as a stall."""
 LATER = {408, 425, 429, 500, 502, 503, 504}
 """Status codes after which the same request may succeed later."""
 
@@ -75,7 +82,10 @@ def ask(url: str, headers: dict[str, str], *, insecure: bool = False, stall: flo
     """
     shown = redacted(url)
     opener = _opener(insecure, shown)
-    bare, login = _login(url)
+    try:
+        bare, login = _login(url)
+    except ValueError as error:
+        raise InputError(f"{shown}: is not an address ({_reason(error)}); check it") from None
     home, seen = _host(bare), set[str]()
     while True:
         if bare in seen or len(seen) > MOST_REDIRECTS:
@@ -95,6 +105,90 @@ def ask(url: str, headers: dict[str, str], *, insecure: bool = False, stall: flo
             raise _refusal(response, shown)
 
 
+class Connection(http.client.HTTPConnection):
+    """A connection whose headers have a deadline, and that can be cut from another thread."""
+
+    def getresponse(self) -> HTTPResponse:
+        """Return the answer when its headers are there.
+
+        Raises
+        ------
+        TimeoutError
+            They are not there in time, as of a server that sends them byte by byte.
+        """
+        cut = partial(_cut, self.sock)
+        with watched(cut, lambda: 0, float(self.timeout or STALL)) as slow:
+            try:
+                response = super().getresponse()
+            except (OSError, HTTPException):
+                if slow.is_set():
+                    raise TimeoutError from None
+                raise
+        if slow.is_set():  # headers that were cut may pass for whole ones
+            response.close()
+            raise TimeoutError
+        response.cut = cut  # type: ignore[attr-defined]
+        return response
+
+
+class SafeConnection(Connection, http.client.HTTPSConnection):
+    """The same behind TLS."""
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(Connection, request)
+
+
+class _SafeHandler(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self.context = context
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(SafeConnection, request, context=self.context)
+
+
+def _cut(connected: socket.socket) -> None:
+    """End all reads from a socket that are waiting."""
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def watched(cut: Callable[[], None], progress: Callable[[], int], stall: float) -> Iterator[threading.Event]:
+    """Cut a connection that brings less than :data:`LEAST_RATE` for ``stall`` seconds; the event says that it was.
+
+    A timeout of the socket ends a read without a byte, but not one that gets a byte now and then.
+
+    Parameters
+    ----------
+    cut : callable
+        Ends the reads within the block.
+    progress : callable
+        Returns the number of received bytes.
+    stall : float
+    """
+    over, slow = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        before = progress()
+        while not over.wait(stall):
+            if (now := progress()) - before < LEAST_RATE * stall:
+                slow.set()
+                cut()
+                return
+            before = now
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield slow
+    finally:
+        over.set()
+        thread.join()
+
+
 def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
     context = ssl.create_default_context()
     if insecure:
@@ -102,8 +196,7 @@ def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()
-    https = urllib.request.HTTPSHandler(context=context)
-    for handler in (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), https):
+    for handler in (urllib.request.ProxyHandler(), _Handler(), _SafeHandler(context)):
         opener.add_handler(handler)
     return opener
 
@@ -157,7 +250,10 @@ def _next(url: str, location: str | None, shown: str) -> str:
     """Return the address to which a redirect leads, without user and password."""
     if not location:
         raise InputError(f"{shown}: the server redirects to nowhere; check the address")
-    target, _ = _login(urljoin(url, location))
+    try:
+        target, _ = _login(urljoin(url, location))
+    except ValueError:
+        raise InputError(f"{shown}: the server redirects to no address; check the address") from None
     scheme = urlsplit(target).scheme.lower()
     if scheme not in ("http", "https"):
         what = f"the server redirects to {scheme or 'nothing'}, not http"
@@ -187,5 +283,5 @@ def _wait(text: str | None) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

@@ -6,8 +6,10 @@ small archive may unpack to more bytes than the disk has.
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,14 +22,18 @@ from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
 PIECE_BYTES = 1 << 20
 """Bytes that are unpacked at once; data files are searched in the first piece of a header."""
 
+SMALL_PIECE_BYTES = 1 << 12
+"""The same of bzip2 and LZMA, of which zipfile decompresses so many bytes to any number: to 80 MB at most."""
+
 PAIRED = {".hdr", ".img", ".mhd", ".nhdr", ".head", ".brik", ".par", ".rec"}
 """Endings of files that come in pairs with the same name up to the first dot."""
 
 HEADERS = {".mhd", ".nhdr"}
 """Headers that name data files with any name in the same folder."""
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
-"""Exceptions of a member that is damaged, or whose compression zipfile does not know (NotImplementedError)."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
+           ArithmeticError, OSError)  # fmt: skip
+"""Exceptions of an archive that is damaged, or whose compression zipfile does not know (its NotImplementedError)."""
 
 unzipping = partial(
     reading, parse_errors=DAMAGED, remedy="fetch it again, or unzip it by hand", what="cannot be unzipped"
@@ -134,8 +140,9 @@ def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: s
 
 def _pieces(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
     """Yield the content of a member; an InputError is raised if it is damaged."""
+    plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     with unzipping(f"{shown}::{info.filename}"), opened.open(info) as source:
-        while piece := source.read(PIECE_BYTES):
+        while piece := source.read(PIECE_BYTES if plain else SMALL_PIECE_BYTES):
             yield piece
 
 

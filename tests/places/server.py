@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import ssl
 import threading
@@ -183,6 +184,51 @@ def endless(handler: Handler) -> None:
             handler.wfile.write(b"10000\r\n" + bytes(65536) + b"\r\n")
     except OSError:
         pass
+
+
+def said(head: bytes, *more: bytes, pause: float = 0.0) -> Fault:
+    """Send raw bytes, and then one piece after the other for as long as the client listens."""
+
+    def answer(handler: Handler) -> None:
+        try:
+            handler.wfile.write(head)
+            for piece in itertools.cycle(more) if more else ():
+                if handler.loopback.released.wait(pause) if pause else False:
+                    return
+                handler.wfile.write(piece)
+        except OSError:
+            pass
+
+    return answer
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+HOSTILE: dict[str, Fault] = {
+    "drips headers": said(OK, b"a", pause=0.05),
+    "drips lines of headers": said(OK, b"a: b\r\n", pause=0.05),
+    "endless headers": said(OK, b"a: " + b"b" * 1000 + b"\r\n"),
+    "endless interim answers": said(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01),
+    "drips the body": said(OK + b"Content-Length: 1000\r\n\r\n", b"x", pause=0.05),
+    "drips the length of a chunk": said(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0", pause=0.05),
+    "endless chunks": said(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + bytes(65536) + b"\r\n"),
+    "endless body": said(OK + b"Content-Length: 100000000000\r\n\r\n", bytes(65536)),
+    "a length of 5000 digits": said(OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", b"x" * 1000),
+    "a length of 300 digits": said(OK + b"Content-Length: " + b"9" * 300 + b"\r\n\r\n", bytes(65536)),
+    "a negative length": said(OK + b"Content-Length: -5\r\n\r\nabc"),
+    "an endless status": said(b"HTTP/1.1 200 ", b"O" * 1000),
+    "no HTTP": said(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "nothing": said(b""),
+    "a redirect to nowhere": said(b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n"),
+    "a redirect to a file": said(
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
+    ),
+    "a redirect to itself": said(b"HTTP/1.1 302 Found\r\nLocation: ?a\r\nContent-Length: 0\r\n\r\n"),
+    "an endless refusal": said(b"HTTP/1.1 403 No\r\nContent-Length: 100000000000\r\n\r\n", bytes(65536)),
+    "late until the sun dies": said(
+        b"HTTP/1.1 429 Later\r\nRetry-After: " + b"9" * 5000 + b"\r\nContent-Length: 0\r\n\r\n"
+    ),
+}
+"""What servers send that mean no good, or are broken."""
 
 
 def no_length(handler: Handler) -> None:
