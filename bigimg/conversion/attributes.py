@@ -8,12 +8,13 @@ holds both what the root will be and what it is:
     replace manifest     without those of the old root
 
 A run that is killed at any of these lines leaves the old metadata or the new, and the manifest vouches for it. Copies
-of zarr 2 in ``.zmetadata`` are taken away before and made again behind, so that they never say anything else.
+of zarr 2 in ``.zmetadata`` are put aside before and made again behind, so that they never say anything else.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from bigimg.omezarr.manifest import (
     read_object,
     record_of,
     replace_file,
+    unfinished,
     zarr_at,
 )
 from bigimg.omezarr.metadata import ATTRIBUTES, CONSOLIDATED, MANIFEST, dumps, group_documents
@@ -49,18 +51,21 @@ def write_attributes(root: Path, attributes: Mapping[str, Any]) -> None:
     finished = new.document(zarr)
     inside = {f"{MANIFEST}/{key}": finished}
     document = _with_copies(root, json.loads(old), plain, inside) if zarr == 3 else plain
-    if old == document and (root / MANIFEST / key).read_bytes() == finished:
+    aside = root / unfinished(CONSOLIDATED)
+    if old == document and (root / MANIFEST / key).read_bytes() == finished and not aside.exists():
         return
     replaced = _as_it_is(manifest, key, record_of(key, old))
-    copies = _taken_away(root) if zarr == 2 else None
+    if zarr == 2 and (root / CONSOLIDATED).exists():
+        os.replace(root / CONSOLIDATED, aside)
+        sync_folder(root)
     replace_file(root / MANIFEST / key, replace(new, replaced=replaced).document(zarr))
     commit.hook("announced")
     replace_file(root / key, document)
     commit.hook("edited")
     replace_file(root / MANIFEST / key, finished)
     commit.hook("vouched")
-    if copies is not None:
-        replace_file(root / CONSOLIDATED, dumps(_renewed(root, copies)))
+    if (copies := _read(aside)) is not None:
+        _renew(root, copies)
     commit.hook("copied")
 
 
@@ -94,21 +99,16 @@ def _with_copies(root: Path, old: dict[str, Any], plain: bytes, inside: Mapping[
     return dumps({**json.loads(plain), **rest})
 
 
-def _taken_away(root: Path) -> dict[str, Any] | None:
-    """Remove the copies of documents of zarr 2, which would say what they said before, and return them."""
-    data = _read(root / CONSOLIDATED)
-    if data is None:
-        return None
-    found = json.loads(data)
-    (root / CONSOLIDATED).unlink()
-    sync_folder(root)
-    return found if isinstance(found, dict) and isinstance(found.get("metadata"), dict) else None
-
-
-def _renewed(root: Path, copies: dict[str, Any]) -> dict[str, Any]:
-    """Return copies of the documents of zarr 2 as these are now."""
-    found = {key: _read(root / key) for key in copies["metadata"]}
-    return {**copies, "metadata": {key: json.loads(data) for key, data in found.items() if data is not None}}
+def _renew(root: Path, copies: bytes) -> None:
+    """Make the copies of documents of zarr 2 again that were put aside."""
+    try:
+        found = json.loads(copies)
+        known = {key: _read(root / key) for key in found["metadata"]}
+    except (ValueError, KeyError, TypeError):  # no copies, or the run was killed while it wrote them
+        (root / unfinished(CONSOLIDATED)).unlink()
+        return
+    documents = {key: json.loads(data) for key, data in known.items() if data is not None}
+    replace_file(root / CONSOLIDATED, dumps({**found, "metadata": documents}))
 
 
 def _read(path: Path) -> bytes | None:

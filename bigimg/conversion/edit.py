@@ -175,7 +175,8 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
     """
     before = _levels(image, image.spec().axes)
     moved = [_place(image.spec(), each) for each in before] != [_place(spec, each) for each in levels]
-    if read_manifest(folder) is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         what = "was not written by bigimg, and keeps its spacing: correct it with what wrote it"
         return False, what if moved else ""
     with locked(folder):
@@ -189,7 +190,7 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
             note = f"has places of its own, and keeps them: bigimg edit {folder} sets them"
         if "c" in old.dims and old.channels == image.channels:
             found = replace(found, channels=spec.channels)
-        if found != old:
+        if found != old or manifest.replaced is not None:  # an edit that was killed is brought to its end
             attributes, moved_levels = _attributes(folder), _levels(label, found.axes)
             write_attributes(
                 folder, _revised(label, attributes, found, moved_levels, windows=None, shown=False)

@@ -193,7 +193,10 @@ def _parsed(attributes: Attributes, file: str) -> ImageMeta:
             raise InputError(f"{file}: names no multiscales")
         return parse_image(attributes, source=file)
     except InputError as error:
-        raise CorruptChunk(f"{error}; restore the object") from error
+        cause = str(error).removeprefix(f"{file}: ").partition("; ")[0]
+        raise CorruptChunk(
+            f"{file}: is no longer the metadata of this image ({cause}); restore the object"
+        ) from error
 
 
 def _followed(written: Attributes, now: Attributes, file: str) -> Edited:

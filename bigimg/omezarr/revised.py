@@ -59,19 +59,21 @@ def _place(theirs: dict[str, Any], ours: Mapping[str, Any]) -> None:
     for entry, made in zip(theirs["datasets"], ours["datasets"], strict=True):
         entry["coordinateTransformations"] = made["coordinateTransformations"]
     for entry, made in zip(theirs.get("axes", ()), ours.get("axes", ()), strict=True):
-        entry.pop("unit", None)
         entry |= made
+        if "unit" not in made:
+            entry.pop("unit", None)
     # Of 0.6 others may have added coordinate systems; before, this key is a transformation of all levels.
     systems = {system["name"] for system in ours.get("coordinateSystems", ())}
-    added = [each for each in theirs.get("coordinateSystems", ()) if each.get("name") not in systems]
-    between = [
-        each for each in theirs.pop("coordinateTransformations", ())
-        if systems and _name(each.get("output")) not in systems
-    ]  # fmt: skip
+    between = ours.get("coordinateTransformations", [])
     if systems:
+        added = [each for each in theirs["coordinateSystems"] if each.get("name") not in systems]
         theirs["coordinateSystems"] = [*ours["coordinateSystems"], *added]
-    if between := [*ours.get("coordinateTransformations", ()), *between]:
+        known = theirs.get("coordinateTransformations", ())
+        between = [*between, *(each for each in known if _name(each.get("output")) not in systems)]
+    if between:
         theirs["coordinateTransformations"] = between
+    else:
+        theirs.pop("coordinateTransformations", None)
 
 
 def _name(system: Any) -> Any:

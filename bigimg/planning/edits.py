@@ -78,8 +78,8 @@ def edited_places(spec: ImageSpec, places: Mapping[str, tuple[float, float, str 
     for old, new in zip(spec.axes, axes, strict=True):
         if old != new and new.type == "space" and new.unit not in MILLIMETERS:
             raise UsageError(
-                f"spacing {new.spacing:g} {new.unit or ''} along {new.name}: the image has a place in millimetres, so "
-                f"the spacing needs a unit of length, as in {new.name}={abs(new.spacing):g}mm"
+                f"spacing {new.spacing:g} along {new.name} is in {new.unit or 'no unit'}, and the image has a place in "
+                f"millimetres: give a unit of length, as in {new.name}={abs(new.spacing):g}mm"
             )
     units = {old.name: (old.unit, new.unit) for old, new in zip(spec.axes, axes, strict=True)}
     return replace(spec, axes=axes, world=in_units(spec.world, units))

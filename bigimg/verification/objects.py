@@ -239,7 +239,8 @@ class CheckedObjects:
     def _find_unlisted_at_root(self, at_root: Listing) -> None:
         """Find the objects at the root and in our own group that the manifest does not list."""
         levels = {name for name in at_root if name.isdecimal()}
-        known = {LABELS, self.attributes, GROUP, CONSOLIDATED, manifest.unfinished(self.attributes), *levels}
+        replaced = (self.attributes, CONSOLIDATED)
+        known = {LABELS, GROUP, *replaced, *map(manifest.unfinished, replaced), *levels}
         theirs = {
             name for name, entry in at_root.items()
             if entry.folder and name not in known and not listing(self.place / name).keys().isdisjoint(DOCUMENTS)

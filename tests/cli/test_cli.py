@@ -585,3 +585,78 @@ def test_a_warning_is_one_line_and_nothing_when_quiet(quiet: list[str], said: st
     words = ["convert", "a.npy", str(tmp_path / "a.zarr"), "--dry-run", *quiet]
     found = subprocess.run([sys.executable, "-c", WARNS, *words], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, said)
+
+
+# ------------------------------------------------------------------------------------------------------------- edits
+
+
+@pytest.fixture
+def two_channels(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 999, (2, 30, 40), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    called("convert", "-q", tmp_path / "a.tif", tmp_path / "a.ome.zarr", "--channels", "DAPI,GFP")
+    return tmp_path / "a.ome.zarr"
+
+
+def test_edit(two_channels: Path) -> None:
+    asked = (
+        "--channels",
+        "a,b",
+        "--colors",
+        "0000FF,00FF00",
+        "--spacing",
+        "y=2,x=0.5um",
+        "--window",
+        "3,900",
+    )
+    done = bigimg("edit", two_channels, *asked, scratch=two_channels.parent)
+    assert (done.code, done.out) == (0, "")
+    assert "  name of channel 1 is b, was GFP\n" in done.err
+    found = json.loads(bigimg("info", two_channels, "--json", scratch=two_channels.parent).out)
+    assert (found["channels"], found["spacing"], found["window"]) == (["a", "b"], [None, 2, 0.5], [3, 900])
+    done = bigimg(
+        "edit",
+        two_channels,
+        "--window",
+        "a=5,6",
+        "--window",
+        "b=7,8.5",
+        "--json",
+        scratch=two_channels.parent,
+    )
+    assert set(json.loads(done.out)) == {"store", "changes", "labels", "notes"}
+    omero = zarr.open_group(two_channels, mode="r").attrs["ome"]["omero"]["channels"]
+    assert [(each["window"]["start"], each["window"]["end"]) for each in omero] == [(5, 6), (7, 8.5)]
+    assert bigimg("edit", two_channels, "--channels", "a,b", "-q", scratch=two_channels.parent).err == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((), "nothing to edit"),
+        (("--channels", "a"), "channels: 1 for 2 channels"),
+        (("--window", "5"), "--window 5: give the values that are drawn black and white"),
+        (("--window", "5,x"), "write 100,4000, or DAPI=100,4000 once for each channel"),
+        (("--window", "5,6", "--window", "7,8"), "write 100,4000"),
+        (("--colors", "red,blue"), "'red' is no color"),
+        (("--spacing", "t=3"), "t"),
+    ],
+)
+def test_edit_refuses_by_name(two_channels: Path, asked: tuple[str, ...], said: str) -> None:
+    done = bigimg("edit", two_channels, *asked, scratch=two_channels.parent)
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_verify_tells_edits_and_takes_them_over(two_channels: Path) -> None:
+    zarr.open_group(two_channels, mode="r+").attrs["stain"] = "H33342"
+    done = bigimg("verify", two_channels, scratch=two_channels.parent)
+    assert (done.code, done.out) == (0, f"edited: {two_channels}/zarr.json: stain is new\n")
+    assert "nothing damaged, 1 edit of the metadata (--accept takes them over)" in done.err
+    assert (
+        "edited since bigimg wrote it: stain is new"
+        in bigimg("info", two_channels, scratch=two_channels.parent).out
+    )
+    done = bigimg("verify", two_channels, "--accept", "--quick", scratch=two_channels.parent)
+    assert (done.code, "1 edit of the metadata (taken over)" in done.err) == (0, True)
+    done = bigimg("verify", two_channels, "--json", scratch=two_channels.parent)
+    assert (json.loads(done.out)["edits"], json.loads(done.out)["accepted"]) == ([], False)

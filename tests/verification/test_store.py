@@ -455,6 +455,87 @@ def transformations(ome: Any, level: int) -> Any:
     return ome["multiscales"][0]["datasets"][level]["coordinateTransformations"]
 
 
+# ---------------------------------------------------------------------------------------------- edits of others
+
+
+def rename_a_channel(root: Path) -> None:
+    """As a script with zarr-python does."""
+    group = zarr.open_group(root, mode="r+")
+    ome = dict(group.attrs["ome"])
+    ome["omero"] = {"channels": [{"label": name, "color": "FFFFFF"} for name in ("one", "two", "three")]}
+    group.attrs["ome"] = ome
+
+
+def test_an_edit_is_told_and_no_damage(colour: tuple[Path, CountingReader]) -> None:
+    root, reader = colour
+    rename_a_channel(root)
+    for report in (bigimg.verify(root, quick=True), bigimg.verify(root), bigimg.verify(root, reader)):
+        assert (report.ok, report.accepted, report.findings) == (True, False, ())
+        assert "zarr.json: name of channel 0 is one, was R" in report.edits
+        assert "nothing damaged" in report.verdict
+        assert "--accept takes them over" in report.verdict
+        assert report.to_dict()["edits"] == list(report.edits)
+        assert "  edited     zarr.json: name of channel 0" in repr(report)
+
+
+def test_an_edit_is_taken_over(colour: tuple[Path, CountingReader]) -> None:
+    root, reader = colour
+    rename_a_channel(root)
+    before = (root / "zarr.json").read_bytes()
+    report = bigimg.verify(root, quick=True, accept=True)
+    assert (report.ok, report.accepted, len(report.edits) > 0) == (True, True, True)
+    assert "edits of the metadata (taken over)" in report.verdict
+    again = bigimg.verify(root, reader)
+    assert (again.ok, again.edits, again.accepted) == (True, (), False)
+    assert bigimg.open(root).bigimg.channels == ("one", "two", "three")
+    ome = json.loads(before)["attributes"]["ome"]
+    assert json.loads((root / "zarr.json").read_bytes())["attributes"]["ome"] == ome
+    (root / "zarr.json").write_bytes((root / "zarr.json").read_bytes().replace(b'"one"', b'"four"'))
+    assert [edit for edit in bigimg.verify(root, quick=True).edits if "channel 0 is four, was one" in edit]
+
+
+def test_damage_is_not_taken_over(colour: tuple[Path, CountingReader]) -> None:
+    root, _ = colour
+    rename_a_channel(root)
+    (root / "0/c/0/1/1").unlink()
+    document = (root / "zarr.json").read_bytes()
+    report = bigimg.verify(root, accept=True)
+    assert (report.ok, report.accepted, len(report.edits) > 0) == (False, False, True)
+    assert "the edits were not taken over, because something is wrong" in report.notes
+    assert (root / "zarr.json").read_bytes() == document
+    assert bigimg.verify(root, quick=True).edits == report.edits
+
+
+def test_nothing_to_take_over(colour: tuple[Path, CountingReader]) -> None:
+    root, _ = colour
+    before = {path: path.read_bytes() for path in files(root)}
+    report = bigimg.verify(root, accept=True)
+    assert (report.ok, report.accepted, "intact" in report.verdict) == (True, False, True)
+    assert {path: path.read_bytes() for path in files(root)} == before
+
+
+def test_edited_labels_are_told_and_taken_over(colour: tuple[Path, CountingReader]) -> None:
+    root, _ = colour
+    bigimg.write(bigimg.mask(root, below=50), root / "labels/m", progress=False)
+    zarr.open_group(root / "labels/m", mode="r+").attrs["by"] = "somebody"
+    assert bigimg.verify(root).edits == ("labels/m/zarr.json: by is new",)
+    assert bigimg.verify(root, quick=True, accept=True).accepted
+    assert bigimg.verify(root).edits == ()
+    assert zarr.open_group(root / "labels/m", mode="r").attrs["by"] == "somebody"
+
+
+def test_groups_of_others_are_no_damage(colour: tuple[Path, CountingReader]) -> None:
+    root, _ = colour
+    tables = zarr.open_group(root, mode="r+").create_group("tables")
+    tables.create_group("nuclei").create_array("area", shape=(3,), dtype="f4")
+    (root / "tables/nuclei/table.csv").write_text("a,b")
+    report = bigimg.verify(root)
+    assert (report.findings, report.notes) == ((), ("tables: written by others, and not checked",))
+    (root / "folder").mkdir()
+    (root / "folder/file").write_text("")
+    assert [(f.kind, f.file) for f in bigimg.verify(root).findings] == [("extra", "folder/file")]
+
+
 # --------------------------------------------------------------------------------------------------- the source
 
 
