@@ -19,6 +19,7 @@ import numpy as np
 
 from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
+from bigimg.geometry.holes import through
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
 from bigimg.omezarr.open import Store, is_store, open_store
 from bigimg.reader import Reader
@@ -86,7 +87,8 @@ class LabelReader:
         if self._left_out is not None:
             axes = tuple(axis for axis in spec.axes if axis.name != "c")
             chunks = tuple(n for n, name in zip(spec.chunks, spec.dims, strict=True) if name != "c")
-            spec = replace(spec, axes=axes, chunks=chunks, channels=())
+            holes = through(spec.missing, [0 if name == "c" else None for name in spec.dims])
+            spec = replace(spec, axes=axes, chunks=chunks, channels=(), missing=holes)
         self.spec = replace(spec, meta={}, private={})  # the image itself has the metadata of the source
         order = tuple(name for name in reader.access.order if name in spec.dims)
         self.access = replace(reader.access, order=order)

@@ -11,6 +11,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
 from bigimg.lazy.node_of_array import opened_pixels
@@ -25,6 +26,7 @@ from bigimg.ops.resizing import Weighted
 from bigimg.planning.options import method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, DType, Method, Padding, Region, Shape
 
 type Factor = int | Mapping[str, int]
@@ -45,6 +47,8 @@ class Windows(Operation):
     method: Method
     padding: Padding | None = None
     """Values that do not count."""
+    holes: tuple[Region, ...] = ()
+    """Boxes of the source that do not count."""
 
     extra_bytes = 8  # sums
 
@@ -54,18 +58,24 @@ class Windows(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        return kernels.downsample(block, self.step, self.method, padding=self.padding)
+        holes = holes_in(self.holes, source)
+        return kernels.downsample(block, self.step, self.method, padding=self.padding, holes=holes)
 
 
 def windows(
-    size: Shape, dtype: DType, step: Shape, method: Method, padding: Padding | None = None
+    size: Shape,
+    dtype: DType,
+    step: Shape,
+    method: Method,
+    padding: Padding | None = None,
+    holes: tuple[Region, ...] = (),
 ) -> Operation:
     """Return the operation that makes one pixel of each window of ``step`` pixels; a Gaussian uses neighbours too."""
     shape = grid(size, step)
     if method != "gaussian":
-        return Windows(shape, dtype, size, step, method, padding)
+        return Windows(shape, dtype, size, step, method, padding, holes)
     smooth = (Smooth(n, f) if f > 1 else None for n, f in zip(size, step, strict=True))
-    return Weighted(shape, dtype, tuple(smooth), padding)
+    return Weighted(shape, dtype, tuple(smooth), padding, holes)
 
 
 def downsample(
@@ -147,7 +157,8 @@ def windowed(
     """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
     if max(step) == 1:
         return img
-    operation = windows(img.shape, img.dtype, step, method, padding)
+    holes = missing_of(img, list(map(str, img.dims)))
+    operation = windows(img.shape, img.dtype, step, method, padding, holes)
     named = zip(img.sizes.items(), step, strict=True)
     like = resampled(
         img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"

@@ -33,7 +33,7 @@ type Condition = tuple[Callable[[Any, Any], Any], str, Any]
 """How pixels are compared, the option that says so, and its thresholds."""
 type Test = tuple[Callable[[Any, Any], Any], Any]
 """How pixels are compared, and with which number."""
-MASK_ATTRS = ("source", "world", "convention", "meta")
+MASK_ATTRS = ("source", "world", "convention", "missing", "meta")
 """Attrs of an image that are true for its masks too."""
 
 
