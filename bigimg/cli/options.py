@@ -115,6 +115,11 @@ OPTIONS: dict[str, Decorator] = {
     "tilt": click.option(
         "--tilt", type=click.Choice(["error", "keep"]), help="Where DICOM slices are shifted: refuse, or keep it."
     ),
+    "allow_partial": click.option(
+        "--allow-partial", is_flag=True,
+        help="Open what is there of a TIFF, DICOM series or folder of planes that is cut or lacks planes; the rest is "
+        "missing.",
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -149,5 +154,14 @@ OPTIONS: dict[str, Decorator] = {
 }  # fmt: skip
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "method", "kind", "spacing", "channels"),
-    *("keep_metadata", "ome_version", "series", "insecure", "max_download", "on_gap", "tilt"),
+    *(
+        "keep_metadata",
+        "ome_version",
+        "series",
+        "insecure",
+        "max_download",
+        "on_gap",
+        "tilt",
+        "allow_partial",
+    ),
 )

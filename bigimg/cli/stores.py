@@ -85,7 +85,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 @click.argument("store")
 @click.argument("source", required=False)
 @click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")
-@shared("memory", "series", "on_gap", "tilt", "json", "quiet")
+@shared("memory", "series", "on_gap", "tilt", "allow_partial", "json", "quiet")
 def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
     from bigimg.faces.verify import verify as check

@@ -56,6 +56,7 @@ def plan(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -99,6 +100,8 @@ def plan(
     on_gap : {"error", "fill", "split"}, optional
     tilt : {"error", "keep"}, optional
         What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
+    allow_partial : bool
+        Convert what is there of a damaged source, as in :func:`bigimg.open`. The store keeps the boxes of the rest.
 
     Raises
     ------
@@ -114,7 +117,13 @@ def plan(
     with closing(
         as_kind(
             open_source(
-                source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
+                source,
+                series=series,
+                insecure=insecure,
+                max_download=max_download,
+                on_gap=on_gap,
+                tilt=tilt,
+                allow_partial=allow_partial,
             ),
             kind,
         )
@@ -138,6 +147,7 @@ def convert_to_store(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
@@ -154,6 +164,7 @@ def convert_to_store(
         max_download=max_download,
         on_gap=on_gap,
         tilt=tilt,
+        allow_partial=allow_partial,
         progress=progress,
     )
     with closing(as_kind(opened, kind)) as reader:
@@ -188,7 +199,7 @@ def convert(
     ----------
     source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, method, kind, spacing, channels,
-        keep_metadata, ome_version, insecure, max_download, on_gap, tilt.
+        keep_metadata, ome_version, insecure, max_download, on_gap, tilt, allow_partial.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

@@ -27,6 +27,7 @@ def verify(
     series: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
     progress: bool | Tell | None = None,
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed.
@@ -69,7 +70,7 @@ def verify(
     opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, memory=memory, progress=progress)
-    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt)
+    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt, allow_partial=allow_partial)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
+from bigimg.opening.sources import Fetching, as_given, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
@@ -56,6 +56,7 @@ def open_source(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
     progress: object = None,
 ) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
@@ -70,6 +71,8 @@ def open_source(
         Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
     on_gap, tilt :
         What is done with a DICOM series that is uneven or tilted; see :func:`open`.
+    allow_partial : bool
+        Open what is there of a damaged source; see :func:`open`.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def open_source(
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    uneven = _uneven(on_gap, tilt)
+    uneven = as_given(on_gap, tilt, allow_partial)
     if is_place(source):
         fetching = Fetching(insecure, max_download, uneven, progress)
         if isinstance(source, str | os.PathLike):
@@ -111,16 +114,6 @@ def open_source(
     raise _no_image(source)
 
 
-def _uneven(on_gap: str | None, tilt: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the options that are given, after a check of their words."""
-    given = [(option, value) for option, value in (("on_gap", on_gap), ("tilt", tilt)) if value is not None]
-    for option, value in given:
-        words = get_args(OnGap.__value__ if option == "on_gap" else Tilt.__value__)
-        if value not in words:
-            raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
-    return tuple(given)
-
-
 def open(
     source: Source,
     *,
@@ -133,6 +126,7 @@ def open(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
@@ -160,6 +154,9 @@ def open(
     tilt : {"error", "keep"}, optional
         Where the slices of a DICOM series are shifted in their plane: refuse it (the default), or keep the tilt in the
         affine.
+    allow_partial : bool
+        Of a TIFF, a DICOM series or a folder of planes that is cut, or lacks planes: open what is there. The rest is
+        padding, NaN or 0; ``attrs["missing"]`` has its boxes, which statistics and coarser levels leave out.
 
     Returns
     -------
@@ -180,12 +177,13 @@ def open(
         source = levels_of_tree(source)[level]
     elif _is_read(source):
         levels = levels_of_source(
-            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
-        )
+            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
+            allow_partial=allow_partial,
+        )  # fmt: skip
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-        no_series("array", dict(_uneven(on_gap, tilt)))
+        no_series("array", dict(as_given(on_gap, tilt, allow_partial)))
     if isinstance(source, xarray.DataArray):
         return native(_completed(source))
     image = from_array(source)
@@ -230,6 +228,7 @@ def imread(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
 ) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
@@ -241,8 +240,9 @@ def imread(
         It does not fit ``memory``.
     """
     reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
-    )
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
+        allow_partial=allow_partial,
+    )  # fmt: skip
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     access = reader.access
@@ -320,6 +320,7 @@ def info(
     max_download: int | str | None = None,
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
+    allow_partial: bool = False,
 ) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
@@ -331,8 +332,9 @@ def info(
         There is nothing, or nothing that can be read.
     """
     reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt
-    )
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
+        allow_partial=allow_partial,
+    )  # fmt: skip
     try:
         return describe(reader)
     finally:

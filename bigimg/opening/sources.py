@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
@@ -16,6 +16,7 @@ from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
+from bigimg.types import OnGap, Tilt
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Fetching(NamedTuple):
     """Take any certificate of a server; warned of."""
     max_download: int | str | None = None
     """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
-    uneven: tuple[tuple[str, str], ...] = ()
-    """``on_gap`` and ``tilt`` of a DICOM series, as far as they are given."""
+    uneven: tuple[tuple[str, Any], ...] = ()
+    """``on_gap``, ``tilt`` and ``allow_partial``, as far as they are given."""
     progress: object = None
     """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
 
@@ -79,6 +80,19 @@ class Fetching(NamedTuple):
         finally:
             if line is not None:
                 line.wipe()
+
+
+def as_given(on_gap: str | None, tilt: str | None, allow_partial: bool) -> tuple[tuple[str, Any], ...]:
+    """Return the options that are given, after a check of their words."""
+    words_given = (("on_gap", on_gap), ("tilt", tilt))
+    given: list[tuple[str, Any]] = [(option, value) for option, value in words_given if value is not None]
+    for option, value in given:
+        words = get_args(OnGap.__value__ if option == "on_gap" else Tilt.__value__)
+        if value not in words:
+            raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
+    if allow_partial:
+        given.append(("allow_partial", True))
+    return tuple(given)
 
 
 def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:

@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from bigimg.errors import UnknownFormatError, UsageError
 from bigimg.readers import sniffing
@@ -168,7 +168,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: Any) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters
@@ -176,8 +176,9 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     path : str or PathLike
     series : int, optional
         Which image of a file that holds several; the first by default.
-    **uneven : str
-        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
+    **uneven
+        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
+        ``allow_partial`` of a source that is cut or was never finished.
 
     Raises
     ------
@@ -191,6 +192,8 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     opener = getattr(importlib.import_module(module), function)
     if found.name == "dicom":
         return cast("Reader", opener(name, series=series, **uneven))
+    if found.name == "tiff" and uneven.get("allow_partial"):
+        return cast("Reader", opener(name, series=series, allow_partial=uneven.pop("allow_partial")))
     no_series(name, uneven)
     if found.several:
         return cast("Reader", opener(name, series=series))
@@ -198,9 +201,12 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     return cast("Reader", opener(name))
 
 
-def no_series(source: str, uneven: Mapping[str, str]) -> None:
-    """Refuse ``on_gap`` and ``tilt`` for a source that is no DICOM series."""
+def no_series(source: str, uneven: Mapping[str, Any]) -> None:
+    """Refuse ``on_gap`` and ``tilt`` for what is no DICOM series, and ``allow_partial`` where it does nothing."""
     for option, value in uneven.items():
+        if option == "allow_partial":
+            what = "is for TIFF, DICOM series and folders of planes, and this is none"
+            raise UsageError(f"{source}: {option}={value!r} {what}; leave it out")
         raise UsageError(f"{source}: {option}={value!r} is for DICOM series, and this is none; leave it out")
 
 

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER
-from bigimg.types import Region, Shape
+from bigimg.readers.tiff.segments import Scheme
+from bigimg.types import Array, Region, Shape
 
 UNKNOWN = "IQ"
 """tifffile's letters for pages whose meaning the file does not say."""
@@ -66,6 +69,35 @@ class Layout:
     def dims(self) -> tuple[str, ...]:
         """Names of the axes that the image has: y, x and those of more than one pixel."""
         return tuple(name for name, size in zip(ORDER, self.shape, strict=True) if size > 1 or name in "yx")
+
+    def cells(self, lost: Array, scheme: Scheme) -> tuple[Array, list[list[int]]]:
+        """Return which parts of the image are lost, of shape (t, c, z, y, x), and their edges along each axis.
+
+        Parameters
+        ----------
+        lost : ndarray of bool, shape (pages, segments)
+        scheme : Scheme
+            How a page is cut into segments.
+        """
+        times, channels, depth, *_ = self.shape
+        pages = np.add.outer(
+            self.first + np.arange(times) * self.steps[0], np.arange(channels // self.samples) * self.steps[1]
+        )
+        if self.steps[2]:
+            pages = np.add.outer(pages, np.arange(depth) * self.steps[2])
+        within = lost.reshape(len(lost), scheme.shape[0], *scheme.grid)
+        sizes = (self.samples, *scheme.shape[1:4])
+        steps = (self.samples if scheme.shape[0] == 1 else 1, *scheme.chunk)
+        cut = [[*range(0, size, step), size] for size, step in zip(sizes, steps, strict=True)]
+        found = within[pages]
+        if self.steps[2]:  # t, channel, z, samples, 1, y, x
+            found = found[:, :, :, :, 0].transpose(0, 1, 3, 2, 4, 5)
+            z = list(range(depth + 1))
+        else:
+            z = cut[1]
+        c = [group * self.samples + edge for group in range(channels // self.samples) for edge in cut[0][:-1]]
+        cells = found.reshape(times, -1, *found.shape[3:])
+        return cells, [list(range(times + 1)), [*c, channels], z, *cut[2:]]
 
     def parts(self, region: Region) -> Iterator[Part]:
         """Yield the part of ``region`` (t, c, z, y, x) that lies in each page."""
