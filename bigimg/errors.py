@@ -13,6 +13,8 @@ from collections.abc import Sequence
 AGAIN = "copy or download it again"
 DAMAGED = f"it is truncated or damaged: {AGAIN}"
 """What is wrong with a damaged file, and what to do."""
+PARTIAL = "allow_partial=True of convert takes what is there"
+"""What else can be done with a file of which a part is gone."""
 
 
 class BigimgError(Exception):

@@ -12,7 +12,7 @@ from bigimg.geometry.lengths import SPACING
 
 
 @click.command()
-@shared("source", "series", "insecure", "max_download", "on_gap", "tilt", "part", "json")
+@shared("source", "series", "insecure", "max_download", "on_gap", "tilt", "part", "allow_partial", "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
     from bigimg.opening.open import info as describe
@@ -43,7 +43,8 @@ def formats(as_json: bool) -> None:
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
 @shared(
-    "keep_metadata", "level", "memory", "series", "insecure", "max_download", "on_gap", "tilt", "part", "json", "quiet"
+    *("keep_metadata", "level", "memory", "series", "insecure", "max_download", "on_gap", "tilt", "part"),
+    *("allow_partial", "json", "quiet"),
 )  # fmt: skip
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,

@@ -130,6 +130,11 @@ OPTIONS: dict[str, Decorator] = {
     "part": click.option(
         "--part", type=click.Choice(["real", "imaginary", "magnitude", "phase"]), help="Which part of complex values."
     ),
+    "allow_partial": click.option(
+        "--allow-partial", is_flag=True,
+        help="Open what is there of a TIFF, DICOM series or folder of planes that is cut or lacks planes; the rest is "
+        "missing.",
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -184,5 +189,6 @@ CONVERSION = (
         "on_gap",
         "tilt",
         "part",
+        "allow_partial",
     ),
 )

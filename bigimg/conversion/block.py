@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
 from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
 from bigimg.planning.blocks import reduced_piece
@@ -29,6 +30,8 @@ class StoredArray:
     layout: ShardLayout
     step: Shape
     """Pixels of the level below in a window of this level."""
+    holes: tuple[Region, ...] = ()
+    """Boxes of it that are no measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     """Write the pixels ``data`` of ``block`` of level 0, and the levels that follow in the sweep."""
     if data.strides[-1] != data.itemsize:  # interleaved colours; gaps between rows of a band are fine
         data = np.ascontiguousarray(data)
-    partials = channel_statistics(data, block, job.channel_axis, job.padding)
+    holes = holes_in(job.targets[0].holes, block)
+    partials = channel_statistics(data, block, job.channel_axis, job.padding, holes)
     return BlockResult(first_pixel(block), _write_levels(job, data, block), partials, data.nbytes)
 
 
@@ -121,10 +125,15 @@ def _reduce(job: SweepJob, region: Region, step: Shape, out: Array) -> None:
     assert job.source is not None
     folder, layout = job.source.folder, job.source.layout
     if job.method != "gaussian":
-        kernels.downsample(read_region(folder, region, layout), step, job.method, out, padding=job.padding)
+        holes = holes_in(job.source.holes, region)
+        pixels = read_region(folder, region, layout)
+        kernels.downsample(pixels, step, job.method, out, padding=job.padding, holes=holes)
         return
     wider, before = with_neighbours(region, step, layout.shape)
-    out[...] = kernels.gaussian(read_region(folder, wider, layout), step, before, out.shape, job.padding)
+    holes = holes_in(job.source.holes, wider)
+    out[...] = kernels.gaussian(
+        read_region(folder, wider, layout), step, before, out.shape, job.padding, holes
+    )
 
 
 def with_neighbours(region: Region, step: Shape, shape: Shape) -> tuple[Region, Shape]:
@@ -143,14 +152,15 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
     """Write ``data`` at the first level of the sweep and what it shrinks to at each of the next."""
     written: dict[int, list[ObjectRecord]] = {}
     targets: Sequence[tuple[int, StoredArray]] = list(job.targets.items())
-    start = first_pixel(block)
+    start, holes = first_pixel(block), None
     for position, (level, target) in enumerate(targets):
         if position:
-            data = kernels.downsample(data, target.step, job.method, padding=job.padding)
+            data = kernels.downsample(data, target.step, job.method, padding=job.padding, holes=holes)
             start = tuple(o // f for o, f in zip(start, target.step, strict=True))
         if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
             raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
         region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
+        holes = holes_in(target.holes, region)
         written[level] = [
             write_shard(target.folder, index, data[shift(part, start)], target.layout)
             for index, part in pieces(region, target.layout.shard)
@@ -159,11 +169,12 @@ def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[O
 
 
 def channel_statistics(
-    data: Array, block: Region, channel_axis: int | None, padding: Padding | None
+    data: Array, block: Region, channel_axis: int | None, padding: Padding | None, holes: Array | None = None
 ) -> list[tuple[int, Partial]]:
-    """Return channel and statistics of each channel in the pixels ``data`` of ``block``."""
+    """Return channel and statistics of each channel in the pixels ``data`` of ``block`` that are not in ``holes``."""
     if channel_axis is None:
-        return [(0, of_channel(data, padding))]
+        return [(0, of_channel(data, padding, holes))]
     first = block[channel_axis].start
     planes = np.moveaxis(data, channel_axis, 0)
-    return [(first + i, of_channel(plane, padding)) for i, plane in enumerate(planes)]
+    lost = [None] * len(planes) if holes is None else np.moveaxis(holes, channel_axis, 0)
+    return [(first + i, of_channel(planes[i], padding, lost[i])) for i in range(len(planes))]

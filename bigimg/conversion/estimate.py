@@ -1,8 +1,11 @@
-"""An estimate of output size and time, from one second of reading and compressing samples."""
+"""An estimate of output size and time, from one second of reading and compressing samples.
+
+Samples are small, so that a plan stays in its budget, and many, so that they are like the image. Where the source
+decodes whole planes, a sample is a few of them, and as many pixels of these as a chunk has are compressed together.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 import shutil
 import time
@@ -14,17 +17,28 @@ import numpy as np
 
 from bigimg.conversion.block import first_pixel
 from bigimg.errors import OutputError
-from bigimg.geometry.region import count, pieces, shift
+from bigimg.geometry.region import count, full, grid, pieces
 from bigimg.omezarr.codecs import CODECS
 from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan, Estimate
+from bigimg.pyramid import kernels
+from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Reader
-from bigimg.types import Array, Region
+from bigimg.types import Array, Region, Shape
 
 SECONDS = 1.0
-SAMPLE_BYTES = 16_000_000
-"""Decoded bytes of one sample, or one chunk of the source where that is more."""
+SAMPLES = 64
+SAMPLE_BYTES = 4_000_000
+"""Decoded bytes of one sample, or one chunk of the store where that is more."""
+ENCODED_BYTES = 64_000_000
+"""Decoded bytes of an ordered source to be compressed in the time: every second strip of twice as many, and so on."""
+WHOLE_BYTES = 16_000_000
+"""Decoded bytes of a source that is decoded at once for an estimate."""
+LEAST = 1 << 15
+"""Values of a reduced sample below which it says nothing of how a level compresses."""
+DOCUMENT_BYTES = 1500
+"""Of a metadata file, measured."""
 MOST_IDS, LOOKED = 256, 1 << 20
 """Values of a label image in the samples at most, and pixels of a sample that are looked at."""
 EQUAL = 0.7
@@ -64,36 +78,36 @@ def probe(
 
     An ordered source is sampled at its beginning, because a sample elsewhere would decode everything before it.
     """
-    if reader.access.kind == "whole" and plan.spec.nbytes > SAMPLE_BYTES:
+    if reader.access.kind == "whole" and plan.spec.nbytes > WHOLE_BYTES:
         return None
-    codec, chunk = CODECS[plan.codec], plan.levels[0].chunk
+    ordered = reader.access.kind == "sequential"
+    every = -(-plan.spec.nbytes // ENCODED_BYTES)
+    encoded = _Encoded(plan)
     ids = _Ids() if ask and _may_be_ids(plan) else None
-    decoded = stored = 0
-    reading = encoding = 0.0
+    reading = encoding = read = 0.0
     started = time.perf_counter()
-    for region in _samples(plan, reader):
+    for number, region in enumerate(_strips(plan, reader) if ordered else _samples(plan, reader)):
         before = time.perf_counter()
         data = reader.read(region)
         between = time.perf_counter()
-        for _, part in pieces(region, chunk):
-            piece = np.ascontiguousarray(data[shift(part, first_pixel(region))])
-            stored += codec.encode(piece, np.empty(codec.most(piece.nbytes), np.uint8))
-        decoded += data.nbytes
-        if ids is not None:
-            ids.add(data)
-        reading += between - before
-        encoding += time.perf_counter() - between
+        read += data.nbytes
+        reading += (between - before) * (1 if ordered else _used(region, reader))
+        if not ordered or number % every == 0:
+            encoded.add(data)
+            if ids is not None:
+                ids.add(data)
+            encoding += time.perf_counter() - between
         if time.perf_counter() - started > within:
             break
-    levels = [math.prod(p.level.shape) for p in plan.levels]
-    grown = sum(levels) / levels[0]
-    share = plan.spec.nbytes / decoded
-    # An ordered source is read by one thread while the workers compress; otherwise each worker does both. Levels and
-    # statistics take about half the time of compressing (measured on RGB and 16-bit volumes).
-    work = encoding * grown * 1.5 / plan.workers
-    seconds = max(reading, work) if reader.access.kind == "sequential" else reading / plan.workers + work
+    sizes = [math.prod(p.level.shape) * plan.spec.dtype.itemsize for p in plan.levels]
+    reading *= plan.spec.nbytes / read
+    # An ordered source is read by one thread while the workers compress; otherwise each worker does both. Statistics
+    # take about a third of the time of compressing (measured on RGB and 16-bit volumes).
+    work = encoding * plan.spec.nbytes / encoded.decoded[0] * 4 / 3 / plan.workers
+    seconds = max(reading, work) if ordered else reading / plan.workers + work
+    pixels = sum(size * share for size, share in zip(sizes, encoded.shares(len(sizes)), strict=True))
     few = None if ids is None else ids.found()
-    return Estimate(decoded / stored, int(stored * share * grown), seconds * share, few)
+    return Estimate(1 / encoded.shares(1)[0], int(pixels + _beside(plan)), seconds, few)
 
 
 def _may_be_ids(plan: ConversionPlan) -> bool:
@@ -153,20 +167,94 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
     )
 
 
+class _Encoded:
+    """Bytes of samples at each level, before and after they are compressed."""
+
+    def __init__(self, plan: ConversionPlan) -> None:
+        self.plan, self.codec = plan, CODECS[plan.codec]
+        self.decoded, self.stored = [0] * len(plan.levels), [0] * len(plan.levels)
+
+    def add(self, data: Array) -> None:
+        """Compress a sample, and what it is on the coarser levels as far as it is large enough."""
+        method = "mean" if self.plan.method == "gaussian" else self.plan.method
+        for number, level in enumerate(self.plan.levels):
+            if number:
+                data = kernels.downsample(data, level.level.step, method, padding=self.plan.spec.padding)
+                if data.size < LEAST:
+                    return
+            for _, part in pieces(full(data.shape), _like_chunk(level.chunk, data.shape)):
+                piece = np.ascontiguousarray(data[part])
+                self.stored[number] += self.codec.encode(
+                    piece, np.empty(self.codec.most(piece.nbytes), np.uint8)
+                )
+                self.decoded[number] += piece.nbytes
+
+    def shares(self, levels: int) -> list[float]:
+        """Return stored bytes for each decoded one, by level; the coarsest are like the last that is known."""
+        found: list[float] = []
+        for stored, decoded in zip(self.stored[:levels], self.decoded, strict=False):
+            found.append(stored / decoded if decoded else found[-1])
+        return found
+
+
+def _like_chunk(chunk: Shape, shape: Shape) -> Shape:
+    """Return the shape of pieces of ``shape`` with about as many pixels as ``chunk``, where it is thinner than that."""
+    piece = list(map(min, chunk, shape))
+    for axis in reversed(range(len(shape))):
+        lacking = math.prod(chunk) // math.prod(piece)
+        piece[axis] = min(shape[axis], piece[axis] * lacking) if shape[axis] > 1 else 1
+    return tuple(piece)
+
+
+def _beside(plan: ConversionPlan) -> int:
+    """Return the bytes of the store that are no pixels: places of chunks, manifest, histogram, documents."""
+    chunks = sum(math.prod(grid(p.level.shape, p.chunk)) for p in plan.levels) if plan.zarr == 3 else 0
+    channels = plan.spec.sizes.get("c", 1)
+    histogram = 8 * channels * histogram_bins(plan.spec.dtype)
+    return 16 * chunks + 20 * plan.objects + histogram + DOCUMENT_BYTES * (plan.files - plan.objects)
+
+
+def _used(region: Region, reader: Reader) -> float:
+    """Return which part of what is decoded for ``region`` is in it; a pass uses all of that."""
+    touched = 1
+    for s, c, n in zip(region, reader.spec.chunks, reader.spec.shape, strict=True):
+        touched *= min(-(-s.stop // c) * c, n) - s.start // c * c
+    return count(region) / touched
+
+
+def _strips(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:
+    """Yield strips of an ordered source from its beginning."""
+    spec, order = plan.spec, reader.access.order
+    return walk(spec.shape, strip_step(spec, order, SAMPLE_BYTES), spec.dims, order)
+
+
 def _samples(plan: ConversionPlan, reader: Reader) -> Iterator[Region]:
-    """Yield regions along the diagonal of the image, or one after another from its beginning."""
-    spec, chunk = plan.spec, plan.levels[0].chunk
-    if reader.access.kind == "sequential":
-        step = strip_step(spec, reader.access.order, SAMPLE_BYTES)
-        yield from walk(spec.shape, step, spec.dims, reader.access.order)
-        return
-    side = [min(n, max(c, s)) for n, c, s in zip(spec.shape, chunk, reader.spec.chunks, strict=True)]
+    """Yield regions that are evenly spread over the image, the middle first."""
+    shape, side = plan.spec.shape, _side(plan, reader)
+    counts = grid(shape, side)
+    steps = np.sqrt([2, 3, 5, 7, 11][: len(shape)])  # irrational, so that no two axes go together
     seen = set()
-    for share in itertools.chain((0.5, 0.25, 0.75), np.linspace(0, 1, 16).tolist()):
-        region = tuple(
-            slice(start := int((n - s) * share) // s * s, min(start + s, n))
-            for n, s in zip(spec.shape, side, strict=True)
-        )
-        if (key := first_pixel(region)) not in seen and count(region):
+    for number in range(SAMPLES):
+        index = ((0.5 + number * steps) % 1 * counts).astype(int).tolist()
+        region = tuple(slice(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, side, shape, strict=True))
+        if (key := first_pixel(region)) not in seen:
             seen.add(key)
             yield region
+
+
+def _side(plan: ConversionPlan, reader: Reader) -> Shape:
+    """Return the shape of a sample: a chunk of the store, or less of it along axes where more would be decoded."""
+    spec, itemsize = plan.spec, plan.spec.dtype.itemsize
+    side = list(plan.levels[0].chunk)
+    least = plan.levels[1].level.step if len(plan.levels) > 1 else (1,) * len(side)
+    decoded = [-(-s // c) * c for s, c in zip(side, reader.spec.chunks, strict=True)]
+    while math.prod(decoded) * itemsize > SAMPLE_BYTES:
+        axis = max(range(len(side)), key=lambda a: side[a] / max(least[a], reader.spec.chunks[a]))
+        if side[axis] <= max(least[axis], reader.spec.chunks[axis]):
+            break
+        side[axis] = max(least[axis], side[axis] // 2)
+        decoded[axis] = -(-side[axis] // reader.spec.chunks[axis]) * reader.spec.chunks[axis]
+    for axis in reversed(range(len(side))):  # more of what is decoded anyway
+        room = SAMPLE_BYTES // (math.prod(side) * itemsize)
+        side[axis] = max(side[axis], min(decoded[axis], spec.shape[axis], side[axis] * room))
+    return tuple(side)

@@ -22,6 +22,7 @@ from bigimg.conversion.commit import explained, hook
 from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import through
 from bigimg.geometry.levels import step_between
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.manifest import replace_file
@@ -141,7 +142,8 @@ class LabelReader:
         if self._left_out is not None:
             axes = tuple(axis for axis in spec.axes if axis.name != "c")
             chunks = tuple(n for n, name in zip(spec.chunks, spec.dims, strict=True) if name != "c")
-            spec = replace(spec, axes=axes, chunks=chunks, channels=())
+            holes = through(spec.missing, [0 if name == "c" else None for name in spec.dims])
+            spec = replace(spec, axes=axes, chunks=chunks, channels=(), missing=holes)
         self.spec = replace(spec, meta={}, private={})  # the image itself has the metadata of the source
         order = tuple(name for name in reader.access.order if name in spec.dims)
         self.access = replace(reader.access, order=order)

@@ -42,6 +42,7 @@ from bigimg.conversion.store_metadata import write_metadata
 from bigimg.conversion.target import checked_target
 from bigimg.conversion.workers import at_once, chosen_executor, in_portions, in_window
 from bigimg.errors import WorkerError
+from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import LABELS
@@ -181,16 +182,19 @@ class _Pass:
         spec = plan.spec
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
-        self.accumulator = Accumulator(spec.dtype, channels, spec.padding)
+        self.accumulator = Accumulator(spec.dtype, channels, spec.padding, spec.missing)
         self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.levels}
         self.stored_bytes = 0
+        shapes, steps = zip(*((p.level.shape, p.level.step) for p in plan.levels), strict=True)
+        holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
         self.arrays = {
             p.level.index: StoredArray(
                 staging.store / str(p.level.index),
                 ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr),
                 p.level.step,
+                lost,
             )
-            for p in plan.levels
+            for p, lost in zip(plan.levels, holes, strict=True)
         }
         pixels = [
             spec.size if s.reads is None else math.prod(plan.levels[s.reads].level.shape) for s in plan.sweeps

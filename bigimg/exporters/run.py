@@ -17,6 +17,7 @@ from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
 from bigimg.exporters.staging import check_disk, part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
+from bigimg.geometry.holes import said
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
 from bigimg.planning.memory import human_bytes
@@ -37,6 +38,12 @@ class Exported:
     stored_bytes: int
     seconds: float
 
+    @property
+    def notes(self) -> list[Json]:
+        """What the format could not hold, and what the source lacks."""
+        first = self.plan.levels[0]
+        return [*self.plan.layout.notes, *([said(first)] if first.missing else [])]
+
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
         plan = self.plan
@@ -54,7 +61,7 @@ class Exported:
             "peak_bytes": plan.peak_bytes,
             "budget_bytes": plan.budget_bytes,
             "seconds": round(self.seconds, 3),
-            "notes": list(plan.layout.notes),
+            "notes": self.notes,
         }
 
     def __str__(self) -> str:
@@ -67,7 +74,7 @@ class Exported:
             f"{self.seconds:.1f} s, {rate}/s{through}, {human_bytes(plan.peak_bytes)} of memory planned of "
             f"{human_bytes(plan.budget_bytes)} allowed",
         ]
-        return "\n".join([*lines, *(f"note: {note}" for note in plan.layout.notes)])
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def export(
@@ -93,6 +100,7 @@ def export(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
 
@@ -132,8 +140,8 @@ def export(
         place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
-    insecure, max_download, on_gap, tilt, part :
-        For a source on the web, a DICOM series, or complex values, as in :func:`bigimg.open`.
+    insecure, max_download, on_gap, tilt, part, allow_partial :
+        For a source on the web, a DICOM series, complex values, or a damaged source, as in :func:`bigimg.open`.
 
     Returns
     -------
@@ -170,6 +178,7 @@ def export(
         on_gap=on_gap,
         tilt=tilt,
         part=part,
+        allow_partial=allow_partial,
         progress=progress,
     )
     readers = list(levels.starting(level))

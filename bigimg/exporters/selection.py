@@ -10,6 +10,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine, index_to_world
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import holes_in, through
 from bigimg.geometry.orientation import axis_across
 from bigimg.geometry.spec import ImageSpec, channel_number
 from bigimg.lazy.leaves import real_dtype, scaled
@@ -88,6 +89,7 @@ class Selection:
             dtype=real_dtype(spec) if real else spec.dtype,
             scaling=None if real else spec.scaling,
             chunks=tuple(spec.chunks[spec.axis(axis.name)] for axis in kept),
+            missing=through(spec.missing, [cut.get(name) for name in spec.dims]),
             channels=() if "c" in cut else spec.channels,
             world=None if world is None else as_affine(np.asarray(world) @ _cut_to_whole(spec, cut, new)),
         )
@@ -100,7 +102,12 @@ class Selection:
         indices = [self.cut.get(name) for name in self.reader.spec.dims]
         whole = tuple(next(slices) if i is None else slice(i, i + 1) for i in indices)
         found = self.reader.read(whole)[tuple(slice(None) if i is None else 0 for i in indices)]
-        return found if self.scaling is None else scaled(found, self.scaling, self.spec.dtype)
+        if self.scaling is None:
+            return found
+        real = scaled(found, self.scaling, self.spec.dtype)
+        if (holes := holes_in(self.spec.missing, region)) is not None:
+            real[holes] = np.nan
+        return real
 
     def close(self) -> None:
         """Close the other reader."""

@@ -59,6 +59,7 @@ def plan(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -110,6 +111,8 @@ def plan(
         What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex values, as in :func:`bigimg.open`.
+    allow_partial : bool
+        Convert what is there of a damaged source, as in :func:`bigimg.open`. The store keeps the boxes of the rest.
 
     Raises
     ------
@@ -133,6 +136,7 @@ def plan(
                 on_gap=on_gap,
                 tilt=tilt,
                 part=part,
+                allow_partial=allow_partial,
             ),
             kind,
         )
@@ -161,6 +165,7 @@ def convert_to_store(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
@@ -178,6 +183,7 @@ def convert_to_store(
         on_gap=on_gap,
         tilt=tilt,
         part=part,
+        allow_partial=allow_partial,
         progress=progress,
     )
     with closing(as_kind(opened, kind)) as reader:
@@ -214,7 +220,7 @@ def convert(
     ----------
     source, target, series, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt, part.
+        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt, part, allow_partial.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

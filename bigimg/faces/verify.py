@@ -29,6 +29,7 @@ def verify(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
     progress: bool | Tell | None = None,
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
@@ -76,7 +77,9 @@ def verify(
     opened = zipped_store(store, Fetching(progress=progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, accept=accept, memory=memory, progress=progress)
-    reader = open_source(source, series=series, on_gap=on_gap, tilt=tilt, part=part)
+    reader = open_source(
+        source, series=series, on_gap=on_gap, tilt=tilt, part=part, allow_partial=allow_partial
+    )
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:

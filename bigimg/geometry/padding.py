@@ -17,13 +17,15 @@ def is_padding(values: Array, padding: Padding) -> Array:
     return found
 
 
-def absent_from(values: Array, padding: Padding | None) -> Array | None:
-    """Return where ``values`` are no measurements: padding or NaN; None if they are everywhere."""
+def absent_from(values: Array, padding: Padding | None, holes: Array | None = None) -> Array | None:
+    """Return where ``values`` are no measurements: padding, NaN or in ``holes``; None if they are everywhere."""
     kind = values.dtype.kind
     found = np.isnan(values) if kind == "f" else None
     if padding is not None and kind != "b" and not math.isnan(padding[0]):
         inside = is_padding(values, padding)
         found = inside if found is None else found | inside
+    if holes is not None:
+        found = holes if found is None else found | holes
     return found if found is not None and found.any() else None
 
 

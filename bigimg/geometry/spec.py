@@ -13,7 +13,7 @@ import numpy as np
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.types import Convention, DType, Json, Kind, Padding, Shape
+from bigimg.types import Convention, DType, Json, Kind, Padding, Region, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ class ImageSpec:
     """Fields of the file under their own names, JSON-safe; they are written with the pixels."""
     padding: Padding | None = None
     """Stored values that are no measurements; statistics and the pixels of coarser levels leave them out."""
+    missing: tuple[Region, ...] = ()
+    """Boxes of pixels that a damaged source does not hold; they are no measurements either."""
     notes: tuple[str, ...] = ()
     """What was assumed or is doubtful, one sentence each; ``info`` and ``plan`` show them, a store keeps them."""
     private: Mapping[str, Json] = field(default_factory=dict)
@@ -114,6 +116,8 @@ class ImageSpec:
             raise UsageError(f"axes {' '.join(names)} lack y or x")
         if len(self.chunks) != len(self.axes):
             raise UsageError(f"chunks {self.chunks} do not match axes {' '.join(names)}")
+        if any(len(hole) != len(self.axes) for hole in self.missing):
+            raise UsageError(f"missing boxes do not match axes {' '.join(names)}")
         if self.dtype.kind not in "buif" or self.dtype.itemsize > 8:
             raise InputError(f"pixels of type {self.dtype} are not supported: use booleans, integers, floats")
         if self.channels and len(self.channels) != (count := self.sizes.get("c", 1)):

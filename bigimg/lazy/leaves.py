@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import count, overlap, shift
 from bigimg.geometry.spec import ImageSpec, Scaling
 from bigimg.lazy.node import Node, reads
@@ -76,6 +77,8 @@ class LazyPixels(Node):
         found = self.reader.read(region)
         if self.scaling is not None:
             found = scaled(found, self.scaling, self.dtype)
+            if (holes := holes_in(self.reader.spec.missing, region)) is not None:
+                found[holes] = np.nan
         if self.order:
             self._last = region, found
             return found.view()

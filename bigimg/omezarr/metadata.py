@@ -17,6 +17,7 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import as_json as boxes_as_json
 from bigimg.geometry.levels import Level
 from bigimg.geometry.padding import as_json
 from bigimg.geometry.spec import Channel, ImageSpec
@@ -328,6 +329,8 @@ def _own_block(spec: ImageSpec, method: Method) -> Document:
         block["convention"] = spec.convention
     if spec.padding is not None:
         block["padding"] = as_json(spec.padding)
+    if spec.missing:
+        block["missing"] = boxes_as_json(spec.missing)
     if backwards := [axis.name for axis in spec.axes if axis.spacing < 0]:
         block["backwards"] = list[Json](backwards)
     return block

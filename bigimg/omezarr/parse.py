@@ -19,6 +19,7 @@ import numpy as np
 from bigimg.errors import InputError, one_line
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.holes import of_json as boxes_of_json
 from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
@@ -26,7 +27,7 @@ from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
-from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
+from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Region, Shape
 
 MOST_PIXELS = 2**48
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
@@ -88,6 +89,8 @@ class ImageMeta:
     backwards: tuple[str, ...] = ()
     """Axes whose spacing is below zero."""
     padding: Padding | None = None
+    missing: tuple[Region, ...] = ()
+    """Boxes of level 0 that are no measurements."""
     method: str | None = None
     """How its levels were made."""
 
@@ -311,6 +314,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         "manifest": block.get("manifest"),
         "backwards": tuple(block.get("backwards", ())),
         "padding": of_json(block.get("padding")),
+        "missing": boxes_of_json(block.get("missing")),
         "method": block.get("method"),
     }
 

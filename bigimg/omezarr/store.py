@@ -6,6 +6,7 @@ Of a store of ours every byte is checked with the manifest.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from bigimg.errors import InputError
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
@@ -136,9 +139,29 @@ class Store:
             window=image.window,
             meta=image.meta,
             padding=image.padding,
+            missing=self._missing(level),
             notes=image.notes,
             of_source=self.notes[len(image.notes) :],
         )
+
+    def _missing(self, level: int) -> tuple[Region, ...]:
+        """Return the boxes of a level that are no measurements."""
+        holes, levels = self.image.missing, self.levels
+        if not holes:
+            return ()
+        shape = levels[0].shape
+        inside = (
+            len(hole) == len(shape)
+            and all(0 <= s.start < s.stop <= n for s, n in zip(hole, shape, strict=True))
+            for hole in holes
+        )
+        if not all(inside):
+            raise InputError(
+                f"{self.path}: 'missing' lists boxes that are not in the image; restore its metadata"
+            )
+        shapes = [each.shape for each in levels[: checked_level(level, len(levels), self.path) + 1]]
+        steps = [shape, *itertools.starmap(grid, itertools.pairwise(shapes))]
+        return holes_of_levels(holes, shapes, steps, self.image.method)[-1]
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -4,9 +4,10 @@ All DataArrays of bigimg follow the conventions of this module. Coordinates of `
 attrs ``units`` (the long name, if known) and ``spacing`` (used only if one pixel is left). The coordinate ``c`` holds
 channel names, and ``color`` along it their colours. Attrs are ``kind`` and ``source``, and if they apply ``sources``
 (the files, where ``source`` is no path), ``world``, ``convention`` (if it is not neurological), ``scaling`` (of an
-array with stored values), ``window`` and ``meta``. netCDF has numbers in a row and text alone for attrs, so ``world``
-is its 16 numbers row by row, and ``sources`` and ``meta`` are JSON. Fields that may tell who was imaged are never
-attrs, which notebooks show and ``to_zarr`` writes: :func:`~bigimg.lazy.node_of_array.private_of` finds them.
+array with stored values), ``window``, ``missing`` (boxes that a damaged source does not hold, by coordinates) and
+``meta``. netCDF has numbers in a row and text alone for attrs, so ``world`` is its 16 numbers row by row, and
+``sources``, ``missing`` and ``meta`` are JSON. Fields that may tell who was imaged are never attrs, which notebooks
+show and ``to_zarr`` writes: :func:`~bigimg.lazy.node_of_array.private_of` finds them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
+from bigimg.geometry.holes import by_coordinate
 from bigimg.geometry.lengths import Pixels
 from bigimg.geometry.spec import ImageSpec, as_text
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
@@ -107,6 +109,8 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
         attrs["scaling"] = [spec.scaling.slope, spec.scaling.intercept]
     if spec.window is not None:
         attrs["window"] = list(spec.window)
+    if spec.missing:
+        attrs["missing"] = as_text(by_coordinate(spec.missing, spec.axes, spec.channels))
     if spec.meta:
         attrs["meta"] = as_text(dict(spec.meta))
     return DataArray(data, coords, spec.dims, "image", attrs)

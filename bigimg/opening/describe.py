@@ -13,6 +13,7 @@ from bigimg.errors import MissingExtraError
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
+from bigimg.geometry.region import count
 from bigimg.planning.memory import human_bytes
 from bigimg.reader import CHOOSE_PART, Reader, parts_of
 from bigimg.readers.registry import find_format
@@ -60,6 +61,8 @@ class Info:
     """Label images in the same store."""
     series: tuple[str, ...]
     """All images in the same store; empty when there is only this one."""
+    missing: int
+    """Pixels of the largest level that a damaged source does not hold."""
     notes: tuple[str, ...]
     statistics: tuple[dict[str, Any], ...] | None
     """Of each channel, in real values; None unless they are stored."""
@@ -108,6 +111,7 @@ def describe(reader: Reader) -> Info:
         window=spec.window,
         labels=() if store is None else store.labels,
         series=() if store is None or len(store.series) < 2 else store.series,
+        missing=sum(map(count, spec.missing)),
         notes=(*_complex(reader), *spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )

@@ -59,6 +59,7 @@ def open_source(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
     progress: object = None,
 ) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
@@ -75,6 +76,8 @@ def open_source(
         What is done with a DICOM series that is uneven or tilted; see :func:`open`.
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex values.
+    allow_partial : bool
+        Open what is there of a damaged source; see :func:`open`.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def open_source(
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    fetching = Fetching(insecure, max_download, on_gap, tilt, progress)
+    fetching = Fetching(insecure, max_download, on_gap, tilt, allow_partial, progress)
     return as_part(_opened(source, series, fetching), part)
 
 
@@ -134,6 +137,7 @@ def open(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
@@ -165,6 +169,9 @@ def open(
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex values, as numpy computes it (the phase in radians); it must be chosen where they are
         complex.
+    allow_partial : bool
+        Of a TIFF, a DICOM series or a folder of planes that is cut, or lacks planes: open what is there. The rest is
+        padding, NaN or 0; ``attrs["missing"]`` has its boxes, which statistics and coarser levels leave out.
 
     Returns
     -------
@@ -192,11 +199,12 @@ def open(
             on_gap=on_gap,
             tilt=tilt,
             part=part,
+            allow_partial=allow_partial,
         )
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-        no_series("array", Fetching(on_gap=on_gap, tilt=tilt).uneven())
+        no_series("array", Fetching(on_gap=on_gap, tilt=tilt, allow_partial=allow_partial).uneven())
         if part is not None:
             raise UsageError(
                 f"array: part={part!r} is for files; take the part of the array, as numpy.abs does"
@@ -243,6 +251,7 @@ def imread(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
 ) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
@@ -261,6 +270,7 @@ def imread(
         on_gap=on_gap,
         tilt=tilt,
         part=part,
+        allow_partial=allow_partial,
     )
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
@@ -339,6 +349,7 @@ def info(
     on_gap: OnGap | None = None,
     tilt: Tilt | None = None,
     part: Part | None = None,
+    allow_partial: bool = False,
 ) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
@@ -349,7 +360,7 @@ def info(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = _opened(source, series, Fetching(insecure, max_download, on_gap, tilt))
+    reader = _opened(source, series, Fetching(insecure, max_download, on_gap, tilt, allow_partial))
     if part is not None or not parts_of(reader):
         reader = as_part(reader, part)
     try:

@@ -49,6 +49,8 @@ class Fetching(NamedTuple):
     on_gap: OnGap | None = None
     tilt: Tilt | None = None
     """What is done with a DICOM series that is uneven or tilted."""
+    allow_partial: bool = False
+    """Open what is there of a damaged source."""
     progress: object = None
     """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
 
@@ -70,8 +72,8 @@ class Fetching(NamedTuple):
             what = f"max_download {given!r} is not a size"
             raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
 
-    def uneven(self) -> dict[str, str]:
-        """Return ``on_gap`` and ``tilt``, as far as they are given.
+    def uneven(self) -> dict[str, Any]:
+        """Return ``on_gap``, ``tilt`` and ``allow_partial``, as far as they are given.
 
         Raises
         ------
@@ -85,7 +87,7 @@ class Fetching(NamedTuple):
         for option, value in given.items():
             if value not in known[option]:
                 raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, known[option]))}")
-        return given
+        return given | ({"allow_partial": True} if self.allow_partial else {})
 
     def download(self, url: str) -> Downloaded:
         """Return the file at ``url`` in the cache."""

@@ -11,11 +11,12 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.lengths import Length, Pixels, Spacing, read_lengths, read_pixels
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
 from bigimg.geometry.units import converted
-from bigimg.lazy.node_of_array import opened_pixels, padding_of
+from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
@@ -27,6 +28,7 @@ from bigimg.ops.resizing import Weighted
 from bigimg.planning.options import halved_axes, method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, DType, Method, Padding, Region, Shape
 
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
@@ -46,6 +48,8 @@ class Windows(Operation):
     method: Method
     padding: Padding | None = None
     """Values that do not count."""
+    holes: tuple[Region, ...] = ()
+    """Boxes of the source that do not count."""
 
     extra_bytes = 8  # sums
 
@@ -55,18 +59,24 @@ class Windows(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the reduced windows."""
-        return kernels.downsample(block, self.step, self.method, padding=self.padding)
+        holes = holes_in(self.holes, source)
+        return kernels.downsample(block, self.step, self.method, padding=self.padding, holes=holes)
 
 
 def windows(
-    size: Shape, dtype: DType, step: Shape, method: Method, padding: Padding | None = None
+    size: Shape,
+    dtype: DType,
+    step: Shape,
+    method: Method,
+    padding: Padding | None = None,
+    holes: tuple[Region, ...] = (),
 ) -> Operation:
     """Return the operation that makes one pixel of each window of ``step`` pixels; a Gaussian uses neighbours too."""
     shape = grid(size, step)
     if method != "gaussian":
-        return Windows(shape, dtype, size, step, method, padding)
+        return Windows(shape, dtype, size, step, method, padding, holes)
     smooth = (Smooth(n, f) if f > 1 else None for n, f in zip(size, step, strict=True))
-    return Weighted(shape, dtype, tuple(smooth), padding)
+    return Weighted(shape, dtype, tuple(smooth), padding, holes)
 
 
 def downsample(
@@ -148,7 +158,8 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     """Return ``img`` with windows of ``step`` pixels, one number for each axis, made into one each."""
     if max(step) == 1:
         return img
-    operation = windows(img.shape, img.dtype, step, method, padding_of(img))
+    holes = missing_of(img, list(map(str, img.dims)))
+    operation = windows(img.shape, img.dtype, step, method, padding_of(img), holes)
     named = zip(img.sizes.items(), step, strict=True)
     like = resampled(
         img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"

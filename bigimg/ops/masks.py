@@ -37,7 +37,7 @@ type Condition = tuple[Compare, str, Any]
 """How pixels are compared, the option that says so, and its thresholds."""
 type Test = tuple[Compare, Any]
 """How pixels are compared, and with which number."""
-MASK_ATTRS = ("source", "world", "convention", "meta")
+MASK_ATTRS = ("source", "world", "convention", "missing", "meta")
 """Attrs of an image that are true for its masks too."""
 
 

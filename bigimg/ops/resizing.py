@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.lengths import read_pixels
 from bigimg.lazy.node_of_array import padding_of
 from bigimg.lazy.operation import Operation
@@ -19,6 +20,7 @@ from bigimg.ops.arguments import as_number, by_axis, space_of
 from bigimg.ops.derived import derive, resampled, source_block
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, DType, Padding, Region, Shape
 
 type Target = str | Sequence[int] | Mapping[str, int]
@@ -34,6 +36,8 @@ class Weighted(Operation):
     """Weights of the pixels along each axis; None leaves an axis as it is."""
     padding: Padding | None = None
     """Values that do not count."""
+    holes: tuple[Region, ...] = ()
+    """Boxes of the source that do not count."""
 
     extra_bytes = 32  # sums in float64, a term of them, and the weights where pixels are left out
 
@@ -43,7 +47,7 @@ class Weighted(Operation):
 
     def make(self, block: Array, source: Region, region: Region) -> Array:
         """Return the means."""
-        return resample(block, self.weights, source, region, self.padding)
+        return resample(block, self.weights, source, region, self.padding, holes_in(self.holes, source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,9 @@ def _resized(
     lengths, steps = zip(*extents.values(), strict=True)
     axes = zip(lengths, sizes, steps, strict=True)
     weights = tuple(Area(n, m, step) if n != m or step > 1 else None for n, m, step in axes)
+    holes = missing_of(img, list(map(str, img.dims)))
     operation = (
-        Weighted(sizes, img.dtype, weights, padding_of(img))
+        Weighted(sizes, img.dtype, weights, padding_of(img), holes)
         if mean
         else Nearest(sizes, img.dtype, lengths, steps)
     )

@@ -315,6 +315,8 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
         MemoryLine("encode", n * encode, f"{n} compressing a chunk of {human_bytes(chunk)}"),
         MemoryLine("kernels", n * SCRATCH_BYTES, f"{n} summing in pieces"),
     ]
+    if plan.spec.missing:  # where they are, and a copy of the other pixels to count
+        lines.append(MemoryLine("holes", n * (block + 2 * block // itemsize), f"{n} leaving pixels out"))
     channels = plan.spec.shape[plan.spec.axis("c")] if "c" in plan.spec.dims else 1
     histograms = 8 * histogram_bins(plan.spec.dtype) * channels * (n + 2)
     lines.append(MemoryLine("statistics", histograms + 16 * plan.objects, "histograms and the manifest"))

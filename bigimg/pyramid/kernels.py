@@ -29,7 +29,13 @@ AT_ONCE = 1 << 18
 
 
 def downsample(
-    block: Array, step: Shape, method: Method, out: Array | None = None, *, padding: Padding | None = None
+    block: Array,
+    step: Shape,
+    method: Method,
+    out: Array | None = None,
+    *,
+    padding: Padding | None = None,
+    holes: Array | None = None,
 ) -> Array:
     """Return ``block`` with one pixel for each window of ``step`` pixels, shape rounded up, same dtype.
 
@@ -46,6 +52,8 @@ def downsample(
         Array for the result.
     padding : (low, high), optional
         Values that are no measurements, as NaN. A window of these alone stays so; in other windows they do not count.
+    holes : ndarray of bool, optional
+        Pixels that are no measurements, whatever their values.
     """
     if out is None:
         out = np.empty(grid(block.shape, step), block.dtype)
@@ -54,10 +62,10 @@ def downsample(
         return out
     for source, target, window in parts(block.shape, step):
         # Masks and sums without the padding of integers take four times as much as plain sums.
-        itemsize = block.dtype.itemsize * (1 if padding is None else 4)
+        itemsize = block.dtype.itemsize * (1 if padding is None and holes is None else 4)
         for rows_in, rows_out in slabs(source, target, window, itemsize):
             slab, target_slab, small = block[rows_in], out[rows_out], max(step) <= 2
-            absent = absent_from(slab, padding)
+            absent = absent_from(slab, padding, None if holes is None else holes[rows_in])
             if absent is None:
                 _reduce(slab, window, method, target_slab, small=small)
             else:
@@ -174,7 +182,7 @@ def _reduce_present(
     kind, present = block.dtype.kind, ~absent
     most = math.prod(window)
     count = _along_axes(np.add, present, window, np.dtype(np.uint8 if most < 256 else np.int64))
-    if method == "mode":
+    if method == "mode" and kind != "b":
         out[...] = _modes(block, window, absent)
         return
     if method in ("min", "max"):
@@ -182,8 +190,11 @@ def _reduce_present(
         ends = (-math.inf, math.inf) if limits is None else (limits.min, limits.max)
         kept = np.where(present, block, block.dtype.type(ends[method == "min"]))
         out[...] = _along_axes(np.minimum if method == "min" else np.maximum, kept, window, block.dtype)
-    elif method != "mean":
+    elif method not in ("mean", "mode"):
         raise ValueError(f"windows are not reduced by {method}")
+    elif kind == "b":
+        wide = np.dtype(np.int64)
+        np.greater_equal(2 * _along_axes(np.add, block & present, window, wide), count, out=out)
     else:
         kept, n = np.where(present, block, block.dtype.type(0)), np.maximum(count, 1)
         if kind == "f":
@@ -303,7 +314,14 @@ def _modes_of_rows(rows: Array, absent: Array | None) -> Array:
     return modes[:, 0]
 
 
-def gaussian(block: Array, step: Shape, before: Shape, shape: Shape, padding: Padding | None = None) -> Array:
+def gaussian(
+    block: Array,
+    step: Shape,
+    before: Shape,
+    shape: Shape,
+    padding: Padding | None = None,
+    holes: Array | None = None,
+) -> Array:
     """Return ``block`` halved along the axes with step 2 after the filter 1 3 3 1, a Gaussian of variance 3/4.
 
     Parameters
@@ -316,8 +334,8 @@ def gaussian(block: Array, step: Shape, before: Shape, shape: Shape, padding: Pa
         Pixels of ``block`` before the first window: 0 or 1.
     shape : tuple of int
         Shape of the result.
-    padding : (low, high), optional
-        Values that are no measurements, as in :func:`downsample`.
+    padding, holes :
+        What is no measurement, as in :func:`downsample`.
 
     Notes
     -----
@@ -327,6 +345,5 @@ def gaussian(block: Array, step: Shape, before: Shape, shape: Shape, padding: Pa
     axes = list(zip(step, before, block.shape, shape, strict=True))
     weights = [Smooth(first + size, 2) if f == 2 else None for f, first, size, _ in axes]
     source = tuple(slice(first, first + size) for _, first, size, _ in axes)
-    return resample(
-        block, weights, source, tuple(slice(first, first + n) for _, first, _, n in axes), padding
-    )
+    region = tuple(slice(first, first + n) for _, first, _, n in axes)
+    return resample(block, weights, source, region, padding, holes)

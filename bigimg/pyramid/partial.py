@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bigimg.geometry.holes import as_json as boxes_as_json
 from bigimg.geometry.padding import as_json, is_padding
-from bigimg.types import Array, DType, Json, Padding
+from bigimg.types import Array, DType, Json, Padding, Region
 
 PIECE = 1 << 18
 """Pixels that are counted at once: a piece and numpy's copy of it (8 bytes a pixel) stay in the cache. 16-bit pixels
@@ -29,7 +30,7 @@ class Partial:
     count: int
     """Values that are counted."""
     nan: int = 0
-    """Values that are left out: NaN or padding."""
+    """Values that are left out: NaN, padding, or in holes."""
     low: int | float | None = None
     """Smallest value; None if no value is counted."""
     high: int | float | None = None
@@ -52,7 +53,7 @@ def first_value(dtype: DType) -> int:
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else 0
 
 
-def of_channel(values: Array, padding: Padding | None = None) -> Partial:
+def of_channel(values: Array, padding: Padding | None = None, holes: Array | None = None) -> Partial:
     """Return the statistics of a block of one channel.
 
     Parameters
@@ -60,7 +61,14 @@ def of_channel(values: Array, padding: Padding | None = None) -> Partial:
     values : ndarray
     padding : (low, high), optional
         First and last value that is no measurement; these values are left out.
+    holes : ndarray of bool, optional
+        Pixels that are left out whatever their values.
     """
+    if holes is not None:
+        there = values[~holes]
+        empty = not there.size and not histogram_bins(values.dtype)
+        found = Partial(0) if empty else of_channel(there, padding)
+        return replace(found, nan=found.nan + values.size - there.size)
     if padding is not None and values.dtype.kind != "b":
         return _without(values, padding)
     if bins := histogram_bins(values.dtype):
@@ -175,9 +183,11 @@ def _exact_sum(numbers: Array) -> int:
 class Accumulator:
     """Adds up the partial statistics of each channel, in memory that does not grow with the image."""
 
-    def __init__(self, dtype: DType, channels: int, padding: Padding | None = None) -> None:
+    def __init__(
+        self, dtype: DType, channels: int, padding: Padding | None = None, missing: Sequence[Region] = ()
+    ) -> None:
         self.dtype = dtype
-        self.padding = padding
+        self.padding, self.missing = padding, missing
         self.left_out = [0] * channels
         self.floats: list[list[Partial]] = [[] for _ in range(channels)]
         self.sums = [Partial(0) for _ in range(channels)]
@@ -198,8 +208,10 @@ class Accumulator:
         """Return the statistics of each channel as JSON-safe values, exact integers or floats."""
         merged = [self._merged(channel) for channel in range(len(self.sums))]
         deviations = self.dtype.kind == "f"
-        padding: dict[str, Json] = {} if self.padding is None else {"padding": as_json(self.padding)}
-        return padding | {
+        left_out: dict[str, Json] = {} if self.padding is None else {"padding": as_json(self.padding)}
+        if self.missing:
+            left_out["missing"] = boxes_as_json(self.missing)
+        return left_out | {
             "channels": [
                 {
                     "name": names[i] if names else None, "count": part.count, "nan": part.nan, "min": part.low,

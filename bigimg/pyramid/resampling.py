@@ -7,13 +7,13 @@ integers are exact up to 2**53, so rounding half to even applies to the true mea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from bigimg.geometry.holes import hole_value
 from bigimg.geometry.padding import absent_from
 from bigimg.types import Array, DType, Padding, Region
 
@@ -90,14 +90,15 @@ def resample(
     source: Region,
     region: Region,
     padding: Padding | None = None,
+    holes: Array | None = None,
 ) -> Array:
     """Return the results in ``region`` from ``block``, the pixels of ``source``; same dtype.
 
-    Integers are rounded half to even; booleans are True from one half on. Values of ``padding`` and NaN do not count; a
-    result without any other value is the first value of the padding, or NaN.
+    Integers are rounded half to even; booleans are True from one half on. Values of ``padding``, NaN and pixels
+    in ``holes`` do not count; a result without any other pixel is what stands in holes.
     """
     present: Array | None = None
-    if (absent := absent_from(block, padding)) is not None:
+    if (absent := absent_from(block, padding, holes)) is not None:
         present = ~absent
         block = np.where(present, block, block.dtype.type(0))
     if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
@@ -106,7 +107,7 @@ def resample(
         result = _typed(_means(block, weights, source, region, present), block.dtype)
     if present is not None:
         empty = _totals(present, weights, source, region)[0] == 0
-        np.copyto(result, block.dtype.type(math.nan if padding is None else padding[0]), where=empty)
+        np.copyto(result, block.dtype.type(hole_value(block.dtype, padding)), where=empty)
     return result
 
 

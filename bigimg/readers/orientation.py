@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,14 @@ class Orientation:
         if self.flip_x:
             x = slice(width - x.stop, width - x.start)
         return (*lead, y, x)
+
+    def shown_edges(self, y: Sequence[int], x: Sequence[int]) -> list[list[int]]:
+        """Return the edges of rows and columns of cells of the picture, from those of cells as stored."""
+        rows, columns = (
+            [own[-1] - edge for edge in reversed(own)] if flip else list(own)
+            for own, flip in ((y, self.flip_y), (x, self.flip_x))
+        )
+        return [columns, rows] if self.swap else [rows, columns]
 
     def shown(self, stored: Array, rows: int = -2) -> Array:
         """Return a view of ``stored`` as the picture has it; axis ``rows`` is y and the next one x."""

@@ -182,7 +182,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: Any) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters
@@ -190,8 +190,9 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     path : str or PathLike
     series : int, optional
         Which image of a file that holds several; the first by default.
-    **uneven : str
-        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
+    **uneven
+        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
+        ``allow_partial`` of a source that is cut or was never finished.
 
     Raises
     ------
@@ -201,9 +202,9 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
     name, found = os.fspath(path), find_format(path)
-    asked: dict[str, Any] = dict(uneven) if found.name == "dicom" else {}
-    if not asked:
-        no_series(name, uneven)
+    taken = {"dicom": {"on_gap", "tilt", "allow_partial"}, "tiff": {"allow_partial"}}.get(found.name, set())
+    no_series(name, {option: value for option, value in uneven.items() if option not in taken})
+    asked: dict[str, Any] = dict(uneven)
     if found.several:
         asked["series"] = series
     else:
@@ -215,9 +216,12 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     return bounded(name, lambda: opener(name, **asked))
 
 
-def no_series(source: str, uneven: Mapping[str, str]) -> None:
-    """Refuse ``on_gap`` and ``tilt`` for a source that is no DICOM series."""
+def no_series(source: str, uneven: Mapping[str, Any]) -> None:
+    """Refuse ``on_gap`` and ``tilt`` for what is no DICOM series, and ``allow_partial`` where it does nothing."""
     for option, value in uneven.items():
+        if option == "allow_partial":
+            what = "is for TIFF, DICOM series and folders of planes, and this is none"
+            raise UsageError(f"{source}: {option}={value!r} {what}; leave it out")
         raise UsageError(f"{source}: {option}={value!r} is for DICOM series, and this is none; leave it out")
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from bigimg.errors import BigimgError
+from bigimg.geometry.holes import of_json
 from bigimg.geometry.levels import stored_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
@@ -21,7 +22,7 @@ from bigimg.omezarr.open import open_store
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree
 from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_histogram
-from bigimg.types import Method, Shape, ZarrFormat
+from bigimg.types import Method, Region, Shape, ZarrFormat
 from bigimg.verification.levels import OwnLevel
 from bigimg.verification.objects import CheckedObjects
 from bigimg.verification.report import Finding, Findings
@@ -121,6 +122,18 @@ def _statistics(root: Location, trusted: CheckedObjects, found: Findings) -> Sto
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))
         return None if wrong else stored
     return stored
+
+
+def checked_missing(
+    trusted: CheckedObjects, stored: StoredStatistics | None, found: Findings
+) -> tuple[Region, ...]:
+    """Return the holes of level 0 that statistics and levels leave out; the attributes of the image say the same."""
+    listed = None if stored is None else stored.statistics.get("missing")
+    block = (trusted.root or {}).get("bigimg")
+    if stored is not None and isinstance(block, Mapping) and block.get("missing") != listed:
+        message = "'missing' names other pixels than the statistics leave out; convert the source again"
+        found.add(Finding("metadata", ATTRIBUTES[trusted.zarr], message))
+    return of_json(listed)
 
 
 def channel_count(shape: Shape, dims: Sequence[str]) -> int:

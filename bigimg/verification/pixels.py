@@ -17,6 +17,7 @@ import numpy as np
 from bigimg.conversion.block import channel_statistics, with_neighbours
 from bigimg.conversion.workers import in_portions, in_window
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import count, pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import strip_step, walk
@@ -44,6 +45,8 @@ class ChainJob:
     """Whether blocks of the first level are counted into the statistics."""
     padding: Padding | None = None
     """Values that statistics and levels leave out."""
+    holes: Mapping[int, tuple[Region, ...]] = field(default_factory=dict)
+    """Boxes that they leave out, by level."""
     ids: bool = False
     """Whether the different values of a block are listed."""
 
@@ -68,7 +71,9 @@ def check_block(job: ChainJob, block: Region) -> Checked:
     pixels, lost = job.levels[0].read(region, result.findings, 0)
     result.decoded_bytes = pixels.nbytes
     if job.counted and not lost:
-        result.partials = channel_statistics(pixels, block, job.channel_axis, job.padding)
+        result.partials = channel_statistics(
+            pixels, block, job.channel_axis, job.padding, _holes(job, 0, block)
+        )
     if job.ids and not lost:
         result.ids = np.unique(pixels)
     for position, level in enumerate(job.levels[1:], 1):
@@ -79,13 +84,19 @@ def check_block(job: ChainJob, block: Region) -> Checked:
         if job.method == "gaussian":
             derived, lost = _gaussian(job, region, step, shape_of(here))
         elif job.method is not None:
-            derived = kernels.downsample(pixels, step, job.method, padding=job.padding)
+            holes = _holes(job, position - 1, region)
+            derived = kernels.downsample(pixels, step, job.method, padding=job.padding, holes=holes)
         unknown = [*lost_here, *(_scale_down(part, step) for part in lost)]
         message = f"pixels are not the {job.method} of level {level.index - 1}; convert the source again"
         for chunk, wrong in differing_chunks(derived, stored, here, unknown, level.chunk):
             result.findings.append(level.of_chunk("derived", chunk, f"{wrong} {message}"))
         region, pixels, lost = here, stored, lost_here
     return result
+
+
+def _holes(job: ChainJob, position: int, region: Region) -> Array | None:
+    """Return where ``region`` of a level of the chain lies in holes."""
+    return holes_in(job.holes.get(job.levels[position].index, ()), region)
 
 
 def _scale_down(region: Region, step: Shape) -> Region:
@@ -102,7 +113,7 @@ def _gaussian(job: ChainJob, region: Region, step: Shape, shape: Shape) -> tuple
         tuple(slice(max(0, s.start - f + 1), s.stop + f - 1) for s, f in zip(part, step, strict=True))
         for part in damaged
     ]
-    return kernels.gaussian(pixels, step, before, shape, job.padding), lost
+    return kernels.gaussian(pixels, step, before, shape, job.padding, _holes(job, 0, wider)), lost
 
 
 def differing_chunks(

@@ -13,6 +13,7 @@ from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
 from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
+from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.levels import step_between
 from bigimg.geometry.padding import of_json
 from bigimg.omezarr.open import is_store, open_store
@@ -119,7 +120,9 @@ class _Check:
         if quick or not trusted.levels:
             return
         steps, method = _steps(trusted), metadata.method_of(trusted.root)
-        if steps is None or method is None:
+        missing = metadata.checked_missing(trusted, stored, self.found)
+        lost = bool(missing) and [*trusted.levels] != [*range(len(trusted.levels))]
+        if steps is None or method is None or lost:
             steps, method = {i: (1,) * len(level.shape) for i, level in trusted.levels.items()}, None
             self.found.note("levels were not derived again: the method or a shape is not known")
         finest = next(iter(trusted.levels.values()))
@@ -127,11 +130,14 @@ class _Check:
         plan = self._plan(list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), 0)
         axis = dims.index("c") if "c" in dims else None
         padding = None if stored is None else of_json(stored.statistics.get("padding"))
-        counted = Accumulator(finest.dtype, metadata.channel_count(finest.shape, dims), padding)
+        shapes = [level.shape for level in trusted.levels.values()]
+        of_levels = holes_of_levels(missing if whole else (), shapes, list(steps.values()), method)
+        holes = dict(zip(trusted.levels, of_levels, strict=True))
+        counted = Accumulator(finest.dtype, metadata.channel_count(finest.shape, dims), padding, missing)
 
         def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
             levels = tuple(trusted.levels[i] for i in numbers)
-            return pixels.ChainJob(levels, steps, method, axis, numbers[0] == 0, padding)
+            return pixels.ChainJob(levels, steps, method, axis, numbers[0] == 0, padding, holes)
 
         for job, result in self._check_blocks(plan, job_of):
             whole = whole and (not job.counted or bool(result.partials))

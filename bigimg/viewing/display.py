@@ -131,6 +131,7 @@ class DisplayReader:
         self.spec = replace(
             spec, axes=(*(Axis("c", n) for n in count), *spec.axes[-2:]), chunks=(*count, *spec.chunks[-2:]),
             dtype=np.dtype(np.uint8), channels=channels, kind="image", scaling=None, window=None, meta={}, private={},
+            missing=(),
         )  # fmt: skip
         order = [name for name in reader.access.order if name != "c"]
         self.access = replace(

@@ -164,7 +164,7 @@ def mapped(
     if maker.dtype.kind not in "buif" or maker.dtype.itemsize > 8:
         raise InputError(f"the function gives {maker.dtype}: an image holds booleans, integers or floats")
     of = "mask" if maker.dtype.kind == "b" else "image"
-    spec = spec_of(patches, grid, maker.dtype, maker.made, kind=of, window=None, padding=None)
+    spec = spec_of(patches, grid, maker.dtype, maker.made, kind=of, window=None, padding=None, missing=())
     access = cutter.reader.access
     band = plan_traversal(spec, access, default_shards(spec, default_chunks(spec.axes))).band
     axes = [i for i, name in enumerate(spec.dims) if name != "c"]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import edges_of, pieces, rows, shift
 from bigimg.lazy.blocks import explicit, multiplied
@@ -24,6 +25,7 @@ from bigimg.lazy.pieces import region_at
 from bigimg.lazy.pointwise import within
 from bigimg.ops.derived import space_axes
 from bigimg.ops.statistics.tallies import Tally
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, Region, Shape
 
 PIECE_BYTES = 1 << 20
@@ -53,6 +55,7 @@ class Pass:
     keep: tuple[int, ...]
     make: Make
     padding: tuple[Any, Any] | None
+    missing: tuple[Region, ...]
     piece: Shape
     """Pixels that are read at once."""
     chunk: Shape
@@ -81,7 +84,7 @@ class Pass:
     def count(self, part: int, parts: int, shared: tuple[Any, ...]) -> Found:
         """Return the tallies of one of ``parts`` runs of cells."""
         edges = edges_of(self.lengths)
-        counting = Counting(self.keep, partial(self.make, *shared), self.padding)
+        counting = Counting(self.keep, partial(self.make, *shared), self.padding, self.missing)
         for index in self._indices(part, parts):
             region = region_at(index, edges)
             mask = None if self.mask is None else self.mask.read(within(region, self.mask.shape))
@@ -147,16 +150,21 @@ def pass_over(
         piece = multiplied(pixels.chunks, pixels.shape, space, max(1, most // itemsize))
         spared = multiplied(pixels.chunks, pixels.shape, space, max(PAGE_BYTES, chunk_bytes) // itemsize)
         chunk = tuple(map(min, spared, piece))
-    return Pass(pixels, mask, labels, keep, make, padding_of(img), piece, chunk)
+    missing = missing_of(img, list(map(str, img.dims)))
+    return Pass(pixels, mask, labels, keep, make, padding_of(img), missing, piece, chunk)
 
 
 class Counting:
     """Sorts pixels into tallies."""
 
     def __init__(
-        self, keep: Sequence[int], make: Callable[[], Tally], padding: tuple[Any, Any] | None
+        self,
+        keep: Sequence[int],
+        make: Callable[[], Tally],
+        padding: tuple[Any, Any] | None,
+        missing: Sequence[Region] = (),
     ) -> None:
-        self.keep, self.make, self.padding = keep, make, padding
+        self.keep, self.make, self.padding, self.missing = keep, make, padding, missing
         self.found: Found = {}
 
     def add(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
@@ -167,23 +175,27 @@ class Counting:
             self._add_piece(values[cut], shift(cut, back), cut_of(mask, cut), cut_of(labels, cut))
 
     def _add_piece(self, values: Array, region: Region, mask: Array | None, labels: Array | None) -> None:
+        holes = holes_in(self.missing, region)
         kept = [range(n) if axis in self.keep else (None,) for axis, n in enumerate(values.shape)]
         for at in itertools.product(*kept):
             cut = tuple(slice(None) if i is None else slice(i, i + 1) for i in at)
             key = tuple(region[axis].start + at[axis] for axis in self.keep)
             chosen = values[cut]
             where = None if mask is None else _broadcast(mask, cut, chosen.shape)
+            lost = 0
+            if holes is not None:
+                asked = holes[cut] if where is None else holes[cut] & where
+                lost, where = int(asked.sum()), ~holes[cut] if where is None else where & ~asked
             if labels is not None:
                 ids = _broadcast(labels, cut, chosen.shape)
                 self._add_labels(key, chosen[where], ids[where])
                 continue
-            self._add(key, chosen if where is None or where.all() else chosen[where])
+            self._add(key, chosen if where is None or where.all() else chosen[where], lost)
 
-    def _add(self, key: tuple[int, ...], values: Array) -> None:
-        left_out = 0
+    def _add(self, key: tuple[int, ...], values: Array, left_out: int = 0) -> None:
         if self.padding is not None:
             real = values[~is_padding(values, self.padding)]
-            left_out, values = values.size - real.size, real
+            left_out, values = left_out + values.size - real.size, real
         if values.size or left_out:
             tally = self.found.get(key)
             if tally is None:

@@ -172,7 +172,7 @@ def _count_block(
 ) -> Array:
     rest = iter(grids)
     mask, labels = (None if grid is None else next(rest) for grid in (task.mask, task.labels))
-    counting = Counting(task.keep, make, task.padding)
+    counting = Counting(task.keep, make, task.padding, task.missing)
     if mask is None or mask.any():
         task.count_cell(counting, region_at(block_id, edges), mask, labels, None if reads else block)
     heap_trimmer.count(block.nbytes)

@@ -130,8 +130,10 @@ def _stored(kept: Known, asked: tuple[Any, Ends] | None, *, together: bool) -> x
             counts.sum(axis=0, keepdims=True) if together else counts, kept.values, *asked
         )
         found = histogram if along else histogram[0], edges
+    left_out = {"padding", "missing"} & set(kept.statistics.statistics)
     return _dataset(
-        np.array(rows, object).reshape(-1 if along else ()), ["c"] if along else [], kinds(dtype, dtype, pixels),
+        np.array(rows, object).reshape(-1 if along else ()), ["c"] if along else [],
+        kinds(dtype, np.dtype(np.float64) if left_out else dtype, pixels),
         {"c": kept.names} if along and kept.names else {}, of_json(kept.statistics.statistics.get("padding")), found,
     )  # fmt: skip
 
@@ -144,10 +146,12 @@ def _lazy(img: xarray.DataArray, by: list[str], where: Any, asked: tuple[Any, En
 
     rows = math.prod(img.sizes[name] for name in by)
     tallies = reduce_image(img, by, tally_of(img.dtype, rows, asked), where=where)
-    value = img.dtype if where is None else np.dtype(np.float64)
+    padding = padding_of(img)
+    some = where is not None or padding is not None or "missing" in img.attrs  # NaN where nothing is counted
+    value = np.dtype(np.float64) if some else img.dtype
     return _dataset(
-        _each(tallies, summary_of), by, kinds(img.dtype, value, img.size // rows), _coords(img, by),
-        padding_of(img), None if asked is None else counts_and_edges(tallies, asked, img.dtype),
+        _each(tallies, summary_of), by, kinds(img.dtype, value, img.size // rows), _coords(img, by), padding,
+        None if asked is None else counts_and_edges(tallies, asked, img.dtype),
     )  # fmt: skip
 
 

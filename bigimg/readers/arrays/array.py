@@ -17,8 +17,9 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
 from bigimg.geometry.axes import ORDER, Axis, even_step, long_unit
+from bigimg.geometry.holes import at_coordinates
 from bigimg.geometry.lengths import Length, Spacing, agreed_units, read_lengths
-from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of
+from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of, from_text
 from bigimg.lazy.foreign import Foreign
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.lazy.masked import unmasked
@@ -184,7 +185,7 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
     img : xarray.DataArray
         Dims among ``t c z y x``. Evenly spaced coordinates give spacing and origin, their ``attrs["units"]``
         the unit; ``c`` holds channel names, ``color`` along it their colours; ``attrs`` may hold ``world``,
-        ``convention``, ``kind``, ``scaling``, ``window``, ``meta`` and ``source``, as
+        ``convention``, ``kind``, ``scaling``, ``window``, ``missing``, ``meta`` and ``source``, as
         :mod:`bigimg.opening.data_array` writes them.
 
     Raises
@@ -213,10 +214,19 @@ def read_labelled(img: xarray.DataArray) -> ArrayReader:
         window=None if window is None else (float(window[0]), float(window[1])),
         meta=fields_of(of_values, "meta"),
         padding=padding_of(img),
+        missing=missing_of(img, sorted(map(str, img.dims), key=ORDER.index)),
         private={} if img.dtype.kind == "b" else private_of(img),
         notes=notes,
         source=source,
     )
+
+
+def missing_of(img: xarray.DataArray, dims: Sequence[str]) -> tuple[Region, ...]:
+    """Return the boxes of ``img``, with axes in the order of ``dims``, that its damaged source does not hold."""
+    if "missing" not in img.attrs:
+        return ()
+    coords = {name: img.coords[name].values for name in ORDER if name in img.coords}
+    return at_coordinates(from_text(img.attrs["missing"]), {name: img.sizes[name] for name in dims}, coords)
 
 
 def check_dims(img: xarray.DataArray) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from bigimg.errors import InputError, reading
+from bigimg.errors import PARTIAL, InputError, reading
 from bigimg.readers.dicom.fields import PRIVATE, Fields, first_item, private_diffusion
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
 from bigimg.readers.dicom.pixels import DEFLATED, Pixels, inflated_bytes, opened
@@ -137,7 +137,9 @@ def planes_of(path: str) -> list[Plane]:
         if _without_pixels(header):
             return []
         where = "before its pixels" if "Rows" in header else "within its header"
-        remedy = "fetch it again, or leave it out by a pattern or a list of the others"
+        remedy = (
+            f"fetch it again, leave it out by a pattern or a list of the others, or {PARTIAL} of its series"
+        )
         raise InputError(f"{path}: ends {where}, at byte {size}; {remedy}")
     if head[8:12] == UNDEFINED and not transfer_syntax(header):
         what = "its pixels are compressed, and the file meta information, which says how, is missing"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, counted
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, counted
+from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
@@ -23,7 +24,7 @@ from bigimg.readers.dicom.grouping import chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import MISSING, Uneven
-from bigimg.readers.dicom.spec import as_clip, describe, fill_of, first_of
+from bigimg.readers.dicom.spec import as_clip, describe, first_of
 from bigimg.readers.dicom.study import study_below
 from bigimg.readers.raw.plain import READ_BYTES
 from bigimg.types import Array, OnGap, Region, Tilt
@@ -101,6 +102,7 @@ def open_dicom(
     series: int | str | None = None,
     on_gap: OnGap = "error",
     tilt: Tilt = "error",
+    allow_partial: bool = False,
 ) -> DicomReader:
     """Return a reader of the DICOM file at ``path``.
 
@@ -109,7 +111,7 @@ def open_dicom(
     path : str or path-like
     series : int or str, optional
         Which stack, if the file holds several.
-    on_gap, tilt :
+    on_gap, tilt, allow_partial :
         As in :func:`open_dicom_files`.
 
     Raises
@@ -123,8 +125,15 @@ def open_dicom(
     if os.path.basename(name).lower() == "dicomdir":  # it stands for what lies beside it
         study = study_below(os.path.dirname(name) or ".")
         if study.paths:
-            return open_dicom_files(study.paths, series=series, others=study.others, on_gap=on_gap, tilt=tilt)
-    return open_dicom_files([name], series=series, on_gap=on_gap, tilt=tilt)
+            return open_dicom_files(
+                study.paths,
+                series=series,
+                others=study.others,
+                on_gap=on_gap,
+                tilt=tilt,
+                allow_partial=allow_partial,
+            )
+    return open_dicom_files([name], series=series, on_gap=on_gap, tilt=tilt, allow_partial=allow_partial)
 
 
 def open_dicom_files(
@@ -134,6 +143,7 @@ def open_dicom_files(
     others: int = 0,
     on_gap: OnGap = "error",
     tilt: Tilt = "error",
+    allow_partial: bool = False,
 ) -> DicomReader:
     """Return a reader of one series among the DICOM files at ``paths``.
 
@@ -147,10 +157,12 @@ def open_dicom_files(
     others : int
         Files beside them that are no DICOM, for a note.
     on_gap : {"error", "fill", "split"}
-        Where slices are missing or lie unevenly: refuse the series, put slices of padding (or of the value furthest
-        from those measured) into gaps of whole slices, or make each even part a series to choose.
+        Where slices are missing or lie unevenly: refuse the series, leave holes in gaps of whole slices, or make each
+        even part a series to choose.
     tilt : {"error", "keep"}
         Where each slice is shifted in its plane: refuse the series, or keep the tilt in the affine.
+    allow_partial : bool
+        Leave out damaged files. Their slices are holes, unless ``on_gap`` says otherwise.
 
     Returns
     -------
@@ -173,7 +185,7 @@ def open_dicom_files(
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        reader = _opened(paths, series, source, others, Uneven(on_gap, tilt))
+        reader = _opened(paths, series, source, others, Uneven(on_gap, tilt), partial=allow_partial)
     if not caught:
         return reader
     note = f"rules of DICOM are broken by {counted(len(caught), 'value')} of the headers"
@@ -186,16 +198,37 @@ def _folder(paths: Sequence[str]) -> str:
 
 
 def _opened(
-    paths: Sequence[str], series: int | str | None, source: str, others: int, uneven: Uneven
+    paths: Sequence[str], series: int | str | None, source: str, others: int, uneven: Uneven, *, partial: bool
 ) -> DicomReader:
-    by_file = [planes_of(path) for path in paths]
+    by_file: list[list[Plane]] = []
+    damaged: list[str] = []
+    for path in paths:
+        try:
+            by_file.append(planes_of(path))
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            if not partial or len(paths) == 1:
+                raise
+            damaged.append(str(error).partition("; ")[0])
     planes = [plane for found in by_file for plane in found]
     skipped = by_file.count([])
+    if damaged and not planes:
+        raise InputError(
+            f"{source}: none of {len(paths)} DICOM files can be opened ({damaged[0]}); give an image"
+        )
+    if damaged and uneven.on_gap == "error":
+        uneven = Uneven("fill", uneven.tilt)
     if not planes:
         what = "holds no pixels" if len(paths) == 1 else f"none of {len(paths)} DICOM files holds pixels"
         raise InputError(f"{source}: {what}; give an image")
     stack = chosen(series_of(planes, uneven, source), series, source)
     notes = [f"{skipped} of {len(paths)} files hold no pixels and are left out"] if skipped else []
+    if damaged:
+        are = "is" if len(damaged) == 1 else "are"
+        notes.append(
+            f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}"
+        )
     if others:
         notes.append(
             f"{counted(others, 'file')} beside the DICOM files {'is' if others == 1 else 'are'} left out"
@@ -222,7 +255,7 @@ def _reader(planes: Sequence[Plane], source: str, notes: list[str], uneven: Unev
     lines = np.full((order.size, 2), first.line)
     lines[there] = [plane.line for plane in in_order]
     pixels = tuple(files.values())
-    fill = 0 if planes[0].modality == "SEG" else fill_of(first.pixels, spec.dtype, spec.padding)
+    fill = 0 if planes[0].modality == "SEG" else hole_value(spec.dtype, spec.padding)
     differ = bool((lines != lines[0]).any())
     return DicomReader(
         spec, _access(pixels, spec), source, pixels, index.reshape(*order.shape, 2), fill,

@@ -6,14 +6,14 @@ times if the file gives their duration.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import boxes_of, with_holes
 from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, SpacingNote
 from bigimg.readers.allowed import CHANNEL_NAMES, is_known, public_and_private
@@ -25,7 +25,7 @@ from bigimg.readers.dicom.series import MISSING, Stack, normal
 from bigimg.readers.dicom.tags import fields_of, number, numbers, text, transfer_syntax, value_of
 from bigimg.readers.raw.plain import natural_chunks
 from bigimg.readers.volumes.headers import LPS_TO_RAS
-from bigimg.types import Array, DType, Json, Kind, Padding, Shape
+from bigimg.types import Array, DType, Json, Kind, Padding, Region, Shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -62,19 +62,24 @@ def describe(
     channels, names = _channels(header, first, planes)
     _add_notes(header, planes, notes)
     padding = _padding(planes, dtype, notes)
-    if planes[0].modality != "SEG" and (empty := int((order[0, 0] == MISSING).sum())):
-        fill = fill_of(first.pixels, dtype, padding)
-        if padding is None and dtype.kind in "ui" and not first.pixels.colored:
-            padding = int(fill), int(fill)
-        left = ", and left out of statistics" if padding or dtype.kind == "f" else ""
-        notes.append(f"{empty} of {order.shape[2]} slices are missing: they are {fill:g}{left}")
-    return ImageSpec(
+    spec = ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=channels, kind=_kind(header, first.pixels),
         world=_world(first, stacked, axes, source), convention="radiological",
         scaling=Scaling(*first.line) if same_line else None,
         window=_window(planes, notes), padding=padding, meta=public, private=private | names,
         notes=tuple(notes), of_source=tuple(_mapping_notes(header)),
     )  # fmt: skip
+    return spec if planes[0].modality == "SEG" else with_holes(spec, _holes(spec, order))
+
+
+def _holes(spec: ImageSpec, order: Array) -> Iterator[Region]:
+    """Yield the boxes of slices that are missing, from the number of the plane at each (t, segment, z)."""
+    times, segments, depth = order.shape
+    sizes = {"c": 1, "z": 1} | spec.sizes
+    edges = [range(times + 1), range(segments + 1) if segments > 1 else (0, sizes["c"]), range(depth + 1)]
+    for box in boxes_of(order == MISSING, edges):
+        along = dict(zip("tcz", box, strict=True))
+        yield tuple(along.get(axis.name, slice(0, axis.size)) for axis in spec.axes)
 
 
 def as_clip(header: Dataset, first: Plane, order: Array, stacked: Stack) -> tuple[Array, Stack]:
@@ -143,17 +148,6 @@ def _channels(
         for number in segments
     ]
     return tuple(map(Channel, kept)), {CHANNEL_NAMES: list[Json](full)} if full != kept else {}
-
-
-def fill_of(pixels: Pixels, dtype: DType, padding: Padding | None) -> float:
-    """Return what stands for a slice that is missing: padding, or the value that is furthest from those measured."""
-    if dtype.kind == "f":
-        return math.nan
-    if padding is not None:
-        return padding[0]
-    if dtype.kind == "b" or pixels.colored:
-        return 0
-    return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
 
 
 def first_of(planes: Sequence[Plane], order: Array) -> Plane:

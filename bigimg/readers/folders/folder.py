@@ -13,15 +13,24 @@ import glob
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError, counted
+from bigimg.errors import (
+    PARTIAL,
+    InputError,
+    InputNotFoundError,
+    MissingExtraError,
+    UnknownFormatError,
+    UsageError,
+    counted,
+)
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import boxes_of, hole_value, with_holes
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
@@ -42,8 +51,11 @@ OPEN_BYTES = 32 << 20
 READER_BYTES = 24 << 10
 """Of an open reader, in addition to its ``fixed_bytes``: objects and metadata, measured with small TIFFs."""
 
+MOST_NAMED = 5
+"""Damaged files that are named in the notes."""
 
-def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: str) -> Reader:
+
+def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: Any) -> Reader:
     """Return a reader of all files in a folder, or of those that a pattern such as ``scan/*.tif`` matches.
 
     Parameters
@@ -51,8 +63,9 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     path : str or path-like
     series : int or str, optional
         Which series, where DICOM files hold several.
-    **uneven : str
-        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
+    **uneven
+        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
+        ``allow_partial``: a file that cannot be opened is a hole.
 
     Raises
     ------
@@ -89,7 +102,7 @@ def open_files(
     *,
     source: str | None = None,
     series: int | str | None = None,
-    **uneven: str,
+    **uneven: Any,
 ) -> Reader:
     """Return a reader of ``paths`` as planes along z, put in natural order.
 
@@ -100,8 +113,9 @@ def open_files(
         Their name together; by default the first and the last path.
     series : int or str, optional
         Which series, where DICOM files hold several.
-    **uneven : str
-        ``on_gap`` and ``tilt`` of a DICOM series; see :func:`bigimg.readers.dicom.reader.open_dicom_files`.
+    **uneven
+        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
+        ``allow_partial``: a file that cannot be opened is a hole.
 
     Raises
     ------
@@ -121,11 +135,12 @@ def open_files(
             notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
     if given and (study := _study_among(ordered)).paths:  # a person who lists the files means each of them
         return _open_study(study, series, uneven)
-    if _one_format(ordered, source) == "dicom":
+    partial = bool(uneven.get("allow_partial"))
+    if _one_format(ordered, source, partial=partial) == "dicom":
         return _open_study(Study(ordered, 0), series, uneven)
     only_image(source, series)
-    no_series(source, uneven)
-    return FolderReader(ordered, source, notes)
+    no_series(source, {option: value for option, value in uneven.items() if option != "allow_partial"})
+    return FolderReader(ordered, source, notes, allow_partial=partial)
 
 
 def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
@@ -159,25 +174,41 @@ def _study_among(paths: Sequence[str]) -> Study:
     return Study([] if pictures > len(found) else found, len(others))
 
 
-def _one_format(paths: Sequence[str], source: str) -> str:
-    """Return the format that all files have."""
+def _one_format(paths: Sequence[str], source: str, *, partial: bool) -> str:
+    """Return the format that all files have, but for damaged ones if ``partial``.
+
+    A file of no known format is damaged if its name ends as those of the others do.
+    """
     found: Counter[str] = Counter()
-    unknown = ""
+    unknown: dict[str, UnknownFormatError] = {}
+    endings: set[str] = set()
     for path in paths:
+        ending = os.path.splitext(path)[1]
         try:
             found[find_format(path).name] += 1
+            endings.add(ending.lower())
         except UnknownFormatError as error:
-            ending = os.path.splitext(path)[1] or os.path.basename(path)
-            found[f"unknown ({ending})"] += 1
-            unknown = unknown or str(error)
+            unknown[path] = error
+    damaged = [path for path in unknown if os.path.splitext(path)[1].lower() in endings]
+    if len(found) == 1 and damaged and len(damaged) == len(unknown):
+        if not partial:
+            raise _lacking(unknown[damaged[0]], len(damaged), len(paths))
+        return next(iter(found))
+    found.update(f"unknown ({os.path.splitext(path)[1] or os.path.basename(path)})" for path in unknown)
     if len(found) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in found.most_common())
         pattern = os.path.join(os.path.dirname(paths[0]), "*" + os.path.splitext(paths[0])[1])
         what = f"holds files of several formats ({counts})"
         raise InputError(f"{source}: {what}; give a pattern that picks the planes, as in '{pattern}'")
     if unknown:
-        raise UnknownFormatError(unknown)
+        raise next(iter(unknown.values()))
     return next(iter(found))
+
+
+def _lacking(error: InputError, damaged: int, files: int) -> InputError:
+    """Return the error of a damaged file of a folder: that of the file, and what else can be done."""
+    more = f" ({counted(damaged, 'file')} of {files} cannot be opened)" if damaged > 1 else ""
+    return type(error)(f"{error}{more}, or {PARTIAL}: its plane is then missing")
 
 
 class FolderReader:
@@ -194,6 +225,8 @@ class FolderReader:
         What the numbers mean, as a person says: of labels and masks the indices into palettes are read.
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex values.
+    allow_partial : bool
+        Take the planes of files that cannot be opened for holes.
     """
 
     def __init__(
@@ -204,17 +237,23 @@ class FolderReader:
         *,
         kind: Kind | None = None,
         part: Part | None = None,
+        allow_partial: bool = False,
     ) -> None:
         self.source, self._notes, self._kind, self._part = source, notes, kind, part
-        self.format = f"{len(paths)} {find_format(paths[0]).name} file{'s' * (len(paths) > 1)} as planes"
-        self._planes = tuple(paths)
-        first, access, self._stamp, self.paths, doubts = _check(self._planes, kind, part)
+        self._planes, self._partial = tuple(paths), allow_partial
+        found = _check(self._planes, kind, part, partial=allow_partial)
+        first, access, self._stamp, self.paths, self._lost, doubts = found
+        self._first = next(i for i in range(len(paths)) if i not in self._lost)
+        name = find_format(paths[self._first]).name
+        self.format = f"{len(paths)} {name} file{'s' * (len(paths) > 1)} as planes"
         plane, self.parts = first.spec, parts_of(first)
         self._shared, each = _shared(first), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
-        notes = (*doubts, *notes, *numbering_notes(paths))
+        lost = [f"{error}: its plane is missing" for error in self._lost.values()]
+        notes = (*doubts, *notes, *numbering_notes(paths), *lost[:MOST_NAMED])
         volume = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
+        volume = with_holes(volume, _holes(volume, self._lost))
         self.spec = replace(volume, of_source=(*volume.of_source, *patterns_note(paths)))
         order = ("z", *(access.order or plane.dims))
         fixed, read = min(self._most_open, len(paths)) * each, 0 if self._most_open else each
@@ -236,10 +275,15 @@ class FolderReader:
 
     def indices(self) -> FolderReader | None:
         """Return a reader of the indices into the palettes; None where the first plane has none."""
-        with closing(open_file(self._planes[0])) as first, closing(as_kind(first, "labels")) as found:
+        with (
+            closing(open_file(self._planes[self._first])) as first,
+            closing(as_kind(first, "labels")) as found,
+        ):
             if found is first:
                 return None
-        return FolderReader(self._planes, self.source, self._notes, kind="labels")
+        return FolderReader(
+            self._planes, self.source, self._notes, kind="labels", allow_partial=self._partial
+        )
 
     def of_part(self, part: Part) -> FolderReader:
         """Return the reader of one part of complex values."""
@@ -252,6 +296,8 @@ class FolderReader:
                 self._open.popitem()[1].close()
 
     def _read_plane(self, index: int, within: Region) -> Array:
+        if index in self._lost:
+            return np.full(shape_of(within), hole_value(self.spec.dtype, self.spec.padding), self.spec.dtype)
         if self._most_open:
             return self._cached(index).read(within)
         with closing(self._opened(index)) as reader:  # it begins at the top, so no stream is read backwards
@@ -286,19 +332,32 @@ def _plane(path: str, kind: Kind | None, part: Part | None) -> Reader:
 
 
 def _check(
-    paths: Sequence[str], kind: Kind | None, part: Part | None
-) -> tuple[Reader, Access, int, list[str], Sequence[str]]:
-    """Open every file; refuse one that is no plane or is unlike the first.
+    paths: Sequence[str], kind: Kind | None, part: Part | None, *, partial: bool
+) -> tuple[Reader, Access, int, list[str], dict[int, str], Sequence[str]]:
+    """Open every file; refuse one that is no plane or is unlike the first, and one that is damaged unless ``partial``.
 
     Returns the reader of the first plane, closed, the costs of the most expensive one, a stamp that changes when a file
-    is written, the names of all files (a plane may be several), and notes.
+    is written, the names of all files (a plane may be several), what is wrong with damaged ones by their number, and
+    notes.
     """
+    lost: dict[int, str] = {}
     stamp = 0
     first: Reader | None = None
     fixed = read = uneven = 0
     names: list[str] = []
-    for path in paths:
-        reader = _plane(path, kind, part)
+    for number, path in enumerate(paths):
+        try:
+            reader = _plane(path, kind, part)
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            if len(paths) > 1 and not partial:
+                raise _lacking(error, 1, len(paths)) from error
+            if not partial:
+                raise
+            lost[number] = str(error).rpartition("; ")[0]
+            names.append(path)
+            continue
         reader.close()
         spec = reader.spec
         if not set(spec.dims) <= set("cyx"):
@@ -314,11 +373,23 @@ def _check(
         names += dict.fromkeys((path, *getattr(reader, "paths", ())))
         status = os.stat(path)
         stamp = hash((stamp, status.st_size, status.st_mtime_ns))
-    assert first is not None
+    if first is None:
+        raise InputError(
+            f"{next(iter(lost.values()))}, and none of {counted(len(paths), 'file')} can be opened"
+        )
     access = replace(first.access, fixed_bytes=fixed, read_bytes=read)
     many = f"{counted(uneven, 'plane')} of {len(paths)}"
     notes = [SpacingNote(f"{many} have another spacing than the first, which is used")] if uneven else []
-    return first, access, stamp, names, notes
+    return first, access, stamp, names, lost, notes
+
+
+def _holes(volume: ImageSpec, lost: Iterable[int]) -> Iterator[Region]:
+    """Yield the planes that are ``lost``, runs of them as one box."""
+    gone = np.zeros(volume.sizes["z"], bool)
+    gone[list(lost)] = True
+    axis = volume.axis("z")
+    for (part,) in boxes_of(gone, [range(len(gone) + 1)]):
+        yield tuple(part if i == axis else slice(0, n) for i, n in enumerate(volume.shape))
 
 
 def _volume(plane: ImageSpec, count: int, *, by_window: bool, notes: Sequence[str]) -> ImageSpec:

@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER
+from bigimg.readers.tiff.segments import Scheme
 from bigimg.types import Array, Region, Shape
 
 UNKNOWN = "IQ"
@@ -71,6 +74,33 @@ class Layout:
     def dims(self) -> tuple[str, ...]:
         """Names of the axes that the image has: y, x and those of more than one pixel."""
         return tuple(name for name, size in zip(ORDER, self.shape, strict=True) if size > 1 or name in "yx")
+
+    def cells(self, lost: Array, scheme: Scheme) -> tuple[Array, list[list[int]]]:
+        """Return which parts of the image are lost, of shape (t, c, z, y, x), and their edges along each axis.
+
+        Parameters
+        ----------
+        lost : ndarray of bool, shape (pages, segments)
+        scheme : Scheme
+            How a page is cut into segments.
+        """
+        sizes = dict(zip(ORDER, self.shape, strict=True))
+        over = {n: sizes[n] // (self.samples if n == "c" else 1) for n in ORDER if n in self.steps}
+        pages = np.array(self.first)
+        for name, count in over.items():
+            pages = np.add.outer(pages, np.arange(count) * self.steps[name])
+        found = lost.reshape(len(lost), scheme.shape[0], *scheme.grid)[pages]
+        lengths = (self.samples, *scheme.shape[1:4])
+        steps = (self.samples if scheme.shape[0] == 1 else 1, *scheme.chunk)
+        cuts = {n: [*range(0, m, s), m] for n, m, s in zip(self.page, lengths, steps, strict=True) if n}
+        edges = []
+        for name in ORDER:
+            within = cuts.get(name, [0, 1])
+            starts = (i * within[-1] + edge for i in range(over.get(name, 1)) for edge in within[:-1])
+            edges.append([*starts, sizes[name]])
+        names = [*over, *self.page]
+        order = [i for name in (*ORDER, "") for i, own in enumerate(names) if own == name]
+        return found.transpose(order).reshape([len(own) - 1 for own in edges]), edges
 
     def parts(self, region: Region) -> Iterator[Part]:
         """Yield the part of ``region`` (t, c, z, y, x) that lies in each page."""

@@ -12,15 +12,16 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import tifffile
 
-from bigimg.errors import InputError, one_line, reading
+from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.holes import boxes_of, hole_value, with_holes
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import PARTS, Access
@@ -29,10 +30,11 @@ from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.tiff.axes import Stack, lay_out
-from bigimg.readers.tiff.chain import check_chain, check_promise
+from bigimg.readers.tiff.chain import Chain, check_promise, follow_chain, promised, whole_times
 from bigimg.readers.tiff.choice import choose
 from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
+from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
@@ -63,6 +65,8 @@ class TiffReader:
         Give the indices into the palette of a series that has one, not the colours.
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex samples; without it they are only described.
+    allow_partial : bool
+        Open what is there of a file that is cut or was never finished; the rest is ``spec.missing``.
 
     Raises
     ------
@@ -81,9 +85,10 @@ class TiffReader:
         series: int | str | None = None,
         indices: bool = False,
         part: Part | None = None,
+        allow_partial: bool = False,
     ) -> None:
         self.source = os.fspath(path)
-        self._series, self._indices, self._part = series, indices, part
+        self._series, self._indices, self._part, self._partial = series, indices, part, allow_partial
         self._lock = threading.Lock()
         self._image: _Image | None = self._parsed()
         self.spec, self.access = self._image.spec, self._image.access
@@ -97,7 +102,9 @@ class TiffReader:
 
     def indices(self) -> TiffReader | None:
         """Return a reader of the indices into the palette; None where there is none."""
-        return TiffReader(self.source, series=self._series, indices=True) if self._open().palette else None
+        if not self._open().palette:
+            return None
+        return TiffReader(self.source, series=self._series, indices=True, allow_partial=self._partial)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -106,7 +113,7 @@ class TiffReader:
 
     def of_part(self, part: Part) -> TiffReader:
         """Return the reader of one part of complex samples."""
-        return TiffReader(self.source, series=self._series, part=part)
+        return TiffReader(self.source, series=self._series, part=part, allow_partial=self._partial)
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
@@ -114,9 +121,6 @@ class TiffReader:
             image, self._image = self._image, None
         if image is not None:
             image.segments.close()
-
-    def _parsed(self) -> _Image:
-        return _Image(self.source, self._series, indices=self._indices, part=self._part)
 
     def _open(self) -> _Image:
         with self._lock:
@@ -126,6 +130,11 @@ class TiffReader:
                     raise InputError(f"{self.source}: has changed since it was opened; open it again")
                 self._image = image
             return self._image
+
+    def _parsed(self) -> _Image:
+        return _Image(
+            self.source, self._series, indices=self._indices, part=self._part, partial=self._partial
+        )
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_image")}
@@ -137,14 +146,23 @@ class TiffReader:
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(self, path: str, wanted: int | str | None, *, indices: bool, part: Part | None) -> None:
+    def __init__(
+        self, path: str, wanted: int | str | None, *, indices: bool, part: Part | None, partial: bool
+    ) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted, indices, part)
+            self._parse(path, wanted, part, indices=indices, partial=partial)
 
-    def _parse(self, path: str, wanted: int | str | None, indices: bool, part: Part | None) -> None:
+    def _parse(
+        self, path: str, wanted: int | str | None, part: Part | None, *, indices: bool, partial: bool
+    ) -> None:
         path, omexml = tiff_of(path)
-        pages = check_chain(path)
-        with logged_warnings("tifffile") as warnings, tifffile.TiffFile(path, omexml=omexml) as tif:
+        chain = follow_chain(path, partial=partial)
+        pages = chain.pages if chain.damage is None else 0
+        with (
+            logged_warnings("tifffile") as warnings,
+            _file(path, chain, wanted, omexml) if partial else nullcontext(path) as file,
+            tifffile.TiffFile(file, omexml=omexml) as tif,
+        ):
             check_names(path, omexml or tif.ome_metadata)
             image, others = choose(path, tif, wanted)
             series = image.series
@@ -154,6 +172,7 @@ class _Image:
                 what = f"pixels of shape {page.shape} and {bits}"
                 raise InputError(f"{path}: {what} are not supported; convert them first")
             check_promise(path, tif, series, pages)
+            said = partial and promised(tif, series, pages)[1] > 0
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
             self.palette = colors is not None
             if indices:
@@ -164,16 +183,24 @@ class _Image:
                     stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
                 )
             self.layout = lay_out(stack, source=path, at=image.at)
+            stopped = None if partial else whole_times(tif, series, self.layout)
+            if stopped is not None:
+                self.layout = replace(self.layout, shape=(stopped.times, *self.layout.shape[1:]))
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
             self.dtype = np.dtype(series.dtype if colors is None else colors.dtype)
             self.complex = is_complex(self.dtype)
             if self.complex:
                 self.dtype = real_of(self.dtype)
-            self.segments = read_tables(path, series, colors, stack, part)
+            self.segments = read_tables(
+                path, series, colors, stack, part, partial=partial or stopped is not None
+            )
             self.converted = is_converted(page)
             spec = self._describe(tif, series, image.number)
             spec = replace(spec, of_source=(*spec.of_source, *others))
-        if warnings:
+            if stopped is not None:
+                spec = replace(spec, notes=(*spec.notes, stopped.note))
+        spec = self._with_holes(path, spec, chain, promised_pages=said)
+        if warnings and not partial:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
         self.spec, self.access = spec if part is None else of_one_part(spec, part), self._access(spec)
@@ -224,6 +251,28 @@ class _Image:
             of_source=tuple(meaning.of_source),
         )  # fmt: skip
 
+    def _with_holes(self, path: str, spec: ImageSpec, chain: Chain, *, promised_pages: bool) -> ImageSpec:
+        """Return ``spec`` with what the file lacks, and note it; without a promise that is what follows the chain."""
+        if chain.lost:
+            spec = replace(
+                spec, notes=(*spec.notes, f"values of tags are not in the file: {', '.join(chain.lost)}")
+            )
+        if chain.damage is not None and not promised_pages:
+            note = f"what follows its page {chain.pages - 1} is not in the file"
+            spec = replace(spec, notes=(*spec.notes, note))
+        if not self.segments.lost.any():
+            return spec
+        cells, edges = self.layout.cells(self.segments.lost, self.segments.scheme)
+        if cells.all():
+            raise damage(path, "none of the pixels of the image are in the file")
+        cells = self.orientation.shown(cells)
+        edges[3:] = self.orientation.shown_edges(*edges[3:])
+        kept = [ORDER.index(name) for name in spec.dims]
+        boxes = [tuple(box[axis] for axis in kept) for box in boxes_of(cells, edges)]
+        spec = with_holes(spec, boxes)
+        self.segments.fill_value = hole_value(spec.dtype, spec.padding)
+        return spec
+
     def _access(self, spec: ImageSpec) -> Access:
         segments, scheme = self.segments, self.segments.scheme
         # Two numbers of a segment here, and in tuples of tifffile, of 40 bytes each; 1 KiB a page for its object.
@@ -251,6 +300,21 @@ class _Image:
         rows, columns = scheme.chunk[1:]
         size = f"{rows} x {columns}" if scheme.kind == "tile" else "1 row" if rows == 1 else f"{rows} rows"
         return Access("random", f"{scheme.kind}s of {size}, {codec}", fixed_bytes=tables, read_bytes=working)
+
+
+@contextmanager
+def _file(path: str, chain: Chain, wanted: int | str | None, omexml: str | None) -> Iterator[Any]:
+    """Give tifffile a file with the pages that its description promises, or with those alone that are there."""
+    with closed_chain(path, chain) as there, tifffile.TiffFile(there, omexml=omexml) as tif:
+        series = choose(path, tif, wanted)[0].series
+        page = series.keyframe
+        values = promised(tif, series, chain.pages)[1]
+        lacking = 0 if series.kind in ("ome", "mmstack") else values // page.size + page.index - chain.pages
+        end = int(page.dataoffsets[0]) + values * page.dtype.itemsize if page.dataoffsets else 0
+    if lacking <= 0 and values <= series.size:
+        lacking = end = 0
+    with with_pages(path, chain, lacking, end) as file:
+        yield file
 
 
 @contextmanager

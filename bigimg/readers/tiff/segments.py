@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from bigimg.errors import InputError, damage, one_line
+from bigimg.errors import PARTIAL, InputError, damage, one_line
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
@@ -42,6 +42,10 @@ PICTURES = frozenset(tifffile.TIFF.IMAGE_COMPRESSIONS) | {34887}
 
 UNIT = 16
 """Rows and columns of what JPEG codes at once: a picture may be larger than its segment, up to a multiple."""
+CUTS = 64
+"""Parts of an uncompressed plane of which the last is lost where the file is cut within it."""
+MOST_CUT = 10_000
+"""Pages that are cut into parts; of more, a plane that is cut is lost."""
 
 MOST_EXPANSION = {5: 4096, 8: 1100, 32773: 64, 32946: 1100}
 """Compression tag to the most bytes that one byte can stand for: LZW, deflate, PackBits, old deflate."""
@@ -114,6 +118,9 @@ class Segments:
     offsets, counts : ndarray of uint64, shape (pages, segments)
         Byte of the file at which each segment begins, and its length. Both are 0 where the file has no such
         segment; TIFF defines its pixels as nodata.
+    lost : ndarray of bool, shape (pages, segments), optional
+        Segments that should be there and are not. If it is given, those beyond the end of a file are lost too;
+        otherwise they are damage.
     tables : sequence of (bytes or None)
         JPEG tables of each page, or one for all.
 
@@ -131,6 +138,7 @@ class Segments:
         offsets: Array,
         counts: Array,
         tables: Sequence[bytes | None],
+        lost: Array | None = None,
     ) -> None:
         byte = np.dtype(np.uint8)
         self.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=byte) for path in files]
@@ -140,10 +148,16 @@ class Segments:
         if scheme.raw and scheme.kind == "strip" and offsets.shape[1] == 1:
             # Writers often give a wrong length of a single strip; its offset and the size of the file limit it.
             counts = np.where(offsets > 0, np.uint64(scheme.segment_bytes), counts)
+        sizes = np.array([file.shape[0] for file in self.files], np.uint64)[np.asarray(file_of)][:, None]
         self.scheme, self.offsets, self.counts = _merge_strips(scheme, offsets, counts)
-        self.tables = tables
-        self._check()
-        self.absent = int((self.counts == 0).sum())
+        self.lost = np.zeros(self.offsets.shape, bool)
+        if lost is not None:
+            self.lost |= lost.reshape(*self.lost.shape, -1).all(axis=2)  # strips may have been merged
+            if (self.offsets + self.counts > sizes).any():
+                self._cut_strips()
+        self.tables, self.fill_value = tables, scheme.nodata
+        self._check(sizes, partial=lost is not None)
+        self.absent = int((self.counts == 0).sum() - self.lost.sum())
         self._absent: Any = scheme.nodata
         if scheme.dtype.kind == "c" and scheme.part:
             self._absent = part_of(np.array([scheme.nodata], scheme.dtype), scheme.part)
@@ -173,7 +187,9 @@ class Segments:
                 corner = tuple(i * n for i, n in zip(index, scheme.chunk, strict=True))
                 part = target[(slice(None), *shift(piece, start))]
                 inside = shift(piece, corner)
-                if not self.counts[page, number]:
+                if self.lost[page, number]:
+                    part[...] = self.fill_value
+                elif not self.counts[page, number]:
                     part[...] = self._absent
                 elif scheme.raw and self.counts[page, number] >= self._size_at(corner):
                     self._copy_raw(part, page, number, wanted, inside, corner)
@@ -270,16 +286,43 @@ class Segments:
     def _size_at(self, corner: Shape) -> int:
         return self.scheme.chunk[0] * self._rows_at(corner) * self.scheme.row_bytes
 
-    def _check(self) -> None:
-        """Refuse segments whose offsets and lengths cannot be right."""
-        sizes = np.array([file.shape[0] for file in self.files], np.uint64)[np.asarray(self.file_of)][:, None]
+    def _cut_strips(self) -> None:
+        """Cut uncompressed planes of one strip each into several, so that not all of a plane is lost."""
+        scheme, rows = self.scheme, max(1, -(-self.scheme.shape[2] // CUTS))
+        one = (
+            scheme.raw
+            and scheme.kind == "strip"
+            and scheme.chunk[0] == 1
+            and scheme.chunk[1] >= scheme.shape[2]
+        )
+        if not one or len(self.offsets) > MOST_CUT:
+            return
+        first = np.arange(0, scheme.shape[2], rows, dtype=np.uint64)
+        lengths = np.minimum(rows, scheme.shape[2] - first) * np.uint64(scheme.row_bytes)
+        there = self.offsets[..., None] > 0
+        starts = np.where(there, self.offsets[..., None] + first * np.uint64(scheme.row_bytes), 0)
+        shape = (len(starts), -1)
+        self.counts, self.lost = (
+            np.where(there, lengths, 0).reshape(shape),
+            self.lost.repeat(len(first), axis=1),
+        )
+        self.offsets, self.scheme = starts.reshape(shape), replace(scheme, chunk=(1, rows, scheme.chunk[2]))
+
+    def _check(self, sizes: Array, *, partial: bool) -> None:
+        """Refuse segments whose offsets and lengths cannot be right; those beyond the end are lost if ``partial``."""
         needed = self._needed()
         counts = np.minimum(self.counts, needed) if self.scheme.raw else self.counts
         outside = (self.offsets > sizes) | (counts > sizes) | (self.offsets + counts > sizes)
+        if partial:
+            self.lost |= outside | ((self.offsets == 0) != (self.counts == 0))
+            self.offsets, self.counts = (np.where(self.lost, 0, each) for each in (self.offsets, self.counts))
+            outside = np.zeros_like(outside)
+            counts = self.counts
         for page, number in np.argwhere(outside)[:1].tolist():
             start, size = int(self.offsets[page, number]), sizes[page, 0]
             end = start + int(counts[page, number])
-            raise self._error(page, number, f"takes bytes {start} to {end} of a file of {size}")
+            error = self._error(page, number, f"takes bytes {start} to {end} of a file of {size}")
+            raise InputError(f"{error}, or {PARTIAL}")
         for page, number in np.argwhere((self.offsets == 0) != (self.counts == 0))[:1].tolist():
             start, count = self.offsets[page, number], self.counts[page, number]
             raise self._error(page, number, f"has {count} bytes at offset {start}, where no pixels can be")

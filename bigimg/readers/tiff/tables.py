@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import damage, reading
+from bigimg.errors import PARTIAL, InputError, damage, reading
 from bigimg.readers.tiff.axes import Stack
 from bigimg.readers.tiff.chain import check_chain
 from bigimg.readers.tiff.colors import decoder_of
@@ -29,7 +29,13 @@ Other writers leave out tiles where a slide was not scanned. If strips or whole 
 
 
 def read_tables(
-    path: str, series: Any, colors: Array | None, stack: Stack, part: Part | None = None
+    path: str,
+    series: Any,
+    colors: Array | None,
+    stack: Stack,
+    part: Part | None = None,
+    *,
+    partial: bool = False,
 ) -> Segments:
     """Return the segments of all pages of ``series``, checked.
 
@@ -44,6 +50,8 @@ def read_tables(
         Of the series; a page of it may be several of the file.
     part : {"real", "imaginary", "magnitude", "phase"}, optional
         Which part of complex samples.
+    partial : bool
+        Take pages and segments that are missing for lost ones.
 
     Raises
     ------
@@ -81,8 +89,8 @@ def read_tables(
         ):  # each page is a row of channels
             rows, columns, channels = stack.page_shape
             scheme = replace(scheme, shape=(1, 1, rows, columns, channels))
-        return _contiguous(path, series, scheme)
-    return _scattered(path, series, scheme)
+        return _contiguous(path, series, scheme, partial=partial)
+    return _scattered(path, series, scheme, partial=partial)
 
 
 def is_uncounted(page: Any, count: int) -> bool:
@@ -123,16 +131,17 @@ def color_map(page: Any) -> Array | None:
     return colors.astype(np.uint16)
 
 
-def _contiguous(path: str, series: Any, scheme: Scheme) -> Segments:
+def _contiguous(path: str, series: Any, scheme: Scheme, *, partial: bool) -> Segments:
     """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
     whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
     pages = math.prod(series.shape) // math.prod(scheme.shape)
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
     before = np.arange(counts.size, dtype=np.uint64).reshape(counts.shape) * np.uint64(whole.segment_bytes)
-    return Segments(whole, [path], [0] * pages, before + np.uint64(series.dataoffset), counts, [None])
+    lost = np.zeros(counts.shape, bool) if partial else None
+    return Segments(whole, [path], [0] * pages, before + np.uint64(series.dataoffset), counts, [None], lost)
 
 
-def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
+def _scattered(path: str, series: Any, scheme: Scheme, *, partial: bool) -> Segments:
     """Return the segments of pages that have tables of offsets."""
     each = scheme.count
     files: dict[str, int] = {}
@@ -145,18 +154,25 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
     if len(series) != promised:
         raise damage(path, f"its metadata promise {promised} pages, and {len(series)} are there")
     for number, page in enumerate(series.pages):
+        if page is None and partial:
+            file_of.append(files.setdefault(path, len(files)))
+            offsets.append(np.zeros(each, np.uint64))
+            counts.append(np.zeros(each, np.uint64))
+            tables.append(None)
+            continue
         if page is None:
             what = f"its metadata promise {promised} pages, and page {number} is in no file"
-            raise damage(path, f"{what} (put all files of a set into one folder)")
+            raise InputError(f"{path}: {what}; put all files of a set into one folder, or {PARTIAL}")
         lengths_of = _lengths(page, scheme) if uncounted else page.databytecounts
-        if (lists := min(len(page.dataoffsets), len(lengths_of))) < each:
+        if (lists := min(len(page.dataoffsets), len(lengths_of))) < each and not partial:
             raise damage(path, f"page {number} lists {lists} of {each} {scheme.kind}s")
         name = path if page.parent is series.parent else page.parent.filehandle.path
-        if name not in files and name != path:
+        if name not in files and name != path and not partial:
             check_chain(name)
         file_of.append(files.setdefault(name, len(files)))
-        offsets.append(np.array(page.dataoffsets[:each], np.uint64))
-        counts.append(np.array(lengths_of[:each], np.uint64))
+        offsets.append(np.zeros(each, np.uint64))
+        counts.append(np.zeros(each, np.uint64))
+        offsets[-1][:lists], counts[-1][:lists] = page.dataoffsets[:lists], lengths_of[:lists]
         tables.append(page.jpegtables)
     shared = tables[:1] if tables.count(tables[0]) == len(tables) else tables
     starts, lengths = np.stack(offsets), np.stack(counts)
@@ -165,8 +181,14 @@ def _scattered(path: str, series: Any, scheme: Scheme) -> Segments:
         absent |= lengths == 0
         starts[absent] = 0
     unwritten = absent.all(axis=1) if scheme.kind == "tile" else absent.any(axis=1)
+    lost = None
     if not any(code in series.keyframe.tags for code in GDAL_TAGS):
+        if partial:
+            lost = np.where(unwritten[:, None], absent, False)
+            unwritten[:] = False
         for number in np.flatnonzero(unwritten)[:1].tolist():
             where = f"page {number}, {scheme.kind} {int(absent[number].argmax())}"
             raise damage(path, f"{where} was never written: its offset and length are 0")
-    return Segments(scheme, list(files), file_of, starts, lengths, shared)
+    elif partial:
+        lost = np.array([page is None for page in series.pages])[:, None] & absent
+    return Segments(scheme, list(files), file_of, starts, lengths, shared, lost)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bigimg
-from bigimg.errors import InconsistentSeries, UsageError
+from bigimg.errors import InconsistentSeries, InputError, UsageError
 from bigimg.readers.dicom.gaps import even_parts
 from tests.readers.dicom.dicom_files import place, series
 
@@ -35,7 +35,7 @@ def test_gaps_are_filled_with_what_statistics_leave_out(tmp_path: Path):
     there = [0, 1, 3, 4, 7]
     img = bigimg.open(with_gaps(tmp_path / "s"), on_gap="fill", raw=True)
     np.testing.assert_array_equal(img.values[there], VOLUME[there])
-    assert set(img.values[[2, 5, 6]].ravel()) == {-32768}
+    assert set(img.values[[2, 5, 6]].ravel()) == {0}
     found = bigimg.stats(img)
     assert (float(found["min"]), float(found["count"])) == (VOLUME[there].min(), VOLUME[there].size)
     assert img.bigimg.spacing["z"] == 2.5
@@ -45,7 +45,7 @@ def test_gaps_are_filled_with_what_statistics_leave_out(tmp_path: Path):
 
 
 def test_black_counts_where_slices_of_colours_are_missing(tmp_path: Path):
-    # The colours of index 0 are black: a missing slice is black too, and measured black is not left out.
+    # The colours of index 0 are black: a missing slice is black too, and it alone is left out.
     stored = np.zeros((5, 4, 5), np.uint8)
     stored[:, 1:] = 1
     tags: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
@@ -59,7 +59,7 @@ def test_black_counts_where_slices_of_colours_are_missing(tmp_path: Path):
     img = bigimg.open(folder, on_gap="fill")
     assert img.sizes["c"] == 3
     found = bigimg.stats(img)
-    assert found["count"].values.tolist() == [img.size // 3] * 3
+    assert found["count"].values.tolist() == [4 * 4 * 5] * 3
     assert found["min"].values.tolist() == [0] * 3
 
 
@@ -161,3 +161,46 @@ def test_a_store_of_filled_gaps_is_compared_with_its_source(tmp_path: Path):
     bigimg.convert(folder, tmp_path / "a.ome.zarr", on_gap="fill", memory="1GB")
     assert bigimg.verify(tmp_path / "a.ome.zarr", folder, on_gap="fill", memory="1GB").ok
     assert bigimg.plan(folder, tmp_path / "b.ome.zarr", on_gap="fill", probe=False, memory="1GB").to_dict()
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.95], ids=["within its header", "within its pixels"])
+def test_a_slice_that_is_cut_is_named_or_a_hole(kept: float, tmp_path: Path):
+    paths = series(tmp_path / "s", VOLUME)
+    for z in (3, 4):
+        paths[z].write_bytes(paths[z].read_bytes()[: int(paths[z].stat().st_size * kept)])
+    with pytest.raises(InputError, match=r"(ends within its header|before its pixels|truncated)") as refused:
+        bigimg.open(tmp_path / "s")
+    assert paths[3].name in str(refused.value)
+    img = bigimg.open(tmp_path / "s", allow_partial=True, raw=True)
+    there = [0, 1, 2, 5, 6, 7]
+    np.testing.assert_array_equal(img.values[there], VOLUME[there])
+    assert img.shape == VOLUME.shape
+    assert int(bigimg.stats(img)["count"]) == VOLUME[there].size
+    notes = bigimg.info(tmp_path / "s", allow_partial=True).notes
+    assert any(
+        note.startswith("2 files of 8 are damaged and left out") and paths[3].name in note for note in notes
+    )
+    parts = bigimg.open(tmp_path / "s", allow_partial=True, on_gap="split", series=1, raw=True)
+    np.testing.assert_array_equal(parts.values, VOLUME[5:])
+    bigimg.convert(tmp_path / "s", tmp_path / "a.ome.zarr", allow_partial=True, memory="1GB")
+    assert bigimg.verify(tmp_path / "a.ome.zarr", tmp_path / "s", allow_partial=True).ok
+
+
+def test_real_values_of_holes_are_nan(tmp_path: Path):
+    folder = with_gaps(tmp_path / "s", RescaleSlope=2, RescaleIntercept=-10)
+    img = bigimg.open(folder, on_gap="fill")
+    assert np.isnan(img.values[[2, 5, 6]]).all()
+    bigimg.convert(folder, tmp_path / "a.ome.zarr", on_gap="fill", memory="1GB")
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr").values, img.values)
+    there = VOLUME[[0, 1, 3, 4, 7]] * 2.0 - 10
+    for source in (img, tmp_path / "a.ome.zarr"):
+        assert float(bigimg.stats(source)["mean"]) == pytest.approx(there.mean())
+    bigimg.export(folder, tmp_path / "a.npy", on_gap="fill")
+    assert np.isnan(np.load(tmp_path / "a.npy")[[2, 5, 6]]).all()
+
+
+def test_no_file_that_can_be_opened_is_an_error(tmp_path: Path):
+    for path in series(tmp_path / "s", VOLUME):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="none of 8 DICOM files can be opened"):
+        bigimg.open(tmp_path / "s", allow_partial=True)

@@ -1,0 +1,176 @@
+"""TIFF files that are cut, or were never finished, opened as far as they go; what is expected is the whole file."""
+
+from __future__ import annotations
+
+import pickle
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from bigimg.errors import InputError
+from bigimg.geometry.region import full
+from bigimg.readers.tiff.reader import TiffReader
+from bigimg.types import Array
+from tests.readers.tiff.test_cut import IMAGEJ, KINDS, micro_manager
+from tests.readers.tiff.test_reader import noise
+
+STACK = noise((6, 40, 30), "uint16")
+
+
+def ome(shape: dict[str, int], kind: str = "uint16", files: str = "") -> str:
+    """Return OME-XML, which lies before the pixels where it is given as a description."""
+    sizes = " ".join(f'Size{axis}="{shape.get(axis, 1)}"' for axis in "XYZCT")
+    return (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{kind}" {sizes}>{files or "<TiffData/>"}'
+        "</Pixels></Image></OME>"
+    )
+
+
+def whole(reader: TiffReader) -> tuple[Array, Array]:
+    """Return the pixels, and which of them are missing."""
+    pixels = reader.read(full(reader.spec.shape))
+    lost = np.zeros(pixels.shape, bool)
+    for hole in reader.spec.missing:
+        assert not lost[hole].any()
+        lost[hole] = True
+    reader.close()
+    return pixels, lost
+
+
+OTHERS: dict[str, tuple[Array, dict[str, Any]]] = {
+    "zlib": (STACK, {"compression": "zlib"}),
+    "big": (STACK, {"compression": "zlib", "bigtiff": True, "rowsperstrip": 7}),
+    "big-endian": (STACK, {"byteorder": ">", "metadata": {"axes": "TYX"}}),
+    "imagej zlib": (STACK, {"imagej": True, "compression": "zlib", "metadata": {"axes": "ZYX"}}),
+    "ome first": (
+        STACK, {"metadata": None, "description": ome({"X": 30, "Y": 40, "Z": 3, "T": 2}), "contiguous": False},
+    ),
+    "picture": (STACK[0], {}),
+    "turned": (STACK[0], {"extratags": [(274, "H", 1, 6, True)], "rowsperstrip": 3, "compression": "zlib"}),
+    "planes of colours": (
+        noise((3, 64, 48), "u1"), {"photometric": "rgb", "planarconfig": "separate", "tile": (16, 32)},
+    ),
+}  # fmt: skip
+ALL = {**{name: of for name, of in KINDS.items() if "ome" not in name}, **IMAGEJ, **OTHERS}
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_what_is_there_is_right_and_the_rest_is_missing(name: str, tmp_path: Path) -> None:
+    image, options = ALL[name]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, **({"photometric": "minisblack"} | options))
+    expected, lost = whole(TiffReader(path, allow_partial=True))
+    assert not lost.any()
+    content, seen = path.read_bytes(), 0
+    for cut in np.linspace(300, len(content) - 1, 20).astype(int).tolist():
+        path.write_bytes(content[:cut])
+        try:
+            reader = TiffReader(path, allow_partial=True)
+        except InputError:
+            continue
+        found, lost = whole(reader)
+        seen += int(lost.any() and not lost.all())
+        assert not found[lost].any()
+        if found.shape == expected.shape:
+            np.testing.assert_array_equal(found[~lost], expected[~lost], err_msg=f"cut at {cut}")
+            assert not lost.any() or any("missing from the source" in note for note in reader.spec.notes)
+        else:  # a chain of pages that nothing counts
+            assert any("what follows its page" in note for note in reader.spec.notes)
+            pages = expected if found.ndim == expected.ndim else expected.reshape(-1, *found.shape)[0]
+            np.testing.assert_array_equal(found[~lost], pages[: len(found)][~lost], err_msg=f"cut at {cut}")
+    assert seen > 2 or "metadata" in options, "parts of it were there"
+
+
+def test_rows_before_the_cut_of_one_plane_are_there(tmp_path: Path) -> None:
+    path, picture = tmp_path / "a.tif", noise((640, 50), "uint16")
+    tifffile.imwrite(path, picture)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    found, lost = whole(TiffReader(path, allow_partial=True))
+    kept = int((~lost.all(axis=1)).sum())
+    assert kept == pytest.approx(640 * 2 / 3, abs=11)
+    np.testing.assert_array_equal(found[:kept], picture[:kept])
+
+
+def test_a_reader_opens_what_is_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, compression="zlib", metadata={"axes": "ZYX"})
+    path.write_bytes(path.read_bytes()[:-3000])
+    reader = TiffReader(path, allow_partial=True)
+    again = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(whole(again)[0], whole(reader)[0])
+    np.testing.assert_array_equal(whole(reader)[0], whole(again)[0])  # both were closed in between
+
+
+def test_a_cut_names_the_way_to_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, compression="zlib", metadata=None)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(InputError, match=r"page \d should begin at .*allow_partial=True of convert"):
+        TiffReader(path)
+    tifffile.imwrite(path, STACK[0], rowsperstrip=20, compression="zlib")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match=r"strip 1 takes bytes .*allow_partial=True of convert"):
+        TiffReader(path)
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(InputError, match="none of the pixels of the image are in the file"):
+        TiffReader(path, allow_partial=True)
+
+
+# -- acquisitions that were stopped -----------------------------------------------------------------------------
+
+
+def test_whole_time_points_of_a_stopped_acquisition_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    text = ome({"X": 30, "Y": 40, "C": 2, "T": 4})
+    tifffile.imwrite(path, STACK[:5], photometric="minisblack", description=text, metadata=None)
+    with closing(TiffReader(path)) as reader:
+        assert reader.spec.dims == ("t", "c", "y", "x")
+        np.testing.assert_array_equal(whole(reader)[0], STACK[:4].reshape(2, 2, 40, 30))
+        (note,) = [note for note in reader.spec.notes if "stopped" in note]
+    assert note.startswith(
+        "the acquisition was stopped: 2 of 4 time points are whole, and 1 plane of the next"
+    )
+    found, lost = whole(TiffReader(path, allow_partial=True))
+    assert lost.reshape(8, 40, 30).all(axis=(1, 2)).tolist() == [False] * 5 + [True] * 3
+    np.testing.assert_array_equal(found.reshape(8, 40, 30)[:5], STACK[:5])
+
+
+@pytest.mark.parametrize("shape", [{"Z": 8}, {"C": 2, "T": 4, "Z": 3}, {"C": 8}])
+def test_what_has_no_whole_time_point_is_refused(shape: dict[str, int], tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    text = ome({"X": 30, "Y": 40, **shape})
+    tifffile.imwrite(path, STACK[:5], photometric="minisblack", description=text, metadata=None)
+    with pytest.raises(InputError, match="allow_partial=True of convert takes what is there"):
+        TiffReader(path)
+    _, lost = whole(TiffReader(path, allow_partial=True))
+    assert (~lost).sum() == 5 * 40 * 30
+
+
+def test_planes_that_other_files_hold_are_no_stopped_acquisition(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    parts = "".join(
+        f'<TiffData FirstT="{t}" IFD="{t % 3}" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
+        for t, name in enumerate(["a.ome.tif"] * 3 + ["b.ome.tif"] * 3)
+    )
+    text = ome({"X": 30, "Y": 40, "T": 6}, files=parts)
+    tifffile.imwrite(path, STACK[:3], photometric="minisblack", description=text, metadata=None)
+    with pytest.raises(InputError, match="put all files of a set into one folder"):
+        TiffReader(path)
+
+
+def test_a_micro_manager_stack_that_was_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "a_MMStack.tif"
+    micro_manager(path, frames=9, listed=6, there=6)
+    with closing(TiffReader(path)) as reader:
+        assert reader.spec.sizes["t"] == 6
+        assert "the acquisition was stopped: 6 of 9 time points are whole" in reader.spec.notes
+    micro_manager(path, frames=6, listed=6, there=4)  # its index lists more than there is: it was cut
+    with pytest.raises(InputError, match="was never written"):
+        TiffReader(path)
+    _, lost = whole(TiffReader(path, allow_partial=True))
+    assert lost.all(axis=(1, 2)).tolist() == [False] * 4 + [True] * 2
