@@ -8,15 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from bigimg.errors import UsageError
-from bigimg.types import Array
 
 ORDER = "tczyx"
 """Order of the axes of each array; the reader of a source in another order transposes it."""
-EVEN = 1e-3
-"""How far a coordinate may be from an even spacing, in parts of it: numbers written with six decimals are within."""
 
 
 class Physical(float):
@@ -101,13 +96,6 @@ class Axis:
     def with_size(self, size: int) -> Axis:
         """Return the same axis with another number of pixels."""
         return replace(self, size=size)
-
-
-def even_step(values: Array) -> float | None:
-    """Return the distance of two or more evenly spaced numbers, float64; None if they are not evenly spaced."""
-    step = float(values[-1] - values[0]) / (values.size - 1)
-    even = step and np.abs(values - (values[0] + step * np.arange(values.size))).max() <= EVEN * abs(step)
-    return step if even else None
 
 
 UNITS = {

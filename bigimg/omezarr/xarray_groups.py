@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bigimg.geometry.axes import ORDER, even_step, long_unit
+from bigimg.geometry.axes import ORDER, long_unit
+from bigimg.geometry.even import even_step
 from bigimg.geometry.levels import level_names
 from bigimg.geometry.spec import Channel, fields_of
 from bigimg.omezarr.documents import is_key

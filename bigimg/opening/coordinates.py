@@ -15,7 +15,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import as_affine, index_to_coordinate
-from bigimg.geometry.axes import Axis, even_step
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array, Convention
 

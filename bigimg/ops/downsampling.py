@@ -16,7 +16,7 @@ from bigimg.geometry.lengths import Length, Pixels, Spacing, read_lengths, read_
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
 from bigimg.geometry.units import converted
-from bigimg.lazy.node_of_array import opened_pixels
+from bigimg.lazy.node_of_array import opened_pixels, padding_of
 from bigimg.lazy.operation import Operation
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates

@@ -16,7 +16,8 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import Affine, as_affine
-from bigimg.geometry.axes import ORDER, Axis, even_step, long_unit
+from bigimg.geometry.axes import ORDER, Axis, long_unit
+from bigimg.geometry.even import even_step
 from bigimg.geometry.holes import at_coordinates
 from bigimg.geometry.lengths import Length, Spacing, agreed_units, read_lengths
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, fields_of, from_text

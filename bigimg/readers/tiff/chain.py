@@ -301,7 +301,7 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
     planned = max(times, _frames(tif)) if series.kind == "mmstack" else times
     if not absent and planned == times:
         return None
-    t, c, z = layout.steps
+    t, c, z = (layout.steps.get(name, 0) for name in "tcz")
     of_time = np.add.outer(np.arange(channels // layout.samples) * c, np.arange(depth) * z).reshape(-1)
     there = ~np.isin(layout.first + np.add.outer(np.arange(times) * t, of_time), absent)
     whole = there.all(axis=1)
