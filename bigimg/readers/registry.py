@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from bigimg.errors import DAMAGED, UnknownFormatError, UsageError, reading
+from bigimg.errors import UnknownFormatError, UsageError
 from bigimg.readers import sniffing
 
 if TYPE_CHECKING:  # it imports numpy, which choosing a format does not need
@@ -203,20 +203,13 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     name, found = os.fspath(path), find_format(path)
     module, _, function = found.opener.partition(":")
     opener = getattr(importlib.import_module(module), function)
-    options: dict[str, object] = {"series": series} if found.several else {}
     if found.name == "dicom":
-        options |= uneven
-    else:
-        no_series(name, uneven)
-    if not found.several:
-        only_image(name, series)
-    with foreign_errors(name, found.title):
-        return cast("Reader", opener(name, **options))
-
-
-def foreign_errors(name: str, title: str) -> reading:
-    """Return the boundary that turns whatever a library raises while a file is opened into an InputError."""
-    return reading(name, (Exception,), DAMAGED, what=f"cannot be opened as {title}")
+        return cast("Reader", opener(name, series=series, **uneven))
+    no_series(name, uneven)
+    if found.several:
+        return cast("Reader", opener(name, series=series))
+    only_image(name, series)
+    return cast("Reader", opener(name))
 
 
 def no_series(source: str, uneven: Mapping[str, str]) -> None:

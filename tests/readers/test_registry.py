@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib.metadata
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -229,37 +228,3 @@ def test_formats_are_a_plain_table() -> None:
     assert registry.GROUP == "bigimg.readers"
     for known in BUILT_IN:
         assert all(ending.startswith(".") and ending == ending.lower() for ending in known.extensions)
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("quaternion\nis 2"), struct.error("unpack"), KeyError("x"), Exception()]
-)
-def test_no_exception_of_a_library_passes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    from bigimg.readers.arrays import npy
-
-    def fails(*_: object, **__: object) -> None:
-        raise error
-
-    np.save(tmp_path / "a.npy", np.zeros((4, 5)))
-    monkeypatch.setattr(npy, "open_npy", fails)
-    with pytest.raises(
-        InputError, match=r"a\.npy: cannot be opened as numpy array \(.*\); it is trunc.*again$"
-    ) as raised:
-        open_file(tmp_path / "a.npy")
-    assert raised.value.__cause__ is error
-    assert "\n" not in str(raised.value)
-
-
-def test_a_dicom_whose_values_have_no_whole_number_of_bytes(tmp_path: Path) -> None:
-    """pydicom raises an exception that is no ValueError."""
-    from tests.readers.dicom.dicom_files import header, save
-
-    path = save(header(np.zeros((4, 5), np.uint16), TriggerTime="1"), tmp_path / "a.dcm")
-    raw = bytearray(path.read_bytes())
-    at = raw.index(b"\x28\0\x10\0US\2\0")  # Rows
-    raw[at + 4 : at + 6] = b"FD"
-    path.write_bytes(raw)
-    with pytest.raises(InputError, match=r"a\.dcm: "):
-        open_file(path)

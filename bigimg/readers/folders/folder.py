@@ -27,7 +27,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
-from bigimg.readers.registry import find_format, foreign_errors, no_series, only_image, open_file
+from bigimg.readers.registry import find_format, no_series, only_image, open_file
 from bigimg.readers.sniffing import head_inside, is_dicom
 from bigimg.types import Array, Kind, Part, Region
 
@@ -130,10 +130,7 @@ def open_files(
 def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
     from bigimg.readers.dicom.reader import open_dicom_files
 
-    with foreign_errors(
-        study.paths[0] if len(study.paths) == 1 else os.path.dirname(study.paths[0]), "DICOM"
-    ):
-        return open_dicom_files(study.paths, series=series, others=study.others, **uneven)
+    return open_dicom_files(study.paths, series=series, others=study.others, **uneven)
 
 
 def _is_picture(path: str) -> bool:
