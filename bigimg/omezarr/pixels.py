@@ -90,7 +90,7 @@ class ZarrPixels:
         self.meta = meta
         self.remote = isinstance(tree.objects, Web)
         try:
-            self.array = _open_array(tree, key, complete=complete)
+            self.array = _open_array(tree, key, meta, complete)
         except BROKEN as error:
             if isinstance(error, BigimgError):
                 raise
@@ -177,14 +177,14 @@ class ZarrPixels:
         return CorruptChunk(f"{self.where}: a chunk does not decode ({error}); restore the object")
 
 
-def _open_array(tree: Tree, key: str, *, complete: bool = False) -> Any:
+def _open_array(tree: Tree, key: str, meta: ArrayMeta, complete: bool) -> Any:
     import zarr
 
-    if tree.folder is not None and not complete:
-        return _fast(zarr.open_array(str(tree.folder / key), mode="r"))
-    store = _store(tree)
-    prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
-    return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
+    if tree.folder is None or complete:
+        store = _store(tree)
+        prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
+        return zarr.open_array(_strict(store, tree) if complete else store, path=prefix + key, mode="r")
+    return _fast(zarr.open_array(str(tree.folder / key), mode="r"))
 
 
 def values_of(tree: Tree, key: str) -> Array:
@@ -195,8 +195,11 @@ def values_of(tree: Tree, key: str) -> Array:
     InputError
         It cannot be read.
     """
+    import zarr
+
+    prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
     try:
-        return np.asarray(_open_array(tree, key)[...])
+        return np.asarray(zarr.open_array(_store(tree), path=prefix + key, mode="r")[...])
     except Exception as error:  # of zarr, numcodecs or a server
         raise InputError(f"{tree.where(key)}: cannot be read ({answer_of(error)}); restore it") from error
 
