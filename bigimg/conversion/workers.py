@@ -13,6 +13,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor, Future,
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
+from bigimg.lazy.dask_compute import in_a_task
 from bigimg.system.processes import yield_to_others
 from bigimg.system.signals import undisturbed
 
@@ -39,19 +40,9 @@ def chosen_executor(
     distributed = sys.modules.get("distributed")  # a client can be active only where it was imported
     if distributed is not None:
         with suppress(ValueError):  # no client is active
-            if not _in_a_task():
+            if not in_a_task():
                 return nullcontext(distributed.get_client().get_executor(pure=False))
     return ThreadPoolExecutor(workers, "bigimg", yield_to_others if yielding else None)
-
-
-def _in_a_task() -> bool:
-    import distributed
-
-    try:
-        distributed.get_worker()
-    except ValueError:
-        return False
-    return True
 
 
 def at_once(workers: int, executor: Executor) -> int:

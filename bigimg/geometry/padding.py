@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from bigimg.types import Array, DType, Json, Padding
 
 
-def is_padding(values: Array, padding: Padding) -> Array:
-    """Return where ``values`` are padding: from its first to its last value, or NaN if it is NaN."""
+def is_padding(values: Any, padding: Padding) -> Any:
+    """Return where ``values`` (any array) are padding: from its first to its last value, or NaN if that is NaN."""
     low, high = padding
-    found: Array = np.isnan(values) if math.isnan(low) else (values >= low) & (values <= high)
-    return found
+    return np.isnan(values) if math.isnan(low) else (values >= low) & (values <= high)
 
 
 def absent_from(values: Array, padding: Padding | None, holes: Array | None = None) -> Array | None:

@@ -103,14 +103,23 @@ def on_cluster(array: Any) -> bool:
     return False
 
 
+def in_a_task() -> bool:
+    """Return whether this thread runs a task of a cluster, whose worker has no client of its own."""
+    import distributed
+
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
+
+
 def _computed_there(array: Any) -> Any:
     """Return a dask array computed by the cluster that keeps its blocks; no scheduler of this process can read them."""
     import distributed
 
     client: Any
-    try:
-        distributed.get_worker()
-    except ValueError:
+    if not in_a_task():
         client = distributed.get_client()
         return client.compute(array).result()
     with distributed.worker_client() as client:  # this task gives up its thread, or it might wait for itself

@@ -142,7 +142,7 @@ def _in_order(block: Array, window: Shape) -> Array:
 
 def _reduce(block: Array, window: Shape, method: Method, out: Array, *, small: bool) -> None:
     """Reduce complete windows into ``out``; if ``small``, no window is longer than two pixels."""
-    kind, size, count = block.dtype.kind, block.dtype.itemsize, math.prod(window)
+    kind, count = block.dtype.kind, math.prod(window)
     if count == 1:
         out[...] = block
     elif method in ("min", "max"):
@@ -154,25 +154,29 @@ def _reduce(block: Array, window: Shape, method: Method, out: Array, *, small: b
         np.greater_equal(_along_axes(np.add, block, window, few), -(-count // 2), out=out)
     elif method == "mode":
         out[...] = _most_frequent(_windows(block, window)) if small else _modes(block, window)
-    elif kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
-            sums = (
-                _in_order(block, window)
-                if small
-                else _along_axes(np.add, block, window, np.dtype(np.float64))
-            )
-            np.divide(sums, count, out=sums)
-            out[...] = sums
-    elif size == 8:
-        high = _along_axes(np.add, block >> 32, window, block.dtype)
-        low = _along_axes(np.add, block & 0xFFFFFFFF, window, block.dtype)
-        out[...] = mean_of_halves(high, low, count)
     elif _is_pairs(block, window):
         _mean_pairs(block, window, out)
     else:
-        wide = count << 8 * size >= 1 << 32
-        sums = _along_axes(np.add, block, window, np.dtype(f"{kind}{8 if wide else 4}"))
-        out[...] = divided(sums.astype(f"{kind}8", copy=False), count)
+        out[...] = _means(block, window, count, small=small)
+
+
+def _means(block: Array, window: Shape, n: int | Array, *, small: bool) -> Array:
+    """Return the sum of each window divided by ``n``: its pixels, or those of each window that count."""
+    kind, size = block.dtype.kind, block.dtype.itemsize
+    if kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN, as intended
+            full = np.dtype(np.float64)
+            sums = _in_order(block, window) if small else _along_axes(np.add, block, window, full)
+            return np.divide(sums, n, out=sums)
+    whole = np.dtype(f"{kind}8")
+    n = n if isinstance(n, int) else n.astype(whole)
+    if size == 8:
+        high = _along_axes(np.add, block >> 32, window, whole)
+        low = _along_axes(np.add, block & 0xFFFFFFFF, window, whole)
+        return mean_of_halves(high, low, n)
+    wide = math.prod(window) << 8 * size >= 1 << 32
+    sums = _along_axes(np.add, block, window, np.dtype(f"{kind}{8 if wide else 4}"))
+    return divided(sums.astype(whole, copy=False), n)
 
 
 def _reduce_present(
@@ -196,20 +200,8 @@ def _reduce_present(
         wide = np.dtype(np.int64)
         np.greater_equal(2 * _along_axes(np.add, block & present, window, wide), count, out=out)
     else:
-        kept, n = np.where(present, block, block.dtype.type(0)), np.maximum(count, 1)
-        if kind == "f":
-            with np.errstate(invalid="ignore", over="ignore"):
-                full = np.dtype(np.float64)
-                sums = _in_order(kept, window) if small else _along_axes(np.add, kept, window, full)
-                out[...] = sums / n
-        elif block.dtype.itemsize == 8:
-            n = n.astype(block.dtype)
-            high = _along_axes(np.add, kept >> 32, window, block.dtype)
-            low = _along_axes(np.add, kept & 0xFFFFFFFF, window, block.dtype)
-            out[...] = mean_of_halves(high, low, n)
-        else:
-            wide = np.dtype(f"{kind}{8 if most << 8 * block.dtype.itemsize >= 1 << 32 else 4}")
-            out[...] = divided(_along_axes(np.add, kept, window, wide).astype(np.int64), n.astype(np.int64))
+        kept = np.where(present, block, block.dtype.type(0))
+        out[...] = _means(kept, window, np.maximum(count, 1), small=small)
     first = block[tuple(slice(None, None, f) for f in window)]
     np.copyto(out, first, where=count == 0)
 

@@ -97,27 +97,26 @@ def resample(
     Integers are rounded half to even; booleans are True from one half on. Values of ``padding``, NaN and pixels
     in ``holes`` do not count; a result without any other pixel is what stands in holes.
     """
-    present: Array | None = None
+    share: Array | None = None
     if (absent := absent_from(block, padding, holes)) is not None:
-        present = ~absent
-        block = np.where(present, block, block.dtype.type(0))
+        block = np.where(absent, block.dtype.type(0), block)
+        share = _totals(~absent, weights, source, region)[0]
     if block.dtype.kind in "ui" and block.dtype.itemsize == 8:
-        result = _resample_wide(block, weights, source, region, present)
+        result = _resample_wide(block, weights, source, region, share)
     else:
-        result = _typed(_means(block, weights, source, region, present), block.dtype)
-    if present is not None:
-        empty = _totals(present, weights, source, region)[0] == 0
-        np.copyto(result, block.dtype.type(hole_value(block.dtype, padding)), where=empty)
+        result = _typed(_means(block, weights, source, region, share), block.dtype)
+    if share is not None:
+        np.copyto(result, block.dtype.type(hole_value(block.dtype, padding)), where=share == 0)
     return result
 
 
 def _means(
-    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, present: Array | None
+    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, share: Array | None
 ) -> Array:
-    """Return the results in float64, of the pixels that are ``present``."""
+    """Return the results in float64; ``share`` are the weights of the pixels that count, of all by default."""
     total, divisor = _totals(block, weights, source, region)
-    if present is not None:
-        divisor = np.maximum(_totals(present, weights, source, region)[0], np.finfo(np.float64).tiny)
+    if share is not None:
+        divisor = np.maximum(share, np.finfo(np.float64).tiny)
     with np.errstate(invalid="ignore", over="ignore"):
         mean: Array = np.divide(total, divisor, dtype=np.float64)
     return mean
@@ -138,11 +137,11 @@ def _totals(
 
 
 def _resample_wide(
-    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, present: Array | None
+    block: Array, weights: Sequence[Weights | None], source: Region, region: Region, share: Array | None
 ) -> Array:
     """Return results of 64-bit integers, computed from their halves: float64 would lose the last digits."""
-    high = _means(block >> 32, weights, source, region, present)
-    low = _means(block & 0xFFFFFFFF, weights, source, region, present)
+    high = _means(block >> 32, weights, source, region, share)
+    low = _means(block & 0xFFFFFFFF, weights, source, region, share)
     whole = np.floor(high)
     rest = np.rint((high - whole) * 2.0**32 + low).astype(block.dtype)
     wide: Array = (whole.astype(block.dtype) << 32) + rest

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
@@ -164,8 +165,8 @@ def _ends(plane: xarray.DataArray, padding: Padding | None) -> Window:
     from bigimg.ops.statistics.percentiles import of_all
 
     numbers = plane.where(np.isfinite(plane)) if plane.dtype.kind == "f" else plane
-    if padding is not None and not math.isnan(padding[0]):
-        numbers = numbers.where((plane < padding[0]) | (plane > padding[1]))
+    if padding is not None:
+        numbers = numbers.where(~is_padding(plane, padding))
     low, high = np.asarray(computed(of_all(numbers, (LOW, HIGH)))).tolist()
     return (low, high) if math.isfinite(low) else (0.0, 1.0)
 

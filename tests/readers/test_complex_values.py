@@ -22,6 +22,7 @@ from bigimg.errors import InputError, UsageError
 from bigimg.reader import PARTS
 from bigimg.testing import check_reader
 from bigimg.types import Array
+from tests.readers.volumes.volume_files import afni
 
 RANDOM = np.random.default_rng(3)
 VOLUME = (RANDOM.normal(size=(7, 40, 50)) + 1j * RANDOM.normal(size=(7, 40, 50))).astype(np.complex64)
@@ -112,6 +113,14 @@ def test_complex_integers_of_radar(tmp_path: Path) -> None:
     path.write_bytes(raw)
     assert tifffile.imread(path).dtype == np.complex64
     check_parts(path, (pairs[..., 0] + 1j * pairs[..., 1]).astype(np.complex64))
+
+
+@pytest.mark.parametrize("dtype", ["<c8", ">c8"])
+def test_afni(tmp_path: Path, dtype: str) -> None:
+    """Of two float32 each, as AFNI's ``mrilib.h`` defines MRI_complex."""
+    times = np.stack([VOLUME.T, VOLUME.T * 2], -1)
+    head = afni(tmp_path / "a+orig", times.astype(dtype))
+    check_parts(head, times.T)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])

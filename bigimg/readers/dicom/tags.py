@@ -163,23 +163,23 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
 
 def seconds(dataset: Dataset, keyword: str) -> float | None:
     """Return a time (``HHMMSS.FFFFFF``) or a date and time (``YYYYMMDDHHMMSS.FFFFFF``) in seconds."""
-    pattern = r"(?:(\d{4})(\d\d)(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?"
+    pattern = r"(\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d{1,6})?)(?:[+-]\d{4})?"
     match = re.fullmatch(pattern, text(dataset, keyword).strip())
     if match is None:
         return None
-    try:
-        day = datetime.date(int(match[1]), int(match[2]), int(match[3])).toordinal() if match[1] else 0
-    except ValueError:
-        return None
-    return day * 86400 + int(match[4]) * 3600 + int(match[5]) * 60 + float(match[6])
+    start = _midnight(match[1]) if match[1] else 0
+    return None if start is None else start + int(match[2]) * 3600 + int(match[3]) * 60 + float(match[4])
 
 
 def moment(dataset: Dataset, date: str, time: str) -> float | None:
     """Return the time in the field ``time`` in seconds, counted from the same day as others where ``date`` is known."""
-    found, day = seconds(dataset, time), text(dataset, date).strip()
-    if found is None or not re.fullmatch(r"\d{8}", day):
-        return found
+    found, start = seconds(dataset, time), _midnight(text(dataset, date).strip())
+    return found if found is None or start is None else start + found
+
+
+def _midnight(date: str) -> int | None:
+    """Return the first second of a day ``YYYYMMDD``; None if there is no such day."""
     try:
-        return datetime.date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() * 86400 + found
+        return datetime.date.fromisoformat(date).toordinal() * 86400 if re.fullmatch(r"\d{8}", date) else None
     except ValueError:
-        return found
+        return None

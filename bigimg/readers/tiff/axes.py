@@ -69,6 +69,8 @@ class Layout:
     """A sentence that says what was assumed."""
     first: int = 0
     """The page of the first pixel."""
+    fixed: Region = (slice(0, 1),) * 4
+    """The index along samples, depth, rows and columns of a page where these are none of t c z y x."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -116,7 +118,10 @@ class Layout:
                 low, high = max(number * size, wanted.start), min((number + 1) * size, wanted.stop)
                 target[name] = slice(low - wanted.start, high - wanted.start)
                 inside[name] = slice(low - number * size, high - number * size)
-            yield Part(page, tuple(inside.get(n, slice(0, 1)) for n in self.page), tuple(target.values()))
+            yield Part(page, self._box(inside), tuple(target.values()))
+
+    def _box(self, inside: Mapping[str, slice]) -> Region:
+        return tuple(inside.get(name, index) for name, index in zip(self.page, self.fixed, strict=True))
 
     def in_page(self, values: Array) -> Array:
         """Return the view (samples, depth, rows, columns) of ``values`` (t, c, z, y, x), which lie in one page."""
@@ -151,9 +156,11 @@ def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
     """
     outer, inner = _outer_and_inner(stack)
     steps = {letter: math.prod(n for _, n in outer[i + 1 :]) for i, (letter, _) in enumerate(outer)}
-    foreign = [letter for letter, _ in outer if letter not in KNOWN + "YX"]
-    first = sum(i * steps[letter] for letter, i in zip(foreign, at, strict=True))
-    outer = [(letter, n) for letter, n in outer if letter not in foreign]
+    chosen = {letter: i for (letter, _), i in zip(foreign_axes(stack), at, strict=True)}
+    first = sum(chosen[letter] * step for letter, step in steps.items() if letter in chosen)
+    outer = [(letter, n) for letter, n in outer if letter not in chosen]
+    fixed = {own: slice(chosen[letter], chosen[letter] + 1) for own, letter, _ in inner if letter in chosen}
+    inner = [(own, letter, n) for own, letter, n in inner if letter not in chosen]
     named, note = _name_unknown(outer, taken={letter for letter, _, _ in inner}, source=source)
     # A page has rows and columns, but which axes these are is what the series says: a row of (X, C) is one of YXC.
     page = {own: _AXES.get(letter, "") for own, letter, _ in inner}
@@ -172,19 +179,21 @@ def lay_out(stack: Stack, *, source: str, at: Shape = ()) -> Layout:
     shape = tuple(sizes.get(name, 1) for name in ORDER)
     over_pages = {_AXES[letter]: steps[old] for (old, _), (letter, _) in zip(outer, named, strict=True)}
     of_page = (page.get("S", ""), page.get("Z", ""), page.get("Y", ""), page.get("X", ""))
-    return Layout(shape, over_pages, of_page, samples, note, first)
+    index = tuple(fixed.get(own, slice(0, 1)) for own in "SZYX")
+    return Layout(shape, over_pages, of_page, samples, note, first, index)
 
 
 def foreign_axes(stack: Stack) -> list[tuple[str, int]]:
-    """Return the axes over pages that are none of t c z y x, and how many pages each has.
+    """Return the axes that are none of t c z y x, and the size of each.
 
     Examples
     --------
     >>> foreign_axes(Stack("RCZYX", (2, 2, 3, 9, 8), "YX", (9, 8)))
     [('R', 2)]
     """
-    outer, _ = _outer_and_inner(stack)
-    return [(letter, n) for letter, n in outer if letter not in KNOWN + "YX"]
+    outer, inner = _outer_and_inner(stack)
+    within = [(letter, n) for _, letter, n in inner]
+    return [(letter, n) for letter, n in outer + within if letter not in KNOWN + "SYX"]
 
 
 def _outer_and_inner(stack: Stack) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:

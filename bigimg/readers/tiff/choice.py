@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError, UsageError
-from bigimg.readers.tiff.axes import NAMES, foreign_axes
+from bigimg.readers.tiff.axes import NAMES, Stack, foreign_axes
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.types import Shape
 
@@ -32,6 +32,8 @@ class Candidate:
     """Its index along the axes of the series that are none of t c z y x."""
     name: str
     shape: Shape
+    stack: Stack
+    """The axes of its series."""
 
     @property
     def pixels(self) -> int:
@@ -109,12 +111,13 @@ def _listed(every: list[Candidate]) -> str:
 
 def _images(tif: Any, number: int, series: Any) -> Iterator[Candidate]:
     """Yield the images of ``series``: one, or one for each index along its axes that are none of t c z y x."""
-    axes = foreign_axes(stack_of(series))
+    stack = stack_of(series)
+    axes = foreign_axes(stack)
     taken = {letter for letter, _ in axes}
     shape = tuple(n for letter, n in zip(series.axes, series.shape, strict=True) if letter not in taken)
     for at in np.ndindex(*(n for _, n in axes)):
         parts = [_name(tif, series, letter, i) for (letter, _), i in zip(axes, at, strict=True)]
-        yield Candidate(number, series, at, " ".join(filter(None, [series.name, *parts])), shape)
+        yield Candidate(number, series, at, " ".join(filter(None, [series.name, *parts])), shape, stack)
 
 
 def _name(tif: Any, series: Any, letter: str, index: int) -> str:

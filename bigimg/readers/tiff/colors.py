@@ -17,16 +17,20 @@ import numpy as np
 import tifffile
 
 from bigimg.readers.codestreams import jpeg2000_colors
+from bigimg.readers.tiff.segments import JPEG
 from bigimg.types import Array
 
-RGB, YCBCR = 2, 6
+MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB, CFA = 0, 2, 3, 5, 6, 8, 32803
 """Values of the PhotometricInterpretation tag."""
 
-TO_RGB = frozenset({6, 7, 22610, 33007, 34892, 34927, 34933, 34934, 50001, 50002, 52546})
+TO_RGB = JPEG | {6, 22610, 34927, 34933, 34934, 50001, 50002, 52546}
 """Compression tags whose decoder gives RGB for Y Cb Cr: JPEG, JPEG XR, WebP, PNG and JPEG XL."""
 
 APERIO_YCBCR, *JPEG2000 = 33003, 33004, 33005, 34712
 """Compression tags of JPEG 2000; Aperio writes Y Cb Cr behind the first."""
+
+WEIGHTS, ENDS = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
+"""Defaults of the YCbCrCoefficients and ReferenceBlackWhite tags."""
 
 HEAD_BYTES = 4096
 """Of a JPEG 2000, in which its main header is."""
@@ -38,10 +42,14 @@ def decoded_photometric(page: Any) -> int:
     """Return the PhotometricInterpretation of what :func:`decoder_of` gives for ``page``, a ``TiffPage``."""
     tag = int(page.photometric)
     if _is_of_aperio(page) or is_converted(page):
-        return RGB
+        return RGB_COLORS
     if tag != YCBCR or page.compression in TO_RGB:
-        return RGB if tag == YCBCR else tag
-    return RGB if page.compression in JPEG2000 and jpeg2000_colors(_first_bytes(page)) != "stored" else tag
+        return RGB_COLORS if tag == YCBCR else tag
+    return (
+        RGB_COLORS
+        if page.compression in JPEG2000 and jpeg2000_colors(_first_bytes(page)) != "stored"
+        else tag
+    )
 
 
 def is_converted(page: Any) -> bool:
@@ -133,16 +141,15 @@ def _unpack(page: Any, data: bytes | None, number: int, **_: object) -> tuple[Ar
 
 def _scale(page: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the weights of R, G and B in Y, and the black and white of Y, Cb and Cr; TIFF's defaults without tags."""
-    weights, ends = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
     found = []
-    for code, default in ((529, weights), (532, ends)):
+    for code, default in ((529, WEIGHTS), (532, ENDS)):
         value = page.tags.valueof(code, ()) if page.compression != APERIO_YCBCR else ()
         pairs = tuple(a / b for a, b in zip(value[::2], value[1::2], strict=False) if b)
         whole = len(pairs) == len(default) and all(map(math.isfinite, pairs))
         found.append(pairs if whole else default)
     weights, ends = found
     sane = all(weights) and all(low != high for low, high in zip(ends[::2], ends[1::2], strict=True))
-    return (weights, ends) if sane else ((0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0))
+    return (weights, ends) if sane else (WEIGHTS, ENDS)
 
 
 def _as_rgb(

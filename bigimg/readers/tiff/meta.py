@@ -18,7 +18,17 @@ import tifffile
 from bigimg.geometry.axes import long_unit
 from bigimg.geometry.padding import in_type, no_data_note
 from bigimg.geometry.spec import RGB, Channel, Scaling
-from bigimg.readers.tiff.colors import decoded_photometric, note_of
+from bigimg.readers.tiff.colors import (
+    CFA,
+    CMYK,
+    LAB,
+    MINISWHITE,
+    PALETTE,
+    RGB_COLORS,
+    YCBCR,
+    decoded_photometric,
+    note_of,
+)
 from bigimg.readers.tiff.naming import vendor_channels
 from bigimg.readers.tiff.spacing import positive, tag_spacing, vendor_spacing
 from bigimg.types import Json, Padding
@@ -33,9 +43,6 @@ OWN_TAGS = frozenset(
 
 GDAL_NODATA = 42113
 """The tag of the value, as text, that GDAL takes for no measurement."""
-
-MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB, CFA = 0, 2, 3, 5, 6, 8, 32803
-"""Values of the PhotometricInterpretation tag."""
 
 COLORS: dict[int, tuple[Channel, ...]] = {
     RGB_COLORS: RGB, PALETTE: RGB,

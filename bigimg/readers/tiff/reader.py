@@ -36,7 +36,6 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
-from bigimg.readers.tiff.naming import stack_of
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Part, Region
@@ -177,7 +176,7 @@ class _Image:
             self.palette = colors is not None
             if indices:
                 colors = None
-            stack = stack_of(series)
+            stack = image.stack
             if colors is not None and len(colors) == 3:
                 stack = Stack(
                     stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)

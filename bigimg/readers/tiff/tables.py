@@ -16,8 +16,7 @@ import numpy as np
 from bigimg.errors import PARTIAL, InputError, damage, reading
 from bigimg.readers.tiff.axes import Stack
 from bigimg.readers.tiff.chain import check_chain
-from bigimg.readers.tiff.colors import decoder_of
-from bigimg.readers.tiff.meta import PALETTE
+from bigimg.readers.tiff.colors import PALETTE, decoder_of
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType, Part
 

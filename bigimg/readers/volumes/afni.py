@@ -60,7 +60,10 @@ def open_afni(source: str) -> RawReader:
         else source
     )
     timed = "TAXIS_NUMS" in header.info
-    stored = volumes(head, header.get_data_shape(), header.get_data_dtype(), "t" if timed else "c")
+    dtype = header.get_data_dtype()
+    if dtype.kind == "c":  # AFNI's has two float32, where nibabel expects two float64
+        dtype = np.dtype(f"{dtype.byteorder}c8")
+    stored = volumes(head, header.get_data_shape(), dtype, "t" if timed else "c")
     factors = header.get_data_scaling()
     start, time = _time(header)
     steps = in_space(header.info["DELTA"]) | time

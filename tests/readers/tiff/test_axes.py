@@ -42,6 +42,23 @@ def test_axes_of_one_pixel(tmp_path: Path, axes: str, single: str) -> None:
     check(tmp_path / "a.tif", axes, SIZES | dict.fromkeys(single, 1), compression="zlib")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("axes", ["YXH", "YXHC", "ZYXE", "HYX", "YHX"])
+def test_axes_of_other_names_anywhere_are_series(tmp_path: Path, axes: str, compression: str | None) -> None:
+    array = np.random.default_rng(0).integers(
+        0, 999, [{"H": 2, "E": 2}.get(a, SIZES.get(a)) for a in axes], "u2"
+    )
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, array, metadata={"axes": axes}, photometric="minisblack", compression=compression)
+    other = next(letter for letter in axes if letter in "HE")
+    for index in (0, 1):
+        owner, left = array.take(index, axis=axes.index(other)), axes.replace(other, "")
+        expected = owner.transpose([left.index(letter) for letter in "TCZYX" if letter in left])
+        reader = TiffReader(path, series=index)
+        np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), expected)
+        reader.close()
+
+
 @pytest.mark.parametrize("axes", ["YXC", "ZYXC", "XYT"])
 def test_regions(tmp_path: Path, axes: str) -> None:
     array = np.random.default_rng(0).integers(0, 999, [{"Y": 21, "X": 33}.get(a, 3) for a in axes], "u2")
