@@ -34,17 +34,18 @@ OWN_TAGS = frozenset(
 GDAL_NODATA = 42113
 """The tag of the value, as text, that GDAL takes for no measurement."""
 
-MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, LAB, CFA = 0, 2, 3, 5, 6, 8, 32803
+MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, CFA = 0, 2, 3, 5, 6, 32803
 """Values of the PhotometricInterpretation tag."""
 
+LAB = (Channel("L"), Channel("a"), Channel("b"))
 COLORS: dict[int, tuple[Channel, ...]] = {
     RGB_COLORS: RGB, PALETTE: RGB,
     CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
-    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), LAB: (Channel("L"), Channel("a"), Channel("b")),
+    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), **dict.fromkeys((8, 9, 10), LAB),
 }  # fmt: skip
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
-    YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+    YCBCR: "colours are Y Cb Cr, as stored", **dict.fromkeys((8, 9, 10), "colours are CIE L*a*b*, as stored"),
     CFA: "the pixels are the mosaic of a camera (CFA), one colour each, as stored",
 }  # fmt: skip
 
