@@ -15,11 +15,16 @@ from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.planning.memory import human_bytes
 from bigimg.reader import Reader
+from bigimg.readers.allowed import public_and_private
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
     from bigimg.omezarr.store import Store
+
+
+FEW = 12
+"""Names of fields that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Info:
     """Label images in the same store."""
     series: tuple[str, ...]
     """All images in the same store; empty when there is only this one."""
+    private: tuple[str, ...]
+    """Names of the fields of the file that may tell who was imaged; they are written only if a user asks for it."""
     notes: tuple[str, ...]
     statistics: tuple[dict[str, Any], ...] | None
     """Of each channel, in real values; None unless they are stored."""
@@ -108,6 +115,7 @@ def describe(reader: Reader) -> Info:
         window=spec.window,
         labels=() if store is None else store.labels,
         series=() if store is None or len(store.series) < 2 else store.series,
+        private=(*spec.private, *public_and_private(spec.meta)[1]),
         notes=(*spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
@@ -168,6 +176,10 @@ def _lines(info: Info) -> Iterator[str]:
     for found in info.statistics or ():
         name = found["name"] or "values"
         yield f"  {name:8} {found['min']:g} to {found['max']:g}, mean {found['mean']:g}, std {found['std']:g}"
+    if info.private:
+        more = f" and {len(info.private) - FEW} more" if len(info.private) > FEW else ""
+        yield f"  private  {', '.join(info.private[:FEW])}{more}"
+        yield "           these fields may tell who was imaged, and are written only with keep_metadata=True"
     for note in info.notes:
         yield f"  note     {note}"
 
