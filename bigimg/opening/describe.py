@@ -179,7 +179,7 @@ def _lines(info: Info) -> Iterator[str]:
     if info.private:
         more = f" and {len(info.private) - FEW} more" if len(info.private) > FEW else ""
         yield f"  private  {', '.join(info.private[:FEW])}{more}"
-        yield "           these fields may tell who was imaged, and are written only with keep_metadata=True"
+        yield "           these fields may tell who was imaged: they are converted only with keep_metadata=True"
     for note in info.notes:
         yield f"  note     {note}"
 
