@@ -71,8 +71,11 @@ class Lengths:
             An axis is not there, there are too few or too many, or a time is given for an axis of space.
         """
         if self.names or not self.lengths:
-            if foreign := [name for name in self.names if name not in dims]:
-                raise UsageError(f"{self.what} names axis {foreign[0]!r}, but the axes are {' '.join(dims)}")
+            measured = [name for name in dims if name != "c"]
+            if foreign := [name for name in self.names if name not in measured]:
+                raise UsageError(
+                    f"{self.what} names axis {foreign[0]!r}, but the axes are {' '.join(measured)}; write {SPACING}"
+                )
             found = dict(zip(self.names, self.lengths, strict=True))
         else:
             space = [name for name in dims if name in "zyx"]
@@ -84,9 +87,9 @@ class Lengths:
                 )
             found = dict(zip(space, given, strict=True))
         for name, (_, unit) in found.items():
-            if name == "c" or (unit is not None and unit not in (TIMES if name == "t" else LENGTHS)):
-                kind = "no lengths" if name == "c" else "times" if name == "t" else "lengths of space"
-                raise UsageError(f"{self.what} {unit or ''} along {name}: an axis {name} has {kind}")
+            if unit is not None and unit not in (TIMES if name == "t" else LENGTHS):
+                kind = "times" if name == "t" else "lengths of space"
+                raise UsageError(f"{self.what} in {unit} along {name}: an axis {name} has {kind}")
         return found
 
     def distances(self, *, backwards: bool = False) -> Lengths:

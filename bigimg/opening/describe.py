@@ -16,11 +16,16 @@ from bigimg.geometry.orientation import axis_codes
 from bigimg.geometry.region import count
 from bigimg.planning.memory import human_bytes
 from bigimg.reader import CHOOSE_PART, Reader, parts_of
+from bigimg.readers.allowed import public_and_private
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
     from bigimg.omezarr.store import Store
+
+
+FEW = 12
+"""Names of fields that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Info:
     """All images in the same store; empty when there is only this one."""
     missing: int
     """Pixels of the largest level that a damaged source does not hold."""
+    private: tuple[str, ...]
+    """Names of the fields of the file that may tell who was imaged; they are written only if a user asks for it."""
     notes: tuple[str, ...]
     statistics: tuple[dict[str, Any], ...] | None
     """Of each channel, in real values; None unless they are stored."""
@@ -112,6 +119,7 @@ def describe(reader: Reader) -> Info:
         labels=() if store is None else store.labels,
         series=() if store is None or len(store.series) < 2 else store.series,
         missing=sum(map(count, spec.missing)),
+        private=(*spec.private, *public_and_private(spec.meta)[1]),
         notes=(*_complex(reader), *spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
@@ -179,6 +187,10 @@ def _lines(info: Info) -> Iterator[str]:
     for found in info.statistics or ():
         name = found["name"] or "values"
         yield f"  {name:8} {found['min']:g} to {found['max']:g}, mean {found['mean']:g}, std {found['std']:g}"
+    if info.private:
+        more = f" and {len(info.private) - FEW} more" if len(info.private) > FEW else ""
+        yield f"  private  {', '.join(info.private[:FEW])}{more}"
+        yield "           these fields may tell who was imaged: they are converted only with keep_metadata=True"
     for note in info.notes:
         yield f"  note     {note}"
 

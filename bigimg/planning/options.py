@@ -212,7 +212,7 @@ def _guarded(spec: ImageSpec, *, keep: bool) -> ImageSpec:
 
 def left_out(fields: int) -> str:
     """Return the note that is written into the store; the plan adds how to avoid it."""
-    return f"left out: {counted(fields, 'field')} that may tell who was imaged"
+    return f"{counted(fields, 'field')} that may tell who was imaged {'is' if fields == 1 else 'are'} not written"
 
 
 def _mixed(spec: ImageSpec, spacing: Collection[str]) -> list[str]:

@@ -103,7 +103,7 @@ class ConversionPlan:
         """What the user should know about the image and the store."""
         private = left_out(len(self.spec.private)) if self.spec.private else None
         notes = [
-            f"{note}; keep_metadata=True writes them" if note == private else note
+            f"{note}; info names them, and keep_metadata=True writes them" if note == private else note
             for note in (*self.spec.notes, *self.spec.of_source)
         ]
         if self.estimate is not None and self.estimate.ids:

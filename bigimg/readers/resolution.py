@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from bigimg.geometry.spec import SpacingNote
@@ -25,6 +26,16 @@ class Resolution(NamedTuple):
 NO_RESOLUTION = Resolution({}, None)
 
 
+def as_written(size: float) -> float:
+    """Return the number of few digits that ``size`` was before it went from one unit to another and back.
+
+    >>> as_written(0.49899999999999994), as_written(1 / 3)
+    (0.499, 0.3333333333333333)
+    """
+    short = float(f"{size:.12g}")
+    return short if abs(short - size) <= 4 * math.ulp(size) else size
+
+
 def of_dots(x: float, y: float) -> Resolution:
     """Return what ``x`` and ``y`` dots an inch, along x and y, say of the pixels.
 
@@ -38,4 +49,6 @@ def of_dots(x: float, y: float) -> Resolution:
     if all(n <= LARGEST_PRINT and abs(n - round(n)) < 1e-3 * n for n in (x, y)):
         said = f"its resolution of {x:.0f} dots an inch is that of a print: spacing is unknown"
         return Resolution({}, SpacingNote(said))
-    return Resolution({"x": (25400 / x, "micrometer"), "y": (25400 / y, "micrometer")}, None)
+    return Resolution(
+        {name: (as_written(25400 / dots), "micrometer") for name, dots in (("x", x), ("y", y))}, None
+    )

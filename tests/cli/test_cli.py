@@ -27,7 +27,8 @@ from tests.running import bigimg, ended, start
 
 INFO_KEYS = {
     "source", "format", "access", "why", "dims", "shape", "dtype", "kind", "decoded_bytes", "levels", "spacing",
-    "units", "origin", "channels", "orientation", "scaling", "window", "labels", "series", "notes", "statistics",
+    "units", "origin", "channels", "orientation", "scaling", "window", "labels", "series", "private", "notes",
+    "statistics",
 }  # fmt: skip
 PLAN_KEYS = {
     "source", "target", "read", "shape", "dims", "dtype", "decoded_bytes", "kind", "method", "codec", "block",

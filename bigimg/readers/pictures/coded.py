@@ -46,6 +46,8 @@ class Coded:
     meta: dict[str, Json]
     notes: tuple[str, ...] = ()
     orientation: int = 1
+    dpi: tuple[float, float] | None = None
+    """Pixels an inch along x and y."""
 
     @property
     def dtype(self) -> DType:
@@ -82,7 +84,7 @@ class CodedReader:
         meta: dict[str, Json] = {"bits_per_sample": coded.bits} | coded.meta
         self.spec = picture_spec(
             coded.height, coded.width, coded.dtype, coded.channels, meta, coded.notes,
-            orientation=coded.orientation,
+            orientation=coded.orientation, dpi=coded.dpi,
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -150,6 +150,7 @@ class Jpeg2000Reader(CodedReader):
             Coded(
                 "JPEG 2000", "jpeg2k", size.bottom - size.top, size.right - size.left, abs(depths[0]), depths[0] < 0,
                 _channels(header, len(depths)), _meta(header), tuple(_notes(header)),
+                dpi=_dpi(header),
             ),
             reopen,
         )  # fmt: skip
@@ -347,15 +348,20 @@ def _meta(header: Header) -> dict[str, Json]:
         "format": "JPEG2000", "palette": bool(header.palette),
         "icc_profile": header.boxes.get(b"colr", b"")[:1] == b"\2",
     }  # fmt: skip
-    if len(box := header.boxes.get(b"resc", b"")) >= 10:
-        down, down_by, right, right_by, down_power, right_power = struct.unpack(">4H2b", box[:10])
-        if down_by and right_by:
-            dots = right / right_by * 10.0**right_power * 0.0254, down / down_by * 10.0**down_power * 0.0254
-            meta["dpi"] = list(dots)
     for marker, body in header.main:
         if marker == COM and body[:2] == b"\0\1":
             meta.setdefault("comment", body[2:].decode("latin-1"))
     return meta
+
+
+def _dpi(header: Header) -> tuple[float, float] | None:
+    """Return the pixels an inch along x and y at which the picture was captured."""
+    if len(box := header.boxes.get(b"resc", b"")) < 10:
+        return None
+    down, down_by, right, right_by, down_power, right_power = struct.unpack(">4H2b", box[:10])
+    if not down_by or not right_by:
+        return None
+    return right / right_by * 10.0**right_power * 0.0254, down / down_by * 10.0**down_power * 0.0254
 
 
 def _notes(header: Header) -> Iterator[str]:

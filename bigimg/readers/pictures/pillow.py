@@ -249,7 +249,7 @@ class PictureReader:
             "format": self._plugin, "palette": self._stored_mode in ("P", "PA"),
             "icc_profile": bool(info.get("icc_profile")),
         }  # fmt: skip
-        for key in ("dpi", "duration", "loop"):
+        for key in ("duration", "loop"):
             match info.get(key):
                 case int() | float() as value:
                     meta[key] = value

@@ -22,7 +22,7 @@ import numpy as np
 
 from bigimg.errors import InputError, damage, warn
 from bigimg.readers.pictures.header import PNG_BANDS, PngHeader, read_png_header
-from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
+from bigimg.readers.pictures.strips import CHANNELS, STRIP_BYTES, StripReader, picture_spec
 from bigimg.readers.pictures.texts import texts_in
 from bigimg.readers.raw.streams import stream_errors
 from bigimg.types import Array
@@ -71,7 +71,6 @@ class PngReader(StripReader):
             CHANNELS[header.bands],
             (texts_in(path, "png") if header.texts else {}) | {
                 "format": "PNG", "bits_per_sample": header.bits, "icc_profile": header.profile,
-                "dpi": rounded_dpi(header.dpi),
             },
             ("an animated PNG: only its first frame is read",) if header.animated else (),
             rows=rows, dpi=header.dpi,

@@ -49,9 +49,11 @@ def picture_spec(
     orientation : int
         The EXIF tag 274; numbers that are not 2 to 8 change nothing.
     dpi : (float, float), optional
-        Pixels an inch along x and y as stored: the spacing, unless it is the resolution of a print.
+        Pixels an inch along x and y as stored: the spacing, unless it is the resolution of a print; in ``meta`` too.
     """
     fields = {name: value for name, value in meta.items() if value is not None and value is not False}
+    if dpi is not None:
+        fields["dpi"] = [round(value, 2) for value in dpi]
     if orientation != 1:
         fields["orientation"] = orientation
     public, private = public_and_private(fields, "picture")
@@ -74,11 +76,6 @@ def picture_spec(
     return ImageSpec(
         axes, dtype, chunks, channels=channels, kind=kind, meta=public, private=private, notes=tuple(notes)
     )
-
-
-def rounded_dpi(dpi: tuple[float, float] | None) -> list[Json] | None:
-    """Return pixels an inch for ``meta``."""
-    return None if dpi is None else [round(value, 2) for value in dpi]
 
 
 class StripReader(ABC):

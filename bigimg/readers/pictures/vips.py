@@ -34,7 +34,7 @@ from bigimg.reader import Access, Reader
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, PngHeader, read_jpeg_header, read_png_header
 from bigimg.readers.pictures.png import MOST_WIDTH, PngReader
-from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec, rounded_dpi
+from bigimg.readers.pictures.strips import CHANNELS, CMYK, STRIP_BYTES, StripReader, picture_spec
 from bigimg.readers.pictures.texts import texts_in
 from bigimg.types import Array, Json
 
@@ -178,7 +178,7 @@ class VipsReader(StripReader):
     def _meta(self, image: Any) -> dict[str, Json]:
         png = self._header if isinstance(self._header, PngHeader) else None
         return {
-            "format": self._codec.upper(), "bits_per_sample": self._header.bits, "dpi": rounded_dpi(self._dpi(image)),
+            "format": self._codec.upper(), "bits_per_sample": self._header.bits,
             "palette": png is not None and png.palette,
             "icc_profile": bool(image.get_typeof("icc-profile-data")),
         }  # fmt: skip

@@ -21,7 +21,7 @@ from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.readers.tiff.colors import (
     CFA,
     CMYK,
-    LAB,
+    LABS,
     MINISWHITE,
     PALETTE,
     RGB_COLORS,
@@ -47,11 +47,11 @@ GDAL_NODATA = 42113
 COLORS: dict[int, tuple[Channel, ...]] = {
     RGB_COLORS: RGB, PALETTE: RGB,
     CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
-    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), LAB: (Channel("L"), Channel("a"), Channel("b")),
+    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), **dict.fromkeys(LABS, (Channel("L"), Channel("a"), Channel("b"))),
 }  # fmt: skip
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
-    YCBCR: "colours are Y Cb Cr, as stored", LAB: "colours are CIE L*a*b*, as stored",
+    YCBCR: "colours are Y Cb Cr, as stored", **dict.fromkeys(LABS, "colours are CIE L*a*b*, as stored"),
     CFA: "the pixels are the mosaic of a camera (CFA), one colour each, as stored",
 }  # fmt: skip
 

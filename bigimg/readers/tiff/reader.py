@@ -29,6 +29,7 @@ from bigimg.readers.allowed import known_channels, known_unit, public_and_privat
 from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
+from bigimg.readers.resolution import as_written
 from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import Chain, check_promise, follow_chain, promised, whole_times
 from bigimg.readers.tiff.choice import choose
@@ -228,7 +229,7 @@ class _Image:
             other = {"y": "x", "x": "y"}
             shape, chunk = ({other.get(axis, axis): n for axis, n in each.items()} for each in (shape, chunk))
             spacing = {other.get(axis, axis): step for axis, step in spacing.items()}
-        steps = {axis: (step, known_unit(unit)) for axis, (step, unit) in spacing.items()}
+        steps = {axis: (as_written(step), known_unit(unit)) for axis, (step, unit) in spacing.items()}
         axes = tuple(Axis(name, shape[name], *steps.get(name, (1.0, None))) for name in layout.dims)
         notes = [*meaning.notes, *([layout.note] if layout.note else [])]
         if self.segments.absent:

@@ -62,3 +62,40 @@ def test_a_png_that_gives_only_the_shape_of_its_pixels_has_no_spacing(tmp_path: 
     png(path, "RGB", 4, 4, 0)
     assert bigimg.open(path).bigimg.units["x"] is None
     assert not bigimg.info(path).notes or all("print" not in note for note in bigimg.info(path).notes)
+
+
+@pytest.mark.parametrize(
+    ("down", "right", "spacing"),
+    [
+        ((20, 1, 5), (20, 1, 5), (0.5, 0.5)), ((1, 1, 6), (25, 10, 5), (1.0, 4.0)),
+        ((150, 127, 4), (150, 127, 4), None), ((0, 1, 0), (20, 1, 5), None), ((5, 0, 0), (5, 0, 0), None),
+    ],
+)  # fmt: skip
+def test_the_capture_resolution_of_a_jp2_is_the_spacing(
+    tmp_path: Path,
+    down: tuple[int, int, int],
+    right: tuple[int, int, int],
+    spacing: tuple[float, float] | None,
+) -> None:
+    """The box holds pixels a metre as fraction and power of ten; Pillow gives them an inch."""
+    path = tmp_path / "a.jp2"
+    Image.fromarray(RGB).save(path)
+    content = path.read_bytes()
+    at = content.index(b"jp2h") - 4
+    size = int.from_bytes(content[at : at + 4])
+    numbers = struct.pack(">4H2b", *down[:2], *right[:2], down[2], right[2])
+    box = struct.pack(">I4sI4s", 26, b"res ", 18, b"resc") + numbers
+    path.write_bytes(
+        content[:at] + struct.pack(">I", size + 26) + content[at + 4 : at + size] + box + content[at + size :]
+    )
+    with Image.open(path) as pillow:
+        dots = pillow.info.get("dpi")
+    image, notes = bigimg.open(path), bigimg.info(path).notes
+    if dots and 0 not in dots:
+        assert image.bigimg.meta["dpi"] == pytest.approx(list(dots), abs=0.01)
+    if spacing is None:
+        assert image.bigimg.units["x"] is None
+        assert any("300 dots an inch is that of a print" in note for note in notes) == (down[0] == 150)
+        return
+    assert [image.bigimg.spacing[name] for name in "yx"] == pytest.approx(spacing, rel=1e-9)
+    assert image.bigimg.units["x"] == "micrometer"
