@@ -424,8 +424,7 @@ def _no_image(source: object) -> UsageError:
 def _may_be_store(source: str | os.PathLike[str]) -> bool:
     """Return whether a path or address may be a store; if not, it is a file."""
     name = os.fspath(source)
-    if os.path.exists(name):
-        check_regular(name)
+    check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None

@@ -164,8 +164,7 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         from bigimg.places.unzip import unzip
 
         with naming(archive, shown, on_damage):
-            if os.path.exists(archive):
-                check_regular(archive)
+            check_regular(archive)
             of = redacted(name.rpartition(MEMBER)[0])
             copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-
 HOME = "a shell makes ~ the home folder, and Python does not: give os.path.expanduser of the name"
 """What to do with a name that is not there and begins with ``~``."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bigimg.errors import DAMAGED, BigimgError, InputError, damage, one_line, reading
-from bigimg.reader import Access, Reader
+from bigimg.reader import Reader
 from bigimg.types import Array, Region
 
 PANICS = "pyo3_runtime"

@@ -29,10 +29,47 @@ MOST_BYTES = 400_000
 PER_KIND = 6
 """Real files of one folder and ending."""
 DEEP = pixels(70, 45, dtype="u2") * 20
-EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**64 - 1)
-WORDS = (b"0", b"-1", b"99999999999", b"1e300", b"nan", b"4611686018427387904", b"", b"x", b"../../etc/passwd")
+EXTREMES = (
+    0,
+    1,
+    2,
+    0x7F,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**62,
+    2**63 - 1,
+    2**64 - 1,
+)
+WORDS = (
+    b"0",
+    b"-1",
+    b"99999999999",
+    b"1e300",
+    b"nan",
+    b"4611686018427387904",
+    b"",
+    b"x",
+    b"../../etc/passwd",
+)
 
-TIFF_CODECS = ("lzw", "zstd", "lzma", "packbits", "jpeg", "jpeg2000", "webp", "jpegxl", "jpegxr", "lerc", "png")
+TIFF_CODECS = (
+    "lzw",
+    "zstd",
+    "lzma",
+    "packbits",
+    "jpeg",
+    "jpeg2000",
+    "webp",
+    "jpegxl",
+    "jpegxr",
+    "lerc",
+    "png",
+)
 COLOURED = {"webp"}
 PICTURES = ("gif", "webp", "avif", "ppm", "pgm", "sgi", "qoi", "tga", "pcx", "ico", "bmp", "jpg")
 SYNTAXES: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
@@ -122,7 +159,9 @@ def _makers() -> dict[str, Callable[[Path], object]]:
 def _dicom(folder: Path, name: str) -> None:
     syntax, encode = SYNTAXES[name]
     frames = pixels(3, 40, 30) if name == "jpeg" else pixels(3, 40, 30, dtype="u2") * 20
-    made = dicom_files.enhanced(frames, [(0.0, 0.0, z * 2.0) for z in range(3)], BitsStored=8 if name == "jpeg" else 12)
+    made = dicom_files.enhanced(
+        frames, [(0.0, 0.0, z * 2.0) for z in range(3)], BitsStored=8 if name == "jpeg" else 12
+    )
     made.HighBit = made.BitsStored - 1
     made.file_meta.TransferSyntaxUID = syntax
     made.PixelData = encapsulate([encode(frame) for frame in frames])
@@ -136,7 +175,12 @@ def _real_files() -> Iterator[Path]:
     for path in sorted(data.rglob("*")) if data else ():
         kind = path.parent.name, path.suffix.lower()
         small = path.is_file() and path.stat().st_size <= MOST_BYTES
-        if not small or ".zarr" in str(path) or "corrupt" in path.parts or path.suffix in (".md", ".csv", ".json", ""):
+        if (
+            not small
+            or ".zarr" in str(path)
+            or "corrupt" in path.parts
+            or path.suffix in (".md", ".csv", ".json", "")
+        ):
             continue
         counts[kind] = counts.get(kind, 0) + 1
         if counts[kind] <= PER_KIND:
@@ -158,7 +202,9 @@ def mutate(sample: Sample, others: list[Sample], into: Path, seed: int) -> str:
 def _somewhere(size: int, rng: random.Random) -> int:
     """Return a place in a file: mostly one of its first bytes, or its last, where headers are."""
     least = min(size, 1024)
-    return rng.choice((rng.randrange(least), rng.randrange(size), rng.randrange(size), size - 1 - rng.randrange(least)))
+    return rng.choice(
+        (rng.randrange(least), rng.randrange(size), rng.randrange(size), size - 1 - rng.randrange(least))
+    )
 
 
 def _flip(data: bytearray, rng: random.Random, others: list[Sample]) -> str:

@@ -133,9 +133,7 @@ def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any
 
     paths = study.paths
     source = os.path.dirname(paths[0]) or "."
-    return bounded(
-        source, lambda: open_dicom_files(paths, series=series, others=study.others, **uneven)
-    )
+    return bounded(source, lambda: open_dicom_files(paths, series=series, others=study.others, **uneven))
 
 
 def _is_picture(path: str) -> bool:

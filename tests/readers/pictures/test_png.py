@@ -20,10 +20,10 @@ from bigimg.errors import InputError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
 from bigimg.readers.pictures import png
+from bigimg.readers.pictures.choice import open_png as open_file
 from bigimg.readers.pictures.header import read_png_header
 from bigimg.readers.pictures.png import PngReader
 from bigimg.readers.pictures.vips import VipsReader
-from bigimg.readers.pictures.choice import open_png as open_file
 from bigimg.types import Array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
