@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import UsageError
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.geometry.unit_checks import asked_unit, check_spacing, placed
 from bigimg.lazy.leaves import real_dtype, scaled
+from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import Chunks, checked_chunks, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
+from bigimg.opening.sources import Fetching, is_place, no_file_there, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
@@ -94,7 +95,7 @@ def open_source(
                     no_series(redacted(name), dict(uneven))
                     return StoreReader(open_store(store or source, series=series))
                 if scheme:
-                    raise _no_file_there(redacted(name), scheme)
+                    raise no_file_there(redacted(name), scheme)
         return open_place(source, series, fetching)
     no_series("array", dict(uneven))
     if _is_opened_store(source):
@@ -381,12 +382,16 @@ def _labelled(
     import dask.array  # noqa: F401  # before the memory of the process is measured
 
     threads, access, here = usable_cpus(), reader.access, room(memory)
+    reading, coordinates = (
+        access.fixed_bytes + threads * access.read_bytes,
+        coordinate_bytes(reader.spec.axes),
+    )
     here.take(
         reader.source,
-        {"reading": access.fixed_bytes + threads * access.read_bytes, "blocks": threads * LEAST, **LATER},
+        {"reading": reading, "blocks": threads * LEAST, "coordinates": coordinates, **LATER},
         "close what else is open, or convert it first on a larger machine",
     )
-    free = here.free - access.fixed_bytes - DECODERS_BYTES
+    free = here.free - access.fixed_bytes - coordinates - DECODERS_BYTES
     itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
     values = max(LEAST, free // threads - access.read_bytes) // (
         2 * max(itemsize, RESULT_BYTES) + REDUCTION_BYTES
@@ -428,15 +433,6 @@ def _may_be_store(source: str | os.PathLike[str]) -> bool:
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
-
-
-def _no_file_there(shown: str, scheme: str) -> InputError:
-    """Return the error for an address of a file that is neither a path nor on the web."""
-    way = "give its path alone" if scheme == "file" else "download it first"
-    return InputError(
-        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
-        f"http:// and https://: {way}"
-    )
 
 
 def _is_opened_store(source: Source) -> bool:

@@ -189,6 +189,15 @@ def _opened_copy(
     return LocalCopyReader(reader, shown, path, title, copy, *more)
 
 
+def no_file_there(shown: str, scheme: str) -> InputError:
+    """Return the error for an address of a file that is neither a path nor on the web."""
+    way = "give its path alone" if scheme == "file" else "download it first"
+    return InputError(
+        f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
+        f"http:// and https://: {way}"
+    )
+
+
 def _no_store(shown: str) -> InputError:
     """Return the error about an address that looks like a store but is none."""
     import importlib.util
