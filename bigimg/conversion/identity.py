@@ -72,7 +72,7 @@ def fingerprint(source: str) -> Json:
             for name in sorted(files):
                 status = os.stat(os.path.join(where, name))
                 line = f"{os.path.relpath(where, path)}/{name} {status.st_size} {status.st_mtime_ns}\n"
-                digest = google_crc32c.extend(digest, os.fsencode(line))
+                digest = google_crc32c.extend(digest, line.encode("utf-8", "surrogateescape"))
                 count += 1
         return [os.path.abspath(path), count, digest]
     return None

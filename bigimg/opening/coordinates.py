@@ -8,7 +8,7 @@ coordinate. It counts too if the coordinates have the same spacing but for the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,9 @@ from bigimg.types import Array, Convention
 
 if TYPE_CHECKING:
     import xarray
+
+COORDINATE_BYTES = 40
+"""Of each pixel along an axis, measured: 16 that xarray keeps, and three numbers where their spacing is asked for."""
 
 
 def spacing(img: xarray.DataArray, name: str) -> float:
@@ -132,9 +135,21 @@ def affine_of(img: xarray.DataArray) -> Array | None:
     return None if world is None else world @ index_to_coordinate(axes_of(img))
 
 
-def coordinate(name: str, size: int, *, spacing: float, origin: float, unit: str | None) -> xarray.Variable:
+def coordinate_bytes(axes: Sequence[Axis]) -> int:
+    """Return the memory that the coordinates of an image of ``axes`` take."""
+    return COORDINATE_BYTES * sum(axis.size for axis in axes if axis.name != "c")
+
+
+def coordinate(
+    name: str, size: int, *, spacing: float, origin: float, unit: str | None
+) -> xarray.IndexVariable:
     """Return the coordinate of an axis: pixel centres as float64, with their unit and spacing."""
-    from xarray import Variable
+    from xarray import IndexVariable
 
     attrs: Mapping[str, object] = {"units": unit} if unit else {}
-    return Variable((name,), origin + np.arange(size) * spacing, {**attrs, "spacing": spacing})
+    values = np.arange(
+        size, dtype=np.float64
+    )  # in place, and no variable that is copied: there may be millions
+    values *= spacing
+    values += origin
+    return IndexVariable((name,), values, {**attrs, "spacing": spacing})

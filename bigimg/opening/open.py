@@ -21,6 +21,7 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
 from bigimg.geometry.units import asked_unit
 from bigimg.lazy.leaves import real_dtype, scaled
+from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
@@ -410,12 +411,16 @@ def _labelled(
     import dask.array  # noqa: F401  # before the memory of the process is measured
 
     threads, access, here = usable_cpus(), reader.access, room(memory)
+    reading, coordinates = (
+        access.fixed_bytes + threads * access.read_bytes,
+        coordinate_bytes(reader.spec.axes),
+    )
     here.take(
         reader.source,
-        {"reading": access.fixed_bytes + threads * access.read_bytes, "blocks": threads * LEAST, **LATER},
+        {"reading": reading, "blocks": threads * LEAST, "coordinates": coordinates, **LATER},
         "close what else is open, or convert it first on a larger machine",
     )
-    free = here.free - access.fixed_bytes - DECODERS_BYTES
+    free = here.free - access.fixed_bytes - coordinates - DECODERS_BYTES
     itemsize = (reader.spec.dtype if raw else real_dtype(reader.spec)).itemsize
     values = max(LEAST, free // threads - access.read_bytes) // (
         2 * max(itemsize, RESULT_BYTES) + REDUCTION_BYTES

@@ -185,8 +185,7 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         from bigimg.places.unzip import unzip
 
         with naming(archive, shown, on_damage):
-            if os.path.exists(archive):
-                check_regular(archive)
+            check_regular(archive)
             of = redacted(name.rpartition(MEMBER)[0])
             copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more
@@ -214,8 +213,7 @@ def _opened_copy(
 def may_be_store(source: str | os.PathLike[str]) -> bool:
     """Return whether a path or address may be a store; if not, it is a file."""
     name = os.fspath(source)
-    if os.path.exists(name):
-        check_regular(name)
+    check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
     return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None

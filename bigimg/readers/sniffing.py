@@ -138,10 +138,11 @@ def check_regular(path: str) -> None:
     ------
     UnknownFormatError
         ``path`` is one of these.
-    OSError
-        There is nothing there, or the system says nothing of it.
     """
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # there is nothing, which opening it will say
+        return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         what = next((what for is_such, what in SPECIAL if is_such(mode)), "no regular file")
         remedy = "write it to a file first, or give the open file in Python"

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,60 +11,12 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import Tell
+from tests.faults.mutant_worker import MEMORY, SECONDS, Worker
 from tests.faults.mutants import Sample, mutate, opened, samples
 from tests.faults.times import SEED, times
 
-SECONDS = 10
-MEMORY = 512_000_000
-STALE = 350_000_000
-"""Bytes that a process may come to hold: all libraries, and what they keep. The next mutant gets a new one."""
 CONVERTED = 5
 """Of so many mutants one is converted too."""
-
-
-class Worker:
-    """A process that opens mutants, started again when one crashes it or hangs."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        self.scratch.mkdir()
-        self.process: subprocess.Popen[str] | None = None
-
-    def ask(self, path: str, *, converts: bool) -> dict[str, Any]:
-        """Return how everything ended; ``{"crash": …}`` if the process did."""
-        if self.process is None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.mutant_worker", str(self.scratch)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                cwd=Path(__file__).parents[2], env={**os.environ, "BIGIMG_MEMORY": str(MEMORY)},
-            )  # fmt: skip
-        process = self.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps({"path": path, "converts": converts}) + "\n")
-        process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], 6 * SECONDS)
-        line = process.stdout.readline() if ready else ""
-        if line:
-            found: dict[str, Any] = json.loads(line)
-            if max(done["peak"] for done in found.values()) > STALE:
-                self.close()
-            return found
-        self.close(kill=not ready)
-        shutil.rmtree(self.scratch)
-        self.scratch.mkdir()
-        return {"crash": {"foreign": "hangs" if not ready else f"ends with {process.returncode}"}}
-
-    def close(self, *, kill: bool = False) -> None:
-        if (process := self.process) is not None:
-            self.process = None
-            if kill:
-                process.kill()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.close()
-            process.wait(timeout=60)
-            process.stdout.close()
 
 
 @pytest.fixture(scope="module")

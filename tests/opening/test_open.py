@@ -253,3 +253,15 @@ def test_every_image_here_opens_or_says_why(data: Path) -> None:
         json.dumps(info.to_dict(), allow_nan=False)
         opened += 1
     assert opened > 100
+
+
+def test_coordinates_count_in_the_budget(tmp_path: Path) -> None:
+    """67 million rows make 1 GB of them, and 2.7 GB when they are looked at."""
+    with open(tmp_path / "long.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (67_000_000, 2)}
+        )
+        file.truncate(file.tell() + 2 * 67_000_000)
+    with pytest.raises(BudgetError, match=r"long\.npy: needs .*coordinates 2\.68 GB"):
+        bigimg.open(tmp_path / "long.npy", memory="1GB")
+    assert bigimg.info(tmp_path / "long.npy").shape == (67_000_000, 2)

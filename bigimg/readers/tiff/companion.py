@@ -63,7 +63,7 @@ def check_names(path: str, xml: str | None) -> None:
     named = {uuid.get("FileName", ""): None for uuid in found if uuid.text != root.get("UUID")}
     for name in named:
         inside = os.path.normpath(name)
-        outside = os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir
+        outside = os.path.isabs(inside) or inside.split(os.sep)[0] == ".."
         if outside and os.path.lexists(os.path.join(folder, name)):
             what = f"its OME-XML names the file {name!r}, outside its own folder"
             raise InputError(f"{path}: {what}; put all files of the set into one folder")

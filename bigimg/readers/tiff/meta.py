@@ -47,7 +47,8 @@ GDAL_NODATA = 42113
 COLORS: dict[int, tuple[Channel, ...]] = {
     RGB_COLORS: RGB, PALETTE: RGB,
     CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
-    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")), **dict.fromkeys(LABS, (Channel("L"), Channel("a"), Channel("b"))),
+    YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")),
+    **dict.fromkeys(LABS, (Channel("L"), Channel("a"), Channel("b"))),
 }  # fmt: skip
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",

@@ -97,7 +97,7 @@ class Hdf5Pixels:
 
 
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
-"""Filters of HDF5 that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
+"""Numbers of the filters that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
 
 
 def check_inside(path: str, file: Any) -> None:
@@ -111,26 +111,26 @@ def check_inside(path: str, file: Any) -> None:
     h5py = import_h5py(path)
     remedy = "make one file of it with h5repack, where you trust it"
 
-    def check_link(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            raise InputError(f"{path}: its {name} is a link to the file {link.filename!r}; {remedy}")
+    def wrong_link(name: str, link: Any) -> str | None:
+        leads_out = isinstance(link, h5py.ExternalLink)
+        return f"its {name} is a link to the file {link.filename!r}; {remedy}" if leads_out else None
 
-    def check_object(name: str, found: Any) -> None:
+    def wrong_object(name: str, found: Any) -> str | None:
         if not isinstance(found, h5py.Dataset):
-            return
+            return None
         if found.is_virtual or found.external:
             where = found.external[0][0] if found.external else "others"
-            raise InputError(f"{path}: the values of its {name} lie in the file {where!r}; {remedy}")
+            return f"the values of its {name} lie in the file {where!r}; {remedy}"
         made = found.id.get_create_plist()
         numbers = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
-        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(FILTERS):
-            what = f"its {name} is packed by the filters {', '.join(map(str, numbers))} of HDF5"
-            raise InputError(
-                f"{path}: {what}, and MINC has {', '.join(FILTERS.values())}; pack it so with h5repack"
-            )
+        if len(set(numbers)) == len(numbers) and set(numbers) <= set(FILTERS):
+            return None
+        what = f"its {name} is packed by the filters {', '.join(map(str, numbers))} of HDF5"
+        return f"{what}, and MINC has {', '.join(FILTERS.values())}; pack it so with h5repack"
 
-    file.visititems_links(check_link)
-    file.visititems(check_object)
+    # A visit ends at the first that is returned; h5py 3.16 makes a SystemError of what is raised within.
+    if wrong := file.visititems_links(wrong_link) or file.visititems(wrong_object):
+        raise InputError(f"{path}: {wrong}")
 
 
 def check_stored(path: str, dataset: Any) -> None:
