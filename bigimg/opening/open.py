@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from bigimg.errors import InputError, UsageError
+from bigimg.geometry.axes import ORDER
 from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import Channel
@@ -26,7 +27,7 @@ from bigimg.opening.sources import Fetching, is_place, open_place, zipped_store
 from bigimg.places.address import is_store_url, is_url, other_scheme, redacted, split_member
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader
-from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
+from bigimg.readers.arrays.array import ArrayReader, check_dims, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_series
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Array, OnGap, Tilt
@@ -402,7 +403,13 @@ def native(img: xarray.DataArray) -> xarray.DataArray:
 
 
 def _completed(img: xarray.DataArray) -> xarray.DataArray:
-    """Return ``img`` in the order t c z y x, with coordinates for axes that have none."""
+    """Return ``img`` in the order t c z y x, with coordinates for axes that have none.
+
+    A plane may lack y or x, as a coronal one.
+    """
+    if not {"y", "x"} <= set(img.dims):
+        check_dims(img)
+        return img.transpose(*sorted(map(str, img.dims), key=ORDER.index))
     spec = read_labelled(img).spec
     known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
     missing = {
