@@ -89,7 +89,7 @@ def depth_is_known(axes: Sequence[Axis], *, placed: bool = False) -> bool:
         Whether a matrix leads to the world, or a user gave the spacing: then a spacing counts without a unit.
     """
     depth, beside = _named(axes, "z"), _named(axes, "x") or _named(axes, "y")
-    if depth is None or beside is None:
+    if depth is None or beside is None or depth.size == 1:
         return True
     return _comparable(depth, beside) and (placed or depth.unit is not None or abs(depth.spacing) != 1)
 

@@ -39,7 +39,7 @@ class Declared(np.ndarray):
         return func(*map(_plain, args), **{key: _plain(v) for key, v in kwargs.items()})
 
     def __reduce__(self) -> Any:
-        return declared, (np.asarray(self), self.declared and self.declared[1])
+        return _noting, (_plain(self), self.declared)
 
 
 def _plain(value: Any) -> Any:
@@ -52,14 +52,18 @@ def _plain(value: Any) -> Any:
 
 def declared(meta: Array, padding: Padding | None) -> Array:
     """Return an empty array that notes ``padding``, if there is one."""
-    if padding is None:
-        return meta
+    return meta if padding is None else _noting(meta, (meta.dtype, padding))
+
+
+def _noting(meta: Array, noted: tuple[DType, Padding] | None) -> Array:
     found = meta.view(Declared)
-    found.declared = meta.dtype, padding
+    found.declared = noted
     return found
 
 
 def padding_of_meta(meta: object) -> Padding | None:
     """Return the padding that a meta notes; None if it was made of other values, or of another type."""
-    noted = meta.declared if isinstance(meta, Declared) else None
-    return noted[1] if isinstance(meta, Declared) and noted and noted[0] == meta.dtype else None
+    if not isinstance(meta, Declared) or meta.declared is None:
+        return None
+    dtype, padding = meta.declared
+    return padding if dtype == meta.dtype else None

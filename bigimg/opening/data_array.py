@@ -23,6 +23,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
+from bigimg.geometry.axes import ORDER
 from bigimg.geometry.holes import by_coordinate
 from bigimg.geometry.lengths import Pixels
 from bigimg.geometry.spec import ImageSpec, as_text
@@ -32,7 +33,7 @@ from bigimg.lazy.node_of_array import linked
 from bigimg.opening.coordinates import coordinate
 from bigimg.planning.options import lengths
 from bigimg.reader import Reader
-from bigimg.readers.arrays.array import read_labelled
+from bigimg.readers.arrays.array import check_dims, read_labelled
 from bigimg.types import Shape
 
 if TYPE_CHECKING:
@@ -143,7 +144,13 @@ def _token(reader: Reader, raw: bool) -> str:
 
 
 def completed(img: xarray.DataArray) -> xarray.DataArray:
-    """Return ``img`` in the order t c z y x, with coordinates for axes that have none."""
+    """Return ``img`` in the order t c z y x, with coordinates for axes that have none.
+
+    A plane may lack y or x, as a coronal one.
+    """
+    if not {"y", "x"} <= set(img.dims):
+        check_dims(img)
+        return img.transpose(*sorted(map(str, img.dims), key=ORDER.index))
     spec = read_labelled(img).spec
     known = label(np.broadcast_to(np.zeros((), spec.dtype), spec.shape), spec, raw=False, source="array")
     missing = {

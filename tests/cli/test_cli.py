@@ -33,10 +33,11 @@ INFO_KEYS = {
 PLAN_KEYS = {
     "source", "target", "read", "shape", "dims", "dtype", "decoded_bytes", "kind", "method", "codec", "block",
     "ome_version", "levels", "sweeps", "workers", "budget_bytes", "peak_bytes", "memory", "scratch_bytes", "files",
-    "estimate", "notes",
+    "estimate", "labels", "notes",
 }  # fmt: skip
 CONVERT_KEYS = {
     "target",
+    "labels",
     "seconds",
     "decoded_bytes",
     "stored_bytes",

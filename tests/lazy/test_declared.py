@@ -47,6 +47,9 @@ CUTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 COMPUTED: dict[str, Callable[[Any], Any]] = {
     "arithmetic": lambda img: (img + 1)[1:],
     "in another type": lambda img: img.astype("i1")[1:],
+    "in another type, elsewhere": lambda img: pickle.loads(
+        pickle.dumps(img.copy(data=img.data.astype("i4")))
+    )[1:],
     "data put in": lambda img: img.copy(data=img.data + 1)[1:],
     "data put in later": lambda img: _assigned(img)[1:],
     "in place": lambda img: _in_place(img)[1:],

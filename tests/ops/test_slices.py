@@ -89,3 +89,23 @@ def test_a_box_of_slices_and_what_is_no_box() -> None:
     for box in (slice(0, 4, 2), 3, (1, 2, 3), "12"):
         with pytest.raises(UsageError, match=r"crop along y: .* is no start and stop; give two"):
             bigimg.crop(img, {"y": box})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(("name", "axis"), [("z", 0), ("y", 1), ("x", 2)])
+def test_planes_across_any_axis_are_counted_and_masked(name: str, axis: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 400, (6, 9, 8)).astype(np.uint16)
+    want = pixels.take(2, axis)
+    for plane in (
+        bigimg.plane(bigimg.from_array(pixels, dims="zyx"), name, index=2),
+        bigimg.from_array(pixels, dims="zyx").isel({name: 2}),
+    ):
+        mask = bigimg.mask(plane, below=200)
+        np.testing.assert_array_equal(mask.values, want < 200)
+        assert float(bigimg.fraction(mask)) == (want < 200).mean()
+        np.testing.assert_allclose(float(bigimg.stats(plane)["mean"]), want.mean())
+        np.testing.assert_allclose(float(bigimg.stats(plane, where=mask)["mean"]), want[want < 200].mean())
+        np.testing.assert_allclose(
+            np.ravel(bigimg.percentile(plane, [10, 90])), np.percentile(want, [10, 90])
+        )
+        assert int(bigimg.histogram(plane).sum()) == want.size
+        np.testing.assert_array_equal(bigimg.apply_mask(plane, mask).values, np.where(want < 200, want, 0))

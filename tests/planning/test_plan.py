@@ -139,6 +139,8 @@ def test_the_plan_says_when_planes_are_kept_because_their_distance_is_not_known(
     assert [p.level.shape[0] for p in plan.levels] == depths
     said = any("z is not halved: nothing says how far apart its planes are" in note for note in plan.notes)
     assert said == (len(set(depths)) == 1 and "halve" not in asked)
+    alone = planned(stack(Axis("z", 1)), RANDOM, memory="2GB", **asked)
+    assert not any("z is not halved" in note for note in alone.notes)
     assert plan.spec.notes == spec.notes  # the store does not keep it: its levels say so themselves
 
 

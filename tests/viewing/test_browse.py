@@ -148,7 +148,7 @@ def test_channels_are_switched() -> None:
 
 def test_the_level_that_fits_and_every_plane_of_level_0(tmp_path: Path) -> None:
     pixels = np.repeat(numbers(128), 1)[:, None, None] + np.zeros((128, 128, 128), np.uint8)
-    path = store_of(pixels, tmp_path, chunks=16)
+    path = store_of(pixels, tmp_path, chunks=16, halve="zyx")
     for source in (path, bigimg.open(path), bigimg.open_pyramid(path)):
         figure = Figure(figsize=(0.8, 0.8), dpi=100)
         FigureCanvasAgg(figure)
