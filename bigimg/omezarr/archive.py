@@ -6,12 +6,10 @@ time that it is opened.
 
 from __future__ import annotations
 
-import lzma
 import os
 import struct
 import weakref
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +18,8 @@ from pathlib import Path
 from bigimg.errors import InputError, one_line
 from bigimg.omezarr.documents import MOST_BYTES
 from bigimg.omezarr.objects import Listed, OpenObject
+from bigimg.places.unzip import DAMAGED
 from bigimg.system import files
-
-
-UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, EOFError, OSError,
-              LookupError, ArithmeticError)  # fmt: skip
-"""What zipfile raises for damage, a password (RuntimeError) or a compression (its NotImplementedError) of others."""
 
 
 class Archive:
@@ -56,12 +50,17 @@ class Archive:
     def unzipped(self, info: zipfile.ZipInfo) -> bytes:
         """Return the content of a member; zipfile makes no more bytes of it than the directory says."""
         try:
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile does not bound others
+            if info.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):  # zipfile does not bound others
                 raise NotImplementedError("its compression is not that of a store: deflate, or none")
             with self._zip.open(info) as member:
                 return member.read(info.file_size)
-        except UNZIPPABLE as error:
-            message = f"{self.path}: {info.filename} cannot be unzipped ({one_line(error)}); make the archive again"
+        except DAMAGED as error:
+            message = (
+                f"{self.path}: {info.filename} cannot be unzipped ({one_line(error)}); make the archive again"
+            )
             raise InputError(message) from error
 
     def open(self, key: str) -> OpenObject:
@@ -72,7 +71,9 @@ class Archive:
         # The local header has lengths of its own for name and extra field: the directory may have others.
         head = files.read_at(self._fd, 30, info.header_offset)
         if head[:4] != b"PK\3\4" or len(head) < 30:
-            raise InputError(f"{self.path}: {info.filename} is not where the directory says; make the archive again")
+            raise InputError(
+                f"{self.path}: {info.filename} is not where the directory says; make the archive again"
+            )
         start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
         return _Member(self._fd, start, info.file_size, self)
 

@@ -47,4 +47,8 @@ def is_key(name: object) -> bool:
     """
     if not isinstance(name, str) or len(name) > MOST_KEY or not name.isprintable():
         return False
-    return name[:1] != "/" and not any(mark in name for mark in "\\:") and ".." not in map(unquote, name.split("/"))
+    return (
+        name[:1] != "/"
+        and not any(mark in name for mark in "\\:")
+        and ".." not in map(unquote, name.split("/"))
+    )

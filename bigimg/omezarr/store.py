@@ -18,7 +18,14 @@ from bigimg.geometry.levels import checked_level
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, check_small, read_objects, read_statistics
+from bigimg.omezarr.manifest import (
+    GROUP,
+    HISTOGRAM,
+    StoredStatistics,
+    check_small,
+    read_objects,
+    read_statistics,
+)
 from bigimg.omezarr.parse import ArrayMeta, ImageMeta
 from bigimg.omezarr.pixels import AHEAD_CHUNK_BYTES, AT_ONCE, INDEX_CACHE_BYTES, ChunkPixels, ShardPixels
 from bigimg.omezarr.tree import Tree, join

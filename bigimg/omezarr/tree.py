@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError, one_line
-from bigimg.omezarr.archive import UNZIPPABLE, Archive
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.documents import document_of, is_key
 from bigimg.omezarr.objects import Location, ObjectPath, listing, readable, small_object
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
+from bigimg.places.unzip import DAMAGED
 
 type Node = dict[str, Any]
 
@@ -52,7 +53,9 @@ class Tree:
             The key leads out of the tree. Links on disk are followed: only who may write there makes them.
         """
         if not is_key(key):
-            raise InputError(f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them")
+            raise InputError(
+                f"{self.path}: its metadata name {key!r:.80}, which is no place in it; correct them"
+            )
         if self.objects is not None:
             return ObjectPath(self.objects, key, self.where(key))
         assert self.folder is not None
@@ -112,7 +115,9 @@ class Tree:
             if not isinstance(document.get("attributes", {}), dict):
                 raise ValueError("its attributes are no object")
         except ValueError as error:
-            raise InputError(f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it") from None
+            raise InputError(
+                f"{self.where(key)}: not JSON as zarr writes it ({one_line(error)}); restore it"
+            ) from None
         return document
 
 
@@ -159,8 +164,10 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
     """
     try:
         return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
-    except UNZIPPABLE as error:
-        raise InputError(f"{shown}: not a zip file that can be read ({one_line(error)}); copy it again") from error
+    except DAMAGED as error:
+        raise InputError(
+            f"{shown}: not a zip file that can be read ({one_line(error)}); copy it again"
+        ) from error
 
 
 def join(*parts: str) -> str:

@@ -219,7 +219,9 @@ HOSTILE: dict[str, Fault] = {
     "no HTTP": said(b"SSH-2.0-OpenSSH_9.6\r\n"),
     "nothing": said(b""),
     "a redirect to nowhere": said(b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n"),
-    "a redirect to a file": said(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"),
+    "a redirect to a file": said(
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
+    ),
     "a redirect to itself": said(b"HTTP/1.1 302 Found\r\nLocation: ?a\r\nContent-Length: 0\r\n\r\n"),
     "an endless refusal": said(b"HTTP/1.1 403 No\r\nContent-Length: 100000000000\r\n\r\n", bytes(65536)),
     "late until the sun dies": said(

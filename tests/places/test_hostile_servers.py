@@ -47,7 +47,9 @@ def store(tmp_path: Path) -> dict[str, bytes]:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(8, 8), chunks=(8, 8), dtype="u1")
     array[...] = np.arange(64, dtype=np.uint8).reshape(8, 8)
     files = [path for path in (tmp_path / "a.zarr").rglob("*") if path.is_file()]
-    return {f"/a.zarr/{path.relative_to(tmp_path / 'a.zarr').as_posix()}": path.read_bytes() for path in files}
+    return {
+        f"/a.zarr/{path.relative_to(tmp_path / 'a.zarr').as_posix()}": path.read_bytes() for path in files
+    }
 
 
 @pytest.mark.parametrize("where", ["/a.zarr/zarr.json", "/a.zarr/c/0/0"])

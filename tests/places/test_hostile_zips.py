@@ -1,4 +1,4 @@
-"""Zip files that mean no good, as stores and as archives with a member: an error of ours, no file elsewhere, no bomb."""
+"""Zip files that mean no good, as stores and with a member: an error of ours, no file elsewhere, no bomb."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,9 @@ def zipped(files: Files, how: int = zipfile.ZIP_STORED) -> bytes:
     return buffer.getvalue()
 
 
-def patched(files: Files, offset: int, form: str, *values: int, entry: int = 1, how: int = zipfile.ZIP_STORED) -> bytes:
+def patched(
+    files: Files, offset: int, form: str, *values: int, entry: int = 1, how: int = zipfile.ZIP_STORED
+) -> bytes:
     """Return an archive with other numbers ``offset`` bytes into the directory's ``entry``."""
     data = bytearray(zipped(files, how))
     at = -1
@@ -64,10 +67,11 @@ def linked(files: Files) -> bytes:
 def twice(files: Files) -> bytes:
     """Return an archive with two members of one name; the later one counts, as in zipfile."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        for content in (b"junk", files[CHUNK]):
-            archive.writestr(CHUNK, content)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(CHUNK, b"junk")
         archive.writestr("zarr.json", files["zarr.json"])
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr(CHUNK, files[CHUNK])
     return buffer.getvalue()
 
 
@@ -120,11 +124,8 @@ def test_a_store_and_a_member(name: str, files: Files, tmp_path: Path, cache: Pa
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
     for member in files:
-        try:
+        with suppress(BigimgError):
             found = unzip(path, member, shown="a.zip", most_bytes=10**7)
-        except BigimgError as error:
-            assert "\n" not in str(error)
-        else:
             assert found.path.stat().st_size <= 10**7
             del found
     assert list(cache.glob("temporary/*")) == []
@@ -143,9 +144,7 @@ def test_of_two_members_of_one_name_the_later_counts(files: Files, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["a bomb for a chunk", "a bomb that says 64 bytes"])
-def test_a_bomb_stays_small(
-    name: str, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bomb_stays_small(name: str, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "BOMB", bytes(200_000_000))
     (tmp_path / "a.ozx").write_bytes(HOSTILE[name](files))
     ended = bigimg("stats", tmp_path / "a.ozx", scratch=tmp_path)
