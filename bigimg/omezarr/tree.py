@@ -94,15 +94,15 @@ class Tree:
         InputError
             A document there is not JSON, or not an object.
         """
-        document = self._document(f"{key}/zarr.json".lstrip("/"))
+        document = self._document(join(key, "zarr.json"))
         if document is not None:
             return {"attributes": {}, "node_type": "group", "zarr_format": 3} | document
-        array = self._document(f"{key}/.zarray".lstrip("/"))
-        attributes = self._document(f"{key}/.zattrs".lstrip("/"))
+        array = self._document(join(key, ".zarray"))
+        attributes = self._document(join(key, ".zattrs"))
         if array is not None:
             return array | {"attributes": attributes or {}, "node_type": "array", "zarr_format": 2}
         # A .zattrs alone counts as a group, because some writers and some copies lack .zgroup.
-        if attributes is None and self._document(f"{key}/.zgroup".lstrip("/")) is None:
+        if attributes is None and self._document(join(key, ".zgroup")) is None:
             return None
         return {"attributes": attributes or {}, "node_type": "group", "zarr_format": 2}
 
