@@ -28,10 +28,10 @@ from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Shape
 
-MOST_PIXELS = 2**48
+MOST_PIXELS = 2**31
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
-MOST_IN_ALL = 2**59
-"""Largest number of pixels; of 8 bytes each they are half of what a signed number of 64 bits counts."""
+MOST_IN_ALL = 2**56
+"""Largest number of pixels; their bytes are still counted by a signed number of 64 bits."""
 MOST_AXES = 8
 MOST_NAME = 160
 """Letters of a name."""
