@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, UsageError, one_line
 from bigimg.geometry.axes import ORDER
+from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.manifest import GROUP, check_small, read_objects
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
 from bigimg.omezarr.objects import Location
@@ -29,7 +30,7 @@ from bigimg.omezarr.parse import (
     parse_image,
 )
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
-from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.omezarr.tree import NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.omezarr.xarray_groups import image_of_group
 from bigimg.places.address import is_url
 from bigimg.types import Shape

@@ -23,7 +23,6 @@ from bigimg.places.unzip import DAMAGED
 
 type Node = dict[str, Any]
 
-DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 ZIPPED = (".zip", ".ozx")
 NAMED_ZIPS = (".ozx", ".zarr.zip")
 """Endings of the names of zip files that hold a store."""
