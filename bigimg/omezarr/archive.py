@@ -6,12 +6,10 @@ time that it is opened.
 
 from __future__ import annotations
 
-import lzma
 import os
 import struct
 import weakref
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,11 +18,8 @@ from pathlib import Path
 from bigimg.errors import InputError, one_line
 from bigimg.omezarr.documents import MOST_BYTES
 from bigimg.omezarr.objects import Listed, OpenObject
+from bigimg.places.unzip import DAMAGED
 from bigimg.system import files
-
-UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, ValueError, EOFError, OSError,
-              LookupError, ArithmeticError)  # fmt: skip
-"""What zipfile raises for damage, a password (RuntimeError) or a compression (its NotImplementedError) of others."""
 
 
 class Archive:
@@ -49,8 +44,13 @@ class Archive:
             raise FileNotFoundError(key) from None
 
     def read(self, key: str) -> bytes:
-        """Return a document; FileNotFoundError when there is none."""
-        return self.open(key).whole(MOST_BYTES)
+        """Return a small object, with the checksum of the archive compared; FileNotFoundError when there is none."""
+        info = self._info(key)
+        if info.file_size > MOST_BYTES:
+            raise InputError(
+                f"{self.path}: {info.filename} has {info.file_size} bytes, too many for a document"
+            )
+        return self.unzipped(info)
 
     def unzipped(self, info: zipfile.ZipInfo) -> bytes:
         """Return the content of a member; zipfile makes no more bytes of it than the directory says."""
@@ -62,7 +62,7 @@ class Archive:
                 raise NotImplementedError("its compression is not that of a store: deflate, or none")
             with self._zip.open(info) as member:
                 return member.read(info.file_size)
-        except UNZIPPABLE as error:
+        except DAMAGED as error:
             message = (
                 f"{self.path}: {info.filename} cannot be unzipped ({one_line(error)}); make the archive again"
             )

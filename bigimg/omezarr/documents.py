@@ -6,12 +6,20 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
+DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 MOST_BYTES = 16 << 20
 """Length of a document; as Python objects it may take twenty times as much."""
+MOST_LISTED_BYTES = 256 << 20
+"""Length of another object that is read as a whole, such as the part of a manifest that lists 16 million shards."""
 MOST_NESTED = 64
 """Depth of a document; nobody's metadata are deeper than ten."""
 MOST_KEY = 1000
 """Letters in a key."""
+
+
+def most_bytes(key: str) -> int:
+    """Return how long the object ``key`` may be that is read as a whole."""
+    return MOST_BYTES if key.rpartition("/")[2] in DOCUMENTS else MOST_LISTED_BYTES
 
 
 def document_of(data: bytes) -> dict[str, Any]:

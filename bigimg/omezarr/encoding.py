@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,10 @@ SLACK_BYTES = 1 << 16
 
 NUMERIC = re.compile(r"[<>|=]?([iu][1248]|f[248]|b1)|bool|u?int(8|16|32|64)|float(16|32|64)")
 """Types of values that are read, as zarr 2 and zarr 3 name them."""
+
+TEXTS = "vlen-utf8"
+MOST_TEXT = 160
+"""Letters of a text."""
 
 type Step = str | Mapping[str, Json]
 """A codec on bytes by its name, or a filter with its settings."""
@@ -40,12 +45,14 @@ class Encoding:
     """For each axis in the bytes of a chunk, the axis of the array."""
     steps: tuple[Step, ...]
     """What was done with the values and bytes of a chunk, in this order."""
-    fill: float | int | bool
+    fill: float | int | str
     """Value of what is absent."""
     separator: Literal["/", "."]
     prefix: Literal["c", ""]
     index: Literal["start", "end"] | None = None
     """Where a shard has its index; None without shards."""
+    texts: bool = False
+    """Whether values are texts, each after its length."""
     index_checked: bool = False
     """Whether a crc32c follows the index."""
 
@@ -86,6 +93,8 @@ class Encoding:
                 found = decompressed(step, bytes(found) if i + 1 < len(self.steps) else found, self._most(i))
             else:
                 found = unfiltered(step, found)
+        if self.texts:
+            return _texts(bytes(found), self.chunk, self.dtype)
         if len(found) != self.chunk_bytes:
             raise ValueError(f"it decodes to {counted(len(found), 'byte')}, not {self.chunk_bytes}")
         values = np.frombuffer(found, self.dtype).reshape([self.chunk[axis] for axis in self.turn])
@@ -110,12 +119,13 @@ def encoding_v2(document: Mapping[str, Any], dtype: DType, chunk: Shape, fill: A
         raise ValueError(f"dimension_separator is {separator!r:.80}, not / or .")
     if not isinstance(filters, list):
         raise ValueError(f"filters is {filters!r:.80}, not a list")
-    steps = [_step("filters", one, _name(one, "id"), one) for one in filters]
+    texts = dtype.kind == "U" and [_name(one, "id") for one in filters] == ["vlen-utf8"]
+    steps = [_step("filters", one, _name(one, "id"), one) for one in filters if not texts]
     if compressor is not None:
         steps.append(_step("compressor", compressor, _name(compressor, "id"), compressor))
     axes = range(len(chunk))
     turn = tuple(axes) if order == "C" else tuple(reversed(axes))
-    return Encoding(dtype, chunk, turn, tuple(steps), _fill(fill, dtype), separator, "")
+    return Encoding(dtype, chunk, turn, tuple(steps), _fill(fill, dtype), separator, "", texts=texts)
 
 
 def encoding_v3(document: Mapping[str, Any], dtype: DType, chunk: Shape, fill: Any) -> Encoding:
@@ -150,7 +160,8 @@ def encoding_v3(document: Mapping[str, Any], dtype: DType, chunk: Shape, fill: A
         checked = _index_checked(inner.get("index_codecs"))
         codecs = _codecs(inner["codecs"])
     turn, steps, stored = _chain(codecs, len(chunk), dtype)
-    return Encoding(stored, chunk, turn, steps, _fill(fill, dtype), separator, prefix, place, checked)
+    texts = dtype.kind == "U" and any(_name(one, "name") == TEXTS for one in codecs)
+    return Encoding(stored, chunk, turn, steps, _fill(fill, dtype), separator, prefix, place, texts, checked)
 
 
 def _chain(codecs: Sequence[Any], ndim: int, dtype: DType) -> tuple[tuple[int, ...], tuple[Step, ...], DType]:
@@ -168,6 +179,8 @@ def _chain(codecs: Sequence[Any], ndim: int, dtype: DType) -> tuple[tuple[int, .
             ):
                 raise ValueError(f"order of transpose is {order!r:.80}, not one of the {ndim} axes")
             turn = tuple(turn[axis] for axis in order)
+        elif name == TEXTS and dtype.kind == "U" and stored is None:
+            stored = dtype
         elif name == "bytes":
             endian = settings.get("endian", "little")
             if stored is not None or endian not in ("little", "big"):
@@ -246,10 +259,42 @@ def numeric(name: Any) -> DType:
     return np.dtype(name)
 
 
-def _fill(value: Any, dtype: DType) -> float | int | bool:
+def text_type(name: Any) -> DType:
+    """Return the type of texts that ``name`` is, of up to :data:`MOST_TEXT` letters.
+
+    Raises
+    ------
+    ValueError
+        It is another type, or of longer texts.
+    """
+    if name in ("|O", "string"):
+        return np.dtype(f"<U{MOST_TEXT}")
+    if _name(name, "name") == "fixed_length_utf32":
+        length = _configuration(name).get("length_bytes")
+        name = f"<U{length // 4}" if type(length) is int else name
+    if not isinstance(name, str) or re.fullmatch(r"[<>]U[1-9]\d{0,2}", name) is None:
+        raise ValueError(f"texts of type {name!r:.80}")
+    return np.dtype(name)
+
+
+def _texts(data: bytes, shape: Shape, dtype: DType) -> Array:
+    """Return the texts of a chunk: their number, then each after the number of its bytes."""
+    (count,), at, found = struct.unpack_from("<I", data), 4, list[str]()
+    if count != math.prod(shape):
+        raise ValueError(f"it decodes to {counted(count, 'text')}, not {math.prod(shape)}")
+    for _ in range(count):
+        (length,) = struct.unpack_from("<I", data, at)
+        if at + 4 + length > len(data):
+            raise ValueError("it ends early")
+        found.append(data[at + 4 : at + 4 + length].decode())
+        at += 4 + length
+    return np.array(found, dtype).reshape(shape)
+
+
+def _fill(value: Any, dtype: DType) -> float | int | str:
     """Return the fill value as a number; it was checked."""
     if isinstance(value, str) and value.startswith("0x"):
         return float(np.frombuffer(bytes.fromhex(value[2:]), dtype.newbyteorder(">"))[0])
-    if value is None:
-        return 0
+    if value is None or dtype.kind == "U":
+        return 0 if dtype.kind != "U" else ""
     return float(value) if dtype.kind == "f" else int(value)

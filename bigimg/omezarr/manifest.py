@@ -206,7 +206,10 @@ def _read_json(path: Location) -> dict[str, Any]:
 def _attributes(group: Location, zarr: ZarrFormat) -> Any:
     """Return the attributes of a group."""
     document = _read_json(group / ATTRIBUTES[zarr])
-    return document.get("attributes") if zarr == 3 else document
+    found = document.get("attributes") if zarr == 3 else document
+    if not isinstance(found, dict | None):
+        raise CorruptChunk(f"{group / ATTRIBUTES[zarr]}: its attributes are no object; restore it")
+    return found
 
 
 def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[str, bytes]) -> None:

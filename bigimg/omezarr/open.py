@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bigimg.errors import InputError, IntegrityError, UsageError, one_line
 from bigimg.geometry.axes import ORDER
+from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.edited import check_document, edited_image
 from bigimg.omezarr.manifest import GROUP, Manifest, read_manifest
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
@@ -31,7 +32,7 @@ from bigimg.omezarr.parse import (
     parse_image,
 )
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
-from bigimg.omezarr.tree import DOCUMENTS, NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
+from bigimg.omezarr.tree import NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.omezarr.xarray_groups import image_of_group
 from bigimg.places.address import is_url
 from bigimg.types import Shape

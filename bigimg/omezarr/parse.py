@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +24,15 @@ from bigimg.geometry.padding import of_json
 from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.documents import is_key
-from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric
+from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric, text_type
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Region, Shape
 
-MOST_PIXELS = 2**48
+MOST_PIXELS = 2**31
 """Largest length of an axis; a larger number is an error in the document, and computing with it would overflow."""
-MOST_IN_ALL = 2**59
-"""Largest number of pixels; of 8 bytes each they are half of what a signed number of 64 bits counts."""
+MOST_IN_ALL = 2**56
+"""Largest number of pixels; their bytes are still counted by a signed number of 64 bits."""
 MOST_AXES = 8
 MOST_NAME = 160
 """Letters of a name."""
@@ -319,8 +319,8 @@ def _own(block: Any, source: str) -> dict[str, Any]:
     }
 
 
-def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
-    """Return the array that a ``zarr.json`` (v3) or ``.zarray`` (v2, with its attributes) describes.
+def parse_array(document: Attributes, *, source: str, texts: bool = False) -> ArrayMeta:
+    """Return the array of numbers, or of texts, that a ``zarr.json`` (v3) or ``.zarray`` (v2) describes.
 
     Raises
     ------
@@ -328,18 +328,19 @@ def parse_array(document: Attributes, *, source: str) -> ArrayMeta:
         It is no array, has no regular chunks, or its values are no numbers.
     """
     try:
-        return _array_v2(document) if document["zarr_format"] == 2 else _array_v3(document)
+        read_type = text_type if texts else numeric
+        return (_array_v2 if document["zarr_format"] == 2 else _array_v3)(document, read_type)
     except NONSENSE as error:
         file = f"{source}/.zarray" if document.get("zarr_format") == 2 else f"{source}/zarr.json"
         cause = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"{file}: not a zarr array that can be read ({cause}); write it again") from error
 
 
-def _array_v2(document: Attributes) -> ArrayMeta:
+def _array_v2(document: Attributes, read_type: Callable[[Any], DType]) -> ArrayMeta:
     shape = _shape(document)
     chunk = _sizes(document, "chunks", len(shape))
     dims = document.get("attributes", {}).get("_ARRAY_DIMENSIONS")
-    dtype, layout = numeric(document["dtype"]), None
+    dtype, layout = read_type(document["dtype"]), None
     _check_fill(document.get("fill_value"), dtype)
     codec = codec_of_compressor(document.get("compressor"))
     if codec is not None and shape:
@@ -350,7 +351,7 @@ def _array_v2(document: Attributes) -> ArrayMeta:
     return ArrayMeta(shape, dtype, chunk, chunk, _names(dims, len(shape)), layout, encoding)
 
 
-def _array_v3(document: Attributes) -> ArrayMeta:
+def _array_v3(document: Attributes, read_type: Callable[[Any], DType]) -> ArrayMeta:
     if document["node_type"] != "array":
         raise ValueError(f"node_type is {document['node_type']!r:.80}, not array")
     grid = document["chunk_grid"]
@@ -358,7 +359,7 @@ def _array_v3(document: Attributes) -> ArrayMeta:
         raise ValueError(f"chunk_grid is {grid['name']!r:.80}, not regular")
     shape = _shape(document)
     shard = chunk = _sizes(grid["configuration"], "chunk_shape", len(shape))
-    dtype = numeric(document["data_type"])
+    dtype = read_type(document["data_type"])
     _check_fill(document.get("fill_value"), dtype)
     codecs = document["codecs"]
     layout = None
@@ -412,7 +413,7 @@ def _sizes(block: Attributes, field: str, ndim: int | None = None) -> Shape:
 
 def _check_fill(value: Any, dtype: DType) -> None:
     """Refuse a fill value that no pixel of ``dtype`` can have; it may be absent."""
-    if value is None:
+    if value is None or dtype.kind == "U":
         return
     if dtype.kind == "f" and isinstance(value, str):
         fits = re.fullmatch(rf"NaN|-?Infinity|0x[0-9a-fA-F]{{{2 * dtype.itemsize}}}", value) is not None

@@ -14,21 +14,19 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk, one_line
-from bigimg.geometry.region import grid, pieces, shape_of, shift
-from bigimg.omezarr.archive import Archive
+from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.decoders import UNDECODABLE
 from bigimg.omezarr.manifest import read_records
 from bigimg.omezarr.objects import ANY, Location, ObjectPath, OpenObject, opened, readable
-from bigimg.omezarr.parse import ArrayMeta
+from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
-from bigimg.omezarr.web import Web, answer_of, storage_options
+from bigimg.omezarr.web import Web
 from bigimg.types import Array, Region, Shape
 
 INDEX_CACHE_BYTES = 4 << 20
@@ -191,30 +189,15 @@ def _inside(part: Region, index: Shape, chunk: Shape) -> Region:
     return shift(part, tuple(i * n for i, n in zip(index, chunk, strict=True)))
 
 
-def values_of(tree: Tree, key: str) -> Array:
-    """Return all of a small array of numbers or text, such as a coordinate that xarray wrote.
+def values_of(tree: Tree, key: str, most: int, *, texts: bool = False) -> Array:
+    """Return all of a small array of numbers or texts, such as a coordinate that xarray wrote.
 
     Raises
     ------
     InputError
-        It cannot be read.
+        It cannot be read, or has chunks of more than ``most`` values.
     """
-    import zarr
-
-    prefix = tree.objects.prefix if isinstance(tree.objects, Archive) else ""
-    try:
-        return np.asarray(zarr.open_array(_store(tree), path=prefix + key, mode="r")[...])
-    except Exception as error:  # of zarr, numcodecs or a server
-        raise InputError(f"{tree.where(key)}: cannot be read ({answer_of(error)}); restore it") from error
-
-
-def _store(tree: Tree) -> Any:
-    from zarr.storage import FsspecStore, LocalStore, ZipStore
-
-    if isinstance(tree.objects, Archive):
-        # Not the zip of fsspec: it has one file position that zarr's threads share, which gives wrong bytes.
-        return ZipStore(tree.objects.path, read_only=True)
-    if isinstance(tree.objects, Web):
-        address = tree.objects.address
-        return FsspecStore.from_url(address, storage_options=storage_options(address), read_only=True)
-    return LocalStore(tree.folder, read_only=True)
+    meta = parse_array(tree.node(key) or {}, source=tree.where(key), texts=texts)
+    if math.prod(meta.shape) > most or math.prod(meta.shard) > most:
+        raise InputError(f"{tree.where(key)}: has more than {most} values; store less of them together")
+    return ChunkPixels(tree, key, meta).read(full(meta.shape))

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError, one_line
-from bigimg.omezarr.archive import UNZIPPABLE, Archive
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.documents import document_of, is_key
 from bigimg.omezarr.objects import Location, ObjectPath, listing, readable, small_object
 from bigimg.omezarr.web import Web
 from bigimg.places.address import redacted
 from bigimg.places.staging import why_absent
+from bigimg.places.unzip import DAMAGED
 
 type Node = dict[str, Any]
 
-DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 ZIPPED = (".zip", ".ozx")
 NAMED_ZIPS = (".ozx", ".zarr.zip")
 """Endings of the names of zip files that hold a store."""
@@ -93,15 +93,15 @@ class Tree:
         InputError
             A document there is not JSON, or not an object.
         """
-        document = self._document(f"{key}/zarr.json".lstrip("/"))
+        document = self._document(join(key, "zarr.json"))
         if document is not None:
             return {"attributes": {}, "node_type": "group", "zarr_format": 3} | document
-        array = self._document(f"{key}/.zarray".lstrip("/"))
-        attributes = self._document(f"{key}/.zattrs".lstrip("/"))
+        array = self._document(join(key, ".zarray"))
+        attributes = self._document(join(key, ".zattrs"))
         if array is not None:
             return array | {"attributes": attributes or {}, "node_type": "array", "zarr_format": 2}
         # A .zattrs alone counts as a group, because some writers and some copies lack .zgroup.
-        if attributes is None and self._document(f"{key}/.zgroup".lstrip("/")) is None:
+        if attributes is None and self._document(join(key, ".zgroup")) is None:
             return None
         return {"attributes": attributes or {}, "node_type": "group", "zarr_format": 2}
 
@@ -163,7 +163,7 @@ def zipped_tree(path: str | os.PathLike[str], prefix: str = "", *, shown: str, k
     """
     try:
         return Tree(shown, objects=Archive(Path(path).absolute(), prefix, keep))
-    except UNZIPPABLE as error:
+    except DAMAGED as error:
         raise InputError(
             f"{shown}: not a zip file that can be read ({one_line(error)}); copy it again"
         ) from error

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError, one_line
+from bigimg.omezarr.documents import DOCUMENTS, most_bytes
 from bigimg.omezarr.objects import ANY, Listed, OpenObject
 from bigimg.places.address import is_url, other_scheme, redacted
+from bigimg.places.answers import MOST_WHOLE
 from bigimg.places.http import LATER, Patience
 from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16
 """Bytes of the first request for an object: they hold the index of a shard, or a whole small object."""
 PATIENCE = Patience()
-OPTIONAL = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
-"""Documents that need not be there. A bucket that may be read and not listed answers 403 for these, not 404."""
 AHEAD_BYTES = 4 << 20
 """Bytes of one request for several chunks; a single chunk may be larger."""
 
@@ -60,7 +60,8 @@ class Web:
             way = f"; {install_line('remote')}" if has_extra else ""
             raise MissingExtraError(f"{shown}: {redacted(str(error))}{way}") from error
         except Exception as error:  # each protocol has its own kinds, and they share no root
-            if is_refusal(error) and self._small and key.rpartition("/")[2] in OPTIONAL:
+            # A bucket that may be read and not listed answers 403, not 404, for documents that need not be there.
+            if is_refusal(error) and self._small and key.rpartition("/")[2] in DOCUMENTS:
                 raise FileNotFoundError(key) from None
             raise InputError(f"{shown}: cannot be fetched ({answer_of(error)}); check the address") from error
 
@@ -69,7 +70,10 @@ class Web:
         if key in self._small:
             return self._small[key]
         with self._request(key) as (fs, path):
-            data: bytes = patiently(lambda: fs.cat_file(path))
+            # Where no part is asked for, an answer of http is bounded as a document is.
+            most = most_bytes(key)
+            part = {} if is_url(self.address) and most == MOST_WHOLE else {"start": 0, "end": most + 1}
+            data: bytes = patiently(lambda: fs.cat_file(path, **part))
         if len(data) <= TAIL_BYTES:
             self._small[key] = data
         return data

@@ -1,22 +1,25 @@
 """Groups that xarray's ``to_zarr`` wrote: an image, with the coordinates of its axes as arrays beside it.
 
 The image is the variable ``image``, or the only one that is no coordinate. Of a DataTree with the groups ``scale0`` to
-``scaleN``, as bigimg makes it of a pyramid, each group is a level. Coordinates are read through zarr.
+``scaleN``, as bigimg makes it of a pyramid, each group is a level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 
+from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.levels import level_names
 from bigimg.geometry.spec import Channel, fields_of
 from bigimg.omezarr.documents import is_key
+from bigimg.omezarr.encoding import NUMERIC
 from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, described_by, parse_array
 from bigimg.omezarr.pixels import values_of
 from bigimg.omezarr.tree import Node, Tree, join
@@ -24,6 +27,8 @@ from bigimg.types import Convention, Kind
 
 MOST_VALUES = 1 << 20
 """Longer coordinates are not read."""
+MOST_TEXTS = 4096
+"""Channels whose names are read."""
 NAMES = {"time": "t", "channel": "c", "channels": "c", "band": "c"}
 """Usual names of axes, beside ours."""
 
@@ -88,8 +93,8 @@ def _dims(node: Node) -> tuple[str, ...]:
 def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, float, str | None]:
     """Return spacing, origin and unit of a coordinate; where it is not evenly spaced, a note says so."""
     unit, values = node["attributes"].get("units"), np.empty(0)
-    if int(np.prod(node["shape"])) <= MOST_VALUES:
-        values = values_of(tree, key)
+    with suppress(InputError):  # there are too many, or they are dates
+        values = values_of(tree, key, MOST_VALUES)
     unit = long_unit(unit) if isinstance(unit, str) else None
     if values.size == 1 and values.dtype.kind in "iuf":
         return float(node["attributes"].get("spacing", 1.0)), float(values[0]), unit
@@ -104,10 +109,14 @@ def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, fl
 def _channels(tree: Tree, where: str, names: list[str], arrays: Mapping[str, Node]) -> tuple[Channel, ...]:
     if not names:
         return ()
-    found = [str(name) for name in values_of(tree, join(where, names[0]))]
+    type_name = arrays[names[0]].get("dtype", arrays[names[0]].get("data_type"))
+    texts = not isinstance(type_name, str) or NUMERIC.fullmatch(type_name) is None
+    found = [str(name) for name in values_of(tree, join(where, names[0]), MOST_TEXTS, texts=texts)]
     colors: list[Any] = [None] * len(found)
     if "color" in arrays and _dims(arrays["color"]) == (names[0],):
-        colors = [str(color) or None for color in values_of(tree, join(where, "color"))]
+        colors = [
+            str(color) or None for color in values_of(tree, join(where, "color"), MOST_TEXTS, texts=True)
+        ]
     return tuple(Channel(name, color) for name, color in zip(found, colors, strict=True))
 
 

@@ -31,8 +31,10 @@ PAIRED = {".hdr", ".img", ".mhd", ".nhdr", ".head", ".brik", ".par", ".rec"}
 HEADERS = {".mhd", ".nhdr"}
 """Headers that name data files with any name in the same folder."""
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
-           ArithmeticError, OSError)  # fmt: skip
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
+    ArithmeticError, OSError,
+)  # fmt: skip
 """Exceptions of an archive that is damaged, or whose compression zipfile does not know (its NotImplementedError)."""
 
 unzipping = partial(

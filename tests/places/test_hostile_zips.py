@@ -1,4 +1,4 @@
-"""Zip files that mean no good, as stores and as archives with a member: an error of ours, no file elsewhere, no bomb."""
+"""Zip files that mean no good, as stores and with a member: an error of ours, no file elsewhere, no bomb."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,11 @@ def linked(files: Files) -> bytes:
 def twice(files: Files) -> bytes:
     """Return an archive with two members of one name; the later one counts, as in zipfile."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        for content in (b"junk", files[CHUNK]):
-            archive.writestr(CHUNK, content)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(CHUNK, b"junk")
         archive.writestr("zarr.json", files["zarr.json"])
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr(CHUNK, files[CHUNK])
     return buffer.getvalue()
 
 
@@ -122,11 +124,8 @@ def test_a_store_and_a_member(name: str, files: Files, tmp_path: Path, cache: Pa
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
     for member in files:
-        try:
+        with suppress(BigimgError):
             found = unzip(path, member, shown="a.zip", most_bytes=10**7)
-        except BigimgError as error:
-            assert "\n" not in str(error)
-        else:
             assert found.path.stat().st_size <= 10**7
             del found
     assert list(cache.glob("temporary/*")) == []
