@@ -221,6 +221,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "patches": of("patches", source, folder / "patches", "--size", "300,300"),
         "downsample": of("downsample", source, folder / "small.tif", "--factor", 2),
         "verify": verified(store, folder / "damaged.ome.zarr"),
+        "edit": of("edit", store, "--window", "3,400"),
     }
 
 
@@ -246,6 +247,7 @@ def verified(store: Path, damaged: Path) -> set[str]:
         "fraction",
         "formats",
         "verify",
+        "edit",
         "downsample",
         "patches",
     ],

@@ -119,7 +119,8 @@ def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
         pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
     except ValueError:
         pairs = {}
-    if len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
+    whole = all(len(pair) == 2 for pair in pairs.values())
+    if not whole or len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
         example = "write 100,4000, or DAPI=100,4000 once for each channel"
         raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
     return pairs.get("", pairs) if pairs else None

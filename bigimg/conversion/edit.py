@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.levels import Level, stored_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.edited import changes_between, edited_image
+from bigimg.omezarr.label_places import level_under, lies_on
 from bigimg.omezarr.manifest import attributes_of, read_manifest, read_object, zarr_at
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS
 from bigimg.omezarr.open import is_store, open_store
@@ -25,9 +25,6 @@ from bigimg.omezarr.tree import tree_of
 from bigimg.planning.edits import Asked, edited_places, edited_spec, edited_windows
 from bigimg.system.locks import locked
 from bigimg.types import Method, Version
-
-ALIKE = 1e-6
-"""Part of a pixel within which a label image lies where its image does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +170,7 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
     str
         Why it keeps its places, or nothing.
     """
-    before = _levels(image, image.spec().axes)
-    moved = [_place(image.spec(), each) for each in before] != [_place(spec, each) for each in levels]
+    moved = spec.axes != image.spec().axes
     manifest = read_manifest(folder)
     if manifest is None:
         what = "was not written by bigimg, and keeps its spacing: correct it with what wrote it"
@@ -182,11 +178,12 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
     with locked(folder):
         label = _own(folder)
         old = found = label.spec()
-        at, note = _level_of(old, image), ""
-        if at is not None and _lies(old, image.spec(), before[at]):
-            placed = _place(spec, levels[at])
-            found = edited_places(old, {name: placed[name] for name in old.dims})
-        elif moved and (at is None or not _lies(old, spec, levels[at])):
+        at, note = level_under(old, image), ""
+        under = () if at is None else _axes_at(spec, levels[at])
+        if at is not None and lies_on(old, image.spec(at).axes):
+            places = {axis.name: (axis.spacing, axis.origin, axis.unit) for axis in under}
+            found = edited_places(old, places)
+        elif moved and (at is None or not lies_on(old, under)):
             note = f"has places of its own, and keeps them: bigimg edit {folder} sets them"
         if "c" in old.dims and old.channels == image.channels:
             found = replace(found, channels=spec.channels)
@@ -198,24 +195,11 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
     return found != old, note
 
 
-def _place(spec: ImageSpec, level: Level) -> dict[str, tuple[float, float, str | None]]:
-    """Return spacing, origin and unit of each axis of a level."""
-    numbers = zip(spec.axes, level.spacing, level.origin, strict=True)
-    return {axis.name: (spacing, origin, axis.unit) for axis, spacing, origin in numbers}
-
-
-def _level_of(label: ImageSpec, image: Store) -> int | None:
-    """Return the level of the image that has the pixels of the label."""
-    sizes = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
-    return next((i for i, each in enumerate(sizes) if label.sizes.items() <= each.items()), None)
-
-
-def _lies(label: ImageSpec, image: ImageSpec, level: Level) -> bool:
-    """Return whether a label lies where a level of its image does."""
-    placed = _place(image, level)
-    return all(
-        axis.unit == placed[axis.name][2]
-        and math.isclose(axis.spacing, placed[axis.name][0], rel_tol=ALIKE)
-        and abs(axis.origin - placed[axis.name][1]) <= ALIKE * abs(axis.spacing)
-        for axis in label.axes
+def _axes_at(spec: ImageSpec, level: Level) -> tuple[Axis, ...]:
+    """Return the axes of a level."""
+    return tuple(
+        replace(axis, size=size, spacing=spacing, origin=origin)
+        for axis, size, spacing, origin in zip(
+            spec.axes, level.shape, level.spacing, level.origin, strict=True
+        )
     )

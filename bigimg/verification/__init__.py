@@ -15,6 +15,9 @@ full (the default)            statistics and histogram are counted again from le
 full, with a source           each pixel of level 0 is equal to that of the source                 ``pixels``
 ============================  ===================================================================  =================
 
+What others edited in the metadata, and groups that they added, are no damage: edits are listed apart, and taken over
+when asked for (:mod:`~bigimg.omezarr.edited`, :mod:`~bigimg.conversion.edit`).
+
 A store that bigimg did not write has no manifest, and the method of its levels is not known. There the quick check
 compares shapes with scales and names absent objects as doubts; the full check decodes each chunk, and compares the
 ids of label images with those of level 0 (``others``). ``labels`` checks each label image in a store at the same

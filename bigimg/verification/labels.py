@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
-from bigimg.errors import InputError
+from bigimg.errors import BigimgError, InputError
+from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.label_places import level_under, lies_on
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.open import is_store
+from bigimg.omezarr.open import is_store, open_store
 from bigimg.omezarr.parse import label_names, ome_block
+from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.verification.report import Finding, Findings
 
@@ -55,3 +59,15 @@ def check_labels(image: Tree, found: Findings, check: Callable[[Tree], Findings]
             found.add_image(path, check(tree_of(folder / name)))
         except InputError as error:
             found.add(Finding("metadata", path, str(error).removeprefix(f"{folder / name}: ")))
+            continue
+        with suppress(BigimgError):  # damage is told already
+            _compare_places(path, open_store(folder / name).spec(), open_store(image), found)
+
+
+def _compare_places(path: str, label: ImageSpec, image: Store, found: Findings) -> None:
+    """Note a label image that has the pixels of a level of its image, and not its places."""
+    level = level_under(label, image)
+    if level is not None and not lies_on(label, image.spec(level).axes):
+        found.note(
+            f"{path}: has another spacing or origin than level {level} of its image: correct one of them"
+        )

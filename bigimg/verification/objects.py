@@ -16,13 +16,14 @@ import numpy as np
 
 from bigimg.errors import BigimgError, InputError, MissingChunk
 from bigimg.omezarr import manifest
-from bigimg.omezarr.documents import DOCUMENTS, Tree
+from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.edited import check_copy, check_document, edited_image
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, PROVENANCE
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, CONSOLIDATED, LABELS, MANIFEST
 from bigimg.omezarr.objects import DANGLING, Listed, Location, listing
 from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import object_grid
+from bigimg.omezarr.tree import Tree
 from bigimg.types import Array, Shape
 from bigimg.verification.levels import OwnLevel, of_object
 from bigimg.verification.report import Finding, Findings, Problem

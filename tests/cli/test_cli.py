@@ -637,7 +637,8 @@ def test_edit(two_channels: Path) -> None:
     [
         ((), "nothing to edit"),
         (("--channels", "a"), "channels: 1 for 2 channels"),
-        (("--window", "5"), "--window 5: give the values that are drawn black and white"),
+        (("--window", "5"), "write 100,4000, or DAPI=100,4000 once for each channel"),
+        (("--window", "9,5"), "--window 9,5: give the values that are drawn black and white"),
         (("--window", "5,x"), "write 100,4000, or DAPI=100,4000 once for each channel"),
         (("--window", "5,6", "--window", "7,8"), "write 100,4000"),
         (("--colors", "red,blue"), "'red' is no color"),

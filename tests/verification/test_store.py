@@ -524,6 +524,22 @@ def test_edited_labels_are_told_and_taken_over(colour: tuple[Path, CountingReade
     assert zarr.open_group(root / "labels/m", mode="r").attrs["by"] == "somebody"
 
 
+def test_a_label_that_lies_no_more_on_its_image_is_noted(colour: tuple[Path, CountingReader]) -> None:
+    """Others moved the image, and the label stayed."""
+    root, _ = colour
+    bigimg.write(bigimg.mask(root, below=50), root / "labels/m", progress=False)
+    assert bigimg.verify(root).notes == ()
+    group = zarr.open_group(root, mode="r+")
+    ome = dict(group.attrs["ome"])
+    transformations(ome, 0)[0]["scale"] = [1, 0.5, 0.5]
+    group.attrs["ome"] = ome
+    report = bigimg.verify(root, quick=True)
+    said = "labels/m: has another spacing or origin than level 0 of its image: correct one of them"
+    assert (report.ok, report.notes) == (True, (said,))
+    bigimg.edit(root / "labels/m", spacing="y=0.5,x=0.5")
+    assert bigimg.verify(root, quick=True).notes == ()
+
+
 def test_groups_of_others_are_no_damage(colour: tuple[Path, CountingReader]) -> None:
     root, _ = colour
     tables = zarr.open_group(root, mode="r+").create_group("tables")
