@@ -17,6 +17,7 @@ from bigimg.cli import cli
 from bigimg.errors import InputError, UsageError
 from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array
+from bigimg.viewing.display import display_of
 
 RNG = np.random.default_rng(5)
 VOLUME = RNG.integers(60, 4000, (10, 70, 90)).astype(np.uint16)
@@ -98,6 +99,13 @@ def test_an_image_with_holes_is_written_with_them(cut: Path, tmp_path: Path):
     scaled = bigimg.with_geometry(img, spacing=(2.0, 0.5, 0.5), unit="um")
     assert np.array_equal(lost_of(scaled), lost_of(img))
     assert np.array_equal(lost_of(scaled[6:, 5:]), lost_of(img)[6:, 5:])
+
+
+def test_the_window_of_a_plane_is_that_of_what_is_there(cut: Path):
+    plane = bigimg.open(cut, allow_partial=True)[6].compute()
+    there = plane.values[plane.values > 0]
+    (window,) = display_of(plane, plane).windows
+    assert window == pytest.approx(np.percentile(there, [0.1, 99.9]))
 
 
 def test_the_boxes_are_in_the_store_and_checked(cut: Path, tmp_path: Path):

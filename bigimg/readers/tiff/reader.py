@@ -46,6 +46,9 @@ WHOLE_BYTES = 64 << 20
 MOST_WARNINGS = 100
 """Of a library about one file."""
 
+MOST_HOLES = 1000
+"""Each block of a conversion looks through all of them."""
+
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
 
@@ -243,6 +246,9 @@ class _Image:
         edges[3:] = self.orientation.shown_edges(*edges[3:])
         kept = [ORDER.index(name) for name in spec.dims]
         boxes = [tuple(box[axis] for axis in kept) for box in boxes_of(cells, edges)]
+        if len(boxes) > MOST_HOLES:
+            what = f"what is missing lies in {len(boxes)} places, and at most {MOST_HOLES} can be kept"
+            raise damage(path, what)
         spec = with_holes(spec, boxes)
         self.segments.fill_value = hole_value(spec.dtype, spec.padding)
         return spec
