@@ -101,6 +101,16 @@ def test_an_image_with_holes_is_written_with_them(cut: Path, tmp_path: Path):
     assert np.array_equal(lost_of(scaled[6:, 5:]), lost_of(img)[6:, 5:])
 
 
+def test_a_stack_has_the_holes_of_each_image(cut: Path):
+    img = bigimg.open(cut, allow_partial=True)
+    whole = bigimg.from_array(VOLUME)
+    again = bigimg.stack([img[z] for z in (5, 6, 7)], "z")
+    assert np.array_equal(lost_of(again), lost_of(img)[5:8])
+    both = bigimg.stack([whole, img], "c")
+    assert not lost_of(both[0]).any()
+    assert np.array_equal(lost_of(both[1]), lost_of(img))
+
+
 def test_the_window_of_a_plane_is_that_of_what_is_there(cut: Path):
     plane = bigimg.open(cut, allow_partial=True)[6].compute()
     there = plane.values[plane.values > 0]
