@@ -294,12 +294,12 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
 
     Its metadata name more planes than there are, all before some time are there, and no other file has any.
     """
-    if series.kind not in ("ome", "mmstack") or not _stands_alone(tif):
+    if series.kind not in ("ome", "mmstack"):
         return None
     absent = [i for i, page in enumerate(series.pages) if page is None]
     times, channels, depth, *_ = layout.shape
     planned = max(times, _frames(tif)) if series.kind == "mmstack" else times
-    if not absent and planned == times:
+    if (not absent and planned == times) or not _stands_alone(tif):
         return None
     t, c, z = layout.steps
     of_time = np.add.outer(np.arange(channels // layout.samples) * c, np.arange(depth) * z).reshape(-1)
@@ -308,6 +308,8 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
     count = times if whole.all() else int(whole.argmin())
     if not count or whole[count:].any():
         return None
+    if count == planned:  # planes of another position are missing
+        return Stopped(count, "")
     note = f"the acquisition was stopped: {count} of {planned} time points are whole"
     if left := int(there[count:].sum()):
         note += f", and {counted(left, 'plane')} of the next; {PARTIAL}"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
-from bigimg.errors import InputError, damage, one_line, reading
+from bigimg.errors import PARTIAL, InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import boxes_of, hole_value, with_holes
 from bigimg.geometry.region import shape_of
@@ -174,9 +174,9 @@ class _Image:
             self.converted = is_converted(page)
             spec = self._describe(tif, series, image.number)
             spec = replace(spec, of_source=(*spec.of_source, *others))
-            if stopped is not None:
+            if stopped is not None and stopped.note:
                 spec = replace(spec, notes=(*spec.notes, stopped.note))
-        spec = self._with_holes(path, spec, chain, promised_pages=said)
+        spec = self._with_holes(path, spec, chain, promised_pages=said, partial=partial)
         if warnings and not partial:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
@@ -228,7 +228,9 @@ class _Image:
             of_source=tuple(meaning.of_source),
         )  # fmt: skip
 
-    def _with_holes(self, path: str, spec: ImageSpec, chain: Chain, *, promised_pages: bool) -> ImageSpec:
+    def _with_holes(
+        self, path: str, spec: ImageSpec, chain: Chain, *, promised_pages: bool, partial: bool
+    ) -> ImageSpec:
         """Return ``spec`` with what the file lacks, and note it; without a promise that is what follows the chain."""
         if chain.lost:
             spec = replace(
@@ -240,6 +242,9 @@ class _Image:
         if not self.segments.lost.any():
             return spec
         cells, edges = self.layout.cells(self.segments.lost, self.segments.scheme)
+        if not partial and cells.any():  # of an acquisition that was stopped, and is damaged too
+            what = f"{self.segments.scheme.kind}s of its whole time points are missing"
+            raise InputError(f"{path}: {what}; copy it again, or {PARTIAL}")
         if cells.all():
             raise damage(path, "none of the pixels of the image are in the file")
         cells = self.orientation.shown(cells)
