@@ -116,6 +116,8 @@ def test_the_window_of_a_plane_is_that_of_what_is_there(cut: Path):
     there = plane.values[plane.values > 0]
     (window,) = display_of(plane, plane).windows
     assert window == pytest.approx(np.percentile(there, [0.1, 99.9]))
+    axes = bigimg.show(bigimg.open(cut, allow_partial=True), "z", index=6)
+    assert axes.images[0].get_clim() == pytest.approx(np.percentile(there, [0.1, 99.9]))
 
 
 def test_the_boxes_are_in_the_store_and_checked(cut: Path, tmp_path: Path):
