@@ -151,7 +151,10 @@ class Verbs(click.Group):
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             if isinstance(error, BigimgError) and verb is not None:
                 more = {"allow_partial": "--allow-partial"}  # messages say that it is an option of convert
-                error.args = (in_words_of(verb, str(error), more=more, typed=ctx.meta[TYPED]), *error.args[1:])
+                error.args = (
+                    in_words_of(verb, str(error), more=more, typed=ctx.meta[TYPED]),
+                    *error.args[1:],
+                )
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -11,6 +11,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from bigimg.errors import UnknownFormatError, UsageError
@@ -192,8 +193,8 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     opener = getattr(importlib.import_module(module), function)
     if found.name == "dicom":
         return cast("Reader", opener(name, series=series, **uneven))
-    if found.name == "tiff" and uneven.get("allow_partial"):
-        return cast("Reader", opener(name, series=series, allow_partial=uneven.pop("allow_partial")))
+    if found.name == "tiff" and uneven.pop("allow_partial", False):
+        opener = partial(opener, allow_partial=True)
     no_series(name, uneven)
     if found.several:
         return cast("Reader", opener(name, series=series))

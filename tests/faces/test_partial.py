@@ -195,6 +195,8 @@ def test_a_source_that_is_whole_or_can_be_no_other_way(tmp_path: Path):
             UsageError, match="allow_partial=True is for TIFF, DICOM series and folders of planes"
         ):
             bigimg.open(source, allow_partial=True)
+    with pytest.raises(UsageError, match="on_gap='fill' is for DICOM series"):
+        bigimg.open(tmp_path / "whole.tif", allow_partial=True, on_gap="fill")
     (tmp_path / "none.tif").write_bytes(b"")
     with pytest.raises(InputError, match="is empty"):
         bigimg.open(tmp_path / "none.tif", allow_partial=True)
