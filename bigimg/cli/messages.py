@@ -68,6 +68,7 @@ def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequ
     """
     own = {option.name for option in command.params} | {name for name, other in ALIASES.items()}
     more = {name: f"bigimg convert --{name.replace('_', '-')}" for name in OF_SOURCE if name not in own}
+    more["allow_partial"] = "--allow-partial"  # messages say that it is an option of convert
     ways = [
         way
         for way in error.ways

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import google_crc32c
 
+from bigimg.geometry.holes import as_json
 from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.omezarr.objects import readable
@@ -47,7 +48,7 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
             [[axis.name, axis.spacing, axis.unit, axis.origin] for axis in spec.axes],
             [[channel.name, channel.color] for channel in spec.channels],
         ],
-        "image": [list(spec.dims), list(spec.shape), str(spec.dtype), spec.kind],
+        "image": [list(spec.dims), list(spec.shape), str(spec.dtype), spec.kind, *as_json(spec.missing)],
         "options": {"method": plan.method, "codec": plan.codec, "format": FORMAT, "ome": plan.ome_version},
         "layout": [[list(p.level.shape), list(p.chunk), list(p.shard)] for p in plan.levels],
         "blocks": [[s.reads, list(s.writes), list(s.block)] for s in plan.sweeps],

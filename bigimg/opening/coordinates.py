@@ -152,4 +152,4 @@ def coordinate(
     )  # in place, and no variable that is copied: there may be millions
     values *= spacing
     values += origin
-    return IndexVariable((name,), values, {**attrs, "spacing": spacing})
+    return IndexVariable((name,), values, {**attrs, "spacing": spacing})  # type: ignore[no-untyped-call]

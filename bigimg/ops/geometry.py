@@ -154,7 +154,16 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     node = Stack([node_of(img) for img in found], dims.index(dim))
     own = first.chunks or tuple((n,) for n in first.shape)
     chunks = (*own[: node.axis], (1,) * len(found), *own[node.axis :])
-    return linked(xarray.DataArray(as_dask(node, chunks), coords, dims, first.name, attrs), node)
+    made = xarray.DataArray(as_dask(node, chunks), coords, dims, first.name, attrs)
+    if any("missing" in img.attrs for img in found):
+        holes = [
+            (*hole[: node.axis], slice(number, number + 1), *hole[node.axis :])
+            for number, img in enumerate(found)
+            for hole in missing_of(img, list(map(str, first.dims)))
+        ]
+        axes = [coordinates.axis_of(made, name) for name in dims]
+        made.attrs["missing"] = as_text(by_coordinate(holes, axes, coordinates.channels_of(made)))
+    return linked(made, node)
 
 
 def _positions(images: Sequence[xarray.DataArray], dim: str) -> Any:

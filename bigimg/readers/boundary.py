@@ -11,7 +11,7 @@ from typing import Any
 
 from bigimg.errors import DAMAGED, BigimgError, InputError, damage, one_line, reading
 from bigimg.reader import Reader
-from bigimg.types import Array, Region
+from bigimg.types import Array, Part, Region
 
 PANICS = "pyo3_runtime"
 """The module of what libraries in Rust raise for their own faults; it is no ``Exception``, so few catch it."""
@@ -66,6 +66,10 @@ class BoundedReader:
             _raise_ours(error, self.source, "reading its palette")
             raise
         return None if found is None else BoundedReader(found)
+
+    def of_part(self, part: Part) -> BoundedReader:
+        """Return the reader of one part of complex values; see :func:`bigimg.reader.as_part`."""
+        return bounded(self.source, lambda: self.inner.of_part(part))  # type: ignore[attr-defined,no-any-return]
 
     def close(self) -> None:
         """Let go of files; see :meth:`bigimg.reader.Reader.close`."""

@@ -180,7 +180,8 @@ class Browser:
             return
         self.at = index
         try:
-            self.picture = replace(self.picture, pixels=values_of(self._plane()))  # nothing else differs
+            pixels, holes = values_of(self._plane())
+            self.picture = replace(self.picture, pixels=pixels, holes=holes)  # nothing else differs
         except BigimgError as error:  # the window stays open: the next plane may be readable
             self.playing = False
             self.image.set_visible(False)

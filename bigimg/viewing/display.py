@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, Padding, Region
 from bigimg.viewing.colours import (
     HIGH,
@@ -159,9 +161,11 @@ class DisplayReader:
 
 
 def _ends(plane: xarray.DataArray, padding: Padding | None) -> Window:
-    """Return the percentiles 0.1 and 99.9 of a plane without NaN and padding; of a lazy plane from its histogram."""
+    """Return the percentiles 0.1 and 99.9 of what is measured in a plane; of a lazy plane from its histogram."""
     if plane.chunks is None:
-        return percentiles(plane.to_numpy(), padding)
+        pixels = plane.to_numpy()
+        holes = holes_in(missing_of(plane, [str(name) for name in plane.dims]), full(plane.shape))
+        return percentiles(pixels if holes is None else pixels[~holes], padding)
     from bigimg.ops.statistics.percentiles import of_all
 
     numbers = plane.where(np.isfinite(plane)) if plane.dtype.kind == "f" else plane

@@ -121,7 +121,7 @@ def paint(picture: Picture, windows: Sequence[Window] | None, look: Look = DEFAU
     options: dict[str, Any] = {"cmap": look.cmap if look.cmap is not None else ramp(color)}
     if look.norm is not None:
         return Paint(pixels, options | {"norm": look.norm}, True)
-    low, high = look.window(windows[0] if windows else percentiles(pixels, picture.padding))
+    low, high = look.window(windows[0] if windows else percentiles(picture.measured(), picture.padding))
     return Paint(pixels, options | {"vmin": low, "vmax": high}, True)
 
 
@@ -149,9 +149,13 @@ def _coloured(picture: Picture, windows: Sequence[Window] | None, look: Look) ->
         else:
             # One window for all three colours: a window for each would change the hues.
             lows, highs = zip(*windows[:3], strict=True) if windows else ([], [])
-            default = (min(lows), max(highs)) if windows else percentiles(pixels[..., :3], picture.padding)
+            default = (
+                (min(lows), max(highs))
+                if windows
+                else percentiles(picture.measured(slice(0, 3)), picture.padding)
+            )
         return display_of(plane, picture.like, look.window(default)).of(pixels)
-    each = windows or [percentiles(pixels[..., c], picture.padding) for c in range(count)]
+    each = windows or [percentiles(picture.measured(c), picture.padding) for c in range(count)]
     return blended(pixels, lights_of(channels, count), [look.window(window) for window in each])
 
 
@@ -178,8 +182,7 @@ def windows_for(levels: Levels, cut: Cut) -> list[Window] | None:
 
 def windows_of(pictures: Sequence[Picture]) -> list[Window]:
     """Return one window for each channel: percentiles of all ``pictures`` together."""
-    planes = [p.pixels[..., None] if p.pixels.ndim == 2 else p.pixels for p in pictures]
-    count = planes[0].shape[-1]
-    padding = pictures[0].padding
-    each = (np.concatenate([plane[..., c].ravel() for plane in planes]) for c in range(count))
-    return [percentiles(values, padding) for values in each]
+    first = pictures[0]
+    count = 1 if first.pixels.ndim == 2 else first.pixels.shape[-1]
+    each = (np.concatenate([picture.measured(c).ravel() for picture in pictures]) for c in range(count))
+    return [percentiles(values, first.padding) for values in each]

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import short_unit
+from bigimg.geometry.holes import holes_in
 from bigimg.geometry.orientation import axis_codes, checked_convention
+from bigimg.geometry.region import full
 from bigimg.lazy.dask_compute import computed
 from bigimg.lazy.node_of_array import padding_of
 from bigimg.opening import coordinates
@@ -20,6 +22,7 @@ from bigimg.ops.derived import placeholder
 from bigimg.ops.slices import axis_across, channel_index, index_along
 from bigimg.ops.thumbnails import shrunk
 from bigimg.ops.upright import Turn, turn_of
+from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array, Convention, Padding
 from bigimg.viewing.levels import Levels, lengths, level_for, nearest_in, needed, read_at
 
@@ -135,6 +138,15 @@ class Picture:
     """Symbol of the unit of the axes."""
     padding: Padding | None
     """Values that are no measurements; windows are chosen without them."""
+    holes: Array | None = None
+    """Pixels (h, w) or (h, w, c) that the source does not hold; None if it holds all."""
+
+    def measured(self, channel: int | slice = slice(None)) -> Array:
+        """Return the pixels of one channel, or of several, that the source holds; None of their places."""
+        pixels = self.pixels if self.pixels.ndim == 2 else self.pixels[..., channel]
+        if self.holes is None:
+            return pixels
+        return pixels[~(self.holes if self.holes.ndim == 2 else self.holes[..., channel])]
 
 
 def picture_of(
@@ -173,19 +185,20 @@ def picture_of(
         finer = min(2.0, max(1.0, math.sqrt(most / math.prod(drawn))))
         small = shrunk(flat, math.ceil(finer * max(drawn)))
         values = computed(small).transpose(..., *sides)
-        return pictured(levels, cut, number, flat, values_of(values))
+        return pictured(levels, cut, number, flat, values)
     return pictured(levels, cut, number, drawn_plane(levels, cut, number, read=True))
 
 
 def pictured(
-    levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, values: Array | None = None
+    levels: Levels, cut: Cut, number: int, flat: xarray.DataArray, drawn: xarray.DataArray | None = None
 ) -> Picture:
     """Return the picture of a plane of level ``number``, turned as it is drawn; of its own pixels by default."""
     down, across = sides_of(flat)
     alike = coordinates.units(flat, down) == coordinates.units(flat, across)
     letters = letters_of(flat)
+    pixels, holes = values_of(flat if drawn is None else drawn)
     return Picture(
-        values_of(flat) if values is None else values,
+        pixels,
         flat,
         (down, across),
         edges(flat),
@@ -195,13 +208,18 @@ def pictured(
         cut.convention if letters and set(letters[:2]) == {"L", "R"} else None,
         short_unit(coordinates.units(flat, across)) if alike else "px",
         padding_of(levels.base),
+        holes,
     )
 
 
-def values_of(flat: xarray.DataArray) -> Array:
-    """Return the pixels of a plane: (h, w), or (h, w, c) of several channels."""
-    values: Array = flat.transpose(*flat.dims[-2:], ...).values
-    return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
+def values_of(flat: xarray.DataArray) -> tuple[Array, Array | None]:
+    """Return the pixels of a plane, (h, w) or of several channels (h, w, c), and which of them are holes."""
+    turned = flat.transpose(*flat.dims[-2:], ...)
+    found = turned.values, holes_in(missing_of(turned, list(map(str, turned.dims))), full(turned.shape))
+    alone = turned.ndim == 3 and turned.shape[-1] == 1
+    values, holes = (each if each is None or not alone else each[..., 0] for each in found)
+    assert values is not None
+    return values, holes
 
 
 def sides_of(flat: xarray.DataArray) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from bigimg.cli import cli
 from bigimg.errors import InputError, UsageError
 from bigimg.readers.arrays.array import missing_of
 from bigimg.types import Array
+from bigimg.viewing.display import display_of
 
 RNG = np.random.default_rng(5)
 VOLUME = RNG.integers(60, 4000, (10, 70, 90)).astype(np.uint16)
@@ -100,6 +101,25 @@ def test_an_image_with_holes_is_written_with_them(cut: Path, tmp_path: Path):
     assert np.array_equal(lost_of(scaled[6:, 5:]), lost_of(img)[6:, 5:])
 
 
+def test_a_stack_has_the_holes_of_each_image(cut: Path):
+    img = bigimg.open(cut, allow_partial=True)
+    whole = bigimg.from_array(VOLUME)
+    again = bigimg.stack([img[z] for z in (5, 6, 7)], "z")
+    assert np.array_equal(lost_of(again), lost_of(img)[5:8])
+    both = bigimg.stack([whole, img], "c")
+    assert not lost_of(both[0]).any()
+    assert np.array_equal(lost_of(both[1]), lost_of(img))
+
+
+def test_the_window_of_a_plane_is_that_of_what_is_there(cut: Path):
+    plane = bigimg.open(cut, allow_partial=True)[6].compute()
+    there = plane.values[plane.values > 0]
+    (window,) = display_of(plane, plane).windows
+    assert window == pytest.approx(np.percentile(there, [0.1, 99.9]))
+    axes = bigimg.show(bigimg.open(cut, allow_partial=True), "z", index=6)
+    assert axes.images[0].get_clim() == pytest.approx(np.percentile(there, [0.1, 99.9]))
+
+
 def test_the_boxes_are_in_the_store_and_checked(cut: Path, tmp_path: Path):
     store = tmp_path / "a.ome.zarr"
     bigimg.convert(cut, store, allow_partial=True, memory="1GB")
@@ -147,6 +167,7 @@ def test_the_command_says_what_is_missing_and_ends_with_0(cut: Path, tmp_path: P
     refused = run(cli, ["convert", str(cut), str(tmp_path / "a.ome.zarr")])
     assert isinstance(refused.exception, InputError)  # for which the command exits with 3
     assert "--allow-partial of convert takes what is there" in str(refused.exception)
+    assert "--allow-partial of convert" in str(run(cli, ["stats", str(cut)]).exception)
     assert not (tmp_path / "a.ome.zarr").exists()
     done = run(cli, ["convert", str(cut), str(tmp_path / "a.ome.zarr"), "--allow-partial"])
     assert done.exit_code == 0
@@ -176,6 +197,8 @@ def test_a_source_that_is_whole_or_can_be_no_other_way(tmp_path: Path):
             UsageError, match="allow_partial=True is for TIFF, DICOM series and folders of planes"
         ):
             bigimg.open(source, allow_partial=True)
+    with pytest.raises(UsageError, match="on_gap='fill' is for DICOM series"):
+        bigimg.open(tmp_path / "whole.tif", allow_partial=True, on_gap="fill")
     (tmp_path / "none.tif").write_bytes(b"")
     with pytest.raises(InputError, match="is empty"):
         bigimg.open(tmp_path / "none.tif", allow_partial=True)

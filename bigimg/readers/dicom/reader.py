@@ -224,17 +224,17 @@ def _opened(
         raise InputError(f"{source}: {what}; give an image")
     stack = chosen(series_of(planes, uneven, source), series, source)
     notes = [f"{skipped} of {len(paths)} files hold no pixels and are left out"] if skipped else []
-    if damaged:
-        are = "is" if len(damaged) == 1 else "are"
-        notes.append(
-            f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}"
-        )
     if others:
         notes.append(
             f"{counted(others, 'file')} beside the DICOM files {'is' if others == 1 else 'are'} left out"
         )
     with reading_dicom(stack[0].pixels.path):
-        return _reader(stack, source, notes, uneven)
+        reader = _reader(stack, source, notes, uneven)
+    if not damaged:
+        return reader
+    are = "is" if len(damaged) == 1 else "are"
+    note = f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}"
+    return replace(reader, spec=replace(reader.spec, of_source=(*reader.spec.of_source, note)))
 
 
 def _reader(planes: Sequence[Plane], source: str, notes: list[str], uneven: Uneven) -> DicomReader:

@@ -250,11 +250,14 @@ class FolderReader:
         self._shared, each = _shared(first), access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(len(paths), 16) else 0
-        lost = [f"{error}: its plane is missing" for error in self._lost.values()]
-        notes = (*doubts, *notes, *numbering_notes(paths), *lost[:MOST_NAMED])
+        notes = (*doubts, *notes, *numbering_notes(paths))
         volume = _volume(plane, len(paths), by_window=self._most_open > 0, notes=notes)
         volume = with_holes(volume, _holes(volume, self._lost))
-        self.spec = replace(volume, of_source=(*volume.of_source, *patterns_note(paths)))
+        lost = [
+            f"{error}: its plane is missing" for error in self._lost.values()
+        ]  # names are kept in no store
+        more = (*patterns_note(paths), *lost[:MOST_NAMED])
+        self.spec = replace(volume, of_source=(*volume.of_source, *more))
         order = ("z", *(access.order or plane.dims))
         fixed, read = min(self._most_open, len(paths)) * each, 0 if self._most_open else each
         why = f"{self.format}: {access.why}"

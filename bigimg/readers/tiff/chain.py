@@ -29,6 +29,8 @@ MOST_TAGS = 4096
 PIXEL_TAGS = (OWN_TAGS - {330, 338}) | {278, 284, 317, 529, 530, 532}
 """Tags without which pixels cannot be read."""
 
+SET = "put all files of a set into one folder"
+
 SUBIFDS = 330
 """The tag that lists pages below a page, such as the levels of a pyramid."""
 
@@ -231,7 +233,7 @@ def check_promise(path: str, tif: Any, series: Any, pages: int) -> None:
         there = sum(each.size for each in own)
     if values > there or values % plane:
         what = f"page 0, tag {tag} promises {-(-values // plane)} planes of {page.shape}"
-        raise damage(path, f"{what}, and {there // plane} are there (put all files of a set into one folder)")
+        raise InputError(f"{path}: {what}, and {there // plane} are there; {remedy(tif)}")
     missing = any(each is None for each in series.pages)  # read_tables says which
     if series.kind == "imagej":  # one page may stand for all
         used = set(range(series.size // plane))
@@ -294,12 +296,12 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
 
     Its metadata name more planes than there are, all before some time are there, and no other file has any.
     """
-    if series.kind not in ("ome", "mmstack") or not _stands_alone(tif):
+    if series.kind not in ("ome", "mmstack"):
         return None
     absent = [i for i, page in enumerate(series.pages) if page is None]
     times, channels, depth, *_ = layout.shape
     planned = max(times, _frames(tif)) if series.kind == "mmstack" else times
-    if not absent and planned == times:
+    if (not absent and planned == times) or not _stands_alone(tif):
         return None
     t, c, z = (layout.steps.get(name, 0) for name in "tcz")
     of_time = np.add.outer(np.arange(channels // layout.samples) * c, np.arange(depth) * z).reshape(-1)
@@ -308,6 +310,8 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
     count = times if whole.all() else int(whole.argmin())
     if not count or whole[count:].any():
         return None
+    if count == planned:  # planes of another position are missing
+        return Stopped(count, "")
     note = f"the acquisition was stopped: {count} of {planned} time points are whole"
     if left := int(there[count:].sum()):
         note += f", and {counted(left, 'plane')} of the next; {PARTIAL}"
@@ -317,6 +321,12 @@ def whole_times(tif: Any, series: Any, layout: Layout) -> Stopped | None:
 def _frames(tif: Any) -> int:
     """Return how many time points were planned in Micro-Manager."""
     return int((tif.micromanager_metadata or {}).get("Summary", {}).get("Frames", 1))
+
+
+def remedy(tif: Any) -> str:
+    """Return what can be done where planes are in no file."""
+    way = "the file was cut or never finished: copy it again" if _stands_alone(tif) else SET
+    return f"{way}, or {PARTIAL}"
 
 
 def _stands_alone(tif: Any) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
-from bigimg.errors import InputError, damage, one_line, reading
+from bigimg.errors import PARTIAL, InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import boxes_of, hole_value, with_holes
 from bigimg.geometry.region import shape_of
@@ -46,6 +46,9 @@ WHOLE_BYTES = 64 << 20
 
 MOST_WARNINGS = 100
 """Of a library about one file."""
+
+MOST_HOLES = 1000
+"""Each block of a conversion looks through all of them."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
@@ -197,9 +200,9 @@ class _Image:
             self.converted = is_converted(page)
             spec = self._describe(tif, series, image.number)
             spec = replace(spec, of_source=(*spec.of_source, *others))
-            if stopped is not None:
+            if stopped is not None and stopped.note:
                 spec = replace(spec, notes=(*spec.notes, stopped.note))
-        spec = self._with_holes(path, spec, chain, promised_pages=said)
+        spec = self._with_holes(path, spec, chain, promised_pages=said, partial=partial)
         if warnings and not partial:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
@@ -251,7 +254,9 @@ class _Image:
             of_source=tuple(meaning.of_source),
         )  # fmt: skip
 
-    def _with_holes(self, path: str, spec: ImageSpec, chain: Chain, *, promised_pages: bool) -> ImageSpec:
+    def _with_holes(
+        self, path: str, spec: ImageSpec, chain: Chain, *, promised_pages: bool, partial: bool
+    ) -> ImageSpec:
         """Return ``spec`` with what the file lacks, and note it; without a promise that is what follows the chain."""
         if chain.lost:
             spec = replace(
@@ -263,12 +268,18 @@ class _Image:
         if not self.segments.lost.any():
             return spec
         cells, edges = self.layout.cells(self.segments.lost, self.segments.scheme)
+        if not partial and cells.any():  # of an acquisition that was stopped, and is damaged too
+            what = f"{self.segments.scheme.kind}s of its whole time points are missing"
+            raise InputError(f"{path}: {what}; copy it again, or {PARTIAL}")
         if cells.all():
             raise damage(path, "none of the pixels of the image are in the file")
         cells = self.orientation.shown(cells)
         edges[3:] = self.orientation.shown_edges(*edges[3:])
         kept = [ORDER.index(name) for name in spec.dims]
         boxes = [tuple(box[axis] for axis in kept) for box in boxes_of(cells, edges)]
+        if len(boxes) > MOST_HOLES:
+            what = f"what is missing lies in {len(boxes)} places, and at most {MOST_HOLES} can be kept"
+            raise damage(path, what)
         spec = with_holes(spec, boxes)
         self.segments.fill_value = hole_value(spec.dtype, spec.padding)
         return spec

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import PARTIAL, InputError, damage, reading
+from bigimg.errors import InputError, damage, reading
 from bigimg.readers.tiff.axes import Stack
-from bigimg.readers.tiff.chain import check_chain
+from bigimg.readers.tiff.chain import check_chain, remedy
 from bigimg.readers.tiff.colors import PALETTE, decoder_of, is_converted, is_inverted
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType, Part
@@ -161,7 +161,7 @@ def _scattered(path: str, series: Any, scheme: Scheme, *, partial: bool) -> Segm
             continue
         if page is None:
             what = f"its metadata promise {promised} pages, and page {number} is in no file"
-            raise InputError(f"{path}: {what}; put all files of a set into one folder, or {PARTIAL}")
+            raise InputError(f"{path}: {what}; {remedy(series.parent)}")
         lengths_of = _lengths(page, scheme) if uncounted else page.databytecounts
         if (lists := min(len(page.dataoffsets), len(lengths_of))) < each and not partial:
             raise damage(path, f"page {number} lists {lists} of {each} {scheme.kind}s")

@@ -184,6 +184,7 @@ def test_a_slice_that_is_cut_is_named_or_a_hole(kept: float, tmp_path: Path):
     np.testing.assert_array_equal(parts.values, VOLUME[5:])
     bigimg.convert(tmp_path / "s", tmp_path / "a.ome.zarr", allow_partial=True, memory="1GB")
     assert bigimg.verify(tmp_path / "a.ome.zarr", tmp_path / "s", allow_partial=True).ok
+    assert paths[3].name not in (tmp_path / "a.ome.zarr" / "zarr.json").read_text()
 
 
 def test_real_values_of_holes_are_nan(tmp_path: Path):

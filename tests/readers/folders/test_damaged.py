@@ -67,6 +67,7 @@ def test_the_store_of_a_folder_with_a_hole(tmp_path: Path):
     emptied(folder / "plane_5.tif")
     bigimg.convert(folder, tmp_path / "a.ome.zarr", allow_partial=True, memory="1GB")
     assert bigimg.verify(tmp_path / "a.ome.zarr", folder, allow_partial=True).ok
+    assert "plane_5" not in (tmp_path / "a.ome.zarr" / "zarr.json").read_text()
     assert float(bigimg.stats(tmp_path / "a.ome.zarr")["mean"]) == pytest.approx(VOLUME[:5].mean())
 
 

@@ -140,12 +140,28 @@ def test_whole_time_points_of_a_stopped_acquisition_open(tmp_path: Path) -> None
     np.testing.assert_array_equal(found.reshape(8, 40, 30)[:5], STACK[:5])
 
 
+def test_a_stopped_acquisition_that_is_damaged_too_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    text = ome({"X": 30, "Y": 40, "C": 2, "T": 4})
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "rowsperstrip": 10}
+    tifffile.imwrite(path, STACK[:5], description=text, compression="zlib", **options)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tag = tif.pages[1].aspage().tags["StripOffsets"]
+        tag.overwrite((*tag.value[:2], 10**6, tag.value[3]))
+    with pytest.raises(InputError, match="strips of its whole time points are missing"):
+        TiffReader(path)
+    _, lost = whole(TiffReader(path, allow_partial=True))
+    assert lost[0, 1].any(axis=1).tolist() == [False] * 20 + [True] * 10 + [False] * 10
+
+
 @pytest.mark.parametrize("shape", [{"Z": 8}, {"C": 2, "T": 4, "Z": 3}, {"C": 8}])
 def test_what_has_no_whole_time_point_is_refused(shape: dict[str, int], tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     text = ome({"X": 30, "Y": 40, **shape})
     tifffile.imwrite(path, STACK[:5], photometric="minisblack", description=text, metadata=None)
-    with pytest.raises(InputError, match="allow_partial=True of convert takes what is there"):
+    with pytest.raises(
+        InputError, match=r"cut or never finished: copy it again, or allow_partial=True of convert"
+    ):
         TiffReader(path)
     _, lost = whole(TiffReader(path, allow_partial=True))
     assert (~lost).sum() == 5 * 40 * 30
