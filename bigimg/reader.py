@@ -16,7 +16,7 @@ from bigimg.types import Array, Part, Region
 
 PARTS: tuple[Part, ...] = get_args(Part.__value__)
 """The parts of complex values."""
-CHOOSE_PART = f"part={', '.join(map(repr, PARTS[:-1]))} or {PARTS[-1]!r}"
+CHOOSE_PART = " or ".join((", ".join(f"part={part!r}" for part in PARTS[:-1]), f"part={PARTS[-1]!r}"))
 """How one is asked for, for messages."""
 
 

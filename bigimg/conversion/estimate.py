@@ -128,8 +128,11 @@ class _Ids:
         """Count the values of rows all over ``data``."""
         if len(self.values) > MOST_IDS:
             return
-        rows = data.reshape(-1, data.shape[-1])
-        rows = rows[:: max(1, rows.size // LOOKED)]
+        longest = int(
+            np.argmax(data.shape[:-1])
+        )  # a view may lie in any order, so only what is looked at is copied
+        some = (slice(None),) * longest + (slice(None, None, max(1, data.size // LOOKED)),)
+        rows = data[some].reshape(-1, data.shape[-1])
         self.values.update(np.unique(rows).tolist())
         left, right = rows[:, :-1], rows[:, 1:]
         self.pairs += int(np.count_nonzero(left | right))

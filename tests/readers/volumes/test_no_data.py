@@ -27,7 +27,7 @@ def holed(dtype: str, *values: float) -> tuple[Array, Array]:
 def check(path: Path, kept: Array, *, name: str) -> None:
     """Check the statistics of the image and of its store, and which pixels the second level has."""
     store = path.with_suffix(".ome.zarr")
-    bigimg.convert(path, store, progress=False)
+    bigimg.convert(path, store, progress=False, sync=False)
     for found in (bigimg.stats(path), bigimg.stats(store)):
         assert int(found["count"]) == kept.size
         numbers = [float(found[key]) for key in ("mean", "min", "max")]
