@@ -53,7 +53,7 @@ class Edit:
 def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
     """Edit the store at ``path``; see :func:`bigimg.edit`."""
     if asked.nothing:
-        raise UsageError(f"{path}: nothing to edit; give channels, colors, spacing or window")
+        raise UsageError(f"{path}: nothing to edit: give channels=, colors=, spacing= or window=")
     root = _root(path)
     with commit.explained(root), locked(root):
         store = _own(root)

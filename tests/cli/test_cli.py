@@ -635,7 +635,7 @@ def test_edit(two_channels: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ((), "nothing to edit"),
+        ((), "nothing to edit: give --channels, --colors, --spacing or --window"),
         (("--channels", "a"), "channels: 1 for 2 channels"),
         (("--window", "5"), "write 100,4000, or DAPI=100,4000 once for each channel"),
         (("--window", "9,5"), "--window 9,5: give the values that are drawn black and white"),

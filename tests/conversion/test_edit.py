@@ -220,7 +220,7 @@ def test_labels_follow_the_level_that_they_lie_on(store: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({}, "nothing to edit; give channels, colors, spacing or window"),
+        ({}, "nothing to edit: give channels=, colors=, spacing= or window="),
         ({"channels": ["a"]}, "channels: 1 for 2 channels; give one for each"),
         ({"channels": "ab"}, "channels: 1 for 2 channels; give one for each"),
         ({"colors": ["red", "blue"]}, "colors: 'red' is no color; write six hexadecimal digits"),
