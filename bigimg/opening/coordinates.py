@@ -147,9 +147,8 @@ def coordinate(
     from xarray import IndexVariable
 
     attrs: Mapping[str, object] = {"units": unit} if unit else {}
-    values = np.arange(
-        size, dtype=np.float64
-    )  # in place, and no variable that is copied: there may be millions
+    # In place, and no variable that xarray copies: an axis may have millions of pixels.
+    values = np.arange(size, dtype=np.float64)
     values *= spacing
     values += origin
     return IndexVariable((name,), values, {**attrs, "spacing": spacing})  # type: ignore[no-untyped-call]
