@@ -3,8 +3,9 @@
     python docs/make_formats.py FOLDER_WITH_INDEX_CSV
 
 The owners are no dependencies of bigimg; those that are not installed here (nibabel is) leave their column open, so
-run it where SimpleITK, pynrrd, pylibjpeg-libjpeg (JPEG of 12 bits for pydicom) and h5py are. To add a family, add its folder and its owner to ``OWNERS``: a function
-that takes the path and returns the stored or the real values with axes in our order, and the affine to RAS+ mm.
+run it where SimpleITK, pynrrd, h5py and pylibjpeg-libjpeg (JPEG of 12 bits for pydicom) are. To add a family, add its
+folder and its owner to ``OWNERS``: a function that takes the path and returns the stored or the real values with axes
+in our order, and the affine to RAS+ mm.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_the_page_is_what_its_maker_writes(maker: ModuleType, data: Path) -> Non
     """Of small files whose owner is installed: the others need what is no dependency of the tests."""
     compared = 0
     for name, line in rows().items():
-        if (data / name.split(" (")[0]).stat().st_size > 300_000:
+        if (data / name.split(" (")[0]).stat().st_size > 40_000:
             continue
         again = maker.row(data, name)
         if "not asked" not in again and "hdf5" not in again and install_line("dicom") not in again:

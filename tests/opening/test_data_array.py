@@ -171,6 +171,8 @@ def test_chunks_of_an_ordered_source_are_cut_from_its_bands() -> None:
         ((2, 10, -1), (2, 10, 50)),
         ({"y": 7}, (3, 7, 50)),
         (1000, (1, 40, 50)),  # no more than there is
+        ((4, 5), (1, 4, 5)),
+        ("4,5", (1, 4, 5)),
     ],
 )
 def test_chunks_as_asked(chunks: Any, want: tuple[int, ...]) -> None:
@@ -178,7 +180,7 @@ def test_chunks_as_asked(chunks: Any, want: tuple[int, ...]) -> None:
     assert img.data.chunksize == want
 
 
-@pytest.mark.parametrize("chunks", [{"q": 3}, (4, 4), 0, {"y": -2}])
+@pytest.mark.parametrize("chunks", [{"q": 3}, (1, 1, 4, 4), 0, {"y": -2}])
 def test_chunks_that_mean_nothing(chunks: Any) -> None:
     with pytest.raises(UsageError, match="axes c y x"):
         to_labelled(ArrayReader(numbers(3, 40, 50), dims="cyx"), block_bytes=10**6, chunks=chunks)

@@ -180,7 +180,7 @@ def test_from_a_level_whose_last_pixel_sticks_out(tmp_path: Path, size: tuple[in
         ((0, 3), "0 pixels along y"),
         ((1, 2, 3), "3 numbers for the axes y x: give one each"),
         ({"c": 2}, "shape names 'c': channels are kept whole; the axes are y x"),
-        (("3", 3), "pixels along y='3': give a whole number"),
+        (("three", 3), "shape=.*: give whole numbers of pixels"),
         ((2.5, 3), "2.5 pixels along y"),
     ],
 )

@@ -170,7 +170,7 @@ def guess_dims(shape: Shape) -> tuple[str, ...]:
 
 def guessed(dims: Sequence[str], shape: Shape) -> str:
     """Return the note that ``dims`` were guessed from ``shape``."""
-    return f"axes {' '.join(dims)} are guessed from shape {shape}; dims= names them"
+    return f"axes {' '.join(dims)} are guessed from shape {shape}; bigimg.from_array names them by dims="
 
 
 def colors(dims: Sequence[str], shape: Shape) -> tuple[Channel, ...]:
