@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bigimg.errors import InputError, one_line
-from bigimg.omezarr.documents import MOST_BYTES
+from bigimg.omezarr.documents import most_bytes
 from bigimg.omezarr.objects import Listed, OpenObject
 from bigimg.places.unzip import DAMAGED
 from bigimg.system import files
@@ -46,10 +46,9 @@ class Archive:
     def read(self, key: str) -> bytes:
         """Return a small object, with the checksum of the archive compared; FileNotFoundError when there is none."""
         info = self._info(key)
-        if info.file_size > MOST_BYTES:
-            raise InputError(
-                f"{self.path}: {info.filename} has {info.file_size} bytes, too many for a document"
-            )
+        if info.file_size > most_bytes(key):
+            what = f"{info.filename} has {info.file_size} bytes, and {most_bytes(key)} are allowed"
+            raise InputError(f"{self.path}: {what}; make the archive again")
         return self.unzipped(info)
 
     def unzipped(self, info: zipfile.ZipInfo) -> bytes:

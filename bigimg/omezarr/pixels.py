@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import batched
 
 import google_crc32c
 import numpy as np
@@ -99,7 +100,8 @@ class ChunkPixels:
                 self._read_object(*each)
         else:
             with ThreadPoolExecutor(self.at_once) as pool:
-                deque(pool.map(lambda each: self._read_object(*each), wanted), maxlen=0)
+                for some in batched(wanted, 100 * self.at_once):  # a region may have millions
+                    deque(pool.map(lambda each: self._read_object(*each), some), maxlen=0)
         return out
 
     def _read_object(self, index: Shape, part: Region, out: Array) -> None:
