@@ -69,7 +69,7 @@ class BoundedReader:
 
     def of_part(self, part: Part) -> BoundedReader:
         """Return the reader of one part of complex values; see :func:`bigimg.reader.as_part`."""
-        return bounded(self.source, lambda: self.inner.of_part(part))  # type: ignore[attr-defined,no-any-return]
+        return bounded(self.source, lambda: self.inner.of_part(part))  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Let go of files; see :meth:`bigimg.reader.Reader.close`."""

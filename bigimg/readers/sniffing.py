@@ -93,7 +93,7 @@ def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
     InputError
         The system refuses to open it; the message gives the reason.
     """
-    if "\0" in path:
+    if "\0" in os.fspath(path):
         raise InputNotFoundError(why_absent(path))
     with reading(path):
         try:
