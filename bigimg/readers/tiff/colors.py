@@ -2,8 +2,7 @@
 
 The codecs of pictures (JPEG, JPEG XR, WebP, JPEG XL, PNG) decode to RGB, whatever the tag says. JPEG 2000 does where
 its codestream has a colour transform. Two kinds of Y Cb Cr are made RGB here, as openslide and libtiff do: JPEG 2000
-of Aperio, whose tag says RGB, and Y Cb Cr with fewer values of colour than pixels. So is CIE L*a*b*, whose signed
-values make no means, and a page of bits has true for white, as Pillow and libvips have it. All else stays as stored.
+of Aperio, whose tag says RGB, and Y Cb Cr with fewer values of colour than pixels. All other values stay as stored.
 """
 
 from __future__ import annotations
@@ -21,10 +20,8 @@ from bigimg.readers.codestreams import jpeg2000_colors
 from bigimg.readers.tiff.segments import JPEG
 from bigimg.types import Array
 
-MINISWHITE, MINISBLACK, RGB_COLORS, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB, CFA = 0, 1, 2, 3, 5, 6, 8, 9, 32803
+MINISWHITE, RGB_COLORS, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB, ITULAB, CFA = 0, 2, 3, 5, 6, 8, 9, 10, 32803
 """Values of the PhotometricInterpretation tag."""
-LABS = (CIELAB, ICCLAB, 10)
-"""Those of L*a*b*, ITU's too."""
 
 TO_RGB = JPEG | {6, 22610, 34927, 34933, 34934, 50001, 50002, 52546}
 """Compression tags whose decoder gives RGB for Y Cb Cr: JPEG, JPEG XR, WebP, PNG and JPEG XL."""
@@ -34,16 +31,6 @@ APERIO_YCBCR, *JPEG2000 = 33003, 33004, 33005, 34712
 
 WEIGHTS, ENDS = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 """Defaults of the YCbCrCoefficients and ReferenceBlackWhite tags."""
-WHITE = (0.9642, 1.0, 0.8249)
-"""X, Y and Z of the white of L*a*b*: D50, as ICC has it."""
-FROM_XYZ = (
-    (3.1338561, -0.9787684, 0.0719453),
-    (-1.6168667, 1.9161415, -0.2289914),
-    (-0.4906146, 0.0334540, 1.4052427),
-)
-"""Weights of X, Y and Z in linear R, G and B of sRGB, adapted to the same white (Bradford)."""
-CONVERTED_AT_ONCE = 1 << 14
-"""Pixels of L*a*b* that are converted at once: their float32 values fit a cache."""
 
 HEAD_BYTES = 4096
 """Of a JPEG 2000, in which its main header is."""
@@ -54,8 +41,6 @@ type Decoder = Callable[..., tuple[Array | None, Any, Any]]
 def decoded_photometric(page: Any) -> int:
     """Return the PhotometricInterpretation of what :func:`decoder_of` gives for ``page``, a ``TiffPage``."""
     tag = int(page.photometric)
-    if is_inverted(page):
-        return MINISBLACK
     if _is_of_aperio(page) or is_converted(page):
         return RGB_COLORS
     if tag != YCBCR or page.compression in TO_RGB:
@@ -68,33 +53,19 @@ def decoded_photometric(page: Any) -> int:
 
 
 def is_converted(page: Any) -> bool:
-    """Return whether what the codec of ``page`` gives is made RGB here, or turned from white to black.
+    """Return whether the Y Cb Cr that the codec of ``page`` gives is made RGB here.
 
     imagecodecs itself makes RGB of a JPEG 2000 that has fewer values of colour than pixels.
     """
     if _is_of_aperio(page):
         return jpeg2000_colors(_first_bytes(page)) != "converted"
-    return is_inverted(page) or _is_lab(page) or (_three_of_eight_bits(page) and _is_subsampled(page))
-
-
-def is_inverted(page: Any) -> bool:
-    """Return whether ``page`` holds bits of which 0 is white, as those of a fax."""
-    return bool(page.photometric == MINISWHITE and page.bitspersample == page.samplesperpixel == 1)
-
-
-def _is_lab(page: Any) -> bool:
-    whole = page.samplesperpixel == 3 and page.planarconfig == 1 and page.dtype in (np.uint8, np.uint16)
-    return bool(whole and page.photometric in (CIELAB, ICCLAB))
+    return _three_of_eight_bits(page) and _is_subsampled(page)
 
 
 def note_of(page: Any) -> str | None:
     """Return what is done to the colours of ``page``, for its notes."""
     if _is_of_aperio(page):
         return "its JPEG 2000 holds Y Cb Cr, as Aperio writes it: they are converted to RGB"
-    if is_inverted(page):
-        return "its 0 is white (PhotometricInterpretation MINISWHITE): bits are turned, and true is white"
-    if _is_lab(page):
-        return "its CIE L*a*b* are converted to RGB, as ICC has them"
     if not is_converted(page):
         return None
     across, down = _subsampling(page)
@@ -114,10 +85,6 @@ def decoder_of(page: Any) -> Decoder:
     """Return the function that decodes a segment of ``page``, as tifffile's ``TiffPage.decode`` does."""
     if not is_converted(page):
         return page.decode  # type: ignore[no-any-return]
-    if is_inverted(page):
-        return partial(_turned, page.decode)
-    if _is_lab(page):
-        return partial(_lab_as_rgb, page.decode, signed=page.photometric == CIELAB)
     decode = partial(_unpack, page) if _is_subsampled(page) else page.decode
     return partial(_as_rgb, decode, *_scale(page))
 
@@ -209,34 +176,4 @@ def _as_rgb(
             value += table[codes_of]
         np.rint(value, out=value)
         out[..., sample] = value.clip(0, 255, out=value)
-    return out, index, shape
-
-
-def _turned(
-    decode: Decoder, data: bytes | None, number: int, **options: Any
-) -> tuple[Array | None, Any, Any]:
-    pixels, index, shape = decode(data, number, **options)
-    return None if pixels is None else ~pixels.astype(bool), index, shape
-
-
-def _lab_as_rgb(
-    decode: Decoder, data: bytes | None, number: int, *, signed: bool, **options: Any
-) -> tuple[Array | None, Any, Any]:
-    """Decode a segment, and convert its L*a*b* to sRGB of the same type; a* and b* are signed, or have 128 added."""
-    pixels, index, shape = decode(data, number, **options)
-    if pixels is None:
-        return pixels, index, shape
-    most, out = np.iinfo(pixels.dtype).max, np.empty(pixels.shape, pixels.dtype)
-    stored, made = pixels.reshape(-1, 3), out.reshape(-1, 3)
-    for first in range(0, len(stored), CONVERTED_AT_ONCE):
-        part = stored[first : first + CONVERTED_AT_ONCE]
-        middle = part[:, 1:] ^ np.array((most + 1) // 2, part.dtype) if signed else part[:, 1:]
-        a, b = ((middle.astype(np.float32) - (most + 1) // 2) / ((most + 1) // 256)).T
-        y = (part[:, 0] * np.float32(100 / most) + 16) / 116
-        roots = np.stack([y + a / 500, y, y - b / 200], axis=1)
-        low = 6 / 29
-        xyz = np.where(roots > low, roots**3, (roots - 4 / 29) * 3 * low**2) * np.array(WHITE, np.float32)
-        linear = np.clip(xyz @ np.array(FROM_XYZ, np.float32), 0, 1)
-        shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        made[first : first + len(part)] = np.rint(shown * most)
     return out, index, shape

@@ -20,8 +20,10 @@ from bigimg.geometry.padding import in_type, no_data_note
 from bigimg.geometry.spec import RGB, Channel, Scaling
 from bigimg.readers.tiff.colors import (
     CFA,
+    CIELAB,
     CMYK,
-    LABS,
+    ICCLAB,
+    ITULAB,
     MINISWHITE,
     PALETTE,
     RGB_COLORS,
@@ -48,11 +50,13 @@ COLORS: dict[int, tuple[Channel, ...]] = {
     RGB_COLORS: RGB, PALETTE: RGB,
     CMYK: (Channel("C", "00FFFF"), Channel("M", "FF00FF"), Channel("Y", "FFFF00"), Channel("K", "000000")),
     YCBCR: (Channel("Y"), Channel("Cb"), Channel("Cr")),
-    **dict.fromkeys(LABS, (Channel("L"), Channel("a"), Channel("b"))),
+    **dict.fromkeys((CIELAB, ICCLAB, ITULAB), (Channel("L"), Channel("a"), Channel("b"))),
 }  # fmt: skip
+SIGNED = "colours are CIE L*a*b*, as stored: a* and b* are signed, so make RGB of them before means or levels count"
 STORED_AS = {
     MINISWHITE: "0 is white (PhotometricInterpretation MINISWHITE); values are as stored",
-    YCBCR: "colours are Y Cb Cr, as stored", **dict.fromkeys(LABS, "colours are CIE L*a*b*, as stored"),
+    YCBCR: "colours are Y Cb Cr, as stored", CIELAB: SIGNED,
+    **dict.fromkeys((ICCLAB, ITULAB), "colours are CIE L*a*b*, as stored"),
     CFA: "the pixels are the mosaic of a camera (CFA), one colour each, as stored",
 }  # fmt: skip
 

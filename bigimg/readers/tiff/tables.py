@@ -16,7 +16,7 @@ import numpy as np
 from bigimg.errors import InputError, damage, reading
 from bigimg.readers.tiff.axes import Stack
 from bigimg.readers.tiff.chain import check_chain, remedy
-from bigimg.readers.tiff.colors import PALETTE, decoder_of, is_converted, is_inverted
+from bigimg.readers.tiff.colors import PALETTE, decoder_of
 from bigimg.readers.tiff.segments import Scheme, Segments
 from bigimg.types import Array, DType, Part
 
@@ -61,7 +61,7 @@ def read_tables(
     stored: DType = np.dtype(page.dtype.newbyteorder(page.parent.byteorder))
     raw = (
         page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_subsampled
-        and page.sampleformat != 5 and page.bitspersample == stored.itemsize * 8 and not is_converted(page)
+        and page.sampleformat != 5 and page.bitspersample == stored.itemsize * 8
     )  # fmt: skip
     chunk = (page.tiledepth, page.tilelength, page.tilewidth)
     if not page.is_tiled:
@@ -71,7 +71,7 @@ def read_tables(
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
         kind="tile" if page.is_tiled else "strip", raw=raw, decode=decoder_of(page), jpegheader=page.jpegheader,
-        nodata=1 if is_inverted(page) else page.nodata, colors=colors, part=part,
+        nodata=page.nodata, colors=colors, part=part,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
         tag = page.tags.get(code)

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
@@ -164,65 +164,3 @@ def test_units_that_are_cut_or_not_defined_are_refused(tmp_path: Path) -> None:
     write_tiff(tmp_path / "b.tif", [units(YCC, 2, 2)], 1, 6, subsampling=(3, 2))
     with pytest.raises(InputError, match="3 x 2"):
         open_file(tmp_path / "b.tif")
-
-
-def swatches() -> Array:
-    """Return colours (48, 64, 3) all over the cube, in squares of 4 pixels, with greys that are nearly neutral."""
-    rng = np.random.default_rng(7)
-    colours = rng.integers(0, 256, (12, 16, 3), np.uint8)
-    colours[0] = np.linspace(0, 255, 16)[:, None] + [0, 1, 0]  # its a* and b* are just below and above zero
-    return colours.repeat(4, axis=0).repeat(4, axis=1)
-
-
-def as_lab(rgb: Array) -> tuple[Array, Array]:
-    """Return L*a*b* of 8 bits as littlecms has it, with 128 added to a* and b*, and the RGB that it makes of them."""
-    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    there = ImageCms.buildTransform(*profiles, "RGB", "LAB")
-    back = ImageCms.buildTransform(*profiles[::-1], "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
-    lab = ImageCms.applyTransform(Image.fromarray(rgb), there)
-    shown = ImageCms.applyTransform(lab, back)
-    assert lab is not None
-    assert shown is not None
-    return np.asarray(lab) ^ np.array([0, 128, 128], np.uint8), np.asarray(shown)  # Pillow has them signed
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"compression": "zlib", "tile": (16, 32)}, {"compression": "lzw", "rowsperstrip": 5}]
-)
-@pytest.mark.parametrize("photometric", [8, 9])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_lab_becomes_the_rgb_of_littlecms(
-    tmp_path: Path, options: dict[str, object], photometric: int, dtype: type[np.unsignedinteger]
-) -> None:
-    path, wide = tmp_path / "a.tif", np.dtype(dtype).itemsize == 2
-    lab, rgb = as_lab(swatches())
-    stored = lab.astype(dtype)
-    if wide:  # L* to 65535, and a* and b* in parts of 256
-        stored = np.dstack([lab[..., 0] * np.uint16(257), stored[..., 1:] * np.uint16(256)])
-    if photometric == 8:
-        stored = stored ^ np.array([0, 1, 1], dtype) * dtype(1 << (15 if wide else 7))
-    tifffile.imwrite(path, stored, photometric=photometric, metadata=None, **options)
-    pixels, names = pixels_of(path)
-    assert (names, pixels.dtype) == ("R G B", dtype)
-    off = np.abs((pixels / 257 if wide else pixels.astype(float)) - rgb)
-    assert off.max() <= 1
-    assert off.mean() <= (0.3 if wide else 0.05)
-    assert "L*a*b* are converted" in " ".join(open_file(path).spec.notes)
-
-
-@pytest.mark.parametrize("compression", ["group4", "group3", "tiff_ccitt", "packbits", None])
-@pytest.mark.parametrize("photometric", [0, 1])
-def test_true_is_white_as_in_pillow(tmp_path: Path, compression: str | None, photometric: int) -> None:
-    path = tmp_path / "a.tif"
-    picture = Image.fromarray(np.random.default_rng(1).random((70, 131)) > 0.7)
-    picture.save(path, compression=compression, tiffinfo={262: photometric})
-    content = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as tif:
-        tag = tif.pages.first.tags[262]
-    struct.pack_into(">H" if tif.byteorder == ">" else "<H", content, tag.valueoffset, photometric)
-    path.write_bytes(content)
-    with Image.open(path) as read:
-        expected = np.asarray(read)
-    reader = open_file(path)
-    np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), expected)
-    assert ("true is white" in " ".join(reader.spec.notes)) == (photometric == 0)
