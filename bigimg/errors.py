@@ -14,6 +14,7 @@ AGAIN = "copy or download it again"
 DAMAGED = f"it is truncated or damaged: {AGAIN}"
 """What is wrong with a damaged file, and what to do."""
 PARTIAL = "allow_partial=True of convert takes what is there"
+ACCEPT = "accept=True of verify takes it over"
 """What else can be done with a file of which a part is gone."""
 
 

@@ -18,6 +18,8 @@ from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
+OF_ONE = {"allow_partial": "--allow-partial", "accept": "--accept"}
+"""Options of which a message says whose they are."""
 OF_SOURCE = ("on_gap", "tilt", "kind", "spacing", "insecure", "max_download")
 """Options on how a source is read: where a verb has none of them, the source can be converted with them."""
 TYPED = "bigimg.typed"
@@ -68,7 +70,7 @@ def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequ
     """
     own = {option.name for option in command.params} | {name for name, other in ALIASES.items()}
     more = {name: f"bigimg convert --{name.replace('_', '-')}" for name in OF_SOURCE if name not in own}
-    more["allow_partial"] = "--allow-partial"  # messages say that it is an option of convert
+    more |= OF_ONE
     ways = [
         way
         for way in error.ways
@@ -90,7 +92,7 @@ def _as_typed(option: str, off: str, value: str) -> str:
 
 
 def _in_words_of_this_verb(text: object) -> str:
-    conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"}
+    conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"} | OF_ONE
     context = click.get_current_context()
     return in_words_of(context.command, str(text), more=conversion, typed=context.meta.get(TYPED, ()))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from bigimg.conversion.labels import Grids, LabelTarget, as_label
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import Level
 from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.open import Store, StoreReader, open_inside
@@ -73,7 +74,7 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
     target = LabelTarget(grids, Path(plan.target) / LABELS, name)
     inside = open_inside(store, f"{LABELS}/{name}")
     opened = StoreReader(inside)
-    label, asked = as_label(opened, target, {}, moved=options.spacing is not None)
+    label, asked = as_label(opened, target, {}, moved=options.spacing != NO_LENGTHS)
     label.source = inside.tree.where(inside.group)
     label.local, label.identity = next(iter(opened.paths), None), inside.group
     if options.chunks is not None or options.shards is not None:
@@ -81,7 +82,7 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
         for what, lengths in (("chunks", first.chunk), ("shards", first.shard)):
             named = zip(plan.spec.dims, lengths, strict=True)
             asked[what] = {axis: n for axis, n in named if axis in label.spec.dims}
-    of_image = {"method": None, "kind": None, "spacing": None, "channels": None}
+    of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None}
     settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
     return Carried(made, label, target)

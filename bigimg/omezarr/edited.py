@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from bigimg.errors import CorruptChunk, InputError
+from bigimg.errors import ACCEPT, CorruptChunk, InputError
 from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.spec import Channel
@@ -66,7 +66,7 @@ class Edited:
         more = len(self.changes) - SHOWN
         rest = f"; and {more} more, which bigimg verify lists" if more > 0 else ""
         said = "; ".join(self.changes[:SHOWN]) + rest
-        return (f"edited since bigimg wrote it: {said}; bigimg verify --accept takes it over",)
+        return (f"edited since bigimg wrote it: {said}; {ACCEPT}",)
 
 
 def check_document(root: Location, key: str, record: Record) -> None:
@@ -148,9 +148,7 @@ def _refuse(root: Location, key: str, record: Record) -> None:
     try:
         check_small(root, key, record)
     except CorruptChunk as error:
-        raise CorruptChunk(
-            f"{error}, or, if the edit was meant, take it over: bigimg verify --accept"
-        ) from None
+        raise CorruptChunk(f"{error}, or, if the edit was meant, {ACCEPT}") from None
 
 
 def check_copy(root: Location, manifest: Manifest) -> None:

@@ -83,7 +83,7 @@ class Report:
         if self.ok:
             message = "nothing wrong found, see the notes" if self.notes else "intact"
             if self.edits:
-                way = "taken over" if self.accepted else "--accept takes them over"
+                way = "taken over" if self.accepted else "accept=True takes them over"
                 message = f"nothing damaged, {counted(len(self.edits), 'edit')} of the metadata ({way})"
         looked = f"{self.objects} objects"
         if self.decoded_bytes:

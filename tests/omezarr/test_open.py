@@ -301,7 +301,7 @@ def test_a_changed_root_is_told(before: str, after: str, said: str, ours: tuple[
     store = open_store(ours[0])
     (note,) = set(store.notes) - set(was.notes)
     assert said in note
-    assert "bigimg verify --accept" in note
+    assert "accept=True of verify" in note
     assert (store.image.kind, store.has_manifest, store.image.meta) == ("image", True, was.image.meta)
     np.testing.assert_array_equal(read(store), ours[1])
 

@@ -473,7 +473,7 @@ def test_an_edit_is_told_and_no_damage(colour: tuple[Path, CountingReader]) -> N
         assert (report.ok, report.accepted, report.findings) == (True, False, ())
         assert "zarr.json: name of channel 0 is one, was R" in report.edits
         assert "nothing damaged" in report.verdict
-        assert "--accept takes them over" in report.verdict
+        assert "accept=True takes them over" in report.verdict
         assert report.to_dict()["edits"] == list(report.edits)
         assert "  edited     zarr.json: name of channel 0" in repr(report)
 

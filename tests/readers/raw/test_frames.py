@@ -82,11 +82,12 @@ def test_each_frame_by_its_own_line(data: st.DataObject, shape: Shape, tmp_path:
     (tmp_path / "a").write_bytes(array.tobytes())
     raw = RawFile(tmp_path / "a", offset=0, shape=shape, dtype=array.dtype)
     slopes, intercepts = rng.normal(size=(*shape[:2], 1, 1)), rng.normal(size=(1, shape[1], 1, 1))
-    limits = data.draw(st.sampled_from([None, (-100.0, 200.0)]))
-    pixels = ScaledPixels(raw, np.dtype("f4"), slopes, intercepts, limits)
+    ranges = data.draw(st.sampled_from([(), ((-100.0, 200.0), (900.0, 999.0))]))
+    pixels = ScaledPixels(raw, np.dtype("f4"), slopes, intercepts, ranges)
     region = data.draw(regions(shape))
-    expected = array.astype(np.float64) if limits is None else np.clip(array.astype(np.float64), *limits)
-    expected = (expected * slopes + intercepts).astype("f4")
+    expected = (array.astype(np.float64) * slopes + intercepts).astype("f4")
+    for low, high in ranges:
+        expected[(array >= low) & (array <= high)] = np.nan
     np.testing.assert_array_equal(pixels.read(region), expected[region])
     np.testing.assert_array_equal(pixels.read(full(shape)), expected)
     pixels.close()
