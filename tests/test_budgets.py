@@ -141,6 +141,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row("a.ome.zarr OUT.png --max 600 --figure", sized(600, 600)),
     ),
     "montage": (Row("v.npy OUT.png --n 4", sized()),),
+    "ortho": (Row("v.npy OUT.png", sized()), Row("v.ome.zarr OUT.png --at 40,50,60", sized())),
     "stats": (
         Row("a.tif --where m.npy --json", counted("mean", lambda i: i.rgb[i.mask].mean(0).tolist())),
         Row("v.npy --json", counted("max", lambda i: [int(i.volume.max())])),
@@ -152,7 +153,10 @@ ROWS: dict[str, tuple[Row, ...]] = {
             counted("fraction", lambda i: (i.rgb < DARK).mean((0, 1)).tolist()),
         ),
     ),
-    "mask": (Row(f"a.ome.zarr OUT.zarr --above {DARK}", store(lambda i: np.moveaxis(i.rgb > DARK, -1, 0))),),
+    "mask": (
+        Row(f"a.ome.zarr OUT.zarr --above {DARK}", store(lambda i: np.moveaxis(i.rgb > DARK, -1, 0))),
+        Row(f"a.png OUT.zarr --below {DARK} --any", store(lambda i: (i.rgb < DARK).any(2))),
+    ),
     "patches": (
         Row("a.tif OUT.zarr --size 500", cut),
         Row("a.ome.zarr OUT.zarr --size 500 --where m.ome.zarr --min-fraction 0", cut),

@@ -45,6 +45,10 @@ VERBS: dict[str, list[tuple[str, Callable[[str, str], list[str]]]]] = {
         ("s.png", lambda s, t: ["other.png", s, t]),
         ("s.png", lambda s, t: [s, "other.png", t]),
     ],
+    "ortho": [
+        ("s.png", lambda s, t: [s, t]),
+        ("s.png", lambda s, t: ["other.png", t, "--overlay", s]),
+    ],
     "histogram": [
         ("s.png", lambda s, t: [s, "--plot", t]),
         ("s.png", lambda s, t: ["other.png", "--where", s, "--plot", t]),
@@ -112,6 +116,8 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "figure_files.montage_figure over": (
         "s.png", lambda s, t: figure_files.montage_figure([s, "other.png"], t, overwrite=True, plane=None)
     ),
+    "figure_files.ortho_figure": ("s.png", lambda s, t: figure_files.ortho_figure(s, t)),
+    "figure_files.ortho_figure over": ("s.png", lambda s, t: figure_files.ortho_figure(s, t, overwrite=True)),
     "figure_files.histogram_figure": ("s.png", lambda s, t: figure_files.histogram_figure(s, t)),
     "figure_files.histogram_figure over": (
         "s.png", lambda s, t: figure_files.histogram_figure(s, t, overwrite=True)
@@ -277,7 +283,7 @@ def test_a_verb_replaces_nothing_unasked(verb: str, row: int, place: Path) -> No
     before = everything(place)
     for target in ("file", "folder", "nowhere"):
         folder = target == "folder" and any(
-            name in verb for name in ("slice", "thumb", "mont", "hist", "export")
+            name in verb for name in ("slice", "thumb", "mont", "ortho", "hist", "export")
         )
         code, said = ended(verb, *words(name, f"{target}{ending}"))
         expected = (2, "is a directory") if folder else (4, "exists already")  # click knows of folders
