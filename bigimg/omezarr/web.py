@@ -14,8 +14,7 @@ from bigimg.errors import InputError, MissingExtraError, one_line
 from bigimg.omezarr.documents import DOCUMENTS, most_bytes
 from bigimg.omezarr.objects import ANY, Listed, OpenObject
 from bigimg.places.address import is_url, other_scheme, redacted
-from bigimg.places.answers import MOST_WHOLE
-from bigimg.places.http import LATER, Patience
+from bigimg.places.http import LATER, MOST_WHOLE, Patience
 from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16

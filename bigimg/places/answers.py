@@ -11,10 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
-from bigimg.places.http import LEAST_RATE
-
-MOST_WHOLE = 16 << 20
-"""Bytes of an object that is fetched without saying which part of it, such as a document."""
+from bigimg.places.http import LEAST_RATE, MOST_WHOLE
 
 
 @cache

@@ -31,6 +31,8 @@ from bigimg.version import __version__
 MOST_REDIRECTS = 10
 STALL = 30.0
 """Seconds without a byte after which a request fails."""
+MOST_WHOLE = 16 << 20
+"""Bytes of an object that a store fetches without saying which part of it, such as a document."""
 LEAST_RATE = 1000
 """Bytes a second; a slower transfer counts as a stall."""
 LATER = {408, 425, 429, 500, 502, 503, 504}
