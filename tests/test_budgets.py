@@ -170,7 +170,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "verify": (Row("a.ome.zarr a.png", nothing), Row("v.ome.zarr v.npy", nothing)),
     "demo": (Row("OUT.zarr --size 3000x3000", nothing),),
 }
-READ_NO_PIXEL = {"info", "formats", "clean"}
+READ_NO_PIXEL = {"info", "formats", "clean", "edit"}
 WITHOUT_BUDGET = {"view"}
 """It opens a window and is looked at as long as a person likes."""
 CELLS = [(verb, row) for verb, rows in ROWS.items() for row in rows]

@@ -107,7 +107,7 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
             for line in [*doubts, *(f"note: {each}" for each in found.notes)]:
                 say(line)
     if not quiet or not found.ok:
-        click.echo(found.verdict, err=True)
+        say(found.verdict)
     if not found.ok:
         click.get_current_context().exit(5)
 
