@@ -193,15 +193,9 @@ def open(
         source = levels_of_tree(source)[level]
     elif _is_read(source):
         levels = levels_of_source(
-            source,
-            series=series,
-            insecure=insecure,
-            max_download=max_download,
-            on_gap=on_gap,
-            tilt=tilt,
-            part=part,
-            allow_partial=allow_partial,
-        )
+            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
+            part=part, allow_partial=allow_partial,
+        )  # fmt: skip
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
@@ -264,15 +258,9 @@ def imread(
         It does not fit ``memory``.
     """
     reader = open_source(
-        source,
-        series=series,
-        insecure=insecure,
-        max_download=max_download,
-        on_gap=on_gap,
-        tilt=tilt,
-        part=part,
-        allow_partial=allow_partial,
-    )
+        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
+        part=part, allow_partial=allow_partial,
+    )  # fmt: skip
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     access = reader.access

@@ -69,8 +69,8 @@ VERBS: dict[str, list[tuple[str, Callable[[str, str], list[str]]]]] = {
 }  # fmt: skip
 """Of each verb that writes: the name of its source, which a target could have, and the words after the verb."""
 ROWS = [(verb, row) for verb, rows in VERBS.items() for row in range(len(rows))]
-READING = {"info", "formats", "stats", "fraction", "verify", "clean", "view"}
-"""Write nothing; ``clean`` removes what bigimg left."""
+READING = {"info", "formats", "stats", "fraction", "verify", "clean", "view", "edit"}
+"""Have no target; ``clean`` removes what bigimg left, ``edit`` and ``verify`` change a store of ours."""
 
 SAVED: dict[str, Any] = {"progress": False}
 FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {

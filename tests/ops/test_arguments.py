@@ -66,7 +66,7 @@ VOLUME = np.zeros((5, 6, 7), np.uint8)
         (lambda: bigimg.map_patches(None, GREY, 2), "func=None is no function"),
         (lambda: bigimg.plane(np.zeros((3, 4, 5)), "z", index=1.5), "index=1.5: give a whole number"),
         (lambda: bigimg.mask(GREY, otsu="R"), "otsu='R': give True or False"),
-        (lambda: bigimg.open(GREY, chunks="foo"), "chunks='foo': give one whole number"),
+        (lambda: bigimg.open(GREY, chunks="foo"), "chunks='foo': give whole numbers of pixels"),
         (
             lambda: bigimg.plan(GREY, "a.ome.zarr", shards=(2.5, 1)),
             r"shards=\(2.5, 1\): give one whole number",
