@@ -10,13 +10,13 @@ import os
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args, runtime_checkable
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, any_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, Part, Region
 
 PARTS: tuple[Part, ...] = get_args(Part.__value__)
 """The parts of complex values."""
-CHOOSE_PART = " or ".join((", ".join(f"part={part!r}" for part in PARTS[:-1]), f"part={PARTS[-1]!r}"))
+CHOOSE_PART = any_of([f"part={part!r}" for part in PARTS])
 """How one is asked for, for messages."""
 
 

@@ -132,7 +132,7 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "allow_partial": click.option(
         "--allow-partial", is_flag=True,
-        help="Open what is there of a TIFF, DICOM series or folder of planes that is cut or lacks planes; the rest is "
+        help="Open what is there of a TIFF that is cut, or of a DICOM series or folder with damaged files; the rest is "
         "missing.",
     ),
     "overwrite": click.option(

@@ -16,6 +16,8 @@ from bigimg.types import Array, DType, Padding
 
 MOVES = frozenset({np.transpose})
 """Functions of numpy that dask calls on a meta to move pixels; slices and copies are no such functions."""
+WRITES = frozenset({np.copyto, np.place, np.put, np.putmask})
+"""Functions of numpy that write into their first argument."""
 
 
 class Declared(np.ndarray):
@@ -28,6 +30,8 @@ class Declared(np.ndarray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Return what numpy's own array gives: computed values are no stored ones."""
+        for written in kwargs.get("out", ()):
+            _forget(written)
         return getattr(ufunc, method)(*map(_plain, inputs), **{key: _plain(v) for key, v in kwargs.items()})
 
     def __array_function__(
@@ -36,10 +40,22 @@ class Declared(np.ndarray):
         """Return what numpy's own array gives, unless ``func`` only moves pixels."""
         if func in MOVES:
             return super().__array_function__(func, types, args, kwargs)
+        if func in WRITES:
+            _forget(next(iter(args), None))
         return func(*map(_plain, args), **{key: _plain(v) for key, v in kwargs.items()})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Assign: an array into which others write holds values of theirs."""
+        _forget(self)
+        super().__setitem__(key, value)
 
     def __reduce__(self) -> Any:
         return _noting, (_plain(self), self.declared)
+
+
+def _forget(written: Any) -> None:
+    if isinstance(written, Declared):
+        written.declared = None
 
 
 def _plain(value: Any) -> Any:

@@ -9,10 +9,10 @@ all of a source.
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from typing import Any
 
+from bigimg.errors import warn
 from bigimg.geometry.region import cells
 from bigimg.lazy.dask_compute import computed_region, on_cluster
 from bigimg.lazy.leaves import LazyPixels
@@ -97,11 +97,9 @@ class Foreign(Pieced):
                 known = [self.dims.index(name) for name in names if name in self.dims]
                 self.order = (*known, *(axis for axis in range(len(self.dims)) if axis not in known))
             if many and pixels >= math.prod(leaf.shape) > FEW * size:
-                warnings.warn(
+                warn(
                     f"each block of this computed image reads all of an image of {math.prod(leaf.shape)} pixels, as "
-                    "img - img.mean() does: compute what all blocks need first, as in img - img.mean().compute()",
-                    UserWarning,
-                    stacklevel=2,
+                    "img - img.mean() does: compute what all blocks need first, as in img - img.mean().compute()"
                 )
 
 

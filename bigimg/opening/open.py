@@ -199,14 +199,10 @@ def open(
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-        no_series("array", Fetching(on_gap=on_gap, tilt=tilt, allow_partial=allow_partial).uneven())
-        if part is not None:
-            raise UsageError(
-                f"array: part={part!r} is for files; take the part of the array, as numpy.abs does"
-            )
-    if isinstance(source, xarray.DataArray):
-        return native(completed(source))
-    image = from_array(source)
+    no_series("array", Fetching(on_gap=on_gap, tilt=tilt, allow_partial=allow_partial).uneven())
+    if part is not None:
+        raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
+    image = completed(source) if isinstance(source, xarray.DataArray) else from_array(source)
     if chunks is not None:
         wanted = checked_chunks(chunks, read_labelled(image).spec) or ()
         image = image.chunk(dict(zip(image.dims, wanted, strict=True)))

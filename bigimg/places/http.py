@@ -15,7 +15,6 @@ import ssl
 import threading
 import time
 import urllib.request
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from bigimg.errors import InputError, InputNotFoundError
+from bigimg.errors import InputError, InputNotFoundError, warn
 from bigimg.places.address import redacted
 from bigimg.version import __version__
 
@@ -194,7 +193,7 @@ def watched(cut: Callable[[], None], progress: Callable[[], int], stall: float) 
 def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
     context = ssl.create_default_context()
     if insecure:
-        warnings.warn(f"{shown}: certificates are not checked (insecure)", UserWarning, stacklevel=4)
+        warn(f"{shown}: certificates are not checked (insecure)")
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.OpenerDirector()

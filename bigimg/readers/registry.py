@@ -150,7 +150,7 @@ def find_format(path: str | os.PathLike[str]) -> Format:
             each for each in matching or BUILT_IN if each.packed and (head or lower.endswith(each.extensions))
         ]
         if matching and not known:
-            what = f"is {matching[0].title} in {packing}, which is read unpacked alone"
+            what = f"is {matching[0].title} in {packing}, and can only be read unpacked"
             raise UnknownFormatError(f"{name}: {what}; unpack it first")
         matching = known
     if not matching:

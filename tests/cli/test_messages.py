@@ -78,7 +78,8 @@ def test_what_to_do_names_no_option_that_the_verb_lacks(name: str, said: str) ->
 def test_no_option_is_left_in_python(tmp_path: Path) -> None:
     """What a verb refuses names the option that the person typed."""
     np.save(tmp_path / "a.npy", np.arange(12000, dtype=np.uint8).reshape(100, 120))
-    image, out = str(tmp_path / "a.npy"), str(tmp_path / "b")
+    np.save(tmp_path / "c.npy", np.full((9, 9), 1j))
+    image, out, complex_values = str(tmp_path / "a.npy"), str(tmp_path / "b"), str(tmp_path / "c.npy")
     for args, says in (
         (["patches", image, out, "--size", "500"], "--edge pad"),
         (["patches", image, out, "--size", "9", "--seed", "3"], "give --n too"),
@@ -88,12 +89,14 @@ def test_no_option_is_left_in_python(tmp_path: Path) -> None:
         (["convert", image, out, "--memory", "20MB"], "use --memory "),
         (["convert", image, out, "--memory", "1"], "--memory 1 is 1 byte, in which nothing runs; did you mean 1GB?"),
         (["stats", image, "--memory", "512B"], "did you mean 512MB?"),
+        (["stats", complex_values], "bigimg convert --part real, "),
+        (["convert", complex_values, out], "one part: --part real, --part imaginary, "),
     ):  # fmt: skip
         found = CliRunner().invoke(cli, args)
         message = found.output + str(found.exception)
         assert found.exit_code, args
         assert says in message, (args, message)
-        assert not re.search(r"\b(memory|edge|n|below|otsu|factor|shape|physical)=", message), message
+        assert not re.search(r"\b(memory|edge|n|below|otsu|factor|shape|physical|part)=", message), message
 
 
 def test_pictures_say_where_they_are(tmp_path: Path) -> None:

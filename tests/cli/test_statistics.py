@@ -167,3 +167,21 @@ def test_volumes_in_millilitres(tmp_path: Path) -> None:
             json.loads(run("fraction", tmp_path / "d.ome.zarr", "--json"))["channels"][0]["milliliters"]
             is None
         )
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_volumes_of_several_times_are_not_added_up(times: int, tmp_path: Path) -> None:
+    import nibabel
+
+    volume = np.random.default_rng(0).integers(0, 100, (6, 7, 8, times), np.int16)
+    made = nibabel.Nifti1Image(volume, np.diag([2.0, 2.0, 2.0, 1]))
+    made.header.set_xyzt_units("mm", "sec")
+    made.to_filename(tmp_path / "a.nii")
+    mask = tmp_path / "m.ome.zarr"
+    wanted = pytest.approx((volume > 60).sum() * 8 / 1000) if times == 1 else None
+    written = json.loads(run("mask", tmp_path / "a.nii", mask, "--above", 60, "--json"))
+    fraction = json.loads(run("fraction", tmp_path / "a.nii", "--above", 60, "--json"))
+    counted = json.loads(run("stats", tmp_path / "a.nii", "--where", mask, "--json"))
+    for found in (written, fraction, counted):
+        assert found["channels"][0]["milliliters"] == wanted
+    assert fraction["channels"][0]["fraction"] == pytest.approx((volume > 60).mean())

@@ -58,10 +58,38 @@ COMPUTED: dict[str, Callable[[Any], Any]] = {
     "the largest": lambda img: img.max("z"),
     "joined with others": lambda img: xarray.concat([img, img + 1], "z")[3:],
     "a function of blocks": lambda img: img.copy(data=da.map_blocks(np.negative, img.data))[1:],
+    "assigned in a function of blocks": lambda img: _mapped(img, _assigned_in)[1:],
+    "copied into in a function of blocks": lambda img: _mapped(img, _copied_in)[1:],
+    "added to in a function of blocks": lambda img: _mapped(img, _added_in)[1:],
+    "a function of blocks by xarray": lambda img: xarray.apply_ufunc(
+        _assigned_in, img, dask="parallelized", output_dtypes=[img.dtype], keep_attrs=True
+    )[1:],
     "added up": lambda img: img.cumsum("z"),
     "a mask": lambda img: bigimg.mask(img, below=150),
     "mapped": lambda img: bigimg.map(img, lambda pixels: pixels + 1),
 }
+
+
+def _mapped(img: Any, function: Callable[[Any], Any]) -> Any:
+    return img.copy(data=img.data.map_blocks(function))
+
+
+def _assigned_in(block: Any) -> Any:
+    found = block.copy()
+    found[found > 150] = ABSENT
+    return found
+
+
+def _copied_in(block: Any) -> Any:
+    found = block.copy()
+    np.copyto(found, 0, where=found < 150)
+    return found
+
+
+def _added_in(block: Any) -> Any:
+    found = block.copy()
+    np.add(found, 1, out=found)
+    return found
 
 
 def _assigned(img: Any) -> Any:
@@ -95,7 +123,16 @@ def test_what_is_cut_leaves_no_data_out(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_computed_values_are_measurements(name: str, tmp_path: Path) -> None:
-    assert padding_of(COMPUTED[name](opened(tmp_path))) is None
+    img = opened(tmp_path)
+    assert padding_of(COMPUTED[name](img)) is None
+    assert padding_of(img[1:]) == (ABSENT, ABSENT)
+
+
+def test_what_a_function_of_blocks_writes_is_counted(tmp_path: Path) -> None:
+    stats = bigimg.stats(_mapped(opened(tmp_path), _assigned_in))
+    want = np.where(HEIGHTS > 150, ABSENT, HEIGHTS)
+    assert (int(stats["count"]), int(stats["min"]), int(stats["max"])) == (want.size, ABSENT, 150)
+    np.testing.assert_allclose(float(stats["mean"]), want.mean())
 
 
 def test_a_cut_image_is_made_smaller_and_drawn_without_no_data(tmp_path: Path) -> None:

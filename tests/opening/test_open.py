@@ -139,6 +139,27 @@ def test_numpy_and_dask_and_labelled_alike() -> None:
     assert bigimg.info(pixels).format == "array"
 
 
+def test_blocks_of_a_labelled_array_can_be_chosen() -> None:
+    pixels = numbers(4, 20, 30)
+    bare = xarray.DataArray(pixels.transpose(2, 1, 0), dims=("x", "y", "z"))
+    for source in (bare, bigimg.from_array(pixels), bigimg.build_pyramid(bigimg.from_array(pixels))):
+        img = bigimg.open(source, chunks=(2, 9, 16))
+        assert img.chunks == ((2, 2), (9, 9, 2), (16, 14))
+        np.testing.assert_array_equal(img.values, pixels)
+    with pytest.raises(UsageError, match="chunks"):
+        bigimg.open(bare, chunks=0)
+
+
+@pytest.mark.parametrize(
+    "option", [{"part": "real"}, {"allow_partial": True}, {"on_gap": "fill"}, {"tilt": "keep"}]
+)
+def test_options_of_files_mean_nothing_for_what_is_open(option: dict[str, Any]) -> None:
+    img = bigimg.from_array(numbers(20, 30))
+    for source in (img, img.values, img.to_dataset(name="image"), bigimg.build_pyramid(img)):
+        with pytest.raises(UsageError, match=f"array: {next(iter(option))}="):
+            bigimg.open(source, **option)
+
+
 def test_a_bare_labelled_array_gets_coordinates_and_keeps_its_own() -> None:
     bare = xarray.DataArray(numbers(4, 5), dims=("x", "y"), coords={"x": [3.0, 4, 5, 6]}, attrs={"mine": 1})
     img = bigimg.open(bare)

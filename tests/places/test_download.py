@@ -282,8 +282,9 @@ def test_certificates_are_checked(server: Loopback, url: str, tmp_path: Path) ->
             InputError, match=r"certificate of the server is not valid \(self.signed.*insecure=True"
         ):
             fetch(address)
-        with pytest.warns(UserWarning, match="certificates are not checked"):
+        with pytest.warns(UserWarning, match="certificates are not checked") as told:
             assert fetch(address, insecure=True).path.read_bytes() == CONTENT
+        assert {warning.filename for warning in told} == {__file__}
         secure.faults["/a.bin"] = [redirect(url)]
         with (
             pytest.warns(UserWarning, match="certificates"),

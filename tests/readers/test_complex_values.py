@@ -36,7 +36,7 @@ def check_parts(source: Any, expected: Array) -> None:
     told = bigimg.info(source)
     assert any("complex" in note and "part='real', part='imaginary'" in note for note in told.notes)
     with pytest.raises(
-        InputError, match=r"complex.*part='real', part='imaginary', part='magnitude' or part='phase'"
+        InputError, match=r"complex.*part='real', part='imaginary', part='magnitude', or part='phase'"
     ):
         bigimg.open(source)
     for part in PARTS:

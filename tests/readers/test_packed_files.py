@@ -101,8 +101,9 @@ def test_a_cut_file_is_damage(tmp_path: Path, ending: str, packing: str) -> None
     for size in (12, len(packed) // 2, len(packed) - 5):
         path = tmp_path / f"a{ending}{packing}"
         path.write_bytes(packed[:size])
-        with pytest.raises(InputError, match=rf"a\{ending}\{packing}: "):
+        with pytest.raises(InputError, match=rf"a\{ending}\{packing}: ") as refused:
             bigimg.imread(path)
+        assert ending != ".npy" or "header" not in str(refused.value)  # it is behind the cut
 
 
 @pytest.mark.parametrize("packing", PACK)
@@ -111,7 +112,10 @@ def test_other_formats_are_to_be_unpacked(tmp_path: Path, packing: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", VOLUME)
     for name in ("a.png", "a.tif"):
         (tmp_path / (name + packing)).write_bytes(PACK[packing]((tmp_path / name).read_bytes()))
-        with pytest.raises(UnknownFormatError, match=r"(PNG|TIFF).* in (gzip|bzip2|zstd).*unpack it first"):
+        with pytest.raises(
+            UnknownFormatError,
+            match=r"(PNG|TIFF).* in \w+, and can only be read unpacked; unpack",
+        ):
             bigimg.open(tmp_path / (name + packing))
 
 

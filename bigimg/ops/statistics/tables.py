@@ -108,7 +108,9 @@ def statistics_table(
 
 
 def pixel_milliliters(axes: Sequence[Axis]) -> float | None:
-    """Return the volume of a pixel in millilitres; None without three axes of space in known units."""
+    """Return the volume of a pixel in millilitres; None without three axes of space in known units, or of times."""
+    if any(axis.name == "t" and axis.size > 1 for axis in axes):
+        return None  # the pixels of all times are counted together
     return milliliters([(axis.spacing, axis.unit) for axis in axes if axis.type == "space"])
 
 
@@ -253,6 +255,7 @@ def fraction_table(
     image: Any = open_image(source, memory=memory, series=series, level=level or 0)
     name = str(image.attrs.get("source", source))
     ones = [(1.0, axis.unit) for axis in axes_of(image) if axis.type == "space"]
+    timed = image.sizes.get("t", 1) > 1  # the pixels of all times are counted together
     if not (given or image.dtype == bool or image.attrs.get("kind") == "mask"):
         raise UsageError(
             f"{name}: holds {image.dtype}, not true and false: say what is, by below=, above=, between=, equals=, "
@@ -274,7 +277,8 @@ def fraction_table(
             (number, names[i] if names else None, float(share), float(size))
             for i, (share, size) in enumerate(pairs)
         ]
-    return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows), milliliters(ones))
+    volume = None if timed else milliliters(ones)
+    return FractionTable(name, str(found["area"].attrs["units"]), tuple(rows), volume)
 
 
 @dataclass(frozen=True, slots=True)

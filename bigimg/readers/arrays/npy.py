@@ -63,7 +63,7 @@ def _header(path: str) -> tuple[Shape, bool, DType, int]:
     # A header is Python, and numpy evaluates it.
     errors = (ValueError, TypeError, SyntaxError, TokenError, RecursionError)
     with reading(path, errors, "save the array again"):
-        file = io.BytesIO(read_bytes(path, MOST_HEADER))
+        file = io.BytesIO(read_bytes(path, MOST_HEADER, what="cannot be unpacked"))
         version = npy.read_magic(file)
         if version not in read:
             raise ValueError(f"npy version {version} is not 1 to 3")

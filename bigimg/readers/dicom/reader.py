@@ -100,7 +100,7 @@ def open_dicom(
     path: str | os.PathLike[str],
     *,
     series: int | str | None = None,
-    on_gap: OnGap = "error",
+    on_gap: OnGap | None = None,
     tilt: Tilt = "error",
     allow_partial: bool = False,
 ) -> DicomReader:
@@ -141,7 +141,7 @@ def open_dicom_files(
     *,
     series: int | str | None = None,
     others: int = 0,
-    on_gap: OnGap = "error",
+    on_gap: OnGap | None = None,
     tilt: Tilt = "error",
     allow_partial: bool = False,
 ) -> DicomReader:
@@ -156,13 +156,15 @@ def open_dicom_files(
         several, which differ in UID, size, orientation or in what they show.
     others : int
         Files beside them that are no DICOM, for a note.
-    on_gap : {"error", "fill", "split"}
+    on_gap : {"error", "fill", "split"}, optional
         Where slices are missing or lie unevenly: refuse the series, leave holes in gaps of whole slices, or make each
-        even part a series to choose.
+        even part a series to choose. By default it is refused, and filled where damaged files are left out.
     tilt : {"error", "keep"}
         Where each slice is shifted in its plane: refuse the series, or keep the tilt in the affine.
     allow_partial : bool
-        Leave out damaged files. Their slices are holes, unless ``on_gap`` says otherwise.
+        Leave out damaged files. A slice between two others is then a hole, unless ``on_gap`` says otherwise; at the
+        ends of a series, nothing says that there was one. Where each position has several slices, a position that
+        lacks one is refused all the same.
 
     Returns
     -------
@@ -185,7 +187,7 @@ def open_dicom_files(
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        reader = _opened(paths, series, source, others, Uneven(on_gap, tilt), partial=allow_partial)
+        reader = _opened(paths, series, source, others, on_gap, tilt, partial=allow_partial)
     if not caught:
         return reader
     note = f"rules of DICOM are broken by {counted(len(caught), 'value')} of the headers"
@@ -198,7 +200,14 @@ def _folder(paths: Sequence[str]) -> str:
 
 
 def _opened(
-    paths: Sequence[str], series: int | str | None, source: str, others: int, uneven: Uneven, *, partial: bool
+    paths: Sequence[str],
+    series: int | str | None,
+    source: str,
+    others: int,
+    on_gap: OnGap | None,
+    tilt: Tilt,
+    *,
+    partial: bool,
 ) -> DicomReader:
     by_file: list[list[Plane]] = []
     damaged: list[str] = []
@@ -217,8 +226,7 @@ def _opened(
         raise InputError(
             f"{source}: none of {len(paths)} DICOM files can be opened ({damaged[0]}); give an image"
         )
-    if damaged and uneven.on_gap == "error":
-        uneven = Uneven("fill", uneven.tilt)
+    uneven = Uneven(on_gap or ("fill" if damaged else "error"), tilt)
     if not planes:
         what = "holds no pixels" if len(paths) == 1 else f"none of {len(paths)} DICOM files holds pixels"
         raise InputError(f"{source}: {what}; give an image")

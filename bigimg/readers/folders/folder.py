@@ -290,7 +290,9 @@ class FolderReader:
 
     def of_part(self, part: Part) -> FolderReader:
         """Return the reader of one part of complex values."""
-        return FolderReader(self._planes, self.source, self._notes, kind=self._kind, part=part)
+        return FolderReader(
+            self._planes, self.source, self._notes, kind=self._kind, part=part, allow_partial=self._partial
+        )
 
     def close(self) -> None:
         """Let go of the files; a later read opens those it needs."""

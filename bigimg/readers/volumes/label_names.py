@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bigimg.readers.raw.streams import PACKED
 from bigimg.types import DType, Kind
 
 CERTAIN = re.compile(
@@ -22,9 +23,7 @@ LIKELY = re.compile(
 """Words in names of label maps, and now and then of others."""
 
 SUFFIXES = (
-    ".gz",
-    ".bz2",
-    ".zst",
+    *PACKED,
     ".nii",
     ".mgh",
     ".mgz",

@@ -200,6 +200,19 @@ def test_real_values_of_holes_are_nan(tmp_path: Path):
     assert np.isnan(np.load(tmp_path / "a.npy")[[2, 5, 6]]).all()
 
 
+def test_a_damaged_end_is_no_hole_and_a_refusal_of_gaps_stays_one(tmp_path: Path):
+    paths = series(tmp_path / "s", VOLUME)
+    paths[-1].write_bytes(paths[-1].read_bytes()[:300])
+    img = bigimg.open(tmp_path / "s", allow_partial=True, on_gap="error", raw=True)
+    np.testing.assert_array_equal(img.values, VOLUME[:-1])
+    assert "missing" not in img.attrs
+    paths[3].write_bytes(paths[3].read_bytes()[:300])
+    with pytest.raises(InconsistentSeries, match=r"1 slice of 7 is missing"):
+        bigimg.open(tmp_path / "s", allow_partial=True, on_gap="error")
+    img = bigimg.open(tmp_path / "s", allow_partial=True, raw=True)
+    assert int(bigimg.stats(img)["count"]) == np.delete(VOLUME[:-1], 3, 0).size
+
+
 def test_no_file_that_can_be_opened_is_an_error(tmp_path: Path):
     for path in series(tmp_path / "s", VOLUME):
         path.write_bytes(path.read_bytes()[:300])

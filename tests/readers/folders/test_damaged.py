@@ -84,3 +84,16 @@ def test_what_is_no_damage_is_refused_all_the_same(tmp_path: Path):
         halved(path)
     with pytest.raises(InputError, match="none of 6 files can be opened"):
         bigimg.open(folder, allow_partial=True)
+
+
+@pytest.mark.parametrize("part", ["real", "phase"])
+def test_parts_of_complex_planes_have_holes_too(part: str, tmp_path: Path):
+    volume = np.exp(1j * VOLUME[:4])
+    for z, plane in enumerate(volume):
+        np.save(tmp_path / f"{z}.npy", plane)
+    emptied(tmp_path / "2.npy")
+    img = bigimg.open(tmp_path, part=part, allow_partial=True)  # type: ignore[arg-type]
+    want = {"real": np.real, "phase": np.angle}[part](volume[[0, 1, 3]])
+    np.testing.assert_allclose(img.values[[0, 1, 3]], want)
+    assert np.isnan(img.values[2]).all()
+    assert float(bigimg.stats(img)["mean"]) == pytest.approx(want.mean())
