@@ -13,7 +13,7 @@ from collections.abc import Sequence
 AGAIN = "copy or download it again"
 DAMAGED = f"it is truncated or damaged: {AGAIN}"
 """What is wrong with a damaged file, and what to do."""
-PARTIAL = "allow_partial=True of convert takes what is there"
+PARTIAL = "take what is there by allow_partial=True"
 ACCEPT = "accept=True of verify takes it over"
 """What else can be done with a file of which a part is gone."""
 
@@ -216,6 +216,15 @@ class reading:
 def damage(source: str, what: str, why: str = "") -> InputError:
     """Return the error of a damaged file that says ``what`` is wrong with it."""
     return InputError(f"{source}: {what}; {f'{why}: {AGAIN}' if why else DAMAGED}")
+
+
+def without_remedy(error: BigimgError) -> str:
+    """Return what ``error`` says without what to do.
+
+    >>> without_remedy(InputError("a.tif: is empty; copy it again; or leave it out")), without_remedy(InputError("no"))
+    ('a.tif: is empty', 'no')
+    """
+    return str(error).partition("; ")[0]
 
 
 def one_line(error: object) -> str:

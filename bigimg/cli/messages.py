@@ -18,9 +18,9 @@ from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
-OF_ONE = {"allow_partial": "--allow-partial", "accept": "--accept"}
+OF_ONE = {"accept": "--accept"}
 """Options of which a message says whose they are."""
-OF_SOURCE = ("on_gap", "tilt", "part", "kind", "spacing", "insecure", "max_download")
+OF_SOURCE = ("on_gap", "tilt", "part", "kind", "spacing", "insecure", "max_download", "allow_partial")
 """Options on how a source is read: where a verb has none of them, the source can be converted with them."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""

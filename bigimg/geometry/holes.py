@@ -64,6 +64,28 @@ def coarser_holes(
     >>> coarser_holes([(slice(3, 8),)], (9,), (2,))
     ((slice(2, 4, None),),)
     """
+    starts = [np.arange(0, n, f) for n, f in zip(shape, step, strict=True)]
+    stops = [start + (1 if first else f) for start, f in zip(starts, step, strict=True)]
+    return holes_of_windows(holes, shape, starts, stops)
+
+
+def holes_of_windows(
+    holes: Sequence[Region], shape: Shape, starts: Sequence[Array], stops: Sequence[Array]
+) -> tuple[Region, ...]:
+    """Return the holes of an image whose pixels are made from windows of another: those whose windows lie in holes.
+
+    Parameters
+    ----------
+    holes : sequence of Region
+        Of the source of ``shape``.
+    starts, stops : sequence of ndarray of int
+        First and last but one pixel of the source, for each pixel along each axis. Windows may reach beyond the end.
+
+    Examples
+    --------
+    >>> holes_of_windows([(slice(3, 8),)], (9,), [np.array([0, 3, 6])], [np.array([3, 6, 8])])
+    ((slice(1, 3, None),),)
+    """
     if not holes:
         return ()
     edges = [_edges(ends, n) for ends, n in zip(zip(*holes, strict=True), shape, strict=True)]
@@ -73,15 +95,15 @@ def coarser_holes(
             tuple(slice(*np.searchsorted(own, (s.start, s.stop))) for s, own in zip(hole, edges, strict=True))
         ] = True
     coarse = []
-    for axis, (own, n, f) in enumerate(zip(edges, shape, step, strict=True)):
+    for axis, (own, n, start, stop) in enumerate(zip(edges, shape, starts, stops, strict=True)):
+        low = np.searchsorted(own, start, "right") - 1
+        high = np.searchsorted(own, np.minimum(stop, n))
         # Between these edges all windows meet the same cells.
-        ends = np.unique([*(own // f), *(-(-own // f))])
-        low = np.searchsorted(own, ends[:-1] * f, "right") - 1
-        high = low + 1 if first else np.searchsorted(own, np.minimum((ends[:-1] + 1) * f, n))
+        changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
+        ends = np.array([0, *changes, len(start)])
         lines = np.moveaxis(cells, axis, 0)
-        cells = np.moveaxis(
-            np.array([lines[a:b].all(axis=0) for a, b in zip(low, high, strict=True)]), 0, axis
-        )
+        kept = [lines[low[i] : high[i]].all(axis=0) for i in ends[:-1]]
+        cells = np.moveaxis(np.array(kept), 0, axis)
         coarse.append(ends)
     return boxes_of(cells, coarse)
 

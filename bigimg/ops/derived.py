@@ -16,6 +16,8 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.axes import ORDER
+from bigimg.geometry.holes import by_coordinate
+from bigimg.geometry.spec import as_text
 from bigimg.lazy.blocks import explicit, multiplied
 from bigimg.lazy.derived import PIECE_BYTES, derived
 from bigimg.lazy.foreign import Foreign
@@ -25,11 +27,11 @@ from bigimg.lazy.node_of_array import linked, linked_node, node_of
 from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value
-from bigimg.opening.coordinates import step_of
+from bigimg.opening.coordinates import axis_of, channels_of, step_of
 from bigimg.opening.open import Memory, Source, native
 from bigimg.opening.open import open as open_image
 from bigimg.readers.arrays.array import check_dims
-from bigimg.types import DType, Shape
+from bigimg.types import DType, Region, Shape
 
 
 def image(
@@ -116,6 +118,13 @@ def pixelwise(
 def placeholder(img: xarray.DataArray, dtype: DType | None = None) -> xarray.DataArray:
     """Return ``img`` with zeros that take no memory as its pixels, of ``dtype`` if it is given."""
     return img.copy(deep=False, data=np.broadcast_to(np.zeros((), dtype or img.dtype), img.shape))
+
+
+def with_missing(img: xarray.DataArray, holes: Sequence[Region]) -> xarray.DataArray:
+    """Return ``img``, and note in its attrs that ``holes`` are the boxes that its damaged source does not hold."""
+    axes = [axis_of(img, str(name)) for name in img.dims]
+    img.attrs["missing"] = as_text(by_coordinate(holes, axes, channels_of(img)))
+    return img
 
 
 def resampled(

@@ -11,7 +11,7 @@ import xarray
 
 from bigimg.errors import UsageError
 from bigimg.geometry.chunks import default_chunks
-from bigimg.geometry.holes import holes_in
+from bigimg.geometry.holes import coarser_holes, holes_in
 from bigimg.geometry.lengths import Length, Pixels, Spacing, read_lengths, read_pixels
 from bigimg.geometry.levels import plan_levels
 from bigimg.geometry.region import grid, scale_up
@@ -23,7 +23,7 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, image, resampled, source_block
+from bigimg.ops.derived import derive, image, resampled, source_block, with_missing
 from bigimg.ops.resizing import Weighted
 from bigimg.planning.options import halved_axes, method_of
 from bigimg.pyramid import kernels
@@ -164,6 +164,8 @@ def windowed(img: xarray.DataArray, step: Shape, method: Method) -> xarray.DataA
     like = resampled(
         img, {str(name): (-(-n // f), f) for (name, n), f in named if f > 1}, centred=method != "nearest"
     )
+    if holes:
+        like = with_missing(like, coarser_holes(holes, img.shape, step, first=method == "nearest"))
     return derive(img, operation, window_block(*source_block(img), step), like)
 
 

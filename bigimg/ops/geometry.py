@@ -12,7 +12,6 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.affine_checks import check_world, placed
 from bigimg.geometry.axes import ORDER
-from bigimg.geometry.holes import by_coordinate
 from bigimg.geometry.lengths import Spacing, agreed_units, read_lengths
 from bigimg.geometry.orientation import checked_convention
 from bigimg.geometry.spec import as_text
@@ -22,7 +21,7 @@ from bigimg.lazy.node_of_array import linked, node_of
 from bigimg.lazy.pointwise import Stack
 from bigimg.opening import coordinates
 from bigimg.opening.open import Source
-from bigimg.ops.derived import image
+from bigimg.ops.derived import image, with_missing
 from bigimg.readers.arrays.array import checked_world, missing_of
 
 if TYPE_CHECKING:
@@ -92,9 +91,8 @@ def with_geometry(
         checked = checked_world("world", world)
         check_world(checked, coordinates.axes_of(found))
         found.attrs["world"] = flat_affine(checked)
-    if missing := missing_of(img, dims := list(map(str, img.dims))):
-        present = [coordinates.axis_of(found, name) for name in dims]
-        found.attrs["missing"] = as_text(by_coordinate(missing, present, coordinates.channels_of(found)))
+    if missing := missing_of(img, list(map(str, img.dims))):
+        found = with_missing(found, missing)
     if convention is not None:
         found.attrs["convention"] = checked_convention(convention)
     return found
@@ -161,8 +159,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
             for number, img in enumerate(found)
             for hole in missing_of(img, list(map(str, first.dims)))
         ]
-        axes = [coordinates.axis_of(made, name) for name in dims]
-        made.attrs["missing"] = as_text(by_coordinate(holes, axes, coordinates.channels_of(made)))
+        made = with_missing(made, holes)
     return linked(made, node)
 
 

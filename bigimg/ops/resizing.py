@@ -10,14 +10,14 @@ import numpy as np
 import xarray
 
 from bigimg.errors import UsageError
-from bigimg.geometry.holes import holes_in
+from bigimg.geometry.holes import holes_in, holes_of_windows
 from bigimg.geometry.lengths import read_pixels
 from bigimg.lazy.node_of_array import padding_of
 from bigimg.lazy.operation import Operation
 from bigimg.opening.coordinates import spacing
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_number, by_axis, space_of
-from bigimg.ops.derived import derive, resampled, source_block
+from bigimg.ops.derived import derive, resampled, source_block, with_missing
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.readers.arrays.array import missing_of
@@ -74,9 +74,13 @@ class Nearest(Operation):
 
     def _taken(self, region: Region, axis: int) -> Array:
         """Return the pixels along ``axis`` of the source."""
-        middles = 2 * np.arange(region[axis].start, region[axis].stop) + 1
-        found: Array = middles * self.lengths[axis] // (2 * self.shape[axis] * self.steps[axis])
-        return found
+        return _nearest(region[axis], self.lengths[axis], self.shape[axis], self.steps[axis])
+
+
+def _nearest(pixels: slice, length: int, target: int, step: int) -> Array:
+    """Return the pixels of the source in which the middles of ``pixels`` of the result lie."""
+    found: Array = (2 * np.arange(pixels.start, pixels.stop) + 1) * length // (2 * target * step)
+    return found
 
 
 def resize(
@@ -183,7 +187,21 @@ def _resized(
 
     pixels = {name: (n, extents[name][0] / extents[name][1] / n) for name, n in target.items()}
     like = resampled(img, {name: (n, ratio) for name, (n, ratio) in pixels.items() if ratio != 1})
+    if holes:
+        like = with_missing(
+            like, holes_of_windows(holes, img.shape, *_windows(lengths, sizes, steps, mean=mean))
+        )
     return derive(img, operation, shape, like)
+
+
+def _windows(lengths: Shape, sizes: Shape, steps: Shape, *, mean: bool) -> tuple[list[Array], list[Array]]:
+    """Return the first and the last but one pixel of the source from which each pixel of the result is made."""
+    axes = list(zip(lengths, sizes, steps, strict=True))
+    if not mean:
+        taken = [_nearest(slice(0, m), n, m, step) for n, m, step in axes]
+        return taken, [line + 1 for line in taken]
+    starts = [np.arange(m) * n // (m * step) for n, m, step in axes]
+    return starts, [-(-np.arange(1, m + 1) * n // (m * step)) for n, m, step in axes]
 
 
 def _extent(img: xarray.DataArray, whole: xarray.DataArray, name: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import bigimg
 from bigimg.cli import VERBS, cli
 from bigimg.cli.messages import error_in_words_of, in_words_of
-from bigimg.errors import BudgetError, OutputError
+from bigimg.errors import PARTIAL, BudgetError, InputError, OutputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +73,13 @@ def test_what_to_do_names_no_option_that_the_verb_lacks(name: str, said: str) ->
     alone = OutputError("there is no room:", ways=["codec='zstd'"])
     assert error_in_words_of(verb("mask"), alone) == "there is no room"
     assert str(alone) == "there is no room: codec='zstd'"
+
+
+def test_a_way_to_read_the_source_is_one_of_convert_where_the_verb_lacks_it() -> None:
+    error = InputError(f"a.tif: is cut; copy it again, or {PARTIAL}")
+    said = "a.tif: is cut; copy it again, or take what is there by "
+    assert error_in_words_of(verb("stats"), error) == said + "bigimg convert --allow-partial"
+    assert error_in_words_of(verb("info"), error) == said + "--allow-partial"
 
 
 def test_no_option_is_left_in_python(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,29 @@ def test_refused(asked: dict[str, Any], says: str) -> None:
         bigimg.downsample(bigimg.from_array(PIXELS, dims="zyx"), **asked)
     with pytest.raises(UsageError, match="levels=0: give at least 1"):
         bigimg.build_pyramid(PIXELS, levels=0)
+
+
+@pytest.mark.parametrize("method", ["mean", "min", "nearest"])
+@pytest.mark.parametrize(("rows", "columns"), [((6, 40), (0, 48)), ((5, 31), (7, 44)), ((39, 40), (0, 2))])
+@pytest.mark.parametrize("step", [2, 3, 4, 7])
+def test_holes_are_missing_where_all_that_makes_a_pixel_is(
+    method: Any, rows: tuple[int, int], columns: tuple[int, int], step: int
+) -> None:
+    pixels, there = PIXELS[0, :40, :48] + 1.0, np.ones((40, 48), bool)
+    there[slice(*rows), slice(*columns)] = False
+    img = bigimg.from_array(pixels)
+    box = {"y": [rows[0] - 0.5, rows[1] - 0.5], "x": [columns[0] - 0.5, columns[1] - 0.5]}
+    img.attrs["missing"] = json.dumps([box])
+    small = bigimg.downsample(img, step, method=method)
+    windows = [
+        (pixels[part][:1, :1], there[part][:1, :1]) if method == "nearest" else (pixels[part], there[part])
+        for part in (
+            np.s_[y : y + step, x : x + step] for y in range(0, 40, step) for x in range(0, 48, step)
+        )
+    ]
+    reduce = np.min if method == "min" else np.mean
+    expected = [reduce(window[own]) for window, own in windows if own.any()]
+    found = bigimg.stats(small)
+    assert int(found["count"]) == len(expected)
+    assert float(found["min"]) == pytest.approx(min(expected))
+    assert float(found["mean"]) == pytest.approx(np.mean(expected))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from skimage.transform import downscale_local_mean
 import bigimg
 from bigimg.errors import UsageError
 from bigimg.omezarr.open import StoreReader
+from bigimg.ops.resizing import resized
 from bigimg.types import Array
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (301, 203, 3)).astype(np.uint8)
@@ -191,3 +193,52 @@ def test_refused(shape: Any, says: str) -> None:
         bigimg.resize(PIXELS, (3, 3), method="cubic")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="level 3 of an image without levels"):
         bigimg.resize(bigimg.from_array(PIXELS), (3, 3), level=3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_holes_are_missing_where_all_that_makes_a_pixel_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels, there = PIXELS[:40, :48, 0] + 1.0, np.ones((40, 48), bool)
+    split, below, right = rng.integers(1, 20), rng.integers(21, 41), rng.integers(20, 49)
+    boxes = [
+        (slice(2, split + 2), slice(0, right)),
+        (slice(split + 2, below + 2), slice(5, 48)),
+    ]  # they touch
+    img = bigimg.from_array(pixels)
+    edges = [
+        {name: [s.start - 0.5, s.stop - 0.5] for name, s in zip("yx", box, strict=True)} for box in boxes
+    ]
+    img.attrs["missing"] = json.dumps(edges)
+    for box in boxes:
+        there[box] = False
+    h, w = rng.integers(3, 40), rng.integers(3, 48)
+    rows, columns = shares(40, h), shares(48, w)
+    weights = rows @ there @ columns.T
+    kept = weights > 1e-9
+    expected = (rows @ (pixels * there) @ columns.T)[kept] / weights[kept]
+    found = bigimg.stats(bigimg.resize(img, (int(h), int(w))))
+    assert int(found["count"]) == expected.size
+    assert float(found["min"]) == pytest.approx(expected.min())
+    assert float(found["mean"]) == pytest.approx(expected.mean())
+    y, x = ((2 * np.arange(m) + 1) * n // (2 * m) for n, m in ((40, h), (48, w)))
+    taken = pixels[np.ix_(y, x)][there[np.ix_(y, x)]]
+    found = bigimg.stats(bigimg.resize(img, (int(h), int(w)), method="nearest"))
+    assert (int(found["count"]), float(found["mean"])) == (taken.size, pytest.approx(taken.mean()))
+
+
+def test_holes_of_a_level_whose_last_pixel_reaches_beyond(tmp_path: Path) -> None:
+    pixels = PIXELS[:39, :47, 0] + 1.0
+    bigimg.write(bigimg.from_array(pixels), tmp_path / "a.zarr", levels=2, halve="yx", chunks=16, shards=16)
+    coarse = bigimg.open(tmp_path / "a.zarr", level=1)
+    values, there = coarse.values, np.ones((20, 24), bool)
+    there[7:] = False
+    y = coarse.y.values
+    coarse.attrs["missing"] = json.dumps([{"y": [(y[6] + y[7]) / 2, y[-1] + 1]}])
+    full = bigimg.open(tmp_path / "a.zarr")
+    small = resized(coarse, full, (11, 13))
+    rows, columns = (np.add.reduceat(shares(n, m).T, np.arange(0, n, 2)).T for n, m in ((39, 11), (47, 13)))
+    weights = rows @ there @ columns.T
+    kept = weights > 1e-9
+    expected = (rows @ (values * there) @ columns.T)[kept] / weights[kept]
+    found = bigimg.stats(small)
+    assert (int(found["count"]), float(found["mean"])) == (expected.size, pytest.approx(expected.mean()))

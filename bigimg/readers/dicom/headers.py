@@ -137,9 +137,7 @@ def planes_of(path: str) -> list[Plane]:
         if _without_pixels(header):
             return []
         where = "before its pixels" if "Rows" in header else "within its header"
-        remedy = (
-            f"fetch it again, leave it out by a pattern or a list of the others, or {PARTIAL} of its series"
-        )
+        remedy = f"fetch it again, leave it out by a pattern or a list of the others, or give its series and {PARTIAL}"
         raise InputError(f"{path}: ends {where}, at byte {size}; {remedy}")
     if head[8:12] == UNDEFINED and not transfer_syntax(header):
         what = "its pixels are compressed, and the file meta information, which says how, is missing"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, counted
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, counted, without_remedy
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
@@ -219,7 +219,7 @@ def _opened(
         except InputError as error:
             if not partial or len(paths) == 1:
                 raise
-            damaged.append(str(error).partition("; ")[0])
+            damaged.append(without_remedy(error))
     planes = [plane for found in by_file for plane in found]
     skipped = by_file.count([])
     if damaged and not planes:

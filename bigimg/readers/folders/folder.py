@@ -28,6 +28,7 @@ from bigimg.errors import (
     UnknownFormatError,
     UsageError,
     counted,
+    without_remedy,
 )
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import boxes_of, hole_value, with_holes
@@ -208,7 +209,7 @@ def _one_format(paths: Sequence[str], source: str, *, partial: bool) -> str:
 def _lacking(error: InputError, damaged: int, files: int) -> InputError:
     """Return the error of a damaged file of a folder: that of the file, and what else can be done."""
     more = f" ({counted(damaged, 'file')} of {files} cannot be opened)" if damaged > 1 else ""
-    return type(error)(f"{error}{more}, or {PARTIAL}: its plane is then missing")
+    return type(error)(f"{error}{more}, or {PARTIAL} (its plane is then missing)")
 
 
 class FolderReader:
@@ -360,7 +361,7 @@ def _check(
                 raise _lacking(error, 1, len(paths)) from error
             if not partial:
                 raise
-            lost[number] = str(error).rpartition("; ")[0]
+            lost[number] = without_remedy(error)
             names.append(path)
             continue
         reader.close()

@@ -59,7 +59,9 @@ def check_names(path: str, xml: str | None) -> None:
     if not xml or "FileName" not in xml:
         return
     root, folder = ElementTree.fromstring(xml), os.path.dirname(path)
-    found = root.iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")
+    found = (
+        each for each in root.iter() if each.tag.endswith("UUID")
+    )  # as tifffile does, wherever they stand
     named = {uuid.get("FileName", ""): None for uuid in found if uuid.text != root.get("UUID")}
     for name in named:
         inside = os.path.normpath(name)

@@ -41,6 +41,10 @@ class Completed(io.RawIOBase):
         """Return True."""
         return True
 
+    def fileno(self) -> int:
+        """Return that of the real file: tifffile opens the other files of a set only beside a file that has one."""
+        return self._file.fileno()
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place; return it."""
         self._at = offset + (0, self._at, self._size)[whence]

@@ -38,7 +38,7 @@ from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
-from bigimg.readers.tiff.tables import color_map, is_uncounted, read_tables
+from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Part, Region
 
 WHOLE_BYTES = 64 << 20
@@ -199,6 +199,9 @@ class _Image:
             )
             self.converted = is_converted(page)
             spec = self._describe(tif, series, image.number)
+            if "ImageDescription" in chain.lost and 270 not in tif.pages.first.tags:
+                what = "its description is gone, so its axes and how many planes it had are not known"
+                spec = replace(spec, notes=(*spec.notes, f"{what}: these are the pages before the cut"))
             spec = replace(spec, of_source=(*spec.of_source, *others))
             if stopped is not None and stopped.note:
                 spec = replace(spec, notes=(*spec.notes, stopped.note))
@@ -317,6 +320,7 @@ class _Image:
 def _file(path: str, chain: Chain, wanted: int | str | None, omexml: str | None) -> Iterator[Any]:
     """Give tifffile a file with the pages that its description promises, or with those alone that are there."""
     with closed_chain(path, chain) as there, tifffile.TiffFile(there, omexml=omexml) as tif:
+        check_names(path, omexml or tif.ome_metadata)
         series = choose(path, tif, wanted)[0].series
         page = series.keyframe
         values = promised(tif, series, chain.pages)[1]
@@ -324,6 +328,10 @@ def _file(path: str, chain: Chain, wanted: int | str | None, omexml: str | None)
         end = int(page.dataoffsets[0]) + values * page.dtype.itemsize if page.dataoffsets else 0
     if lacking <= 0 and values <= series.size:
         lacking = end = 0
+    if lacking > MOST_PAGES:
+        raise damage(
+            path, f"its description promises {lacking} pages more than the {chain.pages} that are there"
+        )
     with with_pages(path, chain, lacking, end) as file:
         yield file
 

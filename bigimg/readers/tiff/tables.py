@@ -7,6 +7,7 @@ follow one another without gaps the offset of the first is enough.
 from __future__ import annotations
 
 import math
+import os
 from bisect import bisect_right
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,10 @@ GDAL_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
 
 Other writers leave out tiles where a slide was not scanned. If strips or whole pages are missing there, it is damage.
 """
+
+
+MOST_PAGES = 1_000_000
+"""That a description may promise and the file lack: each takes about 100 bytes of tables."""
 
 
 def read_tables(
@@ -134,6 +139,12 @@ def _contiguous(path: str, series: Any, scheme: Scheme, *, partial: bool) -> Seg
     """Return the segments of pages that follow one another without gaps; the file may describe only the first."""
     whole = replace(scheme, chunk=(1, scheme.shape[2], scheme.shape[3]), kind="strip")
     pages = math.prod(series.shape) // math.prod(scheme.shape)
+    end, size = (
+        series.dataoffset + pages * math.prod(scheme.shape) * scheme.dtype.itemsize,
+        os.path.getsize(path),
+    )
+    if end > size and pages * scheme.shape[0] * scheme.shape[1] > MOST_PAGES:
+        raise damage(path, f"its description promises pixels up to byte {end}, and the file has {size}")
     counts = np.full((pages, scheme.shape[0] * scheme.shape[1]), whole.segment_bytes, np.uint64)
     before = np.arange(counts.size, dtype=np.uint64).reshape(counts.shape) * np.uint64(whole.segment_bytes)
     lost = np.zeros(counts.shape, bool) if partial else None

@@ -52,7 +52,7 @@ def test_it_is_named_or_its_plane_is_a_hole(
         damage(folder / f"plane_{z}{ending}")  # type: ignore[operator]
     listed = [str(folder / f"plane_{z}{ending}") for z in range(6)]
     for source in (folder, str(folder / f"*{ending}"), listed):
-        with pytest.raises(InputError, match=f"plane_{gone[0]}.*allow_partial=True of convert"):
+        with pytest.raises(InputError, match=f"plane_{gone[0]}.*allow_partial=True"):
             bigimg.open(source)
         img = bigimg.open(source, allow_partial=True)
         there = [z for z in range(6) if z not in gone]
@@ -60,6 +60,17 @@ def test_it_is_named_or_its_plane_is_a_hole(
         assert not img.values[list(gone)].any()
         assert int(bigimg.stats(img)["count"]) == VOLUME[there].size
         assert any(f"plane_{gone[0]}" in note for note in bigimg.info(source, allow_partial=True).notes)
+
+
+def test_the_note_on_a_plane_says_what_is_wrong_and_not_what_to_do(tmp_path: Path):
+    folder = planes(tmp_path / "scan", ".tif")
+    halved(folder / "plane_2.tif")
+    notes = bigimg.info(folder, allow_partial=True).notes
+    (note,) = [note for note in notes if "plane_2" in note]
+    assert note.endswith(": its plane is missing")
+    assert note.startswith(str(folder / "plane_2.tif"))
+    assert ";" not in note
+    assert "again" not in note
 
 
 def test_the_store_of_a_folder_with_a_hole(tmp_path: Path):

@@ -110,11 +110,11 @@ def test_a_cut_names_the_way_to_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, compression="zlib", metadata=None)
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(InputError, match=r"page \d should begin at .*allow_partial=True of convert"):
+    with pytest.raises(InputError, match=r"page \d should begin at .*allow_partial=True"):
         TiffReader(path)
     tifffile.imwrite(path, STACK[0], rowsperstrip=20, compression="zlib")
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(InputError, match=r"strip 1 takes bytes .*allow_partial=True of convert"):
+    with pytest.raises(InputError, match=r"strip 1 takes bytes .*allow_partial=True"):
         TiffReader(path)
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(InputError, match="none of the pixels of the image are in the file"):
@@ -160,7 +160,7 @@ def test_what_has_no_whole_time_point_is_refused(shape: dict[str, int], tmp_path
     text = ome({"X": 30, "Y": 40, **shape})
     tifffile.imwrite(path, STACK[:5], photometric="minisblack", description=text, metadata=None)
     with pytest.raises(
-        InputError, match=r"cut or never finished: copy it again, or allow_partial=True of convert"
+        InputError, match=r"cut or never finished: copy it again, or take what is there by allow_partial=True"
     ):
         TiffReader(path)
     _, lost = whole(TiffReader(path, allow_partial=True))
@@ -190,3 +190,68 @@ def test_a_micro_manager_stack_that_was_stopped(tmp_path: Path) -> None:
         TiffReader(path)
     _, lost = whole(TiffReader(path, allow_partial=True))
     assert lost.all(axis=(1, 2)).tolist() == [False] * 4 + [True] * 2
+
+
+# -- what the description says -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_planes_in_other_files_of_a_set_are_read(partial: bool, tmp_path: Path) -> None:
+    names = ["a.ome.tif", "b.ome.tif"]
+    parts = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
+        for z, name in enumerate(names)
+    )
+    text = ome({"X": 30, "Y": 40, "Z": 2}, files=parts)
+    for z, name in enumerate(names):
+        own = text.replace("<OME ", f'<OME UUID="urn:uuid:{z}" ')
+        tifffile.imwrite(tmp_path / name, STACK[z], description=own, metadata=None)
+    found, lost = whole(TiffReader(tmp_path / "a.ome.tif", allow_partial=partial))
+    assert not lost.any()
+    np.testing.assert_array_equal(found, STACK[:2])
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("tag", ["UUID", "XUUID"])
+def test_a_name_outside_the_folder_is_refused(tag: str, partial: bool, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    text = ome({"X": 30, "Y": 40}).replace("<OME ", '<OME UUID="urn:uuid:2" ')
+    tifffile.imwrite(tmp_path / "secret.tif", STACK[0], description=text, metadata=None)
+    parts = (
+        '<TiffData FirstZ="0" IFD="0" PlaneCount="1"><UUID FileName="a.ome.tif">urn:uuid:1</UUID></TiffData>'
+        f'<TiffData FirstZ="1" IFD="0" PlaneCount="1"><{tag} FileName="../secret.tif">urn:uuid:2</{tag}></TiffData>'
+    )
+    text = ome({"X": 30, "Y": 40, "Z": 2}, files=parts).replace("<OME ", '<OME UUID="urn:uuid:1" ')
+    tifffile.imwrite(tmp_path / "set" / "a.ome.tif", STACK[1], description=text, metadata=None)
+    with pytest.raises(InputError, match="outside its own folder"):
+        TiffReader(tmp_path / "set" / "a.ome.tif", allow_partial=partial)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib"}, {"imagej": True, "metadata": {"axes": "ZYX"}}]
+)
+def test_a_small_file_that_promises_many_pages_is_refused(
+    options: dict[str, Any], partial: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((4, 8, 8), np.uint8), **({"photometric": "minisblack"} | options))
+    old, new = b'{"shape": [4, 8, 8]}', b'{"shape":[3000000,8,8]}'
+    if "imagej" in options:
+        old, new = b"images=4\nslices=4\n", b"images=3000000\n"
+    content = path.read_bytes()
+    start = content.find(old)
+    assert start > 0
+    path.write_bytes(content[:start] + new.ljust(len(old)) + content[start + len(new.ljust(len(old))) :])
+    with pytest.raises(InputError):
+        TiffReader(path, allow_partial=partial)
+
+
+def test_a_description_that_is_gone_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK.reshape(2, 3, 40, 30), photometric="minisblack", metadata={"axes": "TZYX"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with closing(TiffReader(path, allow_partial=True)) as reader:
+        found, _ = whole(reader)
+        assert any("its description is gone" in note for note in reader.spec.notes)
+    np.testing.assert_array_equal(found.reshape(-1, 40, 30)[0], STACK[0])
