@@ -51,8 +51,8 @@ def verify(
         Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
     series : int, optional
         Which image of a source that holds several.
-    on_gap, tilt, part :
-        For a DICOM series or complex values as source, as in :func:`bigimg.open`.
+    on_gap, tilt, part, allow_partial :
+        For a DICOM series, complex values or a damaged file as source, as in :func:`bigimg.open`.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
 

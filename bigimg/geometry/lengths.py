@@ -181,14 +181,29 @@ def _one(given: Any) -> Length | None:
     if isinstance(given, str):
         match = _LENGTH.fullmatch(given)
         return Length(float(match[1]), asked_unit(match[2] or None)) if match else None
-    if isinstance(given, tuple | list) and len(given) == 2 and isinstance(given[1], str | None):
+    if (
+        isinstance(given, tuple | list)
+        and len(given) == 2
+        and isinstance(given[1], str | None)
+        and not _is_length(given[1])
+    ):
         alone = _one(given[0])
         return (
             None if alone is None or isinstance(given[0], str) else Length(alone.number, asked_unit(given[1]))
         )
     if getattr(given, "ndim", None) == 0:  # numpy's
         given = given.item()
-    return Length(float(given)) if isinstance(given, Real) and not isinstance(given, bool) else None
+    if not isinstance(given, Real) or isinstance(given, bool):
+        return None
+    try:
+        return Length(float(given))
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+
+
+def _is_length(text: str | None) -> bool:
+    """Return whether a text is a length of its own, and no unit of one."""
+    return text is not None and _LENGTH.fullmatch(text) is not None
 
 
 def _from_text(text: str, what: str) -> Lengths:
@@ -246,7 +261,7 @@ def read_pixels(given: Any, what: str) -> Any:
 def _whole(given: Any) -> Any:
     """Return the whole number in a text; None if there is none; anything but a text or a pair unchanged."""
     if isinstance(given, str):
-        return int(given) if re.fullmatch(r"\s*[+-]?\d+\s*", given) else None
+        return int(given) if re.fullmatch(r"\s*[+-]?\d{1,18}\s*", given) else None
     return None if isinstance(given, tuple | list) else given
 
 

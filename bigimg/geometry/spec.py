@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,9 +40,9 @@ def channel_number(channel: int | str, channels: Sequence[Channel], sizes: Mappi
     if isinstance(channel, str):
         if channel in names:
             return names.index(channel)
-        if not channel.removeprefix("-").isdecimal():
+        if not re.fullmatch(r"-?\d{1,18}", channel):
             said = ", ".join(names) or "no names, only numbers"
-            raise UsageError(f"no channel {channel!r}; there are {said}")
+            raise UsageError(f"no channel {channel!r:.80}; there are {said}")
         channel = int(channel)
     if not hasattr(channel, "__index__") or not -count <= channel < count:
         said = f", or a name: {', '.join(names)}" if names else ""

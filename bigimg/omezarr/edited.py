@@ -199,7 +199,7 @@ def _parsed(attributes: Attributes, file: str) -> ImageMeta:
 
 def _followed(written: Attributes, now: Attributes, file: str) -> Edited:
     """Return the image of the attributes ``now``, of which some were ``written`` otherwise."""
-    was, found = (_parsed({k: v for k, v in each.items() if k != "bigimg"}, file) for each in (written, now))
+    was, found = (_parsed(_of_all(each), file) for each in (written, now))
     guarded = [(meta.dims, [level.path for level in meta.levels]) for meta in (was, found)]
     if guarded[0] != guarded[1] or not isinstance(written.get("bigimg"), Mapping):
         raise CorruptChunk(f"{file}: names other axes or levels than were written; restore the object")
@@ -262,8 +262,14 @@ def _real(window: tuple[float, float], scaling: Sequence[float] | None) -> list[
 
 def changes_between(before: Attributes, after: Attributes, file: str) -> tuple[str, ...]:
     """Return what differs between two attributes of an image, a line each."""
+    before, after = _of_all(before), _of_all(after)
     was, found = _parsed(before, file), _parsed(after, file)
-    return tuple(_changes({**before, "bigimg": 0}, {**after, "bigimg": 0}, was, found, found))
+    return tuple(_changes(before, after, was, found, found))
+
+
+def _of_all(attributes: Attributes) -> Attributes:
+    """Return the attributes that programs share: all but the block of bigimg."""
+    return {key: value for key, value in attributes.items() if key != "bigimg"}
 
 
 def _changes(

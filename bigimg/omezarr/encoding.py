@@ -67,17 +67,24 @@ class Encoding:
         return math.prod(self.chunk) * self.dtype.itemsize
 
     @property
+    def widest_bytes(self) -> int:
+        """Largest length of a chunk while it is decoded: a filter may make wider values of its own."""
+        return self._plain_bytes(len(self.steps))
+
+    @property
     def most_bytes(self) -> int:
         """Largest length that an encoded chunk may have."""
         return self._most(len(self.steps)) if self.steps else self.chunk_bytes
 
     def _most(self, step: int) -> int:
         """Return how many bytes there may be after the first ``step`` steps."""
-        if step == 0:
-            return self.chunk_bytes
-        wide = any(not isinstance(name, str) for name in self.steps[:step])
-        most = 8 * math.prod(self.chunk) if wide else self.chunk_bytes
-        return most + most // 8 + SLACK_BYTES
+        most = self._plain_bytes(step)
+        return most + most // 8 + SLACK_BYTES if step else most
+
+    def _plain_bytes(self, step: int) -> int:
+        """Return the length of a chunk after the first ``step`` steps without what its codecs save or add."""
+        filtered = any(not isinstance(name, str) for name in self.steps[:step])
+        return 8 * math.prod(self.chunk) if filtered else self.chunk_bytes
 
     def decode(self, data: bytes) -> Array:
         """Return the chunk in ``data``, with the axes of the array.

@@ -31,7 +31,7 @@ import numpy as np
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.omezarr.documents import document_of
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
-from bigimg.omezarr.objects import Location, readable
+from bigimg.omezarr.objects import Location, readable, small_object
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import object_key
 from bigimg.system.sync import sync_folder
@@ -185,7 +185,7 @@ def read_object(path: Location) -> bytes:
     """Return a small object; MissingChunk when it is gone."""
     with readable(path):
         try:
-            return path.read_bytes()
+            return small_object(path)
         except (FileNotFoundError, NotADirectoryError):
             raise MissingChunk(
                 f"{path}: the object is gone; restore it, or convert the source again"

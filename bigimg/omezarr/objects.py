@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bigimg.errors import BigimgError, InputError
-from bigimg.omezarr.documents import MOST_BYTES
+from bigimg.omezarr.documents import most_bytes
 from bigimg.system import files
 
 
@@ -167,19 +167,20 @@ def _listed(entry: os.DirEntry[str]) -> Listed:
 
 
 def small_object(location: Location) -> bytes:
-    """Return all of a document.
+    """Return all of a document, or of another object that is read as a whole.
 
     Raises
     ------
     FileNotFoundError, InputError
-        There is none, or it is too long for one, or no file.
+        There is none, or it is longer than such an object may be, or no file.
     """
     if isinstance(location, Path):
         status = location.stat()
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise InputError(f"{location}: is no file but a pipe or a device; replace it")
-        if status.st_size > MOST_BYTES:
-            raise InputError(f"{location}: has {status.st_size} bytes, too many for a document; restore it")
+        most = most_bytes(location.name)
+        if status.st_size > most:
+            raise InputError(f"{location}: has {status.st_size} bytes, and {most} are allowed; restore it")
     return location.read_bytes()
 
 

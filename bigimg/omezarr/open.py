@@ -2,8 +2,8 @@
 
 This module finds an image in a hierarchy, checks that its levels agree, and checks the metadata of a store of ours
 against its manifest; what of it others may edit is in :mod:`~bigimg.omezarr.edited`. A store of ours without a
-manifest is damaged. For stores of others, notes say what cannot be
-known. Opening reads JSON only, and does not import zarr.
+manifest is damaged. For stores of others, notes say what cannot be known. Opening reads JSON only, and does not
+import zarr.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -305,13 +305,16 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         raise InputError(
             f"{source}: written in format {block['format']}, and this bigimg reads up to {FORMAT}; update bigimg"
         )
+    kind, manifest = block.get("kind", "image"), block.get("manifest")
+    if kind not in get_args(Kind.__value__) or not isinstance(manifest, str | None):
+        raise ValueError(f"bigimg has the kind {kind!r:.80} and the manifest {manifest!r:.80}")
     return {
-        "kind": block.get("kind", "image"),
+        "kind": kind,
         **described_by(block),
         "channels": tuple(Channel(name, color) for name, color in block.get("channels", ())),
         "meta": dict(block.get("meta", {})),
         "notes": tuple(block.get("notes", ())),
-        "manifest": block.get("manifest"),
+        "manifest": manifest,
         "backwards": tuple(block.get("backwards", ())),
         "padding": of_json(block.get("padding")),
         "missing": boxes_of_json(block.get("missing")),

@@ -225,7 +225,8 @@ class StoreReader:
             why = f"chunks of {size}, checked by the manifest"
             return Access("random", why, fixed_bytes=fixed + once, read_bytes=3 * chunk_bytes + each)
         # Packed, decoded, and a copy where codecs or the order of axes need one; of a shard its index too.
-        each = 3 * chunk_bytes + 48 * math.prod(grid(stored.shard, stored.chunk))
+        widest = self.store.arrays[self.level].encoding.widest_bytes
+        each = 3 * widest + 48 * math.prod(grid(stored.shard, stored.chunk))
         if isinstance(self.store.tree.objects, Web):
             each *= AT_ONCE if chunk_bytes <= AHEAD_CHUNK_BYTES else 1
             return Access("random", f"chunks of {size}", fixed_bytes=WEB_BYTES, read_bytes=each)

@@ -6,6 +6,8 @@ The image is the variable ``image``, or the only one that is no coordinate. Of a
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,18 +19,24 @@ from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.levels import level_names
+from bigimg.geometry.no_data import declared
+from bigimg.geometry.padding import described, no_data_note
 from bigimg.geometry.spec import Channel, fields_of
 from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.encoding import NUMERIC
 from bigimg.omezarr.parse import NONSENSE, ArrayMeta, ImageMeta, LevelMeta, described_by, parse_array
 from bigimg.omezarr.pixels import values_of
 from bigimg.omezarr.tree import Node, Tree, join
-from bigimg.types import Convention, Kind
+from bigimg.types import Convention, Kind, Padding
 
 MOST_VALUES = 1 << 20
 """Longer coordinates are not read."""
 MOST_TEXTS = 4096
 """Channels whose names are read."""
+MOST_NUMBER = 1e300
+"""Largest number that is taken from an attribute."""
+PACKING = {"scale_factor": 1.0, "add_offset": 0.0}
+"""Attributes by which stored values become real ones, and what they are where they are absent."""
 NAMES = {"time": "t", "channel": "c", "channels": "c", "band": "c"}
 """Usual names of axes, beside ours."""
 
@@ -77,9 +85,10 @@ def _level(tree: Tree, group: str, name: str) -> tuple[ImageMeta, ArrayMeta] | N
     names = [
         dim for dim, our in zip(dims[chosen], ours, strict=True) if our == "c" and dims.get(dim) == (dim,)
     ]
+    padding = _no_data(arrays[chosen], meta, notes)
     return ImageMeta(
         version="", dims=ours, units=tuple(unit for _, _, unit in spacing), levels=(level,),
-        channels=_channels(tree, where, names, arrays), notes=tuple(notes),
+        channels=_channels(tree, where, names, arrays), notes=tuple(notes), padding=padding,
         backwards=tuple(our for our, (step, _, _) in zip(ours, spacing, strict=True) if step < 0),
         **_attributes(arrays[chosen]["attributes"]),
     ), meta  # fmt: skip
@@ -95,15 +104,49 @@ def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, fl
     unit, values = node["attributes"].get("units"), np.empty(0)
     with suppress(InputError):  # there are too many, or they are dates
         values = values_of(tree, key, MOST_VALUES)
+    if values.dtype.kind in "iuf":
+        slope, intercept = (_number(node["attributes"], name, value) for name, value in PACKING.items())
+        values = values.astype(np.float64) * slope + intercept
     unit = long_unit(unit) if isinstance(unit, str) else None
-    if values.size == 1 and values.dtype.kind in "iuf":
-        return float(node["attributes"].get("spacing", 1.0)), float(values[0]), unit
-    if values.size and values.dtype.kind in "iuf":
-        values = values.astype(np.float64)
-        if (step := even_step(values)) is not None:
-            return step, float(values[0]), unit
+    if values.size == 1 and values.dtype.kind == "f":
+        return _number(node["attributes"], "spacing", 1.0), float(values[0]), unit
+    if values.size and values.dtype.kind == "f" and (step := even_step(values)) is not None:
+        return step, float(values[0]), unit
     notes.append(f"coordinate {key} is not evenly spaced numbers; positions are counted from 0")
     return 1.0, 0.0, None
+
+
+def _number(attrs: Mapping[str, Any], name: str, otherwise: float) -> float:
+    """Return the finite number that an attribute is, or ``otherwise``."""
+    value = attrs.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return otherwise
+    return float(value) if abs(value) <= MOST_NUMBER else otherwise
+
+
+def _no_data(node: Node, meta: ArrayMeta, notes: list[str]) -> Padding | None:
+    """Return the stored value that is no measurement; a note says so.
+
+    xarray keeps ``_FillValue`` as the fill value of zarr 2, and takes every fill value there as one. In zarr 3 it
+    writes an attribute, where floats are the base64 of eight bytes.
+    """
+    attrs = dict(node["attributes"])
+    given = attrs.get("_FillValue")
+    if node["zarr_format"] == 2 and node.get("fill_value") is not None:
+        attrs["_FillValue"] = meta.encoding.fill
+    elif isinstance(given, str) and meta.dtype.kind == "f":
+        with suppress(ValueError, struct.error):  # no number of xarray
+            (attrs["_FillValue"],) = struct.unpack("<d", base64.b64decode(given, validate=True))
+    found = declared(attrs, meta.dtype, None)
+    if not found:
+        return None
+    notes.append(no_data_note(found[0], "fill value"))
+    if len(found) > 1:
+        others = ", ".join(map(described, found[1:]))
+        notes.append(
+            f"pixels of {others} are declared as no data too, and are not left out: only one value can be"
+        )
+    return found[0]
 
 
 def _channels(tree: Tree, where: str, names: list[str], arrays: Mapping[str, Node]) -> tuple[Channel, ...]:
@@ -126,8 +169,8 @@ def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
         block = dict(attrs)
         if attrs.get("convention") not in get_args(Convention.__value__):
             block.pop("convention", None)
-        if attrs.get("scaling") is None and {"scale_factor", "add_offset"} & set(attrs):
-            block["scaling"] = attrs.get("scale_factor", 1.0), attrs.get("add_offset", 0.0)
+        if attrs.get("scaling") is None and PACKING.keys() & attrs.keys():
+            block["scaling"] = tuple(attrs.get(name, value) for name, value in PACKING.items())
         return {
             "kind": attrs["kind"] if attrs.get("kind") in get_args(Kind.__value__) else None,
             **described_by(block),

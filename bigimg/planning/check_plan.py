@@ -92,6 +92,7 @@ def make_check_plan(
     workers: int,
     resident: int,
     name: str,
+    holes: bool = False,
 ) -> CheckPlan:
     """Return the plan of a full check that fits ``budget`` bytes, the fastest first.
 
@@ -105,6 +106,8 @@ def make_check_plan(
         Bytes that this process holds already.
     name : str
         Of the store, for the message.
+    holes : bool
+        Boxes of the image are no measurements.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def make_check_plan(
         chains = plan_chains(cuts, max(1, most // dtype.itemsize), method)
         for band in _bands(chains, cuts, sources):
             ids = sources.ids_bytes > 0
-            stages = [_chain_lines(chain, cuts, dtype, method, n, ids=ids) for chain in chains]
+            stages = [_chain_lines(chain, cuts, dtype, method, n, ids=ids, holes=holes) for chain in chains]
             if band is not None and sources.access is not None:
                 stages.append(_source_lines(band, cuts[0], dtype, sources.access, n))
             lines = [process_line(resident), *_fixed(sources, n, channels, dtype), *largest(stages)]
@@ -195,7 +198,7 @@ def _bands(chains: Sequence[Chain], cuts: Sequence[Cut], sources: Sources) -> It
 
 
 def _chain_lines(
-    chain: Chain, cuts: Sequence[Cut], dtype: DType, method: Method | None, n: int, *, ids: bool
+    chain: Chain, cuts: Sequence[Cut], dtype: DType, method: Method | None, n: int, *, ids: bool, holes: bool
 ) -> list[MemoryLine]:
     by_level = {cut.level: cut for cut in cuts}
     first, size = by_level[chain.levels[0]], dtype.itemsize
@@ -206,6 +209,8 @@ def _chain_lines(
         held += coarser * (2 * size + 2)  # as stored, as derived, and where they differ
         if method == "gaussian":
             held += pixels * 24  # sums and weights in float64
+    if holes:
+        held += pixels * (size + 2)  # where they are and are not, and a copy of the others
     if chain.levels[0] == 0:
         if dtype.kind == "f":
             held += pixels * (size + 2)  # what is a number, and its copy

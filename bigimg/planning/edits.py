@@ -12,7 +12,7 @@ from bigimg.errors import UsageError, counted
 from bigimg.geometry.affine import in_units
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling, channel_number
-from bigimg.planning.options import described, options
+from bigimg.planning.options import channel_names, described, options
 
 type Window = tuple[float, float]
 """Values drawn black and white."""
@@ -95,7 +95,7 @@ def _channels(spec: ImageSpec, asked: Asked) -> tuple[Channel, ...]:
             number = 1 if isinstance(given, str) else len(given)
             raise UsageError(f"{name}: {number} for {counted(count, 'channel')}; give one for each")
     before = spec.channels or tuple(Channel(f"Channel {i}") for i in range(count))
-    names = asked.channels or [channel.name for channel in before]
+    names = channel_names(asked.channels or [channel.name for channel in before])
     colors = (
         [channel.color for channel in before] if asked.colors is None else list(map(_color, asked.colors))
     )
@@ -147,6 +147,8 @@ def edited_windows(
         pair = _pair(asked)
         return pair, [_stored(pair, spec.scaling)] * count
     windows: list[Window | None] = list(shown) if len(shown) == count else [None] * count
+    if not asked:
+        raise UsageError("window={}: names no channel; give the window of one, as in {0: (100, 4000)}")
     for channel, given in asked.items():
         windows[channel_number(channel, spec.channels, {"c": 1} | spec.sizes)] = _stored(
             _pair(given), spec.scaling
@@ -164,7 +166,7 @@ def _pair(given: Any) -> Window:
     """Return two rising numbers."""
     try:
         low, high = map(float, given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low = high = 0.0
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(

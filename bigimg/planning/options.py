@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, get_args
@@ -92,11 +92,10 @@ def options(
     UsageError
         A value is none of those allowed; the message lists them.
     """
-    named = None if channels is None else tuple(channels)
     found = Options(
         budget_bytes(memory),
         spacing=read_lengths(spacing).distances(),
-        channels=named,
+        channels=None if channels is None else channel_names(channels),
         halve=halved_axes(halve),
         **others,
     )
@@ -110,6 +109,20 @@ def options(
     return found
 
 
+def channel_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of channels.
+
+    Raises
+    ------
+    UsageError
+        One of them is no text.
+    """
+    names = tuple(given)
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise UsageError(f"channels: {odd[0]!r} is no name; give a text for each channel, as in 'DAPI'")
+    return names
+
+
 def halved_axes(halve: str | Sequence[str] | None, dims: Sequence[str] = ORDER) -> tuple[str, ...]:
     """Return the names of axes that are halved, for each level or once for all.
 
@@ -119,9 +132,15 @@ def halved_axes(halve: str | Sequence[str] | None, dims: Sequence[str] = ORDER) 
     Raises
     ------
     UsageError
-        An axis is not one of ``dims``, none of space, or named twice.
+        An axis is not one of ``dims``, none of space, or named twice, or there are no names.
     """
-    levels = () if halve is None else (halve,) if isinstance(halve, str) else tuple(halve)
+    levels: tuple[str, ...] = ()
+    if halve is not None:
+        levels = (
+            (halve,) if isinstance(halve, str) else tuple(halve) if isinstance(halve, Iterable) else (halve,)
+        )
+    if odd := [names for names in levels if not isinstance(names, str)]:
+        raise UsageError(f"halve={odd[0]!r}: no text; give letters of z y x, as in yx, or several such texts")
     for names in levels:
         wrong = [name for name in names if name not in "zyx"]
         if wrong:

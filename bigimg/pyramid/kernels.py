@@ -190,9 +190,7 @@ def _reduce_present(
         out[...] = _modes(block, window, absent)
         return
     if method in ("min", "max"):
-        limits = np.iinfo(block.dtype) if kind in "ui" else None
-        ends = (-math.inf, math.inf) if limits is None else (limits.min, limits.max)
-        kept = np.where(present, block, block.dtype.type(ends[method == "min"]))
+        kept = np.where(present, block, block.dtype.type(_ends(block.dtype)[method == "min"]))
         out[...] = _along_axes(np.minimum if method == "min" else np.maximum, kept, window, block.dtype)
     elif method not in ("mean", "mode"):
         raise ValueError(f"windows are not reduced by {method}")
@@ -204,6 +202,13 @@ def _reduce_present(
         out[...] = _means(kept, window, np.maximum(count, 1), small=small)
     first = block[tuple(slice(None, None, f) for f in window)]
     np.copyto(out, first, where=count == 0)
+
+
+def _ends(dtype: DType) -> tuple[float, float]:
+    """Return the smallest and the largest value of ``dtype``."""
+    if dtype.kind in "ui":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    return (0, 1) if dtype.kind == "b" else (-math.inf, math.inf)
 
 
 def _is_pairs(block: Array, window: Shape) -> bool:

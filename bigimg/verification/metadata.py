@@ -73,12 +73,13 @@ def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
 def _of_geometry(store: Store, method: Method, zarr: ZarrFormat) -> Iterator[Finding]:
     root, shapes = ATTRIBUTES[zarr], [level.shape for level in store.levels]
     expected = stored_levels(store.spec().axes, shapes, method=method)
+    below = shapes[0]
     for index, (level, stored, meta) in enumerate(zip(expected, store.levels, store.arrays, strict=True)):
         file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {index}:"
         if level is None:
-            below = shapes[index - 1]
             yield _wrong(file, f"{at} shape {stored.shape}, which halving does not make of {below}", index)
             continue
+        below = level.shape
         if meta.dims != store.dims:
             yield _wrong(file, f"{at} axes {meta.dims or ()}, of the image {store.dims}", index)
         if any(s % c for s, c in zip(meta.shard, meta.chunk, strict=True)):

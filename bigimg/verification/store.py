@@ -127,7 +127,9 @@ class _Check:
             self.found.note("levels were not derived again: the method or a shape is not known")
         finest = next(iter(trusted.levels.values()))
         dims, whole = finest.dims, 0 in trusted.levels
-        plan = self._plan(list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), 0)
+        plan = self._plan(
+            list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), holes=bool(missing)
+        )
         axis = dims.index("c") if "c" in dims else None
         padding = None if stored is None else of_json(stored.statistics.get("padding"))
         shapes = [level.shape for level in trusted.levels.values()]
@@ -182,7 +184,7 @@ class _Check:
         ids = store.kind == "labels" and levels[0].dtype.kind in "iu" and len(levels) > 1
         ones = {level.index: (1,) * len(level.shape) for level in levels}
         ids_bytes = 40 * others.MOST_IDS if ids else 0
-        plan = self._plan(levels, ones, None, True, levels[0].reader.access, ids_bytes)
+        plan = self._plan(levels, ones, None, True, levels[0].reader.access, ids_bytes=ids_bytes)
         first_ids = others.LevelIds()
 
         def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
@@ -207,7 +209,7 @@ class _Check:
 
     def _plan(
         self, levels: Sequence[Level], steps: Mapping[int, Shape], method: Method | None, full: bool,
-        reading: Access | None, ids_bytes: int,
+        reading: Access | None, *, ids_bytes: int = 0, holes: bool = False,
     ) -> CheckPlan:  # fmt: skip
         """Return the plan of reading ``levels``; only if level 0 is ``full`` it is compared with a source."""
         first, reader = levels[0], self.source
@@ -221,7 +223,7 @@ class _Check:
         self.plan = make_check_plan(
             cuts, first.dtype, method=method, channels=metadata.channel_count(first.shape, first.dims),
             sources=Sources(reading, spec, access, ids_bytes),
-            budget=self.budget, workers=self.workers, resident=resident_bytes(), name=self.name,
+            budget=self.budget, workers=self.workers, resident=resident_bytes(), name=self.name, holes=holes,
         )  # fmt: skip
         sizes = {level.index: math.prod(level.shape) * first.dtype.itemsize for level in levels}
         read = sum(sizes[level] for chain in self.plan.chains for level in chain.levels)

@@ -227,6 +227,12 @@ def test_labels_follow_the_level_that_they_lie_on(store: Path) -> None:
         ({"spacing": {"t": 3}}, "no axis 't'|names axis 't'"),
         ({"spacing": {"z": 0}}, "spacing"),
         ({"window": (5, 5)}, r"window=\(5, 5\): give the values"),
+        ({"window": {}}, r"window=\{\}: names no channel"),
+        ({"window": {"9" * 5000: (1, 2)}}, "no channel '999"),
+        ({"window": (1, 10**400)}, r"window=\(1, 1000*\): give the values"),
+        ({"window": {0: (10**400, 1)}}, "give the values"),
+        ({"channels": ["a", 5]}, "channels: 5 is no name; give a text"),
+        ({"channels": [None, "a"]}, "channels: None is no name"),
         ({"window": 7}, "window=7: give the values"),
         ({"window": {"RFP": (1, 2)}}, "no channel 'RFP'; there are DAPI, GFP"),
     ],
@@ -345,3 +351,20 @@ def test_a_kill_leaves_the_old_metadata_or_the_new(
         shutil.rmtree(path)
     assert seen == {False, True}
     assert step > 10
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_first_name_of_a_picture_is_a_change(version: Any, tmp_path: Path) -> None:
+    bigimg.write(PIXELS[0, 0], tmp_path / "a.ome.zarr", ome_version=version, progress=False)
+    assert bigimg.edit(tmp_path / "a.ome.zarr", channels=["DAPI"]).changes
+    written = zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs.asdict()
+    assert of_ome(written)["omero"]["channels"][0]["label"] == "DAPI"
+    assert bigimg.edit(tmp_path / "a.ome.zarr", channels=["GFP"]).changes == (
+        "name of channel 0 is GFP, was DAPI",
+    )
+    assert bigimg.edit(tmp_path / "a.ome.zarr", channels=["GFP"]).changes == ()
+
+
+def test_names_that_terminals_obey_are_not_printed(newest: Path) -> None:
+    (change, _) = bigimg.edit(newest, channels=["a\x1b[31m", "b"]).changes
+    assert change == "name of channel 0 is a?[31m, was DAPI"

@@ -36,6 +36,7 @@ MM, UM, S = "millimeter", "micrometer", "second"
         ({"z": (7, "mm"), "y": "0.5um", "x": 2}, {"z": (7, MM), "y": (0.5, UM), "x": (2, None)}),
         ({"z": [7, "mm"], "t": (2, None)}, {"z": (7, MM), "t": (2, None)}),
         ({"z": -2.0}, {"z": (-2, None)}),
+        ((2, "0.5um", "1"), {"z": (2, None), "y": (0.5, UM), "x": (1, None)}),
         ("z=-2", {"z": (-2, None)}),
         (None, {}),
     ],
@@ -53,6 +54,7 @@ def test_lengths(given: Any, found: dict[str, tuple[float, str | None]]) -> None
         ("2,y=1", "each length has one name"), ("y=1,y=2", "each length has one name"), ("q=2", "'q' is no axis"),
         ("1,2", "2 numbers for the axes z y x"), ((1, 2, 3, 4), "4 numbers for the axes z y x.*write 0.5um"),
         ("1foo", "unit 'foo' is not in OME-Zarr"), (True, "write"), ([None], "write"), ({"z": None}, "write"),
+        (10**400, "write 0.5um"), ({"z": 10**400}, "write"), ([1, -(10**400), 1], "write"),
         (object(), "write 0.5um"), ((1, (2, 3), 4), "write"),
         ("z=2s", "spacing in second along z: an axis z has lengths of space"), ("t=2mm", "an axis t has times"),
         ("c=2", "names axis 'c', but the axes are t z y x; write 0.5um"),
@@ -84,7 +86,20 @@ def test_pixels(given: Any, found: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "many", "6.5", "64um", "y=,x=2", "8,y=2", "y=2,y=3", {"z": (7, "mm")}, ("a", 2)]
+    "given",
+    [
+        "",
+        "9" * 5000,
+        {"y": "9" * 19},
+        "many",
+        "6.5",
+        "64um",
+        "y=,x=2",
+        "8,y=2",
+        "y=2,y=3",
+        {"z": (7, "mm")},
+        ("a", 2),
+    ],
 )
 def test_pixels_refused_with_examples(given: Any) -> None:
     with pytest.raises(
@@ -158,3 +173,15 @@ def test_one_text_of_help_and_of_messages() -> None:
         assert '{"z": (7, "mm")}' in str(function.__doc__)
     for function in (bigimg.plan, bigimg.open):
         assert '"y=512,x=512"' in str(function.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ((2, "0.5um"), ((2, None), (0.5, UM))),
+        ((2, "0.5"), ((2, None), (0.5, None))),
+        ((2, "um"), ((2, UM), (2, UM))),
+    ],
+)
+def test_two_lengths_or_one_with_its_unit(given: Any, found: Any) -> None:
+    assert read_lengths(given).by_axis("yx") == dict(zip("yx", found, strict=True))

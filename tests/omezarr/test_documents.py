@@ -15,6 +15,7 @@ import bigimg
 from bigimg.errors import BigimgError, InputError
 from bigimg.omezarr import documents
 from bigimg.omezarr.documents import document_of
+from bigimg.omezarr.manifest import read_object
 from bigimg.omezarr.open import StoreReader, open_store
 from bigimg.omezarr.tree import tree_of
 
@@ -112,6 +113,24 @@ def test_documents_without_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with open(root / "zarr.json", "r+b") as file:
         file.truncate(10**11)  # of holes
     refused(root, said="zarr.json: has 100000000000 bytes")
+
+
+@pytest.mark.parametrize(
+    "key", ["bigimg/manifest/zarr.json", "bigimg/zarr.json", "bigimg/manifest/0/c/0/0/0"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_objects_of_the_manifest_too(kind: str, key: str, root: Path) -> None:
+    bigimg.write(SECRET, root, progress=False)
+    (root / key).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(root / key)
+    else:
+        with open(root / key, "wb") as file:
+            file.truncate(10**11)  # of holes
+    with pytest.raises(InputError, match=r"is no file but a pipe|has 100000000000 bytes"):
+        read_object(root / key)
+    report = bigimg.verify(root)
+    assert not report.ok
 
 
 @pytest.mark.parametrize(

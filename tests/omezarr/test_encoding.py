@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +274,25 @@ def test_what_imagecodecs_promises() -> None:
     """A decoder that is given memory writes no further."""
     with pytest.raises(RuntimeError):
         imagecodecs.zstd_decode(_made("zstd", bytes(1000)), out=bytearray(999))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "filters"),
+    [("u1", [numcodecs.AsType("i8", "u1")]), ("u2", [numcodecs.Delta("<u2", "<i4")]), ("u1", []), ("f8", [])],
+)
+def test_declared_memory_holds_what_filters_make(dtype: str, filters: list[Any], tmp_path: Path) -> None:
+    pixels = np.arange(256 * 512).reshape(256, 512).astype(dtype)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=pixels.shape, chunks=pixels.shape, dtype=dtype, zarr_format=2, filters=filters,
+        compressors=numcodecs.Zlib(1),
+    )  # fmt: skip
+    array[...] = pixels
+    reader = StoreReader(open_store(tmp_path / "a.zarr"))
+    tracemalloc.start()
+    try:
+        np.testing.assert_array_equal(reader.read((slice(0, 2), slice(0, 3))), pixels[:2, :3])
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    declared = reader.access.read_bytes + reader.access.fixed_bytes
+    assert used <= declared <= 3 * pixels.nbytes * (8 // pixels.itemsize if filters else 1) + 48

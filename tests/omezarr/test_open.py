@@ -623,6 +623,63 @@ def test_groups_of_xarray_by_others(tmp_path: Path) -> None:
     assert any("x is not evenly spaced" in note for note in bigimg.info(tmp_path / "a.zarr").notes)
 
 
+PACKED = {"scale_factor": 0.1, "add_offset": 5.0}
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "encoding", "attrs"),
+    [
+        ("i2", {"_FillValue": -999}, {}),
+        ("i2", {"_FillValue": -999}, PACKED),
+        ("i2", {"missing_value": -999}, {}),
+        ("i2", {"_FillValue": None}, PACKED),
+        ("u1", {"_FillValue": 0}, {}),
+        ("f4", {"_FillValue": -999}, {}),
+        ("f4", {}, {}),  # xarray's own is NaN
+    ],
+)
+def test_no_data_of_xarray(dtype: str, encoding: Any, attrs: Any, zarr_format: Any, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (20, 30)).astype(dtype)
+    values[:5] = np.nan if not encoding else 0 if dtype == "u1" else -999
+    data = xr.Dataset({"image": (("y", "x"), values, attrs, encoding)})
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format)
+    wanted, found = xr.open_zarr(tmp_path / "a.zarr")["image"].astype("f8"), bigimg.stats(tmp_path / "a.zarr")
+    assert int(found["count"]) == int(wanted.count())
+    for name in ("min", "max", "mean"):
+        np.testing.assert_allclose(float(found[name]), float(getattr(wanted, name)()), rtol=1e-6)
+    says = [note for note in bigimg.info(tmp_path / "a.zarr").notes if "no data (fill value)" in note]
+    assert len(says) == (None not in encoding.values() and bool(encoding))
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_one_of_several_values_of_no_data_is_left_out_and_the_others_are_named(tmp_path: Path) -> None:
+    data = xr.Dataset({"image": (("y", "x"), np.arange(12, dtype="i2").reshape(3, 4))})
+    data.to_zarr(tmp_path / "a.zarr")
+    zarr.open_array(tmp_path / "a.zarr/image").attrs["missing_value"] = [0, 7]
+    assert int(bigimg.stats(tmp_path / "a.zarr")["min"]) == 1
+    notes = bigimg.info(tmp_path / "a.zarr").notes
+    assert any(note.startswith("pixels of 7 are declared as no data too") for note in notes)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_packed_coordinates_of_xarray(zarr_format: Any, tmp_path: Path) -> None:
+    coords = {
+        "y": ("y", np.arange(4, dtype="i2"), {"scale_factor": 2}),
+        "x": ("x", np.arange(5), {"scale_factor": 0.5, "add_offset": -3.0}),
+        "z": ("z", np.array([7]), {"add_offset": 1.5, "spacing": "abc"}),
+    }
+    data = xr.Dataset({"image": (("z", "y", "x"), np.zeros((1, 4, 5), "u2"))}, coords)
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format)
+    img, wanted = bigimg.open(tmp_path / "a.zarr"), xr.open_zarr(tmp_path / "a.zarr")
+    assert img.bigimg.spacing == {"z": 1.0, "y": 2.0, "x": 0.5}
+    assert img.bigimg.origin == {name: float(wanted[name][0]) for name in "zyx"}
+    np.testing.assert_allclose(img.x, wanted.x)
+    np.testing.assert_allclose(img.y, wanted.y)
+
+
 @pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
 def test_levels_of_a_tree_that_xarray_wrote(tmp_path: Path) -> None:
     pixels = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80)

@@ -159,6 +159,12 @@ def test_malformed_omero_counts_as_not_said() -> None:
         (image(axes=[{"name": "y"}, {"name": "Y"}]), "repeat a name"),
         (IMAGE | {"bigimg": {"format": 2}}, "written in format 2"),
         (IMAGE | {"bigimg": {"format": 1, "world": [[1]]}}, r"shape \(4, 4\)"),
+        (IMAGE | {"bigimg": {"format": 1, "kind": "nonsense"}}, "has the kind 'nonsense'"),
+        (IMAGE | {"bigimg": {"format": 1, "kind": ["a"]}}, r"has the kind \['a'\]"),
+        (IMAGE | {"bigimg": {"format": 1, "kind": None}}, "has the kind None"),
+        (IMAGE | {"bigimg": {"format": 1, "manifest": 7}}, "the manifest 7"),
+        (IMAGE | {"bigimg": {"format": 1, "manifest": {}}}, r"the manifest \{\}"),
+        (IMAGE | {"bigimg": {"format": "x"}}, "TypeError"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(attributes: dict[str, Any], said: str) -> None:

@@ -112,3 +112,17 @@ def test_less_memory_means_smaller_blocks_and_then_fewer_workers() -> None:
         BudgetError, match=r"a\.ome\.zarr: checking its pixels needs .*, allowed 90\.0 MB: use"
     ):
         plan(90_000_000)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f8"])
+def test_holes_take_memory(dtype: str) -> None:
+    """Masks of a block, and a copy of the pixels that are there."""
+    cuts = cuts_of((64, 64, 64), (64, 64, 64), (64, 64, 64))
+
+    def peak(*, holes: bool) -> int:
+        return make_check_plan(
+            cuts, np.dtype(dtype), method="mean", channels=1, sources=Sources(), budget=10**9, workers=1,
+            resident=RESIDENT, name="a.ome.zarr", holes=holes,
+        ).peak_bytes  # fmt: skip
+
+    assert peak(holes=True) - peak(holes=False) >= 64**3 * (np.dtype(dtype).itemsize + 2)

@@ -101,6 +101,9 @@ def test_ids_are_not_averaged(method: Any, tmp_path: Path) -> None:
         ("yy", "each once"),
         ("", "give letters of z y x"),
         (["yx", "zz"], "halve='zz': give letters"),
+        (5, "halve=5: no text; give letters of z y x"),
+        (["yx", None], "halve=None: no text"),
+        ([("y", "x")], "no text"),
     ],
 )
 def test_axes_that_are_never_halved_are_refused_by_name(halve, says):
@@ -113,3 +116,9 @@ def test_an_axis_that_is_not_there_is_not_halved():
     assert described(SPEC, options(halve="yx")).axes == SPEC.axes
     with pytest.raises(UsageError, match=r"halve='zyx': no axis 'z' in an image with axes c y x"):
         described(SPEC, options(halve="zyx"))
+
+
+@pytest.mark.parametrize("names", [[5], ["a", None], [b"a"], [["a"]]])
+def test_names_of_channels_are_texts(names: Any) -> None:
+    with pytest.raises(UsageError, match=r"channels: .* is no name; give a text for each channel"):
+        options(channels=names)

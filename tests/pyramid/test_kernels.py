@@ -155,3 +155,16 @@ def test_a_gaussian_shares_the_weights_of_padding_among_the_others(dtype):
     made = kernels.gaussian(block, (2, 2), (0, 0), (4, 5), (0, 0))
     np.testing.assert_allclose(made, expected, rtol=1e-6)
     assert (made == 0).any()
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u8", "f4"])
+@pytest.mark.parametrize("method", ["min", "max"])
+def test_ends_of_windows_with_holes(dtype: str, method: str) -> None:
+    rng = np.random.default_rng(2)
+    block, holes = rng.integers(0, 2, (9, 8)).astype(dtype), rng.random((9, 8)) < 0.5
+    holes[:2, :2] = True
+    made = kernels.downsample(block, (2, 2), method, holes=holes)
+    for y, x in np.ndindex(made.shape):
+        window = (slice(2 * y, 2 * y + 2), slice(2 * x, 2 * x + 2))
+        there = block[window][~holes[window]]
+        assert made[y, x] == (getattr(there, method)() if there.size else block[2 * y, 2 * x])

@@ -19,13 +19,13 @@ from nibabel.minc1 import Minc1File, MincError
 from nibabel.minc2 import Minc2File
 
 from bigimg.errors import InputError
+from bigimg.geometry.no_data import declared
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored
 from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, check_inside, import_h5py
 from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
-from bigimg.readers.volumes.no_data import declared
 from bigimg.types import Array, DType, Json
 
 NAMES = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t"}

@@ -1,4 +1,7 @@
-"""Values that a variable of netCDF or HDF5 declares to be no measurements: fill values, those beyond a valid range."""
+"""Values that a variable of netCDF, HDF5 or xarray declares to be no measurements.
+
+They are fill values, and values beyond a valid range.
+"""
 
 from __future__ import annotations
 
