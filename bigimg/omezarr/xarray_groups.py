@@ -95,7 +95,11 @@ def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, fl
     unit, values = node["attributes"].get("units"), np.empty(0)
     with suppress(InputError):  # there are too many, or they are dates
         values = values_of(tree, key, MOST_VALUES)
-    unit = long_unit(unit) if isinstance(unit, str) else None
+    # Times of CF are counted from an epoch, and an origin of OME-Zarr has none.
+    unit, _, epoch = unit.partition(" since ") if isinstance(unit, str) else ("", "", "")
+    unit = long_unit(unit)
+    if epoch:
+        notes.append(f"coordinate {key} counts from {epoch}, which is not kept")
     if values.size == 1 and values.dtype.kind in "iuf":
         return float(node["attributes"].get("spacing", 1.0)), float(values[0]), unit
     if values.size and values.dtype.kind in "iuf":
