@@ -12,7 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.affine_checks import check_world, placed
 from bigimg.geometry.axes import ORDER
-from bigimg.geometry.holes import by_coordinate, told_apart
+from bigimg.geometry.holes import by_coordinate
 from bigimg.geometry.lengths import Spacing, agreed_units, read_lengths
 from bigimg.geometry.orientation import checked_convention
 from bigimg.geometry.spec import as_text
@@ -161,11 +161,8 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
             for number, img in enumerate(found)
             for hole in missing_of(img, list(map(str, first.dims)))
         ]
-        axes, channels = [coordinates.axis_of(made, name) for name in dims], coordinates.channels_of(made)
-        if channels and "c" in dims:
-            channels = told_apart(channels, holes, dims.index("c"))
-            made.coords["c"] = [each.name for each in channels]
-        made.attrs["missing"] = as_text(by_coordinate(holes, axes, channels))
+        axes = [coordinates.axis_of(made, name) for name in dims]
+        made.attrs["missing"] = as_text(by_coordinate(holes, axes, coordinates.channels_of(made)))
     return linked(made, node)
 
 
