@@ -100,7 +100,7 @@ def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
         data = np.ascontiguousarray(data)
     holes = holes_in(job.targets[0].holes, block)
     partials = channel_statistics(data, block, job.channel_axis, job.padding, holes)
-    return BlockResult(first_pixel(block), _write_levels(job, data, block), partials, data.nbytes)
+    return BlockResult(first_pixel(block), _write_levels(job, data, block, holes), partials, data.nbytes)
 
 
 def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
@@ -116,7 +116,8 @@ def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
     for _, part in pieces(block, reduced_piece(job.block, target.layout.chunk, target.step, job.method)):
         source = scale_up(part, target.step, job.source.layout.shape)
         _reduce(job, source, target.step, data[shift(part, start)])
-    records = _write_levels(job, data, block)
+    holes = holes_in(target.holes, block) if len(job.targets) > 1 else None
+    records = _write_levels(job, data, block, holes)
     return [BlockResult(start, records, read_bytes=count(below) * data.itemsize)]
 
 
@@ -148,19 +149,21 @@ def with_neighbours(region: Region, step: Shape, shape: Shape) -> tuple[Region, 
     return wider, tuple(s.start - w.start for s, w in zip(region, wider, strict=True))
 
 
-def _write_levels(job: SweepJob, data: Array, block: Region) -> dict[int, list[ObjectRecord]]:
-    """Write ``data`` at the first level of the sweep and what it shrinks to at each of the next."""
+def _write_levels(
+    job: SweepJob, data: Array, block: Region, holes: Array | None
+) -> dict[int, list[ObjectRecord]]:
+    """Write ``data`` with ``holes`` at the first level of the sweep, and what it shrinks to at each of the next."""
     written: dict[int, list[ObjectRecord]] = {}
-    targets: Sequence[tuple[int, StoredArray]] = list(job.targets.items())
-    start, holes = first_pixel(block), None
-    for position, (level, target) in enumerate(targets):
-        if position:
+    region = block
+    for position, (level, target) in enumerate(job.targets.items(), 1):
+        if position > 1:
             data = kernels.downsample(data, target.step, job.method, padding=job.padding, holes=holes)
-            start = tuple(o // f for o, f in zip(start, target.step, strict=True))
+            start = tuple(s.start // f for s, f in zip(region, target.step, strict=True))
+            region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
+            holes = holes_in(target.holes, region) if position < len(job.targets) else None
         if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
             raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
-        region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
-        holes = holes_in(target.holes, region)
+        start = first_pixel(region)
         written[level] = [
             write_shard(target.folder, index, data[shift(part, start)], target.layout)
             for index, part in pieces(region, target.layout.shard)

@@ -7,15 +7,14 @@ damage in one is found before the image is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigimg.conversion.labels import Grids, LabelTarget, as_label
-from bigimg.errors import InputError, UsageError
-from bigimg.geometry.axes import Axis
+from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.lengths import NO_LENGTHS
-from bigimg.geometry.levels import Level
+from bigimg.geometry.levels import axes_at
+from bigimg.lazy.leaves import LazyPixels
 from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.open import Store, StoreReader, open_inside
 from bigimg.omezarr.parse import ome_block
@@ -39,25 +38,29 @@ def with_labels(
 ) -> tuple[ConversionPlan, tuple[Carried, ...]]:
     """Return the plan with those of the label images that go along, and what is needed to write them.
 
-    Only those of a whole image go along, level 0 of a store. A note says which stay behind, and why.
+    Only those of a whole image go along, level 0 of a store. A note says which stay behind, and why. Of an array none
+    go along, because it need not have the pixels that they were drawn on.
 
     Raises
     ------
     BudgetError
         One does not fit the budget.
-    IntegrityError
-        One of ours is damaged.
     """
-    if not isinstance(reader, StoreReader) or not reader.store.labels:
+    found, notes = list[Carried](), list[str]()
+    pixels = getattr(reader, "array", None)
+    opened = pixels.reader if isinstance(pixels, LazyPixels) else reader
+    if not isinstance(opened, StoreReader) or not opened.store.labels:
         return plan, ()
-    found, notes, store = list[Carried](), list[str](), reader.store
+    store = opened.store
     for name in store.labels:
         try:
-            if reader.level:
-                raise UsageError(f"level {reader.level} alone is converted")
+            if opened is not reader:
+                raise UsageError("an array is converted; give the path of the store")
+            if opened.level:
+                raise UsageError(f"level {opened.level} alone is converted")
             found.append(_carried(name, store, plan, options))
             notes += _lost(name, store)
-        except (InputError, UsageError) as error:
+        except (InputError, IntegrityError, UsageError) as error:
             reason = str(error).removeprefix(f"label {name}: ")
             notes.append(f"label image {name} is not converted: {reason}")
     plans = tuple(each.plan for each in found)
@@ -69,7 +72,7 @@ def with_labels(
 def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) -> Carried:
     if name != Path(name).name or name.startswith("."):
         raise UsageError("its name is a path: convert it by itself")
-    levels = tuple(_axes(plan.spec.axes, each.level) for each in plan.levels)
+    levels = tuple(axes_at(plan.spec.axes, each.level) for each in plan.levels)
     grids = Grids(plan.target, plan.ome_version, levels, plan.spec.world)
     target = LabelTarget(grids, Path(plan.target) / LABELS, name)
     inside = open_inside(store, f"{LABELS}/{name}")
@@ -86,12 +89,6 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
     settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
     return Carried(made, label, target)
-
-
-def _axes(axes: Sequence[Axis], level: Level) -> tuple[Axis, ...]:
-    """Return the axes of an image at one of its levels."""
-    numbers = zip(axes, level.shape, level.spacing, level.origin, strict=True)
-    return tuple(replace(axis, size=size, spacing=step, origin=start) for axis, size, step, start in numbers)
 
 
 def _lost(name: str, store: Store) -> list[str]:

@@ -12,7 +12,7 @@ from bigimg.conversion import commit
 from bigimg.conversion.attributes import write_attributes
 from bigimg.errors import InputError, OutputError, UsageError
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.levels import Level, stored_levels
+from bigimg.geometry.levels import Level, axes_at, stored_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.edited import changes_between, edited_image
 from bigimg.omezarr.label_places import level_under, lies_on
@@ -179,7 +179,7 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
         label = _own(folder)
         old = found = label.spec()
         at, note = level_under(old, image), ""
-        under = () if at is None else _axes_at(spec, levels[at])
+        under = () if at is None else axes_at(spec.axes, levels[at])
         if at is not None and lies_on(old, image.spec(at).axes):
             places = {axis.name: (axis.spacing, axis.origin, axis.unit) for axis in under}
             found = edited_places(old, places)
@@ -193,13 +193,3 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
                 folder, _revised(label, attributes, found, moved_levels, windows=None, shown=False)
             )
     return found != old, note
-
-
-def _axes_at(spec: ImageSpec, level: Level) -> tuple[Axis, ...]:
-    """Return the axes of a level."""
-    return tuple(
-        replace(axis, size=size, spacing=spacing, origin=origin)
-        for axis, size, spacing, origin in zip(
-            spec.axes, level.shape, level.spacing, level.origin, strict=True
-        )
-    )

@@ -23,7 +23,7 @@ from bigimg.errors import OutputError, UsageError
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import through
-from bigimg.geometry.levels import step_between
+from bigimg.geometry.levels import level_of_sizes, step_between
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.manifest import replace_file
 from bigimg.omezarr.metadata import LABELS, MANIFEST, dumps, group_metadata
@@ -55,13 +55,6 @@ class Grids:
     def shapes(self) -> list[Shape]:
         """Pixels of each level."""
         return [tuple(axis.size for axis in axes) for axes in self.axes]
-
-    def finest(self, sizes: Mapping[str, int]) -> int | None:
-        """Return the first level that has these pixels along these axes; None if there is none."""
-        levels = (dict(zip(self.dims, shape, strict=True)) for shape in self.shapes)
-        return next(
-            (i for i, level in enumerate(levels) if all(level[name] == n for name, n in sizes.items())), None
-        )
 
     def halving(self, level: int, dims: Sequence[str]) -> dict[str, Any]:
         """Return the options by which a label image of ``level``, with the axes ``dims``, has the levels from there.
@@ -193,7 +186,7 @@ def as_label(
             "store that it was made from"
         )
     sizes = spec.sizes
-    if (level := image.finest(sizes)) is None:
+    if (level := level_of_sizes(image.dims, image.shapes, sizes)) is None:
         name = next(name for name in sizes if finest[name] != sizes[name])
         along = image.dims.index(name)
         raise UsageError(

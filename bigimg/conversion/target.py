@@ -222,7 +222,7 @@ def _check_labels(path: Path) -> None:
         named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
         more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
         raise OutputError(
-            f"{path}: holds label images, which would be lost with it ({named}{more}): move them away, or write to "
+            f"{path}: holds label images, which overwrite never replaces ({named}{more}): move them away, or write to "
             "another name"
         )
 

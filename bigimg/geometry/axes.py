@@ -126,13 +126,15 @@ SECONDS = {
 
 
 def long_unit(unit: str | None) -> str | None:
-    """Return the long name of ``unit`` (``um`` to ``micrometer``); unknown names pass unchanged.
+    """Return the long name of ``unit`` (``um`` or ``micrometers`` to ``micrometer``); unknown names pass unchanged.
 
-    >>> long_unit("um"), long_unit("micrometer"), long_unit(None)
-    ('micrometer', 'micrometer', None)
+    >>> long_unit("um"), long_unit("micrometer"), long_unit("days"), long_unit(None)
+    ('micrometer', 'micrometer', 'day', None)
     """
     if not unit:
         return None
+    if (one := unit.lower().removesuffix("s")) in MILLIMETERS or one in SECONDS:
+        return one
     return UNITS.get(unit, UNITS.get(unit.lower(), unit))
 
 

@@ -167,13 +167,40 @@ def said(spec: ImageSpec) -> str:
     )
 
 
+def told_apart(channels: Sequence[Channel], holes: Sequence[Region], axis: int) -> tuple[Channel, ...]:
+    """Return ``channels``, with a number behind the name where names repeat and a hole is in some of them alone.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+    holes : sequence of Region
+    axis : int
+        Which axis of the holes is ``c``.
+
+    Examples
+    --------
+    >>> [each.name for each in told_apart([Channel("DAPI"), Channel("DAPI")], [(slice(0, 1),)], 0)]
+    ['DAPI', 'DAPI 2']
+    """
+    if all(hole[axis] == slice(0, len(channels)) for hole in holes):
+        return tuple(channels)
+    taken, found = {each.name for each in channels}, dict[str, Channel]()
+    for each in channels:
+        more = (f"{each.name} {n}".strip() for n in itertools.count(2))
+        name = (
+            each.name if each.name not in found else next(new for new in more if new not in taken | {*found})
+        )
+        found[name] = replace(each, name=name)
+    return tuple(found.values())
+
+
 def by_coordinate(
     holes: Sequence[Region], axes: Sequence[Axis], channels: Sequence[Channel] = ()
 ) -> list[Json]:
     """Return ``holes`` for the attrs of an array: the edges of each along the axes of which it is a part.
 
-    Edges are coordinates, and along ``c`` names, so that they stay true for any part of the image. A channel without a
-    name has its number.
+    Edges are coordinates, and along ``c`` names, so that they stay true for any part of the image; see
+    :func:`told_apart` for names that repeat. A channel without a name has its number.
     """
     found: list[Json] = []
     for hole in holes:

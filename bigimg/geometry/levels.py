@@ -7,9 +7,10 @@ distance is not known stay as many as they are. Axes that a user names are halve
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from bigimg.types import Method, Shape
 
 LEVEL = re.compile(r"scale\d+")
 """Names of the levels in a DataTree and in a group of xarray."""
+SAME_PLACE = 1e-6
+"""Part of a pixel by which numbers of one place may differ: others round decimal numbers."""
+ROUNDING = 1e-14
+"""Relative difference of numbers that were computed on different ways; it counts where an origin is far away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,33 @@ def smallest(count: int, sizes: Callable[[int], Mapping[Any, int]], wanted: Mapp
         if all(here[name] >= n for name, n in wanted.items()):
             return level
     return 0
+
+
+def level_of_sizes(dims: Sequence[str], shapes: Sequence[Shape], sizes: Mapping[str, int]) -> int | None:
+    """Return the first level of an image that has these pixels along these axes; None if none has.
+
+    >>> level_of_sizes("zyx", [(9, 80, 60), (9, 40, 30)], {"y": 40, "x": 30})
+    1
+    """
+    levels = (dict(zip(dims, shape, strict=True)) for shape in shapes)
+    return next((i for i, level in enumerate(levels) if sizes.items() <= level.items()), None)
+
+
+def same_place(numbers: Sequence[float], wanted: Sequence[float], spacing: Sequence[float]) -> bool:
+    """Return whether spacings or origins are those that are wanted, but for rounding.
+
+    Parameters
+    ----------
+    numbers, wanted : sequence of float
+        Of each axis, in its unit.
+    spacing : sequence of float
+        Distance of pixels along each axis.
+
+    >>> same_place([0.1 + 0.2], [0.3], [0.5]), same_place([0.3], [0.301], [0.5])
+    (True, False)
+    """
+    triples = zip(numbers, wanted, spacing, strict=True)
+    return all(math.isclose(a, b, rel_tol=ROUNDING, abs_tol=SAME_PLACE * abs(s)) for a, b, s in triples)
 
 
 def level_names(names: Iterable[str]) -> list[str]:
@@ -160,6 +192,12 @@ def level_at(
     spacing = tuple(axis.spacing * f for axis, f in pairs)
     origin = tuple(axis.origin + axis.spacing * (f - 1) * shift for axis, f in pairs)
     return Level(index, shape, factors, step, spacing, origin)
+
+
+def axes_at(axes: Sequence[Axis], level: Level) -> tuple[Axis, ...]:
+    """Return the axes of an image with the sizes, spacings and origins of one of its levels."""
+    numbers = zip(axes, level.shape, level.spacing, level.origin, strict=True)
+    return tuple(replace(axis, size=size, spacing=step, origin=start) for axis, size, step, start in numbers)
 
 
 def plan_levels(

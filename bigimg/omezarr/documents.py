@@ -6,9 +6,11 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
+from bigimg.places.http import MOST_WHOLE
+
 DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
-MOST_BYTES = 16 << 20
-"""Length of a document; as Python objects it may take twenty times as much."""
+MOST_BYTES = MOST_WHOLE
+"""Length of a document, which a URL gives whole; as Python objects it may take twenty times as much."""
 MOST_LISTED_BYTES = 256 << 20
 """Length of another object that is read as a whole, such as the part of a manifest that lists 16 million shards."""
 MOST_NESTED = 64

@@ -15,7 +15,6 @@ Other attributes of arrays, other groups and consolidated metadata say nothing o
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from typing import Any, get_args
 from bigimg.errors import ACCEPT, CorruptChunk, InputError
 from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
+from bigimg.geometry.levels import same_place
 from bigimg.geometry.spec import Channel
 from bigimg.omezarr.manifest import Manifest, Record, attributes_of, check_small, read_object, record_of
 from bigimg.omezarr.metadata import ATTRIBUTES, MANIFEST, array_documents, dumps, group_documents
@@ -37,8 +37,6 @@ OTHER_COPY = "holds other attributes of the image than were written; restore the
 SHOWN = 3
 """Changes that a note names; ``verify`` names all."""
 UNKNOWN = "attributes are not those that were written; an older bigimg kept no copy to say which"
-SAME = 1e-6
-"""Part of a pixel by which the place of a level may differ, because others round."""
 SAID = re.compile(
     r"multiscales\[0\](\.datasets\[\d+\])?\.coordinateTransformations|axes\[\d+\]\.unit"
     r"|omero\.channels\[\d+\]\.(label|color|window\.(start|end))$"
@@ -329,9 +327,9 @@ def _limits(window: tuple[float, float] | None) -> str:
 
 def _alike(level: LevelMeta, right: LevelMeta) -> bool:
     steps = right.scale or ()
-    pairs = [*zip(level.scale or (1.0,) * len(steps), steps, steps, strict=True)]
-    pairs += zip(level.translation, right.translation, steps, strict=True)
-    return all(math.isclose(a, b, rel_tol=SAME, abs_tol=SAME * abs(s)) for a, b, s in pairs)
+    return same_place(level.scale or (1.0,) * len(steps), steps, steps) and same_place(
+        level.translation, right.translation, steps
+    )
 
 
 def _differing(path: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:

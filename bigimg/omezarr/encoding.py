@@ -26,7 +26,7 @@ NUMERIC = re.compile(r"[<>|=]?([iu][1248]|f[248]|b1)|bool|u?int(8|16|32|64)|floa
 """Types of values that are read, as zarr 2 and zarr 3 name them."""
 
 TEXTS = "vlen-utf8"
-MOST_TEXT = 160
+MOST_TEXT = 999
 """Letters of a text."""
 
 type Step = str | Mapping[str, Json]
@@ -293,7 +293,10 @@ def _texts(data: bytes, shape: Shape, dtype: DType) -> Array:
         (length,) = struct.unpack_from("<I", data, at)
         if at + 4 + length > len(data):
             raise ValueError("it ends early")
-        found.append(data[at + 4 : at + 4 + length].decode())
+        text = data[at + 4 : at + 4 + length].decode()
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"it has a text of {len(text)} letters, and {MOST_TEXT} are allowed")
+        found.append(text)
         at += 4 + length
     return np.array(found, dtype).reshape(shape)
 

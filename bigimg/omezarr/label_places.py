@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.levels import level_of_sizes, same_place
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.store import Store
-
-ALIKE = 1e-6
-"""Part of a pixel by which places may differ: sums of decimal numbers are rounded."""
 
 
 def level_under(label: ImageSpec, image: Store) -> int | None:
     """Return the level of ``image`` that has as many pixels as ``label`` along each of its axes; None if none has."""
-    sizes = [dict(zip(image.dims, level.shape, strict=True)) for level in image.levels]
-    return next((i for i, each in enumerate(sizes) if label.sizes.items() <= each.items()), None)
+    return level_of_sizes(image.dims, [level.shape for level in image.levels], label.sizes)
 
 
 def lies_on(label: ImageSpec, axes: Sequence[Axis]) -> bool:
     """Return whether each axis of ``label`` has spacing, origin and unit of that in ``axes``."""
-    under = {axis.name: axis for axis in axes}
-    return all(
-        axis.unit == under[axis.name].unit
-        and math.isclose(axis.spacing, under[axis.name].spacing, rel_tol=ALIKE)
-        and abs(axis.origin - under[axis.name].origin) <= ALIKE * abs(axis.spacing)
-        for axis in label.axes
+    by_name = {axis.name: axis for axis in axes}
+    under = [by_name[name] for name in label.dims]
+    (spacing, origin), (wanted, start) = (
+        ([axis.spacing for axis in each], [axis.origin for axis in each]) for each in (label.axes, under)
+    )
+    return (
+        [axis.unit for axis in label.axes] == [axis.unit for axis in under]
+        and same_place(spacing, wanted, wanted)
+        and same_place(origin, start, wanted)
     )

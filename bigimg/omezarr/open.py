@@ -322,6 +322,10 @@ def _store(
         notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
     has_manifest = image.manifest is not None
     if not has_manifest:
+        if not group and tree.folder is not None and (tree.folder.parent / GROUP).is_dir():
+            notes += (
+                "one array of a store of bigimg: for its places, labels and checks, give the store itself",
+            )
         notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
     store = Store(tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays)
     try:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bigimg.errors import InputError, MissingExtraError, one_line
-from bigimg.omezarr.documents import DOCUMENTS, most_bytes
+from bigimg.omezarr.documents import DOCUMENTS, MOST_BYTES, most_bytes
 from bigimg.omezarr.objects import ANY, Listed, OpenObject
 from bigimg.places.address import is_url, other_scheme, redacted
-from bigimg.places.http import LATER, MOST_WHOLE, Patience
+from bigimg.places.http import LATER, Patience
 from bigimg.version import install_line
 
 TAIL_BYTES = 1 << 16
@@ -71,7 +71,7 @@ class Web:
         with self._request(key) as (fs, path):
             # Where no part is asked for, an answer of http is bounded as a document is.
             most = most_bytes(key)
-            part = {} if is_url(self.address) and most == MOST_WHOLE else {"start": 0, "end": most + 1}
+            part = {} if is_url(self.address) and most == MOST_BYTES else {"start": 0, "end": most + 1}
             data: bytes = patiently(lambda: fs.cat_file(path, **part))
         if len(data) <= TAIL_BYTES:
             self._small[key] = data

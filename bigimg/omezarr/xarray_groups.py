@@ -107,7 +107,11 @@ def _line(tree: Tree, key: str, node: Node, notes: list[str]) -> tuple[float, fl
     if values.dtype.kind in "iuf":
         slope, intercept = (_number(node["attributes"], name, value) for name, value in PACKING.items())
         values = values.astype(np.float64) * slope + intercept
-    unit = long_unit(unit) if isinstance(unit, str) else None
+    # Times of CF are counted from an epoch, and an origin of OME-Zarr has none.
+    unit, _, epoch = unit.partition(" since ") if isinstance(unit, str) else ("", "", "")
+    unit = long_unit(unit)
+    if epoch:
+        notes.append(f"coordinate {key} counts from {epoch}, which is not kept")
     if values.size == 1 and values.dtype.kind == "f":
         return _number(node["attributes"], "spacing", 1.0), float(values[0]), unit
     if values.size and values.dtype.kind == "f" and (step := even_step(values)) is not None:

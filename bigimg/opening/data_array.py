@@ -16,7 +16,7 @@ import hashlib
 import os
 import pickle
 import uuid
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import numpy as np
 from bigimg.errors import UsageError
 from bigimg.geometry.affine import flat_affine
 from bigimg.geometry.axes import ORDER
-from bigimg.geometry.holes import by_coordinate
+from bigimg.geometry.holes import by_coordinate, told_apart
 from bigimg.geometry.lengths import Pixels
 from bigimg.geometry.spec import ImageSpec, as_text
 from bigimg.lazy.blocks import band_shape, block_shape, explicit
@@ -88,6 +88,8 @@ def label(data: Any, spec: ImageSpec, *, raw: bool, source: str) -> xarray.DataA
     """Return ``data`` (numpy or dask, axes as in ``spec``) with the coordinates and attrs of ``spec``."""
     from xarray import DataArray
 
+    if spec.channels and "c" in spec.dims:
+        spec = replace(spec, channels=told_apart(spec.channels, spec.missing, spec.axis("c")))
     coords: dict[str, Any] = {
         axis.name: coordinate(axis.name, axis.size, spacing=axis.spacing, origin=axis.origin, unit=axis.unit)
         for axis in spec.axes

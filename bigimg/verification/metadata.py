@@ -14,7 +14,7 @@ import numpy as np
 
 from bigimg.errors import BigimgError
 from bigimg.geometry.holes import of_json
-from bigimg.geometry.levels import stored_levels
+from bigimg.geometry.levels import same_place, stored_levels
 from bigimg.omezarr.manifest import GROUP, HISTOGRAM, StoredStatistics, read_statistics
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES
 from bigimg.omezarr.objects import Location
@@ -31,8 +31,6 @@ EXACT = 1e-12
 """How much a sum of floats may differ for each value, relative to the largest: the order of additions differs."""
 SQUARES = 1e-9
 """How much the sum of squared deviations may differ, relative to itself."""
-SAME = 1e-9
-"""Relative difference that spacings and origins may have, because sums of decimal numbers are rounded."""
 
 
 def method_of(root: Mapping[str, Any] | None) -> Method | None:
@@ -86,16 +84,9 @@ def _of_geometry(store: Store, method: Method, zarr: ZarrFormat) -> Iterator[Fin
             yield _wrong(file, f"{at} shards {meta.shard} are not whole chunks {meta.chunk}", index)
         compared = ("scale", stored.spacing, level.spacing), ("translation", stored.origin, level.origin)
         for what, numbers, wanted in compared:
-            if not _alike(numbers, wanted, level.spacing):
+            if not same_place(numbers, wanted, level.spacing):
                 message = f"{at} {what} {list(numbers)} where level 0 gives {list(wanted)}"
                 yield _wrong(root, message, index)
-
-
-def _alike(numbers: Sequence[float], wanted: Sequence[float], spacing: Sequence[float]) -> bool:
-    return all(
-        math.isclose(a, b, rel_tol=SAME, abs_tol=SAME * abs(s))
-        for a, b, s in zip(numbers, wanted, spacing, strict=True)
-    )
 
 
 def _wrong(file: str, message: str, level: int | None = None) -> Finding:

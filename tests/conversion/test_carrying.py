@@ -15,7 +15,7 @@ import zarr
 import bigimg
 from bigimg.conversion import commit, labels
 from bigimg.conversion.leftovers import clean
-from bigimg.errors import BudgetError, CorruptChunk
+from bigimg.errors import BudgetError, CorruptChunk, OutputError
 from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader, open_store
 from tests.conversion.sources import noise
@@ -254,3 +254,40 @@ def test_the_budget_holds_for_the_largest(tmp_path: Path) -> None:
     assert plan.peak_bytes == plan.labels[0].peak_bytes > alone + 20_000_000
     with pytest.raises(BudgetError, match=r"a\.ome\.zarr/labels/ids: needs"):
         bigimg.plan(store, tmp_path / "b.ome.zarr", memory=plan.peak_bytes - 5_000_000)
+
+
+def test_of_an_array_none_go_along_and_a_note_says_so(tmp_path: Path) -> None:
+    source, target = own(tmp_path), tmp_path / "b.ome.zarr"
+    said = "label image cells is not converted: an array is converted; give the path of the store"
+    for opened in (bigimg.open(source), bigimg.open_pyramid(source), bigimg.open(source, level=1)):
+        assert said in bigimg.plan(opened, target, probe=False).notes
+    others = (bigimg.open(source) * 1, bigimg.open(source / "labels" / "odd"), np.ones((8, 9), np.uint8))
+    for other in others:
+        assert not any("label image" in note for note in bigimg.plan(other, target, probe=False).notes)
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "no manifest"])
+def test_a_damaged_document_of_a_label_costs_the_label_alone(damage: str, tmp_path: Path) -> None:
+    source, target = own(tmp_path), tmp_path / "b.ome.zarr"
+    document = source / "labels" / "cells" / "0" / "zarr.json"
+    if damage == "gone":
+        document.unlink()
+    elif damage == "changed":
+        document.write_text(document.read_text().replace("70", "71"))
+    else:
+        shutil.rmtree(source / "labels" / "cells" / "bigimg")
+    notes = bigimg.plan(source, target, probe=False).notes
+    assert any(note.startswith("label image cells is not converted: ") and "cells" in note for note in notes)
+    convert_to_store(source, target, **ASKED)
+    assert bigimg.info(target).labels == ("odd",)
+    np.testing.assert_array_equal(pixels(target), noise(SHAPE, "u2"))
+    assert bigimg.verify(target).ok
+
+
+def test_overwrite_never_replaces_label_images(tmp_path: Path) -> None:
+    source, target = own(tmp_path), tmp_path / "b.ome.zarr"
+    convert_to_store(source, target, **ASKED)
+    before = tree(target)
+    with pytest.raises(OutputError, match=r"which overwrite never replaces \(labels/cells, labels/odd\)"):
+        convert_to_store(source, target, overwrite=True, **ASKED)
+    assert tree(target) == before

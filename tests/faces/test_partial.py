@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from PIL import Image
 
 import bigimg
 from bigimg.cli import cli
+from bigimg.conversion import block
 from bigimg.errors import InputError, UsageError
-from bigimg.readers.arrays.array import missing_of
+from bigimg.geometry.holes import holes_in
+from bigimg.geometry.spec import Channel
+from bigimg.opening.data_array import label
+from bigimg.readers.arrays.array import missing_of, read_labelled
 from bigimg.types import Array
 from bigimg.viewing.display import display_of
 
@@ -202,3 +207,37 @@ def test_a_source_that_is_whole_or_can_be_no_other_way(tmp_path: Path):
     (tmp_path / "none.tif").write_bytes(b"")
     with pytest.raises(InputError, match="is empty"):
         bigimg.open(tmp_path / "none.tif", allow_partial=True)
+
+
+def test_channels_of_one_name_keep_their_own_holes(cut: Path, tmp_path: Path):
+    img, whole = bigimg.open(cut, allow_partial=True), bigimg.from_array(VOLUME)
+    lost, both = lost_of(img), bigimg.stack([img, whole, whole], "c")
+    expected = np.stack([lost, np.zeros_like(lost), np.zeros_like(lost)])
+    spec = replace(read_labelled(both).spec, channels=(Channel("DAPI"), Channel("DAPI"), Channel("a")))
+    named = label(both.data, spec, raw=False, source="array")
+    assert named.bigimg.channels == ("DAPI", "DAPI 2", "a")
+    assert np.array_equal(lost_of(named), expected)
+    assert np.array_equal(lost_of(named[::-1, 5:]), expected[::-1, 5:])
+    assert not lost_of(named[1]).any()
+    bigimg.write(named, tmp_path / "a.ome.zarr", memory="1GB", progress=False)
+    for found in (bigimg.stats(tmp_path / "a.ome.zarr", by="c"), bigimg.stats(named, by="c")):
+        assert found["count"].values.tolist() == [int((~each).sum()) for each in expected]
+
+
+def test_names_that_repeat_stay_where_no_channel_has_holes_of_its_own():
+    channels = (Channel("DAPI"), Channel("DAPI"))
+    spec = read_labelled(bigimg.from_array(np.stack([VOLUME, VOLUME]), dims="czyx")).spec
+    named = label(np.stack([VOLUME, VOLUME]), replace(spec, channels=channels), raw=False, source="array")
+    assert named.bigimg.channels == ("DAPI", "DAPI")
+
+
+def test_holes_of_a_block_are_searched_once_a_level(
+    cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    searched = []
+    monkeypatch.setattr(block, "holes_in", lambda *args: searched.append(args) or holes_in(*args))
+    plan = bigimg.plan(cut, tmp_path / "a.ome.zarr", levels=3, allow_partial=True, probe=False, memory="1GB")
+    assert (len(plan.levels), len(plan.sweeps)) == (3, 1)
+    bigimg.convert(cut, tmp_path / "a.ome.zarr", levels=3, allow_partial=True, memory="1GB", progress=False)
+    assert len({(id(holes), str(region)) for holes, region in searched}) == len(searched)
+    assert len({id(holes) for holes, _ in searched}) == len(plan.levels) - 1

@@ -40,7 +40,7 @@ def faults(answer: dict[str, Any], whole: dict[str, Any], what: str) -> Iterator
         yield f"read: {got} where the whole file has {wanted}"
 
 
-@times(100, 5000)
+@times(90, 5000)
 def test_mutants(n: int, worker: Worker, tmp_path: Path, tell: Tell) -> None:
     found = samples(tmp_path / "samples", real=n > 1000)
     whole: dict[Sample, dict[str, Any]] = {}

@@ -32,7 +32,7 @@ def written(files: Files, root: Path) -> None:
         (root / key).write_bytes(data)
 
 
-@times(60, 1000)
+@times(30, 1000)
 def test_mutants_are_read_or_refused(n: int, child: Child, place: Path, tell: Tell) -> None:
     seeds = {name: made(name, place / "seed" / name.replace(" ", "-")) for name in SEEDS}
     results: Counter[str] = Counter()

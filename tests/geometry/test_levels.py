@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.chunks import default_chunks
-from bigimg.geometry.levels import plan_levels, stored_levels
+from bigimg.geometry.levels import level_of_sizes, plan_levels, same_place, stored_levels
 
 
 def axes_of(**sizes: tuple[int, float]) -> tuple[Axis, ...]:
@@ -154,3 +154,28 @@ def test_what_halving_does_not_make_is_no_level():
     for shapes in ([(9, 9), (4, 5)], [(9, 9), (9, 9)], [(9, 9), (3, 9)], [(9, 9), (5,)]):
         first, second = stored_levels(axes, shapes, method="mean")
         assert (first, second) == (plan_levels(axes, (9, 9), method="mean")[0], None)
+
+
+@pytest.mark.parametrize(
+    ("number", "wanted", "step", "same"),
+    [
+        (0.1 + 0.2, 0.3, 0.3, True),
+        (123456.7890123, 123456.7890122, 0.5, True),
+        (1e9 + 1e-7, 1e9, 1e-3, True),  # as far as float64 tells there
+        (100_000.1, 100_000.0, 0.5, False),  # a fifth of a pixel, a millionth of the number
+        (0.5000005, 0.5, -0.5, True),
+        (0.501, 0.5, -0.5, False),
+    ],
+)
+def test_places_are_the_same_within_a_millionth_of_a_pixel(
+    number: float, wanted: float, step: float, same: bool
+):
+    assert same_place([1.0, number], [1.0, wanted], [1.0, step]) is same
+
+
+def test_the_first_level_of_some_sizes():
+    shapes = [(9, 80, 60), (9, 40, 30), (5, 40, 15)]
+    assert level_of_sizes("zyx", shapes, {"y": 40, "x": 15}) == 2
+    assert level_of_sizes("zyx", shapes, {"y": 40}) == 1
+    assert level_of_sizes("zyx", shapes, {"y": 41}) is None
+    assert level_of_sizes("zyx", shapes, {"t": 9}) is None

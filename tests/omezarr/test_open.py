@@ -18,6 +18,7 @@ import dask.array as da
 import google_crc32c
 import numcodecs
 import numpy as np
+import pandas
 import pytest
 import xarray as xr
 import zarr
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 
 import bigimg
 from bigimg.errors import (
+    BigimgError,
     CorruptChunk,
     InputError,
     InputNotFoundError,
@@ -681,6 +683,38 @@ def test_packed_coordinates_of_xarray(zarr_format: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+@pytest.mark.parametrize(("every", "unit"), [("3D", "day"), ("2h", "hour"), ("30s", "second")])
+def test_dates_have_the_unit_in_which_they_are_counted(every: str, unit: str, tmp_path: Path) -> None:
+    times = pandas.date_range("2001-02-03", periods=4, freq=every)
+    xr.Dataset({"a": (("time", "y", "x"), np.zeros((4, 5, 6), "u1"))}, {"time": times}).to_zarr(
+        tmp_path / "a.zarr"
+    )
+    said = xr.open_zarr(tmp_path / "a.zarr", decode_times=False).time
+    img = bigimg.open(tmp_path / "a.zarr")
+    assert (said.units.split()[0].rstrip("s"), img.bigimg.units["t"]) == (unit, unit)
+    np.testing.assert_array_equal(img.t, said)
+    epoch = said.units.partition(" since ")[2]
+    assert f"coordinate time counts from {epoch}, which is not kept" in bigimg.info(tmp_path / "a.zarr").notes
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("kind", ["O", "U"])
+def test_long_names_of_channels_are_whole_or_refused(zarr_format: Any, kind: str, tmp_path: Path) -> None:
+    for letters in (200, 999, 1000):
+        names = np.array(["a" * (letters - 1) + end for end in "bc"], kind)
+        path = tmp_path / f"{letters}.zarr"
+        xr.Dataset({"a": (("c", "y", "x"), np.zeros((2, 5, 6), "u1"))}, {"c": names}).to_zarr(
+            path, zarr_format=zarr_format
+        )
+        if letters < 1000:
+            assert bigimg.open(path).bigimg.channels == tuple(names)
+        else:
+            with pytest.raises(BigimgError, match="1000"):
+                bigimg.open(path)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
 def test_levels_of_a_tree_that_xarray_wrote(tmp_path: Path) -> None:
     pixels = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80)
     tree = bigimg.write(
@@ -714,3 +748,13 @@ def test_a_component_of_dask_is_found(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give one of the arrays in it: deep/er/data, other/data"):
         bigimg.open(tmp_path / "c.zarr")
     np.testing.assert_array_equal(bigimg.open(tmp_path / "c.zarr/other").values, pixels)
+
+
+def test_one_array_of_a_store_of_ours_is_said_to_be_one(tmp_path: Path) -> None:
+    store = tmp_path / "a.ome.zarr"
+    bigimg.write(np.ones((8, 9), np.uint8), store, progress=False)
+    said = "one array of a store of bigimg"
+    assert any(note.startswith(said) for note in bigimg.info(store / "0").notes)
+    zarr.create_array(tmp_path / "theirs" / "0", shape=(4, 5), dtype="u1")[...] = 1
+    for other in (store, tmp_path / "theirs" / "0"):
+        assert not any(note.startswith(said) for note in bigimg.info(other).notes)
