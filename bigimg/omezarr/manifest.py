@@ -193,8 +193,9 @@ def read_object(path: Location) -> bytes:
 
 
 def _read_json(path: Location) -> dict[str, Any]:
+    data = read_object(path)
     try:
-        document = document_of(read_object(path))
+        document = document_of(data)
     except ValueError as error:
         raise CorruptChunk(f"{path}: not JSON ({error}); restore the object") from None
     return document
