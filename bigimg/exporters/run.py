@@ -42,7 +42,7 @@ class Exported:
     def notes(self) -> list[Json]:
         """What the format could not hold, and what the source lacks."""
         first = self.plan.levels[0]
-        return [*self.plan.layout.notes, *([said(first)] if first.missing else [])]
+        return [*self.plan.layout.notes, *([said(first, exported=True)] if first.missing else [])]
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""

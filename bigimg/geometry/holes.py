@@ -148,8 +148,11 @@ def with_holes(spec: ImageSpec, holes: Iterable[Region]) -> ImageSpec:
     return replace(found, notes=(*found.notes, said(found))) if found.missing else spec
 
 
-def said(spec: ImageSpec) -> str:
-    """Return the sentence that says how many pixels are missing, in which planes, and what is there instead."""
+def said(spec: ImageSpec, *, exported: bool = False) -> str:
+    """Return the sentence that says how many pixels are missing, in which planes, and what is there instead.
+
+    In an ``exported`` file nothing marks them.
+    """
     pixels, value = sum(map(count, spec.missing)), hole_value(spec.dtype, spec.padding)
     where, shown = "", "NaN" if math.isnan(value) else f"{value:g}"
     for axis, name in enumerate(spec.dims):
@@ -162,8 +165,12 @@ def said(spec: ImageSpec) -> str:
             more = f" and {len(first) - 5} more runs" if len(first) > 5 else ""
             where += f", at {name} {', '.join(first[:5])}{more}"
     return (
-        f"{100 * pixels / spec.size:.3g} % of the pixels are missing from the source{where}: they are {shown}, and "
-        "left out of statistics and coarser levels"
+        f"{100 * pixels / spec.size:.3g} % of the pixels are missing from the source{where}: they are {shown}"
+        + (
+            " in the file, which does not mark them"
+            if exported
+            else ", and left out of statistics and coarser levels"
+        )
     )
 
 

@@ -131,10 +131,14 @@ def _number(attrs: Mapping[str, Any], name: str, otherwise: float) -> float:
 def _no_data(node: Node, meta: ArrayMeta, notes: list[str]) -> Padding | None:
     """Return the stored value that is no measurement; a note says so.
 
+    Of labels and masks 0 is the background, and counts.
+
     xarray keeps ``_FillValue`` as the fill value of zarr 2, and takes every fill value there as one. In zarr 3 it
     writes an attribute, where floats are the base64 of eight bytes.
     """
     attrs = dict(node["attributes"])
+    if attrs.get("kind") in ("labels", "mask"):
+        return None
     given = attrs.get("_FillValue")
     if node["zarr_format"] == 2 and node.get("fill_value") is not None:
         attrs["_FillValue"] = meta.encoding.fill

@@ -180,6 +180,7 @@ def test_the_command_says_what_is_missing_and_ends_with_0(cut: Path, tmp_path: P
     told = json.loads(run(cli, ["info", str(tmp_path / "a.ome.zarr"), "--json"]).stdout)
     assert told["missing"] > 0
     done = run(cli, ["export", str(cut), str(tmp_path / "a.nii"), "--allow-partial"])
+    assert "in the file, which does not mark them" in done.stderr
     assert done.exit_code == 0
     assert "of the pixels are missing from the source" in done.stderr
     plane = run(

@@ -603,6 +603,14 @@ def test_the_side_of_left_survives_to_zarr(tmp_path: Path) -> None:
     assert bigimg.open(tmp_path / "a.zarr").attrs["convention"] == "radiological"
 
 
+@pytest.mark.parametrize(("kind", "count"), [("labels", 12), ("image", 11)])
+def test_the_background_of_labels_is_no_fill_value(kind: str, count: int, tmp_path: Path) -> None:
+    ids = xr.DataArray(np.arange(12).reshape(3, 4), dims=("y", "x"), attrs={"kind": kind}, name="image")
+    ids.encoding["_FillValue"] = 0
+    ids.to_dataset().to_zarr(tmp_path / "a.zarr", zarr_format=2)
+    assert bigimg.stats(bigimg.open(tmp_path / "a.zarr"))["count"] == count
+
+
 @pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:The data type")
 def test_groups_of_xarray_by_others(tmp_path: Path) -> None:
     """Other names of axes, latitudes that fall, packed values, an uneven axis, a coordinate of two axes."""
