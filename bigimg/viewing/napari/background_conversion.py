@@ -38,7 +38,7 @@ class Job:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Stop at the next block."""
+        """Stop behind the next block, which a later conversion need not make again."""
         self._cancelled.set()
 
     @property
@@ -81,5 +81,5 @@ class Job:
 
     def _report(self, progress: Progress) -> None:
         self.progress = progress
-        if self._cancelled.is_set() and progress.done < progress.total:
+        if self._cancelled.is_set() and 0 < progress.done < progress.total:
             raise Cancelled
