@@ -85,7 +85,7 @@ def _guarded(name: str, data: bytes) -> bytes:
     try:
         document = json.loads(data)
         if name == ".zgroup":
-            return group_documents({}, 2)[name] if document["zarr_format"] == 2 else data
+            return group_documents({}, 2)[name] if document == {"zarr_format": 2} else data
         if name == ATTRIBUTES[2]:
             return dumps({"_ARRAY_DIMENSIONS": document["_ARRAY_DIMENSIONS"]})
         meta = parse_array({**document, "attributes": {}}, source=name)
@@ -125,7 +125,9 @@ def edited_image(root: Location, manifest: Manifest, *, trusting: bool = False) 
     file = f"{root / key}"
     try:
         now = attributes_of(data, zarr)
-    except (ValueError, RecursionError) as error:
+        if zarr == 3 and not {"zarr_format": 3, "node_type": "group"}.items() <= json.loads(data).items():
+            raise ValueError("it is no group of zarr 3")
+    except (ValueError, TypeError, RecursionError) as error:
         raise CorruptChunk(f"{file}: not JSON as zarr writes it ({error}); restore the object") from None
     if written is None:
         written = _without_copy(now, record, zarr)

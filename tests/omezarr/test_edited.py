@@ -363,3 +363,16 @@ def test_older_stores_refuse_what_they_cannot_tell_from_damage(store: Path) -> N
     assert (report.ok, report.accepted, len(report.edits)) == (True, True, 1)
     assert bigimg.verify(store).edits == ()
     np.testing.assert_array_equal(pixels(open_store(store)), PIXELS)
+
+
+@pytest.mark.parametrize("change", [{"zarr_format": 2}, {"node_type": "array"}])
+def test_that_the_root_is_a_group_is_guarded(newest: Path, change: dict[str, Any]) -> None:
+    root = newest / "zarr.json"
+    root.write_text(json.dumps(json.loads(root.read_text()) | change))
+    assert [finding.file for finding in bigimg.verify(newest).findings] == ["zarr.json"]
+
+
+def test_that_the_root_of_zarr_2_is_a_group_is_guarded(whole: dict[str, Path], tmp_path: Path) -> None:
+    store = shutil.copytree(whole["0.4"], tmp_path / "a.ome.zarr")
+    shutil.copy(store / "0" / ".zarray", store / ".zgroup")
+    assert [finding.file for finding in bigimg.verify(store).findings] == [".zgroup"]
