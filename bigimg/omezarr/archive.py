@@ -54,11 +54,9 @@ class Archive:
     def unzipped(self, info: zipfile.ZipInfo) -> bytes:
         """Return the content of a member; zipfile makes no more bytes of it than the directory says."""
         try:
-            if info.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):  # zipfile does not bound others
-                raise NotImplementedError("its compression is not that of a store: deflate, or none")
+            # zipfile does not bound what other compressions make.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("its compression is not that of a store: deflate, or none")
             with self._zip.open(info) as member:
                 return member.read(info.file_size)
         except DAMAGED as error:

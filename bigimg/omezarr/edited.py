@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from bigimg.errors import ACCEPT, CorruptChunk, InputError
+from bigimg.errors import ACCEPT, CorruptChunk, InputError, without_remedy
 from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.levels import same_place
@@ -127,7 +127,7 @@ def edited_image(root: Location, manifest: Manifest, *, trusting: bool = False) 
         now = attributes_of(data, zarr)
         if zarr == 3 and not {"zarr_format": 3, "node_type": "group"}.items() <= json.loads(data).items():
             raise ValueError("it is no group of zarr 3")
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptChunk(f"{file}: not JSON as zarr writes it ({error}); restore the object") from None
     if written is None:
         written = _without_copy(now, record, zarr)
@@ -191,7 +191,7 @@ def _parsed(attributes: Attributes, file: str) -> ImageMeta:
             raise InputError(f"{file}: names no multiscales")
         return parse_image(attributes, source=file)
     except InputError as error:
-        cause = str(error).removeprefix(f"{file}: ").partition("; ")[0]
+        cause = without_remedy(error).removeprefix(f"{file}: ")
         raise CorruptChunk(
             f"{file}: is no longer the metadata of this image ({cause}); restore the object"
         ) from error
