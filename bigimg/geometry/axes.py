@@ -5,7 +5,7 @@ Arrays have the order ``t c z y x`` (numpy order, channels before the plane), as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from bigimg.errors import UsageError
@@ -92,10 +92,6 @@ class Axis:
                 f"{high:g} {self.unit or 'pixels'}"
             )
         return min(max(round(pixel), 0), self.size - 1)
-
-    def with_size(self, size: int) -> Axis:
-        """Return the same axis with another number of pixels."""
-        return replace(self, size=size)
 
 
 UNITS = {
