@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -33,3 +34,28 @@ type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]
 """Version of zarr: 2 for OME-Zarr 0.4, 3 for 0.5 and 0.6."""
+
+
+class Opening(TypedDict, total=False):
+    """How a source is opened: the options that all functions that take a source share."""
+
+    series: int | str | None
+    """Which image, by number or name, where the source holds several."""
+    part: Part | None
+    """Which part of complex values, as numpy computes it (the phase in radians); it must be chosen where they are
+    complex."""
+    insecure: bool
+    """Take any certificate of a server; warned of."""
+    max_download: int | str | None
+    """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
+    on_gap: OnGap | None
+    """Where slices of a DICOM series are missing: refuse it (``error``, the default), put empty slices there, which
+    statistics leave out (``fill``), or make each even part a series to choose (``split``)."""
+    tilt: Tilt | None
+    """Where the slices of a DICOM series are shifted in their plane: refuse it (``error``, the default), or keep the
+    tilt in the affine (``keep``)."""
+    allow_partial: bool
+    """Open what is there of a source that is cut, or lacks planes. The rest is padding, NaN or 0;
+    ``attrs["missing"]`` has its boxes, which statistics and coarser levels leave out."""
+    axis: Mapping[str, int] | None
+    """One index along each axis of the file that is none of t c z y x, where the file has such axes."""

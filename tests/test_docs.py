@@ -28,6 +28,7 @@ import bigimg
 from bigimg import errors
 from bigimg.cli import cli
 from bigimg.errors import BigimgError
+from bigimg.types import Opening
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -281,6 +282,11 @@ def test_python_page_names_every_function() -> None:
     ]
     functions += [f"viewing.figures.{name}" for name in ("histogram", "sweep")]
     assert set(re.findall(r"^### `bigimg\.(.*)`$", page, re.MULTILINE)) == {signature(n) for n in functions}
+
+
+def test_python_page_names_every_option_of_a_source() -> None:
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(Opening.__annotations__)
 
 
 def test_errors_page_names_every_error() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import cut_at, lengths, pixels, shared
+from bigimg.cli.options import OPENING, cut_at, lengths, pixels, shared
 from bigimg.geometry.lengths import SPACING
 
 
 @click.command()
-@shared("source", "series", "insecure", "max_download", "on_gap", "tilt", "part", "allow_partial", "json")
+@shared("source", *OPENING, "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
     from bigimg.opening.open import info as describe
@@ -42,10 +42,7 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
-@shared(
-    *("keep_metadata", "level", "memory", "series", "insecure", "max_download", "on_gap", "tilt", "part"),
-    *("allow_partial", "json", "quiet"),
-)  # fmt: skip
+@shared("keep_metadata", "level", "memory", *OPENING, "json", "quiet")
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,
     **options: Any,

@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import CONVERSION
+from bigimg.cli.options import CONVERSION, OPENING
 from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
 OF_ONE = {"accept": "--accept"}
 """Options of which a message says whose they are."""
-OF_SOURCE = ("on_gap", "tilt", "part", "kind", "spacing", "insecure", "max_download", "allow_partial")
+OF_SOURCE = (*(name for name in OPENING if name != "series"), "kind", "spacing")
 """Options on how a source is read: where a verb has none of them, the source can be converted with them."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""

@@ -92,6 +92,16 @@ def _series(_: click.Context, __: click.Parameter, text: str | None) -> int | st
     return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
 
 
+def _axis(_: click.Context, option: click.Parameter, text: str | None) -> dict[str, int] | None:
+    """Return ``H=0,B=2`` as indices by axis."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and re.fullmatch(r"\s*\d+\s*", index) for name, _, index in pairs):
+        raise click.BadParameter(f"{text!r}: write NAME=INDEX, as in H=0", param=option)
+    return {name.strip(): int(index) for name, _, index in pairs}
+
+
 def pixels(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     """Return numbers of pixels, so that a text that means nothing is refused before a file is opened."""
     return text and read_pixels(text, str(option.name))
@@ -132,8 +142,10 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "allow_partial": click.option(
         "--allow-partial", is_flag=True,
-        help="Open what is there of a TIFF that is cut, or of a DICOM series or folder with damaged files; the rest is "
-        "missing.",
+        help="Open what is there of a source that is cut, or lacks planes; the rest is missing.",
+    ),
+    "axis": click.option(
+        "--axis", callback=_axis, metavar="NAME=INDEX", help="Index along an axis that is none of t c z y x, as H=0."
     ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
@@ -177,18 +189,9 @@ OPTIONS: dict[str, Decorator] = {
         help="Of the store; 0.4 is for QuPath and older tools.",
     ),
 }  # fmt: skip
+OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis")
+"""Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
-    *(
-        "channels",
-        "keep_metadata",
-        "ome_version",
-        "series",
-        "insecure",
-        "max_download",
-        "on_gap",
-        "tilt",
-        "part",
-        "allow_partial",
-    ),
+    *("channels", "keep_metadata", "ome_version", *OPENING),
 )

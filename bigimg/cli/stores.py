@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigimg.cli.messages import print_value, report, say
-from bigimg.cli.options import CONVERSION, number, shared
+from bigimg.cli.options import CONVERSION, OPENING, number, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 @click.option(
     "--accept", is_flag=True, help="If nothing is wrong, take over what others edited in the metadata."
 )
-@shared("memory", "series", "on_gap", "tilt", "part", "allow_partial", "json", "quiet")
+@shared("memory", *OPENING, "json", "quiet")
 def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
     from bigimg.faces.verify import verify as check

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
@@ -24,7 +24,7 @@ from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.types import Json, OnGap, Part, Tilt
+from bigimg.types import Json, Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +88,13 @@ def export(
     position: float | None = None,
     t: int | None = None,
     channel: int | str | None = None,
-    series: int | str | None = None,
     raw: bool = False,
     compression: str | None = None,
     quality: int | None = None,
     version: int | None = None,
     keep_metadata: bool = False,
     progress: bool | Report | None = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
+    **opening: Unpack[Opening],
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
 
@@ -124,8 +118,6 @@ def export(
         Write one time.
     channel : int or str, optional
         Write one channel, by number or name.
-    series : int or str, optional
-        Which image of a source that holds several.
     raw : bool
         Write stored values if the source declares a slope that the format cannot hold; by default real values are
         written. An array is written as it is.
@@ -140,8 +132,8 @@ def export(
         place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
-    insecure, max_download, on_gap, tilt, part, allow_partial :
-        For a source on the web, a DICOM series, complex values, or a damaged source, as in :func:`bigimg.open`.
+    **opening
+        Options of the source: see :class:`bigimg.types.Opening`.
 
     Returns
     -------
@@ -170,17 +162,7 @@ def export(
                 f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
             )
     load(exporter)  # a missing library is an error before the source is opened
-    levels = levels_of_source(
-        img,
-        series=series,
-        insecure=insecure,
-        max_download=max_download,
-        on_gap=on_gap,
-        tilt=tilt,
-        part=part,
-        allow_partial=allow_partial,
-        progress=progress,
-    )
+    levels = levels_of_source(img, progress=progress, **opening)
     readers = list(levels.starting(level))
     try:
         cut = cut_indices(readers[0].spec, plane, index, position, t, channel)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.conversion.carrying import with_labels
 from bigimg.conversion.estimate import probe_all
@@ -26,7 +26,7 @@ from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import CodecName, Kind, Method, OnGap, Part, Tilt, Version
+from bigimg.types import CodecName, Kind, Method, Opening, Version
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,14 +52,8 @@ def plan(
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
-    series: int | str | None = None,
     probe: bool = True,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
+    **opening: Unpack[Opening],
 ) -> ConversionPlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
@@ -98,21 +92,10 @@ def plan(
     ome_version : {"0.4", "0.5", "0.6"}
         Version of the store. 0.4 has one file a chunk, for QuPath and older tools; 0.6 has the affine as OME-Zarr
         defines it.
-    series : int or str, optional
-        Which image, where the source holds several.
     probe : bool
         Read and compress samples for a second to estimate size and time.
-    insecure : bool
-        Take any certificate of a server; a warning is given.
-    max_download : int or str, optional
-        The most to fetch or to unzip, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
-    on_gap : {"error", "fill", "split"}, optional
-    tilt : {"error", "keep"}, optional
-        What is done with a DICOM series that is uneven or tilted, as in :func:`bigimg.open`.
-    part : {"real", "imaginary", "magnitude", "phase"}, optional
-        Which part of complex values, as in :func:`bigimg.open`.
-    allow_partial : bool
-        Convert what is there of a damaged source, as in :func:`bigimg.open`. The store keeps the boxes of the rest.
+    **opening
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis: see :class:`bigimg.types.Opening`.
 
     Raises
     ------
@@ -126,21 +109,7 @@ def plan(
         method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
         ome_version=ome_version,
     )  # fmt: skip
-    with closing(
-        as_kind(
-            open_source(
-                source,
-                series=series,
-                insecure=insecure,
-                max_download=max_download,
-                on_gap=on_gap,
-                tilt=tilt,
-                part=part,
-                allow_partial=allow_partial,
-            ),
-            kind,
-        )
-    ) as reader:
+    with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
         made, labels = with_labels(made, reader, settings)
@@ -154,39 +123,22 @@ def convert_to_store(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    series: int | str | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
     overwrite: bool = False,
     sync: bool = True,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
     **settings: Any,
 ) -> Result:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
     check_name(target)
-    known = [field.name for field in dataclasses.fields(Options)]
+    opening: Any = {name: settings.pop(name) for name in Opening.__annotations__ if name in settings}
+    known = [*(field.name for field in dataclasses.fields(Options)), *Opening.__annotations__]
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     label = label_target(target)
     kind = settings.get("kind") or ("labels" if label is not None else None)
-    opened = open_source(
-        source,
-        series=series,
-        insecure=insecure,
-        max_download=max_download,
-        on_gap=on_gap,
-        tilt=tilt,
-        part=part,
-        allow_partial=allow_partial,
-        progress=progress,
-    )
-    with closing(as_kind(opened, kind)) as reader:
+    with closing(as_kind(open_source(source, progress=progress, **opening), kind)) as reader:
         if label is not None:
             reader, settings = as_label(reader, label, settings)
         with adding_label(label):
@@ -204,7 +156,6 @@ def convert(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    series: int | str | None = None,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
@@ -218,9 +169,9 @@ def convert(
 
     Parameters
     ----------
-    source, target, series, **settings
+    source, target, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, insecure, max_download, on_gap, tilt, part, allow_partial.
+        channels, keep_metadata, ome_version, and the options of :class:`bigimg.types.Opening`.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional
@@ -245,7 +196,7 @@ def convert(
     from bigimg.opening.open import open_pyramid
 
     convert_to_store(
-        source, target, series=series, executor=executor, progress=progress, resume=resume,
+        source, target, executor=executor, progress=progress, resume=resume,
         overwrite=overwrite, sync=sync, **settings,
     )  # fmt: skip
     return open_pyramid(target)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import BigimgError
 from bigimg.omezarr.open import open_store
 from bigimg.opening.open import open_source
-from bigimg.opening.sources import Fetching, zipped_store
+from bigimg.opening.sources import Asked, zipped_store
 from bigimg.reader import as_kind
+from bigimg.types import Opening
 from bigimg.verification.store import verify_store
 
 if TYPE_CHECKING:
     from bigimg.conversion.progress import Report as Tell
-    from bigimg.types import OnGap, Part, Tilt
     from bigimg.verification.report import Report
 
 
@@ -25,12 +25,8 @@ def verify(
     quick: bool = False,
     accept: bool = False,
     memory: int | float | str | None = None,
-    series: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
     progress: bool | Tell | None = None,
+    **opening: Unpack[Opening],
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
 
@@ -49,12 +45,10 @@ def verify(
         If nothing is wrong, take over what others edited in the metadata, so that it counts as written.
     memory : int or str, optional
         Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
-    series : int, optional
-        Which image of a source that holds several.
-    on_gap, tilt, part, allow_partial :
-        For a DICOM series, complex values or a damaged file as source, as in :func:`bigimg.open`.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
+    **opening
+        Options of :class:`bigimg.types.Opening`, for the source.
 
     Returns
     -------
@@ -74,12 +68,10 @@ def verify(
     OutputError
         What others edited cannot be taken over: the store cannot be written to.
     """
-    opened = zipped_store(store, Fetching(progress=progress)) or store
+    opened = zipped_store(store, Asked({}, progress)) or store
     if source is None:
         return verify_store(opened, quick=quick, accept=accept, memory=memory, progress=progress)
-    reader = open_source(
-        source, series=series, on_gap=on_gap, tilt=tilt, part=part, allow_partial=allow_partial
-    )
+    reader = open_source(source, progress=progress, **opening)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:

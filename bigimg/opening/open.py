@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -25,14 +25,14 @@ from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.sources import Fetching, is_place, may_be_store, no_file_there, open_place, zipped_store
+from bigimg.opening.sources import Asked, is_place, may_be_store, no_file_there, open_place, zipped_store
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader, as_part, parts_of
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
-from bigimg.readers.registry import no_series
+from bigimg.readers.registry import no_options
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array, OnGap, Part, Tilt
+from bigimg.types import Array, Opening
 
 if TYPE_CHECKING:
     import xarray
@@ -51,34 +51,17 @@ LEAST = 1 << 20
 """Bytes of a block of each thread, in the smallest plan."""
 
 
-def open_source(
-    source: Source,
-    *,
-    series: int | str | None = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
-    progress: object = None,
-) -> Reader:
+def open_source(source: Source, *, progress: object = None, **opening: Unpack[Opening]) -> Reader:
     """Return a reader of ``source``: a place of files or of a store, an array, a Store or a Reader.
 
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes, file object, Store, Reader, \
             DataArray, Dataset, DataTree, ndarray or dask array
-    series : int or str, optional
-        Which image, where the source holds several.
-    insecure, max_download, progress :
-        Options for downloads; see :class:`bigimg.opening.sources.Fetching`.
-    on_gap, tilt :
-        What is done with a DICOM series that is uneven or tilted; see :func:`open`.
-    part : {"real", "imaginary", "magnitude", "phase"}, optional
-        Which part of complex values.
-    allow_partial : bool
-        Open what is there of a damaged source; see :func:`open`.
+    progress : object
+        How the progress of a download is shown; see :class:`bigimg.opening.sources.Asked`.
+    **opening
+        Options of the source: see :class:`bigimg.types.Opening`.
 
     Raises
     ------
@@ -87,16 +70,14 @@ def open_source(
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    fetching = Fetching(insecure, max_download, on_gap, tilt, allow_partial, progress)
-    return as_part(_opened(source, series, fetching), part)
+    return as_part(_opened(source, Asked(opening, progress)), opening.get("part"))
 
 
-def _opened(source: Source, series: int | str | None, fetching: Fetching) -> Reader:
+def _opened(source: Source, asked: Asked) -> Reader:
     """Return a reader of ``source``; of complex values no part is chosen yet."""
-    uneven = fetching.uneven()
     if is_place(source):
         if isinstance(source, str | os.PathLike):
-            store = zipped_store(source, fetching)
+            store = zipped_store(source, asked)
             if store is not None or may_be_store(source):
                 from bigimg.omezarr.open import StoreReader, is_store, open_store
 
@@ -104,12 +85,12 @@ def _opened(source: Source, series: int | str | None, fetching: Fetching) -> Rea
                 scheme = None if os.path.lexists(name) else other_scheme(name)
                 # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
-                    no_series(redacted(name), uneven)
-                    return StoreReader(open_store(store or source, series=series))
+                    no_options(redacted(name), asked.of_readers)
+                    return StoreReader(open_store(store or source, series=asked.series))
                 if scheme:
                     raise no_file_there(redacted(name), scheme)
-        return open_place(source, series, fetching)
-    no_series("array", uneven)
+        return open_place(source, asked)
+    no_options("array", asked.of_readers)
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
 
@@ -130,15 +111,9 @@ def open(
     *,
     level: int = 0,
     memory: Memory = None,
-    series: int | str | None = None,
     raw: bool = False,
     chunks: Pixels | None = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
 
@@ -150,29 +125,13 @@ def open(
         Level of a pyramid: 0 is full resolution, -1 the smallest.
     memory : int or str, optional
         The budget in bytes or as ``1GB``; a reduction over the array stays within.
-    series : int or str, optional
-        Which image, where the source holds several.
     raw : bool
         Keep stored values where the file declares a slope and intercept.
     chunks : int, str, sequence or mapping, optional
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
-    insecure : bool
-        Take any certificate of a server; warned of.
-    max_download : int or str, optional
-        The most to fetch, to unzip or to copy, as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB.
-    on_gap : {"error", "fill", "split"}, optional
-        Where slices of a DICOM series are missing: refuse it (the default), put empty slices there, which statistics
-        leave out, or make each even part a series to choose.
-    tilt : {"error", "keep"}, optional
-        Where the slices of a DICOM series are shifted in their plane: refuse it (the default), or keep the tilt in the
-        affine.
-    part : {"real", "imaginary", "magnitude", "phase"}, optional
-        Which part of complex values, as numpy computes it (the phase in radians); it must be chosen where they are
-        complex.
-    allow_partial : bool
-        Of a TIFF, a DICOM series or a folder of planes that is cut, or lacks planes: open what is there. The rest is
-        padding, NaN or 0; ``attrs["missing"]`` has its boxes, which statistics and coarser levels leave out.
+    **opening
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis: see :class:`bigimg.types.Opening`.
 
     Returns
     -------
@@ -192,15 +151,12 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        levels = levels_of_source(
-            source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
-            part=part, allow_partial=allow_partial,
-        )  # fmt: skip
+        levels = levels_of_source(source, **opening)
         return _labelled(levels[level], memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-    no_series("array", Fetching(on_gap=on_gap, tilt=tilt, allow_partial=allow_partial).uneven())
-    if part is not None:
+    no_options("array", Asked(opening).of_readers)
+    if (part := opening.get("part")) is not None:
         raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
     image = completed(source) if isinstance(source, xarray.DataArray) else from_array(source)
     if chunks is not None:
@@ -232,18 +188,7 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     return xarray.DataTree.from_dict(nodes)
 
 
-def imread(
-    source: Source,
-    *,
-    memory: Memory = None,
-    series: int | str | None = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
-) -> Array:
+def imread(source: Source, *, memory: Memory = None, **opening: Unpack[Opening]) -> Array:
     """Return all pixels as numpy, real values, colour last as matplotlib wants it.
 
     The options are those of :func:`open`.
@@ -253,10 +198,7 @@ def imread(
     BudgetError
         It does not fit ``memory``.
     """
-    reader = open_source(
-        source, series=series, insecure=insecure, max_download=max_download, on_gap=on_gap, tilt=tilt,
-        part=part, allow_partial=allow_partial,
-    )  # fmt: skip
+    reader = open_source(source, **opening)
     spec = reader.spec
     values = spec.nbytes + (real_dtype(spec).itemsize * spec.size if spec.scaling else 0)
     access = reader.access
@@ -325,17 +267,7 @@ def from_array(
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
 
 
-def info(
-    source: Source,
-    *,
-    series: int | str | None = None,
-    insecure: bool = False,
-    max_download: int | str | None = None,
-    on_gap: OnGap | None = None,
-    tilt: Tilt | None = None,
-    part: Part | None = None,
-    allow_partial: bool = False,
-) -> Info:
+def info(source: Source, **opening: Unpack[Opening]) -> Info:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
     The options are those of :func:`open`.
@@ -345,7 +277,7 @@ def info(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
-    reader = _opened(source, series, Fetching(insecure, max_download, on_gap, tilt, allow_partial))
+    part, reader = opening.get("part"), _opened(source, Asked(opening))
     if part is not None or not parts_of(reader):
         reader = as_part(reader, part)
     try:
@@ -355,8 +287,10 @@ def info(
             reader.close()
 
 
-def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
-    """Return a reader of each level of ``source``; ``opening`` are arguments of :func:`open_source`.
+def levels_of_source(
+    source: Source, *, progress: object = None, **opening: Unpack[Opening]
+) -> Levels[Reader]:
+    """Return a reader of each level of ``source``; ``opening`` are options of :class:`bigimg.types.Opening`.
 
     Raises
     ------
@@ -365,7 +299,7 @@ def levels_of_source(source: Source, **opening: Any) -> Levels[Reader]:
     """
     if is_tree(source):
         return levels_of_tree(source).map(read_labelled)
-    return levels_of_reader(open_source(source, **opening))
+    return levels_of_reader(open_source(source, progress=progress, **opening))
 
 
 def open_levels(

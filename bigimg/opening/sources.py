@@ -6,8 +6,9 @@ A source that is no local file is copied to one first; the copy lives as long as
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
@@ -17,17 +18,21 @@ from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
 from bigimg.readers.sniffing import check_regular
-from bigimg.types import OnGap, Tilt
+from bigimg.types import OnGap, Opening, Tilt
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
     from bigimg.omezarr.tree import Tree
     from bigimg.places.download import Downloaded
 
+OF_PLACES = frozenset({"series", "part", "insecure", "max_download"})
+"""Options that readers do not take: they are for a place, or for any reader, or handed on by themselves."""
+WORDS: dict[str, tuple[str, ...]] = {
+    "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__),
+}  # fmt: skip
+"""The values that an option may have."""
 MOST_DOWNLOADED = 10_000_000_000
 """Bytes of a source that is fetched, unzipped or copied, unless the caller gives another limit."""
-
-type Series = int | str | None
 
 
 def is_place(source: object) -> bool:
@@ -39,20 +44,32 @@ def is_place(source: object) -> bool:
     return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read")
 
 
-class Fetching(NamedTuple):
-    """How a source is fetched, unzipped or copied."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user asked for of a source, checked, and how the progress of a download is shown."""
 
-    insecure: bool = False
-    """Take any certificate of a server; warned of."""
-    max_download: int | str | None = None
-    """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
-    on_gap: OnGap | None = None
-    tilt: Tilt | None = None
-    """What is done with a DICOM series that is uneven or tilted."""
-    allow_partial: bool = False
-    """Open what is there of a damaged source."""
+    opening: Opening
     progress: object = None
-    """How the progress of a download is shown: None on a terminal, True also as lines in a pipe, all else never."""
+    """None on a terminal, True also as lines in a pipe, all else never."""
+
+    def __post_init__(self) -> None:
+        for option, value in self.opening.items():
+            if option not in Opening.__annotations__:
+                known = ", ".join(Opening.__annotations__)
+                raise TypeError(f"there is no option {option!r} of a source; there are {known}")
+            if (words := WORDS.get(option)) is not None and value is not None and value not in words:
+                raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, words))}")
+
+    @property
+    def series(self) -> int | str | None:
+        """Which image, where the source holds several."""
+        return self.opening.get("series")
+
+    @property
+    def of_readers(self) -> dict[str, Any]:
+        """The options, ``series`` aside, that readers take, as far as they are given."""
+        given = {name: value for name, value in self.opening.items() if name not in OF_PLACES}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
 
     @property
     def most_bytes(self) -> int:
@@ -63,7 +80,7 @@ class Fetching(NamedTuple):
         UsageError
             The text is no size.
         """
-        given = self.max_download
+        given = self.opening.get("max_download")
         if given is None:
             given = os.environ.get("BIGIMG_MAX_DOWNLOAD") or MOST_DOWNLOADED
         try:
@@ -71,23 +88,6 @@ class Fetching(NamedTuple):
         except UsageError:
             what = f"max_download {given!r} is not a size"
             raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
-
-    def uneven(self) -> dict[str, Any]:
-        """Return ``on_gap``, ``tilt`` and ``allow_partial``, as far as they are given.
-
-        Raises
-        ------
-        UsageError
-            One is none of its words.
-        """
-        known: dict[str, tuple[str, ...]] = {
-            "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__),
-        }  # fmt: skip
-        given = {option: value for option in known if (value := getattr(self, option)) is not None}
-        for option, value in given.items():
-            if value not in known[option]:
-                raise UsageError(f"{option}={value!r}: give {', '.join(map(repr, known[option]))}")
-        return given | ({"allow_partial": True} if self.allow_partial else {})
 
     def download(self, url: str) -> Downloaded:
         """Return the file at ``url`` in the cache."""
@@ -97,21 +97,24 @@ class Fetching(NamedTuple):
         lines = self.progress is True
         line = DownloadLine(redacted(url), lines=lines) if lines or self.progress is None else None
         try:
-            return download(url, most_bytes=self.most_bytes, insecure=self.insecure, on_progress=line)
+            return download(
+                url,
+                most_bytes=self.most_bytes,
+                insecure=self.opening.get("insecure", False),
+                on_progress=line,
+            )
         finally:
             if line is not None:
                 line.wipe()
 
 
-def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
+def open_place(source: Any, asked: Asked) -> Reader:
     """Return a reader of the file or files at ``source``; stores are opened elsewhere.
 
     Parameters
     ----------
     source : path, URL, ``file.zip::member``, folder, pattern, list of paths, bytes or binary file object
-    series : int or str, optional
-        Which image, where there are several.
-    fetching : Fetching
+    asked : Asked
 
     Raises
     ------
@@ -121,25 +124,25 @@ def open_place(source: Any, series: Series, fetching: Fetching) -> Reader:
     if isinstance(source, list | tuple):
         from bigimg.readers.folders.folder import open_files
 
-        return open_files(source, series=series, **fetching.uneven())
+        return open_files(source, series=asked.series, **asked.of_readers)
     if not isinstance(source, str | os.PathLike):
         from bigimg.places.spool import spool
 
-        copy = spool(source, most_bytes=fetching.most_bytes)
-        return _opened_copy(str(copy.path), copy.shown, series, fetching, copy)
+        copy = spool(source, most_bytes=asked.most_bytes)
+        return _opened_copy(str(copy.path), copy.shown, asked, copy)
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
-        return _fetched(name, inside, series, fetching)
+        return _fetched(name, inside, asked)
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
         from bigimg.readers.folders.folder import open_folder
 
-        return open_folder(name, series=series, **fetching.uneven())
+        return open_folder(name, series=asked.series, **asked.of_readers)
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
-    return open_file(name, series=series, **fetching.uneven())
+    return open_file(name, series=asked.series, **asked.of_readers)
 
 
-def zipped_store(source: str | os.PathLike[str], fetching: Fetching) -> Tree | None:
+def zipped_store(source: str | os.PathLike[str], asked: Asked) -> Tree | None:
     """Return the tree of a store in a zip file, which is read without unpacking; None for anything else.
 
     Raises
@@ -160,14 +163,14 @@ def zipped_store(source: str | os.PathLike[str], fetching: Fetching) -> Tree | N
     else:
         return None
     if is_url(archive):
-        found = fetching.download(archive)
+        found = asked.download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
         raise InputNotFoundError(f"{archive}: there is no such file; check the path")
     return zipped_tree(archive, prefix, shown=name)
 
 
-def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching: Fetching) -> Reader:
+def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     """Return a reader of a URL, or of a member of a zip file, which may itself have a URL."""
     shown = redacted(name)
     archive, member = inside or (name, None)
@@ -176,7 +179,7 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
     if is_url(archive):
         if is_store_url(archive):
             raise _no_store(shown)
-        copy = found = fetching.download(archive)
+        copy = found = asked.download(archive)
         archive, on_damage = str(found.path), found.doubt
     path = archive
     if member is not None:
@@ -187,25 +190,23 @@ def _fetched(name: str, inside: tuple[str, str] | None, series: Series, fetching
         with naming(archive, shown, on_damage):
             check_regular(archive)
             of = redacted(name.rpartition(MEMBER)[0])
-            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=fetching.most_bytes)
+            copy = unpacked = unzip(Path(archive), member, shown=of, most_bytes=asked.most_bytes)
         path = str(unpacked.path)  # the archive is not needed any more
-    again = fetching._replace(progress=False)
-    reopen = partial(_fetched, name, inside, series, again)
-    return _opened_copy(path, shown, series, fetching, copy, on_damage, reopen, archive)
+    again = replace(asked, progress=False)
+    reopen = partial(_fetched, name, inside, again)
+    return _opened_copy(path, shown, asked, copy, on_damage, reopen, archive)
 
 
-def _opened_copy(
-    path: str, shown: str, series: Series, fetching: Fetching, copy: object, *more: Any
-) -> Reader:
+def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) -> Reader:
     """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
     with naming(path, shown, *more[:1]):
         if os.path.isdir(path):
             from bigimg.readers.folders.folder import open_folder
 
-            reader: Reader = open_folder(path, series=series, **fetching.uneven())
+            reader: Reader = open_folder(path, series=asked.series, **asked.of_readers)
             title = str(getattr(reader, "format", "folder"))
         else:
-            reader = open_file(path, series=series, **fetching.uneven())
+            reader = open_file(path, series=asked.series, **asked.of_readers)
             title = find_format(path).title
     return LocalCopyReader(reader, shown, path, title, copy, *more)
 

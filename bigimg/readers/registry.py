@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,20 @@ class Format:
     """The extra of bigimg that some of its files need in addition to ``library``."""
     several: bool = True
     """Whether a file may hold several images; if not, the opener is called without ``series``."""
+    options: frozenset[str] = frozenset()
+    """Options of :class:`bigimg.types.Opening` that the opener takes, besides ``series``."""
     packed: bool = False
     """Whether the opener also takes files that gzip, bzip2 or zstd compresses as a whole; see
     :func:`bigimg.readers.sniffing.head_inside`."""
 
+
+FOR = {
+    "on_gap": "DICOM series",
+    "tilt": "DICOM series",
+    "axis": "files with axes that are none of t c z y x",
+    "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
+}
+"""Which sources an option is for, for messages."""
 
 BEHIND_GZIP = "random; sequential when compressed"
 TEXT_HEADER = "random; sequential when compressed; whole as text"
@@ -58,6 +68,7 @@ BUILT_IN = (
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff", ".bif",
         ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; whole when one large segment is compressed",
+        options=frozenset({"allow_partial"}),
     ),
     Format(
         "png", "PNG", "bigimg.readers.pictures.choice:open_png", (".png",), sniffing.is_png,
@@ -109,7 +120,7 @@ BUILT_IN = (
     Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
-        packed=True,
+        options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
@@ -182,7 +193,7 @@ def outside_formats() -> tuple[list[Format], list[str]]:
     return formats, broken
 
 
-def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: Any) -> Reader:
+def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, **asked: Any) -> Reader:
     """Return a reader of the file at ``path``.
 
     Parameters
@@ -190,21 +201,18 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     path : str or PathLike
     series : int, optional
         Which image of a file that holds several; the first by default.
-    **uneven
-        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
-        ``allow_partial`` of a source that is cut or was never finished.
+    **asked
+        Other options of :class:`bigimg.types.Opening` that a user gave.
 
     Raises
     ------
     UsageError
-        The file holds one image, and ``series`` is not 0; or ``uneven`` is given for another format.
+        The file holds one image, and ``series`` is not 0; or an option is for other formats.
     InputNotFoundError, UnknownFormatError, InputError
         As :func:`find_format`, and what the reader of the format finds wrong.
     """
     name, found = os.fspath(path), find_format(path)
-    taken = {"dicom": {"on_gap", "tilt", "allow_partial"}, "tiff": {"allow_partial"}}.get(found.name, set())
-    no_series(name, {option: value for option, value in uneven.items() if option not in taken})
-    asked: dict[str, Any] = dict(uneven)
+    no_options(name, asked, but=found.options)
     if found.several:
         asked["series"] = series
     else:
@@ -216,13 +224,12 @@ def open_file(path: str | os.PathLike[str], *, series: int | str | None = None, 
     return bounded(name, lambda: opener(name, **asked))
 
 
-def no_series(source: str, uneven: Mapping[str, Any]) -> None:
-    """Refuse ``on_gap`` and ``tilt`` for what is no DICOM series, and ``allow_partial`` where it does nothing."""
-    for option, value in uneven.items():
-        if option == "allow_partial":
-            what = "is for TIFF, DICOM series and folders of planes, and this is none"
+def no_options(source: str, asked: Mapping[str, Any], *, but: Collection[str] = ()) -> None:
+    """Refuse what a user ``asked`` for and ``source`` cannot do; the options in ``but`` it can."""
+    for option, value in asked.items():
+        if option not in but:
+            what = f"is for {FOR[option]}, and this is none"
             raise UsageError(f"{source}: {option}={value!r} {what}; leave it out")
-        raise UsageError(f"{source}: {option}={value!r} is for DICOM series, and this is none; leave it out")
 
 
 def only_image(source: str, series: int | str | None) -> None:

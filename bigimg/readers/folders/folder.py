@@ -38,7 +38,7 @@ from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
 from bigimg.readers.boundary import bounded
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
-from bigimg.readers.registry import find_format, no_series, only_image, open_file
+from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.sniffing import head_inside, is_dicom
 from bigimg.types import Array, Kind, Part, Region
 
@@ -56,7 +56,7 @@ MOST_NAMED = 5
 """Damaged files that are named in the notes."""
 
 
-def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **uneven: Any) -> Reader:
+def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None, **asked: Any) -> Reader:
     """Return a reader of all files in a folder, or of those that a pattern such as ``scan/*.tif`` matches.
 
     Parameters
@@ -64,9 +64,8 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     path : str or path-like
     series : int or str, optional
         Which series, where DICOM files hold several.
-    **uneven
-        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
-        ``allow_partial``: a file that cannot be opened is a hole.
+    **asked
+        Other options of :class:`bigimg.types.Opening`. By ``allow_partial`` a file that cannot be opened is a hole.
 
     Raises
     ------
@@ -80,7 +79,7 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         found = [each for each in glob.glob(name, recursive=True) if os.path.isfile(each)]
         if not found:
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
-        return open_files(found, source=name, series=series, **uneven)
+        return open_files(found, source=name, series=series, **asked)
     with os.scandir(name) as entries:
         ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in SYSTEM]
         files = [entry.path for entry in ours if not entry.is_dir()]
@@ -88,14 +87,14 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
     if (folders or not files) and not any(_is_picture(path) for path in files):
         study = study_below(name)
         if study.paths:
-            return _open_study(study, series, uneven)
+            return _open_study(study, series, asked)
     if not files and not folders:
         raise UnknownFormatError(f"{name}: is a folder, and it is empty; give one that holds an image")
     if folders:
         both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
         remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
         raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
-    return open_files(files, source=name, series=series, **uneven)
+    return open_files(files, source=name, series=series, **asked)
 
 
 def open_files(
@@ -103,7 +102,7 @@ def open_files(
     *,
     source: str | None = None,
     series: int | str | None = None,
-    **uneven: Any,
+    **asked: Any,
 ) -> Reader:
     """Return a reader of ``paths`` as planes along z, put in natural order.
 
@@ -114,9 +113,8 @@ def open_files(
         Their name together; by default the first and the last path.
     series : int or str, optional
         Which series, where DICOM files hold several.
-    **uneven
-        ``on_gap`` and ``tilt`` of a DICOM series, see :func:`bigimg.readers.dicom.reader.open_dicom_files`; and
-        ``allow_partial``: a file that cannot be opened is a hole.
+    **asked
+        Other options of :class:`bigimg.types.Opening`. By ``allow_partial`` a file that cannot be opened is a hole.
 
     Raises
     ------
@@ -135,21 +133,21 @@ def open_files(
         if ordered != names:
             notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
     if given and (study := _study_among(ordered)).paths:  # a person who lists the files means each of them
-        return _open_study(study, series, uneven)
-    partial = bool(uneven.get("allow_partial"))
+        return _open_study(study, series, asked)
+    partial = bool(asked.get("allow_partial"))
     if _one_format(ordered, source, partial=partial) == "dicom":
-        return _open_study(Study(ordered, 0), series, uneven)
+        return _open_study(Study(ordered, 0), series, asked)
     only_image(source, series)
-    no_series(source, {option: value for option, value in uneven.items() if option != "allow_partial"})
+    no_options(source, asked, but={"allow_partial"})
     return FolderReader(ordered, source, notes, allow_partial=partial)
 
 
-def _open_study(study: Study, series: int | str | None, uneven: Mapping[str, Any]) -> Reader:
+def _open_study(study: Study, series: int | str | None, asked: Mapping[str, Any]) -> Reader:
     from bigimg.readers.dicom.reader import open_dicom_files
 
     paths = study.paths
     source = os.path.dirname(paths[0]) or "."
-    return bounded(source, lambda: open_dicom_files(paths, series=series, others=study.others, **uneven))
+    return bounded(source, lambda: open_dicom_files(paths, series=series, others=study.others, **asked))
 
 
 def _is_picture(path: str) -> bool:
