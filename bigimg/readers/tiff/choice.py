@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError
+from bigimg.readers.several import Named, pick
 from bigimg.readers.tiff.axes import NAMES, Stack, foreign_axes
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.types import Shape
 
 SLIDES = frozenset({"scn", "bif", "svs", "ndpi", "philips", "qpi", "avs", "trestle", "huron", "indica"})
 """Kinds of series of slide scanners, whose files hold overviews and labels beside the scanned region."""
-
-MOST_LISTED = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,9 @@ def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tu
     every = candidates(tif)
     if not every:
         raise InputError(f"{path}: holds no image; the file is damaged or only metadata")
-    if isinstance(wanted, str):
-        numbers = [i for i, each in enumerate(every) if each.name == wanted]
-        number = numbers[0] if numbers else -1
-    else:
-        number = _main(path, every) if wanted is None else wanted
-    if not 0 <= number < len(every):
-        raise UsageError(f"{path}: there is no series {wanted!r}; it has {_listed(every)}")
-    return every[number], _others(every, number)
+    main = _main(path, every) if wanted is None else 0
+    number, others = pick(path, [Named(each.name, each.shape) for each in every], wanted, main=main)
+    return every[number], others
 
 
 def shows_slide(series: Any) -> bool:
@@ -90,23 +84,6 @@ def _main(path: str, every: list[Candidate]) -> int:
         return scans[0]
     whole = [i for i in scans if not every[i].series.keyframe.is_reduced]
     return max(whole or scans, key=lambda i: every[i].pixels)
-
-
-def _others(every: list[Candidate], number: int) -> tuple[str, ...]:
-    if len(every) < 2:
-        return ()
-    return (
-        f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER",
-    )
-
-
-def _listed(every: list[Candidate]) -> str:
-    """Return numbers, names and shapes of the first images: positions of a stack are thousands."""
-    shown = [
-        f"{f'{i} {each.name}'.strip()} ({' x '.join(map(str, each.shape))})"
-        for i, each in enumerate(every[:MOST_LISTED])
-    ]
-    return ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])
 
 
 def _images(tif: Any, number: int, series: Any) -> Iterator[Candidate]:

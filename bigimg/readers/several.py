@@ -1,0 +1,67 @@
+"""Which image of a file that holds several: a scene, a position, a well, a series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bigimg.errors import UsageError
+from bigimg.types import Shape
+
+MOST_LISTED = 9
+
+
+class Named(NamedTuple):
+    """An image of a file."""
+
+    name: str
+    """Empty where the file has none."""
+    shape: Shape
+
+
+def pick(
+    path: str, every: Sequence[Named], wanted: int | str | None, *, main: int = 0
+) -> tuple[int, tuple[str, ...]]:
+    """Return the number of the image that is ``wanted``, and a sentence about the others.
+
+    Parameters
+    ----------
+    path : str
+        Of the file, for the message.
+    every : sequence of Named
+        All images of the file.
+    wanted : int or str, optional
+        Number or name.
+    main : int
+        Which one is taken where none is wanted.
+
+    Raises
+    ------
+    UsageError
+        There is no such image.
+
+    Examples
+    --------
+    >>> pick("a.lif", [Named("before", (9, 9)), Named("after", (9, 9))], "after")[0]
+    1
+    """
+    number = wanted if isinstance(wanted, int) else main
+    if isinstance(wanted, str):
+        number = next((i for i, each in enumerate(every) if each.name == wanted), -1)
+    if not 0 <= number < len(every):
+        raise UsageError(f"{path}: there is no series {wanted!r}; it has {_listed(every)}")
+    if len(every) < 2:
+        return number, ()
+    others = (
+        f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER"
+    )
+    return number, (others,)
+
+
+def _listed(every: Sequence[Named]) -> str:
+    """Return numbers, names and shapes of the first images: positions of a stack are thousands."""
+    shown = [
+        f"{f'{i} {each.name}'.strip()} ({' x '.join(map(str, each.shape))})"
+        for i, each in enumerate(every[:MOST_LISTED])
+    ]
+    return ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])
