@@ -10,6 +10,8 @@
     sync   the parent
     remove .NAME.bigimg            and with it the store that was replaced
 
+A store in one file is packed beside ``store`` first, and the file gets the name.
+
 If the run is killed at any of these lines, there is either no store under the name (or the old one, complete) and a
 staging folder to continue from, or the new store and a staging folder to remove. A run that finds a staging folder
 continues from its journal if owner, source and options are the same. The drawing is in
@@ -29,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigimg.conversion.target import check_contents, check_replaceable
+from bigimg.conversion.target import check_contents, check_file, check_replaceable
 from bigimg.errors import (
     BigimgError,
     BudgetError,
@@ -52,7 +54,7 @@ from bigimg.types import Json
 
 FORMAT = 1
 """Version of the staging folder; a folder of another version is not touched."""
-OWNER, JOURNAL, STORE, SCRATCH = "owner.json", "journal", "store", "scratch"
+OWNER, JOURNAL, STORE, SCRATCH, PACKED = "owner.json", "journal", "store", "scratch", "packed"
 
 HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
 """Errors with which the same command would end again, so the staging folder is of no use."""
@@ -76,17 +78,24 @@ class Staging:
     folder: Path
     resumed: bool
     """Whether an earlier run left a journal to continue from."""
+    one_file: bool = False
+    """Whether the target is a store in one file."""
 
     @property
     def store(self) -> Path:
         """The folder that becomes the store."""
         return self.folder / STORE
 
+    @property
+    def made(self) -> Path:
+        """What gets the name of the target: the store, or the file that it is packed into."""
+        return self.folder / PACKED if self.one_file else self.store
+
 
 @contextmanager
 def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
-    sync: bool = True,
+    sync: bool = True, one_file: bool = False,
 ) -> Iterator[Staging]:  # fmt: skip
     """Give a locked staging folder for the length of a run, and rename its store to ``target`` at the end.
 
@@ -105,6 +114,8 @@ def staged(
         Let the new store replace an existing one.
     sync : bool
         Sync everything to the disk before the store gets its name.
+    one_file : bool
+        The target is one file, which the run makes of its store, as ``made`` of the staging.
 
     Raises
     ------
@@ -127,9 +138,9 @@ def staged(
                         f"{target}: a run was killed while it replaced this store, which has its name again:",
                         ways=["choose another name", "overwrite=True"],
                     )
-                staging = _entered(target, folder, identity, resume=resume)
+                staging = _entered(target, folder, identity, resume=resume, one_file=one_file)
             yield staging
-            finished, made = True, os.stat(staging.store)
+            finished, made = True, os.stat(staging.made)
             _commit(staging, overwrite=overwrite, sync=sync)
             discard(folder)
         except BaseException as error:
@@ -177,7 +188,9 @@ def _locked(folder: Path) -> Lock:
             raise OutputError(f"{folder}: {message}") from None
 
 
-def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *, resume: bool) -> Staging:
+def _entered(
+    target: Path, folder: Path, identity: Mapping[str, Json] | None, *, resume: bool, one_file: bool
+) -> Staging:
     """Return the staging in a locked ``folder``: the one of an earlier run if it fits, else a new one."""
     owner = read_owner(folder)
     if owner is not None and resume and identity is not None and owner["identity"] is not None:
@@ -197,7 +210,8 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
                 ],
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
-            return Staging(target, folder, resumed=True)
+            (folder / PACKED).unlink(missing_ok=True)
+            return Staging(target, folder, resumed=True, one_file=one_file)
     _clear(folder)
     values: dict[str, Json] = {
         "bigimg": FORMAT, "id": secrets.token_hex(8), "target": target.name,
@@ -211,7 +225,7 @@ def _entered(target: Path, folder: Path, identity: Mapping[str, Json] | None, *,
     (folder / JOURNAL).touch()
     sync_folder(folder.parent)
     hook("begun")
-    return Staging(target, folder, resumed=False)
+    return Staging(target, folder, resumed=False, one_file=one_file)
 
 
 def read_owner(folder: Path) -> dict[str, Json] | None:
@@ -243,7 +257,10 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
     if sync:
         sync_volume(staging.folder)
     hook("synced")
-    if overwrite and os.path.lexists(staging.target):
+    if overwrite and staging.one_file and os.path.lexists(staging.target):
+        check_file(staging.target)
+        os.replace(staging.made, staging.target)
+    elif overwrite and os.path.lexists(staging.target):
         check_replaceable(staging.target)
         rename.exchange(staging.store, staging.target)
         try:
@@ -254,11 +271,11 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
             raise
     else:
         try:
-            rename.rename_without_replacing(staging.store, staging.target)
+            rename.rename_without_replacing(staging.made, staging.target)
         except FileExistsError:
             raise TargetExistsError(
                 f"{staging.target}: was made by somebody else meanwhile, and is left alone; "
-                f"the finished store is {staging.store}"
+                f"the finished store is {staging.made}"
             ) from None
     hook("renamed")
     sync_folder(staging.target.parent)
@@ -287,7 +304,7 @@ def discard(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    for name in (JOURNAL, SCRATCH, f"{OWNER}.new"):
+    for name in (JOURNAL, SCRATCH, PACKED, f"{OWNER}.new"):
         (folder / name).unlink(missing_ok=True)
     if (folder / STORE).exists():
         shutil.rmtree(folder / STORE)

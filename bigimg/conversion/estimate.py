@@ -19,6 +19,7 @@ from bigimg.conversion.block import first_pixel
 from bigimg.errors import OutputError
 from bigimg.geometry.region import count, full, grid, pieces
 from bigimg.omezarr.codecs import CODECS
+from bigimg.omezarr.packed import is_packed
 from bigimg.planning.blocks import strip_step, walk
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan, Estimate
@@ -154,16 +155,16 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
     OutputError
         It has no room; the message says what is needed and what is free.
     """
-    free = shutil.disk_usage(folder).free
+    free, copies = shutil.disk_usage(folder).free, 1 + is_packed(plan.target)
     values = sum(math.prod(p.level.shape) for p in plan.levels)
-    needed = int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes
+    needed = copies * int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes
     if needed <= free:
         return
     estimate = plan.estimate or probe(plan, reader)
     reader.close()  # an ordered source begins again at its head
-    if estimate is None or estimate.output_bytes * 0.95 + plan.scratch_bytes <= free:
+    if estimate is None or copies * estimate.output_bytes * 0.95 + plan.scratch_bytes <= free:
         return
-    needed = estimate.output_bytes + plan.scratch_bytes
+    needed = copies * estimate.output_bytes + plan.scratch_bytes
     raise OutputError(
         f"{plan.target}: needs about {human_bytes(needed)} of disk, {human_bytes(free)} are free:",
         ways=["make room", "choose another disk", "codec='zstd'"],

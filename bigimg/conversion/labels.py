@@ -94,6 +94,10 @@ def label_target(target: str | os.PathLike[str]) -> LabelTarget | None:
     path = Path(os.path.abspath(target))
     if path.parent.name != LABELS or not is_store(path.parent.parent):
         return None
+    if path.parent.parent.is_file():
+        raise OutputError(
+            f"{target}: the image is in one file, and labels are written into folders: unpack it first"
+        )
     image = open_store(path.parent.parent)
     if image.version not in VERSIONS:
         raise OutputError(

@@ -46,6 +46,7 @@ from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import LABELS
+from bigimg.omezarr.packed import is_packed, write_packed
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.places.staging import staging_folder
 from bigimg.planning.blocks import Sweep, strip_step, walk
@@ -137,7 +138,9 @@ def run(
     check_room(plan, reader, target.parent)
     known_by = identity(plan, reader)
     with (
-        commit.staged(target, known_by, resume=resume, overwrite=overwrite, sync=sync) as staging,
+        commit.staged(
+            target, known_by, resume=resume, overwrite=overwrite, sync=sync, one_file=is_packed(target)
+        ) as staging,
         reporting(progress) as report,
     ):
         for label in labels:
@@ -157,6 +160,10 @@ def run(
             statistics = write_metadata(
                 staging.store, plan, done.arrays, done.records, done.accumulator, source_digest(reader)
             )
+        if staging.one_file:
+            done.meter.begin("packing")
+            write_packed(staging.store, staging.made, plan.ome_version)
+            commit.hook("packed")
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 

@@ -19,6 +19,7 @@ from bigimg.omezarr.manifest import (
     write_statistics,
 )
 from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
+from bigimg.omezarr.packed import PACKED
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
 from bigimg.types import Array, Json
@@ -51,7 +52,7 @@ def write_metadata(
         "system": platform.platform(),
     }
     write_documents(root / PROVENANCE, provenance_documents(provenance, plan.zarr))
-    name = Path(plan.target).name.removesuffix(".zarr").removesuffix(".ome")
+    name = Path(plan.target).name.removesuffix(PACKED).removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
         spec, [p.level for p in plan.levels], method=plan.method, name=name,
         windows=_windows(plan, counted, statistics), version=plan.ome_version,

@@ -8,16 +8,21 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from bigimg.errors import BigimgError, OutputError, TargetExistsError, UsageError
+from bigimg.errors import BigimgError, InputError, OutputError, TargetExistsError, UsageError
 from bigimg.geometry.spec import from_text
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.omezarr import manifest
+from bigimg.omezarr.archive import Archive
+from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
+from bigimg.omezarr.packed import is_packed
 from bigimg.omezarr.shard import object_key
+from bigimg.omezarr.tree import tree_of
 from bigimg.places.address import is_address, is_url, redacted, split_member
 from bigimg.places.staging import HOME
 from bigimg.types import Shape, ZarrFormat
@@ -63,20 +68,23 @@ def checked_target(
     if not isinstance(name, str) or "\0" in name:
         raise UsageError(f"{name!r}: is no name that a file can have: give a path as text")
     check_local(name)
-    path = Path(os.path.abspath(target))
+    path, packed = Path(os.path.abspath(target)), is_packed(name)
+    file = file or packed
     if ".." in Path(target).parts:  # the system follows a link before "..", and abspath does not
         path = Path(os.path.realpath(Path(target).parent), Path(target).name)
     for source in paths_of(sources):
         _check_apart(path, source, label=label)
     if os.path.lexists(path):
         if not overwrite:
-            replaceable = _is_plain_file(path) if file else may_be_replaceable(path)
+            replaceable = _is_plain_file(path) if file and not packed else may_be_replaceable(path)
             ways = ["remove it", "choose another name"]
             if overwrite is not None and replaceable:  # advised only where it would work
                 ways.append("overwrite=True")
             raise TargetExistsError(f"{target}: exists already, and nothing was changed:", ways=ways)
         if not file:
             check_replaceable(path)
+        elif packed:
+            check_file(path)
         elif not _is_plain_file(path):
             what = "is a folder, a link, a pipe or a device"
             raise OutputError(f"{target}: {what}, which no file replaces: choose another name")
@@ -177,8 +185,11 @@ def check_replaceable(path: Path) -> None:
 def may_be_replaceable(path: Path) -> bool:
     """Return whether :func:`check_replaceable` would return, as far as can be known without listing all files."""
     try:
-        _check_root(path)
-        _check_labels(path)
+        if is_packed(path):
+            check_file(path)
+        else:
+            _check_root(path)
+            _check_labels(path)
     except (OutputError, UsageError):
         return False
     return True
@@ -215,9 +226,34 @@ def check_contents(path: Path) -> None:
         raise OutputError(f"{unlisted}: {message}")
 
 
+def check_file(path: Path) -> None:
+    """Return if the file ``path`` is a store in one file that bigimg wrote, without label images.
+
+    Raises
+    ------
+    OutputError
+        It is something else, or holds label images.
+    """
+    objects = None
+    if _is_plain_file(path):
+        with suppress(InputError):
+            objects = tree_of(path).objects
+    if not isinstance(objects, Archive) or MANIFEST.rpartition("/")[2] not in objects.listed(f"{GROUP}/"):
+        raise OutputError(
+            f"{path}: is no store in one file that bigimg wrote, and never overwritten: remove it by hand"
+        )
+    ours = {GROUP, LABELS, ATTRIBUTES[3]}
+    if others := [name for name in objects.listed("") if name not in ours and not name.isdecimal()]:
+        raise OutputError(f"{path}: holds {others[0]!r}, which bigimg did not write: remove the file by hand")
+    _no_labels(path, sorted(name for name, each in objects.listed(f"{LABELS}/").items() if each.folder))
+
+
 def _check_labels(path: Path) -> None:
     folder = path / LABELS
-    labels = sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else []
+    _no_labels(path, sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else [])
+
+
+def _no_labels(path: Path, labels: Sequence[str]) -> None:
     if labels:
         named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
         more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""

@@ -31,8 +31,8 @@ from bigimg.types import CodecName, Kind, Method, Opening, Version
 if TYPE_CHECKING:
     import xarray as xr
 
-ZIPPED = (".zip", ".zarr.zip", ".ozx")
-"""Endings of stores in one file: they are read; a store is always written as a folder."""
+ZIPPED = (".zip", ".zarr.zip")
+"""Endings of stores in zip files that are read, and not written: see :mod:`bigimg.omezarr.packed`."""
 
 
 def plan(
@@ -61,7 +61,7 @@ def plan(
     ----------
     source : path, array or DataArray
     target : path
-        Of the store to be, ``name.ome.zarr``; must not exist. The ending of another format is refused.
+        Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another format is refused.
     memory : int or str, optional
         Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
         of what is free, at most 4 GB, by default.
@@ -218,7 +218,7 @@ def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataT
 
 
 def check_name(target: str | os.PathLike[str]) -> None:
-    """Refuse an address, and a target with the ending of a file format: an OME-Zarr store is a folder.
+    """Refuse an address, and a target with the ending of a file format: a store is a folder, or has the name ``.ozx``.
 
     Raises
     ------

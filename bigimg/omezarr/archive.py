@@ -10,7 +10,8 @@ import os
 import struct
 import weakref
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +19,13 @@ from pathlib import Path
 from bigimg.errors import InputError, one_line
 from bigimg.omezarr.documents import most_bytes
 from bigimg.omezarr.objects import Listed, OpenObject
-from bigimg.places.unzip import DAMAGED
+from bigimg.places.unzip import DAMAGED, pieces_of
 from bigimg.system import files
+
+HEADER_BYTES = 30
+"""Of the local header of a member, in front of its name."""
+MORE_EXTRA = 64
+"""Bytes by which the extra field of a local header is often longer than that of the directory."""
 
 
 class Archive:
@@ -30,6 +36,7 @@ class Archive:
         self._keep = keep
         self.prefix = prefix
         self._zip = zipfile.ZipFile(path)
+        self._starts: dict[str, int] = {}
         self._folders: dict[str, dict[str, Listed]] = {}
         self._fd = files.open_to_read(path)
         weakref.finalize(self, os.close, self._fd)
@@ -53,6 +60,13 @@ class Archive:
 
     def unzipped(self, info: zipfile.ZipInfo) -> bytes:
         """Return the content of a member; zipfile makes no more bytes of it than the directory says."""
+        if _is_plain(info):
+            data = self._whole(info)
+            if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+                raise InputError(
+                    f"{self.path}: {info.filename} cannot be unzipped (its checksum is wrong); make the archive again"
+                )
+            return data
         try:
             # zipfile does not bound what other compressions make.
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -68,16 +82,52 @@ class Archive:
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         info = self._info(key)
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        if not _is_plain(info):
             return _Deflated(self, info)
-        # The local header has lengths of its own for name and extra field: the directory may have others.
-        head = files.read_at(self._fd, 30, info.header_offset)
-        if head[:4] != b"PK\3\4" or len(head) < 30:
+        if info.filename not in self._starts:
+            self._read_from_header(info, 0)
+        return _Member(self._fd, self._starts[info.filename], info.file_size, self)
+
+    def _whole(self, info: zipfile.ZipInfo) -> bytes:
+        """Return the bytes of a member that is not compressed: in one read where its header is as the directory says."""
+        more = len(info.filename.encode()) + len(info.extra) + MORE_EXTRA
+        found = self._read_from_header(info, more + info.file_size)
+        start = self._starts[info.filename] - info.header_offset
+        data = found[start : start + info.file_size]
+        if len(data) < info.file_size:
+            rest = info.file_size - len(data)
+            data += files.read_at(self._fd, rest, self._starts[info.filename] + len(data))
+        return data
+
+    def _read_from_header(self, info: zipfile.ZipInfo, more: int) -> bytes:
+        """Return the local header of a member and ``more`` bytes behind it, and note where its content begins."""
+        found = files.read_at(self._fd, HEADER_BYTES + more, info.header_offset)
+        if found[:4] != b"PK\3\4" or len(found) < HEADER_BYTES:
             raise InputError(
                 f"{self.path}: {info.filename} is not where the directory says; make the archive again"
             )
-        start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
-        return _Member(self._fd, start, info.file_size, self)
+        # It has lengths of its own for name and extra field: the directory may have others.
+        lengths = sum(struct.unpack("<HH", found[26:HEADER_BYTES]))
+        self._starts[info.filename] = info.header_offset + HEADER_BYTES + lengths
+        return found
+
+    def members(self) -> list[zipfile.ZipInfo]:
+        """Return all members under the prefix, as the directory lists them; folders are left out."""
+        inside = (info for info in self._zip.infolist() if info.filename.startswith(self.prefix))
+        return [info for info in inside if not info.is_dir()]
+
+    def pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+        """Yield the content of a member piece by piece.
+
+        Raises
+        ------
+        InputError
+            It is damaged, locked, or compressed in a way that no store is.
+        """
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            what = "is locked" if info.flag_bits & 1 else "its compression is not that of a store"
+            raise InputError(f"{self.path}: {info.filename} cannot be unzipped ({what}); make the archive again")
+        return pieces_of(self._zip, info, str(self.path))
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
@@ -98,6 +148,11 @@ class Archive:
                 if name:
                     found.setdefault(above, {})[name] = Listed(False, info.file_size)
         return found
+
+
+def _is_plain(info: zipfile.ZipInfo) -> bool:
+    """Return whether a member is neither compressed nor locked."""
+    return info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
 
 
 class _Deflated(OpenObject):

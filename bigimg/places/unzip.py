@@ -125,7 +125,7 @@ def _companions(
     stem = own.partition(".")[0]
     found = {name: info for name, info in others.items() if _base(name).partition(".")[0] == stem}
     if ending in HEADERS:
-        text = next(_pieces(opened, files[member], shown), b"").decode("latin-1")
+        text = next(pieces_of(opened, files[member], shown), b"").decode("latin-1")
         pattern = "%" in text  # the header has a pattern of numbered files, which only its reader can expand
         found |= {name: info for name, info in others.items() if pattern or _base(name) in text}
     return list(found.values())
@@ -136,12 +136,18 @@ def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: s
     if info.flag_bits & 1:
         raise InputError(f"{shown}::{info.filename}: is locked with a password; unzip it by hand")
     with writing(target), open(target, "xb") as file:
-        for piece in _pieces(opened, info, shown):
+        for piece in pieces_of(opened, info, shown):
             file.write(piece)
 
 
-def _pieces(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
-    """Yield the content of a member; an InputError is raised if it is damaged."""
+def pieces_of(opened: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
+    """Yield the content of a member.
+
+    Raises
+    ------
+    InputError
+        It is damaged: its checksum is compared at the end.
+    """
     plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     with unzipping(f"{shown}::{info.filename}"), opened.open(info) as source:
         while piece := source.read(PIECE_BYTES if plain else SMALL_PIECE_BYTES):

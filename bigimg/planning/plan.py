@@ -16,6 +16,7 @@ from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
+from bigimg.omezarr.packed import DIRECTORY_BYTES, PIECE_BYTES, is_packed
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, described, left_out, lengths, method_of
@@ -116,6 +117,8 @@ class ConversionPlan:
                 f"OME-Zarr 0.4 has one file a chunk, {self.objects} of them: slow to copy and to delete; "
                 "0.5 puts many into one"
             )
+        if is_packed(self.target):
+            notes.append("packed into one file at the end: until then it takes twice its size on the disk")
         return tuple(notes)
 
     @property
@@ -208,6 +211,8 @@ def make_plan(
         spec, lengths(options.chunks, spec, "chunks"), lengths(options.shards, spec, "shards")
     )
     if options.ome_version == "0.4":
+        if is_packed(target):
+            raise UsageError(f"{target}: a store in one file is one of zarr 3: write ome_version 0.5, or a folder")
         if options.shards is not None and shards != chunks:
             raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
@@ -260,6 +265,9 @@ def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
         copied = MemoryLine("scratch", 2 * strip, f"copying strips of {human_bytes(strip)}")
         reader = MemoryLine("read", plan.access.read_bytes, "1 decoding at once")
         stages.append([*_always(plan, process), copied, reader])
+    if is_packed(plan.target):
+        directory = plan.objects * DIRECTORY_BYTES + 2 * PIECE_BYTES
+        stages.append([*_always(plan, process), MemoryLine("packing", directory, "the directory of the file")])
     return largest(stages)
 
 

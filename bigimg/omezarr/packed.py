@@ -1,0 +1,109 @@
+"""A store in one file, as RFC-9 of OME-Zarr has it: a zip file of its objects, named ``.ozx``; :mod:`archive` reads it.
+
+The objects are not compressed again. The documents ``zarr.json`` come first, in the file and in its directory, the root
+before what lies below it, so that a reader knows the hierarchy from the first bytes; the comment says so. Of any store
+the same bytes are made whenever and wherever it is packed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bigimg.errors import InputError
+from bigimg.omezarr.documents import is_key
+from bigimg.omezarr.manifest import raise_error
+from bigimg.omezarr.metadata import ATTRIBUTES
+
+PACKED = ".ozx"
+"""Ending of the names of stores in one file."""
+PIECE_BYTES = 1 << 20
+"""Bytes that are copied at once."""
+DIRECTORY_BYTES = 700
+"""Memory for each object of a zip file while its directory is known, measured."""
+BEGINNING = (1980, 1, 1, 0, 0, 0)
+"""Time of change of each object: the first that a zip file can name."""
+
+
+def is_packed(name: str | os.PathLike[str]) -> bool:
+    """Return whether ``name`` is that of a store in one file."""
+    return os.fspath(name).rstrip("/").lower().endswith(PACKED)
+
+
+def objects_below(folder: Path) -> dict[str, int]:
+    """Return the length of each object of the store in ``folder`` by its key, in the order in which they are packed.
+
+    Hidden files are no objects: an editor, a desktop or an interrupted run left them.
+
+    Raises
+    ------
+    InputError
+        There is a link or another file that has no bytes of its own, or a name that is no key.
+    """
+    found = {}
+    for where, folders, names in os.walk(folder, onerror=raise_error):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(where, name) for name in (*folders, *names) if not name.startswith(".")):
+            key, status = path.relative_to(folder).as_posix(), path.lstat()
+            if not is_key(key):
+                raise InputError(f"{path}: has a name that no key of a store can have; rename it")
+            if stat.S_ISREG(status.st_mode):
+                found[key] = status.st_size
+            elif not stat.S_ISDIR(status.st_mode):
+                raise InputError(f"{path}: is a link, a pipe or a device: put the file itself there")
+    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
+
+
+def _place(key: str) -> tuple[object, ...]:
+    """Return by what keys are sorted: documents before pixels, higher ones first, numbers by their value."""
+    document = key.rpartition("/")[2] == ATTRIBUTES[3]
+    parts = [(int(part), part) if part.isdecimal() else (-1, part) for part in key.split("/")]
+    return (0, len(parts), parts) if document else (1, 0, parts)
+
+
+def comment_of(version: str | None) -> bytes:
+    """Return the comment of the zip file, by which readers know the version, and that documents come first."""
+    if version is None:
+        return b""
+    first = {"centralDirectory": {"jsonFirst": True}}
+    return json.dumps({"ome": {"version": version, "zipFile": first}}, separators=(",", ":")).encode()
+
+
+def write_packed(
+    folder: Path, file: Path, version: str | None, advance: Callable[[int], None] | None = None
+) -> int:
+    """Pack the store in ``folder`` into the new ``file``, and return how many objects it holds.
+
+    Parameters
+    ----------
+    folder, file : Path
+    version : str, optional
+        Of OME-Zarr; None for a hierarchy of zarr that is none.
+    advance : callable, optional
+        Gets the number of bytes after each portion.
+
+    Raises
+    ------
+    InputError
+        See :func:`objects_below`; or an object became longer or shorter meanwhile.
+    """
+    objects = objects_below(folder)
+    with open(file, "xb") as out, zipfile.ZipFile(out, "w") as archive:
+        archive.comment = comment_of(version)
+        for key, length in objects.items():
+            info = zipfile.ZipInfo(key, BEGINNING)
+            info.file_size, info.create_system, info.external_attr = length, 3, 0o644 << 16
+            written = 0
+            with open(folder / key, "rb") as source, archive.open(info, "w") as member:
+                while piece := source.read(PIECE_BYTES):
+                    member.write(piece)
+                    written += len(piece)
+                    if advance is not None:
+                        advance(len(piece))
+            if written != length:
+                raise InputError(f"{folder / key}: changed while it was packed: pack the store again")
+    return len(objects)
