@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from bigimg.faces.convert import write as write
     from bigimg.faces.edit import edit as edit
     from bigimg.faces.formats import formats as formats
+    from bigimg.faces.packing import pack as pack
+    from bigimg.faces.packing import unpack as unpack
+    from bigimg.faces.upgrade import upgrade as upgrade
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
     from bigimg.opening.open import imread as imread
@@ -40,7 +43,8 @@ _HOME = {
     **dict.fromkeys(HOME, "functions"),
     **dict.fromkeys(("imread", "info"), "opening.open"),
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
-    **{"verify": "faces.verify", "edit": "faces.edit", "formats": "faces.formats", "__version__": "version"},
+    **dict.fromkeys(("pack", "unpack"), "faces.packing"),
+    **{"verify": "faces.verify", "edit": "faces.edit", "upgrade": "faces.upgrade", "formats": "faces.formats", "__version__": "version"},
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),

@@ -1,4 +1,4 @@
-"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify``, ``edit`` and ``clean``."""
+"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify``, ``edit``, ``upgrade``, ``pack``, ``unpack``, ``clean``."""
 
 from __future__ import annotations
 
@@ -143,6 +143,37 @@ def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
     from bigimg.faces.edit import edit as change
 
     report(change(store, **options), as_json, quiet)
+
+
+@click.command()
+@click.argument("store")
+@click.option("--to", type=click.Choice(["0.5", "0.6"]), required=True, help="Version of OME-Zarr.")
+@shared("json", "quiet")
+def upgrade(store: str, to: Any, as_json: bool, quiet: bool) -> None:
+    """Make STORE one of a newer OME-Zarr by its metadata. No pixel is read or written."""
+    from bigimg.faces.upgrade import upgrade as change
+
+    report(change(store, to=to), as_json, quiet)
+
+
+@click.command()
+@click.argument("store")
+@shared("target", "memory", "overwrite", "json", "quiet")
+def pack(store: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Pack the folder STORE into the one file TARGET, named .ozx; it opens as the folder does."""
+    from bigimg.faces.packing import pack as make
+
+    report(make(store, target, progress=not quiet, **options), as_json, quiet)
+
+
+@click.command()
+@click.argument("packed")
+@shared("target", "memory", "overwrite", "json", "quiet")
+def unpack(packed: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Unpack PACKED, a store in one file, into the folder TARGET; every checksum is compared."""
+    from bigimg.faces.packing import unpack as make
+
+    report(make(packed, target, progress=not quiet, **options), as_json, quiet)
 
 
 @click.command()

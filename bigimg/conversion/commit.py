@@ -26,7 +26,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ class Staging:
 @contextmanager
 def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
-    sync: bool = True, one_file: bool = False,
+    sync: bool = True, one_file: bool = False, labels: Collection[str] = (),
 ) -> Iterator[Staging]:  # fmt: skip
     """Give a locked staging folder for the length of a run, and rename its store to ``target`` at the end.
 
@@ -116,6 +116,8 @@ def staged(
         Sync everything to the disk before the store gets its name.
     one_file : bool
         The target is one file, which the run makes of its store, as ``made`` of the staging.
+    labels : collection of str
+        Label images in it, which a file that it replaces may hold too.
 
     Raises
     ------
@@ -141,7 +143,7 @@ def staged(
                 staging = _entered(target, folder, identity, resume=resume, one_file=one_file)
             yield staging
             finished, made = True, os.stat(staging.made)
-            _commit(staging, overwrite=overwrite, sync=sync)
+            _commit(staging, overwrite=overwrite, sync=sync, labels=labels)
             discard(folder)
         except BaseException as error:
             if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
@@ -251,14 +253,14 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
     return dict(owner)
 
 
-def _commit(staging: Staging, *, overwrite: bool, sync: bool) -> None:
+def _commit(staging: Staging, *, overwrite: bool, sync: bool, labels: Collection[str]) -> None:
     """Rename the finished store to its target."""
     hook("written")
     if sync:
         sync_volume(staging.folder)
     hook("synced")
     if overwrite and staging.one_file and os.path.lexists(staging.target):
-        check_file(staging.target)
+        check_file(staging.target, labels)
         os.replace(staging.made, staging.target)
     elif overwrite and os.path.lexists(staging.target):
         check_replaceable(staging.target)

@@ -54,20 +54,20 @@ def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
     """Edit the store at ``path``; see :func:`bigimg.edit`."""
     if asked.nothing:
         raise UsageError(f"{path}: nothing to edit: give channels=, colors=, spacing= or window=")
-    root = _root(path)
+    root = image_folder(path)
     with commit.explained(root), locked(root):
-        store = _own(root)
+        store = own_store(root)
         spec = edited_spec(store.spec(), asked)
         windows: Sequence[tuple[float, float]] | None = _shown(store)
         if asked.window is not None:
             window, windows = edited_windows(spec, [each.window for each in store.image.shown], asked.window)
             spec = replace(spec, window=window)
-        before = _attributes(root)
+        before = attributes_of_image(root)
         shown = spec.channels != store.spec().channels or asked.window is not None
-        levels = _levels(store, spec.axes)
+        levels = levels_of(store, spec.axes)
         after = _revised(store, before, spec, levels, windows=windows, shown=shown)
         # Labels come first: if the run is killed between, the same command finds those that follow already.
-        found = {name: _label_follows(root / LABELS / name, store, spec, levels) for name in _labels(root)}
+        found = {name: _label_follows(root / LABELS / name, store, spec, levels) for name in label_folders(root)}
         write_attributes(root, after)
         changes = changes_between(before, after, os.fspath(path))
     followed = tuple(name for name, (follows, _) in found.items() if follows)
@@ -78,26 +78,32 @@ def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
 def accept_edits(root: Path) -> None:
     """Take over what others edited in the attributes of the image in ``root``; a later check finds no edit."""
     with commit.explained(root), locked(root):
-        store = _own(root, trusting=True)
-        levels = _levels(store, store.spec().axes)
-        attributes = _attributes(root, trusting=True)
+        store = own_store(root, trusting=True)
+        levels = levels_of(store, store.spec().axes)
+        attributes = attributes_of_image(root, trusting=True)
         write_attributes(
             root, _revised(store, attributes, store.spec(), levels, windows=_shown(store), shown=False)
         )
 
 
-def _root(path: str | os.PathLike[str]) -> Path:
-    """Return the folder of the image at ``path``."""
+def image_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of the image at ``path``; UsageError where it is none."""
     tree = tree_of(path)
     if tree.folder is None:
         raise UsageError(
-            f"{tree.path}: an edit writes into a folder, and this is none: unpack or fetch it first"
+            f"{tree.path}: metadata are changed in a folder, and this is none: unpack or fetch it first"
         )
     return tree.folder / open_store(tree).group
 
 
-def _own(root: Path, *, trusting: bool = False) -> Store:
-    """Return the store in ``root``, which must be one of ours."""
+def own_store(root: Path, *, trusting: bool = False) -> Store:
+    """Return the store in ``root``, which must be one of ours.
+
+    Raises
+    ------
+    OutputError
+        Another program wrote it, or gave it a version that bigimg does not write.
+    """
     store = open_store(root, trusting=trusting)
     if not store.has_manifest:
         raise OutputError(
@@ -110,7 +116,7 @@ def _own(root: Path, *, trusting: bool = False) -> Store:
     return store
 
 
-def _attributes(root: Path, *, trusting: bool = False) -> Mapping[str, Any]:
+def attributes_of_image(root: Path, *, trusting: bool = False) -> Mapping[str, Any]:
     """Return the attributes of the image as they count."""
     manifest, zarr = read_manifest(root), zarr_at(root)
     assert manifest is not None
@@ -124,16 +130,17 @@ def _shown(store: Store) -> list[tuple[float, float]] | None:
     return found if len(found) == store.spec().sizes.get("c", 1) else None
 
 
-def _levels(store: Store, axes: Sequence[Axis]) -> tuple[Level, ...]:
+def levels_of(store: Store, axes: Sequence[Axis]) -> tuple[Level, ...]:
     """Return the levels of ``store`` with the places that ``axes`` give them."""
     shapes = [level.shape for level in store.levels]
-    levels = tuple(filter(None, stored_levels(axes, shapes, method=_method(store))))
+    levels = tuple(filter(None, stored_levels(axes, shapes, method=method_of(store))))
     if len(levels) != len(shapes):
         raise InputError(f"{store.path}: its levels are no halves of one another; verify says more")
     return levels
 
 
-def _method(store: Store) -> Method:
+def method_of(store: Store) -> Method:
+    """Return how the levels of a store of ours were made."""
     return cast(Method, store.image.method)
 
 
@@ -143,14 +150,15 @@ def _revised(
 ) -> dict[str, Any]:  # fmt: skip
     version = cast(Version, store.version)
     return revised(
-        attributes, spec, levels, method=_method(store), version=version, windows=windows, shown=shown
+        attributes, spec, levels, method=method_of(store), version=version, windows=windows, shown=shown
     )
 
 
 # ------------------------------------------------------------------------------------------------ label images
 
 
-def _labels(root: Path) -> list[str]:
+def label_folders(root: Path) -> list[str]:
+    """Return the names of the label images in ``root``, also of those that its list lacks."""
     folder = root / LABELS
     if not folder.is_dir():
         return []
@@ -176,7 +184,7 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
         what = "was not written by bigimg, and keeps its spacing: correct it with what wrote it"
         return False, what if moved else ""
     with locked(folder):
-        label = _own(folder)
+        label = own_store(folder)
         old = found = label.spec()
         at, note = level_under(old, image), ""
         under = () if at is None else axes_at(spec.axes, levels[at])
@@ -188,7 +196,7 @@ def _label_follows(folder: Path, image: Store, spec: ImageSpec, levels: Sequence
         if "c" in old.dims and old.channels == image.channels:
             found = replace(found, channels=spec.channels)
         if found != old or manifest.replaced is not None:  # an edit that was killed is brought to its end
-            attributes, moved_levels = _attributes(folder), _levels(label, found.axes)
+            attributes, moved_levels = attributes_of_image(folder), levels_of(label, found.axes)
             write_attributes(
                 folder, _revised(label, attributes, found, moved_levels, windows=None, shown=False)
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +39,7 @@ def checked_target(
     overwrite: bool | None = None,
     file: bool = False,
     label: bool = False,
+    labels: Collection[str] = (),
 ) -> Path:
     """Return the path to write to, which does not exist, or may be replaced, and can be made.
 
@@ -54,6 +55,8 @@ def checked_target(
         of bigimg's.
     label : bool
         Whether a label image is written, which may lie inside the store that it was made from.
+    labels : collection of str
+        Label images that the new store in one file holds, and the old one may hold too.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def checked_target(
         if not file:
             check_replaceable(path)
         elif packed:
-            check_file(path)
+            check_file(path, labels)
         elif not _is_plain_file(path):
             what = "is a folder, a link, a pipe or a device"
             raise OutputError(f"{target}: {what}, which no file replaces: choose another name")
@@ -226,8 +229,8 @@ def check_contents(path: Path) -> None:
         raise OutputError(f"{unlisted}: {message}")
 
 
-def check_file(path: Path) -> None:
-    """Return if the file ``path`` is a store in one file that bigimg wrote, without label images.
+def check_file(path: Path, labels: Collection[str] = ()) -> None:
+    """Return if the file ``path`` is a store in one file that bigimg wrote, without label images but ``labels``.
 
     Raises
     ------
@@ -245,7 +248,8 @@ def check_file(path: Path) -> None:
     ours = {GROUP, LABELS, ATTRIBUTES[3]}
     if others := [name for name in objects.listed("") if name not in ours and not name.isdecimal()]:
         raise OutputError(f"{path}: holds {others[0]!r}, which bigimg did not write: remove the file by hand")
-    _no_labels(path, sorted(name for name, each in objects.listed(f"{LABELS}/").items() if each.folder))
+    held = (name for name, each in objects.listed(f"{LABELS}/").items() if each.folder)
+    _no_labels(path, sorted(name for name in held if name not in labels))
 
 
 def _check_labels(path: Path) -> None:

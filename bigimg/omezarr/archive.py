@@ -6,6 +6,7 @@ time that it is opened.
 
 from __future__ import annotations
 
+import copy
 import os
 import struct
 import weakref
@@ -43,6 +44,12 @@ class Archive:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Archive, (self.path, self.prefix)
+
+    def below(self, key: str) -> Archive:
+        """Return the members under ``key``, of the same open file."""
+        found = copy.copy(self)
+        found.prefix, found._folders, found._keep = f"{self.prefix}{key}/", {}, self
+        return found
 
     def _info(self, key: str) -> zipfile.ZipInfo:
         try:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 
 from bigimg.errors import BigimgError, InputError
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.label_places import level_under, lies_on
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.open import is_store, open_store
+from bigimg.omezarr.open import BELOW, open_store
 from bigimg.omezarr.parse import label_names, ome_block
 from bigimg.omezarr.store import Store
-from bigimg.omezarr.tree import Tree, tree_of
+from bigimg.omezarr.tree import Tree, join
 from bigimg.verification.report import Finding, Findings
 
 
@@ -34,34 +34,38 @@ def check_labels(image: Tree, found: Findings, check: Callable[[Tree], Findings]
     except InputError as error:
         found.add(Finding("metadata", LABELS, str(error)))
         group = None
-    if image.folder is None:
+    if not isinstance(image.objects, Archive | None):
         if group is not None:
-            found.note("labels: were not checked; verify them where they are folders")
+            found.note("labels: were not checked; give the address of each")
         return
-    folder = image.folder / LABELS
-    if not folder.is_dir():
-        return
+    names = [name for name in image.children(LABELS) if not name.startswith(".")]
     attributes = {} if group is None else group["attributes"]
-    if not isinstance(ome_block(attributes).get("labels") or [], list):
+    if names and not isinstance(ome_block(attributes).get("labels") or [], list):
         message = 'the list of label images is no list; write it again, as in "labels": ["cells"]'
         found.add(Finding("metadata", LABELS, message))
-    stores = {
-        entry.name for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith(".") and is_store(entry.path)
-    }  # fmt: skip
+    stores = {name for name in names if _is_store(image, join(LABELS, name))}
     for name in sorted({*label_names(attributes), *stores}):
         path = f"{LABELS}/{name}"
-        if not (folder / name).is_dir():
+        label = image.below(path)
+        assert label is not None
+        if name not in names:
             message = "is on the list of labels and not there; restore it, or take it off the list"
             found.add(Finding("missing", path, message))
             continue
         try:
-            found.add_image(path, check(tree_of(folder / name)))
+            found.add_image(path, check(label))
         except InputError as error:
-            found.add(Finding("metadata", path, str(error).removeprefix(f"{folder / name}: ")))
+            found.add(Finding("metadata", path, str(error).removeprefix(f"{label.path}: ")))
             continue
         with suppress(BigimgError):  # damage is told already
-            _compare_places(path, open_store(folder / name).spec(), open_store(image), found)
+            _compare_places(path, open_store(label).spec(), open_store(image), found)
+
+
+def _is_store(image: Tree, key: str) -> bool:
+    """Return whether there is a store at ``key``, even if its root is gone."""
+    with suppress(InputError):
+        return any(image.node(join(key, each)) is not None for each in ("", *BELOW))
+    return True
 
 
 def _compare_places(path: str, label: ImageSpec, image: Store, found: Findings) -> None:

@@ -262,7 +262,7 @@ def test_a_place_in_millimetres_needs_units(tmp_path: Path) -> None:
 
 def test_stores_that_are_not_ours_or_no_folder(newest: Path, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "b"), "zip", newest)
-    with pytest.raises(UsageError, match=r"b\.zip: an edit writes into a folder"):
+    with pytest.raises(UsageError, match=r"b\.zip: metadata are changed in a folder"):
         bigimg.edit(tmp_path / "b.zip", **ASKED)
     with pytest.raises(UsageError, match="accept=True writes into the store"):
         bigimg.verify(tmp_path / "b.zip", accept=True)

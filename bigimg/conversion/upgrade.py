@@ -1,0 +1,122 @@
+"""A store of ours made one of a newer version of OME-Zarr by its metadata alone; no object of pixels is touched.
+
+Arrays and chunks of 0.5 and 0.6 are the same, so only the attributes of the image and of its label images change, as by
+an edit: a kill leaves the old ones or the new, and the manifest vouches for them. Label images come first, so that after
+a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and checksums: a
+hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bigimg.conversion import commit
+from bigimg.conversion.attributes import write_attributes
+from bigimg.conversion.edit import (
+    attributes_of_image,
+    image_folder,
+    label_folders,
+    levels_of,
+    method_of,
+    own_store,
+)
+from bigimg.errors import OutputError, UsageError
+from bigimg.omezarr.manifest import read_manifest, replace_file
+from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, dumps
+from bigimg.omezarr.upgraded import upgraded
+from bigimg.system.locks import locked
+from bigimg.types import Version
+
+TARGETS = ("0.5", "0.6")
+"""Versions that a store can be upgraded to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade changed. Print it, or take :meth:`to_dict`."""
+
+    store: str
+    before: str
+    """Version of OME-Zarr."""
+    after: str
+    labels: tuple[str, ...]
+    """Label images that were upgraded too."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return asdict(self) | {"labels": list(self.labels), "notes": list(self.notes)}
+
+    def __str__(self) -> str:
+        same = self.before == self.after
+        lines = [f"  OME-Zarr {self.after} already" if same else f"  OME-Zarr {self.after}, was {self.before}"]
+        lines += [f"  {LABELS}/{name}: follows" for name in self.labels]
+        return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
+
+
+def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
+    """Upgrade the store at ``path``; see :func:`bigimg.upgrade`."""
+    if to not in TARGETS:
+        raise UsageError(f"to={to!r}: a store is upgraded to {' or '.join(TARGETS)}")
+    root = image_folder(path)
+    labels, notes = list[str](), list[str]()
+    with commit.explained(root), locked(root):
+        before = _checked(root, to)
+        for name in label_folders(root):
+            folder = root / LABELS / name
+            if read_manifest(folder) is None:
+                notes.append(f"{LABELS}/{name}: was not written by bigimg, and stays as it is: convert it")
+                continue
+            with locked(folder):
+                if _checked(folder, to) != to:
+                    _upgrade(folder, to)
+                    labels.append(name)
+        _upgrade_list(root / LABELS, to)
+        if before != to:
+            _upgrade(root, to)
+    return Upgrade(os.fspath(path), before, to, tuple(labels), tuple(notes))
+
+
+def _checked(root: Path, to: Version) -> str:
+    """Return the version of the store in ``root``, from which it can be upgraded."""
+    version = own_store(root).version or ""
+    if version == "0.4":
+        raise UsageError(
+            f"{root}: is OME-Zarr 0.4, whose chunks are those of zarr 2: metadata alone make it no {to}: "
+            f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
+        )
+    if version > to:
+        raise UsageError(f"{root}: is OME-Zarr {version}, newer than {to}: convert it with ome_version={to!r}")
+    return version
+
+
+def _upgrade(root: Path, to: Version) -> None:
+    """Write the attributes of one image."""
+    store = own_store(root)
+    spec = store.spec()
+    write_attributes(
+        root,
+        upgraded(attributes_of_image(root), spec, levels_of(store, spec.axes), method=method_of(store), version=to),
+    )
+
+
+def _upgrade_list(folder: Path, to: Version) -> None:
+    """Write the version into the document that lists the label images, if there is one."""
+    path = folder / ATTRIBUTES[3]
+    if not path.exists():
+        return
+    with locked(folder):
+        try:
+            document = json.loads(path.read_bytes())
+            block = document["attributes"]["ome"]
+            changed = block.get("version") != to
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise OutputError(f"{path}: not JSON as OME-Zarr has it, and left alone: restore it") from None
+        if changed:
+            block["version"] = to
+            replace_file(path, dumps(document))
+        commit.hook("listed")
