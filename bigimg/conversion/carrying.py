@@ -1,12 +1,17 @@
-"""Label images that go along when their image is converted from one store to another.
+"""What goes along when an image is converted from one store to another, and what does not, which a note says.
 
-They are written before their image, into the ``labels`` of its staging folder, each staged and committed there as any
+Axes, spacing, origin, names and colours of channels are in the ``spec`` of any source. Of a store the windows of single
+channels, the channels that are shown, colours of ids, and label images go along too. Levels and statistics are made
+anew from level 0, which is exact.
+
+Label images are written before their image, into the ``labels`` of its staging folder, each staged and committed there as any
 label is. So the new store gets its name with all of them, an interrupted run goes on from those that are whole, and
 damage in one is found before the image is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +20,20 @@ from bigimg.errors import InputError, IntegrityError, UsageError
 from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import axes_at
 from bigimg.lazy.leaves import LazyPixels
+from bigimg.omezarr.edited import OURS
+from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.open import Store, StoreReader, open_inside
+from bigimg.omezarr.open import Store, StoreReader, few_names, open_inside
 from bigimg.omezarr.parse import ome_block
-from bigimg.omezarr.tree import join
+from bigimg.omezarr.shown import label_block, shown_of
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader
+
+
+OME_XML = "METADATA.ome.xml"
+"""What bioformats2raw and others keep of the source, in the group ``OME``."""
+ATTRIBUTES_KNOWN = {*OURS, "version", "labels", "bioformats2raw.layout", "_creator", "_ARRAY_DIMENSIONS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +43,17 @@ class Carried:
     plan: ConversionPlan
     reader: Reader
     target: LabelTarget
+    store: Store
+    """It as the source has it."""
 
 
-def with_labels(
+def with_carried(
     plan: ConversionPlan, reader: Reader, options: Options
 ) -> tuple[ConversionPlan, tuple[Carried, ...]]:
-    """Return the plan with those of the label images that go along, and what is needed to write them.
+    """Return the plan with what goes along of a store, and what is needed to write its label images.
 
-    Only those of a whole image go along, level 0 of a store. A note says which stay behind, and why. Of an array none
-    go along, because it need not have the pixels that they were drawn on.
+    Only label images of a whole image go along, level 0 of a store. Of an array nothing goes along, because it need not
+    have the pixels that they were drawn on. Notes say what stays behind, and why.
 
     Raises
     ------
@@ -49,9 +63,12 @@ def with_labels(
     found, notes = list[Carried](), list[str]()
     pixels = getattr(reader, "array", None)
     opened = pixels.reader if isinstance(pixels, LazyPixels) else reader
-    if not isinstance(opened, StoreReader) or not opened.store.labels:
+    if not isinstance(opened, StoreReader):
         return plan, ()
     store = opened.store
+    if opened is reader:
+        plan = _as_shown(plan, store, options)
+        notes += _left_behind(store, plan.method)
     for name in store.labels:
         try:
             if opened is not reader:
@@ -59,7 +76,7 @@ def with_labels(
             if opened.level:
                 raise UsageError(f"level {opened.level} alone is converted")
             found.append(_carried(name, store, plan, options))
-            notes += _lost(name, store)
+            notes += _lost(name, found[-1], options)
         except (InputError, IntegrityError, UsageError) as error:
             reason = str(error).removeprefix(f"label {name}: ")
             notes.append(f"label image {name} is not converted: {reason}")
@@ -88,12 +105,38 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
     of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None}
     settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
-    return Carried(made, label, target)
+    shown = shown_of(inside, keep_metadata=options.keep_metadata)
+    return Carried(replace(made, shown=shown), label, target, inside)
 
 
-def _lost(name: str, store: Store) -> list[str]:
-    """Return a note on what other programs say of single labels, which is not converted."""
-    node = store.tree.node(join(store.group, LABELS, name)) or {}
-    said = ome_block(node.get("attributes", {})).get("image-label")
-    lost = [key for key in ("colors", "properties") if isinstance(said, dict) and said.get(key)]
-    return [f"label image {name}: its {' and '.join(lost)} are not converted"] if lost else []
+def _lost(name: str, label: Carried, options: Options) -> list[str]:
+    """Return a note on the properties of ids, which may hold any text."""
+    if not label_block(label.store).get("properties") or options.keep_metadata:
+        return []
+    return [f"label image {name}: the properties of its ids are not written; keep_metadata=True writes them"]
+
+
+def _as_shown(plan: ConversionPlan, store: Store, options: Options) -> ConversionPlan:
+    """Return the plan with windows and channels of ``store``; of an image without axis c its one channel too."""
+    spec, channels = plan.spec, store.image.channels
+    if "c" not in spec.dims and len(channels) == 1 and not spec.channels and spec.kind == "image":
+        spec = replace(spec, channels=channels)
+    return replace(plan, spec=spec, shown=shown_of(store, keep_metadata=options.keep_metadata))
+
+
+def _left_behind(store: Store, method: str) -> Iterator[str]:
+    """Yield a note on each thing in the store that does not go along."""
+    if len(store.levels) > 1:
+        yield f"its {len(store.levels)} levels are not copied: they are made anew from level 0, by {method}"
+    if store.version is None:  # a mere array
+        return
+    tree, group = store.tree, store.group
+    if OME_XML in tree.children("OME"):
+        yield f"OME/{OME_XML} is not converted"
+    known = {LABELS, GROUP, "OME", *(level.path.split("/")[0] for level in store.levels)}
+    others = [name for name in tree.children(group) if name not in known and not name.startswith(".")]
+    if group == "" and (nodes := [name for name in others if tree.node(name) is not None]):
+        yield f"other arrays and groups in the store are not converted: {few_names(nodes)}"
+    attributes = (tree.node(group) or {}).get("attributes", {})
+    if strange := [key for key in {**attributes, **ome_block(attributes)} if key not in ATTRIBUTES_KNOWN]:
+        yield f"attributes that OME-Zarr does not know are not converted: {few_names(strange)}"

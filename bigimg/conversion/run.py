@@ -87,6 +87,7 @@ class Result:
             "objects": self.objects,
             "levels": len(self.plan.levels),
             "labels": [label.name for label in self.plan.labels],
+            "notes": list(self.plan.notes),
             "blocks_resumed": self.blocks_resumed,
             "statistics": self.statistics,
         }

@@ -55,7 +55,8 @@ def write_metadata(
     name = Path(plan.target).name.removesuffix(PACKED).removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
         spec, [p.level for p in plan.levels], method=plan.method, name=name,
-        windows=_windows(plan, counted, statistics), version=plan.ome_version,
+        windows=plan.shown.windows or _windows(plan, counted, statistics), active=plan.shown.active,
+        label=plan.shown.label, version=plan.ome_version,
     )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
     write_manifest(root, records, documents)

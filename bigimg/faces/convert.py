@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bigimg.conversion.carrying import with_labels
+from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
@@ -112,7 +112,7 @@ def plan(
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
-        made, labels = with_labels(made, reader, settings)
+        made, labels = with_carried(made, reader, settings)
         if not probe:
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
@@ -145,7 +145,7 @@ def convert_to_store(
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             asked = options(**settings)
             plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
-            plan, labels = with_labels(plan, reader, asked)
+            plan, labels = with_carried(plan, reader, asked)
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync, labels=labels,
@@ -165,7 +165,8 @@ def convert(
 ) -> xr.DataTree:
     """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
 
-    The label images of a store go along; the plan says which, and why others stay behind.
+    Of a store its label images, windows of channels and colours of ids go along; the plan says what does not, and why.
+    Its levels and statistics are made anew from level 0.
 
     Parameters
     ----------

@@ -166,6 +166,8 @@ def image_attributes(
     method: Method,
     name: str,
     windows: Windows | None = None,
+    active: Sequence[bool] = (),
+    label: Mapping[str, Json] | None = None,
     version: Version = "0.5",
 ) -> Document:
     """Return the attributes of the root group of an image.
@@ -181,6 +183,10 @@ def image_attributes(
         Shown by viewers.
     windows : sequence of (low, high), optional
         Display window of each channel in *stored* values, used if ``spec.window`` is None.
+    active : sequence of bool, optional
+        Which channels are shown first; all but alpha by default.
+    label : mapping, optional
+        Colours and properties of ids, for a label image.
     version : str
         Of OME-Zarr.
     """
@@ -197,10 +203,10 @@ def image_attributes(
         "description": f"{method} of windows of the level below, by bigimg",
     }
     ome: Document = {"multiscales": [multiscale]}
-    if (omero := _omero(spec, windows)) is not None:
+    if (omero := _omero(spec, windows, active)) is not None:
         ome["omero"] = omero
     if spec.kind in ("labels", "mask") and spec.dtype.kind in "iu":
-        ome["image-label"] = {}
+        ome["image-label"] = dict(label or {})
     if version == "0.4":
         multiscale["version"] = version
         for key in ("omero", "image-label"):
@@ -269,7 +275,7 @@ def _systems(spec: ImageSpec, axes: list[Json]) -> Document:
     return {"coordinateSystems": systems, "coordinateTransformations": [affine]}
 
 
-def _omero(spec: ImageSpec, windows: Windows | None) -> Document | None:
+def _omero(spec: ImageSpec, windows: Windows | None, active: Sequence[bool]) -> Document | None:
     """Return how to display the channels, or None where nothing is known or the pixels are no intensities."""
     count = spec.shape[spec.axis("c")] if "c" in spec.dims else 1
     windows = _stored_windows(spec, windows, count)
@@ -287,7 +293,7 @@ def _omero(spec: ImageSpec, windows: Windows | None) -> Document | None:
         entries.append({
             "label": channel.name, "color": color.upper(), "window": limit | {"start": float(low), "end": float(high)},
             # Alpha shown as one more colour would wash out the picture.
-            "active": channel.name != "A", "inverted": False, "coefficient": 1, "family": "linear",
+            "active": active[i] if active else channel.name != "A", "inverted": False, "coefficient": 1, "family": "linear",
         })  # fmt: skip
     defaults: Document = {"model": "color" if count > 1 else "greyscale", "defaultT": 0}
     defaults["defaultZ"] = spec.shape[spec.axis("z")] // 2 if "z" in spec.dims else 0

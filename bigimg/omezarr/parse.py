@@ -172,6 +172,10 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
     channels, shown = _omero(ome.get("omero"))
     windows = {channel.window for channel in shown}
     own = _own(attributes.get("bigimg"), source)
+    if not own and intrinsic and multiscale.get("coordinateTransformations"):
+        notes.append("transformations between its coordinate systems are not used")
+    if not own and any("orientation" in axis for axis in axes):
+        notes.append("the orientation of its axes is not used")
     found = {
         "version": version,
         "dims": dims,

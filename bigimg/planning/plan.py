@@ -17,6 +17,7 @@ from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.omezarr.packed import DIRECTORY_BYTES, PIECE_BYTES, is_packed
+from bigimg.omezarr.shown import Shown
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, described, left_out, lengths, method_of
@@ -88,6 +89,8 @@ class ConversionPlan:
     keep_metadata: bool = False
     labels: tuple[ConversionPlan, ...] = ()
     """Those of the label images that go along."""
+    shown: Shown = Shown()
+    """What the source, a store, says of how it is shown first."""
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from bigimg.errors import InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import full, grid, pieces
+from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.open import few_names
 from bigimg.omezarr.shard import ABSENT, ShardFile
 from bigimg.omezarr.store import Store, StoreReader
@@ -103,8 +104,8 @@ def check_foreign(levels: Sequence[ForeignLevel], found: Findings) -> None:
             f"level {few_names(begin_alike)}: begins where level 0 does: right if every n-th pixel was taken, "
             "(f - 1) / 2 pixels off if pixels were averaged"
         )
-    if store.tree.folder is None:
-        found.note("absent chunks were not looked for: the store is not a folder on this machine")
+    if store.tree.folder is None and not isinstance(store.tree.objects, Archive):
+        found.note("absent chunks were not looked for: the store is not on this machine")
         return
     for level in levels:
         _find_absent(level, found)
