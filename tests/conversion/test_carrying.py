@@ -89,11 +89,27 @@ def test_label_images_go_along_into_any_version(version: str, tmp_path: Path) ->
 
 def test_those_of_others_go_along_too(tmp_path: Path) -> None:
     source, target = theirs(tmp_path), tmp_path / "b.ome.zarr"
-    assert "label image cells: its colors are not converted" in bigimg.plan(source, target).notes
     convert_to_store(source, target, **ASKED)
     np.testing.assert_array_equal(pixels(target / "labels" / "cells"), IDS)
     assert bigimg.open(target / "labels" / "cells").bigimg.kind == "labels"
     assert bigimg.verify(target).ok
+
+
+def test_colours_of_ids_go_along_and_their_properties_when_asked_for(tmp_path: Path) -> None:
+    source, said = theirs(tmp_path), zarr.open_group(tmp_path / "a.zarr/labels/cells", mode="r+")
+    properties = [{"label-value": 1, "class": "neuron", "area": 7.5}]
+    given = {"version": "0.4", "colors": [{"label-value": 1, "rgba": [0, 0, 255, 255]}, {"label-value": 2}]}
+    said.attrs["image-label"] = {**given, "properties": properties}
+    note = "label image cells: the properties of its ids are not written; keep_metadata=True writes them"
+    assert note in bigimg.plan(source, tmp_path / "b", probe=False).notes
+    assert note in convert_to_store(source, tmp_path / "b", **ASKED).to_dict()["notes"]
+    assert note not in bigimg.plan(source, tmp_path / "c", probe=False, keep_metadata=True).notes
+    convert_to_store(source, tmp_path / "c", keep_metadata=True, ome_version="0.4", **ASKED)
+    colors = [{"label-value": 1, "rgba": [0, 0, 255, 255]}]  # the other one has none
+    of_b = zarr.open_group(tmp_path / "b/labels/cells", mode="r").attrs["ome"]["image-label"]
+    of_c = zarr.open_group(tmp_path / "c/labels/cells", mode="r").attrs["image-label"]
+    assert of_b == {"colors": colors}
+    assert of_c == {"version": "0.4", "colors": colors, "properties": properties}
 
 
 def test_they_come_out_of_a_zip_file(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_0_6_reads_to_the_intrinsic_system_and_says_what_it_leaves_out() -> None
     assert meta.dims == ("y", "x")
     assert meta.levels[0].scale == pytest.approx((2, 3))
     assert meta.levels[0].translation == (7.0, 8.0)
-    assert len(meta.notes) == 2
+    assert len(meta.notes) == 3  # the displacements, the turn, and the scale between the systems
     assert "displacements" in meta.notes[0]
 
 
