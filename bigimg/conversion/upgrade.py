@@ -73,11 +73,10 @@ def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
                 continue
             with locked(folder):
                 if _checked(folder, to) != to:
-                    _upgrade(folder, to)
                     labels.append(name)
+                _upgrade(folder, to)
         _upgrade_list(root / LABELS, to)
-        if before != to:
-            _upgrade(root, to)
+        _upgrade(root, to)
     return Upgrade(os.fspath(path), before, to, tuple(labels), tuple(notes))
 
 
@@ -95,13 +94,12 @@ def _checked(root: Path, to: Version) -> str:
 
 
 def _upgrade(root: Path, to: Version) -> None:
-    """Write the attributes of one image."""
-    store = own_store(root)
-    spec = store.spec()
-    write_attributes(
-        root,
-        upgraded(attributes_of_image(root), spec, levels_of(store, spec.axes), method=method_of(store), version=to),
-    )
+    """Write the attributes of one image; those of an upgrade that was killed are brought to their end."""
+    store, attributes = own_store(root), attributes_of_image(root)
+    if store.version != to:
+        spec = store.spec()
+        attributes = upgraded(attributes, spec, levels_of(store, spec.axes), method=method_of(store), version=to)
+    write_attributes(root, attributes)
 
 
 def _upgrade_list(folder: Path, to: Version) -> None:
