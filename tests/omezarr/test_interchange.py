@@ -17,7 +17,7 @@ from tests.conversion.sources import noise
 
 pytestmark = [pytest.mark.validators]
 
-VERSIONS = ["0.4", "0.5", "0.6"]
+VERSIONS = ["0.4", "0.5", "0.6", "0.5 upgraded to 0.6"]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,11 @@ def volume() -> Any:
 def stores(volume: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("stores")
     for version in VERSIONS:
-        bigimg.write(
-            volume, folder / f"{version}.ome.zarr", chunks=32, ome_version=version, memory="4GB", progress=False
-        )  # fmt: skip
+        written, _, upgraded = version.partition(" upgraded to ")
+        target: Any = folder / f"{version}.ome.zarr"
+        bigimg.write(volume, target, chunks=32, ome_version=written, memory="4GB", progress=False)  # type: ignore[arg-type]
+        if upgraded:
+            bigimg.upgrade(target, to=upgraded)  # type: ignore[arg-type]
     return {version: folder / f"{version}.ome.zarr" for version in VERSIONS}
 
 
@@ -51,7 +53,7 @@ def test_published_schemas_accept_what_is_on_the_disk(version: str, stores: dict
     )
     jsonschema = pytest.importorskip("jsonschema", reason="needs the validators group")
     referencing = pytest.importorskip("referencing", reason="needs the validators group")
-    folder = Path(ngff_zarr.__file__).parent / "spec" / version / "schemas"
+    folder = Path(ngff_zarr.__file__).parent / "spec" / version[-3:] / "schemas"
     schemas = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.schema")}
     draft = importlib.import_module("referencing.jsonschema").DRAFT202012
     registry = referencing.Registry().with_resources(
@@ -69,7 +71,7 @@ def test_published_models_open_the_group(version: str, stores: dict[str, Path]) 
     """The model compares the arrays with the metadata: number of axes, shapes, dimension names."""
     pytest.importorskip("ome_zarr_models", reason="needs the validators group")
     zarr = pytest.importorskip("zarr")
-    model = importlib.import_module(f"ome_zarr_models.v{version.replace('.', '')}.image").Image
+    model = importlib.import_module(f"ome_zarr_models.v{version[-3:].replace('.', '')}.image").Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what it thinks of zarr
         image = model.from_zarr(zarr.open_group(stores[version], mode="r"))
@@ -94,7 +96,7 @@ def test_ngff_zarr_reads_it(version: str, stores: dict[str, Path], volume: Any) 
     ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs the validators group")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        read = ngff_zarr.from_ngff_zarr(str(stores[version]), version=version)
+        read = ngff_zarr.from_ngff_zarr(str(stores[version]), version=version[-3:])
     first = read.images[0]
     np.testing.assert_array_equal(np.asarray(first.data), volume)
     assert {name: first.scale[name] for name in "zyx"} == {"z": 2.0, "y": 0.5, "x": 0.5}
@@ -106,3 +108,14 @@ def test_tensorstore_reads_it(version: str, stores: dict[str, Path], volume: Any
     driver = "zarr" if version == "0.4" else "zarr3"
     store = {"driver": driver, "kvstore": {"driver": "file", "path": str(stores[version] / "0")}}
     np.testing.assert_array_equal(tensorstore.open(store).result().read().result(), volume)
+
+
+def test_others_read_a_store_in_one_file(stores: dict[str, Path], volume: Any, tmp_path: Path) -> None:
+    ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs the validators group")
+    bigimg.pack(stores["0.5"], tmp_path / "a.ozx", progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = ngff_zarr.from_ngff_zarr(str(tmp_path / "a.ozx"))
+    np.testing.assert_array_equal(np.asarray(read.images[0].data), volume)
+    ours = importlib.import_module("ngff_zarr.rfc9_zip").read_ozx_version(str(tmp_path / "a.ozx"))
+    assert ours == "0.5"
