@@ -1,4 +1,4 @@
-"""What a store of reduced levels says of the finer levels, which are not in it, and of the source they are read from."""
+"""What a store of reduced levels says of the finer levels, which it leaves out, and of the source that has them."""
 
 from __future__ import annotations
 

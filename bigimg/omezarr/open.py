@@ -365,7 +365,7 @@ def _finer_levels(image: ImageMeta, first: StoredLevel) -> Iterator[StoredLevel]
     steps = [step_between(*pair) for pair in itertools.pairwise((*finer.shapes, first.shape))]
     if None in steps:
         raise InputError(
-            f"'source' lists levels of {finer.shapes}, and halving them does not make {first.shape}; restore the metadata"
+            f"'source' lists levels of {finer.shapes}, and half of them is not {first.shape}; restore the metadata"
         )
     method = cast(Method, image.method)
 

@@ -52,7 +52,10 @@ def revised(
     _place(theirs["multiscales"][0], ours["multiscales"][0])
     if shown and "omero" in ours:
         _show(theirs, ours["omero"])
-    found["bigimg"] = {**found["bigimg"], **{key: made["bigimg"][key] for key in FOLLOWING if key in made["bigimg"]}}
+    found["bigimg"] = {
+        **found["bigimg"],
+        **{key: made["bigimg"][key] for key in FOLLOWING if key in made["bigimg"]},
+    }
     return found
 
 

@@ -279,6 +279,15 @@ class StoreReader:
         # Compared in the same memory. A mere view as bool would be wrong: a mask may hold 255.
         return np.not_equal(found, 0, out=found.view(bool) if found.flags.writeable else None)
 
+    def check(self) -> None:
+        """Refuse a level that is not stored if its source is gone, before a pixel is read.
+
+        Raises
+        ------
+        InputError
+        """
+        getattr(self._of_source, "check", lambda: None)()
+
     def _open(self) -> ShardPixels | ChunkPixels:
         store, meta, path = self.store, self._array, self.store.levels[self.level].path
         if self._own and meta.layout is not None:

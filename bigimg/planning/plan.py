@@ -172,7 +172,8 @@ class ConversionPlan:
             "levels": [
                 {"level": p.level.index, "shape": list(p.level.shape),
                  "spacing": [None if name == "c" else s for name, s in zip(spec.dims, p.level.spacing, strict=True)],
-                 "chunk": list(p.chunk), "shard": list(p.shard), "objects": math.prod(p.objects) if p in self.stored else 0}
+                 "chunk": list(p.chunk), "shard": list(p.shard),
+                 "objects": math.prod(p.objects) * (p.level.index >= self.first)}
                 for p in self.levels
             ],
             "labels": [label.name for label in self.labels],
@@ -255,7 +256,9 @@ def _first_stored(levels: Sequence[LevelPlan], sweep: Sweep) -> int:
         There is no such level.
     """
     if len(levels) == 1:
-        raise UsageError("levels_only=True: the image has one level alone, and none is left to store: convert it whole")
+        raise UsageError(
+            "levels_only=True: the image has one level alone, and none is left to store: convert it whole"
+        )
     if (last := sweep.writes[-1]) == 0:
         raise UsageError(
             "levels_only=True: level 1 is made from level 0 as stored by method='gaussian', and where shards do not "
@@ -412,8 +415,8 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
             if axis.type == "space"
         )
         size = _by_name(dims, p.level.shape)
-        how = counted(math.prod(p.objects), "object") if p in plan.stored else "from the source"
-        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {how}"
+        kept = counted(math.prod(p.objects), "object") if p in plan.stored else "read from the source"
+        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {kept}"
     for label in plan.labels:
         numbers = f"{label.spec.dtype}, {counted(len(label.levels), 'level')} by {label.method}"
         yield f"  labels   {label.name}: {_by_name(label.spec.dims, label.spec.shape)}  {numbers}"

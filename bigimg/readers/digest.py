@@ -23,14 +23,17 @@ def source_digest(reader: Reader) -> Json:
     """
     local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
     names = [local] if local else list(getattr(reader, "paths", ())) or [reader.source]
+    there = list(
+        filter(os.path.lexists, names)
+    )  # a reader also names files that are read where they are there
     with contextlib.suppress(OSError):
-        sizes = [os.path.getsize(name) for name in names if os.path.isfile(name)]
-        if len(sizes) == len(names):
+        sizes = [os.path.getsize(name) for name in there if os.path.isfile(name)]
+        if sizes and len(sizes) == len(there):
             whole = sum(sizes) <= WHOLE_BYTES
-            found = [_sha256(name, size, whole) for name, size in zip(names, sizes, strict=True)]
+            found = [_sha256(name, size, whole) for name, size in zip(there, sizes, strict=True)]
             combined = found[0] if len(found) == 1 else hashlib.sha256(b"".join(found)).digest()
             return {
-                "sha256": combined.hex(), "files": len(names), "bytes": sum(sizes),
+                "sha256": combined.hex(), "files": len(there), "bytes": sum(sizes),
                 "of": "all bytes" if whole else f"the first and last {DIGEST_BYTES} bytes",
             }  # fmt: skip
     return None
