@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bigimg.faces.convert import write as write
     from bigimg.faces.edit import edit as edit
     from bigimg.faces.formats import formats as formats
+    from bigimg.faces.many.convert_all import convert_all as convert_all
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
     from bigimg.opening.open import imread as imread
@@ -40,7 +41,13 @@ _HOME = {
     **dict.fromkeys(HOME, "functions"),
     **dict.fromkeys(("imread", "info"), "opening.open"),
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
-    **{"verify": "faces.verify", "edit": "faces.edit", "formats": "faces.formats", "__version__": "version"},
+    **{
+        "verify": "faces.verify",
+        "edit": "faces.edit",
+        "formats": "faces.formats",
+        "convert_all": "faces.many.convert_all",
+        "__version__": "version",
+    },
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),

@@ -47,6 +47,7 @@ def write_metadata(
     provenance: dict[str, Json] = {
         "source": Path(plan.source).name if plan.keep_metadata else None,
         "digest": digest,
+        "request": plan.request,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "bigimg": __version__,
         "system": platform.platform(),

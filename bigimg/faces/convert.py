@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.conversion.carrying import with_labels
 from bigimg.conversion.estimate import probe_all
+from bigimg.conversion.identity import request
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
@@ -154,6 +155,8 @@ def convert_to_store(
             asked = options(**settings)
             plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
             plan = beside(plan, source, reader, opening, kind)
+            if isinstance(source, str | os.PathLike):
+                plan = dataclasses.replace(plan, request=request(os.fspath(source), asked, opening))
             plan, labels = with_labels(plan, reader, asked)
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,

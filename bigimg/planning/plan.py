@@ -94,6 +94,8 @@ class ConversionPlan:
     """The first level that is stored; those before it are read from the source."""
     finer: Finer | None = None
     """What the store says of them."""
+    request: str | None = None
+    """By which a later run finds that the store is there: see :func:`bigimg.conversion.identity.request`."""
 
     @property
     def stored(self) -> tuple[LevelPlan, ...]:
