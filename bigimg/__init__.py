@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bigimg.faces.packing import pack as pack
     from bigimg.faces.packing import unpack as unpack
     from bigimg.faces.upgrade import upgrade as upgrade
+    from bigimg.faces.many.convert_all import convert_all as convert_all
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
     from bigimg.opening.open import imread as imread
@@ -44,7 +45,14 @@ _HOME = {
     **dict.fromkeys(("imread", "info"), "opening.open"),
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
     **dict.fromkeys(("pack", "unpack"), "faces.packing"),
-    **{"verify": "faces.verify", "edit": "faces.edit", "upgrade": "faces.upgrade", "formats": "faces.formats", "__version__": "version"},
+    **{
+        "verify": "faces.verify",
+        "edit": "faces.edit",
+        "upgrade": "faces.upgrade",
+        "formats": "faces.formats",
+        "convert_all": "faces.many.convert_all",
+        "__version__": "version",
+    },
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),

@@ -188,10 +188,13 @@ OPTIONS: dict[str, Decorator] = {
         "--ome-version", type=click.Choice(["0.4", "0.5", "0.6"]), default="0.5", show_default=True,
         help="Of the store; 0.4 is for QuPath and older tools.",
     ),
+    "levels_only": click.option(
+        "--levels-only", is_flag=True, help="Store the reduced levels alone; the finest are read from SOURCE."
+    ),
 }  # fmt: skip
 OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis")
 """Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
-    *("channels", "keep_metadata", "ome_version", *OPENING),
+    *("channels", "keep_metadata", "ome_version", "levels_only", *OPENING),
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigimg.cli.messages import print_value, report, say
+from bigimg.cli.messages import print_value, say
+from bigimg.cli.messages import report as say_or_print
 from bigimg.cli.options import CONVERSION, OPENING, number, shared
 from bigimg.errors import counted
 
@@ -24,17 +25,43 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@shared("source", "target", *CONVERSION)
+@click.argument("paths", nargs=-1, required=True, metavar="SOURCE TARGET | SOURCES... --into DIR")
+@click.option(
+    "--into",
+    metavar="DIR",
+    help="Convert each of many SOURCES to a store in this folder; a folder is looked through.",
+)
+@click.option("--report", metavar="CSV", help="With --into: a table of what became of each source.")
+@shared(*CONVERSION)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
 @shared("overwrite")
 @click.option("--sync/--no-sync", default=True, help="Have the store on the disk before it gets its name.")
 @shared("json", "quiet")
 def convert(
-    source: str, target: str, dry_run: bool, resume: bool, overwrite: bool, sync: bool, as_json: bool,
-    quiet: bool, **options: Any,
+    paths: tuple[str, ...], into: str | None, report: str | None, dry_run: bool, as_json: bool, quiet: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
-    """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass."""
+    """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass, or each of SOURCES to one in DIR."""
+    if into is not None:
+        _convert_all(paths, into, report, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)
+    elif report is not None:
+        raise click.UsageError("--report is of many sources: give --into DIR too")
+    elif len(paths) != 2:
+        what = (
+            "Missing argument 'TARGET'."
+            if len(paths) == 1
+            else f"Got {len(paths)} arguments for SOURCE and TARGET:"
+        )
+        raise click.UsageError(f"{what} Give SOURCE TARGET, or SOURCES... --into DIR.")
+    else:
+        _convert(*paths, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)
+
+
+def _convert(
+    source: str, target: str, *, dry_run: bool, as_json: bool, quiet: bool, resume: bool, overwrite: bool,
+    sync: bool, **options: Any,
+) -> None:  # fmt: skip
     from bigimg.faces.convert import convert_to_store
     from bigimg.faces.convert import plan as make_plan
 
@@ -44,7 +71,31 @@ def convert(
     result = convert_to_store(
         source, target, progress=not quiet, resume=resume, overwrite=overwrite, sync=sync, **options
     )
-    report(result if as_json else _summary(result), as_json, quiet)
+    say_or_print(result if as_json else _summary(result), as_json, quiet)
+
+
+def _convert_all(
+    sources: tuple[str, ...], into: str, report: str | None, *, dry_run: bool, as_json: bool, quiet: bool,
+    resume: bool, overwrite: bool, sync: bool, **options: Any,
+) -> None:  # fmt: skip
+    from bigimg.faces.many.convert_all import convert_all, plan_all
+
+    if dry_run:
+        print_value(plan_all(sources, into, **options), as_json)
+        return
+    found = convert_all(
+        sources,
+        into,
+        report=report,
+        progress=not quiet,
+        resume=resume,
+        overwrite=overwrite,
+        sync=sync,
+        **options,
+    )
+    say_or_print(found, as_json, quiet and found.ok)
+    if not found.ok:
+        click.get_current_context().exit(3)
 
 
 @click.command()
@@ -142,7 +193,7 @@ def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Change what STORE says of its channels and its spacing. No pixel is read or written."""
     from bigimg.faces.edit import edit as change
 
-    report(change(store, **options), as_json, quiet)
+    say_or_print(change(store, **options), as_json, quiet)
 
 
 @click.command()

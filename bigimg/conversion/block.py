@@ -32,6 +32,8 @@ class StoredArray:
     """Pixels of the level below in a window of this level."""
     holes: tuple[Region, ...] = ()
     """Boxes of it that are no measurements."""
+    kept: bool = True
+    """Whether it is written; the next level is made of it in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def _write_levels(
             start = tuple(s.start // f for s, f in zip(region, target.step, strict=True))
             region = tuple(slice(o, o + n) for o, n in zip(start, data.shape, strict=True))
             holes = holes_in(target.holes, region) if position < len(job.targets) else None
+        if not target.kept:
+            continue
         if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
             raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
         start = first_pixel(region)

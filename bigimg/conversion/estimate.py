@@ -106,7 +106,8 @@ def probe(
     # take about a third of the time of compressing (measured on RGB and 16-bit volumes).
     work = encoding * plan.spec.nbytes / encoded.decoded[0] * 4 / 3 / plan.workers
     seconds = max(reading, work) if ordered else reading / plan.workers + work
-    pixels = sum(size * share for size, share in zip(sizes, encoded.shares(len(sizes)), strict=True))
+    stored = [size * share for size, share in zip(sizes, encoded.shares(len(sizes)), strict=True)]
+    pixels = sum(stored[plan.first :])
     few = None if ids is None else ids.found()
     return Estimate(1 / encoded.shares(1)[0], int(pixels + _beside(plan)), seconds, few)
 
@@ -156,7 +157,7 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
         It has no room; the message says what is needed and what is free.
     """
     free, copies = shutil.disk_usage(folder).free, 1 + is_packed(plan.target)
-    values = sum(math.prod(p.level.shape) for p in plan.levels)
+    values = sum(math.prod(p.level.shape) for p in plan.stored)
     needed = copies * int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes
     if needed <= free:
         return
@@ -212,7 +213,7 @@ def _like_chunk(chunk: Shape, shape: Shape) -> Shape:
 
 def _beside(plan: ConversionPlan) -> int:
     """Return the bytes of the store that are no pixels: places of chunks, manifest, histogram, documents."""
-    chunks = sum(math.prod(grid(p.level.shape, p.chunk)) for p in plan.levels) if plan.zarr == 3 else 0
+    chunks = sum(math.prod(grid(p.level.shape, p.chunk)) for p in plan.stored) if plan.zarr == 3 else 0
     channels = plan.spec.sizes.get("c", 1)
     histogram = 8 * channels * histogram_bins(plan.spec.dtype)
     return 16 * chunks + 20 * plan.objects + histogram + DOCUMENT_BYTES * (plan.files - plan.objects)

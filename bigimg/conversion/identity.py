@@ -1,11 +1,14 @@
-"""What a source is known by: for a later run that may continue this one, and in the provenance of the store."""
+"""What a source is known by for a later run that may continue this one."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import json
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 
@@ -13,14 +16,12 @@ from bigimg.geometry.holes import as_json
 from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.omezarr.objects import readable
+from bigimg.places.address import is_url
+from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
+from bigimg.readers.digest import DIGEST_BYTES
 from bigimg.types import Json
-
-DIGEST_BYTES = 1 << 16
-"""Read at the head and at the tail of a file."""
-WHOLE_BYTES = 1 << 25
-"""Sources of at most this size are read once more for their digest: it takes some milliseconds."""
 
 
 def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
@@ -50,61 +51,61 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
         ],
         "image": [list(spec.dims), list(spec.shape), str(spec.dtype), spec.kind, *as_json(spec.missing)],
         "options": {"method": plan.method, "codec": plan.codec, "format": FORMAT, "ome": plan.ome_version},
-        "layout": [[list(p.level.shape), list(p.chunk), list(p.shard)] for p in plan.levels],
+        "layout": [[list(p.level.shape), list(p.chunk), list(p.shard)] for p in plan.stored],
         "blocks": [[s.reads, list(s.writes), list(s.block)] for s in plan.sweeps],
     }
+
+
+def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str | None:
+    """Return a SHA-256 of the bytes of a source, as far as they are cheap to see, and of what is asked for.
+
+    It stands in the store, so that a later run finds that there is nothing to do. Neither the name of the source nor
+    its time is in it, nor the options that do not change the store. None for what is no file, folder or address.
+    """
+    asked = asdict(replace(settings, memory=0, workers=None))
+    said = {name: value for name, value in opening.items() if value is not None and value is not False}
+    seen: object
+    if os.path.isfile(source):
+        size, _, digest = _of_file(source)
+        seen = size, digest
+    elif os.path.isdir(source):
+        seen = [(name, status.st_size) for name, status in _files(source)]
+    elif is_url(source):
+        seen = source
+    else:
+        return None
+    text = json.dumps([seen, asked, said, FORMAT], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def fingerprint(source: str) -> Json:
     """Return size, time of change and a digest of head and tail of a file; of a folder, of the list of its files."""
     path = Path(source)
     if path.is_file():
-        status = path.stat()
-        with open(path, "rb") as file:
-            head = file.read(DIGEST_BYTES)
-            file.seek(max(0, status.st_size - DIGEST_BYTES))
-            tail = file.read(DIGEST_BYTES)
-        digest = google_crc32c.extend(google_crc32c.value(head), tail)
-        return [os.path.abspath(path), status.st_size, status.st_mtime_ns, digest]
+        return [os.path.abspath(path), *_of_file(source)]
     if path.is_dir():
         digest = count = 0
-        for where, folders, files in os.walk(path, onerror=raise_error):
-            folders.sort()
-            for name in sorted(files):
-                status = os.stat(os.path.join(where, name))
-                line = f"{os.path.relpath(where, path)}/{name} {status.st_size} {status.st_mtime_ns}\n"
-                digest = google_crc32c.extend(digest, line.encode("utf-8", "surrogateescape"))
-                count += 1
+        for name, status in _files(source):
+            line = f"{name} {status.st_size} {status.st_mtime_ns}\n"
+            digest = google_crc32c.extend(digest, line.encode("utf-8", "surrogateescape"))
+            count += 1
         return [os.path.abspath(path), count, digest]
     return None
 
 
-def source_digest(reader: Reader) -> Json:
-    """Return a SHA-256 by which the source of ``reader`` can be found again without its name; None if it has no files.
-
-    Of one small file it is what ``sha256sum`` prints. Of a large one it is of its head and tail, and of several files
-    it is of their digests, one after the other.
-    """
-    local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
-    names = [local] if local else list(getattr(reader, "paths", ())) or [reader.source]
-    with contextlib.suppress(OSError):
-        sizes = [os.path.getsize(name) for name in names if os.path.isfile(name)]
-        if len(sizes) == len(names):
-            whole = sum(sizes) <= WHOLE_BYTES
-            found = [_sha256(name, size, whole) for name, size in zip(names, sizes, strict=True)]
-            combined = found[0] if len(found) == 1 else hashlib.sha256(b"".join(found)).digest()
-            return {
-                "sha256": combined.hex(), "files": len(names), "bytes": sum(sizes),
-                "of": "all bytes" if whole else f"the first and last {DIGEST_BYTES} bytes",
-            }  # fmt: skip
-    return None
+def _of_file(path: str) -> tuple[int, int, int]:
+    """Return size, time of change and a digest of head and tail of a file."""
+    status = os.stat(path)
+    with open(path, "rb") as file:
+        head = file.read(DIGEST_BYTES)
+        file.seek(max(0, status.st_size - DIGEST_BYTES))
+        tail = file.read(DIGEST_BYTES)
+    return status.st_size, status.st_mtime_ns, google_crc32c.extend(google_crc32c.value(head), tail)
 
 
-def _sha256(name: str, size: int, whole: bool) -> bytes:
-    with open(name, "rb") as file:
-        if whole or size <= 2 * DIGEST_BYTES:
-            return hashlib.file_digest(file, "sha256").digest()
-        digest = hashlib.sha256(file.read(DIGEST_BYTES))
-        file.seek(size - DIGEST_BYTES)
-        digest.update(file.read(DIGEST_BYTES))
-        return digest.digest()
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the name inside ``folder`` of each file in it, in order, and what the system says of it."""
+    for where, folders, files in os.walk(folder, onerror=raise_error):
+        folders.sort()
+        for name in sorted(files):
+            yield f"{os.path.relpath(where, folder)}/{name}", os.stat(os.path.join(where, name))

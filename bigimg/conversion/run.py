@@ -33,7 +33,7 @@ from bigimg.conversion.block import (
 from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
-from bigimg.conversion.identity import identity, source_digest
+from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.labels import adding_label
 from bigimg.conversion.progress import Meter, Report, reporting
@@ -53,6 +53,7 @@ from bigimg.planning.blocks import Sweep, strip_step, walk
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Reader
+from bigimg.readers.digest import source_digest
 from bigimg.system.signals import undisturbed
 from bigimg.types import Array, Json, Region, Shape
 
@@ -191,16 +192,17 @@ class _Pass:
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
         self.accumulator = Accumulator(spec.dtype, channels, spec.padding, spec.missing)
-        self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.levels}
+        self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.stored}
         self.stored_bytes = 0
         shapes, steps = zip(*((p.level.shape, p.level.step) for p in plan.levels), strict=True)
         holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
         self.arrays = {
             p.level.index: StoredArray(
-                staging.store / str(p.level.index),
+                staging.store / str(max(0, p.level.index - plan.first)),
                 ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr),
                 p.level.step,
                 lost,
+                p.level.index >= plan.first,
             )
             for p, lost in zip(plan.levels, holes, strict=True)
         }

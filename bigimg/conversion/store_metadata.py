@@ -39,7 +39,8 @@ def write_metadata(
 ) -> dict[str, Json]:
     """Write everything of the store but its pixels, and return the statistics; ``digest`` is that of the source."""
     spec = plan.spec
-    for array in arrays.values():
+    kept = {level - plan.first: array for level, array in arrays.items() if array.kept}
+    for array in kept.values():
         write_documents(array.folder, array_documents(array.layout, spec.dims))
     statistics = counted.result([c.name for c in spec.channels])
     write_statistics(root, statistics, counted.histogram, first_value(spec.dtype), plan.zarr)
@@ -47,6 +48,7 @@ def write_metadata(
     provenance: dict[str, Json] = {
         "source": Path(plan.source).name if plan.keep_metadata else None,
         "digest": digest,
+        "request": plan.request,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "bigimg": __version__,
         "system": platform.platform(),
@@ -54,12 +56,12 @@ def write_metadata(
     write_documents(root / PROVENANCE, provenance_documents(provenance, plan.zarr))
     name = Path(plan.target).name.removesuffix(PACKED).removesuffix(".zarr").removesuffix(".ome")
     attributes = image_attributes(
-        spec, [p.level for p in plan.levels], method=plan.method, name=name,
+        spec, [p.level for p in plan.stored], method=plan.method, name=name,
         windows=plan.shown.windows or _windows(plan, counted, statistics), active=plan.shown.active,
-        label=plan.shown.label, version=plan.ome_version,
+        label=plan.shown.label, version=plan.ome_version, finer=plan.finer,
     )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
-    write_manifest(root, records, documents)
+    write_manifest(root, {number: records[number + plan.first] for number in kept}, documents)
     write_documents(root, documents)
     return statistics
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.estimate import probe_all
+from bigimg.conversion.identity import request
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
+from bigimg.conversion.sidecar import beside
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
@@ -52,6 +54,7 @@ def plan(
     channels: Sequence[str] | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
+    levels_only: bool = False,
     probe: bool = True,
     **opening: Unpack[Opening],
 ) -> ConversionPlan:
@@ -92,6 +95,9 @@ def plan(
     ome_version : {"0.4", "0.5", "0.6"}
         Version of the store. 0.4 has one file a chunk, for QuPath and older tools; 0.6 has the affine as OME-Zarr
         defines it.
+    levels_only : bool
+        Store the reduced levels alone, with the statistics of the whole image. The store names its source, which has
+        the finest levels: those with more than a tenth of the pixels are read from it.
     probe : bool
         Read and compress samples for a second to estimate size and time.
     **opening
@@ -107,11 +113,12 @@ def plan(
     settings = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, halve=halve,
         method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
-        ome_version=ome_version,
+        ome_version=ome_version, levels_only=levels_only,
     )  # fmt: skip
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
+        made = beside(made, source, reader, opening, kind)
         made, labels = with_carried(made, reader, settings)
         if not probe:
             return made
@@ -137,6 +144,8 @@ def convert_to_store(
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
     label = label_target(target)
+    if label is not None and settings.get("levels_only"):
+        raise UsageError(f"{target}: a label image is stored whole: leave levels_only out")
     kind = settings.get("kind") or ("labels" if label is not None else None)
     with closing(as_kind(open_source(source, progress=progress, **opening), kind)) as reader:
         if label is not None:
@@ -145,6 +154,9 @@ def convert_to_store(
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             asked = options(**settings)
             plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
+            plan = beside(plan, source, reader, opening, kind)
+            if isinstance(source, str | os.PathLike):
+                plan = dataclasses.replace(plan, request=request(os.fspath(source), asked, opening))
             plan, labels = with_carried(plan, reader, asked)
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
@@ -172,7 +184,7 @@ def convert(
     ----------
     source, target, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, and the options of :class:`bigimg.types.Opening`.
+        channels, keep_metadata, ome_version, levels_only, and the options of :class:`bigimg.types.Opening`.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

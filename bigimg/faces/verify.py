@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import BigimgError
 from bigimg.omezarr.open import open_store
+from bigimg.opening.finer_levels import with_source
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import Asked, zipped_store
-from bigimg.reader import as_kind
+from bigimg.reader import Reader, as_kind
 from bigimg.types import Opening
 from bigimg.verification.store import verify_store
 
@@ -70,7 +71,8 @@ def verify(
     """
     opened = zipped_store(store, Asked({}, progress)) or store
     if source is None:
-        return verify_store(opened, quick=quick, accept=accept, memory=memory, progress=progress)
+        own = None if quick else _own_source(opened)
+        return verify_store(opened, own, quick=quick, accept=accept, memory=memory, progress=progress)
     reader = open_source(source, progress=progress, **opening)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
@@ -79,6 +81,15 @@ def verify(
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()
+
+
+def _own_source(store: Any) -> Reader | None:
+    """Return the source of a store of reduced levels, which has the others; None of a store with all its levels."""
+    try:
+        found = with_source(open_store(store, trusting=True)).source
+    except BigimgError:  # the check reports the damage
+        return None
+    return found[0] if found else None
 
 
 def _kind_of(store: Any) -> str | None:

@@ -28,7 +28,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from bigimg.errors import CorruptChunk, InputError, MissingChunk
+from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
 from bigimg.omezarr.documents import document_of
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
 from bigimg.omezarr.objects import Location, readable, small_object
@@ -352,6 +352,15 @@ def provenance_documents(attributes: Mapping[str, Json], zarr: ZarrFormat = 3) -
     """Return the files of the provenance, with a checksum of its own, because no manifest lists it."""
     crc = google_crc32c.value(dumps(attributes))
     return group_documents({**attributes, "crc32c": crc}, zarr)
+
+
+def read_provenance(root: Path) -> Mapping[str, Any] | None:
+    """Return the attributes of the provenance of a store of ours; None where there are none to be read."""
+    try:
+        found: Mapping[str, Any] | None = _attributes(root / PROVENANCE, zarr_at(root))
+    except (BigimgError, OSError):
+        return None
+    return found
 
 
 def check_provenance(root: Location) -> None:

@@ -22,6 +22,7 @@ from bigimg.geometry.levels import Level
 from bigimg.geometry.padding import as_json
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.codecs import bytes_codec
+from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import DType, Json, Method, Shape, Version, ZarrFormat
 
@@ -169,6 +170,7 @@ def image_attributes(
     active: Sequence[bool] = (),
     label: Mapping[str, Json] | None = None,
     version: Version = "0.5",
+    finer: Finer | None = None,
 ) -> Document:
     """Return the attributes of the root group of an image.
 
@@ -176,7 +178,7 @@ def image_attributes(
     ----------
     spec : ImageSpec
     levels : sequence of Level
-        Stored as the arrays ``0``, ``1``, …
+        Those that are stored, as the arrays ``0``, ``1``, …
     method : str
         How the levels were made.
     name : str
@@ -189,6 +191,8 @@ def image_attributes(
         Colours and properties of ids, for a label image.
     version : str
         Of OME-Zarr.
+    finer : Finer, optional
+        The levels that are not stored.
     """
     multiscale: Document = {"name": name}
     axes: list[Json] = [_axis(axis, spec) for axis in spec.axes]
@@ -196,7 +200,7 @@ def image_attributes(
         multiscale |= _systems(spec, axes)
     else:
         multiscale["axes"] = axes
-    multiscale["datasets"] = [_dataset(level, version) for level in levels]
+    multiscale["datasets"] = [_dataset(str(i), level, version) for i, level in enumerate(levels)]
     multiscale["type"] = method
     multiscale["metadata"] = {
         "method": method,
@@ -212,8 +216,8 @@ def image_attributes(
         for key in ("omero", "image-label"):
             if key in ome:
                 ome[key] = cast(Document, ome[key]) | {"version": version}
-        return ome | {"bigimg": _own_block(spec, method)}
-    return {"ome": {"version": version} | ome, "bigimg": _own_block(spec, method)}
+        return ome | {"bigimg": _own_block(spec, method, finer)}
+    return {"ome": {"version": version} | ome, "bigimg": _own_block(spec, method, finer)}
 
 
 def _axis(axis: Axis, spec: ImageSpec) -> Document:
@@ -237,8 +241,7 @@ def _direction(axis: Axis, world: Affine | None) -> str | None:
     return DIRECTIONS[main][int(column[main] > 0)]
 
 
-def _dataset(level: Level, version: Version) -> Document:
-    path = str(level.index)
+def _dataset(path: str, level: Level, version: Version) -> Document:
     # OME-Zarr demands scales above zero. The axes that run backwards are listed under "bigimg".
     scale: Document = {"type": "scale", "scale": [abs(float(s)) for s in level.spacing]}
     translation: Document = {"type": "translation", "translation": [float(o) for o in level.origin]}
@@ -317,7 +320,7 @@ def _stored_windows(spec: ImageSpec, windows: Windows | None, count: int) -> Win
     return windows if windows and all(map(math.isfinite, np.ravel(windows))) else None
 
 
-def _own_block(spec: ImageSpec, method: Method) -> Document:
+def _own_block(spec: ImageSpec, method: Method, finer: Finer | None) -> Document:
     """Return the attributes that only bigimg reads; without time and host, so that equal files give equal bytes."""
     block: Document = {
         "format": FORMAT,
@@ -339,4 +342,6 @@ def _own_block(spec: ImageSpec, method: Method) -> Document:
         block["missing"] = boxes_as_json(spec.missing)
     if backwards := [axis.name for axis in spec.axes if axis.spacing < 0]:
         block["backwards"] = list[Json](backwards)
+    if finer is not None:
+        block["source"] = finer.at(spec.axes).to_json()
     return block

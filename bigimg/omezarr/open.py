@@ -13,9 +13,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from bigimg.errors import InputError, IntegrityError, UsageError, one_line
-from bigimg.geometry.axes import ORDER
+from bigimg.geometry.axes import ORDER, Axis
+from bigimg.geometry.levels import Level, same_place, step_between, stored_levels
 from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.edited import check_document, edited_image
 from bigimg.omezarr.manifest import GROUP, Manifest, read_manifest
@@ -35,7 +37,7 @@ from bigimg.omezarr.store import Store, StoredLevel, StoreReader
 from bigimg.omezarr.tree import NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.omezarr.xarray_groups import image_of_group
 from bigimg.places.address import is_url
-from bigimg.types import Shape
+from bigimg.types import Method, Shape
 
 __all__ = ["Store", "StoreReader", "StoredLevel", "is_store", "open_inside", "open_store"]
 
@@ -317,6 +319,7 @@ def _store(
         _stored_level(image, level, meta, arrays[0].shape, order)
         for level, meta in zip(image.levels, arrays, strict=True)
     )
+    levels = (*_finer_levels(image, levels[0]), *levels)
     notes = (*image.notes, *more)
     if len(found) > 1:
         notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
@@ -327,7 +330,10 @@ def _store(
                 "one array of a store of bigimg: for its places, labels and checks, give the store itself",
             )
         notes += ("no manifest: an object that is absent reads as the fill value, as zarr has it",)
-    store = Store(tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays)
+    store = Store(
+        tree.path, image, levels, order, tree, group, has_manifest, labels, found, notes, arrays,
+        len(levels) - len(arrays),
+    )  # fmt: skip
     try:
         store.spec()
     except UsageError as error:
@@ -349,6 +355,36 @@ def _stored_level(
         tuple(-abs(scale[i]) if image.dims[i] in image.backwards else scale[i] for i in order),
         tuple(level.translation[i] for i in order),
     )
+
+
+def _finer_levels(image: ImageMeta, first: StoredLevel) -> Iterator[StoredLevel]:
+    """Yield the levels that are not stored; where the ``first`` that is stored was moved, they lie under it."""
+    finer = image.finer
+    if finer is None:
+        return
+    steps = [step_between(*pair) for pair in itertools.pairwise((*finer.shapes, first.shape))]
+    if None in steps:
+        raise InputError(
+            f"'source' lists levels of {finer.shapes}, and half of them is not {first.shape}; restore the metadata"
+        )
+    method = cast(Method, image.method)
+
+    def levels(spacing: Sequence[float], origin: Sequence[float]) -> list[Level]:
+        numbers = zip(image.dims, finer.shapes[0], spacing, image.units, origin, strict=True)
+        axes = [Axis(*each) for each in numbers]
+        return list(filter(None, stored_levels(axes, (*finer.shapes, first.shape), method=method)))
+
+    found = levels(finer.spacing, finer.origin)
+    if not (
+        same_place(found[-1].spacing, first.spacing, first.spacing)
+        and same_place(found[-1].origin, first.origin, first.spacing)
+    ):
+        spacing = [s / f for s, f in zip(first.spacing, found[-1].factors, strict=True)]
+        shift = levels(spacing, [0.0] * len(spacing))[-1].origin
+        found = levels(spacing, [o - s for o, s in zip(first.origin, shift, strict=True)])
+    for level in found[:-1]:
+        chunk = tuple(max(1, c // f) for c, f in zip(finer.chunks, level.factors, strict=True))
+        yield StoredLevel("", level.shape, first.dtype, chunk, chunk, level.spacing, level.origin)
 
 
 def _check_own(tree: Tree, group: str, image: ImageMeta, manifest: Manifest | None) -> None:

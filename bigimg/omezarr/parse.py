@@ -25,6 +25,7 @@ from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric, text_type
+from bigimg.omezarr.finer import Finer, finer_of_json
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Region, Shape
@@ -93,6 +94,8 @@ class ImageMeta:
     """Boxes of level 0 that are no measurements."""
     method: str | None = None
     """How its levels were made."""
+    finer: Finer | None = None
+    """The levels that are not stored; None where all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +326,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         "padding": of_json(block.get("padding")),
         "missing": boxes_of_json(block.get("missing")),
         "method": block.get("method"),
+        "finer": finer_of_json(block.get("source")),
     }
 
 

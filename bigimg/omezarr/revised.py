@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from bigimg.geometry.levels import Level
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.finer import finer_of_json
 from bigimg.omezarr.metadata import Windows, image_attributes
 from bigimg.omezarr.parse import ome_block
 from bigimg.types import Method, Version
 
-FOLLOWING = ("world", "window", "channels")
+FOLLOWING = ("world", "window", "channels", "source")
 """What of our own block says the same as OME-Zarr."""
 
 
@@ -44,13 +45,17 @@ def revised(
     """
     found = copy.deepcopy(dict(attributes))
     made: Mapping[str, Any] = image_attributes(
-        spec, levels, method=method, name="", windows=windows, version=version
-    )
+        spec, levels, method=method, name="", windows=windows, version=version,
+        finer=finer_of_json(found["bigimg"].get("source")),
+    )  # fmt: skip
     theirs, ours = cast(dict[str, Any], ome_block(found)), ome_block(made)
     _place(theirs["multiscales"][0], ours["multiscales"][0])
     if shown and "omero" in ours:
         _show(theirs, ours["omero"])
-    found["bigimg"] = {**found["bigimg"], **{key: made["bigimg"][key] for key in FOLLOWING}}
+    found["bigimg"] = {
+        **found["bigimg"],
+        **{key: made["bigimg"][key] for key in FOLLOWING if key in made["bigimg"]},
+    }
     return found
 
 

@@ -33,7 +33,7 @@ from bigimg.omezarr.parse import ArrayMeta, ImageMeta
 from bigimg.omezarr.pixels import AHEAD_CHUNK_BYTES, AT_ONCE, INDEX_CACHE_BYTES, ChunkPixels, ShardPixels
 from bigimg.omezarr.tree import Tree, join
 from bigimg.omezarr.web import AHEAD_BYTES, Web
-from bigimg.reader import Access
+from bigimg.reader import Access, Reader, files_of
 from bigimg.types import Array, DType, Kind, Region, Shape
 
 WEB_BYTES = 56 << 20
@@ -84,7 +84,11 @@ class Store:
     """Names of all images in the store, this one among them."""
     notes: tuple[str, ...]
     arrays: tuple[ArrayMeta, ...]
-    """The arrays as stored, one a level."""
+    """The arrays as stored, one a level from :attr:`finer` on."""
+    finer: int = 0
+    """How many levels are not stored, level 0 among them: they are read from the source."""
+    source: tuple[Reader, ...] = ()
+    """Readers of these levels, where the store was opened as an image (:mod:`bigimg.opening.finer_levels`)."""
 
     @property
     def version(self) -> str | None:
@@ -211,21 +215,24 @@ class StoreReader:
         """The folder or zip file of the store; empty for a URL."""
         tree = self.store.tree
         found = tree.folder or getattr(tree.objects, "path", None)
-        return () if found is None else (str(found),)
+        beside = files_of(self.store.source[0]) if self.store.source else ()
+        return (*(() if found is None else (str(found),)), *beside)
 
     @property
     def access(self) -> Access:
-        """Any region; the unit is the inner chunk."""
+        """Any region; the unit is the inner chunk. That of the source where the level is not stored."""
+        if self._of_source is not None:
+            return self._of_source.access
         stored = self.store.levels[self.level]
         chunk_bytes = math.prod(stored.chunk) * stored.dtype.itemsize
         size = " x ".join(map(str, stored.chunk))
-        if self._own and self.store.arrays[self.level].layout is not None:
+        if self._own and self._array.layout is not None:
             fixed = INDEX_CACHE_BYTES + 16 * math.prod(grid(stored.shape, stored.shard))
             each, once = extra_read_bytes(self.store.tree, math.prod(stored.shard) * stored.dtype.itemsize)
             why = f"chunks of {size}, checked by the manifest"
             return Access("random", why, fixed_bytes=fixed + once, read_bytes=3 * chunk_bytes + each)
         # Packed, decoded, and a copy where codecs or the order of axes need one; of a shard its index too.
-        widest = self.store.arrays[self.level].encoding.widest_bytes
+        widest = self._array.encoding.widest_bytes
         each = 3 * widest + 48 * math.prod(grid(stored.shard, stored.chunk))
         if isinstance(self.store.tree.objects, Web):
             each *= AT_ONCE if chunk_bytes <= AHEAD_CHUNK_BYTES else 1
@@ -238,6 +245,20 @@ class StoreReader:
     def _own(self) -> bool:
         return self.store.image.manifest is not None
 
+    @property
+    def _array(self) -> ArrayMeta:
+        return self.store.arrays[self.level - self.store.finer]
+
+    @property
+    def _of_source(self) -> Reader | None:
+        """The reader of a level that is not stored; None for one that is."""
+        if self.level >= self.store.finer:
+            return None
+        if not self.store.source:
+            what = f"level {self.level} is not in this store, and its source was not opened with it"
+            raise InputError(f"{self.source}: {what}; open the store by its path with bigimg.open")
+        return self.store.source[self.level]
+
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``, given in the order of ``spec.dims``.
 
@@ -248,6 +269,8 @@ class StoreReader:
         InputError
             It cannot be read.
         """
+        if self._of_source is not None:
+            return self._of_source.read(region)
         if self._pixels is None:  # two threads may both open it, which does no harm
             self._pixels = self._open()
         found = self._pixels.read(self.store.as_stored(region)).transpose(self.store.order)
@@ -256,8 +279,17 @@ class StoreReader:
         # Compared in the same memory. A mere view as bool would be wrong: a mask may hold 255.
         return np.not_equal(found, 0, out=found.view(bool) if found.flags.writeable else None)
 
+    def check(self) -> None:
+        """Refuse a level that is not stored if its source is gone, before a pixel is read.
+
+        Raises
+        ------
+        InputError
+        """
+        getattr(self._of_source, "check", lambda: None)()
+
     def _open(self) -> ShardPixels | ChunkPixels:
-        store, meta, path = self.store, self.store.arrays[self.level], self.store.levels[self.level].path
+        store, meta, path = self.store, self._array, self.store.levels[self.level].path
         if self._own and meta.layout is not None:
             return ShardPixels(store.tree.location(store.group), path, meta.layout)
         return ChunkPixels(store.tree, join(store.group, path), meta, complete=self._own)
@@ -267,6 +299,8 @@ class StoreReader:
         if self._pixels is not None:
             self._pixels.close()
         self._pixels = None
+        for reader in self.store.source:
+            reader.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pixels": None}

@@ -80,21 +80,23 @@ def _opened(source: Source, asked: Asked) -> Reader:
             store = zipped_store(source, asked)
             if store is not None or may_be_store(source):
                 from bigimg.omezarr.open import StoreReader, is_store, open_store
+                from bigimg.opening.finer_levels import with_source
 
                 name = os.fspath(source)
                 scheme = None if os.path.lexists(name) else other_scheme(name)
                 # For a remote store opening raises the right error, as for a package that is not installed.
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
                     no_options(redacted(name), asked.of_readers)
-                    return StoreReader(open_store(store or source, series=asked.series))
+                    return StoreReader(with_source(open_store(store or source, series=asked.series)))
                 if scheme:
                     raise no_file_there(redacted(name), scheme)
         return open_place(source, asked)
     no_options("array", asked.of_readers)
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
+        from bigimg.opening.finer_levels import with_source
 
-        return StoreReader(source)
+        return StoreReader(with_source(source))
     if is_tree(source):
         source = levels_of_tree(source).base
     if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
@@ -151,8 +153,9 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        levels = levels_of_source(source, **opening)
-        return _labelled(levels[level], memory, raw=raw, chunks=chunks)
+        reader = levels_of_source(source, **opening)[level]
+        getattr(reader, "check", lambda: None)()  # a level of which the source is gone
+        return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
     no_options("array", Asked(opening).of_readers)

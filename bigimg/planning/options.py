@@ -66,6 +66,8 @@ class Options:
     keep_metadata: bool = False
     """Write also those fields that may tell who was imaged, and the name of the source."""
     ome_version: Version = "0.5"
+    levels_only: bool = False
+    """Leave the finest levels out; they are read from the source."""
 
 
 CHOICES = {

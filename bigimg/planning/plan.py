@@ -15,6 +15,7 @@ from bigimg.geometry.chunks import checked_chunks
 from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.omezarr.packed import DIRECTORY_BYTES, PIECE_BYTES, is_packed
 from bigimg.omezarr.shown import Shown
@@ -29,6 +30,8 @@ from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
 from bigimg.types import CodecName, Json, Method, Shape, Version, ZarrFormat
 
+REDUCED = 10
+"""How many times fewer pixels than level 0 the first level of a store has that leaves the finest levels out."""
 LIBRARIES_BYTES = 45_000_000
 """Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""
 NOT_HALVED = (
@@ -91,6 +94,17 @@ class ConversionPlan:
     """Those of the label images that go along."""
     shown: Shown = Shown()
     """What the source, a store, says of how it is shown first."""
+    first: int = 0
+    """The first level that is stored; those before it are read from the source."""
+    finer: Finer | None = None
+    """What the store says of them."""
+    request: str | None = None
+    """By which a later run finds that the store is there: see :func:`bigimg.conversion.identity.request`."""
+
+    @property
+    def stored(self) -> tuple[LevelPlan, ...]:
+        """The levels that are stored, as the arrays ``0``, ``1``, …"""
+        return self.levels[self.first :]
 
     @property
     def name(self) -> str:
@@ -132,7 +146,7 @@ class ConversionPlan:
     @property
     def objects(self) -> int:
         """Number of shards, all levels."""
-        return sum(math.prod(level.objects) for level in self.levels)
+        return sum(math.prod(level.objects) for level in self.stored)
 
     @property
     def files(self) -> int:
@@ -143,8 +157,8 @@ class ConversionPlan:
         # Of the group of labels as many as of any group.
         labels = sum(label.files for label in self.labels) + (4 - self.zarr) * bool(self.labels)
         if self.zarr == 2:  # .zgroup and .zattrs, .zarray and .zattrs
-            return self.objects + 4 * len(self.levels) + 8 + histogram + labels
-        return self.objects + 3 * len(self.levels) + 4 + histogram + labels
+            return self.objects + 4 * len(self.stored) + 8 + histogram + labels
+        return self.objects + 3 * len(self.stored) + 4 + histogram + labels
 
     def to_dict(self) -> dict[str, Json]:
         """Return the plan as JSON-safe values; the schema is in docs/reference/json.md."""
@@ -166,7 +180,8 @@ class ConversionPlan:
             "levels": [
                 {"level": p.level.index, "shape": list(p.level.shape),
                  "spacing": [None if name == "c" else s for name, s in zip(spec.dims, p.level.spacing, strict=True)],
-                 "chunk": list(p.chunk), "shard": list(p.shard), "objects": math.prod(p.objects)}
+                 "chunk": list(p.chunk), "shard": list(p.shard),
+                 "objects": math.prod(p.objects) * (p.level.index >= self.first)}
                 for p in self.levels
             ],
             "labels": [label.name for label in self.labels],
@@ -228,10 +243,11 @@ def make_plan(
         spec = replace(spec, of_source=(*spec.of_source, NOT_HALVED))
     levels, sweeps = plan_sweeps(planned, chunks, shards, method)
     process = resident_bytes() if resident is None else resident
+    first = _first_stored(levels, sweeps[0]) if options.levels_only else 0
     draft = ConversionPlan(
         source, target, spec, access, method, options.codec, levels, sweeps,
         plan_traversal(spec, access, sweeps[0].block), 1, 1, options.memory, (), 0,
-        ome_version=options.ome_version, keep_metadata=options.keep_metadata,
+        ome_version=options.ome_version, keep_metadata=options.keep_metadata, first=first,
     )  # fmt: skip
     plans = []
     for choice in _choices(draft, options.workers or usable_cpus()):
@@ -239,6 +255,27 @@ def make_plan(
         if plans[-1].peak_bytes <= options.memory:
             return plans[-1]
     raise _refusal(min(plans, key=lambda plan: plan.peak_bytes), options, process)
+
+
+def _first_stored(levels: Sequence[LevelPlan], sweep: Sweep) -> int:
+    """Return the first level that is stored where level 0 is not: the first that is small, of those made from blocks.
+
+    Raises
+    ------
+    UsageError
+        There is no such level.
+    """
+    if len(levels) == 1:
+        raise UsageError(
+            "levels_only=True: the image has one level alone, and none is left to store: convert it whole"
+        )
+    if (last := sweep.writes[-1]) == 0:
+        raise UsageError(
+            "levels_only=True: level 1 is made from level 0 as stored by method='gaussian', and where shards do not "
+            "halve to whole chunks: use another method, and shards of 2, 4 or 8 chunks"
+        )
+    pixels = [math.prod(p.level.shape) for p in levels]
+    return next((i for i in range(1, last + 1) if pixels[i] * REDUCED <= pixels[0]), last)
 
 
 def _choices(draft: ConversionPlan, workers: int) -> Iterator[ConversionPlan]:
@@ -391,7 +428,8 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
             if axis.type == "space"
         )
         size = _by_name(dims, p.level.shape)
-        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {counted(math.prod(p.objects), 'object')}"
+        kept = counted(math.prod(p.objects), "object") if p in plan.stored else "read from the source"
+        yield f"  level {p.level.index:<2} {size}  spacing {spacing}  {kept}"
     for label in plan.labels:
         numbers = f"{label.spec.dtype}, {counted(len(label.levels), 'level')} by {label.method}"
         yield f"  labels   {label.name}: {_by_name(label.spec.dims, label.spec.shape)}  {numbers}"

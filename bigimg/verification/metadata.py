@@ -25,6 +25,7 @@ from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_
 from bigimg.types import Method, Region, Shape, ZarrFormat
 from bigimg.verification.levels import OwnLevel
 from bigimg.verification.objects import CheckedObjects
+from bigimg.verification.reduced import finer_of
 from bigimg.verification.report import Finding, Findings
 
 EXACT = 1e-12
@@ -60,7 +61,7 @@ def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
     if method is None:
         yield _wrong(file, "does not say by which method the levels were made; convert the source again")
         return
-    listed = [level.path for level in store.levels]
+    listed = [level.path for level in store.levels[store.finer :]]
     if listed != [str(index) for index in trusted.levels]:
         there = " ".join(map(str, trusted.levels))
         yield _wrong(file, f"lists the levels {' '.join(listed)}, the store has {there}")
@@ -70,9 +71,9 @@ def _of_levels(tree: Tree, trusted: CheckedObjects) -> Iterator[Finding]:
 
 def _of_geometry(store: Store, method: Method, zarr: ZarrFormat) -> Iterator[Finding]:
     root, shapes = ATTRIBUTES[zarr], [level.shape for level in store.levels]
-    expected = stored_levels(store.spec().axes, shapes, method=method)
-    below = shapes[0]
-    for index, (level, stored, meta) in enumerate(zip(expected, store.levels, store.arrays, strict=True)):
+    expected = list(stored_levels(store.spec().axes, shapes, method=method))[store.finer :]
+    below, kept = shapes[0], store.levels[store.finer :]
+    for index, (level, stored, meta) in enumerate(zip(expected, kept, store.arrays, strict=True)):
         file, at = f"{stored.path}/{ARRAY[zarr]}", f"level {index}:"
         if level is None:
             yield _wrong(file, f"{at} shape {stored.shape}, which halving does not make of {below}", index)
@@ -110,7 +111,9 @@ def _statistics(root: Location, trusted: CheckedObjects, found: Findings) -> Sto
     if stored is None:
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
     elif 0 in trusted.levels:
-        wrong = list(_of_statistics(stored, trusted.levels[0], file))
+        finer, level = finer_of(trusted.root), trusted.levels[0]
+        shape = level.shape if finer is None else finer.shapes[0]
+        wrong = list(_of_statistics(stored, shape, level, file))
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))
         return None if wrong else stored
     return stored
@@ -133,13 +136,15 @@ def channel_count(shape: Shape, dims: Sequence[str]) -> int:
     return shape[dims.index("c")] if "c" in dims else 1
 
 
-def _of_statistics(stored: StoredStatistics, level: OwnLevel, file: str) -> Iterator[tuple[str, str]]:
-    """Yield file and message of each contradiction between the statistics, the histogram and the array."""
-    entries, count = stored.statistics.get("channels"), channel_count(level.shape, level.dims)
+def _of_statistics(
+    stored: StoredStatistics, shape: Shape, level: OwnLevel, file: str
+) -> Iterator[tuple[str, str]]:
+    """Yield file and message of each contradiction between the statistics, the histogram and level 0 of ``shape``."""
+    entries, count = stored.statistics.get("channels"), channel_count(shape, level.dims)
     if not isinstance(entries, list) or len(entries) != count:
         yield file, f"statistics of {len(entries or ())} channels, and the image has {count}"
         return
-    pixels = math.prod(level.shape) // count
+    pixels = math.prod(shape) // count
     for i, entry in enumerate(entries):
         if entry.get("count", 0) + entry.get("nan", 0) != pixels:
             yield file, f"channel {i}: {entry.get('count')} values counted of {pixels} pixels"

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from bigimg.conversion.edit import accept_edits
@@ -16,6 +17,8 @@ from bigimg.errors import BigimgError, InputError, InputNotFoundError, Integrity
 from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.levels import step_between
 from bigimg.geometry.padding import of_json
+from bigimg.omezarr.finer import Finer
+from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.omezarr.open import is_store, open_store
 from bigimg.omezarr.store import Store, extra_read_bytes
 from bigimg.omezarr.tree import Tree, tree_of
@@ -26,12 +29,13 @@ from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Method, Shape
+from bigimg.types import Method, Region, Shape
 from bigimg.verification import metadata, others, pixels
 from bigimg.verification.labels import check_labels
 from bigimg.verification.levels import Level
 from bigimg.verification.objects import CheckedObjects, is_ours
 from bigimg.verification.others import ForeignLevel
+from bigimg.verification.reduced import Remade, finer_of, remade
 from bigimg.verification.report import Finding, Findings, Problem, Report
 
 
@@ -45,11 +49,14 @@ def verify_store(
     workers: int | None = None,
     progress: bool | OnProgress | None = None,
 ) -> Report:
-    """Return what is wrong with the store at ``path``; see :func:`bigimg.verify`."""
+    """Return what is wrong with the store at ``path``; see :func:`bigimg.verify`.
+
+    A store of reduced levels needs its ``source``: its first level is made again from it, and compared.
+    """
+    tree = path if isinstance(path, Tree) else tree_of(path)
     if quick and source is not None:
         raise UsageError("a quick check reads no pixel, so nothing can be compared: drop quick or the source")
     started = time.monotonic()
-    tree = path if isinstance(path, Tree) else tree_of(path)
     if accept and tree.folder is None:
         raise UsageError(
             f"{tree.path}: accept=True writes into the store, which is no folder here: unpack or fetch it"
@@ -120,37 +127,44 @@ class _Check:
         if quick or not trusted.levels:
             return
         steps, method = _steps(trusted), metadata.method_of(trusted.root)
+        finer = finer_of(trusted.root)
         missing = metadata.checked_missing(trusted, stored, self.found)
         lost = bool(missing) and [*trusted.levels] != [*range(len(trusted.levels))]
         if steps is None or method is None or lost:
             steps, method = {i: (1,) * len(level.shape) for i, level in trusted.levels.items()}, None
             self.found.note("levels were not derived again: the method or a shape is not known")
         finest = next(iter(trusted.levels.values()))
-        dims, whole = finest.dims, 0 in trusted.levels
+        dims, whole = finest.dims, 0 in trusted.levels and finer is None
+        made: Remade | None = None
+        if finer is not None:
+            opened = open_store(tree, trusting=True)
+            made = remade(self.source, opened, self.found, ATTRIBUTES[trusted.zarr], self.name)
+            self.source = None if made is None else made.reader
         plan = self._plan(
-            list(trusted.levels.values()), steps, method, whole, _access(tree, trusted), holes=bool(missing)
-        )
+            list(trusted.levels.values()), steps, method, whole or made is not None, _access(tree, trusted),
+            holes=bool(missing),
+        )  # fmt: skip
         axis = dims.index("c") if "c" in dims else None
         padding = None if stored is None else of_json(stored.statistics.get("padding"))
-        shapes = [level.shape for level in trusted.levels.values()]
-        of_levels = holes_of_levels(missing if whole else (), shapes, list(steps.values()), method)
-        holes = dict(zip(trusted.levels, of_levels, strict=True))
+        holes = _holes(trusted, steps, method, missing if whole or finer else (), finer)
         counted = Accumulator(finest.dtype, metadata.channel_count(finest.shape, dims), padding, missing)
 
         def job_of(numbers: Sequence[int]) -> pixels.ChainJob:
             levels = tuple(trusted.levels[i] for i in numbers)
-            return pixels.ChainJob(levels, steps, method, axis, numbers[0] == 0, padding, holes)
+            return pixels.ChainJob(levels, steps, method, axis, whole and numbers[0] == 0, padding, holes)
 
         for job, result in self._check_blocks(plan, job_of):
             whole = whole and (not job.counted or bool(result.partials))
             for channel, part in result.partials:
                 counted.add(channel, part)
         self._compare(plan, finest)
-        if not whole:
+        for channel, part in () if made is None else made.partials:
+            counted.add(channel, part)
+        if not whole and made is None:
             self.found.note("statistics were not counted again: pixels of level 0 are lost")
         elif stored is not None:
             self.found.add(*metadata.compare_statistics(stored, counted, trusted.zarr))
-        if self.source is not None and trusted.root is not None and not self.found.damaged:
+        if made is None and self.source is not None and trusted.root is not None and not self.found.damaged:
             pixels.compare_geometry(
                 self.source.spec, open_store(tree, trusting=accept).spec().axes, self.found
             )
@@ -264,6 +278,20 @@ def _access(tree: Tree, trusted: CheckedObjects) -> Access | None:
     largest = max(math.prod(v.shard) * v.dtype.itemsize for v in trusted.levels.values())
     each, fixed = extra_read_bytes(tree, largest)
     return Access("random", "objects that are no files", fixed_bytes=fixed, read_bytes=each)
+
+
+def _holes(
+    trusted: CheckedObjects, steps: Mapping[int, Shape], method: Method | None, missing: tuple[Region, ...],
+    finer: Finer | None,
+) -> dict[int, tuple[Region, ...]]:  # fmt: skip
+    """Return the boxes of each level that are no measurements, from those of level 0."""
+    shapes, all_steps = [level.shape for level in trusted.levels.values()], list(steps.values())
+    if finer is not None:
+        between = [step_between(*pair) or () for pair in pairwise((*finer.shapes, shapes[0]))]
+        shapes = [*finer.shapes, *shapes]
+        all_steps = [(1,) * len(shapes[0]), *between, *all_steps[1:]]
+    of_levels = holes_of_levels(missing, shapes, all_steps, method)
+    return dict(zip(trusted.levels, of_levels[len(of_levels) - len(trusted.levels) :], strict=True))
 
 
 def _steps(trusted: CheckedObjects) -> dict[int, Shape] | None:

@@ -1,0 +1,72 @@
+"""A store of the reduced levels alone: which sources it may have, and what it says of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bigimg.errors import UsageError
+from bigimg.omezarr.finer import Finer
+from bigimg.planning.plan import ConversionPlan
+from bigimg.reader import Reader
+from bigimg.readers.digest import source_digest
+
+OF_FETCHING = {"insecure", "max_download"}
+"""Options of a source that mean nothing for a file of this machine."""
+
+
+def beside(
+    plan: ConversionPlan, source: object, reader: Reader, opening: Mapping[str, Any], kind: str | None
+) -> ConversionPlan:
+    """Return ``plan`` with what its store says of its source, where that has the finer levels.
+
+    Parameters
+    ----------
+    source : path
+        As the user gave it.
+    reader : Reader
+        Of it.
+    opening : mapping
+        Options of :class:`bigimg.types.Opening` with which it was opened.
+    kind : str, optional
+        What the user says that its numbers mean.
+
+    Raises
+    ------
+    UsageError
+        It is no file or folder of this machine.
+    """
+    if not plan.first:
+        return plan
+    local = isinstance(source, str | os.PathLike) and os.path.lexists(source)
+    digest = source_digest(reader) if local else None
+    if not isinstance(digest, dict):
+        raise UsageError(
+            f"{plan.source}: levels_only=True reads level 0 from the source, which must be a file, or a folder of "
+            "files, of this machine: give one, or convert it whole"
+        )
+    given = {**opening, "kind": kind}
+    finer = Finer(
+        path=_from(Path(os.path.abspath(plan.target)).parent, os.path.abspath(str(source))),
+        digest=digest,
+        options={key: value for key, value in given.items() if _is_said(value) and key not in OF_FETCHING},
+        shapes=tuple(each.level.shape for each in plan.levels[: plan.first]),
+        chunks=reader.spec.chunks,
+        access=reader.access,
+    )
+    return replace(plan, finer=finer)
+
+
+def _from(folder: Path, path: str) -> str:
+    """Return ``path`` as it is found from ``folder``; whole where they are on different drives."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return Path(path).as_posix()
+
+
+def _is_said(value: object) -> bool:
+    return value is not None and value is not False

@@ -1,0 +1,274 @@
+"""``plan_all`` and ``convert_all``: each of many files becomes a store by itself, whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bigimg.conversion.identity import request
+from bigimg.conversion.progress import Progress, Report, reporting
+from bigimg.errors import BigimgError, BudgetError, InputError, OutputError, UsageError, counted
+from bigimg.faces.convert import convert_to_store, plan
+from bigimg.faces.many.report import Conversions, table
+from bigimg.faces.many.sources import Item, items_of
+from bigimg.omezarr.manifest import read_provenance
+from bigimg.planning.memory import human_bytes
+from bigimg.planning.options import Options, options
+from bigimg.types import Json, Opening
+
+SAMPLES = 5
+"""Files whose stores are estimated, one second each: their share of the source is taken for that of all."""
+SURELY = 60
+"""How many times larger than its source no usual store is: with so much room nothing is estimated."""
+
+type Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ManyPlan:
+    """What converting many files would do; prints as a table."""
+
+    items: tuple[Item, ...]
+    finished: tuple[bool, ...]
+    """Of each, whether its store is there already."""
+    source_bytes: tuple[int, ...]
+    needed_bytes: int | None
+    """Disk for the stores that are not there, estimated from a few; None where there is room in any case."""
+    free_bytes: int
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        files: list[Json] = [
+            {"source": item.source, "target": item.target, "finished": done, "bytes": size}
+            for item, done, size in zip(self.items, self.finished, self.source_bytes, strict=True)
+        ]
+        return {"files": files, "needed_bytes": self.needed_bytes, "free_bytes": self.free_bytes}
+
+    def __str__(self) -> str:
+        pairs = zip(self.items, self.finished, strict=True)
+        lines = [f"{item.source} -> {item.target}{' (finished)' if done else ''}" for item, done in pairs]
+        size, left = sum(self.source_bytes), len(self.items) - sum(self.finished)
+        about = "" if self.needed_bytes is None else f", about {human_bytes(self.needed_bytes)} of disk"
+        lines.append(
+            f"{counted(len(self.items), 'file')}, {human_bytes(size)}: {left} to convert{about} "
+            f"({human_bytes(self.free_bytes)} free)"
+        )
+        return "\n".join(lines)
+
+
+def plan_all(sources: Sources, into: str | os.PathLike[str], **settings: Any) -> ManyPlan:
+    """Return what :func:`convert_all` would do; a few of the files are opened, and nothing is written.
+
+    Raises
+    ------
+    InputNotFoundError, UsageError
+        As :func:`convert_all`.
+    """
+    asked, opening = _checked(settings)
+    return _planned(items_of(sources, into, _ending(asked)), into, asked, opening, settings)
+
+
+def convert_all(
+    sources: Sources,
+    into: str | os.PathLike[str],
+    *,
+    report: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
+    **settings: Any,
+) -> Conversions:
+    """Convert each of many files to a store of its own in the folder ``into``, one after the other.
+
+    What fails is listed and passed by. A later run skips what is finished: the store of the same source, with the same
+    options. It goes on with what was interrupted.
+
+    Parameters
+    ----------
+    sources : path, pattern or address, or several of them
+        A folder is looked through, with the folders in it, by the names of files. A store, and a folder of DICOM
+        files, is one image. The folders in a folder, and those that a pattern leaves open, are kept below ``into``.
+    into : path
+        Made if it does not exist. A file ``a.svs`` becomes ``a.ome.zarr``, and with ``levels_only``
+        ``a.levels.ome.zarr``.
+    report : path, optional
+        A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
+        ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
+        ``waiting``. It is written line by line.
+    executor, progress, resume, overwrite, sync :
+        As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
+    **settings
+        As in :func:`bigimg.convert`, for all files.
+
+    Returns
+    -------
+    Conversions
+        ``.rows``, one for each source; ``.ok``; ``.failed``; ``.to_dict()``.
+
+    Raises
+    ------
+    UsageError
+        Two sources would become one store, or an option is wrong.
+    InputNotFoundError
+        A pattern matches nothing, or a folder holds no image.
+    OutputError
+        The disk has no room for all, or the report cannot be written.
+    """
+    asked, opening = _checked(settings)
+    items = items_of(sources, into, _ending(asked))
+    started = time.monotonic()
+    try:
+        os.makedirs(into, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{into}: cannot be made ({error.strerror}): choose another folder") from error
+    planned = _planned(items, into, asked, opening, settings)
+    _check_room(planned, into)
+    whole = sum(size for size, done in zip(planned.source_bytes, planned.finished, strict=True) if not done)
+    before = 0
+    with table(items, report) as rows, reporting(progress) as tell:
+        for number, item in enumerate(items):
+            if planned.finished[number]:
+                rows.add("finished")
+                continue
+            inner = _Share(
+                tell,
+                f"{number + 1} of {len(items)} files",
+                before,
+                planned.source_bytes[number],
+                whole,
+                started,
+            )
+            begun = time.monotonic()
+            try:
+                os.makedirs(os.path.dirname(item.target), exist_ok=True)
+                result = convert_to_store(
+                    item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
+                    overwrite=overwrite, sync=sync, **settings,
+                )  # fmt: skip
+                rows.add("converted", time.monotonic() - begun, result.stored_bytes)
+            except Exception as error:  # whatever it is, the other files are not to suffer from it
+                message = (
+                    str(error)
+                    if isinstance(error, BigimgError)
+                    else f"{item.source}: {type(error).__name__}: {error}"
+                )
+                rows.add("failed", time.monotonic() - begun, message=message)
+                del error
+                gc.collect()  # it held what its frames held, such as the pixels of a block
+            before += planned.source_bytes[number]
+    return Conversions(tuple(rows.rows), time.monotonic() - started)
+
+
+class _Share:
+    """The progress of one file as a part of that of all."""
+
+    def __init__(
+        self, tell: Report | None, stage: str, before: int, size: int, whole: int, started: float
+    ) -> None:
+        self.tell, self.stage, self.before, self.size, self.whole = tell, stage, before, size, whole
+        self.started = started
+
+    def __call__(self, one: Progress) -> None:
+        """Report how much of all files is done."""
+        if self.tell is not None:
+            done = self.before + self.size * one.done // max(1, one.total)
+            self.tell(Progress(self.stage, done, self.whole, time.monotonic() - self.started))
+
+
+def _ending(asked: Options) -> str:
+    return ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
+
+
+def _checked(settings: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """Return the options of the conversions, and those of the sources."""
+    opening = {name: settings[name] for name in Opening.__annotations__ if name in settings}
+    others = {name: value for name, value in settings.items() if name not in opening}
+    known = {field.name for field in dataclasses.fields(Options)}
+    if unknown := [name for name in others if name not in known]:
+        raise UsageError(
+            f"convert_all: there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        )
+    return options(**others), opening
+
+
+def _planned(
+    items: tuple[Item, ...], into: str | os.PathLike[str], asked: Options, opening: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> ManyPlan:  # fmt: skip
+    sizes = tuple(_size(item.source) for item in items)
+    finished = tuple(_is_finished(item, asked, opening) for item in items)
+    free = shutil.disk_usage(_existing(Path(os.path.abspath(into)))).free
+    todo = [(size, item) for size, item, done in zip(sizes, items, finished, strict=True) if not done]
+    needed = None
+    if (size := sum(size for size, _ in todo)) * SURELY > free and (
+        times := _grows(todo, settings)
+    ) is not None:
+        needed = int(size * times)
+    return ManyPlan(items, finished, sizes, needed, free)
+
+
+def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool:
+    """Return whether the store is there, whole, and that of this source with these options."""
+    if not os.path.isdir(item.target):
+        return False
+    found = read_provenance(Path(item.target))
+    if found is None or found.get("request") is None:
+        return False
+    try:
+        return bool(found["request"] == request(item.source, asked, opening))
+    except OSError:  # a source that cannot be read fails when it is converted
+        return False
+
+
+def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float | None:
+    """Return how many times larger stores are than their sources, by a few of them of all sizes; None if unknown."""
+    ordered = sorted(todo, key=lambda pair: pair[0])
+    some = (
+        [ordered[i * len(ordered) // SAMPLES] for i in range(SAMPLES)] if len(ordered) > SAMPLES else ordered
+    )
+    sizes = stored = 0
+    for size, item in some:
+        try:
+            estimate = plan(
+                item.source, Path(_existing(Path(item.target)), ".bigimg.ome.zarr"), **settings
+            ).estimate
+        except (InputError, BudgetError, OutputError):  # it fails by itself later, with its message
+            continue
+        if estimate is not None:
+            sizes, stored = sizes + size, stored + estimate.output_bytes
+    return stored / sizes if sizes else None
+
+
+def _check_room(planned: ManyPlan, into: str | os.PathLike[str]) -> None:
+    needed, left = planned.needed_bytes, len(planned.items) - sum(planned.finished)
+    if needed is not None and needed > planned.free_bytes:
+        raise OutputError(
+            f"{os.fspath(into)}: {counted(left, 'store')} need about {human_bytes(needed)} of disk (estimated from "
+            f"{min(left, SAMPLES)} of them), {human_bytes(planned.free_bytes)} are free:",
+            ways=["make room", "choose another disk", "levels_only=True", "give fewer files"],
+        )
+
+
+def _size(source: str) -> int:
+    """Return the bytes of a source; 0 of what is not there."""
+    if os.path.isdir(source):
+        return sum(_size(os.path.join(where, name)) for where, _, names in os.walk(source) for name in names)
+    try:
+        return os.path.getsize(source)
+    except OSError:
+        return 0
+
+
+def _existing(folder: Path) -> Path:
+    """Return ``folder``, or the nearest folder above it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.is_dir())

@@ -1,0 +1,150 @@
+"""The files and stores among many sources, and the name of the store that each of them becomes.
+
+A folder is looked through, with the folders in it: each file whose name is that of a format counts as one image, and
+so does a store, and a folder of DICOM files. The folders are kept below the target. So they are for a pattern, from
+its first part with a wildcard on. Of what is given by name only the name is kept.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bigimg.errors import InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.omezarr.open import is_store
+from bigimg.places.address import is_url
+from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
+
+STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
+PARTS = {".img": ".hdr", ".brik": ".head", ".brik.gz": ".head", ".rec": ".par"}
+"""Endings of files that belong to a header with the same name, which is the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image and its store."""
+
+    source: str
+    target: str
+
+
+def items_of(
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    into: str | os.PathLike[str],
+    ending: str,
+) -> tuple[Item, ...]:
+    """Return the images among ``sources``, in their order, each once.
+
+    Parameters
+    ----------
+    sources : path, pattern or address, or several of them
+    into : path
+        The folder of the stores.
+    ending : str
+        Of their names.
+
+    Raises
+    ------
+    InputNotFoundError
+        A pattern matches nothing, or no image is in a folder.
+    UsageError
+        Two images would become one store, or there is no source.
+    """
+    given = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if odd := [each for each in given if not isinstance(each, str | os.PathLike)]:
+        raise UsageError(f"{type(odd[0]).__name__} is no path: give files, folders, patterns or addresses")
+    endings = (*STORES, *_endings())
+    root, home = os.fspath(into), os.path.abspath(into)
+    found: dict[str, Item] = {}
+    for one in [os.fspath(each) for each in given]:
+        for path, inside in _images(one, home, endings):
+            name = f"{_stem(os.path.basename(path), endings)}{ending}"
+            target = os.path.join(root, os.path.normpath(os.path.join(inside, name)))
+            key = os.path.abspath(target).casefold()  # some systems take a.tif and A.tif for one name
+            other = found.setdefault(key, Item(path, target))
+            if os.path.abspath(other.source) != os.path.abspath(path):
+                raise UsageError(
+                    f"{other.source} and {path} would both become {target}: rename one, convert one by itself, or give "
+                    "the folder above them, of which the folders are kept"
+                )
+    if not found:
+        raise UsageError("there is no source: give files, folders, patterns or addresses")
+    return tuple(found.values())
+
+
+def _endings() -> tuple[str, ...]:
+    formats = (*BUILT_IN, *outside_formats()[0])
+    return tuple(sorted({each for known in formats for each in known.extensions}, key=len, reverse=True))
+
+
+def _stem(name: str, endings: Sequence[str]) -> str:
+    """Return a name without the ending of its format."""
+    known = next((each for each in endings if name.lower().endswith(each) and len(name) > len(each)), None)
+    return name[: -len(known)] if known else name
+
+
+def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield path and kept folders of each image that ``name`` means; ``home``, where the stores are, is left out."""
+    if not os.path.lexists(name) and not is_url(name) and any(mark in name for mark in "*?["):
+        above = _before_wildcards(name)
+        matched = sorted(glob.glob(name, recursive=True))
+        if not matched:
+            raise InputNotFoundError(f"{name}: no file matches this pattern; check it")
+        for path in matched:
+            inside = os.path.relpath(os.path.dirname(path) or ".", above or ".")
+            yield from ((each, os.path.join(inside, more)) for each, more in _images(path, home, endings))
+    elif not os.path.isdir(name) or _is_one(name):
+        yield os.path.normpath(name) if os.path.lexists(name) else name, ""
+    else:
+        images = list(_below(name, home, endings))
+        if not images:
+            raise InputNotFoundError(
+                f"{name}: no image is in this folder, by the names of its files; check the path"
+            )
+        yield from ((path, os.path.relpath(os.path.dirname(path), name)) for path in images)
+
+
+def _before_wildcards(pattern: str) -> str:
+    while any(mark in pattern for mark in "*?["):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _below(folder: str, home: str, endings: tuple[str, ...]) -> Iterator[str]:
+    """Yield the images in ``folder`` and in the folders below it."""
+    with os.scandir(folder) as entries:
+        inside = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    names = {entry.name.lower() for entry in inside}
+    for entry in inside:
+        if entry.is_dir():
+            if os.path.abspath(entry.path) == home:
+                continue
+            if _is_one(entry.path):
+                yield entry.path
+            else:
+                yield from _below(entry.path, home, endings)
+        elif entry.name.lower().endswith(endings) and not _is_part(entry.name.lower(), names):
+            yield entry.path
+
+
+def _is_part(name: str, names: set[str]) -> bool:
+    return any(
+        name.endswith(ending) and name.removesuffix(ending) + header in names
+        for ending, header in PARTS.items()
+    )
+
+
+def _is_one(folder: str) -> bool:
+    """Return whether a folder is one image: a store, or files of which the first that is an image is DICOM."""
+    if is_store(folder):
+        return True
+    with os.scandir(folder) as entries:
+        files = sorted(entry.path for entry in entries if entry.is_file() and not entry.name.startswith("."))
+    for path in files[:8]:
+        try:
+            return find_format(path).name == "dicom"
+        except (UnknownFormatError, OSError, ValueError):
+            continue
+    return False

@@ -1,0 +1,67 @@
+"""What a store of reduced levels says of the finer levels, which it leaves out, and of the source that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bigimg.geometry.axes import Axis
+from bigimg.reader import Access
+from bigimg.types import Json, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finer:
+    """The levels from 0 to the first that is stored, which stays out."""
+
+    path: str
+    """Of the source, from the folder that holds the store, with slashes."""
+    digest: Mapping[str, Any]
+    """What :func:`bigimg.readers.digest.source_digest` says of it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of :class:`bigimg.types.Opening` with which it is opened, and ``kind``."""
+    shapes: tuple[Shape, ...]
+    """Pixels of each level, fine to coarse."""
+    chunks: Shape
+    """Of the source."""
+    access: Access
+    """Of the source."""
+    spacing: tuple[float, ...] = ()
+    """Of level 0, as of the other levels, in the unit of each axis."""
+    origin: tuple[float, ...] = ()
+
+    def at(self, axes: Sequence[Axis]) -> Finer:
+        """Return the same with the places of ``axes``, those of level 0."""
+        spacing, origin = (tuple(getattr(axis, name) for axis in axes) for name in ("spacing", "origin"))
+        return replace(self, spacing=spacing, origin=origin)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the block ``source`` of the attributes of bigimg."""
+        return {
+            "path": self.path,
+            **self.digest,
+            "options": dict(self.options),
+            "levels": [list(shape) for shape in self.shapes],
+            "chunks": list(self.chunks),
+            "access": asdict(self.access) | {"order": list(self.access.order)},
+            "spacing": list(self.spacing),
+            "origin": list(self.origin),
+        }
+
+
+def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
+    """Return what :meth:`Finer.to_json` wrote; None of a store with all its levels."""
+    if block is None:
+        return None
+    access = dict(block["access"])
+    return Finer(
+        path=str(block["path"]),
+        digest={key: block[key] for key in ("sha256", "files", "bytes", "of")},
+        options=dict(block["options"]),
+        shapes=tuple(tuple(map(int, shape)) for shape in block["levels"]),
+        chunks=tuple(map(int, block["chunks"])),
+        access=Access(**access | {"order": tuple(access["order"])}),
+        spacing=tuple(map(float, block["spacing"])),
+        origin=tuple(map(float, block["origin"])),
+    )

@@ -1,0 +1,159 @@
+"""The levels that a store of reduced levels leaves out: level 0 from its source, the others from level 0.
+
+The source is opened at the first read, and compared with what the store says of it. So the reduced levels, statistics
+and thumbnails need no source; if it is gone or has changed, reading a level that it has is an error that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from typing import Any, cast
+
+from bigimg.errors import InputError, MissingExtraError, without_remedy
+from bigimg.omezarr.finer import Finer
+from bigimg.omezarr.store import Store
+from bigimg.opening.sources import Asked, open_place
+from bigimg.pyramid.made_level import made_levels
+from bigimg.reader import Access, Reader, as_kind, as_part
+from bigimg.readers.digest import source_digest
+from bigimg.types import Array, Method, Region
+
+
+def with_source(store: Store) -> Store:
+    """Return ``store`` with readers of the levels that it leaves out; a store with all its levels as it is."""
+    finer = store.image.finer
+    if finer is None or store.source:
+        return store
+    source, method = SourceLevel(store, finer), cast(Method, store.image.method)
+    readers = made_levels(source, [store.spec(level) for level in range(1, store.finer)], method)
+    note = f"{_named(store.finer)} read from {source.source}" + (
+        "" if os.path.lexists(source.source) else ", which is gone"
+    )
+    return replace(store, source=readers, notes=(*store.notes, note))
+
+
+def _named(count: int) -> str:
+    return "level 0 is" if count == 1 else f"levels 0 to {count - 1} are"
+
+
+class SourceLevel:
+    """Level 0 of a store that leaves it out: its source, if that is still what was converted.
+
+    Parameters
+    ----------
+    store : Store
+    finer : Finer
+        What the store says of it.
+    """
+
+    def __init__(self, store: Store, finer: Finer) -> None:
+        folder = store.tree.folder or getattr(store.tree.objects, "path", None)
+        self.spec, self._store, self._finer, self._first = store.spec(0), store.path, finer, store.finer
+        self._is_here = folder is not None
+        self.source = os.path.normpath(
+            os.path.join(os.path.dirname(os.path.abspath(folder or "")), finer.path)
+        )
+        self._reader: Reader | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The source."""
+        return (self.source,)
+
+    @property
+    def access(self) -> Access:
+        """As it was when the store was written, so that the source need not be opened for it."""
+        return self._finer.access
+
+    def read(self, region: Region) -> Array:
+        """Return the pixels of ``region``.
+
+        Raises
+        ------
+        InputError
+            The source is gone, or is not what was converted.
+        """
+        return self.open().read(region)
+
+    def open(self) -> Reader:
+        """Return the reader of the source, once that is compared with what was converted.
+
+        Raises
+        ------
+        InputError
+            It is gone, or is another one.
+        """
+        with self._lock:
+            if self._reader is None:
+                self._reader = self._opened()
+            return self._reader
+
+    def check(self) -> None:
+        """Refuse a source that is gone or has another size; nothing is opened.
+
+        Raises
+        ------
+        InputError
+        """
+        said = self._finer.digest
+        if not self._is_here:
+            raise self._refused(f"{self.source}, and the store lies elsewhere: fetch both")
+        if not os.path.lexists(self.source):
+            raise self._refused(f"{self.source}, which is gone: put it back there")
+        if (
+            os.path.isfile(self.source)
+            and said["files"] == 1
+            and os.path.getsize(self.source) != said["bytes"]
+        ):
+            raise self._changed(f"{os.path.getsize(self.source)} bytes where {said['bytes']} were converted")
+
+    def close(self) -> None:
+        """Let go of the source; a later read opens it again."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _opened(self) -> Reader:
+        """Return a reader of the source."""
+        self.check()
+        options = dict(self._finer.options)
+        kind, part = options.pop("kind", None), options.get("part")
+        try:
+            reader = as_kind(as_part(open_place(self.source, Asked(options)), part), kind)  # type: ignore[arg-type]
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            what = without_remedy(error).removeprefix(f"{self.source}: ")
+            raise self._refused(
+                f"{self.source}, which cannot be opened ({what}): put back what was converted"
+            ) from error
+        found, said = source_digest(reader), self._finer.digest
+        if found != said:
+            reader.close()
+            digest = found["sha256"] if isinstance(found, dict) else None
+            raise self._changed(f"SHA-256 of {said['of']} is {digest} where {said['sha256']} was converted")
+        if (reader.spec.shape, reader.spec.dtype) != (self.spec.shape, self.spec.dtype):
+            sizes = [" x ".join(map(str, spec.shape)) for spec in (reader.spec, self.spec)]
+            reader.close()
+            raise self._changed(f"it is opened as {sizes[0]} where {sizes[1]} was converted")
+        return reader
+
+    def _changed(self, what: str) -> InputError:
+        return self._refused(
+            f"{self.source}, which has changed ({what}): put back what was converted, or convert it again"
+        )
+
+    def _refused(self, what: str) -> InputError:
+        return InputError(
+            f"{self._store}: {_named(self._first)} read from {what}; level={self._first} can be opened"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"} | {"_reader": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()

@@ -1,0 +1,297 @@
+"""Stores of the reduced levels alone: what they hold, what they say of the source, and how they join with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+import bigimg
+from bigimg.conversion import commit
+from bigimg.errors import InputError, ResumeError, UsageError
+from bigimg.types import Array
+from tests.conversion.sources import noise
+from tests.running import bigimg as command
+
+QUIET: Any = {"progress": False, "memory": "4GB"}
+
+
+def halved(pixels: Array, axes: tuple[int, ...] = (-2, -1)) -> Array:
+    """The mean of windows of two, rounded half to even, of the real pixels at the edges."""
+    at = {axis % pixels.ndim for axis in axes}
+    starts = [np.arange(0, n, 2 if i in at else 1) for i, n in enumerate(pixels.shape)]
+    total, count = pixels.astype(np.int64), np.ones(pixels.shape, np.int64)
+    for axis, start in enumerate(starts):
+        total, count = (np.add.reduceat(each, start, axis) for each in (total, count))
+    return np.rint(total / count).astype(pixels.dtype)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slide") / "a.tif"
+    pixels = noise((700, 900, 3), "u1")
+    tifffile.imwrite(
+        path, pixels, tile=(96, 112), photometric="rgb", resolution=(20_000, 20_000), resolutionunit=3
+    )
+    return path
+
+
+@pytest.fixture
+def pair(slide: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The slide and a store of its reduced levels, side by side."""
+    source, target = tmp_path / "a.tif", tmp_path / "a.levels.ome.zarr"
+    source.write_bytes(slide.read_bytes())
+    bigimg.convert(source, target, chunks=64, levels_only=True, **QUIET)
+    return source, target
+
+
+def test_it_holds_the_levels_with_a_tenth_of_the_pixels_and_says_where_the_others_are(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = pair
+    wanted = halved(halved(np.moveaxis(tifffile.imread(source), -1, 0)))
+    group = zarr.open_group(target, mode="r")
+    np.testing.assert_array_equal(group["0"], wanted)
+    attributes: Any = group.attrs
+    first = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert first[0]["scale"] == pytest.approx([1, 2, 2])  # the slide has 0.5 µm
+    assert first[1]["translation"] == pytest.approx([0, 0.75, 0.75])
+    said = attributes["bigimg"]["source"]
+    assert (said["path"], said["bytes"], said["files"]) == ("a.tif", source.stat().st_size, 1)
+    assert len(said["sha256"]) == 64
+    whole = tmp_path / "whole.ome.zarr"
+    bigimg.convert(source, whole, chunks=64, **QUIET)
+    for stored, level in (("0", "2"), ("1", "3"), ("2", "4")):
+        files = {p.relative_to(whole / level) for p in (whole / level).rglob("*") if p.is_file()}
+        assert files == {p.relative_to(target / stored) for p in (target / stored).rglob("*") if p.is_file()}
+        assert all((whole / level / f).read_bytes() == (target / stored / f).read_bytes() for f in files)
+
+
+def test_with_the_source_it_has_the_levels_and_the_numbers_of_a_whole_store(pair: tuple[Path, Path]) -> None:
+    source, target = pair
+    levels = [np.moveaxis(tifffile.imread(source), -1, 0)]
+    while len(levels) < 5:
+        levels.append(halved(levels[-1]))
+    tree = bigimg.open_pyramid(target)
+    assert [*tree.children] == [f"scale{i}" for i in range(5)]
+    for number, wanted in enumerate(levels):
+        found = tree[f"scale{number}"]["image"]
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_allclose(
+            found.x, (np.arange(wanted.shape[2]) * 2**number + (2**number - 1) / 2) * 0.5
+        )
+    np.testing.assert_array_equal(bigimg.open(target, level=1)[:, 33:290, 5:200], levels[1][:, 33:290, 5:200])
+    stats = bigimg.stats(target)
+    np.testing.assert_allclose(stats["mean"], levels[0].mean((1, 2)))
+    counts = [np.bincount(plane.ravel(), minlength=256) for plane in levels[0]]
+    np.testing.assert_array_equal(bigimg.histogram(target, bins=256, range=(0, 256)), counts)
+    np.testing.assert_allclose(
+        bigimg.percentile(target, [1, 50]).transpose("c", ...),
+        np.percentile(levels[0], [1, 50], axis=(1, 2)).T,
+    )
+    np.testing.assert_array_equal(bigimg.mask(target, below=100), levels[0] < 100)
+    assert bigimg.info(target).levels[0].shape == levels[0].shape
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_each_version_is_joined_verified_and_converted_to_a_whole_store(
+    version: str, slide: Path, tmp_path: Path
+) -> None:
+    target, whole = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
+    how: Any = {"chunks": 64, "ome_version": version, **QUIET}
+    bigimg.convert(slide, target, levels_only=True, **how)
+    assert bigimg.verify(target, progress=False).verdict.count("intact")
+    bigimg.convert(target, whole, **how)
+    np.testing.assert_array_equal(
+        bigimg.open(whole, level=1), halved(np.moveaxis(tifffile.imread(slide), -1, 0))
+    )
+    assert not bigimg.verify(whole, source=target, progress=False).findings
+
+
+def test_what_is_read_in_order_or_at_once_is_joined_too(tmp_path: Path) -> None:
+    volume = noise((24, 30, 36), "i2")
+    nibabel.Nifti1Image(volume.T, np.diag([1, 1, 1, 1])).to_filename(tmp_path / "a.nii.gz")
+    target = tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(tmp_path / "a.nii.gz", target, chunks=8, shards=32, levels_only=True, **QUIET)
+    wanted = halved(volume, (0, 1, 2))
+    np.testing.assert_array_equal(bigimg.open(target, level=1), wanted)
+    np.testing.assert_array_equal(bigimg.open(target, level=2), halved(wanted, (0, 1, 2)))
+    assert bigimg.verify(target, progress=False).ok
+
+
+def test_the_options_of_the_source_are_kept(tmp_path: Path) -> None:
+    first, second = noise((90, 80), "u2"), noise((140, 130), "u2", seed=1)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(first)
+        file.write(second)
+    target = tmp_path / "a.ome.zarr"
+    bigimg.convert(tmp_path / "a.tif", target, chunks=16, series=1, levels_only=True, **QUIET)
+    np.testing.assert_array_equal(bigimg.open(target), second)
+
+
+def test_both_can_be_moved_together_and_readers_can_be_pickled(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = pair
+    (tmp_path / "there").mkdir()
+    wanted = tifffile.imread(source)[..., 0]
+    for path in pair:
+        path.rename(tmp_path / "there" / path.name)
+    image = pickle.loads(pickle.dumps(bigimg.open(tmp_path / "there" / target.name)))
+    np.testing.assert_array_equal(image[0], wanted)
+
+
+@pytest.mark.parametrize("how", ["gone", "longer", "other bytes", "another image"])
+def test_without_its_source_the_reduced_levels_open_and_level_0_says_so(
+    how: str, pair: tuple[Path, Path]
+) -> None:
+    source, target = pair
+    data = source.read_bytes()
+    source.unlink()
+    if how == "longer":
+        source.write_bytes(data + b"\0")
+    elif how == "other bytes":
+        source.write_bytes(data[:-300] + bytes(b ^ 1 for b in data[-300:]))
+    elif how == "another image":
+        tifffile.imwrite(source, noise((700, 900, 3), "u1", seed=3), photometric="rgb")
+    what = "which is gone: put it back there" if how == "gone" else r"which has changed \(.*\): put back what"
+    with pytest.raises(
+        InputError, match=rf"levels 0 to 1 are read from .*a\.tif, {what}.*level=2 can be opened"
+    ):
+        bigimg.open(target).compute()
+    tree = bigimg.open_pyramid(target)
+    assert tree["scale2"]["image"].compute().shape == (3, 175, 225)
+    with pytest.raises(InputError, match="levels 0 to 1"):
+        tree["scale1"]["image"].compute()
+    assert bigimg.stats(target)["count"].values.tolist() == [630000] * 3
+    assert bigimg.thumbnail(target, 40).shape == (31, 40, 3)
+    found = bigimg.verify(target, progress=False)
+    assert [(each.kind, "read from" in each.message) for each in found.findings] == [("source", True)]
+    assert bigimg.verify(target, quick=True, progress=False).ok
+
+
+def test_a_thumbnail_does_not_open_the_source(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigimg.opening.finer_levels.open_place", None)
+    bigimg.thumbnail(pair[1], 40)
+    bigimg.histogram(pair[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "gaussian"}, "use another method"),
+        ({"levels": 1}, "one level alone"),
+        ({"chunks": 64, "shards": 320}, "shards of 2, 4 or 8 chunks"),
+    ],
+)
+def test_what_leaves_no_level_to_store_is_refused(
+    settings: Any, message: str, slide: Path, tmp_path: Path
+) -> None:
+    for ask in (bigimg.plan, bigimg.convert):
+        with pytest.raises(UsageError, match=message):
+            ask(slide, tmp_path / "a.ome.zarr", levels_only=True, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_source_must_be_files_of_this_machine(
+    slide: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for source in (noise((700, 900), "u1"), str(slide.parent / "*.tif"), pair[1]):
+        with pytest.raises(UsageError, match="must be a file, or a folder of files"):
+            bigimg.convert(source, tmp_path / "b.ome.zarr", chunks=64, levels_only=True, **QUIET)
+    with pytest.raises(UsageError, match="a label image is stored whole"):
+        bigimg.write(np.ones((700, 900), bool), pair[1] / "labels" / "a", levels_only=True, progress=False)
+
+
+def test_an_interrupted_run_goes_on_and_is_not_taken_for_a_whole_store(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bigimg.faces.convert import convert_to_store
+
+    target = tmp_path / "a.ome.zarr"
+    how: Any = {"chunks": 64, "workers": 1, **QUIET}
+
+    def stop(step: str) -> None:
+        if step == "block" and next(blocks) == 3:
+            raise KeyboardInterrupt
+
+    blocks = iter(range(100))
+    monkeypatch.setattr(commit, "hook", stop)
+    with pytest.raises(KeyboardInterrupt):
+        convert_to_store(slide, target, levels_only=True, **how)
+    monkeypatch.undo()
+    assert not target.exists()
+    with pytest.raises(ResumeError):
+        convert_to_store(slide, target, **how)
+    assert convert_to_store(slide, target, levels_only=True, **how).blocks_resumed == 4
+    assert bigimg.verify(target, progress=False).ok
+
+
+def test_its_levels_follow_an_edit_and_an_edit_by_others(pair: tuple[Path, Path]) -> None:
+    _, target = pair
+    before = bigimg.open(target).values
+    bigimg.edit(target, spacing="y=0.25,x=0.25um", channels=["a", "b", "c"])
+    for level, step in ((0, 0.25), (1, 0.5), (2, 1.0)):
+        image = bigimg.open(target, level=level)
+        assert image.bigimg.spacing["x"] == pytest.approx(step)
+        assert float(image.x[0]) == pytest.approx((step - 0.25) / 2)
+    assert bigimg.open(target).c.values.tolist() == ["a", "b", "c"]
+    document = json.loads((target / "zarr.json").read_text())
+    for dataset in document["attributes"]["ome"]["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"][0]["scale"][1:] = [4.0, 4.0]
+        dataset["coordinateTransformations"][1]["translation"][1:] = [1.5, 1.5]
+    (target / "zarr.json").write_text(json.dumps(document))
+    assert bigimg.open(target).bigimg.spacing["x"] == pytest.approx(1.0)
+    assert float(bigimg.open(target).x[0]) == pytest.approx(0.0)
+    np.testing.assert_array_equal(bigimg.open(target), before)
+    assert bigimg.verify(target, progress=False, accept=True).ok
+    assert bigimg.open(target, level=1).bigimg.spacing["x"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_labels_lie_on_it(level: int, pair: tuple[Path, Path]) -> None:
+    _, target = pair
+    image = bigimg.open(target, level=level)
+    bigimg.write(image[0] < 100, target / "labels" / "dark", progress=False)
+    found = bigimg.open(target / "labels" / "dark")
+    np.testing.assert_array_equal(found, image.values[0] < 100)
+    np.testing.assert_array_equal(found.x, image.x)
+    assert bigimg.verify(target, progress=False).ok
+
+
+def test_a_check_counts_level_0_again_and_compares_with_it(
+    pair: tuple[Path, Path], slide: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "b.tif"
+    pixels = tifffile.imread(slide)
+    pixels[8:12, 8:12] = 255 - pixels[8:12, 8:12]
+    tifffile.imwrite(other, pixels, tile=(96, 112), photometric="rgb")
+    found = bigimg.verify(pair[1], source=other, progress=False)
+    assert {each.kind for each in found.findings} == {"source", "statistics"}
+    assert any("chunk (0, 0, 0): " in each.message for each in found.findings)
+
+
+def test_on_the_command_line(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.levels.ome.zarr"
+    asked = ("convert", slide, target, "--chunks", 64, "--levels-only")
+    plan = command(*asked, "--dry-run", scratch=tmp_path).out
+    assert "level 1  c 3 y 350 x 450" in plan
+    assert plan.count("read from the source") == 2
+    planned = command(*asked, "--dry-run", "--json", scratch=tmp_path).json
+    assert [each["objects"] for each in planned["levels"][:2]] == [0, 0]
+    done = command(*asked, "--json", scratch=tmp_path)
+    assert done.code == 0
+    assert done.peak_bytes <= planned["peak_bytes"]
+    files = sum(len(names) for _, _, names in os.walk(target))
+    assert files == planned["files"]
+    assert done.json["stored_bytes"] < 0.1 * 700 * 900 * 3
