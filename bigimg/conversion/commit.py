@@ -86,7 +86,7 @@ class Staging:
 @contextmanager
 def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
-    sync: bool = True,
+    sync: bool = True, parts: bool = False,
 ) -> Iterator[Staging]:  # fmt: skip
     """Give a locked staging folder for the length of a run, and rename its store to ``target`` at the end.
 
@@ -105,6 +105,8 @@ def staged(
         Let the new store replace an existing one.
     sync : bool
         Sync everything to the disk before the store gets its name.
+    parts : bool
+        The store is made of images that are whole each: those that are there stay, also where another is damaged.
 
     Raises
     ------
@@ -133,7 +135,13 @@ def staged(
             _commit(staging, overwrite=overwrite, sync=sync)
             discard(folder)
         except BaseException as error:
-            if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
+            hopeless = identity is None or isinstance(error, HOPELESS)
+            if (
+                staging is not None
+                and not finished
+                and hopeless
+                and not (parts and _holds_parts(staging.store))
+            ):
                 discard(folder)
             elif made is not None and _is_there(target, made):
                 _say_left(error, COMPLETE.format(target=target))
@@ -143,6 +151,11 @@ def staged(
         finally:
             if lock is not None:
                 lock.release()
+
+
+def _holds_parts(store: Path) -> bool:
+    """Return whether anything in an unfinished ``store`` is worth to be kept."""
+    return any(files for _, _, files in os.walk(store))
 
 
 def _say_left(error: BaseException, note: str) -> None:

@@ -53,12 +53,11 @@ def well_place(name: str) -> WellPlace:
     return WellPlace(row - 1, int(found[2]) - 1)
 
 
-def column_names(spelled: Iterable[str]) -> dict[int, str]:
-    """Return the names of the columns of the wells that are ``spelled`` so: with zeros before if any has some.
+def column_width(spelled: Iterable[str]) -> int:
+    """Return how many digits a column has at least in the names of wells that are ``spelled`` so.
 
-    >>> column_names(["A1", "B12"]), column_names(["A01", "B12"])
-    ({0: '1', 11: '12'}, {0: '01', 11: '12'})
+    >>> column_width(["A1", "B12"]), column_width(["A01", "B12"])
+    (1, 2)
     """
     digits = [re.sub(r"\D", "", name) for name in spelled]
-    width = max((len(text) for text in digits if text.startswith("0")), default=1)
-    return {number - 1: f"{number:0{width}}" for number in sorted({int(text) for text in digits})}
+    return max((len(text) for text in digits if text.startswith("0")), default=1)

@@ -106,9 +106,10 @@ def open_store(
             return _open_image(tree, "", node, ("",), manifest, trusting=trusting)
         if series in (None, 0, "0") and _is_bare(node) and (theirs := image_of_group(tree, "")) is not None:
             return _store(tree, "", *theirs, (), ("",))
+        found: tuple[str, ...]
         if is_plate(node["attributes"]):
-            plate = parse_plate(node["attributes"], source=tree.path)
-            found = (group := field_named(tree, plate, series),)
+            group = field_named(tree, parse_plate(node["attributes"], source=tree.path), series)
+            found = (group,)
         else:
             found = _find(tree, node)
             group = _chosen(tree, found, series)

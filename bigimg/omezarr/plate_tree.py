@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, counted
 from bigimg.geometry.wells import well_place
 from bigimg.omezarr.plates import FieldMeta, PlateMeta, WellMeta, is_plate, is_well, parse_plate, parse_well
 from bigimg.omezarr.tree import Tree, join
@@ -91,7 +91,7 @@ def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
 
 def wells_text(plate: PlateMeta) -> str:
     """Return how many wells there are, and the names of the first ones."""
-    return f"{len(plate.wells)} wells ({_few([str(well) for well in plate.wells])})"
+    return f"{counted(len(plate.wells), 'well')} ({_few([str(well) for well in plate.wells])})"
 
 
 def _few(names: list[str]) -> str:
