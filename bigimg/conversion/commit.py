@@ -135,13 +135,9 @@ def staged(
             _commit(staging, overwrite=overwrite, sync=sync)
             discard(folder)
         except BaseException as error:
-            hopeless = identity is None or isinstance(error, HOPELESS)
-            if (
-                staging is not None
-                and not finished
-                and hopeless
-                and not (parts and _holds_parts(staging.store))
-            ):
+            hopeless = not parts and (identity is None or isinstance(error, HOPELESS))
+            nothing = parts and staging is not None and not _holds_parts(staging.store)
+            if staging is not None and not finished and (hopeless or nothing):
                 discard(folder)
             elif made is not None and _is_there(target, made):
                 _say_left(error, COMPLETE.format(target=target))

@@ -198,7 +198,8 @@ def _known_by(source: PlateSource, options: Options) -> dict[str, Json]:
     kept: dict[str, Json] = {
         name: repr(value) for name, value in asdict(options).items() if name not in ("memory", "workers")
     }
-    return {"source": [os.path.abspath(source.source), source.name], "options": kept}
+    where = os.path.abspath(source.source) if os.path.lexists(source.source) else source.source
+    return {"source": [where, source.name], "options": kept}
 
 
 def _digest(plan: ConversionPlan, reader: Reader) -> str | None:
