@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bigimg.opening.open import from_array as from_array
     from bigimg.opening.open import open as open
     from bigimg.opening.open import open_pyramid as open_pyramid
+    from bigimg.opening.plates import open_plate as open_plate
     from bigimg.ops.downsampling import build_pyramid as build_pyramid
     from bigimg.ops.downsampling import downsample as downsample
     from bigimg.ops.geometry import stack as stack
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "opening.open": ("open", "open_pyramid", "from_array"),
+    "opening.plates": ("open_plate",),
     "ops.geometry": ("with_geometry", "stack"),
     "ops.statistics.histograms": ("histogram",),
     "ops.statistics.stats": ("stats",),

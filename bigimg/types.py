@@ -49,8 +49,8 @@ class Opening(TypedDict, total=False):
     max_download: int | str | None
     """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
     on_gap: OnGap | None
-    """Where slices of a DICOM series are missing: refuse it (``error``, the default), put empty slices there, which
-    statistics leave out (``fill``), or make each even part a series to choose (``split``)."""
+    """Where slices of a DICOM series or files of a pattern are missing: refuse it (``error``, the default), put empty
+    planes there, which statistics leave out (``fill``), or make each even part of the series a series (``split``)."""
     tilt: Tilt | None
     """Where the slices of a DICOM series are shifted in their plane: refuse it (``error``, the default), or keep the
     tilt in the affine (``keep``)."""
@@ -59,3 +59,6 @@ class Opening(TypedDict, total=False):
     ``attrs["missing"]`` has its boxes, which statistics and coarser levels leave out."""
     axis: Mapping[str, int] | None
     """One index along each axis of the file that is none of t c z y x, where the file has such axes."""
+    pattern: str | None
+    """What the names of the files in a folder mean: ``img_{c}_{t:03}_z{z:04}.tif``. The fields are t c z y x (of y and
+    x: tiles side by side), and well and field, which make series."""

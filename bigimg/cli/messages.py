@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import click
@@ -88,7 +89,7 @@ def _as_typed(option: str, off: str, value: str) -> str:
     if value == "False":
         return off or f"no {option}"
     bare = value[1:-1].replace(", ", ",") if value[0] in "('\"" else value
-    return f"{option} {bare}"
+    return f"{option} {quote(bare)}"
 
 
 def _in_words_of_this_verb(text: object) -> str:

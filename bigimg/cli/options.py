@@ -131,8 +131,8 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "on_gap": click.option(
         "--on-gap", type=click.Choice(["error", "fill", "split"]),
-        help="Where slices of a DICOM series are missing: refuse, put empty ones there, or take each even part for a "
-        "series.",
+        help="Where slices of a DICOM series or files of a pattern are missing: refuse, put empty ones there, or take "
+        "each even part for a series.",
     ),
     "tilt": click.option(
         "--tilt", type=click.Choice(["error", "keep"]), help="Where DICOM slices are shifted: refuse, or keep it."
@@ -146,6 +146,9 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "axis": click.option(
         "--axis", callback=_axis, metavar="NAME=INDEX", help="Index along an axis that is none of t c z y x, as H=0."
+    ),
+    "pattern": click.option(
+        "--pattern", metavar="NAMES", help="What the names of files in a folder mean, as in 'img_{c}_{t:03}_z{z}.tif'."
     ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
@@ -192,7 +195,7 @@ OPTIONS: dict[str, Decorator] = {
         "--levels-only", is_flag=True, help="Store the reduced levels alone; the finest are read from SOURCE."
     ),
 }  # fmt: skip
-OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis")
+OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis", "pattern")
 """Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),

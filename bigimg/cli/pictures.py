@@ -57,7 +57,7 @@ def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: An
 @convention
 @shared("memory", "series", "overwrite", "quiet")
 def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) -> None:
-    """Draw planes of one image, or several images, side by side into TARGET."""
+    """Draw planes of one image, several images, or the wells of a plate side by side into TARGET."""
     from bigimg.viewing.figure_files import montage_figure
 
     montage_figure(sources, target, **options)

@@ -12,6 +12,7 @@ from bigimg.cli.options import CONVERSION, OPENING, number, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
+    from bigimg.conversion.plates import PlateResult
     from bigimg.conversion.run import Result
 
 
@@ -62,13 +63,13 @@ def _convert(
     source: str, target: str, *, dry_run: bool, as_json: bool, quiet: bool, resume: bool, overwrite: bool,
     sync: bool, **options: Any,
 ) -> None:  # fmt: skip
-    from bigimg.faces.convert import convert_to_store
+    from bigimg.faces.convert import convert_source
     from bigimg.faces.convert import plan as make_plan
 
     if dry_run:
         print_value(make_plan(source, target, **options), as_json)
         return
-    result = convert_to_store(
+    result = convert_source(
         source, target, progress=not quiet, resume=resume, overwrite=overwrite, sync=sync, **options
     )
     say_or_print(result if as_json else _summary(result), as_json, quiet)
@@ -238,11 +239,14 @@ def clean(folder: str, remove: bool, as_json: bool) -> None:
     print_value(find(folder, remove=remove), as_json)
 
 
-def _summary(result: Result) -> str:
+def _summary(result: Result | PlateResult) -> str:
     """Return what the conversion did, and commands that show the store."""
+    from bigimg.conversion.plates import PlateResult
     from bigimg.planning.memory import human_bytes
     from bigimg.system.memory import peak_bytes
 
+    if isinstance(result, PlateResult):
+        return _plate_summary(result)
     plan, resumed = result.plan, result.blocks_resumed
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))
     return "\n".join(
@@ -258,5 +262,27 @@ def _summary(result: Result) -> str:
             f"  bigimg thumbnail {plan.target} look.png",
             f"  bigimg stats {plan.target}",
             f'  python -c "import bigimg; print(bigimg.open({plan.target!r}))"',
+        ]
+    )
+
+
+def _plate_summary(result: PlateResult) -> str:
+    from bigimg.planning.memory import human_bytes
+    from bigimg.system.memory import peak_bytes
+
+    plan, resumed = result.plan, result.fields_resumed
+    count = f"{counted(len(plan.layout.wells), 'well')}, {counted(len(plan.fields), 'field')}"
+    return "\n".join(
+        [
+            f"{plan.target}: a plate of {count}, {human_bytes(result.stored_bytes)} written "
+            f"({human_bytes(plan.decoded_bytes)} decoded, all levels)",
+            f"{result.seconds:.1f} s, peak memory {human_bytes(peak_bytes())} of "
+            f"{human_bytes(plan.largest.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
+            *([f"went on from an interrupted run: {counted(resumed, 'field')} kept"] if resumed else []),
+            *(f"note: {note}" for note in plan.notes),
+            "look at it:",
+            f"  bigimg info {plan.target}",
+            f"  bigimg montage {plan.target} look.png",
+            f'  python -c "import bigimg; print(bigimg.open_plate({plan.target!r}))"',
         ]
     )

@@ -95,7 +95,7 @@ class Staging:
 @contextmanager
 def staged(
     target: Path, identity: Mapping[str, Json] | None, *, resume: bool = True, overwrite: bool = False,
-    sync: bool = True, one_file: bool = False, labels: Collection[str] = (),
+    sync: bool = True, one_file: bool = False, labels: Collection[str] = (), parts: bool = False,
 ) -> Iterator[Staging]:  # fmt: skip
     """Give a locked staging folder for the length of a run, and rename its store to ``target`` at the end.
 
@@ -118,6 +118,8 @@ def staged(
         The target is one file, which the run makes of its store, as ``made`` of the staging.
     labels : collection of str
         Label images in it, which a file that it replaces may hold too.
+    parts : bool
+        The store is made of images that are whole each: those that are there stay, also where another is damaged.
 
     Raises
     ------
@@ -146,7 +148,9 @@ def staged(
             _commit(staging, overwrite=overwrite, sync=sync, labels=labels)
             discard(folder)
         except BaseException as error:
-            if staging is not None and not finished and (identity is None or isinstance(error, HOPELESS)):
+            hopeless = not parts and (identity is None or isinstance(error, HOPELESS))
+            nothing = parts and staging is not None and not _holds_parts(staging.store)
+            if staging is not None and not finished and (hopeless or nothing):
                 discard(folder)
             elif made is not None and _is_there(target, made):
                 _say_left(error, COMPLETE.format(target=target))
@@ -156,6 +160,11 @@ def staged(
         finally:
             if lock is not None:
                 lock.release()
+
+
+def _holds_parts(store: Path) -> bool:
+    """Return whether anything in an unfinished ``store`` is worth to be kept."""
+    return any(files for _, _, files in os.walk(store))
 
 
 def _say_left(error: BaseException, note: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,22 +16,27 @@ from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.identity import request
 from bigimg.conversion.labels import adding_label, as_label, label_target
+from bigimg.conversion.plates import PlateResult, plan_plate, run_plate
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
 from bigimg.conversion.sidecar import beside
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
+from bigimg.faces.plates import plate_source
 from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plate_plan import PlatePlan
 from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
 from bigimg.types import CodecName, Kind, Method, Opening, Version
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bigimg.opening.plates import Plate
 
 ZIPPED = (".zip", ".zarr.zip")
 """Endings of stores in zip files that are read, and not written: see :mod:`bigimg.omezarr.packed`."""
@@ -57,12 +62,14 @@ def plan(
     levels_only: bool = False,
     probe: bool = True,
     **opening: Unpack[Opening],
-) -> ConversionPlan:
+) -> ConversionPlan | PlatePlan:
     """Return what converting ``source`` to ``target`` would do; nothing is written.
 
     Parameters
     ----------
-    source : path, array or DataArray
+    source : path, array or DataArray, or a plate
+        A plate is an opened one or its path, or a mapping of wells to images: ``{"B03": "b3.tif"}``, with more fields
+        ``{("B03", 0): "b3_0.tif", ("B03", 1): "b3_1.tif"}``.
     target : path
         Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another format is refused.
     memory : int or str, optional
@@ -101,7 +108,8 @@ def plan(
     probe : bool
         Read and compress samples for a second to estimate size and time.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis: see :class:`bigimg.types.Opening`.
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern: see
+        :class:`bigimg.types.Opening`.
 
     Raises
     ------
@@ -115,6 +123,8 @@ def plan(
         method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
         ome_version=ome_version, levels_only=levels_only,
     )  # fmt: skip
+    if (plate := plate_source(source, opening)) is not None:
+        return plan_plate(plate, os.fspath(target), settings, sample=probe)
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
         made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
@@ -124,6 +134,33 @@ def plan(
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
         return dataclasses.replace(made, estimate=estimate)
+
+
+def convert_source(
+    source: Any,
+    target: str | os.PathLike[str],
+    *,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
+    **settings: Any,
+) -> Result | PlateResult:
+    """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
+    check_name(target)
+    opening, asked = _options(settings)
+    plate = plate_source(source, opening)
+    if plate is None:
+        return convert_to_store(
+            source, target, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync,
+            **settings,
+        )  # fmt: skip
+    if overwrite and os.path.lexists(target):
+        what = "exists, and no plate takes the place of what is there"
+        raise UsageError(f"{target}: {what}: remove it, or choose another name")
+    made = plan_plate(plate, os.fspath(target), checked := options(**asked))
+    return run_plate(made, plate, checked, executor=executor, progress=progress, resume=resume, sync=sync)
 
 
 def convert_to_store(
@@ -137,12 +174,9 @@ def convert_to_store(
     sync: bool = True,
     **settings: Any,
 ) -> Result:
-    """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
+    """Convert one image as :func:`convert_source` does, which also takes plates."""
     check_name(target)
-    opening: Any = {name: settings.pop(name) for name in Opening.__annotations__ if name in settings}
-    known = [*(field.name for field in dataclasses.fields(Options)), *Opening.__annotations__]
-    if unknown := [name for name in settings if name not in known]:
-        raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {', '.join(known)}")
+    opening, settings = _options(settings)
     label = label_target(target)
     if label is not None and settings.get("levels_only"):
         raise UsageError(f"{target}: a label image is stored whole: leave levels_only out")
@@ -164,6 +198,23 @@ def convert_to_store(
             )  # fmt: skip
 
 
+def _options(settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the options of the source, and those of the conversion.
+
+    Raises
+    ------
+    UsageError
+        There is no such option.
+    """
+    opening = {name: value for name, value in settings.items() if name in Opening.__annotations__}
+    others = {name: value for name, value in settings.items() if name not in opening}
+    known = [field.name for field in dataclasses.fields(Options)]
+    if unknown := [name for name in others if name not in known]:
+        names = ", ".join([*known, *Opening.__annotations__])
+        raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {names}")
+    return opening, others
+
+
 def convert(
     source: Any,
     target: str | os.PathLike[str],
@@ -174,11 +225,12 @@ def convert(
     overwrite: bool = False,
     sync: bool = True,
     **settings: Any,
-) -> xr.DataTree:
+) -> xr.DataTree | Plate:
     """Convert ``source`` to the OME-Zarr pyramid ``target`` in one pass, and return it opened.
 
     Of a store its label images, windows of channels and colours of ids go along; the plan says what does not, and why.
-    Its levels and statistics are made anew from level 0.
+    Its levels and statistics are made anew from level 0. A plate becomes a plate: each of its fields is a pyramid, and
+    the fields that an interrupted run has finished are kept.
 
     Parameters
     ----------
@@ -207,15 +259,16 @@ def convert(
         The blocks of an earlier run are of another source or of other options.
     """
     from bigimg.opening.open import open_pyramid
+    from bigimg.opening.plates import open_plate
 
-    convert_to_store(
+    result = convert_source(
         source, target, executor=executor, progress=progress, resume=resume,
         overwrite=overwrite, sync=sync, **settings,
     )  # fmt: skip
-    return open_pyramid(target)
+    return open_plate(target) if isinstance(result, PlateResult) else open_pyramid(target)
 
 
-def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> xr.DataTree:
+def write(img: Any, target: str | os.PathLike[str], **settings: Any) -> Any:
     """Write a DataArray or array to an OME-Zarr pyramid as :func:`convert` does, and return it opened.
 
     Parameters

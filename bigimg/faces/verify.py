@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import BigimgError
+from bigimg.faces.plates import plate_source
 from bigimg.omezarr.open import open_store
 from bigimg.opening.finer_levels import with_source
 from bigimg.opening.open import open_source
@@ -31,7 +32,8 @@ def verify(
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
 
-    Label images inside it are checked too; their findings begin with ``labels/<name>/``.
+    Label images inside it are checked too; their findings begin with ``labels/<name>/``. Of a plate all fields are
+    checked; their findings begin with ``B/03/0/``.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def verify(
     if source is None:
         own = None if quick else _own_source(opened)
         return verify_store(opened, own, quick=quick, accept=accept, memory=memory, progress=progress)
+    if (plate := plate_source(source, opening)) is not None:
+        return verify_store(opened, plate, quick=quick, accept=accept, memory=memory, progress=progress)
     reader = open_source(source, progress=progress, **opening)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))

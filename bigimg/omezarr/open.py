@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -33,6 +33,8 @@ from bigimg.omezarr.parse import (
     parse_array,
     parse_image,
 )
+from bigimg.omezarr.plate_tree import field_named
+from bigimg.omezarr.plates import is_plate, is_well, parse_plate, parse_well
 from bigimg.omezarr.store import Store, StoredLevel, StoreReader
 from bigimg.omezarr.tree import NAMED_ZIPS, ZIPPED, Node, Tree, join, tree_of
 from bigimg.omezarr.xarray_groups import image_of_group
@@ -78,7 +80,8 @@ def open_store(
     path : str, path-like or Tree
         A folder, a zip file or a URL; also a series, a label image or an array inside a store.
     series : int or str, optional
-        Which image, where there are several: its number or its name. The first by default.
+        Which image, where there are several: its number or its name. The first by default; of a plate one must be
+        chosen, as ``B/03/0``.
     trusting : bool
         Take edited attributes of which an older bigimg kept no copy as they are.
 
@@ -105,8 +108,13 @@ def open_store(
             return _open_image(tree, "", node, ("",), manifest, trusting=trusting)
         if series in (None, 0, "0") and _is_bare(node) and (theirs := image_of_group(tree, "")) is not None:
             return _store(tree, "", *theirs, (), ("",))
-        found = _find(tree, node)
-        group = _chosen(tree, found, series)
+        found: tuple[str, ...]
+        if is_plate(node["attributes"]):
+            group = field_named(tree, parse_plate(node["attributes"], source=tree.path), series)
+            found = (group,)
+        else:
+            found = _find(tree, node)
+            group = _chosen(tree, found, series)
     with _naming_damage(tree, group):
         node = _node(tree, group, "the group of this series") if group else node
         if _is_array(node):
@@ -184,12 +192,8 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
         return _series(tree)
     if isinstance(ome.get("labels"), list):
         return label_names(attributes)
-    if isinstance(ome.get("plate"), Mapping):
-        wells = [str(well.get("path")) for well in ome["plate"].get("wells", ())]
-        wells_text = f"a plate of {len(wells)} wells ({few_names(wells)})"
-        raise InputError(f"{tree.path}: {wells_text}; give one field, as well/0")
-    if isinstance(ome.get("well"), Mapping):
-        return tuple(str(image.get("path")) for image in ome["well"].get("images", ()))
+    if is_well(attributes):
+        return tuple(field.path for field in parse_well(attributes, source=tree.path))
     inside = {name: tree.node(name) for name in tree.children("") if not name.startswith(".")}
     arrays = tuple(name for name, child in inside.items() if child is not None and _is_array(child))
     if len(arrays) == 1:

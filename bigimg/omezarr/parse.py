@@ -183,7 +183,8 @@ def _image(ome: Attributes, attributes: Attributes, source: str) -> ImageMeta:
         "version": version,
         "dims": dims,
         "units": tuple(
-            long_unit(_name(unit)) if isinstance(unit := axis.get("unit"), str) else None for axis in axes
+            long_unit(readable_name(unit)) if isinstance(unit := axis.get("unit"), str) else None
+            for axis in axes
         ),
         "levels": levels,
         "channels": channels,
@@ -278,7 +279,7 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     for i, entry in enumerate(entries):
         color = entry.get("color")
         valid = isinstance(color, str) and len(color) == 6 and set(color.upper()) <= set("0123456789ABCDEF")
-        channels.append(Channel(_name(entry.get("label") or i), color.upper() if valid else None))
+        channels.append(Channel(readable_name(entry.get("label") or i), color.upper() if valid else None))
         window = entry.get("window")
         pair: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, Mapping) else [None]
         known = all(isinstance(value, int | float) and math.isfinite(value) for value in pair)
@@ -287,7 +288,7 @@ def _omero(omero: Any) -> tuple[tuple[Channel, ...], tuple[ChannelShown, ...]]:
     return tuple(channels), tuple(shown)
 
 
-def _name(given: object) -> str:
+def readable_name(given: object) -> str:
     """Return a name as it is, unless it would fill the screen or has signs that terminals obey."""
     name = str(given)
     return name if len(name) <= MOST_NAME and name.isprintable() else one_line(name)

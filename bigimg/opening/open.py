@@ -25,6 +25,7 @@ from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
+from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info
 from bigimg.opening.sources import Asked, is_place, may_be_store, no_file_there, open_place, zipped_store
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
@@ -133,7 +134,8 @@ def open(
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis: see :class:`bigimg.types.Opening`.
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern: see
+        :class:`bigimg.types.Opening`.
 
     Returns
     -------
@@ -270,16 +272,18 @@ def from_array(
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
 
 
-def info(source: Source, **opening: Unpack[Opening]) -> Info:
+def info(source: Source, **opening: Unpack[Opening]) -> Info | PlateInfo:
     """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
 
-    The options are those of :func:`open`.
+    The options are those of :func:`open`. Of a plate the wells are told, unless a field is chosen by ``series``.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     """
+    if (plate := plate_at(source, Asked(opening))) is not None:
+        return plate_info(plate[0].path, plate[1])
     part, reader = opening.get("part"), _opened(source, Asked(opening))
     if part is not None or not parts_of(reader):
         reader = as_part(reader, part)

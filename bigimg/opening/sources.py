@@ -133,7 +133,7 @@ def open_place(source: Any, asked: Asked) -> Reader:
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
         return _fetched(name, inside, asked)
-    if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[")):
+    if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[{")):
         from bigimg.readers.folders.folder import open_folder
 
         return open_folder(name, series=asked.series, **asked.of_readers)

@@ -52,9 +52,10 @@ class Format:
 
 
 FOR = {
-    "on_gap": "DICOM series",
+    "on_gap": "DICOM series and patterns of files",
     "tilt": "DICOM series",
     "axis": "files with axes that are none of t c z y x",
+    "pattern": "folders of files",
     "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
 }
 """Which sources an option is for, for messages."""

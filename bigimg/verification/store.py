@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bigimg.geometry.padding import of_json
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.omezarr.open import is_store, open_store
+from bigimg.omezarr.plate_tree import plate_of
 from bigimg.omezarr.store import Store, extra_read_bytes
 from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
@@ -27,6 +29,7 @@ from bigimg.planning.check_plan import CheckPlan, Cut, Sources, make_check_plan
 from bigimg.planning.memory import budget_bytes
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader
+from bigimg.readers.plates.source import PlateSource
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
 from bigimg.types import Method, Region, Shape
@@ -35,13 +38,14 @@ from bigimg.verification.labels import check_labels
 from bigimg.verification.levels import Level
 from bigimg.verification.objects import CheckedObjects, is_ours
 from bigimg.verification.others import ForeignLevel
+from bigimg.verification.plates import check_plate
 from bigimg.verification.reduced import Remade, finer_of, remade
 from bigimg.verification.report import Finding, Findings, Problem, Report
 
 
 def verify_store(
     path: str | os.PathLike[str] | Tree,
-    source: Reader | None = None,
+    source: Reader | PlateSource | None = None,
     *,
     quick: bool = False,
     accept: bool = False,
@@ -61,18 +65,37 @@ def verify_store(
         raise UsageError(
             f"{tree.path}: accept=True writes into the store, which is no folder here: unpack or fetch it"
         )
-    checks: list[_Check] = []
+    kept = _Kept()
 
-    def check_one(each: Tree) -> Findings:
-        against = source if each is tree else None
-        checks.append(_Check(each, against, budget_bytes(memory), workers or usable_cpus(), on_progress))
-        checks[-1].run(quick=quick, accept=accept)
-        return checks[-1].found
+    def check_one(each: Tree, against: Reader | None = None) -> Findings:
+        check = _Check(each, against, budget_bytes(memory), workers or usable_cpus(), on_progress)
+        check.run(quick=quick, accept=accept)
+        kept.add(check)
+        return check.found
+
+    def check_image(each: Tree, against: Reader | None) -> Findings:
+        found = check_one(each, against)
+        check_labels(each, found, check_one)
+        return found
 
     with reporting(progress) as on_progress:
         try:
-            found = check_one(tree)
-            check_labels(tree, found, check_one)
+            plate = None
+            with suppress(InputError):  # of a damaged document the check of the store tells
+                plate = plate_of(tree)
+            if plate is not None:
+                if isinstance(source, Reader):
+                    raise UsageError(
+                        f"{tree.path}: is a plate, and {source.source} is one image: verify a field with it"
+                    )
+                found = Findings()
+                check_plate(tree, plate, found, check_image, source)
+            elif isinstance(source, PlateSource):
+                raise UsageError(
+                    f"{tree.path}: is one image, and {source.source} is a plate: name one image of it"
+                )
+            else:
+                found = check_image(tree, source)
         except OSError as error:
             if isinstance(error, BigimgError):
                 raise
@@ -80,11 +103,11 @@ def verify_store(
             raise InputError(f"{error.filename or tree.path}: {message}") from error
     accepted = accept and bool(found.edits) and not found.damaged
     if accepted:
-        for root in [root for check in checks for root in check.edited]:
+        for root in kept.edited:
             accept_edits(root)
     elif accept and found.edits:
         found.note("the edits were not taken over, because something is wrong")
-    plan = max((c.plan for c in checks if c.plan), key=lambda plan: plan.peak_bytes, default=None)
+    plan = kept.plan
     return found.report(
         store=tree.path, source=None if source is None else source.source, quick=quick,
         seconds=time.monotonic() - started,
@@ -92,6 +115,20 @@ def verify_store(
         budget_bytes=None if plan is None else plan.budget_bytes,
         accepted=accepted,
     )  # fmt: skip
+
+
+class _Kept:
+    """What is kept of checks that have ended: a plate has thousands."""
+
+    def __init__(self) -> None:
+        self.edited: list[Path] = []
+        self.plan: CheckPlan | None = None
+        """That of the check that needed most memory."""
+
+    def add(self, check: _Check) -> None:
+        self.edited += check.edited
+        if check.plan is not None and (self.plan is None or check.plan.peak_bytes > self.plan.peak_bytes):
+            self.plan = check.plan
 
 
 class _Check:

@@ -14,7 +14,7 @@ from bigimg.ops.levels import levels_of
 from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
-from bigimg.viewing.montage import panels_of
+from bigimg.viewing.montage import montage_of
 from bigimg.viewing.ortho import ortho, planes_of, size_of
 from bigimg.viewing.pictures import checked_side
 from bigimg.viewing.planes import cut_of
@@ -84,9 +84,9 @@ def montage_figure(
     plane: str | None = None,
     **options: Any,
 ) -> None:
-    """Write a montage of one source's planes, or of several sources, to ``target``.
+    """Write a montage of one source's planes, of several sources, or of a plate to ``target``.
 
-    The options are those of :func:`bigimg.viewing.montage.panels_of`.
+    The options are those of :func:`bigimg.viewing.montage.montage_of`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def montage_figure(
     """
     checked_target(target, list(sources), overwrite=overwrite, file=True)
     need_matplotlib()
-    panels = panels_of(sources[0] if len(sources) == 1 else list(sources), plane, **options)
+    panels = montage_of(sources[0] if len(sources) == 1 else list(sources), plane, **options)
     save(panels.draw(new_figure(panels.size, shown=False)), target, overwrite=overwrite)
 
 

@@ -20,6 +20,7 @@ from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
+from bigimg.viewing.plate_map import PlateMap, plate_in, plate_map
 from bigimg.viewing.titles import name_of, names_of, shortened
 
 if TYPE_CHECKING:
@@ -119,12 +120,13 @@ def montage(
     memory: Memory = None,
     series: int | str | None = None,
 ) -> Figure:
-    """Draw many planes of an image, or several images, side by side, and return the figure.
+    """Draw many planes of an image, several images or the wells of a plate side by side, and return the figure.
 
     Parameters
     ----------
     img : image, or sequence of images
-        Anything that opens. Each item of a list or tuple, and each patch of patches, gets a panel.
+        Anything that opens. Each item of a list or tuple, and each patch of patches, gets a panel. A plate, opened or
+        as its path, is drawn as it lies: one field of each well, from the level that fits, in one window for all.
     plane : str, optional
         As in :func:`bigimg.show`; also ``c`` for the channels, each in its colour, and ``t`` for the times. By
         default the axial planes of a volume, the channels of an image without z.
@@ -143,7 +145,7 @@ def montage(
     convention :
         As in :func:`bigimg.show`.
     memory, series :
-        As in :func:`bigimg.open`.
+        As in :func:`bigimg.open`; ``series`` of a plate is the field, the first of each well by default.
 
     Raises
     ------
@@ -154,13 +156,31 @@ def montage(
     """
     need_matplotlib()
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)
-    found = panels_of(
+    found = montage_of(
         img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, over=over,
         look=Look(cmap, vmin, vmax), titles=titles, convention=convention,
         memory=memory, series=series,
         shape=SHAPE if figure is None else figure.get_figheight() / figure.get_figwidth(),
     )  # fmt: skip
     return found.draw(new_figure(found.size) if figure is None else figure)
+
+
+def montage_of(
+    img: Any, plane: str | None, *, series: int | str | None = None, look: Look = DEFAULT_LOOK, t: int | None = None,
+    channel: int | str | None = None, titles: Sequence[str] | bool = True, memory: Memory = None,
+    over: Overlay = NO_OVERLAY, shape: float = SHAPE, **others: Any,
+) -> Panels | PlateMap:  # fmt: skip
+    """Return what :func:`montage` draws of images, or of a plate; no pixel is read yet."""
+    plate = plate_in(img)
+    if plate is None:
+        return panels_of(
+            img, plane, series=series, look=look, t=t, channel=channel, titles=titles, memory=memory, over=over,
+            shape=shape, **others,
+        )  # fmt: skip
+    return plate_map(
+        plate, plane=plane, field=series, t=t, channel=channel, look=look, title=bool(titles), memory=memory,
+        overlay=over.levels, **others,
+    )  # fmt: skip
 
 
 def panels_of(

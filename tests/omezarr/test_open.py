@@ -459,7 +459,9 @@ def test_several_series_and_the_groups_around_images(tmp_path: Path) -> None:
     assert read(open_store(root, series="10"))[0, 0, 0] == 10
     zarr.create_group(root / "OME", zarr_format=2, attributes={"series": ["2", "1"]})
     assert open_store(root).series == ("2", "1")
-    (root / ".zattrs").write_text(json.dumps({"plate": {"wells": [{"path": "A/1"}, {"path": "B/2"}]}}))
+    wells = [{"path": path} for path in ("A/1", "B/2")]  # before 0.4 they had no indices
+    sides = {"rows": [{"name": "A"}, {"name": "B"}], "columns": [{"name": "1"}, {"name": "2"}]}
+    (root / ".zattrs").write_text(json.dumps({"plate": {"wells": wells, **sides}}))
     with pytest.raises(InputError, match=r"a plate of 2 wells \(A/1, B/2\)"):
         open_store(root)
     (root / ".zattrs").write_text(json.dumps({"well": {"images": [{"path": "1"}, {"path": "2"}]}}))

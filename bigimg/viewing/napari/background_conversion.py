@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bigimg.errors import BigimgError
 
 if TYPE_CHECKING:
+    from bigimg.conversion.plates import PlateResult
     from bigimg.conversion.progress import Progress
     from bigimg.conversion.run import Result
 
@@ -33,7 +34,7 @@ class Job:
     def __init__(self, source: str, target: str, **settings: Any) -> None:
         self.source, self.target, self.settings = source, target, settings
         self.progress: Progress | None = None
-        self.result: Result | None = None
+        self.result: Result | PlateResult | None = None
         self.error: Exception | None = None
         self._cancelled = threading.Event()
 
@@ -50,8 +51,13 @@ class Job:
     def outcome(self) -> str:
         """One line for a person about the result."""
         if self.result is not None:
+            from bigimg.planning.plate_plan import PlatePlan
+
             plan = self.result.plan
-            return f"{self.target}: {len(plan.levels)} levels in {self.result.seconds:.1f} s"
+            made = (
+                f"{len(plan.fields)} fields" if isinstance(plan, PlatePlan) else f"{len(plan.levels)} levels"
+            )
+            return f"{self.target}: {made} in {self.result.seconds:.1f} s"
         if self.cancelled:
             return f"cancelled; convert to {self.target} again to go on"
         return "" if self.error is None else str(self.error)
@@ -72,10 +78,10 @@ class Job:
             thread.join()
 
     def _run(self) -> None:
-        from bigimg.faces.convert import convert_to_store
+        from bigimg.faces.convert import convert_source
 
         try:
-            self.result = convert_to_store(self.source, self.target, progress=self._report, **self.settings)
+            self.result = convert_source(self.source, self.target, progress=self._report, **self.settings)
         except (BigimgError, Cancelled, OSError) as error:
             self.error = error
 

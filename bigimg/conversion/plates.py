@@ -1,0 +1,350 @@
+"""A plate converted: each field by a pass of its own, and all of them under one name or none.
+
+    .PLATE.bigimg/                 the staging folder, as that of any store
+        journal                    a line for each field: what its source is known by
+        store/B/03/.0.bigimg       a field that is being written, with its own journal
+        store/B/03/0               a field that is whole
+        store/B/03/zarr.json       at the end, the lists of fields, and of wells the last
+
+A run that finds the folder keeps the fields that are whole, goes on within the one that is not, and writes again those
+whose source has changed. A source that is damaged costs its own field alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bigimg.conversion import commit
+from bigimg.conversion.carrying import with_labels
+from bigimg.conversion.commit import Staging
+from bigimg.conversion.estimate import probe_all
+from bigimg.conversion.identity import fingerprint, identity
+from bigimg.conversion.progress import Progress, Report, reporting
+from bigimg.conversion.run import run
+from bigimg.conversion.target import checked_target
+from bigimg.errors import OutputError
+from bigimg.omezarr.metadata import ATTRIBUTES, dumps, group_documents
+from bigimg.omezarr.plates import (
+    Acquisition,
+    FieldMeta,
+    PlateMeta,
+    WellMeta,
+    plate_attributes,
+    well_attributes,
+)
+from bigimg.places.staging import staging_folder
+from bigimg.planning.memory import human_bytes
+from bigimg.planning.options import Options
+from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
+from bigimg.reader import Reader, as_kind
+from bigimg.readers.plates.source import PlacedField, PlateSource, laid_out
+from bigimg.system import files
+from bigimg.system.memory import resident_bytes
+from bigimg.system.signals import undisturbed
+from bigimg.system.sync import sync_data
+from bigimg.types import Json
+
+SPARE = 1.02
+"""Room on the disk beside the pixels: indices of shards, statistics, metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateResult:
+    """The result of a run over a plate."""
+
+    plan: PlatePlan
+    seconds: float
+    stored_bytes: int
+    """Size of all objects of the fields that this run wrote."""
+    fields_resumed: int
+    """Fields that an earlier run had finished."""
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        return {
+            "target": self.plan.target,
+            "seconds": round(self.seconds, 3),
+            "wells": len(self.plan.layout.wells),
+            "fields": len(self.plan.fields),
+            "fields_resumed": self.fields_resumed,
+            "decoded_bytes": self.plan.decoded_bytes,
+            "stored_bytes": self.stored_bytes,
+        }
+
+
+def plan_plate(source: PlateSource, target: str, options: Options, *, sample: bool = True) -> PlatePlan:
+    """Return the plan of a plate; every field is opened, and no pixel is read but for ``sample``.
+
+    Raises
+    ------
+    BudgetError, InputError, UsageError, OutputError
+        One of its fields cannot be converted: nothing was written.
+    """
+    layout = laid_out(source)
+    checked_target(target, source.source, overwrite=False)
+    resident = resident_bytes()
+    fields: list[FieldPlan] = []
+    largest: tuple[ConversionPlan, PlacedField] | None = None
+    notes: Counter[str] = Counter(dict.fromkeys(source.notes, 0))
+    for placed in layout.fields:
+        with closing(_opened(placed, options)) as reader:
+            checked_target(target, reader, overwrite=False)
+            plan = _planned(placed, reader, target, options, resident)
+        fields.append(field_plan(placed.path, plan))
+        notes.update(set(plan.notes))
+        if largest is None or plan.peak_bytes > largest[0].peak_bytes:
+            largest = plan, placed
+    assert largest is not None
+    made, placed = largest
+    if sample:
+        with closing(_opened(placed, options)) as reader:
+            made = replace(made, estimate=probe_all(replace(made, labels=()), reader, []))
+    name = source.name or Path(target).name.removesuffix(".zarr").removesuffix(".ome")
+    return PlatePlan(source.source, target, name, layout, tuple(fields), made, dict(notes))
+
+
+def run_plate(
+    plan: PlatePlan,
+    source: PlateSource,
+    options: Options,
+    *,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    sync: bool = True,
+) -> PlateResult:
+    """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
+
+    Parameters
+    ----------
+    plan : PlatePlan
+        That of :func:`plan_plate`, of the same source and options.
+    source : PlateSource
+    options : Options
+    executor, progress, resume, sync
+        As of :func:`bigimg.conversion.run.run`.
+
+    Raises
+    ------
+    InputError
+        The source of a field is damaged. The fields that are whole are kept, for a later run to go on.
+    OutputError, ResumeError, WorkerError
+        As :func:`bigimg.conversion.run.run`.
+    """
+    started = time.monotonic()
+    target = checked_target(plan.target, source.source, overwrite=False)
+    resident = resident_bytes()
+    stored = resumed = done = 0
+    with (
+        commit.staged(target, _known_by(source, options), resume=resume, sync=sync, parts=True) as staging,
+        reporting(progress) as report,
+    ):
+        fields = _Fields(staging, plan)
+        try:
+            _check_room(plan, fields.unfinished(plan.fields), target.parent)
+            for number, (placed, planned) in enumerate(zip(plan.layout.fields, plan.fields, strict=True)):
+                with closing(_opened(placed, options)) as reader:
+                    path = staging.store / placed.path
+                    made = _planned(placed, reader, str(staging.store), options, resident)
+                    known = _digest(made, reader)
+                    if fields.is_finished(placed.path, known):
+                        resumed += 1
+                    else:
+                        again = fields.begin(placed.path, known)
+                        made, labels = with_labels(replace(made, labels=()), reader, options)
+                        name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
+                        tell = report and _overall(report, name, done, planned, plan, started)
+                        result = run(
+                            made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
+                            labels=labels,
+                        )  # fmt: skip
+                        stored += result.stored_bytes
+                        commit.hook("field")
+                    if (left := staging_folder(path)).exists():  # a run was stopped while it cleared up
+                        commit.discard(left)
+                done += planned.decoded_bytes
+        finally:
+            fields.close()
+        with undisturbed():
+            _write_documents(staging.store, plan, source)
+    return PlateResult(plan, time.monotonic() - started, stored, resumed)
+
+
+def _opened(placed: PlacedField, options: Options) -> Reader:
+    return as_kind(placed.source.open(), options.kind)
+
+
+def _planned(
+    placed: PlacedField, reader: Reader, target: str, options: Options, resident: int
+) -> ConversionPlan:
+    path = os.path.join(target, *placed.path.split("/"))
+    plan = make_plan(reader.source, path, reader.spec, reader.access, options, resident=resident)
+    return with_labels(plan, reader, options)[0]
+
+
+def _known_by(source: PlateSource, options: Options) -> dict[str, Json]:
+    """Return what must be the same for a run to continue an earlier one; the sources of fields are known by field."""
+    kept: dict[str, Json] = {
+        name: repr(value) for name, value in asdict(options).items() if name not in ("memory", "workers")
+    }
+    where = os.path.abspath(source.source) if os.path.lexists(source.source) else source.source
+    return {"source": [where, source.name], "options": kept}
+
+
+def _digest(plan: ConversionPlan, reader: Reader) -> str | None:
+    """Return by what a later run knows the source of a field and its options; None if it cannot."""
+    known: Json = identity(plan, reader)
+    if known is None and not hasattr(reader, "identity"):  # several files that a list or a pattern names
+        paths = tuple(getattr(reader, "paths", ()))
+        prints = [fingerprint(path) for path in paths]
+        known = {"files": prints} if paths and None not in prints else None
+    return None if known is None else hashlib.sha256(dumps({"known": known})).hexdigest()
+
+
+def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) -> None:
+    """Return if there is room for all fields that are not there yet, by the compression of samples if need be.
+
+    Raises
+    ------
+    OutputError
+        There is none: nothing is begun.
+    """
+    free = shutil.disk_usage(folder).free
+    decoded = sum(each.decoded_bytes for each in unfinished)
+    scratch = max((each.scratch_bytes for each in unfinished), default=0)
+    if int(decoded * SPARE) + scratch <= free or int(decoded * 0.95 / plan.compression) + scratch <= free:
+        return
+    needed = int(decoded / plan.compression) + scratch
+    raise OutputError(
+        f"{plan.target}: its {len(unfinished)} fields need about {human_bytes(needed)} of disk, "
+        f"{human_bytes(free)} are free:",
+        ways=["make room", "choose another disk", "codec='zstd'"],
+    )
+
+
+def _overall(
+    report: Report, name: str, done: int, planned: FieldPlan, plan: PlatePlan, started: float
+) -> Callable[[Progress], None]:
+    """Return the report of one field as a share of the whole plate."""
+    total = plan.decoded_bytes
+
+    def tell(progress: Progress) -> None:
+        part = planned.decoded_bytes * progress.done // max(1, progress.total)
+        report(Progress(f"{name}, {progress.stage}", done + part, total, time.monotonic() - started))
+
+    return tell
+
+
+class _Fields:
+    """The journal of a plate: which fields an earlier run has begun, from what source."""
+
+    def __init__(self, staging: Staging, plan: PlatePlan) -> None:
+        self.store, path = staging.store, staging.folder / commit.JOURNAL
+        self.known = dict(_read_lines(path)) if staging.resumed else {}
+        wanted = {each.path for each in plan.fields}
+        for found in list(_parts(self.store)):
+            name = found.relative_to(self.store).as_posix()
+            if found.is_file():
+                found.unlink()  # a document, which is written anew
+            elif name not in wanted and _staged_for(found, self.store) not in wanted:
+                shutil.rmtree(found)  # of a field that the source has no more
+        self.file = files.open_to_append(path)
+
+    def unfinished(self, fields: Sequence[FieldPlan]) -> list[FieldPlan]:
+        """Return those that are not there."""
+        return [each for each in fields if not (self.store / each.path).exists()]
+
+    def is_finished(self, path: str, known: str | None) -> bool:
+        """Return whether the field is whole, and of the source that is ``known`` by this; else it is not there."""
+        if not (self.store / path).exists():
+            return False
+        if known is not None and self.known.get(path) == known:
+            return True
+        shutil.rmtree(self.store / path)
+        return False
+
+    def begin(self, path: str, known: str | None) -> bool:
+        """Record that the field is begun; return whether a run may go on from what an earlier one left of it."""
+        (self.store / path).parent.mkdir(parents=True, exist_ok=True)
+        again = known is not None and self.known.get(path) == known
+        if not again:
+            line = json.dumps([path, known]).encode() + b"\n"
+            os.write(self.file, line)
+            sync_data(self.file)
+            self.known[path] = known
+        return again
+
+    def close(self) -> None:
+        os.close(self.file)
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines of the journal; a last one that is cut off is left out, and cut away."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+    for line in data[:whole].splitlines():
+        name, known = json.loads(line)
+        yield name, known
+
+
+def _parts(store: Path) -> Iterator[Path]:
+    """Yield what lies in the plate, its rows and its wells."""
+    for row in store.iterdir():
+        if not row.is_dir():
+            yield row
+            continue
+        for well in row.iterdir():
+            if well.is_dir():
+                yield from well.iterdir()
+            else:
+                yield well
+
+
+def _staged_for(folder: Path, store: Path) -> str | None:
+    """Return the path of the field that a staging folder is for."""
+    name = folder.name.removeprefix(".").removesuffix(".bigimg")
+    found = folder.with_name(name)
+    return found.relative_to(store).as_posix() if staging_folder(found) == folder else None
+
+
+def _write_documents(store: Path, plan: PlatePlan, source: PlateSource) -> None:
+    """Write what makes the fields a plate: the lists of fields first, and that of the wells last."""
+    version, zarr, layout = plan.ome_version, plan.largest.zarr, plan.layout
+    by_well: dict[str, list[FieldMeta]] = {}
+    runs = tuple(Acquisition(*run) for run in source.acquisitions)
+    for placed in layout.fields:
+        run_of = placed.source.acquisition if runs else None
+        by_well.setdefault(placed.well, []).append(FieldMeta(placed.path.rpartition("/")[2], run_of))
+    documents = {store / well: well_attributes(fields, version) for well, fields in by_well.items()}
+    documents |= {store / path.partition("/")[0]: {} for path, _, _ in layout.wells}
+    numbers = tuple(map(str, range(len(layout.labels))))
+    documents[store] = plate_attributes(
+        PlateMeta(
+            name=plan.name,
+            rows=layout.rows,
+            columns=layout.columns,
+            wells=tuple(WellMeta(*well) for well in layout.wells),
+            acquisitions=runs,
+            field_count=max(map(len, by_well.values())),
+            labels=() if layout.labels == numbers else layout.labels,
+        ),
+        version,
+    )
+    for folder, attributes in documents.items():
+        for name, data in group_documents(attributes, zarr).items():
+            if attributes or name != ATTRIBUTES[2]:
+                (folder / name).write_bytes(data)

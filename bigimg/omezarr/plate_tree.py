@@ -1,0 +1,98 @@
+"""The plate in a hierarchy: its wells and their fields, each document read when it is asked for."""
+
+from __future__ import annotations
+
+from bigimg.errors import InputError, UsageError, counted
+from bigimg.geometry.wells import well_place
+from bigimg.omezarr.plates import FieldMeta, PlateMeta, WellMeta, is_plate, is_well, parse_plate, parse_well
+from bigimg.omezarr.tree import Tree, join
+
+NAMED = 8
+"""Wells that a message names."""
+
+
+def plate_of(tree: Tree) -> PlateMeta | None:
+    """Return the plate at the root of ``tree``; None where there is none.
+
+    Raises
+    ------
+    InputError
+        There is one, and its metadata make no sense.
+    """
+    node = tree.node("")
+    if node is None or not is_plate(node["attributes"]):
+        return None
+    return parse_plate(node["attributes"], source=tree.path)
+
+
+def fields_of(tree: Tree, well: str) -> tuple[FieldMeta, ...]:
+    """Return the fields of a well by its path in the plate.
+
+    Raises
+    ------
+    InputError
+        Its document is gone, or makes no sense.
+    """
+    node = tree.node(well)
+    if node is None or not is_well(node["attributes"]):
+        raise InputError(f"{tree.where(well)}: the plate lists this well, and it is no well; restore it")
+    return parse_well(node["attributes"], source=tree.where(well))
+
+
+def well_named(plate: PlateMeta, name: str, *, source: str) -> WellMeta:
+    """Return the well that is called ``name``: ``B/03``, ``B03`` or ``b3``.
+
+    Raises
+    ------
+    UsageError
+        The plate has no such well.
+    """
+    found = next((well for well in plate.wells if well.path == name), None)
+    if found is None:
+        by_place = {}
+        for well in plate.wells:
+            try:
+                by_place[well_place(well.path)] = well
+            except UsageError:  # rows and columns may have any names
+                continue
+        try:
+            found = by_place.get(well_place(name))
+        except UsageError:
+            found = None
+    if found is None:
+        raise UsageError(f"{source}: no well {name!r:.80}; there are {wells_text(plate)}")
+    return found
+
+
+def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
+    """Return the path of the field ``series`` of a plate, as ``B/03/0``; without a field that of the first one.
+
+    Raises
+    ------
+    InputError
+        None is chosen.
+    UsageError
+        There is no such well or field.
+    """
+    if not isinstance(series, str):
+        way = f"choose one by series='{plate.wells[0]}/0', or all by open_plate"
+        raise InputError(f"{tree.path}: a plate of {wells_text(plate)}; {way}")
+    name, _, field = series.rpartition("/")
+    try:
+        well = well_named(plate, series, source=tree.path)
+        field = ""
+    except UsageError:
+        well = well_named(plate, name, source=tree.path)
+    paths = [each.path for each in fields_of(tree, well.path)]
+    if field and field not in paths:
+        raise UsageError(f"{tree.path}: no field {field!r:.80} in well {well}; there are {_few(paths)}")
+    return join(well.path, field or paths[0])
+
+
+def wells_text(plate: PlateMeta) -> str:
+    """Return how many wells there are, and the names of the first ones."""
+    return f"{counted(len(plate.wells), 'well')} ({_few([str(well) for well in plate.wells])})"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

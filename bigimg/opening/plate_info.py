@@ -1,0 +1,112 @@
+"""What a plate is, for people and as JSON: its wells, without a look into any of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bigimg.errors import InputError, counted
+from bigimg.opening.sources import Asked, is_place, may_be_store, zipped_store
+from bigimg.places.address import is_store_url
+
+if TYPE_CHECKING:
+    from bigimg.omezarr.plates import PlateMeta
+    from bigimg.omezarr.tree import Tree
+
+MOST_DRAWN = 60
+"""Columns of a plate that is drawn."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlateInfo:
+    """What ``bigimg.info`` found where there is a plate; prints as a short table with a map of the wells."""
+
+    source: str
+    format: str
+    name: str | None
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    wells: tuple[str, ...]
+    """Those with images, row by row, as ``B/03``."""
+    field_count: int | None
+    """The most fields of a well; None where the plate does not say it."""
+    acquisitions: tuple[str, ...]
+    field_labels: tuple[str, ...]
+    """What the source called the fields 0, 1 and so on, where that is known."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values; the schema is in docs/reference/json.md."""
+        lists = {name: list(value) for name, value in asdict(self).items() if isinstance(value, tuple)}
+        return asdict(self) | lists
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def plate_info(source: str, meta: PlateMeta) -> PlateInfo:
+    """Return the :class:`PlateInfo` of a plate."""
+    return PlateInfo(
+        source=source,
+        format=f"OME-Zarr {meta.version}",
+        name=meta.name,
+        rows=meta.rows,
+        columns=meta.columns,
+        wells=tuple(map(str, meta.wells)),
+        field_count=meta.field_count,
+        acquisitions=tuple(run.name or str(run.id) for run in meta.acquisitions),
+        field_labels=meta.labels,
+    )
+
+
+def plate_at(source: Any, asked: Asked) -> tuple[Tree, PlateMeta] | None:
+    """Return the plate that ``source`` is a path or an address of; None for anything else.
+
+    Raises
+    ------
+    InputError
+        It is a plate, and its metadata make no sense.
+    """
+    if not isinstance(source, str | os.PathLike) or not is_place(source) or asked.series is not None:
+        return None
+    name = os.fspath(source)
+    tree = zipped_store(name, asked)
+    if tree is None:
+        stored = os.path.isdir(name) or name.lower().endswith((".ozx", ".zip")) or is_store_url(name)
+        if not (stored and may_be_store(name)):
+            return None
+        from bigimg.omezarr.tree import tree_of
+
+        try:
+            tree = tree_of(name)
+            if tree.node("") is None:
+                return None
+        except (InputError, OSError, ValueError, ImportError):  # whoever opens it says what is wrong
+            return None
+    from bigimg.omezarr.plate_tree import plate_of
+
+    meta = plate_of(tree)
+    return None if meta is None else (tree, meta)
+
+
+def _lines(info: PlateInfo) -> Iterator[str]:
+    yield info.source
+    size = f"{counted(len(info.rows), 'row')} x {counted(len(info.columns), 'column')}"
+    fields = "" if info.field_count is None else f", at most {counted(info.field_count, 'field')} each"
+    name = "" if info.name is None else f"{info.name}, "
+    yield f"  plate    {name}{size}, {counted(len(info.wells), 'well')}{fields}"
+    yield f"  format   {info.format}"
+    if len(info.acquisitions) > 1:
+        yield f"  runs     {', '.join(info.acquisitions)}"
+    if info.field_labels:
+        pairs = (f"{number} is {label}" for number, label in enumerate(info.field_labels[:MOST_DRAWN]))
+        yield f"  fields   {', '.join(pairs)}{', …' if len(info.field_labels) > MOST_DRAWN else ''}"
+    if len(info.columns) <= MOST_DRAWN:
+        wells, width = set(info.wells), max(map(len, info.columns))
+        margin = max(map(len, info.rows))
+        yield f"  wells    {'':{margin}} {' '.join(f'{column:>{width}}' for column in info.columns)}"
+        for row in info.rows:
+            marks = ("o" if f"{row}/{column}" in wells else "." for column in info.columns)
+            yield f"           {row:{margin}} {' '.join(f'{mark:>{width}}' for mark in marks)}"
+    yield f"  open     one field by series='{info.wells[0]}/0', all by bigimg.open_plate"

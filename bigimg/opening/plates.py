@@ -1,0 +1,177 @@
+"""``open_plate``: the wells of a plate and their images, each opened when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bigimg.errors import InputError, UsageError
+from bigimg.geometry.lengths import Pixels
+from bigimg.omezarr.open import open_store
+from bigimg.omezarr.plate_tree import fields_of, well_named
+from bigimg.omezarr.plates import FieldMeta, PlateMeta
+from bigimg.omezarr.store import Store
+from bigimg.omezarr.tree import Tree, join
+from bigimg.opening.open import Memory
+from bigimg.opening.open import open as open_image
+from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info
+from bigimg.opening.sources import Asked
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+
+@dataclass(frozen=True, slots=True)
+class Well:
+    """A well of a plate and its fields."""
+
+    name: str
+    """As ``B/03``."""
+    row: str
+    column: str
+    fields: tuple[FieldMeta, ...]
+    """Path and acquisition of each."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plate:
+    """A plate: ``plate["B03"]`` and ``plate["B/03", 1]`` are lazy images, and a loop gives its wells.
+
+    A document of a well is read when the well is asked for, and no pixel before an image is computed.
+    """
+
+    source: str
+    meta: PlateMeta
+    tree: Tree = field(compare=False)
+    memory: Memory = None
+
+    @property
+    def info(self) -> PlateInfo:
+        """What the plate says of itself, with a map of its wells."""
+        return plate_info(self.source, self.meta)
+
+    @property
+    def wells(self) -> tuple[str, ...]:
+        """Names of the wells with images, row by row, as ``B/03``."""
+        return tuple(map(str, self.meta.wells))
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """A row for each field: well, row, column, field, acquisition and path in the plate; all wells are read."""
+        import pandas
+
+        rows = [
+            (well.name, well.row, well.column, each.path, each.acquisition, join(well.name, each.path))
+            for well in self
+            for each in well.fields
+        ]
+        return pandas.DataFrame(rows, columns=["well", "row", "column", "field", "acquisition", "path"])
+
+    def well(self, name: str) -> Well:
+        """Return a well by its name: ``B/03``, ``B03`` or ``b3``.
+
+        Raises
+        ------
+        UsageError
+            The plate has no such well.
+        InputError
+            Its document is gone, or makes no sense.
+        """
+        found = well_named(self.meta, name, source=self.source)
+        row, column = self.meta.rows[found.row], self.meta.columns[found.column]
+        return Well(found.path, row, column, fields_of(self.tree, found.path))
+
+    def open(
+        self,
+        well: str,
+        field: int | str = 0,
+        *,
+        level: int = 0,
+        raw: bool = False,
+        chunks: Pixels | None = None,
+    ) -> xarray.DataArray:
+        """Return the image of one field, lazy; the options are those of :func:`bigimg.open`.
+
+        Parameters
+        ----------
+        well : str
+            ``B/03``, ``B03`` or ``b3``.
+        field : int or str
+            Its number or path.
+
+        Raises
+        ------
+        UsageError
+            There is no such well, field or level.
+        InputError, IntegrityError, BudgetError
+            As :func:`bigimg.open`.
+        """
+        store = self.store(well, field)
+        return open_image(store, level=level, memory=self.memory, raw=raw, chunks=chunks)
+
+    def store(self, well: str, field: int | str = 0) -> Store:
+        """Return the opened store of one field, with all its levels."""
+        found = self.well(well)
+        path = str(field)
+        if path not in (known := [each.path for each in found.fields]):
+            if not isinstance(field, int) or not 0 <= field < len(known) or any(map(str.isdecimal, known)):
+                names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+                raise UsageError(f"{self.source}: no field {field!r} in well {found.name}; there are {names}")
+            path = known[field]
+        return open_store(self.tree, series=join(found.name, path))
+
+    def __getitem__(self, key: str | tuple[str, int | str]) -> xarray.DataArray:
+        well, number = key if isinstance(key, tuple) else (key, None)
+        if not isinstance(well, str):
+            raise UsageError(
+                f"{self.source}: give a well, or a well and a field, as in plate['{self.wells[0]}', 0]"
+            )
+        if number is None:
+            number = self.well(well).fields[0].path
+        return self.open(well, number)
+
+    def __iter__(self) -> Iterator[Well]:
+        return map(self.well, self.wells)
+
+    def __len__(self) -> int:
+        return len(self.meta.wells)
+
+    def __repr__(self) -> str:
+        return repr(self.info)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe values, as those of :func:`bigimg.info`."""
+        return self.info.to_dict()
+
+
+def open_plate(source: str | os.PathLike[str], *, memory: Memory = None) -> Plate:
+    """Return the plate at ``source``; neither its wells nor their pixels are read.
+
+    Parameters
+    ----------
+    source : path or URL
+        Of an OME-Zarr plate, in a zip file too.
+    memory : int or str, optional
+        The budget of each image that is opened, as in :func:`bigimg.open`.
+
+    Returns
+    -------
+    Plate
+        ``plate["B03"]`` and ``plate["B/03", 1]`` are DataArrays of shape (t, c, z, y, x), of which those axes that the
+        image has; ``for well in plate`` gives wells with their fields; ``.table`` is a DataFrame of all fields.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is nothing, or no plate that can be read.
+    """
+    found = plate_at(source, Asked({}))
+    if found is None:
+        if isinstance(source, str | os.PathLike) and not os.path.lexists(source):
+            open_store(source)  # it says why there is none
+        raise InputError(f"{os.fspath(source)}: is no OME-Zarr plate; open an image with bigimg.open")
+    tree, meta = found
+    return Plate(tree.path, meta, tree, memory)
