@@ -47,6 +47,7 @@ NUMBERS = {
         acquisition:(?:num_phase_enc_steps|num_slices|percent_sampling|phase_enc_fov|pixel_bandwidth|repetition_time)
         acquisition:(?:SAR|receive_gain|slice_thickness|transmit_gain|tube_current|exposure_time|kvp)
     """,
+    "mrc": "[nm][xyz] n[xyz]start [xyz](?:len|org) alpha beta gamma map[crs] d(?:min|max|mean) ispg mode rms nversion",
     "nifti": """
         cal_max cal_min compressed dim_info dim_un0 field_skip funused[123] intent_code intent_p[123] omax omin
         origin pixdim qform_code qoffset_[xyz] quatern_[bcd] sform_code slice_code slice_duration slice_end

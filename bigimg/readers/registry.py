@@ -118,6 +118,10 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
+        "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
+        "bigimg", access=BEHIND_GZIP, several=False, packed=True,
+    ),
+    Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
