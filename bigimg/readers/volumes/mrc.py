@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from bigimg.readers.volumes.headers import Step, Volume, checked_shape
 from bigimg.types import DType
 
 type Header = Mapping[str, int | float]
+type Order = Literal["<", ">"]
 
 HEADER = np.dtype(
     [(name, "<i4") for name in ("nx", "ny", "nz", "mode", "nxstart", "nystart", "nzstart", "mx", "my", "mz")]
@@ -90,10 +92,11 @@ def open_mrc(source: str) -> RawReader:
     return volume.reader(source, pixels, access, notes)
 
 
-def _byte_order(head: bytes, notes: list[str]) -> str:
+def _byte_order(head: bytes, notes: list[str]) -> Order:
     """Return ``<`` or ``>``: what the machine stamp says, unless the mode makes sense only in the other order."""
-    said = {0x44: "<", 0x11: ">"}.get(head[212])
-    fits = [order for order in "<>" if np.frombuffer(head, order + "i4", 1, 12)[0] in MODES | NOT_READ]
+    orders: tuple[Order, Order] = "<", ">"
+    said = dict(zip((0x44, 0x11), orders, strict=True)).get(head[212])
+    fits = [order for order in orders if np.frombuffer(head, order + "i4", 1, 12)[0] in MODES | NOT_READ]
     found = said if said in fits or (said and not fits) else fits[0] if fits else "<"
     if said not in (None, found):
         notes.append("the machine stamp does not match the numbers of the header, whose byte order is taken")

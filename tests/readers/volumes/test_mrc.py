@@ -122,7 +122,8 @@ def test_permuted_axes(tmp_path: Path, places: tuple[int, int, int]) -> None:
 
 def test_stacks_of_images_and_of_volumes(tmp_path: Path) -> None:
     stack = open_file(mrc(tmp_path / "a.st", noise(4, 7, 9), stack=True))
-    assert stack.spec.dims == ("t", "y", "x") and stack.spec.axes[0].unit is None
+    assert stack.spec.dims == ("t", "y", "x")
+    assert stack.spec.axes[0].unit is None
     assert open_file(mrc(tmp_path / "b.mrc", noise(7, 9))).spec.dims == ("y", "x")
     assert open_file(mrc(tmp_path / "b2.mrc", noise(4, 7, 9), ispg=0, mz=4)).spec.dims == ("z", "y", "x")
     volumes = noise(3, 4, 7, 9)
@@ -142,7 +143,8 @@ def test_signs_of_bytes(tmp_path: Path) -> None:
     patched(path, _156=struct.pack("<i", 1))
     np.testing.assert_array_equal(whole(open_file(path))[0], array[0])
     reader = open_file(mrc(tmp_path / "b.mrc", array, dmin=0, dmax=255))
-    assert reader.spec.dtype == np.uint8 and "unsigned" in reader.spec.notes[0]
+    assert reader.spec.dtype == np.uint8
+    assert "unsigned" in reader.spec.notes[0]
 
 
 def test_origin_and_its_sign_in_imod(tmp_path: Path) -> None:
@@ -209,7 +211,17 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert "machine stamp does not match" in reader.spec.notes[0]
     np.testing.assert_array_equal(whole(reader), noise(4, 7, 9))
     reader = open_file(patched(path, _28=bytes(12)))
-    assert len(reader.spec.notes) == 4 and "no spacing along" in reader.spec.notes[1]
+    assert sum("no spacing along" in note for note in reader.spec.notes) == 3
+
+
+def read_or_refused(path: Path) -> str:
+    try:
+        reader = open_file(path)
+        if reader.spec.nbytes < 1 << 20:
+            whole(reader)
+    except BigimgError as error:
+        return str(error)
+    return path.name
 
 
 def test_damaged_headers_are_named_or_give_pixels(tmp_path: Path) -> None:
@@ -219,9 +231,4 @@ def test_damaged_headers_are_named_or_give_pixels(tmp_path: Path) -> None:
         bad = bytearray(good)
         bad[rng.integers(0, 256)] ^= 1 << rng.integers(0, 8)
         path.write_bytes(bad)
-        try:
-            reader = open_file(path)
-            if reader.spec.nbytes < 1 << 20:
-                whole(reader)
-        except BigimgError as error:
-            assert "a.mrc" in str(error)
+        assert "a.mrc" in read_or_refused(path)
