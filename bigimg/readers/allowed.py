@@ -36,6 +36,11 @@ NUMBERS = {
         patient_orientation plane_separation septa_state sw_version system_type transaxial_fov transm_source_type
         upr_true_thres well_counter_corr_factor wobble_speed
     """,
+    "imaris": """
+        Image:(?:[XYZ]|ExtM(?:in|ax)[012]|Noc|NumericalAperture|LensPower)
+        Channel_\\d+:(?:GammaCorrection|ColorOpacity)
+        Channel_\\d+:(?:ColorRange|LSM(?:Emission|Excitation)Wavelength|LSMP(?:hotons|inhole))
+    """,
     "metaimage": """
         CenterOfRotation Color ElementMax ElementMin ElementNBits ElementSize ElementSpacing
         ElementToIntensityFunctionOffset ElementToIntensityFunctionSlope Offset Orientation Origin Position Rotation

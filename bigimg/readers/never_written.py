@@ -1,4 +1,4 @@
-"""Planes or chunks that a file promises and that were never written: refused, or holes where a user takes what is there.
+"""Planes or chunks that a file promises and that were never written: refused, or holes where a user takes the rest.
 
 A microscope that was stopped leaves such files. Their libraries give zeros for these, which nobody measured.
 """

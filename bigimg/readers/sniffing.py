@@ -50,7 +50,6 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
 knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
-    ("HDF5 (also Imaris)", 0, (b"\x89HDF\r\n\x1a\n",)),
     ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
     ("Leica LIF", 0, (b"\x70\0\0\0",)),
@@ -235,6 +234,21 @@ def is_minc(head: bytes, name: str) -> bool:
         b"\x89HDF": b"minc-2.0",
     }
     return head[:4] in words and (name.endswith(".mnc") or words[head[:4]] in head)
+
+
+def is_hdf5(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an HDF5 file."""
+    return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def is_imaris(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the HDF5 file of an Imaris image."""
+    return is_hdf5(head, name) and (name.endswith(".ims") or b"ImarisDataSet" in head)
+
+
+def is_bdv(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the XML of BigDataViewer; its HDF5 files look like any."""
+    return b"<SpimData" in head
 
 
 def is_afni(head: bytes, name: str) -> bool:

@@ -7,6 +7,7 @@ The library inflates without a limit, with one lock for the whole process, and h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from bigimg.errors import InputError
 
 type Filter = tuple[int, tuple[int, ...]]
 """Number and parameters of a filter."""
+type Decoder = Callable[[bytes, int, tuple[int, ...]], bytes]
+"""Takes the bytes, how many it may make of them, and the parameters."""
 
 SLACK_BYTES = 1 << 10
 """What a chunk may be longer than its pixels: checksums, heads of blocks."""
@@ -75,10 +78,16 @@ def unpack(packed: bytes, filters: Sequence[Filter], skipped: int, nbytes: int) 
     return packed
 
 
-def _deflate(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
+def _by(codec: str, **options: Any) -> Decoder:
+    """Return the decoder ``codec`` of imagecodecs, which makes no more than it may."""
 
-    return imagecodecs.deflate_decode(data, out=most)  # type: ignore[no-any-return]
+    def decode(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
+        import imagecodecs
+
+        found: bytes = getattr(imagecodecs, f"{codec}_decode")(data, out=most, **options)
+        return found
+
+    return decode
 
 
 def _shuffle(data: bytes, _: int, parameters: tuple[int, ...]) -> bytes:
@@ -89,7 +98,7 @@ def _shuffle(data: bytes, _: int, parameters: tuple[int, ...]) -> bytes:
     for byte, plane in enumerate(np.frombuffer(data, np.uint8, count * size).reshape(size, count)):
         whole[:, byte] = plane
     found[count * size :] = np.frombuffer(data, np.uint8)[count * size :]
-    return found.data
+    return found.tobytes()
 
 
 def _fletcher32(data: bytes, _: int, __: tuple[int, ...]) -> bytes:
@@ -101,44 +110,19 @@ def _fletcher32(data: bytes, _: int, __: tuple[int, ...]) -> bytes:
     return content
 
 
-def _lz4(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
+def _said_at(said: slice, order: Literal["little", "big"], decode: Decoder) -> Decoder:
+    """Return ``decode``, for what says in its first bytes how large it will be: not larger than its place."""
 
-    _check_said(int.from_bytes(data[:8], "big"), most)
-    return imagecodecs.lz4h5_decode(data, out=most)  # type: ignore[no-any-return]
+    def checked(data: bytes, most: int, parameters: tuple[int, ...]) -> bytes:
+        if (size := int.from_bytes(data[said], order)) > most:
+            raise ValueError(f"it says {size} bytes where at most {most} are expected")
+        return decode(data, most, parameters)
 
-
-def _blosc(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
-
-    _check_said(int.from_bytes(data[4:8], "little"), most)
-    return imagecodecs.blosc_decode(data, numthreads=1, out=most)  # type: ignore[no-any-return]
+    return checked
 
 
-def _zstd(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
-
-    return imagecodecs.zstd_decode(data, out=most)  # type: ignore[no-any-return]
-
-
-def _lzf(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
-
-    return imagecodecs.lzf_decode(data, out=most)  # type: ignore[no-any-return]
-
-
-def _bzip2(data: bytes, most: int, _: tuple[int, ...]) -> bytes:
-    import imagecodecs
-
-    return imagecodecs.bz2_decode(data, out=most)  # type: ignore[no-any-return]
-
-
-def _check_said(said: int, most: int) -> None:
-    """Refuse a chunk that says it is larger than its place before it is decoded."""
-    if said > most:
-        raise ValueError(f"it says {said} bytes where at most {most} are expected")
-
-
-DECODERS: dict[int, Callable[[bytes, int, tuple[int, ...]], bytes]] = {
-    1: _deflate, 2: _shuffle, 3: _fletcher32, 307: _bzip2, 32000: _lzf, 32001: _blosc, 32004: _lz4, 32015: _zstd,
+DECODERS: dict[int, Decoder] = {
+    1: _by("deflate"), 2: _shuffle, 3: _fletcher32, 307: _by("bz2"), 32000: _by("lzf"),
+    32001: _said_at(slice(4, 8), "little", _by("blosc", numthreads=1)),
+    32004: _said_at(slice(8), "big", _by("lz4h5")), 32015: _by("zstd"),
 }  # fmt: skip

@@ -41,7 +41,7 @@ def import_h5py(path: str) -> Any:
 
 
 def find_inside(path: str, file: Any, name: str, links: int = MOST_LINKS) -> Any:
-    """Return the group or dataset ``name`` of an open file, None where there is none; no link to another file is followed.
+    """Return the group or dataset ``name`` of an open file, None where there is none; links lead nowhere else.
 
     Raises
     ------

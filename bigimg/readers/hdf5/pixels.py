@@ -74,7 +74,7 @@ def layout_of(source: str, dataset: Any) -> Layout:
 
 
 def written_chunks(dataset: Any) -> Array:
-    """Return which chunks of an open dataset were written, True and False along each axis; one where it is one piece."""
+    """Return which chunks of an open dataset were written, along each axis; a single answer where it is one piece."""
     if not dataset.chunks:
         return np.full((1,) * dataset.ndim, dataset.id.get_storage_size() == dataset.nbytes)
     shape = grid(dataset.shape, dataset.chunks)
