@@ -179,9 +179,8 @@ def _dims(source: str, dataset: Any, notes: list[str]) -> tuple[str, ...]:
 def _axes(dataset: Any, dims: Sequence[str], notes: list[str]) -> tuple[Axis, ...]:
     """Return the axes in the order t c z y x, with spacing where dimension scales or ``element_size_um`` say it."""
     sizes = np.ravel(dataset.attrs.get("element_size_um", ())).tolist()
-    micrometers = dict(
-        zip([name for name in dims if name in "zyx"][-len(sizes) or len(dims) :], sizes, strict=False)
-    )
+    space = [name for name in dims if name in "zyx"]
+    micrometers = dict(zip(space[::-1], sizes[::-1], strict=False))  # of z, y and x, also where there is no z
     axes = {}
     for name, size, scales in zip(dims, dataset.shape, dataset.dims, strict=True):
         spacing, unit, origin = 1.0, None, 0.0
