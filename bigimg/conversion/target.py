@@ -23,7 +23,7 @@ from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.packed import is_packed
 from bigimg.omezarr.shard import object_key
 from bigimg.omezarr.tree import tree_of
-from bigimg.places.address import is_address, is_url, redacted, split_member
+from bigimg.places.address import is_address, is_url, redacted, split_dataset, split_member
 from bigimg.places.staging import HOME
 from bigimg.types import Shape, ZarrFormat
 
@@ -118,7 +118,7 @@ def paths_of(source: object) -> Iterator[Path]:
         name = re.sub("^(file|local)://", "", os.fspath(source))
         if os.path.lexists(name):
             yield Path(name)
-        elif (inside := split_member(name)) is not None:
+        elif (inside := split_member(name) or split_dataset(name)) is not None:
             yield from paths_of(inside[0])
         elif not is_url(name):
             yield from map(Path, glob.glob(name, recursive=True))

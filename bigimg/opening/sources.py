@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
 from bigimg.opening.local_copy import LocalCopyReader, naming
-from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_member
+from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
@@ -137,6 +137,11 @@ def open_place(source: Any, asked: Asked) -> Reader:
         from bigimg.readers.folders.folder import open_folder
 
         return open_folder(name, series=asked.series, **asked.of_readers)
+    if (within := split_dataset(name)) is not None:
+        file, dataset = within
+        if asked.series is not None:
+            raise UsageError(f"{name}: names a dataset already; leave series={asked.series!r} out")
+        return open_file(file, series=dataset, **asked.of_readers)
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
     return open_file(name, series=asked.series, **asked.of_readers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -53,6 +54,17 @@ def split_member(name: str) -> tuple[str, str] | None:
     if not between or not member.strip("/") or not (is_url(archive) or local_zip):
         return None
     return archive, member.strip("/")
+
+
+def split_dataset(name: str) -> tuple[str, str] | None:
+    """Return file and dataset of ``file.h5::/path/in/it``, where that file is there; None for any other name.
+
+    >>> split_dataset("nowhere.h5::/data")
+    """
+    file, between, dataset = name.rpartition(MEMBER)
+    if not between or not dataset.strip("/") or os.path.lexists(name) or not os.path.isfile(file):
+        return None
+    return file, "/" + dataset.strip("/")
 
 
 def redacted(name: str) -> str:

@@ -36,6 +36,11 @@ NUMBERS = {
         patient_orientation plane_separation septa_state sw_version system_type transaxial_fov transm_source_type
         upr_true_thres well_counter_corr_factor wobble_speed
     """,
+    "imaris": """
+        Image:(?:[XYZ]|ExtM(?:in|ax)[012]|Noc|NumericalAperture|LensPower)
+        Channel_\\d+:(?:GammaCorrection|ColorOpacity)
+        Channel_\\d+:(?:ColorRange|LSM(?:Emission|Excitation)Wavelength|LSMP(?:hotons|inhole))
+    """,
     "metaimage": """
         CenterOfRotation Color ElementMax ElementMin ElementNBits ElementSize ElementSpacing
         ElementToIntensityFunctionOffset ElementToIntensityFunctionSlope Offset Orientation Origin Position Rotation
@@ -47,6 +52,7 @@ NUMBERS = {
         acquisition:(?:num_phase_enc_steps|num_slices|percent_sampling|phase_enc_fov|pixel_bandwidth|repetition_time)
         acquisition:(?:SAR|receive_gain|slice_thickness|transmit_gain|tube_current|exposure_time|kvp)
     """,
+    "mrc": "[nm][xyz] n[xyz]start [xyz](?:len|org) alpha beta gamma map[crs] d(?:min|max|mean) ispg mode rms nversion",
     "nifti": """
         cal_max cal_min compressed dim_info dim_un0 field_skip funused[123] intent_code intent_p[123] omax omin
         origin pixdim qform_code qoffset_[xyz] quatern_[bcd] sform_code slice_code slice_duration slice_end

@@ -119,6 +119,23 @@ BUILT_IN = (
         access=TEXT_HEADER, several=False,
     ),
     Format(
+        "imaris", "Imaris", "bigimg.readers.vendor.imaris:open_imaris", (".ims",), sniffing.is_imaris, "h5py",
+        extra="hdf5", options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "bdv", "BigDataViewer XML", "bigimg.readers.vendor.bdv:open_bdv", (".xml",), sniffing.is_bdv, "h5py",
+        extra="hdf5", options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "hdf5", "HDF5 (BigDataViewer, datasets)", "bigimg.readers.hdf5.datasets:open_hdf5",
+        (".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".ilp"), sniffing.is_hdf5, "h5py", extra="hdf5",
+        options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
+        "bigimg", access=BEHIND_GZIP, several=False, packed=True,
+    ),
+    Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,

@@ -50,11 +50,9 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
 knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
-    ("HDF5 (also Imaris)", 0, (b"\x89HDF\r\n\x1a\n",)),
     ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
     ("Leica LIF", 0, (b"\x70\0\0\0",)),
-    ("MRC", 208, (b"MAP ", b"MAP\0")),
     ("FITS", 0, (b"SIMPLE  =",)),
     ("NetCDF", 0, (b"CDF\x01", b"CDF\x02")),
     ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
@@ -78,7 +76,7 @@ _NO_GRIDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
 SPECIAL: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
 )  # fmt: skip
-_OTHER_NAMES = {".mrc": "MRC", ".map": "MRC", ".svg": "SVG"}
+_OTHER_NAMES = {".svg": "SVG"}
 
 
 def read_head(path: str, size: int = HEAD_BYTES) -> bytes:
@@ -219,7 +217,7 @@ def is_nifti(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a NIfTI or ANALYZE file; an ``.img`` has no header."""
     magic = head[344:348] in (b"n+1\0", b"ni1\0") or head[4:12] in _NIFTI2
     analyze = head[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") and name.endswith(".hdr")
-    return magic or analyze or (name.endswith(".img") and not other_format(head, ""))
+    return magic or analyze or (name.endswith(".img") and not other_format(head, "") and not is_mrc(head, ""))
 
 
 def is_mgh(head: bytes, name: str) -> bool:
@@ -238,6 +236,21 @@ def is_minc(head: bytes, name: str) -> bool:
     return head[:4] in words and (name.endswith(".mnc") or words[head[:4]] in head)
 
 
+def is_hdf5(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an HDF5 file."""
+    return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def is_imaris(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the HDF5 file of an Imaris image."""
+    return is_hdf5(head, name) and (name.endswith(".ims") or b"ImarisDataSet" in head)
+
+
+def is_bdv(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the XML of BigDataViewer; its HDF5 files look like any."""
+    return b"<SpimData" in head
+
+
 def is_afni(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins an AFNI header; a BRIK has no signature."""
     text = head[:64].split()
@@ -246,8 +259,27 @@ def is_afni(head: bytes, name: str) -> bool:
 
 def is_parrec(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins a Philips PAR; a REC has no signature."""
-    rec = name.endswith(".rec") and not other_format(head, "")
+    rec = name.endswith(".rec") and not other_format(head, "") and not is_mrc(head, name)
     return rec or b"= DATA DESCRIPTION FILE =" in head[:256]
+
+
+MRC_ENDINGS = (".mrc", ".mrcs", ".map", ".rec", ".st", ".ali", ".ccp4")
+
+
+def is_mrc(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an MRC or CCP4 map; those of before 2000 have no signature."""
+    if head[208:211] == b"MAP":
+        return True
+    if not name.endswith(MRC_ENDINGS) or len(head) < 1024:
+        return False
+    plausible = (
+        (*struct.unpack_from(order + "4i", head), *struct.unpack_from(order + "3i", head, 64))
+        for order in "<>"
+    )
+    return any(
+        min(nx, ny, nz) > 0 and mode in (0, 1, 2, 4, 6) and sorted(axes) in ([1, 2, 3], [0, 0, 0])
+        for nx, ny, nz, mode, *axes in plausible
+    )
 
 
 def is_metaimage(head: bytes, name: str) -> bool:

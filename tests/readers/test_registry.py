@@ -84,9 +84,7 @@ def test_content_then_name(tmp_path: Path, name: str, head: bytes, expected: str
 @pytest.mark.parametrize(
     ("name", "head", "title"),
     [
-        ("a.ims", b"\x89HDF\r\n\x1a\n", "HDF5"),
         ("a.czi", b"ZISRAWFILE", "Zeiss CZI"),
-        ("a.mrc", bytes(208) + b"MAP ", "MRC"),
         ("a.tif", b"<!DOCTYPE html>", "HTML"),
         ("a.tif", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         ("a.npz", b"PK\x03\x04", "zip"),

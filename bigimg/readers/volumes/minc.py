@@ -22,9 +22,11 @@ from bigimg.errors import InputError
 from bigimg.geometry.no_data import declared
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
+from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, import_h5py
+from bigimg.readers.hdf5.pixels import Hdf5Pixels, check_inflated
+from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Pixels, RawReader, Stored
-from bigimg.readers.volumes.hdf5 import HDF5_BYTES, Hdf5Pixels, check_inflated, check_inside, import_h5py
 from bigimg.readers.volumes.headers import Factors, Step, Volume, checked_shape, json_safe, reading_header
 from bigimg.types import Array, DType, Json
 
@@ -55,7 +57,14 @@ def open_minc(source: str) -> RawReader:
         hdf5 = file.read(4) == b"\x89HDF"
     notes: list[str] = []
     volume, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source, notes)
-    return volume.reader(source, pixels, access, notes)
+    reader = volume.reader(source, pixels, access, notes)
+    if isinstance(pixels, Hdf5Pixels):
+        order = [volume.stored.dims.index(name) for name in reader.spec.dims]
+        checked_written(
+            reader.spec, pixels.written().transpose(order), reader.spec.dims, source=source, allow_partial=False,
+            steps=tuple(pixels.steps[axis] for axis in order),
+        )  # fmt: skip
+    return reader
 
 
 def _open_netcdf(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
@@ -99,7 +108,7 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         info = file["minc-2.0"].get("info", {})
         meta = _meta(file.attrs, {name: variable.attrs for name, variable in info.items()})
         volume = _volume(path, Minc2File(file), meta)
-        pixels = Hdf5Pixels(path, IMAGE, file[IMAGE])
+        pixels = Hdf5Pixels(path, file, np.array(IMAGE, object))
         volume = replace(volume, chunks=pixels.chunks)
     why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
     return volume, pixels, Access("random", why, volume.stored.dims, HDF5_BYTES, pixels.read_bytes)
