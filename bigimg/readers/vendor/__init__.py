@@ -1,0 +1,1 @@
+"""Files of microscopes, as their makers write them."""
