@@ -46,6 +46,10 @@ NUMBERS = {
         ElementToIntensityFunctionOffset ElementToIntensityFunctionSlope Offset Orientation Origin Position Rotation
         SequenceID TransformMatrix
     """,
+    "lif": """
+        BaseZoom CycleCount CycleTime FrameAccumulation FrameAverage FrameTime LineAverage LineTime Line_Accumulation
+        Magnification NumericalAperture Pinhole PinholeAiry PixelDwellTime RefractionIndex RotatorAngle ScanSpeed Zoom
+    """,
     "mgh": "Mdc Pxyz_c delta dof flip_angle fov goodRASFlag te ti tr",
     "minc": """
         acquisition:(?:delay_in_TR|echo_number|echo_time|flip_angle|imaging_frequency|inversion_time|num_averages)
@@ -53,6 +57,10 @@ NUMBERS = {
         acquisition:(?:SAR|receive_gain|slice_thickness|transmit_gain|tube_current|exposure_time|kvp)
     """,
     "mrc": "[nm][xyz] n[xyz]start [xyz](?:len|org) alpha beta gamma map[crs] d(?:min|max|mean) ispg mode rms nversion",
+    "nd2": """
+        bitsPerComponentSignificant emissionLambdaNm excitationLambdaNm immersionRefractiveIndex objectiveMagnification
+        objectiveNumericalAperture pinholeDiameterUm projectiveMagnification zoomMagnification
+    """,
     "nifti": """
         cal_max cal_min compressed dim_info dim_un0 field_skip funused[123] intent_code intent_p[123] omax omin
         origin pixdim qform_code qoffset_[xyz] quatern_[bcd] sform_code slice_code slice_duration slice_end
@@ -155,7 +163,7 @@ TEXTS = {
 CHANNEL_WORDS = """
     alpha background bf bg black blue bright brightfield camera channel confocal contrast cyan dark darkfield
     default df dic emission esid excitation extra far field filter first five fluo fluor fluorescence four
-    fourth gaasp gray green grey image infrared intensity ir laser light magenta ndd near nir noise none one
+    fourth gaasp gray green grey image infrared intensity ir laser light magenta ndd near nir nm noise none one
     orange ph phase pmt purple ratio red reflected rl sample second shg signal six thg third three tl tpmt track
     trans transmitted two uv violet vis white yellow
     aec af alexa amca atto autofluorescence bfp bodipy calcein cerulean cfp citrine clover coumarin cy cyanine

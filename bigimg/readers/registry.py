@@ -141,6 +141,15 @@ BUILT_IN = (
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
     ),
     Format(
+        "lif", "Leica LIF, LOF, XLEF", "bigimg.readers.vendor.lif:open_lif",
+        (".lif", ".lof", ".xlef", ".xlif", ".xlcf", ".xllf"), sniffing.is_lif, "liffile", extra="bio",
+        options=frozenset({"allow_partial", "axis"}),
+    ),
+    Format(
+        "nd2", "Nikon ND2", "bigimg.readers.vendor.nd2:open_nd2", (".nd2",), sniffing.is_nd2, "nd2", extra="bio",
+        options=frozenset({"allow_partial", "axis"}),
+    ),
+    Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
         access=BEHIND_GZIP, several=False, packed=True,
     ),

@@ -51,8 +51,6 @@ knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
-    ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
-    ("Leica LIF", 0, (b"\x70\0\0\0",)),
     ("FITS", 0, (b"SIMPLE  =",)),
     ("NetCDF", 0, (b"CDF\x01", b"CDF\x02")),
     ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
@@ -157,6 +155,19 @@ is_jpeg2000 = partial(_begins, _JPEG2000)
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")
+
+
+def is_lif(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins a LIF or LOF, or one of the XML files of a project of Leica."""
+    project = name.endswith((".xlef", ".xlif", ".xlcf", ".xllf"))
+    return (head.startswith(b"\x70\0\0\0") and head[8:9] == b"*") or (
+        project and b"LMSDataContainerHeader" in head.replace(b"\0", b"")
+    )
+
+
+def is_nd2(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins an ND2; those of before 2010 begin as JPEG 2000 does."""
+    return head.startswith(b"\xda\xce\xbe\x0a") or (name.endswith(".nd2") and head.startswith(_JPEG2000))
 
 
 def is_tiff(head: bytes, name: str) -> bool:

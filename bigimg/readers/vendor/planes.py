@@ -1,0 +1,151 @@
+"""A reader of planes that lie anywhere in a file, or in files: how microscopes write t, c and z.
+
+Leica has an offset for each axis and channel, Nikon a table of frames. Both end as one table of numbers, a plane each,
+for :class:`PlanesReader`; what a number means, and how the rows of a plane are had, a :class:`Planes` knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bigimg.errors import UsageError
+from bigimg.geometry.holes import hole_value
+from bigimg.geometry.spec import ImageSpec
+from bigimg.reader import Access
+from bigimg.readers.raw.plain import RawFile, as_native, read_runs
+from bigimg.types import Array, DType, Region
+
+NEVER = -1
+"""The number of a plane that is not there."""
+
+
+class Planes(Protocol):
+    """Planes of one size, by number."""
+
+    @property
+    def dtype(self) -> DType:
+        """As stored, byte order included."""
+
+    def read_into(self, out: Array, number: int, rows: slice, columns: slice) -> None:
+        """Fill ``out``, C-contiguous, with a part of plane ``number``; columns count samples, not pixels."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanesReader:
+    """A :class:`bigimg.reader.Reader` of planes."""
+
+    spec: ImageSpec
+    access: Access
+    source: str
+    planes: Planes
+    numbers: Array
+    """Of planes, by t, group of samples and z; :data:`NEVER` where none was written."""
+    samples: int = 1
+    """Values of a pixel that lie side by side, as R G B do; channel ``g * samples + s`` is sample s of group g."""
+    backwards: bool = False
+    """Whether these lie in reverse order, as B G R."""
+    paths: tuple[str, ...] = ()
+    """Files that are read."""
+
+    def read(self, region: Region) -> Array:
+        """Return the stored values of ``region``, as a view where samples lie side by side."""
+        at = dict(zip(self.spec.dims, region, strict=True))
+        t, c, z = (at.get(name, slice(0, 1)) for name in "tcz")
+        columns, per = at["x"], self.samples
+        groups = slice(c.start // per, -(-c.stop // per))
+        numbers = self.numbers[t, groups, z]
+        height, width = (at[name].stop - at[name].start for name in "yx")
+        out = np.empty((*numbers.shape, height, width * per), self.planes.dtype)
+        for index, number in np.ndenumerate(numbers):
+            if number == NEVER:
+                out[index] = hole_value(self.spec.dtype, self.spec.padding)
+            else:
+                inside = slice(columns.start * per, columns.stop * per)
+                self.planes.read_into(out[index], int(number), at["y"], inside)
+        parts = as_native(out).reshape(*numbers.shape, height, width, per)[
+            ..., :: -1 if self.backwards else 1
+        ]
+        times, count, depth = numbers.shape
+        pixels = np.moveaxis(parts, -1, 2).reshape(times, count * per, depth, height, width)
+        first = groups.start * per
+        pixels = pixels[:, c.start - first : c.stop - first]
+        return pixels[tuple(slice(None) if name in at else 0 for name in "tczyx")]
+
+    def close(self) -> None:
+        """Let go of files; a later read opens them again."""
+        self.planes.close()
+
+
+def read_plane(
+    out: Array, path: str, offset: int, shape: tuple[int, int], dtype: DType, part: tuple[slice, slice]
+) -> None:
+    """Fill ``out`` with rows and columns of an uncompressed plane.
+
+    Parameters
+    ----------
+    out : ndarray
+        C-contiguous, of the shape of ``part``.
+    path : str
+    offset : int
+        Byte of the first pixel.
+    shape : tuple of int
+        Rows, and values from one row to the next; the last row may lack its padding.
+    dtype : dtype
+        As stored, byte order included.
+    part : tuple of slice
+
+    Raises
+    ------
+    InputError
+        The file ends before.
+    """
+    rows, columns = part
+    size = (rows.stop - 1) * shape[1] + columns.stop
+    file = RawFile(path, offset=offset, shape=(size,), dtype=dtype)
+
+    def run(flat: Array, first: int) -> None:
+        file.read_into(flat, (slice(first, first + flat.size),))
+
+    read_runs(out, part, shape, run)
+
+
+def chosen(path: str, what: str, sizes: Mapping[str, int], axis: Mapping[str, int] | None) -> dict[str, int]:
+    """Return the index along each axis of a file that is none of t c z y x.
+
+    Parameters
+    ----------
+    path : str
+        Of the file, for messages.
+    what : str
+        The image, for messages: ``series 0``.
+    sizes : mapping of str to int
+        Length of each such axis.
+    axis : mapping of str to int, optional
+        What a user chose; an axis of length 1 needs no choice.
+
+    Raises
+    ------
+    UsageError
+        An axis lacks a choice, or a choice an axis.
+    """
+    asked = dict(axis or {})
+    for name, index in asked.items():
+        if name not in sizes:
+            there = f"{what} has {'the axes ' + ' '.join(sizes) if sizes else 'no such axes'} to choose from"
+            raise UsageError(f"{path}: axis={{{name!r}: {index}}} was asked for, but {there}")
+        if not 0 <= index < sizes[name]:
+            raise UsageError(
+                f"{path}: the axis {name} of {what} has no index {index}; give 0 to {sizes[name] - 1}"
+            )
+    for name, size in sizes.items():
+        if size > 1 and name not in asked:
+            which = f"has the axis {name} (0 to {size - 1}), of which one must be chosen"
+            raise UsageError(f"{path}: {what} {which}: axis={{{name!r}: 0}}")
+    return {name: asked.get(name, 0) for name in sizes}
