@@ -123,6 +123,10 @@ BUILT_IN = (
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
     ),
     Format(
+        "czi", "Zeiss CZI", "bigimg.readers.vendor.czi:open_czi", (".czi",), sniffing.is_czi, "czifile, imagecodecs",
+        extra="bio", options=frozenset({"axis", "allow_partial"}),
+    ),
+    Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
         access=BEHIND_GZIP, several=False, packed=True,
     ),

@@ -51,7 +51,6 @@ knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("HDF5 (also Imaris)", 0, (b"\x89HDF\r\n\x1a\n",)),
-    ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("Nikon ND2", 0, (b"\xda\xce\xbe\x0a",)),
     ("Leica LIF", 0, (b"\x70\0\0\0",)),
     ("MRC", 208, (b"MAP ", b"MAP\0")),
@@ -159,6 +158,7 @@ is_jpeg2000 = partial(_begins, _JPEG2000)
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")
+is_czi = partial(_begins, b"ZISRAWFILE")
 
 
 def is_tiff(head: bytes, name: str) -> bool:
