@@ -28,6 +28,12 @@ NUMBERS = {
         BRICK_FLOAT_FACS BRICK_STATAUX BRICK_STATS BRICK_TYPES DATASET_DIMENSIONS DATASET_RANK DELTA IJK_TO_DICOM
         IJK_TO_DICOM_REAL INT_CMAP ORIENT_SPECIFIC ORIGIN SCENE_DATA TAXIS_FLOATS TAXIS_NUMS TAXIS_OFFSETS
     """,
+    "czi": """
+        Channel(?:ExposureTime|ExcitationWavelength|EmissionWavelength|IlluminationWavelength|PinholeSize(?:Airy)?)
+        Channel(?:SectionThickness|NACondenser|ComponentBitCount|LaserScanPixelTime|Gain)
+        ComponentBitCount CalibratedMagnification ImmersionRefractiveIndex LensNA NominalMagnification
+        OriginalEncodingQuality Size[A-Z] WorkingDistance
+    """,
     "ecat": """
         acquisition_mode acquisition_type angular_compression axial_samp_mode bed_elevation bed_position bin_size
         branching_fraction calibration_unitS calibration_units calibration_units_type coin_samp_mode compression_code
@@ -97,6 +103,11 @@ WORDS = {
     "afni": {
         "TYPESTRING": r"3DIM_(?:HEAD|GEN)_(?:ANAT|FUNC)", "BYTEORDER_STRING": "[LM]SB_FIRST",
         "TEMPLATE_SPACE": "ORIG|ACPC|TLRC|MNI(?:_ANAT)?|MNI_2009c_asym",
+    },
+    "czi": {
+        "Immersion": "Air|Water|Oil|Glycerin|Silicone|Other", "PupilGeometry": "Circular|Annular|Other",
+        "PixelType": "(?:Gray|Bgra?)[0-9]{1,3}(?:Float|ComplexFloat)?",
+        "OriginalCompressionMethod": "Uncompressed|Jpg|JpgXr|Lzw|Zstd[01]?",
     },
     "ecat": {
         "data_units": r"(?:[kM]?Bq/(?:cc|ml)|(?:ECAT )?counts(?:/sec)?|uCi/ml|unknown)",

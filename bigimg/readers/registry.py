@@ -141,6 +141,10 @@ BUILT_IN = (
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
     ),
     Format(
+        "czi", "Zeiss CZI", "bigimg.readers.vendor.czi:open_czi", (".czi",), sniffing.is_czi, "czifile, imagecodecs",
+        extra="bio", options=frozenset({"axis", "allow_partial"}),
+    ),
+    Format(
         "lif", "Leica LIF, LOF, XLEF", "bigimg.readers.vendor.lif:open_lif",
         (".lif", ".lof", ".xlef", ".xlif", ".xlcf", ".xllf"), sniffing.is_lif, "liffile", extra="bio",
         options=frozenset({"allow_partial", "axis"}),

@@ -50,7 +50,6 @@ PICTURES: tuple[tuple[str, str, int, tuple[bytes, ...]], ...] = (
 knows only their names. DDS is left out too: Pillow cuts its deep textures to 8 bits."""
 
 _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
-    ("Zeiss CZI", 0, (b"ZISRAWFILE",)),
     ("FITS", 0, (b"SIMPLE  =",)),
     ("NetCDF", 0, (b"CDF\x01", b"CDF\x02")),
     ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
@@ -155,6 +154,7 @@ is_jpeg2000 = partial(_begins, _JPEG2000)
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")
+is_czi = partial(_begins, b"ZISRAWFILE")
 
 
 def is_lif(head: bytes, name: str) -> bool:

@@ -1,0 +1,247 @@
+"""The directory of a CZI file: where its tiles lie in the image and in the file, as arrays.
+
+czifile reads the directory, once; an array takes a tenth of the memory of its entries. czifile believes the sizes that
+the file says, so these are checked first. A file without a directory was not finished, and is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bigimg.errors import InputError, MissingExtraError, damage
+from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.tiff.reader import logged_warnings
+from bigimg.types import Array, Shape
+from bigimg.version import install_line
+
+SERIES = {"S": "scene", "V": "view", "R": "angle", "I": "illumination"}
+"""Axes of which each index is an image of its own, and what one is called."""
+CHOSEN = "HB"
+"""Axes of which a user chooses one index: phases (or detectors), blocks."""
+PLANES = "TCZ"
+
+TILE = np.dtype([
+    *((name, np.int32) for name in (*SERIES, *CHOSEN, *PLANES)), ("M", np.int32), ("box", np.int32, 4),
+    ("stored", np.int32, 2), ("pixels", np.int32), ("codec", np.int32), ("pyramid", bool), ("part", np.int32),
+    ("entry", np.int32), ("at", np.int64),
+])  # fmt: skip
+"""A tile: its index along each axis, its place in the mosaic (first row, last row but one, first column, last column
+but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of the
+file, bytes of its directory entry, and byte of the file where it begins."""
+
+ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
+"""Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
+MOST_DIMENSIONS = 40
+
+
+class Pixels(NamedTuple):
+    """A type of pixels."""
+
+    name: str
+    dtype: str
+    samples: int = 1
+
+
+PIXELS = {
+    0: Pixels("Gray8", "<u1"), 1: Pixels("Gray16", "<u2"), 2: Pixels("Gray32Float", "<f4"), 3: Pixels("Bgr24", "<u1", 3),
+    4: Pixels("Bgr48", "<u2", 3), 8: Pixels("Bgr96Float", "<f4", 3), 9: Pixels("Bgra32", "<u1", 4),
+    12: Pixels("Gray32", "<i4"), 13: Pixels("Gray64", "<f8"),
+}  # fmt: skip
+"""Types of pixels that are read, by their number in the file."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a CZI file says beside its pixels."""
+
+    tiles: Array
+    """Of :data:`TILE`, in the order of the file."""
+    xml: Any
+    """Root of its metadata, an element of ``xml.etree``; None if there are none."""
+
+
+def read_directory(path: str, file: RawFile) -> Directory:
+    """Return tiles and metadata of the CZI file at ``path``, of which ``file`` has the bytes.
+
+    Raises
+    ------
+    MissingExtraError
+        czifile is not installed.
+    InputError
+        The file is cut, damaged, was not finished, or is one of a set.
+    """
+    try:
+        import czifile
+    except ImportError:
+        what = "is a Zeiss CZI, which czifile reads, and that is not installed"
+        raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
+    _check_sizes(path, file)
+    errors = (ValueError, struct.error, LookupError, ArithmeticError, SyntaxError)  # SyntaxError: of XML
+    with logged_warnings("czifile"), czifile.CziFile(path) as czi:
+        try:
+            entries = czi.subblock_directory
+            tiles = np.fromiter((_tile(path, entry) for entry in entries), TILE, len(entries))
+            xml = czi.xml_element if czi.header.metadata_position else None
+        except errors as error:
+            if isinstance(error, InputError):
+                raise
+            raise damage(path, f"its directory or metadata make no sense ({error})") from error
+    if not len(tiles):
+        raise InputError(f"{path}: holds no tile of an image; record it again")
+    if tiles["part"].any():
+        parts = len(np.unique(tiles["part"]))
+        what = f"is one of a set of {parts} or more files, among which its tiles are spread, and only single ones are read"
+        raise InputError(f"{path}: {what}; save it as one file in ZEN")
+    if ((tiles["at"] < 0) | (tiles["at"] + tiles["entry"] + HEAD_BYTES > file.shape[0])).any():
+        raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
+    return Directory(tiles, xml)
+
+
+def level_0(tiles: Array) -> Array:
+    """Return those of ``tiles`` that are of no coarse level.
+
+    Some programs do not mark the tiles of a pyramid: these are stored at another size than shown, and their plane has
+    others too. Where it has no others, all are returned; see :func:`is_resized`.
+    """
+    tiles = tiles[~tiles["pyramid"]]
+    planes, resized = [*SERIES, *CHOSEN, *PLANES], is_resized(tiles)
+    known = set(tiles[~resized][planes].tolist()) if resized.any() else set()
+    kept = [
+        not other or plane not in known for other, plane in zip(resized, tiles[planes].tolist(), strict=True)
+    ]
+    return tiles[np.array(kept, bool)]
+
+
+def is_resized(tiles: Array) -> Array:
+    """Return which of ``tiles`` are stored at another size than shown."""
+    found: Array = (tiles["stored"] != tiles["box"][:, 1::2] - tiles["box"][:, ::2]).any(axis=1)
+    return found
+
+
+def check_place(path: str, file: RawFile, tile: Any) -> bytes:
+    """Return the head of a tile, which says of itself what the directory says of it.
+
+    Parameters
+    ----------
+    path : str
+    file : RawFile
+    tile : element of an array of :data:`TILE`
+
+    Raises
+    ------
+    InputError
+        There is no tile, or another one.
+    """
+    head = _bytes(path, file, int(tile["at"]), HEAD_BYTES + int(tile["entry"]))
+    kind, pixels, codec, dims = struct.unpack_from("<2si12xi6xi", head, HEAD_BYTES)
+    own = {"pixels": pixels, "codec": codec}
+    if head.startswith(b"ZISRAWSUBBLOCK\0") and kind == b"DV" and len(head) == _entry_end(dims):
+        sizes = {}
+        for name, start, size, _, _ in struct.iter_unpack("<4siifi", head[HEAD_BYTES + ENTRY_BYTES :]):
+            letter = name.rstrip(b"\0").decode("latin-1")
+            own[letter], sizes[letter] = start, size
+        top, left = own.pop("Y", 0), own.pop("X", 0)
+        same = tile["box"].tolist() == [top, top + sizes.get("Y", 0), left, left + sizes.get("X", 0)]
+        if (
+            same
+            and own.keys() <= set(TILE.names or ())
+            and all(int(tile[name]) == n for name, n in own.items())
+        ):
+            return head
+    raise damage(path, f"the tile at byte {int(tile['at'])} is not the one that the directory names")
+
+
+def _entry_end(dims: int) -> int:
+    return HEAD_BYTES + ENTRY_BYTES + DIMENSION_BYTES * dims
+
+
+def _check_sizes(path: str, file: RawFile) -> None:
+    """Refuse a file whose segments reach beyond its end, before a library takes memory for them."""
+    size = file.shape[0]
+    header = _bytes(path, file, 0, SEGMENT_BYTES + 80)
+    directory, metadata = struct.unpack_from("<qq", header, SEGMENT_BYTES + 52)
+    part = struct.unpack_from("<i", header, SEGMENT_BYTES + 48)[0]
+    if part:
+        what = f"is file {part} of a set of files, of which only the first has the directory"
+        raise InputError(f"{path}: {what}; save it as one file in ZEN")
+    used = _segment(path, file, directory, b"ZISRAWDIRECTORY", "its directory")
+    start = directory + SEGMENT_BYTES
+    data = _bytes(path, file, start, used)
+    count, at = struct.unpack_from("<i", data)[0], 128
+    for _ in range(max(count, 0)):
+        if at + ENTRY_BYTES > used:
+            raise damage(path, f"its directory ends before the {count} tiles that it names")
+        dims = struct.unpack_from("<i", data, at + ENTRY_BYTES - 4)[0]
+        if not 0 < dims <= MOST_DIMENSIONS:
+            raise damage(path, f"a tile in its directory has {dims} dimensions")
+        at += ENTRY_BYTES + DIMENSION_BYTES * dims
+    if count < 0 or at > used:
+        raise damage(path, f"its directory ends before the {count} tiles that it names")
+    if metadata:
+        _segment(path, file, metadata, b"ZISRAWMETADATA", "its metadata")
+        (length,) = struct.unpack("<i", _bytes(path, file, metadata + SEGMENT_BYTES, 4))
+        if length < 0 or metadata + SEGMENT_BYTES + 256 + length > size:
+            raise damage(path, f"its metadata reach beyond the {size} bytes of the file")
+
+
+def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> int:
+    """Return the bytes that are used of the segment at byte ``at``, which lie in the file."""
+    if at <= 0:
+        raise InputError(
+            f"{path}: lacks {what}, which is written last: its recording was not finished; record it again"
+        )
+    found, allocated, used = struct.unpack("<16sqq", _bytes(path, file, at, SEGMENT_BYTES))
+    if found.rstrip(b"\0") != name:
+        raise damage(path, f"{what} should begin at byte {at}, and does not")
+    length: int = used or allocated
+    if length < 128 or at + SEGMENT_BYTES + length > file.shape[0]:
+        raise damage(path, f"{what} takes bytes {at} to {at + SEGMENT_BYTES + length} of {file.shape[0]}")
+    return length
+
+
+def _bytes(path: str, file: RawFile, at: int, length: int) -> bytes:
+    if at < 0 or length < 0 or at + length > file.shape[0]:
+        raise damage(path, f"bytes {at} to {at + length} are needed, and the file has {file.shape[0]}")
+    return file.read((slice(at, at + length),)).tobytes()
+
+
+def _tile(path: str, entry: Any) -> tuple[Any, ...]:
+    """Return what an entry of czifile says, as a :data:`TILE`."""
+    start: Mapping[str, int] = dict(zip(entry.dims[:-1], entry.start, strict=False))
+    shape: Mapping[str, int] = dict(zip(entry.dims[:-1], entry.shape, strict=False))
+    stored: Mapping[str, int] = dict(zip(entry.dims[:-1], entry.stored_shape, strict=False))
+    for name, size in shape.items():
+        if name in "YX":
+            if size < 1 or stored[name] < 1 or abs(start[name]) + size >= 1 << 31:
+                raise damage(
+                    path,
+                    f"a tile in its directory has {size} pixels from {start[name]} on along {name.lower()}",
+                )
+        elif name not in (*SERIES, *CHOSEN, *PLANES) or size != 1:
+            what = (
+                f"a tile has {size} indices along the axis {name}" if size != 1 else f"it has the axis {name}"
+            )
+            raise InputError(f"{path}: {what}, which is not known here; export it as OME-TIFF in ZEN")
+    if not {"Y", "X"} <= shape.keys():
+        raise InputError(
+            f"{path}: its tiles have the axes {' '.join(shape)}, without y or x, which is no image"
+        )
+    along = [start.get(name, 0) for name in (*SERIES, *CHOSEN, *PLANES)][1:]
+    y, x = start["Y"], start["X"]
+    box = (y, y + shape["Y"], x, x + shape["X"])
+    return (
+        entry.scene_index, *along, entry.mosaic_index, box, (stored["Y"], stored["X"]), entry.pixel_type.value,
+        entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size, entry.file_position,
+    )  # fmt: skip
+
+
+def bytes_of(path: str | os.PathLike[str]) -> RawFile:
+    """Return all bytes of a file, of which any can be read from any thread."""
+    size: Shape = (os.path.getsize(path),)
+    return RawFile(path, offset=0, shape=size, dtype=np.dtype(np.uint8))

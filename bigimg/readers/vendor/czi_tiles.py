@@ -1,0 +1,214 @@
+"""The pixels of one tile of a CZI, decoded, or read as they are where they are not compressed.
+
+No codec of CZI has a checksum: zstd, JPEG, JPEG XR and LZW notice most damage, and plain pixels none.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import imagecodecs
+import numpy as np
+
+from bigimg.errors import InputError, damage, one_line
+from bigimg.geometry.region import full, pieces, shape_of
+from bigimg.readers.coded_sizes import check_coded_size
+from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
+from bigimg.readers.raw.plain import READ_BYTES, RawFile, read_runs
+from bigimg.readers.vendor.czi_directory import HEAD_BYTES, Pixels, check_place
+from bigimg.types import Array, Region, Shape
+
+BAND_BYTES = 1 << 22
+"""Bytes of an uncompressed tile that are read at once."""
+ENTRY_ROOM = 240
+"""Bytes that the directory entry in the head of a tile takes at least."""
+PLAIN, JPEG, LZW, JPEG_XR, ZSTD, ZSTD_HEADED = 0, 1, 2, 4, 5, 6
+CODECS = {
+    PLAIN: "uncompressed", JPEG: "JPEG", LZW: "LZW", JPEG_XR: "JPEG XR", ZSTD: "zstd", ZSTD_HEADED: "zstd",
+}  # fmt: skip
+"""Types of compression that are read. Zstd with a head may have the bytes of 16-bit numbers apart (HiLo)."""
+MAGIC = {JPEG: b"\xff\xd8", JPEG_XR: b"II\xbc", ZSTD: b"\x28\xb5\x2f\xfd"}
+"""What coded tiles begin with: some programs write plain pixels, and say that they are coded."""
+CUT: dict[int, Callable[[bytes], bool]] = {JPEG: jpeg_is_cut, JPEG_XR: jxr_is_cut}
+DECODE_ERRORS = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, MemoryError)
+"""What decoders raise on bytes that they cannot decode; imagecodecs' own errors are RuntimeErrors."""
+MASK = bytes.fromhex("67eae3cbfc5b2b49a16aece378031448")
+"""Begins the mask that says which pixels of a tile were recorded."""
+SLACK_BYTES = 1 << 16
+"""What a coded tile may be longer than 1.5 times its pixels: heads and tables of a small one."""
+
+
+class Part(NamedTuple):
+    """A part of a tile, and where its pixels go."""
+
+    target: Array
+    """Of shape (samples, rows, columns)."""
+    box: Region
+    """Rows and columns of the tile."""
+
+
+class Tiles:
+    """Reads tiles of one type of pixels; from any thread.
+
+    Parameters
+    ----------
+    path : str
+    file : RawFile
+        Its bytes.
+    pixels : Pixels
+    """
+
+    def __init__(self, path: str, file: RawFile, pixels: Pixels) -> None:
+        self.path, self.file, self.pixels = path, file, pixels
+        self.dtype = np.dtype(pixels.dtype)
+
+    def copy(self, tile: Any, parts: Sequence[Part], samples: range) -> None:
+        """Copy ``samples``, of which red is the first, of some parts of a tile; it is decoded once.
+
+        Parameters
+        ----------
+        tile : element of an array of TILE
+        parts : sequence of Part
+        samples : range
+
+        Raises
+        ------
+        InputError
+            The tile is not what the directory says, is damaged, or a part of it was not recorded.
+        """
+        start, length, mask = self._place(tile)
+        shape = (
+            int(tile["box"][1] - tile["box"][0]),
+            int(tile["box"][3] - tile["box"][2]),
+            self.pixels.samples,
+        )
+        for part in parts:
+            if mask is not None and (mask.shape != shape[:2] or not mask[part.box].all()):
+                what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
+                raise InputError(
+                    f"{self.path}: the tile at byte {tile['at']} {what}; save it without them in ZEN"
+                )
+        codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
+        if codec == PLAIN:
+            if length != size:
+                raise self._error(
+                    tile, f"has {length} bytes of pixels where {shape} {self.dtype} take {size}"
+                )
+            for part in parts:
+                self._copy_plain(part, start, shape, samples)
+            return
+        decoded, bgr = self._decoded(tile, start, length, shape)
+        for part in parts:
+            _put(part.target, decoded[part.box], samples, bgr=bgr)
+
+    def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
+        """Copy a part of uncompressed pixels from byte ``start`` on, a few rows at once."""
+        item, (rows, columns) = self.dtype.itemsize, shape_of(part.box)
+
+        def read(flat: Array, first: int) -> None:
+            at = start + first * item
+            self.file.read_into(flat.view(np.uint8), (slice(at, at + flat.nbytes),))
+
+        direct = part.target[0]
+        if self.pixels.samples == 1 and direct.flags.c_contiguous and direct.dtype == self.dtype:
+            read_runs(direct, part.box, shape[:2], read)
+            return
+        band = max(1, BAND_BYTES // (columns * self.pixels.samples * item))
+        for _, (lines,) in pieces(full((rows,)), (band,)):
+            pixels = np.empty((lines.stop - lines.start, columns, self.pixels.samples), self.dtype)
+            top = part.box[0].start
+            box = slice(lines.start + top, lines.stop + top), part.box[1], slice(0, self.pixels.samples)
+            read_runs(pixels, box, shape, read)
+            _put(part.target[:, lines], pixels, samples, bgr=True)
+
+    def _decoded(self, tile: Any, start: int, length: int, shape: Shape) -> tuple[Array, bool]:
+        """Return the pixels of a coded tile, of shape (rows, columns, samples), and whether blue is the first."""
+        codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
+        if not 0 < length <= size + size // 2 + SLACK_BYTES:
+            raise self._error(tile, f"has {length} coded bytes for {size} of pixels")
+        data = self.file.read((slice(start, start + length),))
+        if length == size and codec in MAGIC and not data[:4].tobytes().startswith(MAGIC[codec]):
+            return data.view(self.dtype).reshape(shape), True
+        try:
+            found = np.asarray(self._decode(codec, data, shape))
+        except DECODE_ERRORS as error:
+            raise self._error(tile, f"cannot be decoded ({one_line(error)})") from error
+        if (
+            found.shape not in (shape, shape[:2] + shape[2:] * (shape[2] > 1))
+            or found.dtype.str[1:] != self.dtype.str[1:]
+        ):
+            what = f"decodes to {found.dtype} of shape {found.shape}"
+            raise self._error(tile, f"{what} where {self.dtype} of shape {shape} should be")
+        return found.reshape(shape), codec == LZW
+
+    def _decode(self, codec: int, data: Array, shape: Shape) -> Array:
+        count, itemsize = math.prod(shape), self.dtype.itemsize
+        if codec in CUT:
+            coded = data.tobytes()
+            if CUT[codec](coded):
+                raise ValueError("its coded picture has no end")
+            check_coded_size(coded, count)
+            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(coded)
+            return picture
+        room = np.empty(count * itemsize, np.uint8)
+        if codec == LZW:
+            found = imagecodecs.lzw_decode(data, out=room)
+        else:
+            found = imagecodecs.zstd1_decode(data, itemsize=itemsize, samples=shape[2], out=room)
+        if len(found) != len(room):
+            raise ValueError(f"it has {len(found)} of {len(room)} bytes of pixels")
+        return np.frombuffer(found, self.dtype).reshape(shape)
+
+    def _place(self, tile: Any) -> tuple[int, int, Array | None]:
+        """Return first byte and length of the pixels of a tile, and its mask if it has one."""
+        at, entry = int(tile["at"]), int(tile["entry"])
+        head = check_place(self.path, self.file, tile)
+        metadata, attached, length = struct.unpack_from("<iiq", head, 32)
+        start = at + HEAD_BYTES + max(ENTRY_ROOM, entry) + metadata
+        if min(metadata, attached, length) < 0 or start + length + attached > self.file.shape[0]:
+            raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
+        return start, length, self._mask(tile, start + length, attached)
+
+    def _mask(self, tile: Any, start: int, length: int) -> Array | None:
+        """Return which pixels were recorded, from what is attached to a tile; None where that is something else."""
+        if length < 36:
+            return None
+        head = self._bytes(
+            tile, start, 36
+        )  # a size, or what else the attachment is, may stand before the mask
+        skip = head.find(MASK, 0, 32)
+        if skip < 0:
+            return None
+        skip += 20 if skip == 0 else 16
+        width, height, kind, stride = struct.unpack("<4I", self._bytes(tile, start + skip, 16))
+        if kind or height * stride > length or not width <= stride * 8:
+            raise self._error(tile, "has a mask of recorded pixels that makes no sense")
+        bits = np.frombuffer(self._bytes(tile, start + skip + 16, height * stride), np.uint8)
+        return np.unpackbits(bits.reshape(height, stride), axis=1)[:, :width].astype(bool)
+
+    def _bytes(self, tile: Any, at: int, length: int) -> bytes:
+        if at + length > self.file.shape[0]:
+            raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
+        return self.file.read((slice(at, at + length),)).tobytes()
+
+    def _error(self, tile: Any, what: str) -> InputError:
+        return damage(self.path, f"the tile at byte {int(tile['at'])} {what}")
+
+
+def read_bytes(tiles: Array, pixels: Pixels) -> int:
+    """Return the most memory that copying from one of ``tiles`` takes, in bytes."""
+    boxes = tiles["box"].astype(np.int64)
+    largest = ((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])).max()
+    # The coded bytes, the decoded ones, and a copy of these in which the decoder moves bytes.
+    coded = 3 * int(largest) * pixels.samples * np.dtype(pixels.dtype).itemsize
+    return READ_BYTES + (coded if (tiles["codec"] != PLAIN).any() else BAND_BYTES)
+
+
+def _put(target: Array, pixels: Array, samples: range, *, bgr: bool) -> None:
+    """Copy samples of ``pixels`` (rows, columns, samples) into ``target`` (samples, rows, columns), red first."""
+    order = (2, 1, 0, 3) if bgr and pixels.shape[-1] > 1 else (0, 1, 2, 3)
+    for plane, sample in zip(target, samples, strict=True):
+        plane[...] = pixels[..., order[sample]]
