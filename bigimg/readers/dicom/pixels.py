@@ -77,8 +77,8 @@ class Pixels:
     """Offsets and lengths of the frames, where the file has an extended table of them."""
     tile: bool = False
     """Whether a frame is a tile of a slide: imagecodecs then decodes JPEG and JPEG 2000, as the readers of slides do.
-    libjpeg itself makes RGB of these; pydicom does it afterwards, takes six times as long, and does not look whether the
-    picture is RGB already, which the headers of slides often fail to say."""
+    libjpeg itself makes RGB of these; pydicom does it afterwards, takes six times as long, and does not look whether
+    the picture is RGB already, which the headers of slides often fail to say."""
     _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
 
     @property
@@ -238,8 +238,8 @@ class Pixels:
             # Of 12 bits; of pydicom's plugins only one under the GPL decodes it.
             return np.asarray(imagecodecs.jpeg8_decode(coded))
         if self.tile and self.stored == 8 and self.syntax in (JPEG_BASELINE, JPEG_EXTENDED):
-            stored = {"colorspace": "RGB", "outcolorspace": "RGB"} if self.photometric == "RGB" else {}
-            return np.asarray(imagecodecs.jpeg8_decode(coded, **stored))
+            space = "RGB" if self.photometric == "RGB" else None  # None: as its markers say, else YCbCr
+            return np.asarray(imagecodecs.jpeg8_decode(coded, colorspace=space, outcolorspace=space))
         if self.tile and self.syntax in JPEG_2000 and self.photometric not in ("YBR_FULL", "YBR_FULL_422"):
             return np.asarray(imagecodecs.jpeg2k_decode(coded))
         return None
@@ -282,7 +282,7 @@ class _FrameTable:
 
 
 def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes, bytes]) -> Array:
-    """Return where the fragments of each frame begin and end: by a table of the file, or by a walk along all of them."""
+    """Return where the fragments of each frame begin and end: by a table of the file, or by a walk along them."""
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     file.seek(offset)
