@@ -152,20 +152,24 @@ TEXTS = {
     "dicom": """
         AcquisitionMatrix BitsAllocated BitsStored BodyPartExamined BurnedInAnnotation ConvolutionKernel
         DataCollectionDiameter DiffusionBValue DiffusionGradientOrientation DistanceSourceToDetector
+        DimensionOrganizationType
         DistanceSourceToPatient DoseGridScaling DoseSummationType DoseType DoseUnits EchoNumbers EchoTime
-        EchoTrainLength Exposure ExposureTime FilterType FlipAngle FrameTime GantryDetectorTilt HighBit
-        ImageOrientationPatient ImagePositionPatient ImageType ImagedNucleus ImagerPixelSpacing ImagingFrequency
+        EchoTrainLength Exposure ExposureTime ExtendedDepthOfField FilterType FlipAngle FocusMethod FrameTime
+        GantryDetectorTilt HighBit ImageOrientationPatient ImageOrientationSlide ImagePositionPatient ImageType
+        ImagedNucleus ImagedVolumeDepth ImagedVolumeHeight ImagedVolumeWidth ImagerPixelSpacing ImagingFrequency
         InPlanePhaseEncodingDirection InversionTime KVP Laterality LossyImageCompression
         LossyImageCompressionMethod LossyImageCompressionRatio MRAcquisitionType MagneticFieldStrength
         Manufacturer ManufacturerModelName MaximumFractionalValue Modality NumberOfAverages NumberOfFrames
-        NumberOfTemporalPositions PatientPosition PercentPhaseFieldOfView PercentSampling
+        NumberOfOpticalPaths NumberOfTemporalPositions ObjectiveLensPower PatientPosition PercentPhaseFieldOfView
+        PercentSampling
         PhotometricInterpretation PixelBandwidth PixelPaddingRangeLimit PixelPaddingValue PixelRepresentation
         FloatPixelPaddingRangeLimit FloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit
         DoubleFloatPixelPaddingValue
         PixelSpacing PlanarConfiguration PresentationLUTShape ReconstructionDiameter RepetitionTime
         RescaleIntercept RescaleSlope RescaleType RotationDirection SOPClassUID SamplesPerPixel ScanOptions
         ScanningSequence SegmentationFractionalType SegmentationType SequenceVariant SliceThickness
-        SpacingBetweenFrames SpacingBetweenSlices TemporalResolution TransferSyntaxUID TriggerTime Units
+        SpacingBetweenFrames SpacingBetweenSlices SpecimenLabelInImage TemporalResolution
+        TotalPixelMatrixColumns TotalPixelMatrixFocalPlanes TotalPixelMatrixRows TransferSyntaxUID TriggerTime Units
         VOILUTFunction VariableFlipAngleFlag ViewPosition VolumeTimes WindowCenter WindowWidth XRayTubeCurrent
     """,
 }  # fmt: skip

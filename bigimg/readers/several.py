@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bigimg.errors import UsageError
+from bigimg.errors import InputError, UsageError
 from bigimg.types import Shape
 
 MOST_LISTED = 9
@@ -20,7 +20,7 @@ class Named(NamedTuple):
 
 
 def pick(
-    path: str, every: Sequence[Named], wanted: int | str | None, *, main: int = 0
+    path: str, every: Sequence[Named], wanted: int | str | None, *, main: int | None = 0
 ) -> tuple[int, tuple[str, ...]]:
     """Return the number of the image that is ``wanted``, and a sentence about the others.
 
@@ -33,19 +33,23 @@ def pick(
     wanted : int or str, optional
         Number or name.
     main : int
-        Which one is taken where none is wanted.
+        Which one is taken where none is wanted; None if a user must choose.
 
     Raises
     ------
     UsageError
         There is no such image.
+    InputError
+        None is wanted, and one must be.
 
     Examples
     --------
     >>> pick("a.lif", [Named("before", (9, 9)), Named("after", (9, 9))], "after")[0]
     1
     """
-    number = wanted if isinstance(wanted, int) else main
+    if wanted is None and main is None:
+        raise InputError(f"{path}: has {_listed(every)}; choose one with series=NUMBER")
+    number = wanted if isinstance(wanted, int) else main or 0
     if isinstance(wanted, str):
         number = next((i for i, each in enumerate(every) if each.name == wanted), -1)
     if not 0 <= number < len(every):
@@ -56,6 +60,12 @@ def pick(
         f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER"
     )
     return number, (others,)
+
+
+def only_photos(path: str) -> InputError:
+    """Return the error of a slide that holds nothing but photos, which nobody gets who did not ask for them."""
+    what = "holds only photos of a glass slide and its label, which may name a person"
+    return InputError(f"{path}: {what}; choose one all the same with series=0")
 
 
 def _listed(every: Sequence[Named]) -> str:

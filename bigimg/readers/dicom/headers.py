@@ -158,12 +158,17 @@ def _without_pixels(header: Dataset) -> bool:
 
 
 def _refuse(path: str, header: Dataset) -> None:
-    """Raise an InputError for whole slides: their frames are not planes of an image."""
+    """Raise an InputError for images in tiles that are read as slides are, or not at all."""
     across, down = number(header, "TotalPixelMatrixColumns"), number(header, "TotalPixelMatrixRows")
     tile = number(header, "Columns") or 0, number(header, "Rows") or 0
     if across and down and (across > tile[0] or down > tile[1]):
-        what = f"is a whole slide in tiles ({down:g} x {across:g} pixels), which is not read from DICOM yet"
-        raise InputError(f"{path}: {what}; give the slide as SVS or TIFF")
+        size = f"of {down:g} x {across:g} pixels in tiles"
+        if packing_of(path) is not None:
+            raise InputError(
+                f"{path}: is a slide {size}, which is not read when it is compressed; unpack it first"
+            )
+        kind = text(header, "Modality") or "image"
+        raise InputError(f"{path}: is a {kind} {size}, which is read of slides alone; give the slide itself")
 
 
 def _unfolded(path: str, header: Dataset, pixels: Pixels) -> tuple[Pixels, Mosaic | None]:

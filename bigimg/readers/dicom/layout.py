@@ -41,7 +41,9 @@ class Element(NamedTuple):
     vr: str
 
 
-def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> Pixels:
+def describe_pixels(
+    path: str, header: Dataset, element: Element, size: int, *, most_frames: int = MOST_FRAMES
+) -> Pixels:
     """Return how the pixels of a file are stored.
 
     Parameters
@@ -53,6 +55,8 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
         What :func:`pixel_element` found.
     size : int
         Bytes of the file.
+    most_frames : int
+        More are refused.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def describe_pixels(path: str, header: Dataset, element: Element, size: int) -> 
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
             signed=bool(_whole(header, "PixelRepresentation", 0)), packing=packing_of(path), unpacked=size,
         )  # fmt: skip
-    _check(pixels, size)
+    _check(pixels, size, most_frames)
     _check_decoder(pixels)
     labels = text(header, "SegmentationType") == "LABELMAP"  # the numbers are meant, not their colours
     if pixels.photometric != "PALETTE COLOR" or labels:
@@ -118,7 +122,7 @@ def pixel_element(header: Dataset, offset: int, head: bytes, size: int) -> Eleme
     return Element(syntax, offset, size - offset if length == 0xFFFFFFFF else length, keyword, vr)
 
 
-def _check(pixels: Pixels, size: int) -> None:
+def _check(pixels: Pixels, size: int, most_frames: int) -> None:
     p = pixels
     if p.keyword != "PixelData":
         wrong = p.allocated not in (32, 64)
@@ -129,8 +133,8 @@ def _check(pixels: Pixels, size: int) -> None:
         what = f"{p.rows} x {p.columns} pixels of {p.samples} samples, {p.stored} bits of {p.allocated}"
         why = f"(the highest {p.high}), are not supported"
         raise InputError(f"{p.path}: {what} {why}; convert it with dcmtk first")
-    if p.frames > MOST_FRAMES:
-        what = f"has {p.frames} frames, and at most {MOST_FRAMES} of one file are read"
+    if p.frames > most_frames:
+        what = f"has {p.frames} frames, and at most {most_frames} of one file are read"
         raise InputError(f"{p.path}: {what}; split it with dcmtk or highdicom first")
     if p.syntax == DEFLATED:
         return

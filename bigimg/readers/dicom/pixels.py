@@ -10,6 +10,7 @@ import io
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -29,10 +30,14 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 
 MOST_INFLATED = 64 << 20
 """Bytes that a deflated file may inflate to: it can only be read whole, and does not say its size."""
+ITEM = b"\xfe\xff\x00\xe0"
+"""What a fragment of compressed pixels begins with, before its length."""
 RLE_RATIO = 64
 """Bytes that one byte of run lengths stands for at most: two bytes stand for 128."""
 
@@ -68,6 +73,12 @@ class Pixels:
     """Pictures in a row of a Siemens mosaic, and in a column; each of them is a frame to those who read."""
     palette: Array | None = field(default=None, compare=False)
     """Of shape (values, 3): the colour of each value."""
+    extended: tuple[bytes, bytes] = field(default=(b"", b""), repr=False)
+    """Offsets and lengths of the frames, where the file has an extended table of them."""
+    tile: bool = False
+    """Whether a frame is a tile of a slide: imagecodecs then decodes JPEG and JPEG 2000, as the readers of slides do.
+    libjpeg itself makes RGB of these; pydicom does it afterwards, takes six times as long, and does not look whether
+    the picture is RGB already, which the headers of slides often fail to say."""
     _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
 
     @property
@@ -180,24 +191,20 @@ class Pixels:
             reading(self.path, errors, DAMAGED, what=f"frame {frame} cannot be decoded"),
             open(self.path, "rb") as file,
         ):
-            options = self._options(file)
+            options = self._options()
+            if self.native:
+                file.seek(self.offset)
+                array, _ = decoder.as_array(file, index=frame, validate=False, **options)
+                return self._checked(array, frame)
             if self.syntax == RLE:  # before memory is allocated for what its bytes cannot hold
                 if self.length * RLE_RATIO * self.frames < self.plane_bytes:
                     raise ValueError(f"{self.length} bytes of run lengths cannot hold {self.plane_bytes}")
                 options["decoding_plugin"] = "pydicom"  # pylibjpeg-rle panics on damaged bytes
-            elif not self.native:
-                coded = self._coded(file, frame, options)
-                if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:
-                    # Of 12 bits; of pydicom's plugins only one under the GPL decodes it.
-                    import imagecodecs
-
-                    return self._checked(imagecodecs.jpeg8_decode(coded), frame)
-                if self._table.fragments:  # which pydicom would not put together
-                    options["number_of_frames"] = 1
-                    array, _ = decoder.as_array(encapsulate([coded]), index=0, validate=False, **options)
-                    return self._checked(array, frame)
-            file.seek(self.offset)
-            array, _ = decoder.as_array(file, index=frame, validate=False, **options)
+            coded = self._coded(file, frame)
+            array = self._by_imagecodecs(coded)
+            if array is None:
+                options["number_of_frames"] = 1
+                array, _ = decoder.as_array(encapsulate([coded]), index=0, validate=False, **options)
         return self._checked(array, frame)
 
     def _inflated(self, frame: int) -> Array:
@@ -223,7 +230,21 @@ class Pixels:
             raise damage(self.path, f"{what}, but the header says {self.dtype} of shape {shape}")
         return array.astype(self.dtype, copy=False)
 
-    def _options(self, file: BinaryIO) -> dict[str, Any]:
+    def _by_imagecodecs(self, coded: bytes) -> Array | None:
+        """Return a frame of which imagecodecs is the decoder; None if pydicom is."""
+        import imagecodecs
+
+        if self.syntax == JPEG_EXTENDED and self.stored > 8 and self.samples == 1:
+            # Of 12 bits; of pydicom's plugins only one under the GPL decodes it.
+            return np.asarray(imagecodecs.jpeg8_decode(coded))
+        if self.tile and self.stored == 8 and self.syntax in (JPEG_BASELINE, JPEG_EXTENDED):
+            space = "RGB" if self.photometric == "RGB" else None  # None: as its markers say, else YCbCr
+            return np.asarray(imagecodecs.jpeg8_decode(coded, colorspace=space, outcolorspace=space))
+        if self.tile and self.syntax in JPEG_2000 and self.photometric not in ("YBR_FULL", "YBR_FULL_422"):
+            return np.asarray(imagecodecs.jpeg2k_decode(coded))
+        return None
+
+    def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
             "rows": self.rows, "columns": self.columns, "samples_per_pixel": self.samples,
             "photometric_interpretation": self.photometric, "number_of_frames": self.frames,
@@ -232,23 +253,15 @@ class Pixels:
         }  # fmt: skip
         if self.samples > 1:
             options["planar_configuration"] = self.planar
-        if not self.native and self.frames > 1:
-            with self._table.lock:
-                if self._table.found is None:  # without it, pydicom would search the file for every frame
-                    self._table.fragments, self._table.found = _find_frames(file, self.offset, self.frames)
-                options |= self._table.found
         return options
 
-    def _coded(self, file: BinaryIO, frame: int, options: dict[str, Any]) -> bytes:
+    def _coded(self, file: BinaryIO, frame: int) -> bytes:
         """Return the bytes of a compressed frame; refuse a JPEG that is cut, which decoders may not notice."""
-        from pydicom.encaps import get_frame
-
-        if self._table.fragments:
-            coded = b"".join(_at(file, *part) for part in self._table.fragments[frame])
-        else:
-            file.seek(self.offset)
-            table = options.get("extended_offsets")
-            coded = get_frame(file, frame, number_of_frames=self.frames, extended_offsets=table)
+        with self._table.lock:
+            if self._table.found is None:
+                self._table.found = _find_frames(file, self.offset, self.frames, self.extended)
+            start, end = self._table.found[frame].tolist()
+        coded = b"".join(_fragments(_at(file, start, end - start), start))
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
         check_coded_size(coded, self.rows * self.columns * self.samples)
@@ -260,45 +273,75 @@ class _FrameTable:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.found: dict[str, Any] | None = None
-        self.fragments: list[list[tuple[int, int]]] = []
-        """First byte and length of the fragments of each frame, where they are several and no table says which."""
+        self.found: Array | None = None
+        """Of shape (frames, 2): where the fragments of each frame begin and end in the file."""
         self.whole: Array | None = None
 
     def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
         return _FrameTable, ()
 
 
-type Fragments = list[list[tuple[int, int]]]
-
-
-def _find_frames(file: BinaryIO, offset: int, frames: int) -> tuple[Fragments, dict[str, Any]]:
-    """Return the fragments of each frame where a frame has several, otherwise the table of pydicom for its frames."""
+def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes, bytes]) -> Array:
+    """Return where the fragments of each frame begin and end: by a table of the file, or by a walk along them."""
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     file.seek(offset)
-    own_table = parse_basic_offsets(file)
+    table = np.array(parse_basic_offsets(file), np.int64)
     first = file.tell()
-    count, starts = parse_fragments(file)
-    if (
-        count != frames and len(own_table) == frames
-    ):  # a frame has several, and the table of the file says which
-        return [], {}
-    lengths = [struct.unpack("<L", _at(file, start + 4, 4))[0] for start in starts]
+    if frames > 1 and len(extended[0]) == len(extended[1]) == 8 * frames:
+        starts, lengths = (np.frombuffer(part, "<u8").astype(np.int64) for part in extended)
+        if _begin_frames(file, starts + first, first):
+            return np.stack([starts + first, starts + first + 8 + lengths], axis=1)
+    if frames > 1 and len(table) == frames and _begin_frames(file, table + first, first):
+        starts = table + first
+        return np.stack([starts, np.append(starts[1:], _end(file, int(starts[-1])))], axis=1)
+    file.seek(first)
+    count, found = parse_fragments(file)
+    if not count:
+        raise ValueError("it has no fragments")
+    starts = np.array(found, np.int64)
+    ends = np.append(starts[1:], starts[-1] + 8 + struct.unpack("<L", _at(file, found[-1] + 4, 4))[0])
     if count == frames:
-        return [], {"extended_offsets": ([start - first for start in starts], lengths)}
-    parts = [(start + 8, length) for start, length in zip(starts, lengths, strict=True)]
-    found: Fragments = []
-    for i, part in enumerate(
-        parts
-    ):  # a frame begins as the first one does, where another has come to its end
-        if not i or (_at(file, part[0], 2) == _at(file, parts[0][0], 2) and _ends(file, *parts[i - 1])):
-            found.append([])
-        found[-1].append(part)
-    if len(found) != frames:
+        return np.stack([starts, ends], axis=1)
+    if frames == 1:
+        return np.array([[starts[0], ends[-1]]])
+    # A frame begins as the first one does, where another has come to its end.
+    head = _at(file, found[0] + 8, 2)
+    begins = [i for i in range(count)
+              if not i or (_at(file, found[i] + 8, 2) == head and _ends(file, found[i - 1] + 8, found[i]))]  # fmt: skip
+    if len(begins) != frames:
         what = f"{count} fragments for {frames} frames, and no table says which belong together"
-        raise ValueError(f"{what}: {len(found)} of them begin a picture")
-    return found, {}
+        raise ValueError(f"{what}: {len(begins)} of them begin a picture")
+    return np.stack([starts[begins], np.append(starts[begins[1:]], ends[-1])], axis=1)
+
+
+def _begin_frames(file: BinaryIO, starts: Array, first: int) -> bool:
+    """Return whether a table of frames may be true: in order, with a fragment at its first, middle and last frame."""
+    some = starts[[0, len(starts) // 2, -1]].tolist()
+    return bool(
+        starts[0] == first and (np.diff(starts) > 0).all() and all(_at(file, at, 4) == ITEM for at in some)
+    )
+
+
+def _end(file: BinaryIO, at: int) -> int:
+    """Return where the fragments that begin at byte ``at`` end."""
+    while (head := _at(file, at, 8))[:4] == ITEM and len(head) == 8:
+        at += 8 + int.from_bytes(head[4:], "little")
+    return at
+
+
+def _fragments(data: bytes, start: int) -> Iterator[bytes]:
+    """Yield the contents of the fragments in ``data``, which lies at byte ``start`` of the file."""
+    at = 0
+    while at < len(data) or not at:
+        if data[at : at + 4] != ITEM:
+            raise ValueError(f"there is no fragment at byte {start + at}")
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        part = data[at + 8 : at + 8 + length]
+        if len(part) < length - 1:  # an extended table may leave out a byte that makes the length even
+            raise ValueError(f"its fragment at byte {start + at} is cut")
+        yield part
+        at += 8 + length
 
 
 def _at(file: BinaryIO, start: int, length: int) -> bytes:
@@ -306,9 +349,10 @@ def _at(file: BinaryIO, start: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _ends(file: BinaryIO, start: int, length: int) -> bool:
-    """Return whether a fragment has the end of a JPEG, JPEG-LS or JPEG 2000 picture."""
-    return _at(file, start + max(length - 4, 0), min(length, 4)).rstrip(b"\0").endswith(b"\xff\xd9")
+def _ends(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether a fragment ends as a JPEG, JPEG-LS or JPEG 2000 picture does."""
+    last = max(end - 4, start)
+    return _at(file, last, end - last).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
 def opened(path: str, packing: Packing | None) -> BinaryIO:

@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, counted, without_remedy
+from bigimg.errors import (
+    InputError,
+    InputNotFoundError,
+    MissingExtraError,
+    UsageError,
+    counted,
+    without_remedy,
+)
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
@@ -24,6 +31,8 @@ from bigimg.readers.dicom.grouping import chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.series import MISSING, Uneven
+from bigimg.readers.dicom.slide import SlideReader, open_slide
+from bigimg.readers.dicom.slide_files import is_slide
 from bigimg.readers.dicom.spec import as_clip, describe, first_of
 from bigimg.readers.dicom.study import study_below
 from bigimg.readers.raw.plain import READ_BYTES
@@ -103,7 +112,7 @@ def open_dicom(
     on_gap: OnGap | None = None,
     tilt: Tilt = "error",
     allow_partial: bool = False,
-) -> DicomReader:
+) -> DicomReader | SlideReader:
     """Return a reader of the DICOM file at ``path``.
 
     Parameters
@@ -144,7 +153,7 @@ def open_dicom_files(
     on_gap: OnGap | None = None,
     tilt: Tilt = "error",
     allow_partial: bool = False,
-) -> DicomReader:
+) -> DicomReader | SlideReader:
     """Return a reader of one series among the DICOM files at ``paths``.
 
     Parameters
@@ -168,8 +177,9 @@ def open_dicom_files(
 
     Returns
     -------
-    DicomReader
+    DicomReader or SlideReader
         Of ``(z, y, x)`` for a stack of slices; with ``t`` if each position has several slices, with ``c`` for colour.
+        Of one level of a whole slide, if any of the files is of one; see :func:`bigimg.readers.dicom.slide.open_slide`.
 
     Raises
     ------
@@ -184,10 +194,21 @@ def open_dicom_files(
     if not paths:
         raise InputNotFoundError("no DICOM files were given; check the folder or the pattern")
     source = paths[0] if len(paths) == 1 else _folder(paths)
+    slides = [path for path in paths if is_slide(path)]
+    if slides and (on_gap is not None or tilt != "error"):
+        what = "on_gap and tilt are for stacks of slices, and this is a slide in tiles"
+        raise UsageError(f"{source}: {what}; leave them out")
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        reader = _opened(paths, series, source, others, on_gap, tilt, partial=allow_partial)
+        reader: DicomReader | SlideReader
+        if slides:
+            left = len(paths) - len(slides) + others
+            are = "is" if left == 1 else "are"
+            notes = [f"{counted(left, 'file')} beside those of the slide {are} left out"] if left else []
+            reader = open_slide(slides, source, series=series, allow_partial=allow_partial, notes=notes)
+        else:
+            reader = _opened(paths, series, source, others, on_gap, tilt, partial=allow_partial)
     if not caught:
         return reader
     note = f"rules of DICOM are broken by {counted(len(caught), 'value')} of the headers"

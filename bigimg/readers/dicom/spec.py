@@ -60,7 +60,7 @@ def describe(
     fields = fields_of(header) | _of_volumes(planes, order, stacked)
     public, private = public_and_private(fields, "dicom")
     channels, names = _channels(header, first, planes)
-    _add_notes(header, planes, notes)
+    notes += notes_of(header, first.pixels)
     padding = _padding(planes, dtype, notes)
     spec = ImageSpec(
         axes, dtype, _chunks(axes, planes), channels=channels, kind=_kind(header, first.pixels),
@@ -225,9 +225,8 @@ def _padding(planes: Sequence[Plane], dtype: DType, notes: list[str]) -> Padding
     return padding
 
 
-def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> None:
-    """Append notes on the pixels for the user."""
-    first = planes[0].pixels
+def notes_of(header: Dataset, first: Pixels) -> list[str]:
+    """Return notes on the pixels for the user."""
     supplemental = first.palette is None and "RedPaletteColorLookupTableDescriptor" in header
     found = {
         "the file does not name its transfer syntax; it was detected from the first tags": not transfer_syntax(header),
@@ -241,7 +240,7 @@ def _add_notes(header: Dataset, planes: Sequence[Plane], notes: list[str]) -> No
         "annotations are burned into the pixels (BurnedInAnnotation): they may name a person":
             text(header, "BurnedInAnnotation") == "YES",
     }  # fmt: skip
-    notes += [note for note, is_so in found.items() if is_so]
+    return [note for note, is_so in found.items() if is_so]
 
 
 def _mapping_notes(header: Dataset) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import InputError
-from bigimg.readers.several import Named, pick
+from bigimg.readers.several import Named, only_photos, pick
 from bigimg.readers.tiff.axes import NAMES, Stack, foreign_axes
 from bigimg.readers.tiff.naming import stack_of
 from bigimg.types import Shape
@@ -77,8 +77,7 @@ def shows_slide(series: Any) -> bool:
 def _main(path: str, every: list[Candidate]) -> int:
     scans = [i for i, each in enumerate(every) if not shows_slide(each.series)]
     if not scans:
-        what = "holds only photos of a glass slide and its label, which may name a person"
-        raise InputError(f"{path}: {what}; choose one all the same with series=0")
+        raise only_photos(path)
     first = every[scans[0]].series
     if first.kind not in SLIDES and not first.keyframe.is_reduced:
         return scans[0]

@@ -185,18 +185,6 @@ def test_real_damage_is_an_error_that_names_the_file(name: str, message: str, da
     assert "\n" not in str(found.value)
 
 
-def test_a_whole_slide_is_for_later(data: Path):
-    said = set()
-    for path in files(data / "wsi" / "dicom_small_region"):
-        with pytest.raises(InputError, match=r"whole slide in tiles|cannot be decoded") as found:
-            whole(open_dicom(path))
-        said.add("tiles" in str(found.value))
-    assert said == {
-        True,
-        False,
-    }  # pydicom fails on the label and the overview: 7 and 16 of their rows are there
-
-
 # Made files
 
 
