@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from bigimg.faces.convert import write as write
     from bigimg.faces.edit import edit as edit
     from bigimg.faces.formats import formats as formats
+    from bigimg.faces.many.convert_all import convert_all as convert_all
     from bigimg.faces.packing import pack as pack
     from bigimg.faces.packing import unpack as unpack
     from bigimg.faces.upgrade import upgrade as upgrade
-    from bigimg.faces.many.convert_all import convert_all as convert_all
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
     from bigimg.opening.open import imread as imread

@@ -205,7 +205,7 @@ def upgrade(store: str, to: Any, as_json: bool, quiet: bool) -> None:
     """Make STORE one of a newer OME-Zarr by its metadata. No pixel is read or written."""
     from bigimg.faces.upgrade import upgrade as change
 
-    report(change(store, to=to), as_json, quiet)
+    say_or_print(change(store, to=to), as_json, quiet)
 
 
 @click.command()
@@ -215,7 +215,7 @@ def pack(store: str, target: str, as_json: bool, quiet: bool, **options: Any) ->
     """Pack the folder STORE into the one file TARGET, named .ozx; it opens as the folder does."""
     from bigimg.faces.packing import pack as make
 
-    report(make(store, target, progress=not quiet, **options), as_json, quiet)
+    say_or_print(make(store, target, progress=not quiet, **options), as_json, quiet)
 
 
 @click.command()
@@ -225,7 +225,7 @@ def unpack(packed: str, target: str, as_json: bool, quiet: bool, **options: Any)
     """Unpack PACKED, a store in one file, into the folder TARGET; every checksum is compared."""
     from bigimg.faces.packing import unpack as make
 
-    report(make(packed, target, progress=not quiet, **options), as_json, quiet)
+    say_or_print(make(packed, target, progress=not quiet, **options), as_json, quiet)
 
 
 @click.command()

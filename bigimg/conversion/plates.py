@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bigimg.conversion import commit
-from bigimg.conversion.carrying import with_labels
+from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.identity import fingerprint, identity
@@ -162,7 +162,7 @@ def run_plate(
                         resumed += 1
                     else:
                         again = fields.begin(placed.path, known)
-                        made, labels = with_labels(replace(made, labels=()), reader, options)
+                        made, labels = with_carried(replace(made, labels=()), reader, options)
                         name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
                         tell = report and _overall(report, name, done, planned, plan, started)
                         result = run(
@@ -190,7 +190,7 @@ def _planned(
 ) -> ConversionPlan:
     path = os.path.join(target, *placed.path.split("/"))
     plan = make_plan(reader.source, path, reader.spec, reader.access, options, resident=resident)
-    return with_labels(plan, reader, options)[0]
+    return with_carried(plan, reader, options)[0]
 
 
 def _known_by(source: PlateSource, options: Options) -> dict[str, Json]:
