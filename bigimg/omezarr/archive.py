@@ -86,6 +86,14 @@ class Archive:
             )
             raise InputError(message) from error
 
+    def exists(self, key: str) -> bool:
+        """Return whether there is an object: the directory says so, and nothing is read."""
+        try:
+            self._info(key)
+        except FileNotFoundError:
+            return False
+        return True
+
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         info = self._info(key)
