@@ -127,6 +127,29 @@ def test_verify_finds_a_flipped_bit_in_a_label_image(packed: Path, tmp_path: Pat
     assert left_in(tmp_path) == ["b.ozx"]
 
 
+def test_its_documents_are_known_without_its_directory(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[object] = []
+    init = zipfile.ZipFile.__init__
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **n: (opened.append(a), init(self, *a, **n))[1])
+    img = bigimg.open(packed)
+    assert (img.shape, opened) == (PIXELS.shape, [])
+    np.testing.assert_array_equal(img.to_numpy(), PIXELS)
+    assert len(opened) == 1
+    data = packed.read_bytes()
+    at = data.rindex(b"PK\5\6")
+    (tmp_path / "mute.ozx").write_bytes(data[: at + 20] + b"\0\0")  # without the comment nothing is promised
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "mute.ozx").to_numpy(), PIXELS)
+    (tmp_path / "flipped.ozx").write_bytes(data.replace(b'"uint16"', b'"uint32"', 1))
+    with pytest.raises(InputError, match=r"flipped\.ozx: .*zarr\.json cannot be unzipped"):
+        bigimg.open(tmp_path / "flipped.ozx")
+    lying = data[: at + 16] + struct.pack("<I", 7) + data[at + 20 :]
+    (tmp_path / "lying.ozx").write_bytes(lying)
+    with pytest.raises(InputError, match=r"lying\.ozx"):
+        bigimg.open(tmp_path / "lying.ozx").to_numpy()
+
+
 def test_opening_it_reads_no_more_often_than_opening_the_folder(
     packed: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
