@@ -44,7 +44,13 @@ _HOME = {
     **dict.fromkeys(("imread", "info"), "opening.open"),
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
     **dict.fromkeys(("pack", "unpack"), "faces.packing"),
-    **{"verify": "faces.verify", "edit": "faces.edit", "upgrade": "faces.upgrade", "formats": "faces.formats", "__version__": "version"},
+    **{
+        "verify": "faces.verify",
+        "edit": "faces.edit",
+        "upgrade": "faces.upgrade",
+        "formats": "faces.formats",
+        "__version__": "version",
+    },
     **dict.fromkeys(
         (
             *("BigimgError", "UsageError", "InputError", "InputNotFoundError", "UnknownFormatError"),

@@ -127,7 +127,7 @@ class Archive:
         return _Member(self._fd, self._starts[info.filename], info.file_size, self)
 
     def _whole(self, info: zipfile.ZipInfo) -> bytes:
-        """Return the bytes of a member that is not compressed: in one read where its header is as the directory says."""
+        """Return the bytes of a plain member, by one read where its header is as the directory says."""
         more = len(info.filename.encode()) + len(info.extra) + MORE_EXTRA
         found = self._read_from_header(info, more + info.file_size)
         start = self._starts[info.filename] - info.header_offset
@@ -164,7 +164,9 @@ class Archive:
         """
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             what = "is locked" if info.flag_bits & 1 else "its compression is not that of a store"
-            raise InputError(f"{self.path}: {info.filename} cannot be unzipped ({what}); make the archive again")
+            raise InputError(
+                f"{self.path}: {info.filename} cannot be unzipped ({what}); make the archive again"
+            )
         return pieces_of(self._zip, info, str(self.path))
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:

@@ -86,7 +86,7 @@ def comment_of(version: str | None) -> bytes:
 
 
 def first_documents(file: int, length: int) -> dict[str, bytes] | None:
-    """Return the documents at the beginning of the open zip file, by name; None where it does not say that all are there.
+    """Return the documents at the beginning of the open zip file, by name; None where it does not promise them all.
 
     So a store is opened without its directory, which takes 50 ms for 16,000 objects.
 

@@ -74,9 +74,13 @@ def test_the_file_is_as_rfc_9_has_it(packed: Path, whole: Path) -> None:
         assert json.loads(archive.comment) == COMMENT
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in names} == {
-            path.relative_to(whole).as_posix(): path.read_bytes() for path in whole.rglob("*") if path.is_file()
+            path.relative_to(whole).as_posix(): path.read_bytes()
+            for path in whole.rglob("*")
+            if path.is_file()
         }
-    assert {(info.compress_type, info.flag_bits) for info in infos} == {(zipfile.ZIP_STORED, 0)}  # no descriptors
+    assert {(info.compress_type, info.flag_bits) for info in infos} == {
+        (zipfile.ZIP_STORED, 0)
+    }  # no descriptors
     documents = [name.rpartition("/")[2] == "zarr.json" for name in names]
     assert documents == sorted(documents, reverse=True)
     depths = [name.count("/") for name, document in zip(names, documents, strict=True) if document]
@@ -132,7 +136,9 @@ def test_its_documents_are_known_without_its_directory(
 ) -> None:
     opened: list[object] = []
     init = zipfile.ZipFile.__init__
-    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **n: (opened.append(a), init(self, *a, **n))[1])
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda self, *a, **n: (opened.append(a), init(self, *a, **n))[1]
+    )
     img = bigimg.open(packed)
     assert (img.shape, opened) == (PIXELS.shape, [])
     np.testing.assert_array_equal(img.to_numpy(), PIXELS)
@@ -226,7 +232,9 @@ def test_an_interrupted_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_one_file_has_no_zarr_2(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"b\.ozx: a store in one file is one of zarr 3: write ome_version 0\.5"):
+    with pytest.raises(
+        UsageError, match=r"b\.ozx: a store in one file is one of zarr 3: write ome_version 0\.5"
+    ):
         convert_to_store(PIXELS, tmp_path / "b.ozx", ome_version="0.4", **ASKED)
     bigimg.write(PIXELS, tmp_path / "old", ome_version="0.4", **ASKED)
     with pytest.raises(UsageError, match=r"of zarr 2, .* bigimg convert .*old NAME\.ozx makes one"):
@@ -244,7 +252,7 @@ def test_what_is_replaced_is_a_store_of_ours_without_labels_that_would_be_lost(
 ) -> None:
     target = tmp_path / "b.ozx"
     shutil.copy(packed, target)
-    with pytest.raises(TargetExistsError, match="nothing was changed: remove it or choose another name$"):
+    with pytest.raises(TargetExistsError, match=r"nothing was changed: remove it or choose another name$"):
         bigimg.convert(PIXELS, target, **ASKED)
     with pytest.raises(OutputError, match=r"holds label images, which overwrite never replaces \(labels/m\)"):
         bigimg.convert(PIXELS, target, overwrite=True, **ASKED)
@@ -427,7 +435,10 @@ def test_a_full_disk_is_noticed_before(packed: Path, tmp_path: Path, monkeypatch
 def test_stopped_at_any_step_nothing_has_the_name(
     whole: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, make in (("b.ozx", lambda t: bigimg.pack(whole, t, **ASKED)), ("b", lambda t: bigimg.unpack(packed, t, **ASKED))):
+    for name, make in (
+        ("b.ozx", lambda t: bigimg.pack(whole, t, **ASKED)),
+        ("b", lambda t: bigimg.unpack(packed, t, **ASKED)),
+    ):
         for stop in ("owned", "begun", "packed", "unpacked", "written", "synced"):
 
             def step(at: str, stop: str = stop) -> None:
