@@ -5,8 +5,8 @@ channels, the channels that are shown, colours of ids, and label images go along
 anew from level 0, which is exact.
 
 Label images are written before their image, into the ``labels`` of its staging folder, each staged and committed
-there as any label is. So the new store gets its name with all of them, an interrupted run goes on from those that are whole, and
-damage in one is found before the image is read.
+there as any label is. So the new store gets its name with all of them, an interrupted run goes on from those that are
+whole, and damage in one is found before the image is read.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Arrays and chunks of 0.5 and 0.6 are the same, so only the attributes of the image and of its label images change, as
 by an edit: a kill leaves the old ones or the new, and the manifest vouches for them. Label images come first, so that
-after a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and checksums: a
-hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
+after a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and
+checksums: a hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def plan(
     ----------
     source : path, array or DataArray
     target : path
-        Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another format
-        is refused.
+        Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another
+        format is refused.
     memory : int or str, optional
         Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
         of what is free, at most 4 GB, by default.
