@@ -223,6 +223,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "downsample": of("downsample", source, folder / "small.tif", "--factor", 2),
         "verify": verified(store, folder / "damaged.ome.zarr"),
         "edit": of("edit", store, "--window", "3,400"),
+        "upgrade": of("upgrade", store, "--to", "0.6"),
+        "pack": of("pack", store, folder / "a.ozx"),
+        "unpack": of("unpack", folder / "a.ozx", folder / "back.ome.zarr"),
     }
 
 
@@ -249,6 +252,9 @@ def verified(store: Path, damaged: Path) -> set[str]:
         "formats",
         "verify",
         "edit",
+        "upgrade",
+        "pack",
+        "unpack",
         "downsample",
         "patches",
     ],

@@ -1,4 +1,4 @@
-"""Verbs about stores: ``plan``, ``convert``, ``demo``, ``verify``, ``edit``, ``upgrade``, ``pack``, ``unpack``, ``clean``."""
+"""Verbs about stores: they make, check and change them, pack them into one file, and clear up."""
 
 from __future__ import annotations
 

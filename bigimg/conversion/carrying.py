@@ -4,9 +4,9 @@ Axes, spacing, origin, names and colours of channels are in the ``spec`` of any 
 channels, the channels that are shown, colours of ids, and label images go along too. Levels and statistics are made
 anew from level 0, which is exact.
 
-Label images are written before their image, into the ``labels`` of its staging folder, each staged and committed there as any
-label is. So the new store gets its name with all of them, an interrupted run goes on from those that are whole, and
-damage in one is found before the image is read.
+Label images are written before their image, into the ``labels`` of its staging folder, each staged and committed
+there as any label is. So the new store gets its name with all of them, an interrupted run goes on from those that are
+whole, and damage in one is found before the image is read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from bigimg.omezarr.shown import label_block, shown_of
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader
-
 
 OME_XML = "METADATA.ome.xml"
 """What bioformats2raw and others keep of the source, in the group ``OME``."""

@@ -67,7 +67,9 @@ def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
         levels = levels_of(store, spec.axes)
         after = _revised(store, before, spec, levels, windows=windows, shown=shown)
         # Labels come first: if the run is killed between, the same command finds those that follow already.
-        found = {name: _label_follows(root / LABELS / name, store, spec, levels) for name in label_folders(root)}
+        found = {
+            name: _label_follows(root / LABELS / name, store, spec, levels) for name in label_folders(root)
+        }
         write_attributes(root, after)
         changes = changes_between(before, after, os.fspath(path))
     followed = tuple(name for name, (follows, _) in found.items() if follows)

@@ -63,7 +63,9 @@ def pack_store(
     if not is_packed(target):
         raise UsageError(f"{target}: a store in one file has a name that ends in {PACKED}: give it one")
     if tree.folder is None:
-        raise UsageError(f"{tree.path}: is no folder on this machine, and only a folder is packed: fetch it first")
+        raise UsageError(
+            f"{tree.path}: is no folder on this machine, and only a folder is packed: fetch it first"
+        )
     labels, started = tree.children(LABELS), time.monotonic()
     path = checked_target(target, tree.path, overwrite=overwrite, labels=labels)
     version, before = _version(tree), _documents(tree.folder)
@@ -79,7 +81,9 @@ def pack_store(
         if _documents(tree.folder) != before:
             raise InputError(f"{tree.path}: was edited while it was packed: pack it again")
         commit.hook("packed")
-    return Packed(tree.path, os.fspath(target), len(objects), sum(objects.values()), time.monotonic() - started)
+    return Packed(
+        tree.path, os.fspath(target), len(objects), sum(objects.values()), time.monotonic() - started
+    )
 
 
 def _version(tree: Tree) -> str | None:
@@ -109,7 +113,9 @@ def unpack_store(
     """Unpack the store in the zip file ``tree``; see :func:`bigimg.unpack`."""
     archive = tree.objects
     if not isinstance(archive, Archive):
-        raise UsageError(f"{tree.path}: is no file in which a store is packed: give one named {PACKED}, or a zip file")
+        raise UsageError(
+            f"{tree.path}: is no file in which a store is packed: give one named {PACKED}, or a zip file"
+        )
     if is_packed(target):
         raise UsageError(f"{target}: {PACKED} is the name of a file, and a store is unpacked into a folder")
     path, started = checked_target(target, str(archive.path), overwrite=overwrite), time.monotonic()
@@ -145,9 +151,13 @@ def _by_key(archive: Archive, shown: str) -> dict[str, zipfile.ZipInfo]:
     for info in archive.members():
         key = info.filename.removeprefix(archive.prefix)
         if not key or not is_key(key) or any(part in ("", ".") for part in key.split("/")):
-            raise InputError(f"{shown}: holds {key!r:.80}, which is no place in a store; nothing was unpacked")
+            raise InputError(
+                f"{shown}: holds {key!r:.80}, which is no place in a store; nothing was unpacked"
+            )
         if key in found:
-            raise InputError(f"{shown}: holds {key} twice, and nobody can tell which counts; nothing was unpacked")
+            raise InputError(
+                f"{shown}: holds {key} twice, and nobody can tell which counts; nothing was unpacked"
+            )
         found[key] = info
         parts = key.split("/")
         folders.update("/".join(parts[:n]) for n in range(1, len(parts)))

@@ -254,7 +254,9 @@ def check_file(path: Path, labels: Collection[str] = ()) -> None:
 
 def _check_labels(path: Path) -> None:
     folder = path / LABELS
-    _no_labels(path, sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else [])
+    _no_labels(
+        path, sorted(each.name for each in os.scandir(folder) if each.is_dir()) if folder.is_dir() else []
+    )
 
 
 def _no_labels(path: Path, labels: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
 """A store of ours made one of a newer version of OME-Zarr by its metadata alone; no object of pixels is touched.
 
-Arrays and chunks of 0.5 and 0.6 are the same, so only the attributes of the image and of its label images change, as by
-an edit: a kill leaves the old ones or the new, and the manifest vouches for them. Label images come first, so that after
-a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and checksums: a
-hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
+Arrays and chunks of 0.5 and 0.6 are the same, so only the attributes of the image and of its label images change, as
+by an edit: a kill leaves the old ones or the new, and the manifest vouches for them. Label images come first, so that
+after a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and
+checksums: a hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Upgrade:
 
     def __str__(self) -> str:
         same = self.before == self.after
-        lines = [f"  OME-Zarr {self.after} already" if same else f"  OME-Zarr {self.after}, was {self.before}"]
+        lines = [
+            f"  OME-Zarr {self.after} already" if same else f"  OME-Zarr {self.after}, was {self.before}"
+        ]
         lines += [f"  {LABELS}/{name}: follows" for name in self.labels]
         return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
 
@@ -89,7 +91,9 @@ def _checked(root: Path, to: Version) -> str:
             f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
         )
     if version > to:
-        raise UsageError(f"{root}: is OME-Zarr {version}, newer than {to}: convert it with ome_version={to!r}")
+        raise UsageError(
+            f"{root}: is OME-Zarr {version}, newer than {to}: convert it with ome_version={to!r}"
+        )
     return version
 
 
@@ -98,7 +102,9 @@ def _upgrade(root: Path, to: Version) -> None:
     store, attributes = own_store(root), attributes_of_image(root)
     if store.version != to:
         spec = store.spec()
-        attributes = upgraded(attributes, spec, levels_of(store, spec.axes), method=method_of(store), version=to)
+        attributes = upgraded(
+            attributes, spec, levels_of(store, spec.axes), method=method_of(store), version=to
+        )
     write_attributes(root, attributes)
 
 

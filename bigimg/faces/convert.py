@@ -71,7 +71,8 @@ def plan(
         A plate is an opened one or its path, or a mapping of wells to images: ``{"B03": "b3.tif"}``, with more fields
         ``{("B03", 0): "b3_0.tif", ("B03", 1): "b3_1.tif"}``.
     target : path
-        Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another format is refused.
+        Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another
+        format is refused.
     memory : int or str, optional
         Budget of resident memory for this whole process, as bytes or ``"512MB"``; ``BIGIMG_MEMORY``, or half
         of what is free, at most 4 GB, by default.

@@ -94,7 +94,7 @@ def unpack(
     Raises
     ------
     InputNotFoundError, InputError
-        There is no such file, or it is no store, or damaged, or has members that lead out of it. Nothing is left behind.
+        There is no such file, or it is no store, or damaged, or has members that lead out of it. Nothing is left.
     UsageError, TargetExistsError, OutputError, BudgetError
         As :func:`pack`.
     """

@@ -6,9 +6,9 @@ time that it is opened.
 
 from __future__ import annotations
 
-import copy
 import os
 import struct
+import threading
 import weakref
 import zipfile
 import zlib
@@ -18,8 +18,9 @@ from functools import cached_property
 from pathlib import Path
 
 from bigimg.errors import InputError, one_line
-from bigimg.omezarr.documents import most_bytes
+from bigimg.omezarr.documents import DOCUMENTS, most_bytes
 from bigimg.omezarr.objects import Listed, OpenObject
+from bigimg.omezarr.packed import first_documents
 from bigimg.places.unzip import DAMAGED, pieces_of
 from bigimg.system import files
 
@@ -30,25 +31,41 @@ MORE_EXTRA = 64
 
 
 class Archive:
-    """The members of a zip file under ``prefix``, its directory read once."""
+    """The members of a zip file under ``prefix``, its directory read once, and only where it is needed."""
 
     def __init__(self, path: Path, prefix: str = "", keep: object = None) -> None:
         self.path = path
         self._keep = keep
         self.prefix = prefix
-        self._zip = zipfile.ZipFile(path)
         self._starts: dict[str, int] = {}
         self._folders: dict[str, dict[str, Listed]] = {}
         self._fd = files.open_to_read(path)
         weakref.finalize(self, os.close, self._fd)
+        self._reading = threading.Lock()
+        self._first = first_documents(self._fd, os.fstat(self._fd).st_size)
+        self._directory = None if self._first is not None else zipfile.ZipFile(path)
+
+    @property
+    def _zip(self) -> zipfile.ZipFile:
+        """The directory; that of a file which begins with its documents is read when an object is asked for."""
+        with self._reading:
+            if self._directory is None:
+                try:
+                    self._directory = zipfile.ZipFile(self.path)
+                except DAMAGED as error:
+                    raise InputError(
+                        f"{self.path}: its directory cannot be read ({one_line(error)}); copy it again"
+                    ) from error
+            return self._directory
 
     def __reduce__(self) -> tuple[object, ...]:
         return Archive, (self.path, self.prefix)
 
     def below(self, key: str) -> Archive:
         """Return the members under ``key``, of the same open file."""
-        found = copy.copy(self)
-        found.prefix, found._folders, found._keep = f"{self.prefix}{key}/", {}, self
+        assert self._zip  # read once for both
+        found = object.__new__(Archive)
+        found.__dict__ |= self.__dict__ | {"prefix": f"{self.prefix}{key}/", "_folders": {}, "_keep": self}
         return found
 
     def _info(self, key: str) -> zipfile.ZipInfo:
@@ -59,6 +76,10 @@ class Archive:
 
     def read(self, key: str) -> bytes:
         """Return a small object, with the checksum of the archive compared; FileNotFoundError when there is none."""
+        if self._first is not None and key.rpartition("/")[2] in DOCUMENTS:
+            if self.prefix + key not in self._first:
+                raise FileNotFoundError(key)
+            return self._first[self.prefix + key]
         info = self._info(key)
         if info.file_size > most_bytes(key):
             what = f"{info.filename} has {info.file_size} bytes, and {most_bytes(key)} are allowed"
@@ -86,6 +107,16 @@ class Archive:
             )
             raise InputError(message) from error
 
+    def exists(self, key: str) -> bool:
+        """Return whether there is an object: the directory says so, and nothing is read."""
+        try:
+            if self._first is not None and key.rpartition("/")[2] in DOCUMENTS:
+                return self.prefix + key in self._first
+            self._info(key)
+        except FileNotFoundError:
+            return False
+        return True
+
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         info = self._info(key)
@@ -96,7 +127,7 @@ class Archive:
         return _Member(self._fd, self._starts[info.filename], info.file_size, self)
 
     def _whole(self, info: zipfile.ZipInfo) -> bytes:
-        """Return the bytes of a member that is not compressed: in one read where its header is as the directory says."""
+        """Return the bytes of a plain member, by one read where its header is as the directory says."""
         more = len(info.filename.encode()) + len(info.extra) + MORE_EXTRA
         found = self._read_from_header(info, more + info.file_size)
         start = self._starts[info.filename] - info.header_offset
@@ -133,7 +164,9 @@ class Archive:
         """
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             what = "is locked" if info.flag_bits & 1 else "its compression is not that of a store"
-            raise InputError(f"{self.path}: {info.filename} cannot be unzipped ({what}); make the archive again")
+            raise InputError(
+                f"{self.path}: {info.filename} cannot be unzipped ({what}); make the archive again"
+            )
         return pieces_of(self._zip, info, str(self.path))
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:

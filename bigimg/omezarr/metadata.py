@@ -296,7 +296,8 @@ def _omero(spec: ImageSpec, windows: Windows | None, active: Sequence[bool]) -> 
         entries.append({
             "label": channel.name, "color": color.upper(), "window": limit | {"start": float(low), "end": float(high)},
             # Alpha shown as one more colour would wash out the picture.
-            "active": active[i] if active else channel.name != "A", "inverted": False, "coefficient": 1, "family": "linear",
+            "active": active[i] if active else channel.name != "A",
+            "inverted": False, "coefficient": 1, "family": "linear",
         })  # fmt: skip
     defaults: Document = {"model": "color" if count > 1 else "greyscale", "defaultT": 0}
     defaults["defaultZ"] = spec.shape[spec.axis("z")] // 2 if "z" in spec.dims else 0

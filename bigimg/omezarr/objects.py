@@ -98,6 +98,9 @@ class Objects(Protocol):
     def read(self, key: str) -> bytes:
         """Return one object; FileNotFoundError when there is none."""
 
+    def exists(self, key: str) -> bool:
+        """Return whether there is an object."""
+
     def open(self, key: str) -> OpenObject:
         """Open one object."""
 
@@ -126,11 +129,7 @@ class ObjectPath:
 
     def exists(self) -> bool:
         """Return whether there is an object."""
-        try:
-            self.objects.read(self.key)
-        except FileNotFoundError:
-            return False
-        return True
+        return self.objects.exists(self.key)
 
 
 @contextmanager

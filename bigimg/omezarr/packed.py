@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from bigimg.errors import InputError
 from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import ATTRIBUTES
+from bigimg.system import files
 
 PACKED = ".ozx"
 """Ending of the names of stores in one file."""
@@ -25,6 +28,15 @@ PIECE_BYTES = 1 << 20
 """Bytes that are copied at once."""
 DIRECTORY_BYTES = 700
 """Memory for each object of a zip file while its directory is known, measured."""
+MEMBER = struct.Struct("<4s5H3I2H")
+"""Local header of a member, in front of its name."""
+LOCKED_OR_LATER = 1 | 8
+"""Flags of a member whose content is encrypted, or whose lengths follow it."""
+END = b"PK\5\6"
+TAIL_BYTES = 1 << 12
+"""Bytes in which the end of the file is looked for, with its comment."""
+HEAD_BYTES = 1 << 18
+"""Bytes in which the documents are looked for; those of an image of six levels take 20 kB."""
 BEGINNING = (1980, 1, 1, 0, 0, 0)
 """Time of change of each object: the first that a zip file can name."""
 
@@ -71,6 +83,44 @@ def comment_of(version: str | None) -> bytes:
         return b""
     first = {"centralDirectory": {"jsonFirst": True}}
     return json.dumps({"ome": {"version": version, "zipFile": first}}, separators=(",", ":")).encode()
+
+
+def first_documents(file: int, length: int) -> dict[str, bytes] | None:
+    """Return the documents at the beginning of the open zip file, by name; None where it does not promise them all.
+
+    So a store is opened without its directory, which takes 50 ms for 16,000 objects.
+
+    Parameters
+    ----------
+    file : int
+        Descriptor.
+    length : int
+        Of the file, in bytes.
+    """
+    tail = files.read_at(file, TAIL_BYTES, max(0, length - TAIL_BYTES))
+    if not _promises(tail[tail.rfind(END) + len(END) :] if END in tail else b""):
+        return None
+    head, at, found = files.read_at(file, HEAD_BYTES, 0), 0, dict[str, bytes]()
+    while head[at : at + 4] == b"PK\3\4" and len(head) >= at + MEMBER.size:
+        _, _, flags, method, _, _, crc, size, _, of_name, of_extra = MEMBER.unpack_from(head, at)
+        begin = at + MEMBER.size + of_name + of_extra
+        name, data = head[at + MEMBER.size : begin - of_extra], head[begin : begin + size]
+        if name.rpartition(b"/")[2] != b"zarr.json":
+            return found
+        if flags & LOCKED_OR_LATER or method or zlib.crc32(data) != crc:
+            return None  # damage among them; or they are more than was read
+        found[name.decode("utf-8", "replace")] = data
+        at = begin + size
+    return None
+
+
+def _promises(end: bytes) -> bool:
+    """Return whether the comment of a zip file, behind the mark of its ``end``, says that documents come first."""
+    try:
+        said = json.loads(end[18:].rstrip(b"\0"))
+        return said["ome"]["zipFile"]["centralDirectory"]["jsonFirst"] is True
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def write_packed(

@@ -1,4 +1,4 @@
-"""How an image is shown first: what a store says of windows, visible channels and colours of ids, to be written again."""
+"""How an image is shown first: windows, visible channels and colours of ids that go along to another store."""
 
 from __future__ import annotations
 
@@ -58,5 +58,7 @@ def _colors(given: Any) -> Any:
 
 
 def _is_color(label: Any, rgba: Any) -> bool:
-    numbers = isinstance(rgba, list) and len(rgba) == 4 and all(type(n) is int and 0 <= n <= 255 for n in rgba)
+    numbers = (
+        isinstance(rgba, list) and len(rgba) == 4 and all(type(n) is int and 0 <= n <= 255 for n in rgba)
+    )
     return numbers and type(label) in (int, float)

@@ -64,7 +64,11 @@ class Tree:
         """Return the tree at ``key``, such as a label image; None behind a URL, which has an address for it."""
         if self.folder is not None:
             return Tree(self.where(key), folder=self.folder / key)
-        return Tree(self.where(key), objects=self.objects.below(key)) if isinstance(self.objects, Archive) else None
+        return (
+            Tree(self.where(key), objects=self.objects.below(key))
+            if isinstance(self.objects, Archive)
+            else None
+        )
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes at ``key``, or None where there is nothing.

@@ -18,7 +18,12 @@ SYSTEMS = ("coordinateSystems", "coordinateTransformations")
 
 
 def upgraded(
-    attributes: Mapping[str, Any], spec: ImageSpec, levels: Sequence[Level], *, method: Method, version: Version
+    attributes: Mapping[str, Any],
+    spec: ImageSpec,
+    levels: Sequence[Level],
+    *,
+    method: Method,
+    version: Version,
 ) -> dict[str, Any]:
     """Return ``attributes`` of an image that bigimg wrote as ``version`` has them; what others added stays.
 

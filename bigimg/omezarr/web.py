@@ -77,6 +77,14 @@ class Web:
             self._small[key] = data
         return data
 
+    def exists(self, key: str) -> bool:
+        """Return whether there is an object, by a request for it: not every server answers others."""
+        try:
+            self.read(key)
+        except FileNotFoundError:
+            return False
+        return True
+
     def open(self, key: str) -> OpenObject:
         """Open one object."""
         return _Ranges(self, key)

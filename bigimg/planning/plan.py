@@ -7,7 +7,7 @@ import math
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from bigimg.errors import BudgetError, UsageError, counted
 from bigimg.geometry.axes import short_unit
@@ -92,7 +92,7 @@ class ConversionPlan:
     keep_metadata: bool = False
     labels: tuple[ConversionPlan, ...] = ()
     """Those of the label images that go along."""
-    shown: Shown = Shown()
+    shown: Shown = field(default_factory=Shown)
     """What the source, a store, says of how it is shown first."""
     first: int = 0
     """The first level that is stored; those before it are read from the source."""
@@ -230,7 +230,9 @@ def make_plan(
     )
     if options.ome_version == "0.4":
         if is_packed(target):
-            raise UsageError(f"{target}: a store in one file is one of zarr 3: write ome_version 0.5, or a folder")
+            raise UsageError(
+                f"{target}: a store in one file is one of zarr 3: write ome_version 0.5, or a folder"
+            )
         if options.shards is not None and shards != chunks:
             raise UsageError(f"shards {shards}: OME-Zarr 0.4 has none; omit them, or write ome_version 0.5")
         shards = chunks
@@ -307,7 +309,9 @@ def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
         stages.append([*_always(plan, process), copied, reader])
     if is_packed(plan.target):
         directory = plan.objects * DIRECTORY_BYTES + 2 * PIECE_BYTES
-        stages.append([*_always(plan, process), MemoryLine("packing", directory, "the directory of the file")])
+        stages.append(
+            [*_always(plan, process), MemoryLine("packing", directory, "the directory of the file")]
+        )
     return largest(stages)
 
 

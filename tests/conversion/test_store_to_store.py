@@ -19,7 +19,13 @@ from bigimg.faces.convert import convert_to_store
 from tests.conversion.sources import noise
 
 ASKED: dict[str, Any] = {"memory": "2GB", "progress": False}
-SHAPES = {"tczyx": (2, 2, 5, 37, 43), "tyx": (3, 37, 43), "cyx": (2, 37, 43), "zyx": (5, 37, 43), "tcyx": (2, 3, 37, 43)}
+SHAPES = {
+    "tczyx": (2, 2, 5, 37, 43),
+    "tyx": (3, 37, 43),
+    "cyx": (2, 37, 43),
+    "zyx": (5, 37, 43),
+    "tcyx": (2, 3, 37, 43),
+}
 SPACING = {"t": 1.5, "c": 1.0, "z": 2.0, "y": 0.5, "x": 0.25}
 ORIGIN = {"t": 3.0, "c": 0.0, "z": -4.0, "y": 10.0, "x": 0.0}
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
@@ -72,12 +78,15 @@ def theirs(path: Path, dims: str, version: str) -> np.ndarray[Any, Any]:
             steps = [{"type": "sequence", "transformations": steps, **ends}]
         datasets.append({"path": name, "coordinateTransformations": steps})
     multiscale: dict[str, Any] = {"name": "theirs", "datasets": datasets}
-    multiscale |= {"coordinateSystems": [{"name": "physical", "axes": axes}]} if version == "0.6" else {"axes": axes}
+    multiscale |= (
+        {"coordinateSystems": [{"name": "physical", "axes": axes}]} if version == "0.6" else {"axes": axes}
+    )
     ome: dict[str, Any] = {"multiscales": [multiscale]}
     if "c" in dims:
         names = ["DAPI", "GFP", "RFP"][: SHAPES[dims][dims.index("c")]]
         ome["omero"] = {"channels": [
-            {"label": name, "color": "0000FF", "active": i == 1, "window": {"start": a, "end": b, "min": 0, "max": 4095}}
+            {"label": name, "color": "0000FF", "active": i == 1,
+             "window": {"start": a, "end": b, "min": 0, "max": 4095}}
             for i, (name, (a, b)) in enumerate(zip(names, WINDOWS, strict=False))
         ]}  # fmt: skip
     if version == "0.4":
@@ -103,9 +112,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("make", "version", "dims", "asked"), CASES, ids=[f"{w.__name__}-{v}-{d}-to-{a['ome_version']}" for w, v, d, a in CASES]
+    ("make", "version", "dims", "asked"),
+    CASES,
+    ids=[f"{w.__name__}-{v}-{d}-to-{a['ome_version']}" for w, v, d, a in CASES],
 )
-def test_pixels_and_meaning_stay(make: Any, version: str, dims: str, asked: dict[str, Any], tmp_path: Path) -> None:
+def test_pixels_and_meaning_stay(
+    make: Any, version: str, dims: str, asked: dict[str, Any], tmp_path: Path
+) -> None:
     pixels = make(tmp_path / "a.zarr", dims, version)
     asked = {k: {n: v[n] for n in v if n in dims} if isinstance(v, dict) else v for k, v in asked.items()}
     result = convert_to_store(tmp_path / "a.zarr", tmp_path / "b.ome.zarr", **asked, **ASKED)
@@ -118,7 +131,11 @@ def test_pixels_and_meaning_stay(make: Any, version: str, dims: str, asked: dict
             expected = ORIGIN[name] + SPACING[name] * np.arange(found.sizes[name])
             np.testing.assert_allclose(found[name], expected, rtol=1e-12)
     assert found.bigimg.units == {name: UNITS[name] for name in dims if name in UNITS}
-    counts = np.moveaxis(pixels, dims.index("c"), 0).reshape(SHAPES[dims][dims.index("c")], -1) if "c" in dims else [pixels]
+    counts = (
+        np.moveaxis(pixels, dims.index("c"), 0).reshape(SHAPES[dims][dims.index("c")], -1)
+        if "c" in dims
+        else [pixels]
+    )
     entries: Any = result.statistics["channels"]
     assert [entry["sum"] for entry in entries] == [int(np.sum(each, dtype=np.int64)) for each in counts]
     if "c" in dims:
@@ -126,7 +143,9 @@ def test_pixels_and_meaning_stay(make: Any, version: str, dims: str, asked: dict
         assert [c["label"] for c in channels] == ["DAPI", "GFP", "RFP"][: len(channels)]
         assert [(c["window"]["start"], c["window"]["end"]) for c in channels] == WINDOWS[: len(channels)]
         if make is theirs:
-            assert [(c["active"], c["color"]) for c in channels] == [(i == 1, "0000FF") for i in range(len(channels))]
+            assert [(c["active"], c["color"]) for c in channels] == [
+                (i == 1, "0000FF") for i in range(len(channels))
+            ]
     assert any("levels are not copied" in note for note in result.plan.notes)
 
 
@@ -140,7 +159,12 @@ def test_what_does_not_go_along_is_said(tmp_path: Path) -> None:
     axes = multiscale["coordinateSystems"][0]["axes"]
     axes[0]["orientation"] = {"type": "anatomical", "value": "inferior-to-superior"}
     systems = [*multiscale["coordinateSystems"], {"name": "stage", "axes": axes}]
-    between = {"type": "scale", "scale": [1, 2, 3], "input": {"name": "physical"}, "output": {"name": "stage"}}
+    between = {
+        "type": "scale",
+        "scale": [1, 2, 3],
+        "input": {"name": "physical"},
+        "output": {"name": "stage"},
+    }
     multiscale |= {"coordinateSystems": systems, "coordinateTransformations": [between]}
     root.attrs["ome"] = {**ome, "multiscales": [multiscale]}
     (tmp_path / "a.zarr/OME").mkdir()
@@ -180,4 +204,6 @@ def test_the_one_channel_of_an_image_without_the_axis_keeps_name_and_colour(tmp_
     (channel,) = said(tmp_path / "b")["omero"]["channels"]
     assert (channel["label"], channel["color"]) == ("DAPI", "0000FF")
     assert (channel["window"]["start"], channel["window"]["end"]) == (3, 90)
-    assert json.loads((tmp_path / "b/zarr.json").read_text())["attributes"]["bigimg"]["channels"] == [["DAPI", "0000FF"]]
+    assert json.loads((tmp_path / "b/zarr.json").read_text())["attributes"]["bigimg"]["channels"] == [
+        ["DAPI", "0000FF"]
+    ]

@@ -1,4 +1,4 @@
-"""SIGKILL at the system calls of ``pack``, ``unpack``, ``convert`` to one file, and ``upgrade``: whole or absent, old or new."""
+"""SIGKILL at the system calls of ``pack``, ``unpack``, ``convert`` to one file, and ``upgrade``."""
 
 from __future__ import annotations
 
@@ -132,7 +132,10 @@ def test_an_upgrade_leaves_the_old_version_or_the_new(
         ended = traced(nursery, command(number), place / "log", f"trace={call}", inject)
         assert ended.code in (-9, 0), (call, k, ended.err)
         found, report = said(copy(number)), bigimg.verify(copy(number), quick=True)
-        assert all(each in pair for each, pair in zip(found, zip(old, new, strict=True), strict=True)), (call, k)
+        assert all(each in pair for each, pair in zip(found, zip(old, new, strict=True), strict=True)), (
+            call,
+            k,
+        )
         assert (report.ok, report.edits) == (True, ()), (call, k, report)
         seen.add(tuple(found))
         assert nursery.run(*command(number)).code == 0
