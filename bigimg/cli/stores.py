@@ -49,11 +49,7 @@ def convert(
     elif report is not None:
         raise click.UsageError("--report is of many sources: give --into DIR too")
     elif len(paths) != 2:
-        what = (
-            "Missing argument 'TARGET'."
-            if len(paths) == 1
-            else f"Got {len(paths)} arguments for SOURCE and TARGET:"
-        )
+        what = "Missing argument 'TARGET'." if len(paths) == 1 else f"Got {len(paths)} paths."
         raise click.UsageError(f"{what} Give SOURCE TARGET, or SOURCES... --into DIR.")
     else:
         _convert(*paths, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)

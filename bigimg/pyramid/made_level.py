@@ -45,7 +45,7 @@ class MadeLevel:
     ----------
     below : Reader
     spec : ImageSpec
-        Of this level.
+        Of this level; its chunks are those of the level below.
     method : str
         How its pixels are made.
     seen : callable, optional
@@ -59,10 +59,12 @@ class MadeLevel:
         method: Method,
         seen: Callable[[Region, Array], None] | None = None,
     ) -> None:
-        self.below, self.spec, self.method, self.seen = below, spec, method, seen
+        self.below, self.method, self.seen = below, method, seen
         self.source = below.source
         pairs = zip(below.spec.shape, spec.shape, strict=True)
         self.step: Shape = tuple(1 if n == m else 2 for n, m in pairs)
+        chunks = (max(1, n // f) for n, f in zip(below.spec.chunks, self.step, strict=True))
+        self.spec = replace(spec, chunks=tuple(chunks))
 
     @property
     def paths(self) -> tuple[str, ...]:

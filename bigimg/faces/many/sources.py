@@ -80,9 +80,9 @@ def _endings() -> tuple[str, ...]:
 
 
 def _stem(name: str, endings: Sequence[str]) -> str:
-    """Return a name without the ending of its format."""
+    """Return a name without the ending of its format, and without ``.ome`` before it."""
     known = next((each for each in endings if name.lower().endswith(each) and len(name) > len(each)), None)
-    return name[: -len(known)] if known else name
+    return (name[: -len(known)] if known else name).removesuffix(".ome") or name
 
 
 def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,248 @@
+"""Many files, each converted by itself: what is passed by, skipped, gone on with, and said of each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import time
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+import bigimg
+from bigimg.conversion import commit
+from bigimg.conversion.progress import Progress
+from bigimg.errors import OutputError, UsageError
+from bigimg.faces.many.convert_all import plan_all
+from tests.conversion.sources import noise
+from tests.running import bigimg as command
+from tests.running import start
+
+QUIET: Any = {"progress": False, "memory": "4GB", "sync": False}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def states(found: Any) -> list[str]:
+    return [row.state for row in found.rows]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Five pictures, the second cut in half."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        tifffile.imwrite(folder / f"{number}.tif", noise((50 + number, 60), "u1", seed=number), tile=(16, 16))
+    cut = folder / "1.tif"
+    cut.write_bytes(cut.read_bytes()[:1500])
+    return folder
+
+
+def test_each_is_whole_or_absent_and_failures_are_passed_by(files: Path, tmp_path: Path) -> None:
+    found = bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert states(found) == ["converted", "failed", "converted", "converted", "converted"]
+    assert not found.ok
+    for number in (0, 2, 3, 4):
+        stored = bigimg.open(tmp_path / "out" / f"{number}.ome.zarr")
+        np.testing.assert_array_equal(stored, tifffile.imread(files / f"{number}.tif"))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{n}.ome.zarr" for n in (0, 2, 3, 4)]
+    rows = rows_of(tmp_path / "r.csv")
+    assert [*rows[0]] == ["source", "target", "state", "seconds", "bytes", "message"]
+    assert [row["state"] for row in rows] == states(found)
+    assert str(files / "1.tif") in rows[1]["message"]
+    stored_bytes = sum(
+        p.stat().st_size for p in (tmp_path / "out" / "0.ome.zarr" / "0" / "c").rglob("*") if p.is_file()
+    )
+    assert int(rows[0]["bytes"]) >= stored_bytes > 0
+    assert found.to_dict()["failed"] == 1
+    assert json.loads(json.dumps(found.to_dict()))["files"][2]["state"] == "converted"
+
+
+def test_a_later_run_skips_what_is_finished_with_these_options(files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bigimg.convert(files / "0.tif", tmp_path / "0.ome.zarr", codec="zstd", **QUIET)
+    out.mkdir()
+    shutil.move(tmp_path / "0.ome.zarr", out / "0.ome.zarr")  # by convert itself, elsewhere
+    first = bigimg.convert_all(files, out, codec="zstd", **QUIET)
+    assert states(first) == ["finished", "failed", *["converted"] * 3]
+    (files / "0.tif").touch()
+    again = bigimg.convert_all(files, out, codec="zstd", workers=1, **{**QUIET, "memory": "1GB"})
+    assert states(again) == ["finished", "failed", *["finished"] * 3]
+    other = bigimg.convert_all(files, out, **QUIET)
+    assert states(other) == ["failed"] * 5
+    assert "exists already" in other.rows[0].message
+    tifffile.imwrite(files / "2.tif", noise((52, 60), "u1", seed=9), tile=(16, 16))
+    replaced = bigimg.convert_all(files, out, codec="zstd", overwrite=True, **QUIET)
+    assert states(replaced) == ["finished", "failed", "converted", "finished", "finished"]
+
+
+def test_what_was_interrupted_is_said_and_gone_on_with(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(files / "2.tif", noise((300, 300), "u1"), tile=(16, 16))
+    blocks = iter(range(100))
+    how: Any = {"chunks": 32, "shards": 32, "workers": 1, **QUIET}
+
+    def stop(step: str) -> None:
+        if step == "block" and next(blocks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(commit, "hook", stop)
+    with pytest.raises(KeyboardInterrupt):
+        bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **how)
+    monkeypatch.undo()
+    rows = [row["state"] for row in rows_of(tmp_path / "r.csv")]
+    assert rows == ["converted", "failed", "interrupted", "waiting", "waiting"]
+    assert (tmp_path / "out" / ".2.ome.zarr.bigimg").is_dir()
+    assert states(bigimg.convert_all(files, tmp_path / "out", **how)) == [
+        "finished", "failed", "converted", "converted", "converted",
+    ]  # fmt: skip
+    assert not (tmp_path / "out" / ".2.ome.zarr.bigimg").exists()
+
+
+def test_an_error_that_nobody_thought_of_is_passed_by_too(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a library\nbroke")
+
+    monkeypatch.setattr("bigimg.faces.many.convert_all.convert_to_store", broken)
+    found = bigimg.convert_all([files / "0.tif"], tmp_path / "out", **QUIET)
+    assert found.rows[0].message == f"{files / '0.tif'}: RuntimeError: a library broke"
+
+
+def test_the_disk_for_all_is_compared_with_what_is_free_first(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 9_000))
+    with pytest.raises(OutputError, match=r"5 stores need about .* of disk .*, 9.00 kB are free: make room"):
+        bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert not (tmp_path / "r.csv").exists()
+    assert not list((tmp_path / "out").iterdir())
+    planned = plan_all(files, tmp_path / "out")
+    assert planned.needed_bytes is not None
+    assert planned.needed_bytes > 5 * 50 * 60  # noise does not compress
+    assert str(planned).endswith("(9.00 kB free)")
+
+
+def test_a_report_replaces_a_report_alone(files: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.csv"
+    notes.write_text("mine\n")
+    with pytest.raises(OutputError, match="is no report of bigimg"):
+        bigimg.convert_all(files / "0.tif", tmp_path / "out", report=notes, **QUIET)
+    assert notes.read_text() == "mine\n"
+    for _ in range(2):
+        bigimg.convert_all(files / "0.tif", tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert [row["state"] for row in rows_of(tmp_path / "r.csv")] == ["finished"]
+    with pytest.raises(OutputError, match="cannot be written"):
+        bigimg.convert_all(files / "0.tif", tmp_path / "out", report=tmp_path / "no" / "r.csv", **QUIET)
+
+
+def test_progress_is_of_all_files(files: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    bigimg.convert_all(files, tmp_path / "out", **{**QUIET, "progress": seen.append})
+    done = [each.done for each in seen]
+    assert done == sorted(done)
+    assert seen[-1].done == seen[-1].total == sum(p.stat().st_size for p in files.iterdir())
+    assert seen[-1].stage == "5 of 5 files"
+
+
+def test_options_are_checked_before_anything_is_done(files: Path, tmp_path: Path) -> None:
+    for wrong in ({"codec": "gzip"}, {"colour": "red"}):
+        with pytest.raises(UsageError, match=r"codec 'gzip'|no option 'colour'"):
+            bigimg.convert_all(files, tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_reduced_levels_have_their_own_names(tmp_path: Path) -> None:
+    source = tmp_path / "in" / "b" / "x.tif"
+    source.parent.mkdir(parents=True)
+    tifffile.imwrite(source, noise((200, 200), "u1"), tile=(16, 16))
+    bigimg.convert_all(tmp_path / "in", tmp_path / "out", levels_only=True, chunks=32, **QUIET)
+    np.testing.assert_array_equal(
+        bigimg.open(tmp_path / "out" / "b" / "x.levels.ome.zarr"), tifffile.imread(source)
+    )
+
+
+def test_on_the_command_line(files: Path, tmp_path: Path) -> None:
+    asked = ("convert", files, "--into", tmp_path / "out", "--report", tmp_path / "r.csv")
+    plan = command(*asked, "--dry-run", scratch=tmp_path)
+    assert plan.out.splitlines()[0] == f"{files / '0.tif'} -> {tmp_path / 'out' / '0.ome.zarr'}"
+    assert not (tmp_path / "out").exists()
+    done = command(*asked, scratch=tmp_path)
+    assert done.code == 3
+    assert "5 files: 4 converted" in done.err
+    assert done.err.count("failed: ") == 1
+    assert len(rows_of(tmp_path / "r.csv")) == 5
+    (files / "1.tif").unlink()
+    again = command(*asked, "--json", "-q", scratch=tmp_path)
+    assert (again.code, again.json["finished"], again.err) == (0, 4, "")
+
+
+def test_ctrl_c_ends_with_130_and_a_whole_report(files: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(files / "2.tif", noise((3000, 4000), "u2"), tile=(256, 256))
+    process = start(
+        "convert", files, "--into", tmp_path / "out", "--report", tmp_path / "r.csv", "--chunks", 16, "--shards", 16,
+        "--workers", 1, scratch=tmp_path,
+    )  # fmt: skip
+    journal = tmp_path / "out" / ".2.ome.zarr.bigimg" / "journal"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "run the same command again to go on" in err
+    assert [row["state"] for row in rows_of(tmp_path / "r.csv")][1:] == [
+        "failed",
+        "interrupted",
+        "waiting",
+        "waiting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("a.tif",), "Missing argument 'TARGET'"),
+        (("a.tif", "b", "c"), "Got 3 paths"),
+        (("a.tif", "b", "--report", "r.csv"), "--report is of many sources"),
+        ((), "Missing argument"),
+    ],
+)
+def test_source_and_target_stay_as_they_were(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    ended = command("convert", *words, scratch=tmp_path)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+@pytest.mark.nightly
+def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    from bigimg.system.memory import resident_bytes
+
+    (tmp_path / "in").mkdir()
+    for number in range(240):
+        path = tmp_path / "in" / f"{number:03}.tif"
+        tifffile.imwrite(path, noise((600, 500), "u1", seed=number), tile=(128, 128))
+        if number % 8 == 0:
+            path.write_bytes(path.read_bytes()[:100_000])
+    held: dict[str, tuple[int, int]] = {}
+
+    def look(progress: Progress) -> None:
+        held.setdefault(progress.stage, (resident_bytes(), len(list(Path("/proc/self/fd").iterdir()))))
+
+    bigimg.convert_all(tmp_path / "in", tmp_path / "out", **{**QUIET, "progress": look})
+    values = list(held.values())
+    assert len(values) > 200
+    assert values[-1][0] <= values[40][0] + 20_000_000
+    assert values[-1][1] <= values[40][1] + 2
