@@ -90,8 +90,10 @@ from bigimg.conversion import commit
 from bigimg.faces.convert import convert_source
 import json
 sources = {(w, f): path for w, f, path in json.loads(sys.argv[1])}
-for step, count in (("begun", 2), ("block", 1), ("field", 1), ("block", 2), ("renamed", 1), ("cleared", 1), ("field", 1),
-                    ("written", 1), ("synced", 1), ("field", 3), ("written", 1), ("synced", 1)):
+for step, count in (
+    ("begun", 2), ("block", 1), ("field", 1), ("block", 2), ("renamed", 1), ("cleared", 1), ("field", 1),
+    ("written", 1), ("synced", 1), ("field", 3), ("written", 1), ("synced", 1),
+):
     if not (child := os.fork()):
         seen = 0
         def hook(name):
