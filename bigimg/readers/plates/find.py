@@ -56,12 +56,13 @@ def find_plate(name: str, asked: Mapping[str, Any]) -> PlateSource | None:
 
 
 def _index_in(folder: str) -> str | None:
-    """Return the index of a plate in ``folder``; None where there is none, or several."""
+    """Return the index of a plate in ``folder``; None where there is none, or several plates."""
     for where in (folder, os.path.join(folder, IMAGES)):
         if os.path.isdir(where):
-            found = sorted(path for path in os.listdir(where) if is_htd(path) or is_index(path))
-            if found and (len(found) == 1 or all(map(is_index, found))):
-                return os.path.join(where, found[0])
+            paths = [os.path.join(where, name) for name in sorted(os.listdir(where))]
+            found = [path for path in paths if is_htd(path) or is_index(path)]
+            if found and (len(found) == 1 or not any(map(is_htd, found))):
+                return found[0]
     return None
 
 

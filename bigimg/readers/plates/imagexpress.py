@@ -71,7 +71,7 @@ def open_imagexpress(path: str, *, on_gap: OnGap | None = None) -> PlateSource:
     channels = tuple(Channel(said.get(f"WaveName{i + 1}") or f"w{i + 1}") for i in range(count))
     fields = fields_of(tabled(found), path, on_gap=on_gap, told=Told(channels))
     size = _number(said, "YWells", 0), _number(said, "XWells", 0)
-    return PlateSource(path, stem, fields, size if all(size) else None, notes=notes)
+    return PlateSource(path, stem, fields, size if all(size) else None, notes=notes, format="ImageXpress")
 
 
 def _read(path: str) -> dict[str, str]:

@@ -20,6 +20,8 @@ from bigimg.readers.plates.source import PlateSource
 from bigimg.types import OnGap
 
 NAMES = ("index.idx.xml", "index.xml")
+ROOT, HEAD = b"<EvaluationInputData", 4096
+"""The first element, within so many bytes."""
 MOST_IMAGES = 20_000_000
 MICROMETERS = 1e6
 LENGTHS = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "nm": 1e-3}
@@ -40,9 +42,12 @@ class _Index:
     plate: dict[str, str] = field(default_factory=dict)
 
 
-def is_index(name: str) -> bool:
-    """Return whether a file is called as these are."""
-    return os.path.basename(name).lower() in NAMES
+def is_index(path: str) -> bool:
+    """Return whether a file is called as these are, and begins as they do."""
+    if os.path.basename(path).lower() not in NAMES or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return ROOT in file.read(HEAD)
 
 
 def open_opera(path: str, *, on_gap: OnGap | None = None) -> PlateSource:
@@ -83,7 +88,9 @@ def open_opera(path: str, *, on_gap: OnGap | None = None) -> PlateSource:
     size = tuple(int(index.plate.get(key, "") or 0) for key in ("PlateRows", "PlateColumns"))
     known = all(0 < n <= MOST_SIDE for n in size)
     name = index.plate.get("Name") or index.plate.get("PlateID") or ""
-    return PlateSource(path, name, fields, (size[0], size[1]) if known else None, notes=notes)
+    return PlateSource(
+        path, name, fields, (size[0], size[1]) if known else None, notes=notes, format="Harmony"
+    )
 
 
 def _elements(path: str) -> Iterator[tuple[str, Any]]:

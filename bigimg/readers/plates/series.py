@@ -19,6 +19,7 @@ from bigimg.readers.plates.source import PlateSource, SourceField
 from bigimg.readers.registry import open_file
 from bigimg.readers.several import every_image
 
+TITLE = "Micro-Manager"
 NAME = re.compile(
     r"(?:.*?/)?(?:.*\bwell[ _:]*)?(?P<well>[A-Z]{1,2}[ /_-]?\d{1,3})(?:[ /_,:.-]+(?P<field>.*))?",
     re.IGNORECASE,
@@ -55,7 +56,9 @@ def plate_of_series(path: str, **asked: Any) -> PlateSource:
             f"{path}: {what} not called after a well, as in A1 or A1-Site_0, so it is no plate; leave plate out"
         )
     openers = [partial(open_file, path, series=number, **asked) for number in range(len(every))]
-    return PlateSource(path, os.path.basename(path).split(".")[0], _named(every, openers))
+    return PlateSource(
+        path, os.path.basename(path).split(".")[0], _named(every, openers), format="images called after wells"
+    )
 
 
 def plate_of_stacks(folder: str, positions: Mapping[str, str], **asked: Any) -> PlateSource:
@@ -67,9 +70,9 @@ def plate_of_stacks(folder: str, positions: Mapping[str, str], **asked: Any) -> 
     every = [each.name for each in every_image(lambda series: open_file(first, series=series, **asked))]
     name = os.path.basename(first).partition("_MMStack_")[0]
     if len(every) > 1 and all(map(well_of, every)):
-        return replace(plate_of_series(first, **asked), source=folder, name=name)
+        return replace(plate_of_series(first, **asked), source=folder, name=name, format=TITLE)
     openers = [partial(open_file, path, **asked) for path in positions]
-    return PlateSource(folder, name, _named([*positions.values()], openers))
+    return PlateSource(folder, name, _named([*positions.values()], openers), format=TITLE)
 
 
 def _named(names: Sequence[str], openers: Sequence[Callable[[], Reader]]) -> tuple[SourceField, ...]:

@@ -256,6 +256,28 @@ def test_harmony_of_which_something_is_wrong(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_other_files_of_that_name_are_no_plates(run: Path) -> None:
+    (run / "index.xml").write_text("<html/>")
+    assert find_plate(str(run), {}) is None
+    assert find_plate(str(run / "index.xml"), {}) is None
+
+
+def test_fields_are_opened_without_a_store(tmp_path: Path) -> None:
+    folder = harmony(tmp_path / "measurement")
+    info = bigimg.info(folder)
+    assert "format   Harmony" in repr(info)
+    assert info.to_dict()["wells"] == ["B/3", "D/12"]
+    for name in ("D/12/1", "D12/1", "d12/1"):
+        np.testing.assert_array_equal(bigimg.open(folder, series=name)[1, 2], pixels(4, 12, 2, 3, 2))
+    np.testing.assert_array_equal(bigimg.open(folder, series="B03")[0, 0], pixels(2, 3, 1, 1, 1))
+    with pytest.raises(
+        InputError, match=r"a plate of 2 wells \(B/3, D/12\): choose one field by series='B/3/0'"
+    ):
+        bigimg.open(folder)
+    with pytest.raises(UsageError, match="no field 'A1'"):
+        bigimg.open(folder, series="A1")
+
+
 # ----------------------------------------------------------------------------- images that are called after wells
 
 
