@@ -71,9 +71,9 @@ class PlatePlan:
     @property
     def files(self) -> int:
         """Of all fields, wells and the plate."""
-        folders = 1 + len(self.layout.wells) + len({row for _, row, _ in self.layout.wells})
-        each = 2 if self.largest.zarr == 2 else 1
-        return sum(one.files for one in self.fields) + each * folders
+        rows, lists = len({row for _, row, _ in self.layout.wells}), 1 + len(self.layout.wells)
+        each = 2 if self.largest.zarr == 2 else 1  # a row has no attributes
+        return sum(one.files for one in self.fields) + rows + each * lists
 
     @property
     def peak_bytes(self) -> int:

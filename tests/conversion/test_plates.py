@@ -82,6 +82,11 @@ def test_documents_are_those_of_the_specification(
     assert (block["name"], block["field_count"]) == ("p", 2)
     assert attributes(target / "A/02")["well"]["images"] == [{"path": "0"}, {"path": "1"}]
     assert bigimg.verify(target, sources, progress=False).ok
+    asked = {"memory": "2GB", "chunks": 32, "ome_version": version} | (
+        {} if version == "0.4" else {"shards": 64}
+    )
+    plan = bigimg.plan(sources, tmp_path / "planned.ome.zarr", **asked)
+    assert plan.files == sum(path.is_file() for path in target.rglob("*"))
 
 
 CHILD = """
