@@ -62,3 +62,7 @@ class Opening(TypedDict, total=False):
     pattern: str | None
     """What the names of the files in a folder mean: ``img_{c}_{t:03}_z{z:04}.tif``. The fields are t c z y x (of y and
     x: tiles side by side), and well and field, which make series."""
+    plate: bool
+    """Take all images of a file for the fields of one plate: they are called after wells, as in ``A1`` or
+    ``A1-Site_0``. Patterns with ``{well}`` and the indices of microscopes are plates without it. For ``plan`` and
+    ``convert``, and for the source of ``verify``."""

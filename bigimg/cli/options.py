@@ -150,6 +150,9 @@ OPTIONS: dict[str, Decorator] = {
     "pattern": click.option(
         "--pattern", metavar="NAMES", help="What the names of files in a folder mean, as in 'img_{c}_{t:03}_z{z}.tif'."
     ),
+    "plate": click.option(
+        "--plate", is_flag=True, help="Make a plate of all images of a file, which are called after wells."
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -195,7 +198,18 @@ OPTIONS: dict[str, Decorator] = {
         "--levels-only", is_flag=True, help="Store the reduced levels alone; the finest are read from SOURCE."
     ),
 }  # fmt: skip
-OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis", "pattern")
+OPENING = (
+    "series",
+    "part",
+    "insecure",
+    "max_download",
+    "on_gap",
+    "tilt",
+    "allow_partial",
+    "axis",
+    "pattern",
+    "plate",
+)
 """Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),

@@ -50,7 +50,7 @@ from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
 from bigimg.reader import Reader, as_kind
 from bigimg.readers.plates.source import PlacedField, PlateSource, laid_out
 from bigimg.system import files
-from bigimg.system.memory import resident_bytes
+from bigimg.system.memory import heap_trimmer, resident_bytes
 from bigimg.system.signals import undisturbed
 from bigimg.system.sync import sync_data
 from bigimg.types import Json
@@ -170,6 +170,7 @@ def run_plate(
                             labels=labels,
                         )  # fmt: skip
                         stored += result.stored_bytes
+                        heap_trimmer.trim()  # else what each field leaves behind adds up
                         commit.hook("field")
                     if (left := staging_folder(path)).exists():  # a run was stopped while it cleared up
                         commit.discard(left)

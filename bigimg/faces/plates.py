@@ -14,7 +14,9 @@ from bigimg.opening.plate_info import plate_at
 from bigimg.opening.plates import Plate
 from bigimg.opening.sources import Asked
 from bigimg.reader import Reader
+from bigimg.readers.plates.find import find_plate
 from bigimg.readers.plates.source import PlateSource, SourceField
+from bigimg.readers.registry import no_options
 from bigimg.types import Opening
 
 
@@ -23,7 +25,7 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
 
     Parameters
     ----------
-    source : path, Plate, PlateSource or mapping
+    source : path, pattern, Plate, PlateSource or mapping
         A mapping has wells, or wells and fields, as ``"B03"``, ``"B/03/0"`` or ``("B03", 0)``, and the image of each.
     opening : Opening
         How each field is opened.
@@ -39,9 +41,13 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
         return _of_mapping(source, opening)
     if isinstance(source, Plate):
         return _of_store(source)
-    if isinstance(source, str | os.PathLike) and (found := plate_at(source, Asked(opening))) is not None:
+    asked = Asked(opening)
+    if not isinstance(source, str | os.PathLike) or asked.series is not None:
+        return None
+    if (found := plate_at(source, asked)) is not None:
+        no_options(os.fspath(source), asked.of_readers)
         return _of_store(Plate(found[0].path, found[1], found[0]))
-    return None
+    return find_plate(os.fspath(source), asked.of_readers)
 
 
 def _of_mapping(images: Mapping[Any, Any], opening: Opening) -> PlateSource:

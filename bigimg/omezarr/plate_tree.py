@@ -75,8 +75,9 @@ def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
         There is no such well or field.
     """
     if not isinstance(series, str):
-        way = f"choose one by series='{plate.wells[0]}/0', or all by open_plate"
-        raise InputError(f"{tree.path}: a plate of {wells_text(plate)}; {way}")
+        first = f"{plate.wells[0]}/0"
+        ways = [f"name one field, as {tree.where(first)}", f"choose it by series='{first}'"]
+        raise InputError(f"{tree.path}: a plate of {wells_text(plate)}:", ways=ways)
     name, _, field = series.rpartition("/")
     try:
         well = well_named(plate, series, source=tree.path)

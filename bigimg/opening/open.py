@@ -25,8 +25,16 @@ from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info
-from bigimg.opening.sources import Asked, is_place, may_be_store, no_file_there, open_place, zipped_store
+from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info, source_info
+from bigimg.opening.sources import (
+    Asked,
+    is_place,
+    may_be_store,
+    no_file_there,
+    open_place,
+    plate_among,
+    zipped_store,
+)
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader, as_part, parts_of
@@ -134,7 +142,7 @@ def open(
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern: see
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, plate: see
         :class:`bigimg.types.Opening`.
 
     Returns
@@ -284,6 +292,9 @@ def info(source: Source, **opening: Unpack[Opening]) -> Info | PlateInfo:
     """
     if (plate := plate_at(source, Asked(opening))) is not None:
         return plate_info(plate[0].path, plate[1])
+    whole = isinstance(source, str | os.PathLike) and opening.get("series") is None
+    if whole and (found := plate_among(os.fspath(source), Asked(opening))) is not None:
+        return source_info(found)
     part, reader = opening.get("part"), _opened(source, Asked(opening))
     if part is not None or not parts_of(reader):
         reader = as_part(reader, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bigimg.errors import InputError, counted
 from bigimg.opening.sources import Asked, is_place, may_be_store, zipped_store
 from bigimg.places.address import is_store_url
+from bigimg.readers.plates.source import PlateSource, laid_out
 
 if TYPE_CHECKING:
     from bigimg.omezarr.plates import PlateMeta
@@ -57,6 +59,23 @@ def plate_info(source: str, meta: PlateMeta) -> PlateInfo:
         field_count=meta.field_count,
         acquisitions=tuple(run.name or str(run.id) for run in meta.acquisitions),
         field_labels=meta.labels,
+    )
+
+
+def source_info(plate: PlateSource) -> PlateInfo:
+    """Return the :class:`PlateInfo` of a plate that is no store yet."""
+    layout = laid_out(plate)
+    fields = Counter(field.well for field in layout.fields)
+    return PlateInfo(
+        source=plate.source,
+        format=plate.format,
+        name=plate.name or None,
+        rows=layout.rows,
+        columns=layout.columns,
+        wells=tuple(path for path, _, _ in layout.wells),
+        field_count=max(fields.values()),
+        acquisitions=tuple(name or str(number) for number, name in plate.acquisitions),
+        field_labels=layout.labels,
     )
 
 
@@ -109,4 +128,4 @@ def _lines(info: PlateInfo) -> Iterator[str]:
         for row in info.rows:
             marks = ("o" if f"{row}/{column}" in wells else "." for column in info.columns)
             yield f"           {row:{margin}} {' '.join(f'{mark:>{width}}' for mark in marks)}"
-    yield f"  open     one field by series='{info.wells[0]}/0', all by bigimg.open_plate"
+    yield f"  open     one field by series='{info.wells[0]}/0'; bigimg.open_plate opens all of a store"

@@ -24,6 +24,7 @@ from bigimg.version import install_line
 if TYPE_CHECKING:
     from bigimg.omezarr.tree import Tree
     from bigimg.places.download import Downloaded
+    from bigimg.readers.plates.source import PlateSource
 
 OF_PLACES = frozenset({"series", "part", "insecure", "max_download"})
 """Options that readers do not take: they are for a place, or for any reader, or handed on by themselves."""
@@ -133,6 +134,10 @@ def open_place(source: Any, asked: Asked) -> Reader:
     name = os.fspath(source)
     if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
         return _fetched(name, inside, asked)
+    if (plate := plate_among(name, asked)) is not None:
+        from bigimg.readers.plates.source import open_field
+
+        return open_field(plate, asked.series)
     if os.path.isdir(name) or (not os.path.lexists(name) and any(mark in name for mark in "*?[{")):
         from bigimg.readers.folders.folder import open_folder
 
@@ -145,6 +150,16 @@ def open_place(source: Any, asked: Asked) -> Reader:
     if name.lower().endswith(".zip") and os.path.isfile(name):
         raise _unchosen(name)
     return open_file(name, series=asked.series, **asked.of_readers)
+
+
+def plate_among(name: str, asked: Asked) -> PlateSource | None:
+    """Return the plate that a folder or an index of a microscope is, or a file of which a user says it; else None."""
+    named = os.path.isdir(name) or name.lower().endswith((".htd", ".xml"))
+    if not (named or asked.opening.get("plate")) or asked.opening.get("pattern") or not os.path.lexists(name):
+        return None
+    from bigimg.readers.plates.find import find_plate
+
+    return find_plate(name, asked.of_readers)
 
 
 def zipped_store(source: str | os.PathLike[str], asked: Asked) -> Tree | None:

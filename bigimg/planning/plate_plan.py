@@ -71,9 +71,9 @@ class PlatePlan:
     @property
     def files(self) -> int:
         """Of all fields, wells and the plate."""
-        folders = 1 + len(self.layout.wells) + len({row for _, row, _ in self.layout.wells})
-        each = 2 if self.largest.zarr == 2 else 1
-        return sum(one.files for one in self.fields) + each * folders
+        rows, lists = len({row for _, row, _ in self.layout.wells}), 1 + len(self.layout.wells)
+        each = 2 if self.largest.zarr == 2 else 1  # a row has no attributes
+        return sum(one.files for one in self.fields) + rows + each * lists
 
     @property
     def peak_bytes(self) -> int:
@@ -121,8 +121,11 @@ def _printed(plan: PlatePlan) -> Iterator[str]:
     yield f"{plan.source} -> {plan.target}"
     size = f"{counted(len(layout.rows), 'row')} x {counted(len(layout.columns), 'column')}"
     yield f"  plate    {plan.name}, {size}: {counted(len(layout.wells), 'well')}, {counted(len(fields), 'field')}"
-    if (fewer := len(layout.wells) * len(layout.labels) - len(fields)) > 0:
-        yield f"  fields   {counted(fewer, 'well')} of {len(layout.labels)} fields each"
+    every = [f"{path}/{n}" for path, _, _ in layout.wells for n in range(len(layout.labels))]
+    if lacking := sorted({*every} - {each.path for each in fields}):
+        has = "has" if len(lacking) == 1 else "have"
+        named = ", ".join(lacking[:MOST_KINDS]) + (", …" if len(lacking) > MOST_KINDS else "")
+        yield f"  fields   {len(lacking)} of {len(every)} places {has} no field: {named}"
     kinds = Counter(each.kind for each in fields)
     for kind, count in kinds.most_common(MOST_KINDS):
         yield f"  fields   {count} of {kind}"

@@ -56,6 +56,7 @@ FOR = {
     "tilt": "DICOM series",
     "axis": "files with axes that are none of t c z y x",
     "pattern": "folders of files",
+    "plate": "files whose images are called after wells, and for plan, convert and verify",
     "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
 }
 """Which sources an option is for, for messages."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bigimg.errors import InputError, UsageError
@@ -17,6 +17,35 @@ class Named(NamedTuple):
     name: str
     """Empty where the file has none."""
     shape: Shape
+
+
+class NoSuchSeries(UsageError):
+    """A file does not have the image that is wanted; ``every`` are those that it has."""
+
+    def __init__(self, text: str = "", every: Sequence[Named] = ()) -> None:
+        super().__init__(text)
+        self.every = tuple(every)
+
+
+NONE = "\0"
+"""The name of no image."""
+
+
+def every_image(refuse: Callable[[str], object]) -> tuple[Named, ...]:
+    """Return all images of a file.
+
+    Parameters
+    ----------
+    refuse : callable
+        Opens the file with the series that it is called with, which it cannot have.
+    """
+    try:
+        refuse(NONE)
+    except NoSuchSeries as error:
+        return error.every
+    except UsageError:  # the format has one image a file
+        pass
+    return ()
 
 
 def pick(
@@ -37,7 +66,7 @@ def pick(
 
     Raises
     ------
-    UsageError
+    NoSuchSeries
         There is no such image.
     InputError
         None is wanted, and one must be.
@@ -53,7 +82,7 @@ def pick(
     if isinstance(wanted, str):
         number = next((i for i, each in enumerate(every) if each.name == wanted), -1)
     if not 0 <= number < len(every):
-        raise UsageError(f"{path}: there is no series {wanted!r}; it has {_listed(every)}")
+        raise NoSuchSeries(f"{path}: there is no series {wanted!r}; it has {_listed(every)}", every)
     if len(every) < 2:
         return number, ()
     others = (

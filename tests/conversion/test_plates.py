@@ -82,6 +82,11 @@ def test_documents_are_those_of_the_specification(
     assert (block["name"], block["field_count"]) == ("p", 2)
     assert attributes(target / "A/02")["well"]["images"] == [{"path": "0"}, {"path": "1"}]
     assert bigimg.verify(target, sources, progress=False).ok
+    asked = {"memory": "2GB", "chunks": 32, "ome_version": version} | (
+        {} if version == "0.4" else {"shards": 64}
+    )
+    plan = bigimg.plan(sources, tmp_path / "planned.ome.zarr", **asked)
+    assert plan.files == sum(path.is_file() for path in target.rglob("*"))
 
 
 CHILD = """
@@ -90,8 +95,10 @@ from bigimg.conversion import commit
 from bigimg.faces.convert import convert_source
 import json
 sources = {(w, f): path for w, f, path in json.loads(sys.argv[1])}
-for step, count in (("begun", 2), ("block", 1), ("field", 1), ("block", 2), ("renamed", 1), ("cleared", 1), ("field", 1),
-                    ("written", 1), ("synced", 1), ("field", 3), ("written", 1), ("synced", 1)):
+for step, count in (
+    ("begun", 2), ("block", 1), ("field", 1), ("block", 2), ("renamed", 1), ("cleared", 1), ("field", 1),
+    ("written", 1), ("synced", 1), ("field", 3), ("written", 1), ("synced", 1),
+):
     if not (child := os.fork()):
         seen = 0
         def hook(name):

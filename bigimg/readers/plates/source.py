@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bigimg.errors import InputError
+from bigimg.errors import InputError, UsageError, counted
 from bigimg.geometry.wells import WellPlace, column_width, row_name, well_place
 from bigimg.reader import Reader
 from bigimg.readers.folders.numbering import natural_key
 
 MOST_FIELDS = 1_000_000
 """Fields of a plate in all."""
+MOST_NAMED = 8
+"""Wells that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class PlateSource:
     acquisitions: tuple[tuple[int, str | None], ...] = ()
     """Id and name of each run over the plate."""
     notes: tuple[str, ...] = ()
+    format: str = "plate"
+    """For people: ``ImageXpress``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +117,37 @@ def laid_out(plate: PlateSource) -> PlateLayout:
         tuple(labels),
         tuple(PlacedField(f"{path[at]}/{i}", found[at, i]) for at, i in sorted(found)),
     )
+
+
+def open_field(plate: PlateSource, series: int | str | None) -> Reader:
+    """Return the reader of one field of a plate: ``B/03/0``, ``B03/0``, or its first one by ``B03``.
+
+    Raises
+    ------
+    InputError
+        None is chosen.
+    UsageError
+        There is no such field.
+    """
+    layout = laid_out(plate)
+    names = [path for path, _, _ in layout.wells]
+    wells = f"{counted(len(names), 'well')} ({', '.join(names[:MOST_NAMED])}{', …' if len(names) > MOST_NAMED else ''})"
+    first = layout.fields[0].path
+    if series is None:
+        ways = [f"choose one field by series='{first}'", "make a plate of it with bigimg convert"]
+        raise InputError(f"{plate.source}: a plate of {wells}:", ways=ways)
+    well, _, field = str(series).rpartition("/")
+    wanted = [(well, field), (str(series), "")]
+    for placed in layout.fields:
+        own, _, number = placed.path.rpartition("/")
+        for name, chosen in wanted:
+            if chosen in ("", number) and (name == own or _is_place(name, own)):
+                return placed.source.open()
+    raise UsageError(f"{plate.source}: no field {series!r:.80}; there are {wells}, as in series='{first}'")
+
+
+def _is_place(name: str, path: str) -> bool:
+    try:
+        return well_place(name) == well_place(path)
+    except UsageError:
+        return False
