@@ -131,6 +131,14 @@ BUILT_IN = (
         options=frozenset({"allow_partial"}),
     ),
     Format(
+        "n5", "N5 (folder)", "bigimg.readers.n5.datasets:open_n5", (".n5",), sniffing.is_n5, "tensorstore",
+        extra="n5", options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "precomputed", "Neuroglancer precomputed (folder)", "bigimg.readers.n5.precomputed:open_precomputed", (),
+        sniffing.is_precomputed, "tensorstore", extra="n5", options=frozenset({"allow_partial"}),
+    ),
+    Format(
         "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
         "bigimg", access=BEHIND_GZIP, several=False, packed=True,
     ),
@@ -156,7 +164,7 @@ BUILT_IN = (
 
 
 def find_format(path: str | os.PathLike[str]) -> Format:
-    """Return the format of the file at ``path``, from its first 4 KiB and then its name.
+    """Return the format of the file at ``path``, from its first 4 KiB and then its name; of a folder by its document.
 
     Raises
     ------
@@ -168,6 +176,8 @@ def find_format(path: str | os.PathLike[str]) -> Format:
         The system refuses to open it.
     """
     name = os.fspath(path)
+    if os.path.isdir(name) and (document := sniffing.document_in(name)) is not None:
+        return find_format(document)
     head, lower, packing = sniffing.head_inside(name)
     if not head and packing is None:
         raise UnknownFormatError(f"{name}: is empty (0 bytes); copy or download it again")

@@ -251,6 +251,29 @@ def is_bdv(head: bytes, name: str) -> bool:
     return b"<SpimData" in head
 
 
+FOLDERS = ("attributes.json", "info")
+"""Documents that say what a folder is that is an image."""
+_VOLUMES = (b'"scales"', b'"data_type"', b"neuroglancer_multiscale_volume")
+
+
+def document_in(folder: str) -> str | None:
+    """Return the document of a folder that is an image by itself, None where there is none."""
+    for name, matches in zip(FOLDERS, (is_n5, is_precomputed), strict=True):
+        if os.path.isfile(path := os.path.join(folder, name)) and matches(read_head(path), name):
+            return path
+    return None
+
+
+def is_n5(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the attributes of a folder of N5: a container, a group or a dataset."""
+    return name == FOLDERS[0] and head.lstrip().startswith(b"{")
+
+
+def is_precomputed(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the description of a precomputed volume of Neuroglancer."""
+    return name == FOLDERS[1] and head.lstrip().startswith(b"{") and any(word in head for word in _VOLUMES)
+
+
 def is_afni(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins an AFNI header; a BRIK has no signature."""
     text = head[:64].split()

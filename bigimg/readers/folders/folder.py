@@ -39,7 +39,7 @@ from bigimg.readers.boundary import bounded
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
-from bigimg.readers.sniffing import head_inside, is_dicom
+from bigimg.readers.sniffing import document_in, head_inside, is_dicom
 from bigimg.types import Array, Kind, Part, Region
 
 MOST_OPEN = 320
@@ -80,6 +80,8 @@ def open_folder(path: str | os.PathLike[str], *, series: int | str | None = None
         if not found:
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
         return open_files(found, source=name, series=series, **asked)
+    if document_in(name) is not None:
+        return open_file(name, series=series, **asked)
     with os.scandir(name) as entries:
         ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in SYSTEM]
         files = [entry.path for entry in ours if not entry.is_dir()]
