@@ -126,7 +126,7 @@ BUILT_IN = (
         extra="hdf5", options=frozenset({"allow_partial"}),
     ),
     Format(
-        "hdf5", "HDF5 (BigDataViewer, datasets)", "bigimg.readers.hdf5.datasets:open_hdf5",
+        "hdf5", "HDF5 (BigDataViewer, datasets)", "bigimg.readers.hdf5.choice:open_hdf5",
         (".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".ilp"), sniffing.is_hdf5, "h5py", extra="hdf5",
         options=frozenset({"allow_partial"}),
     ),
@@ -150,6 +150,22 @@ BUILT_IN = (
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
         access=BEHIND_GZIP, several=False, packed=True,
+    ),
+    Format(
+        "jpegxl", "JPEG XL", "bigimg.readers.pictures.deep:open_jpegxl", (".jxl",), sniffing.is_jpegxl, "imagecodecs",
+        access="whole", several=False,
+    ),
+    Format(
+        "jpegxr", "JPEG XR", "bigimg.readers.pictures.deep:open_jpegxr", (".jxr", ".wdp", ".hdp"), sniffing.is_jpegxr,
+        "imagecodecs", access="whole", several=False,
+    ),
+    Format(
+        "exr", "OpenEXR", "bigimg.readers.pictures.deep:open_exr", (".exr",), sniffing.is_exr, "imagecodecs",
+        access="whole", several=False,
+    ),
+    Format(
+        "hdr", "Radiance HDR", "bigimg.readers.pictures.deep:open_hdr", (".hdr", ".rgbe", ".pic"), sniffing.is_hdr,
+        "imagecodecs", access="whole", several=False,
     ),
     Format(
         "pictures", "BMP, GIF, WebP, PNM, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",

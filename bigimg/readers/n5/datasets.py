@@ -1,8 +1,8 @@
 """A reader of N5: a folder whose ``attributes.json`` describe datasets in it or below, each a tree of chunk files.
 
 Sizes count from the fastest axis on. A dataset ``s0`` is the full resolution of the group that holds it, and ``s1``,
-``s2`` are coarser levels: these are series too, behind the others. N5 names no axes; what names them are ``axes`` (Fiji) or
-``transform`` (COSEM), else the first three are x, y and z.
+``s2`` are coarser levels: these are series too, behind the others. N5 names no axes; what
+names them are ``axes`` (Fiji) or ``transform`` (COSEM), else the first three are x, y and z.
 """
 
 from __future__ import annotations
