@@ -20,6 +20,7 @@ from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_unit
 from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
+from bigimg.readers.never_written import unwritten
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, DType, Shape
@@ -182,7 +183,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def _written(folder: str, chunks: Shape) -> Array:
     """Return which chunks have a file, slowest axis first: its numbers are the names of folders, fastest axis first."""
-    found = np.zeros(chunks[::-1], bool)
+    found = unwritten(folder, chunks[::-1])
     _mark(folder, found)
     return found.transpose()
 

@@ -15,6 +15,7 @@ from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import full, grid, pieces
 from bigimg.geometry.spec import ImageSpec
 from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
+from bigimg.readers.never_written import unwritten
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, Shape
@@ -118,7 +119,7 @@ def _folder(path: str, scale: dict[str, Any]) -> str:
 
 def _written(path: str, folder: str, shape: Shape, chunks: Shape, start: Shape) -> Array:
     """Return which chunks along z, y and x have a file, which is named by its voxels."""
-    found = np.zeros(grid(shape, chunks), bool)
+    found = unwritten(path, grid(shape, chunks))
     if not os.path.isdir(folder):
         return found
     with os.scandir(folder) as entries:

@@ -21,7 +21,7 @@ from bigimg.types import Array, Json
 HEAD_BYTES = 1 << 20
 """More than a header of OpenEXR or HDR has; a preview may be in it."""
 
-FRAMES = {"jpegxl": 8, "jpegxr": 2, "exr": 2, "rgbe": 1}
+FRAMES = {"jpegxl": 3, "jpegxr": 1, "exr": 1, "rgbe": 1}
 """Frames of float32 that a decoder holds beside the decoded one: measured and rounded up."""
 
 WITHOUT_CODEC = "imagecodecs of this install has no"

@@ -26,7 +26,7 @@ from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
 from bigimg.types import Array, Json, Shape
 
-MOST_TIMES = 1_000_000
+MOST_TIMES = 100_000
 """A file that says it has more time points is damaged."""
 
 SIZES = ("ImageSizeZ", "ImageSizeY", "ImageSizeX")
