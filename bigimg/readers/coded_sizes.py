@@ -66,14 +66,24 @@ def _jp2(data: bytes) -> CodedSize | None:
 
 
 def _jpeg_xl_boxes(data: bytes) -> CodedSize | None:
+    at = jpeg_xl_start(data)
+    return None if at is None else _jpeg_xl(data[at:])
+
+
+def jpeg_xl_start(data: bytes) -> int | None:
+    """Return where the codestream of a JPEG XL in boxes begins."""
     if (at := _box(data, b"jxlc")) is not None:
-        return _jpeg_xl(data[at:])
+        return at
     at = _box(data, b"jxlp")
-    return None if at is None else _jpeg_xl(data[at + 4 :])
+    return None if at is None else at + 4
 
 
 def _jpeg_xl(data: bytes) -> CodedSize:
-    bits = _Bits(data[2:40])
+    return jpeg_xl_size(Bits(data[2:40]))
+
+
+def jpeg_xl_size(bits: Bits) -> CodedSize:
+    """Return the size that the next bits of JPEG XL say."""
     small = bits.take(1)
     rows = (bits.take(5) + 1) * 8 if small else bits.long()
     over, under = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[bits.take(3)]
@@ -81,18 +91,20 @@ def _jpeg_xl(data: bytes) -> CodedSize:
     return CodedSize(rows, columns)
 
 
-class _Bits:
+class Bits:
     """Bits of JPEG XL, the lowest of each byte first."""
 
     def __init__(self, data: bytes) -> None:
         self.value = int.from_bytes(data, "little")
 
     def take(self, count: int) -> int:
+        """Return the next bits as a number."""
         found = self.value & ((1 << count) - 1)
         self.value >>= count
         return found
 
     def long(self) -> int:
+        """Return the next number of a size."""
         return self.take((9, 13, 18, 30)[self.take(2)]) + 1
 
 

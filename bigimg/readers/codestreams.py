@@ -48,7 +48,13 @@ def jxr_is_cut(data: bytes) -> bool:
         values = dict(jxr_entries(data))
     except struct.error:
         return True
-    return any(values.get(offset, 0) + values.get(size, 0) > len(data) for offset, size in JXR_PICTURES)
+    for offset, size in JXR_PICTURES:
+        start, length = values.get(offset, 0), values.get(size, 0)
+        # jxrlib writes where the alpha ends in place of its length.
+        end = length if offset == JXR_PICTURES[1][0] and length > start else start + length
+        if end > len(data):
+            return True
+    return False
 
 
 def jxr_entries(data: bytes) -> list[tuple[int, int]]:

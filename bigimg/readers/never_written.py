@@ -5,14 +5,31 @@ A microscope that was stopped leaves such files. Their libraries give zeros for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from bigimg.errors import PARTIAL, InputError
+from bigimg.errors import PARTIAL, InputError, damage
 from bigimg.geometry.holes import boxes_of, with_holes
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, Shape
+
+MOST_CHUNKS = 1 << 27
+"""More than a file has: 100 TB in chunks of 1 MB."""
+
+
+def unwritten(source: str, counts: Sequence[int]) -> Array:
+    """Return an array of False for so many chunks along each axis.
+
+    Raises
+    ------
+    InputError
+        There are more than a file has.
+    """
+    if (count := math.prod(counts)) > MOST_CHUNKS:
+        raise damage(source, f"its header says {count} chunks, and at most {MOST_CHUNKS} are looked for")
+    return np.zeros(tuple(counts), bool)
 
 
 def checked_written(

@@ -128,9 +128,17 @@ BUILT_IN = (
         extra="hdf5", options=frozenset({"allow_partial"}),
     ),
     Format(
-        "hdf5", "HDF5 (BigDataViewer, datasets)", "bigimg.readers.hdf5.datasets:open_hdf5",
+        "hdf5", "HDF5 (BigDataViewer, datasets)", "bigimg.readers.hdf5.choice:open_hdf5",
         (".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".ilp"), sniffing.is_hdf5, "h5py", extra="hdf5",
         options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "n5", "N5 (folder)", "bigimg.readers.n5.datasets:open_n5", (".n5",), sniffing.is_n5, "tensorstore",
+        extra="n5", options=frozenset({"allow_partial"}),
+    ),
+    Format(
+        "precomputed", "Neuroglancer precomputed (folder)", "bigimg.readers.n5.precomputed:open_precomputed", (),
+        sniffing.is_precomputed, "tensorstore", extra="n5", options=frozenset({"allow_partial"}),
     ),
     Format(
         "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
@@ -159,6 +167,22 @@ BUILT_IN = (
         access=BEHIND_GZIP, several=False, packed=True,
     ),
     Format(
+        "jpegxl", "JPEG XL", "bigimg.readers.pictures.deep:open_jpegxl", (".jxl",), sniffing.is_jpegxl, "imagecodecs",
+        access="whole", several=False,
+    ),
+    Format(
+        "jpegxr", "JPEG XR", "bigimg.readers.pictures.deep:open_jpegxr", (".jxr", ".wdp", ".hdp"), sniffing.is_jpegxr,
+        "imagecodecs", access="whole", several=False,
+    ),
+    Format(
+        "exr", "OpenEXR", "bigimg.readers.pictures.deep:open_exr", (".exr",), sniffing.is_exr, "imagecodecs",
+        access="whole", several=False,
+    ),
+    Format(
+        "hdr", "Radiance HDR", "bigimg.readers.pictures.deep:open_hdr", (".hdr", ".rgbe", ".pic"), sniffing.is_hdr,
+        "imagecodecs", access="whole", several=False,
+    ),
+    Format(
         "pictures", "BMP, GIF, WebP, PNM, AVIF and more", "bigimg.readers.pictures.pillow:PictureReader",
         (
             ".bmp", ".gif", ".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
@@ -171,7 +195,7 @@ BUILT_IN = (
 
 
 def find_format(path: str | os.PathLike[str]) -> Format:
-    """Return the format of the file at ``path``, from its first 4 KiB and then its name.
+    """Return the format of the file at ``path``, from its first 4 KiB and then its name; of a folder by its document.
 
     Raises
     ------
@@ -183,6 +207,8 @@ def find_format(path: str | os.PathLike[str]) -> Format:
         The system refuses to open it.
     """
     name = os.fspath(path)
+    if os.path.isdir(name) and (document := sniffing.document_in(name)) is not None:
+        return find_format(document)
     head, lower, packing = sniffing.head_inside(name)
     if not head and packing is None:
         raise UnknownFormatError(f"{name}: is empty (0 bytes); copy or download it again")

@@ -53,10 +53,6 @@ _OTHERS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("FITS", 0, (b"SIMPLE  =",)),
     ("NetCDF", 0, (b"CDF\x01", b"CDF\x02")),
     ("OLE (Olympus OIB, Zeiss ZVI)", 0, (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
-    ("OpenEXR", 0, (b"\x76\x2f\x31\x01",)),
-    ("Radiance HDR", 0, (b"#?RADIANCE", b"#?RGBE")),
-    ("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")),
-    ("JPEG XR", 0, (b"II\xbc\x01",)),
     ("HEIF", 4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")),
     ("PDF", 0, (b"%PDF-",)),
     ("PostScript", 0, (b"%!PS",)),
@@ -151,6 +147,10 @@ def _begins(signature: bytes | tuple[bytes, ...], head: bytes, name: str) -> boo
 is_png = partial(_begins, b"\x89PNG\r\n\x1a\n")
 is_jpeg = partial(_begins, b"\xff\xd8\xff")
 is_jpeg2000 = partial(_begins, _JPEG2000)
+is_jpegxl = partial(_begins, (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"))
+is_jpegxr = partial(_begins, b"II\xbc\x01")
+is_exr = partial(_begins, b"\x76\x2f\x31\x01")
+is_hdr = partial(_begins, (b"#?RADIANCE", b"#?RGBE"))
 is_npy = partial(_begins, b"\x93NUMPY")
 is_ecat = partial(_begins, b"MATRIX7")
 is_nrrd = partial(_begins, b"NRRD00")
@@ -260,6 +260,29 @@ def is_imaris(head: bytes, name: str) -> bool:
 def is_bdv(head: bytes, name: str) -> bool:
     """Return whether ``head`` begins the XML of BigDataViewer; its HDF5 files look like any."""
     return b"<SpimData" in head
+
+
+FOLDERS = ("attributes.json", "info")
+"""Documents that say what a folder is that is an image."""
+_VOLUMES = (b'"scales"', b'"data_type"', b"neuroglancer_multiscale_volume")
+
+
+def document_in(folder: str) -> str | None:
+    """Return the document of a folder that is an image by itself, None where there is none."""
+    for name, matches in zip(FOLDERS, (is_n5, is_precomputed), strict=True):
+        if os.path.isfile(path := os.path.join(folder, name)) and matches(read_head(path), name):
+            return path
+    return None
+
+
+def is_n5(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the attributes of a folder of N5: a container, a group or a dataset."""
+    return name == FOLDERS[0] and head.lstrip().startswith(b"{")
+
+
+def is_precomputed(head: bytes, name: str) -> bool:
+    """Return whether ``head`` begins the description of a precomputed volume of Neuroglancer."""
+    return name == FOLDERS[1] and head.lstrip().startswith(b"{") and any(word in head for word in _VOLUMES)
 
 
 def is_afni(head: bytes, name: str) -> bool:

@@ -22,9 +22,9 @@ from bigimg.readers.folders.members import How, lacking
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.folders.pattern import is_pattern, parse
 from bigimg.readers.folders.reader import GridReader
-from bigimg.readers.registry import find_format, no_options, only_image
+from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.several import Named, pick
-from bigimg.readers.sniffing import head_inside, is_dicom
+from bigimg.readers.sniffing import document_in, head_inside, is_dicom
 
 OF_FILES = frozenset({"allow_partial"})
 """Options that files as planes take."""
@@ -69,6 +69,8 @@ def open_folder(
         if not found:
             raise InputNotFoundError(f"{name}: no file matches; check the pattern and the folder")
         return open_files(found, source=name, series=series, **asked)
+    if document_in(name) is not None:
+        return open_file(name, series=series, **asked)
     with os.scandir(name) as entries:
         ours = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in SYSTEM]
         files = [entry.path for entry in ours if not entry.is_dir()]

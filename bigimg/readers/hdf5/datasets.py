@@ -21,7 +21,6 @@ from bigimg.geometry.no_data import declared
 from bigimg.geometry.padding import no_data_note
 from bigimg.geometry.spec import ImageSpec
 from bigimg.places.address import MEMBER
-from bigimg.reader import Reader
 from bigimg.readers.allowed import known_unit
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
 from bigimg.readers.complex_values import is_complex, real_of
@@ -40,14 +39,14 @@ MOST_SCALE = 1_000_000
 DIMENSIONS = {"time": "t", "channel": "c", "channels": "c", "depth": "z", "height": "y", "width": "x"}
 
 
-def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> Reader:
-    """Return a reader of the HDF5 file ``source``: of Imaris, BigDataViewer or MINC where it is one, else of a dataset.
+def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) -> RawReader:
+    """Return a reader of one dataset of the HDF5 file ``source``.
 
     Parameters
     ----------
     source : str
     series : int or str, optional
-        The path of a dataset; it may be left out where there is one.
+        The path of the dataset; it may be left out where there is one.
     allow_partial : bool
         Open what is there where chunks were never written.
 
@@ -57,32 +56,9 @@ def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bo
         h5py is not installed.
     InputError
         The file is damaged, or has several datasets, of which none was named.
+    UsageError
+        There is no such series.
     """
-    h5py = import_h5py(source)
-    with reading(source, ERRORS, "fetch it again"), h5py.File(source, "r") as file:
-        imaris, bdv, minc = (
-            "ImarisDataSet" in file.attrs,
-            "s00" in file and "t00000" in file,
-            "minc-2.0" in file,
-        )
-    named = isinstance(series, str) and series.startswith("/")
-    if imaris and not named:
-        from bigimg.readers.vendor.imaris import open_imaris
-
-        return open_imaris(source, series=series, allow_partial=allow_partial)
-    if bdv and not named:
-        from bigimg.readers.vendor.bdv import open_bdv
-
-        return open_bdv(source, series=series, allow_partial=allow_partial)
-    if minc and series is None:
-        from bigimg.readers.volumes.minc import open_minc
-
-        return open_minc(source)
-    return open_dataset(source, series=series, allow_partial=allow_partial)
-
-
-def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) -> RawReader:
-    """Return a reader of one dataset; the arguments are those of :func:`open_hdf5`."""
     h5py = import_h5py(source)
     with reading(source, ERRORS, "fetch it again"), h5py.File(source, "r") as file:
         name = _chosen(source, file, series)

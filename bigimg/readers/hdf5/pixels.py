@@ -19,6 +19,7 @@ from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.readers.hdf5.filters import BY_LIBRARY, Filter, check_filters, most_packed, unpack
 from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
+from bigimg.readers.never_written import unwritten
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
 from bigimg.types import Array, DType, Region, Shape
 
@@ -79,8 +80,8 @@ def written_chunks(dataset: Any) -> Array:
         return np.full((1,) * dataset.ndim, dataset.id.get_storage_size() == dataset.nbytes)
     shape = grid(dataset.shape, dataset.chunks)
     if dataset.id.get_num_chunks() == math.prod(shape):
-        return np.ones(shape, bool)
-    found = np.zeros(shape, bool)
+        return ~unwritten(dataset.file.filename, shape)
+    found = unwritten(dataset.file.filename, shape)
 
     def mark(chunk: Any) -> None:
         index = tuple(at // n for at, n in zip(chunk.chunk_offset, dataset.chunks, strict=True))
@@ -145,7 +146,7 @@ class Hdf5Pixels:
         """Return which of the chunks of all datasets were written, along each axis of ``shape``."""
         steps = self.layout.chunks or self.layout.shape
         inner = grid(self.layout.shape, steps)
-        found = np.ones((*self.names.shape, *inner), bool)
+        found = ~unwritten(self.path, (*self.names.shape, *inner))
         for at, name in np.ndenumerate(self.names):
             if name is None:
                 found[at] = False

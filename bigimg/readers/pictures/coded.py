@@ -17,7 +17,7 @@ import numpy as np
 from bigimg.errors import InputError, damage, one_line
 from bigimg.geometry.spec import Channel
 from bigimg.reader import Access
-from bigimg.readers.codestreams import jpeg_is_cut
+from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, read_jpeg_header
 from bigimg.readers.pictures.strips import CHANNELS, picture_spec
@@ -48,11 +48,14 @@ class Coded:
     orientation: int = 1
     dpi: tuple[float, float] | None = None
     """Pixels an inch along x and y."""
+    floats: bool = False
 
     @property
     def dtype(self) -> DType:
-        """The smallest type of whole numbers of 8, 16 or 32 bits that holds a sample."""
+        """The smallest type of whole numbers, or of floats, of 8, 16 or 32 bits that holds a sample."""
         width = 8 if self.bits <= 8 else 16 if self.bits <= 16 else 32
+        if self.floats:
+            return np.dtype(f"float{max(width, 16)}")
         return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
 
     @property
@@ -118,7 +121,7 @@ class CodedReader:
     def _bytes(self) -> bytes:
         with open(self.source, "rb") as file:
             data = file.read()
-        if self.coded.codec != "jpeg2k" and jpeg_is_cut(data):
+        if (self.coded.codec != "jpeg2k" and jpeg_is_cut(data)) or jxr_is_cut(data):
             raise damage(self.source, f"the {self.coded.title} ends before its end marker")
         return data
 

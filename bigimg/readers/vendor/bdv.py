@@ -31,7 +31,7 @@ from bigimg.types import Array, DType, Shape
 MOST_XML = 256 << 20
 """Bytes of an XML; one of 10,000 views has 10 MB."""
 
-MOST_TIMES = 1_000_000
+MOST_TIMES = 100_000
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,8 @@ def _times(element: Any) -> list[int]:
             raise ValueError(f"the time points are {part!r:.80}")
         start, end, step = match.groups()
         found += range(int(start), int(end or start) + 1, int(step or 1))
+    if len(found) > MOST_TIMES:
+        raise ValueError(f"{len(found)} time points")
     return found
 
 

@@ -19,13 +19,14 @@ from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.hdf5.datasets import open_dataset
 from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
 from bigimg.types import Array, Json, Shape
 
-MOST_TIMES = 1_000_000
+MOST_TIMES = 100_000
 """A file that says it has more time points is damaged."""
 
 SIZES = ("ImageSizeZ", "ImageSizeY", "ImageSizeX")
@@ -52,8 +53,6 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         There is no such series.
     """
     if series not in (None, 0):
-        from bigimg.readers.hdf5.datasets import open_dataset
-
         return open_dataset(source, series=series, allow_partial=allow_partial)
     h5py = import_h5py(source)
     with reading(source, ERRORS, "fetch it again"), h5py.File(source, "r") as file:

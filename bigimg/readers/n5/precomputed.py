@@ -1,0 +1,135 @@
+"""A reader of Neuroglancer's precomputed volumes: a folder whose ``info`` describes scales, each with chunks or shards.
+
+The scales are series; the first one has the full resolution. Lengths are in nanometres.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import InputError, damage
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import full, grid, pieces
+from bigimg.geometry.spec import ImageSpec
+from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
+from bigimg.readers.never_written import unwritten
+from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.several import Named, pick
+from bigimg.types import Array, Shape
+
+MOST_NUMBER = 1e15
+TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
+DIMS: tuple[str, ...] = ("c", "z", "y", "x")
+
+
+def open_precomputed(
+    source: str, *, series: int | str | None = None, allow_partial: bool = False
+) -> RawReader:
+    """Return a reader of one scale of the precomputed volume ``source``.
+
+    Parameters
+    ----------
+    source : str
+    series : int or str, optional
+        Which scale, by number or key; the finest by default.
+    allow_partial : bool
+        Open what is there where chunks were never written.
+
+    Raises
+    ------
+    MissingExtraError
+        tensorstore is not installed.
+    InputError
+        It is no volume, its ``info`` makes no sense, or chunks were never written.
+    UsageError
+        There is no such series.
+    """
+    source = os.path.dirname(source) if os.path.isfile(source) else source
+    path = os.path.join(source, "info")
+    info = document(path)
+    scales, dtype, channels = info.get("scales"), info.get("data_type"), info.get("num_channels")
+    if not isinstance(scales, list) or not scales or not all(isinstance(each, dict) for each in scales):
+        raise damage(path, "describes no scales; a volume has some, and meshes and skeletons are not read")
+    if str(dtype).lower() not in TYPES or type(channels) is not int or not 0 < channels < 1 << 16:
+        raise damage(path, f"says {channels!r:.20} channels of {dtype!r:.20}")
+    sizes = [whole_numbers(path, "size", scale.get("size"), 3)[::-1] for scale in scales]
+    number, others = pick(source, list(map(Named, (str(s.get("key", "")) for s in scales), sizes)), series)
+    scale, shape = scales[number], (channels, *sizes[number])
+    chunk = scale.get("chunk_sizes")
+    steps = whole_numbers(path, "chunk_sizes", chunk[0] if isinstance(chunk, list) and chunk else None, 3)[
+        ::-1
+    ]
+    offset = _numbers(path, "voxel_offset", scale.get("voxel_offset", [0, 0, 0]))[::-1]
+    spacing = _numbers(path, "resolution", scale.get("resolution"))[::-1]
+    if min(spacing) <= 0:
+        raise damage(path, f"its resolution is {spacing}")
+    notes: list[str] = []
+    start = tuple(map(int, offset))
+    written = None
+    if scale.get("sharding") is None:
+        written = _written(path, _folder(path, scale), shape[1:], steps, start)
+    else:
+        notes.append("its chunks lie in shards, so one that was never written is found when it is read")
+    axes = [
+        Axis(name, size, step, "nanometer", step * first)
+        for name, size, step, first in zip("zyx", shape[1:], spacing, offset, strict=True)
+    ]
+    dims, chunks = DIMS[1:], steps
+    if channels > 1:
+        axes, dims, chunks, start = [Axis("c", channels), *axes], DIMS, (channels, *steps), (0, *start)
+        written = None if written is None else written[None]
+    place = {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": source}}
+    pixels = TensorPixels(
+        source, place | {"scale_index": number}, tuple(axis.size for axis in axes), chunks,
+        np.dtype(str(dtype).lower()), origin=start, written=written, single=channels == 1,
+    )  # fmt: skip
+    spec = ImageSpec(
+        tuple(axes), pixels.dtype, tuple(map(min, chunks, pixels.shape)), notes=tuple(notes), of_source=others,
+        kind="labels" if info.get("type") == "segmentation" else "image",
+    )  # fmt: skip
+    return tensor_reader(source, "precomputed", spec, pixels, dims, allow_partial=allow_partial)
+
+
+def _numbers(path: str, name: str, value: object) -> tuple[float, ...]:
+    """Return three finite numbers of the document."""
+    if not isinstance(value, list) or len(value) != 3 or not all(type(n) in (int, float) for n in value):
+        raise damage(path, f"its {name} is {str(value)[:80]}")
+    if not all(abs(n) < MOST_NUMBER for n in value):  # and so finite
+        raise damage(path, f"its {name} is {str(value)[:80]}")
+    return tuple(value)
+
+
+def _folder(path: str, scale: dict[str, Any]) -> str:
+    """Return the folder of a scale, beside the document ``path`` or below.
+
+    Raises
+    ------
+    InputError
+        Its key leads elsewhere.
+    """
+    key = str(scale.get("key", ""))
+    inside = os.path.normpath(key)
+    if not key or os.path.isabs(inside) or inside.split(os.sep)[0] == "..":
+        raise InputError(f"{path}: a scale lies in {key!r:.80}, outside its own folder; correct its key")
+    return os.path.join(os.path.dirname(path), inside)
+
+
+def _written(path: str, folder: str, shape: Shape, chunks: Shape, start: Shape) -> Array:
+    """Return which chunks along z, y and x have a file, which is named by its voxels."""
+    found = unwritten(path, grid(shape, chunks))
+    if not os.path.isdir(folder):
+        return found
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in entries}
+    for index, part in pieces(full(shape), chunks):
+        ends = zip(reversed(part), reversed(start), strict=True)
+        name = "_".join(f"{s.start + o}-{s.stop + o}" for s, o in ends)
+        if f"{name}.gz" in names and name not in names:
+            raise InputError(
+                f"{path}: its chunks are packed as .gz files, which are not read; unpack them: gunzip -r"
+            )
+        found[index] = name in names
+    return found
