@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bigimg.errors import reading
 from bigimg.readers.folders.pattern import is_pattern
 from bigimg.readers.plates.imagexpress import is_htd, open_imagexpress
 from bigimg.readers.plates.names import names_wells, plate_of_pattern
@@ -18,6 +19,8 @@ from bigimg.readers.registry import no_options
 
 STACK = re.compile(r".*_MMStack_(?P<position>.+?)(?:_\d+)?\.ome\.tiff?", re.IGNORECASE)
 """The files of Micro-Manager, one or more for each position."""
+NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What values that make no sense cause."""
 IMAGES = "Images"
 """The folder in which Harmony puts index and images."""
 
@@ -48,7 +51,8 @@ def find_plate(name: str, asked: Mapping[str, Any]) -> PlateSource | None:
     index = _index_in(name) if os.path.isdir(name) else name if is_htd(name) or is_index(name) else None
     if index is not None and os.path.isfile(index):
         no_options(name, others, but={"on_gap"})
-        return (open_imagexpress if is_htd(index) else open_opera)(index, **others)
+        with reading(index, NONSENSE, "export the plate again"):
+            return (open_imagexpress if is_htd(index) else open_opera)(index, **others)
     stacks = _stacks_in(name) if os.path.isdir(name) else None
     if stacks is not None:
         return plate_of_stacks(name, stacks, **others)

@@ -248,6 +248,8 @@ def test_harmony_of_which_something_is_wrong(tmp_path: Path) -> None:
         (good.replace("<URL>r", "<URL>../r", 1), "no file beside the index"),
         (good.replace("<Row>2</Row>", "<Row>x</Row>"), "x"),
         (good.replace("<FieldID>1</FieldID>", "", 1), "FieldID"),
+        (good.replace("<PlateRows>8<", "<PlateRows>eight<"), "eight"),
+        (good.replace(">3e-07<", ">wide<", 1), "wide"),
         ("<EvaluationInputData/>", "lists no images"),
     ]:
         index.write_text(bad)
