@@ -54,7 +54,7 @@ LOOPS = {
 STAMP_BYTES = 8
 """Of the time before the pixels of a frame."""
 
-LIBRARY_BYTES = 12 << 20
+LIBRARY_BYTES = 8 << 20
 """Of the library and what it imports, measured and rounded up."""
 
 FRAME_BYTES = 100
@@ -370,8 +370,8 @@ class _Frames:
         packed = read_once(self.path, place, (length,), np.dtype(np.uint8), (slice(0, length),))
         frame = np.empty(self._shape, self.dtype)
         try:
-            got = imagecodecs.zlib_decode(packed, out=memoryview(frame.reshape(-1).view(np.uint8)))
-        except (imagecodecs.ZlibError, ValueError) as error:
+            got = imagecodecs.deflate_decode(packed, out=memoryview(frame.reshape(-1).view(np.uint8)))
+        except (imagecodecs.DeflateError, ValueError) as error:
             raise damage(self.path, f"frame {number} cannot be inflated ({one_line(error)})") from error
         if len(got) != frame.nbytes:
             raise damage(
