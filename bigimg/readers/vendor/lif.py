@@ -28,7 +28,7 @@ from bigimg.readers.folders.folder import FolderReader
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
 from bigimg.readers.several import Named, pick
-from bigimg.readers.vendor.planes import NEVER, Planes, PlanesReader, chosen, read_plane
+from bigimg.readers.vendor.planes import MOST_PLANES, NEVER, Planes, PlanesReader, chosen, read_plane
 from bigimg.types import Array, DType
 from bigimg.version import install_line
 
@@ -44,9 +44,6 @@ COLORS = {
 """By the name of the lookup table."""
 
 UNITS = {"m": ("micrometer", 1e6), "s": ("second", 1.0)}
-
-MOST_PLANES = 10_000_000
-"""Of an image of which not all is there: their numbers are a table."""
 
 LIBRARY_BYTES = 12 << 20
 """Of liffile and what it imports, measured and rounded up."""
@@ -239,7 +236,8 @@ class _Image:
                 if room < self.block.size
                 else f"it has {room} bytes of pixels"
             )
-            what = f"{where}, and {lacking.sum()} of {lacking.size} planes of {self.name} lie behind them"
+            where = where.removeprefix(f"{os.path.abspath(self.path)} ")
+            what = f"{where}, before the end of {lacking.sum()} of the {lacking.size} planes of {self.name}"
             more = "" if lacking.all() else f", or {PARTIAL}"
             raise InputError(f"{self.path}: {what}; {AGAIN}{more}")
         planes = _RawPlanes(self.file, (self.rows, self.row), self.dtype)

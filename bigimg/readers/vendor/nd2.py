@@ -25,10 +25,11 @@ from bigimg.geometry.spec import RGB, Channel, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.never_written import checked_written
+from bigimg.readers.raw.compressed import MOST_INFLATION
 from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks, read_once
 from bigimg.readers.several import Named, pick
 from bigimg.readers.sniffing import read_head
-from bigimg.readers.vendor.planes import NEVER, PlanesReader, chosen, read_plane
+from bigimg.readers.vendor.planes import MOST_PLANES, NEVER, PlanesReader, chosen, read_plane
 from bigimg.types import Array, DType
 from bigimg.version import install_line
 
@@ -59,9 +60,6 @@ LIBRARY_BYTES = 8 << 20
 
 FRAME_BYTES = 100
 """Of an entry of the table while it is read, with its name."""
-
-MOST_APART = 1000
-"""Numbers of frames to each frame that is there; gaps are few."""
 
 ERRORS = (
     KeyError,
@@ -134,7 +132,14 @@ def _reader(
     row = (attributes.widthBytes or width * components * dtype.itemsize) // dtype.itemsize
     if row < width * components:
         raise damage(path, f"its rows of {width} x {components} values are {row} values long")
+    one, inflation = height * row * dtype.itemsize, MOST_INFLATION["zlib"] if packed else 1
+    if one > inflation * table.longest + row * dtype.itemsize:
+        raise damage(path, f"its frames have at most {table.longest} bytes, and {one} in each are expected")
     counts = {name: loop.count for name, loop in loops.items()}
+    if math.prod(counts.values()) > MOST_PLANES:
+        raise damage(
+            path, f"should have {math.prod(counts.values())} frames, and at most {MOST_PLANES} are read"
+        )
     points = loops["P"].parameters.points if "P" in loops else []
     shape = (counts.get("t", 1), components, counts.get("z", 1), height, width)
     shown = tuple(n for n, name in zip(shape, "tczyx", strict=True) if n > 1 or name in "yx")
@@ -158,7 +163,7 @@ def _reader(
     written = (numbers[:, 0] != NEVER)[tuple(slice(None) if name in dims else 0 for name in "tz")]
     spec = checked_written(spec, written, counted, source=path, allow_partial=partial)
     frames = _Frames(path, table.starts, (height, row), width * components, dtype, packed=packed)
-    fixed, one = LIBRARY_BYTES + table.nbytes, height * row * dtype.itemsize
+    fixed = LIBRARY_BYTES + table.nbytes + 3 * numbers.nbytes
     if packed:  # the frame that is kept; one that is decoded, and its deflated form
         access = Access("random", "frames, deflate", fixed_bytes=fixed + one, read_bytes=one + table.longest)
     else:
@@ -304,8 +309,8 @@ def _table(path: str) -> _Table:
             at = stop + 16
     if not frames:
         raise InputError(f"{path}: holds no frame; record it again")
-    if max(frames) > MOST_APART * len(frames) + 1000:
-        raise damage(path, f"has {len(frames)} frames, and one with the number {max(frames)}")
+    if max(frames) >= MOST_PLANES:
+        raise damage(path, f"has a frame with the number {max(frames)}, and at most {MOST_PLANES} are read")
     starts = np.zeros(max(frames) + 1, np.int64)
     starts[list(frames)] = [start for start, _ in frames.values()]
     longest = max(length for _, length in frames.values())

@@ -23,6 +23,10 @@ NEVER = -1
 """The number of a plane that is not there."""
 
 
+MOST_PLANES = 10_000_000
+"""Of an image: their numbers are a table in memory, also where most of them are missing."""
+
+
 class Planes(Protocol):
     """Planes of one size, by number."""
 

@@ -23,10 +23,9 @@ def variant(name: str, value: Any) -> str:
     return f'<{name} runtype="{TYPES[type(value)]}" value="{shown}"/>'
 
 
-def loop(kind: int, count: int, **more: Any) -> dict[str, Any]:
-    """Return one loop of an experiment; that of positions has a point for each."""
-    names = more.pop("names", [f"P{i}" for i in range(count)])
-    points = {f"a{i}": {"dPosX": float(i), "dPosY": 0.0, "dPosName": names[i]} for i in range(count)}
+def loop(kind: int, count: int, names: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """Return one loop of an experiment; that of positions has a point for each of ``names``."""
+    points = {f"a{i}": {"dPosX": float(i), "dPosY": 0.0, "dPosName": name} for i, name in enumerate(names)}
     own: dict[int, dict[str, Any]] = {
         TIME: {"dStart": 0.0, "dPeriod": 2000.0, "dDuration": 0.0}, POSITIONS: {"Points": points},
         Z: {"dZStep": 0.5, "dZLow": 0.0, "dZHigh": 1.0},

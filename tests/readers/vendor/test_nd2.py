@@ -191,9 +191,15 @@ def test_damage_is_named(tmp_path: Path) -> None:
     path = write_nd2(tmp_path / "c.nd2", frames, [loop(Z, 2)], packed=True, attributes={"uiHeight": 6})
     with pytest.raises(InputError, match="inflates to 70 bytes, and it needs 84"):
         whole(open_file(path))
-    path = write_nd2(tmp_path / "d.nd2", frames, [loop(Z, 2)], attributes={"uiHeight": 500})
-    with pytest.raises(InputError, match="frame 0 does not lie"):
-        whole(open_file(path))
+    for packed in (False, True):  # before memory is taken for it
+        path = write_nd2(
+            tmp_path / "d.nd2", frames, [loop(Z, 2)], packed=packed, attributes={"uiHeight": 50_000}
+        )
+        with pytest.raises(InputError, match=r"at most \d+ bytes, and 700000 in each are expected"):
+            open_file(path)
+    path = write_nd2(tmp_path / "e.nd2", frames, [loop(Z, 10**9)])
+    with pytest.raises(InputError, match="should have 1000000000 frames, and at most 10000000 are read"):
+        open_file(path)
 
 
 def test_mutants_are_named_or_the_same(tmp_path: Path) -> None:
