@@ -73,6 +73,12 @@ def test_colours_are_turned_to_red_first(tmp_path: Path, row: int) -> None:
             assert np.array_equal(whole(open_file(path)), theirs.asarray().transpose(2, 0, 1))
 
 
+def test_planes_of_colours_have_their_names(tmp_path: Path) -> None:
+    made = image("one", numbers(3, 4, 5), "cyx", channels=BGR)
+    reader = open_file(write_lif(tmp_path / "a.lif", made))
+    assert reader.spec.channels == RGB[::-1]
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f2"])
 def test_types(tmp_path: Path, dtype: str) -> None:
     pixels = numbers(3, 4, dtype=dtype)
@@ -167,13 +173,21 @@ def test_project_with_a_lof(tmp_path: Path) -> None:
     assert set(map(Path, open_file(path).paths)) == {Path(path), tmp_path / "one.lof"}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("dims", "shape"), [("zyx", (3, 4, 5)), ("zyxc", (3, 4, 5, 3))])
-def test_project_with_tiffs(tmp_path: Path, dims: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("dims", "shape", "copies"),
+    [
+        ("zyx", (3, 4, 5), 0),
+        ("zyxc", (3, 4, 5, 3), 0),
+        ("zyx", (3, 4, 5), 3),
+    ],  # the last: grey written as colour
+)
+def test_project_with_tiffs(tmp_path: Path, dims: str, shape: tuple[int, ...], copies: int) -> None:
     pixels = numbers(*shape, dtype="u1")
     made = image("one", pixels, dims, channels=BGR)
     size, blocks = pixels[0].nbytes, ""
     for i, plane in enumerate(pixels):
-        tifffile.imwrite(tmp_path / f"z{i}.tif", plane, compression="deflate")
+        stored = np.stack([plane] * copies, axis=-1) if copies else plane
+        tifffile.imwrite(tmp_path / f"z{i}.tif", stored, compression="deflate")
         blocks += f'<Frame File="../z{i}.tif" Offset="{i * size}" Size="{size}" UUID="0"/>'
     path = str(write_project(tmp_path, made, blocks))
     expected = pixels if dims == "zyx" else pixels.transpose(3, 0, 1, 2)
