@@ -16,11 +16,15 @@ from bigimg.errors import UsageError
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import RawFile, as_native, read_runs
+from bigimg.readers.raw.plain import RawFile, as_native
 from bigimg.types import Array, DType, Region
 
 NEVER = -1
 """The number of a plane that is not there."""
+
+
+MOST_PLANES = 10_000_000
+"""Of an image: their numbers are a table in memory, also where most of them are missing."""
 
 
 class Planes(Protocol):
@@ -106,14 +110,16 @@ def read_plane(
     InputError
         The file ends before.
     """
-    rows, columns = part
-    size = (rows.stop - 1) * shape[1] + columns.stop
-    file = RawFile(path, offset=offset, shape=(size,), dtype=dtype)
-
-    def run(flat: Array, first: int) -> None:
-        file.read_into(flat, (slice(first, first + flat.size),))
-
-    read_runs(out, part, shape, run)
+    (rows, columns), (height, step) = part, shape
+    whole = rows.stop - (rows.stop == height and columns.stop < step)  # the last row may lack its padding
+    if whole > rows.start:
+        body = RawFile(path, offset=offset, shape=(whole, step), dtype=dtype)
+        body.read_into(out[: whole - rows.start], (slice(rows.start, whole), columns))
+    if whole < rows.stop:
+        last = RawFile(
+            path, offset=offset + whole * step * dtype.itemsize, shape=(columns.stop,), dtype=dtype
+        )
+        last.read_into(out[-1], (columns,))
 
 
 def chosen(path: str, what: str, sizes: Mapping[str, int], axis: Mapping[str, int] | None) -> dict[str, int]:
