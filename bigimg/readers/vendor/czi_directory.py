@@ -32,8 +32,8 @@ TILE = np.dtype([
     ("entry", np.int32), ("at", np.int64),
 ])  # fmt: skip
 """A tile: its index along each axis, its place in the mosaic (first row, last row but one, first column, last column
-but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of the
-file, bytes of its directory entry, and byte of the file where it begins."""
+but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of
+its file, bytes of its directory entry, and byte of the file where it begins."""
 
 ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
 """Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
@@ -49,9 +49,9 @@ class Pixels(NamedTuple):
 
 
 PIXELS = {
-    0: Pixels("Gray8", "<u1"), 1: Pixels("Gray16", "<u2"), 2: Pixels("Gray32Float", "<f4"), 3: Pixels("Bgr24", "<u1", 3),
-    4: Pixels("Bgr48", "<u2", 3), 8: Pixels("Bgr96Float", "<f4", 3), 9: Pixels("Bgra32", "<u1", 4),
-    12: Pixels("Gray32", "<i4"), 13: Pixels("Gray64", "<f8"),
+    0: Pixels("Gray8", "<u1"), 1: Pixels("Gray16", "<u2"), 2: Pixels("Gray32Float", "<f4"),
+    3: Pixels("Bgr24", "<u1", 3), 4: Pixels("Bgr48", "<u2", 3), 8: Pixels("Bgr96Float", "<f4", 3),
+    9: Pixels("Bgra32", "<u1", 4), 12: Pixels("Gray32", "<i4"), 13: Pixels("Gray64", "<f8"),
 }  # fmt: skip
 """Types of pixels that are read, by their number in the file."""
 
@@ -96,7 +96,7 @@ def read_directory(path: str, file: RawFile) -> Directory:
         raise InputError(f"{path}: holds no tile of an image; record it again")
     if tiles["part"].any():
         parts = len(np.unique(tiles["part"]))
-        what = f"is one of a set of {parts} or more files, among which its tiles are spread, and only single ones are read"
+        what = f"is one of a set of {parts} or more files, in which its tiles lie, and only single files are read"
         raise InputError(f"{path}: {what}; save it as one file in ZEN")
     if ((tiles["at"] < 0) | (tiles["at"] + tiles["entry"] + HEAD_BYTES > file.shape[0])).any():
         raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
@@ -112,10 +112,9 @@ def level_0(tiles: Array) -> Array:
     tiles = tiles[~tiles["pyramid"]]
     planes, resized = [*SERIES, *CHOSEN, *PLANES], is_resized(tiles)
     known = set(tiles[~resized][planes].tolist()) if resized.any() else set()
-    kept = [
-        not other or plane not in known for other, plane in zip(resized, tiles[planes].tolist(), strict=True)
-    ]
-    return tiles[np.array(kept, bool)]
+    pairs = zip(resized.tolist(), tiles[planes].tolist(), strict=True)
+    kept: Array = tiles[np.array([not other or plane not in known for other, plane in pairs], bool)]
+    return kept
 
 
 def is_resized(tiles: Array) -> Array:
@@ -237,7 +236,8 @@ def _tile(path: str, entry: Any) -> tuple[Any, ...]:
     box = (y, y + shape["Y"], x, x + shape["X"])
     return (
         entry.scene_index, *along, entry.mosaic_index, box, (stored["Y"], stored["X"]), entry.pixel_type.value,
-        entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size, entry.file_position,
+        entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size,
+        entry.file_position,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ LONGEST = 1000
 
 
 def spacings(xml: Any) -> Spacings:
-    """Return distances of pixels along x, y and z in micrometres, and of time points in seconds, where they are known."""
+    """Return distances of pixels in micrometres and of time points in seconds, of the axes where they are known."""
     found: Spacings = {}
     if xml is None:
         return found
