@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage
+from bigimg.errors import InputError, MissingExtraError, damage, one_line
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.tiff.reader import logged_warnings
 from bigimg.types import Array, Shape
@@ -38,6 +38,8 @@ its file, bytes of its directory entry, and byte of the file where it begins."""
 ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
 """Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
 MOST_DIMENSIONS = 40
+CHECKED = 1000
+"""Tiles that are compared with the directory when a file is opened; all are before they are read."""
 
 
 class Pixels(NamedTuple):
@@ -83,15 +85,15 @@ def read_directory(path: str, file: RawFile) -> Directory:
         raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
     _check_sizes(path, file)
     errors = (ValueError, struct.error, LookupError, ArithmeticError, SyntaxError)  # SyntaxError: of XML
-    with logged_warnings("czifile"), czifile.CziFile(path) as czi:
-        try:
+    try:
+        with logged_warnings("czifile"), czifile.CziFile(path) as czi:
             entries = czi.subblock_directory
             tiles = np.fromiter((_tile(path, entry) for entry in entries), TILE, len(entries))
             xml = czi.xml_element if czi.header.metadata_position else None
-        except errors as error:
-            if isinstance(error, InputError):
-                raise
-            raise damage(path, f"its directory or metadata make no sense ({error})") from error
+    except InputError:
+        raise
+    except errors as error:
+        raise damage(path, f"its header, directory or metadata make no sense ({one_line(error)})") from error
     if not len(tiles):
         raise InputError(f"{path}: holds no tile of an image; record it again")
     if tiles["part"].any():
@@ -100,6 +102,8 @@ def read_directory(path: str, file: RawFile) -> Directory:
         raise InputError(f"{path}: {what}; save it as one file in ZEN")
     if ((tiles["at"] < 0) | (tiles["at"] + tiles["entry"] + HEAD_BYTES > file.shape[0])).any():
         raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
+    for tile in tiles[:: -(-len(tiles) // CHECKED)]:
+        check_place(path, file, tile)
     return Directory(tiles, xml)
 
 
@@ -138,20 +142,18 @@ def check_place(path: str, file: RawFile, tile: Any) -> bytes:
         There is no tile, or another one.
     """
     head = _bytes(path, file, int(tile["at"]), HEAD_BYTES + int(tile["entry"]))
-    kind, pixels, codec, dims = struct.unpack_from("<2si12xi6xi", head, HEAD_BYTES)
-    own = {"pixels": pixels, "codec": codec}
+    kind, pixels, codec, pyramid, dims = struct.unpack_from("<2si12xiB5xi", head, HEAD_BYTES)
+    own = {"pixels": pixels, "codec": codec, "pyramid": int(pyramid != 0)}
     if head.startswith(b"ZISRAWSUBBLOCK\0") and kind == b"DV" and len(head) == _entry_end(dims):
-        sizes = {}
-        for name, start, size, _, _ in struct.iter_unpack("<4siifi", head[HEAD_BYTES + ENTRY_BYTES :]):
+        sizes = {"Y": (0, 0), "X": (0, 0)}
+        for name, start, size, _, stored in struct.iter_unpack("<4siifi", head[HEAD_BYTES + ENTRY_BYTES :]):
             letter = name.rstrip(b"\0").decode("latin-1")
-            own[letter], sizes[letter] = start, size
+            own[letter], sizes[letter] = start, (size, stored or size)
         top, left = own.pop("Y", 0), own.pop("X", 0)
-        same = tile["box"].tolist() == [top, top + sizes.get("Y", 0), left, left + sizes.get("X", 0)]
-        if (
-            same
-            and own.keys() <= set(TILE.names or ())
-            and all(int(tile[name]) == n for name, n in own.items())
-        ):
+        shown, stored = zip(sizes["Y"], sizes["X"], strict=True)
+        same = tile["box"].tolist() == [top, top + shown[0], left, left + shown[1]]
+        same = same and tile["stored"].tolist() == list(stored) and own.keys() <= set(TILE.names or ())
+        if same and all(int(tile[name]) == number for name, number in own.items()):
             return head
     raise damage(path, f"the tile at byte {int(tile['at'])} is not the one that the directory names")
 

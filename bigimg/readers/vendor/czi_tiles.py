@@ -18,7 +18,7 @@ from bigimg.geometry.region import full, pieces, shape_of
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, read_runs
-from bigimg.readers.vendor.czi_directory import HEAD_BYTES, Pixels, check_place
+from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixels, check_place
 from bigimg.types import Array, Region, Shape
 
 BAND_BYTES = 1 << 22
@@ -182,6 +182,10 @@ class Tiles:
         start = at + HEAD_BYTES + max(ENTRY_ROOM, entry) + metadata
         if min(metadata, attached, length) < 0 or start + length + attached > self.file.shape[0]:
             raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
+        # Plain pixels that are read from a wrong byte on look like pixels, so their place must follow from both sizes.
+        (used,), end = struct.unpack_from("<q", head, 24), start + length + attached - at - SEGMENT_BYTES
+        if used and (end > used or (int(tile["codec"]) == PLAIN and end != used)):
+            raise self._error(tile, f"has parts of {end} bytes in {used}")
         return start, length, self._mask(tile, start + length, attached)
 
     def _mask(self, tile: Any, start: int, length: int) -> Array | None:
