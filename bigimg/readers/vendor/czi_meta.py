@@ -99,7 +99,9 @@ def fields(xml: Any, numbers: Sequence[int]) -> dict[str, Json]:
         {each.tag for channel in own if channel is not None for each in channel if not len(each)}
     ):
         values = [_field(None if channel is None else channel.findtext(name)) for channel in own]
-        if any(value is not None for value in values) and name != "Color":
+        if all(isinstance(value, str) for value in values):
+            found[f"Channel{name}"] = ", ".join(map(str, values))
+        elif any(value is not None for value in values):
             found[f"Channel{name}"] = values
     return found
 
