@@ -39,8 +39,6 @@ from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_byt
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
 
-OPEN_BYTES, TILE_BYTES = 4 << 20, 1500
-"""Memory of an open file, and of each of its tiles: czifile makes an object of each."""
 MOST_HOLES = 4000
 """Boxes that were never scanned whose places are kept, in the store too."""
 
@@ -219,6 +217,6 @@ def _access(directory: Directory, series: Series, spec: ImageSpec) -> Access:
     names = " and ".join(dict.fromkeys(CODECS[codec] for codec in codecs))
     wide = codecs == [PLAIN] and is_wide(spec.dims, columns * pixels.samples * spec.dtype.itemsize)
     return Access(
-        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=OPEN_BYTES + TILE_BYTES * len(directory.tiles),
+        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes,
         read_bytes=read_bytes(series.tiles, pixels), wide=wide,
     )  # fmt: skip

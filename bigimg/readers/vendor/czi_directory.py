@@ -1,16 +1,17 @@
 """The directory of a CZI file: where its tiles lie in the image and in the file, as arrays.
 
-czifile reads the directory, once; an array takes a tenth of the memory of its entries. czifile believes the sizes that
-the file says, so these are checked first. A file without a directory was not finished, and is refused.
+czifile reads header, entries and metadata, once. It believes the sizes that the file says, so these are checked first.
+A file without a directory was not finished, and is refused.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -37,7 +38,8 @@ its file, bytes of its directory entry, and byte of the file where it begins."""
 
 ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
 """Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
-MOST_DIMENSIONS = 40
+OPEN_BYTES, TILE_BYTES, XML_BYTES = 4 << 20, 1500, 16
+"""Memory that an open file takes, and each of its tiles, and each byte of its metadata; measured and rounded up."""
 CHECKED = 1000
 """Tiles that are compared with the directory when a file is opened; all are before they are read."""
 
@@ -66,6 +68,8 @@ class Directory:
     """Of :data:`TILE`, in the order of the file."""
     xml: Any
     """Root of its metadata, an element of ``xml.etree``; None if there are none."""
+    memory_bytes: int
+    """What reading them took at most."""
 
 
 def read_directory(path: str, file: RawFile) -> Directory:
@@ -83,13 +87,22 @@ def read_directory(path: str, file: RawFile) -> Directory:
     except ImportError:
         what = "is a Zeiss CZI, which czifile reads, and that is not installed"
         raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
-    _check_sizes(path, file)
     errors = (ValueError, struct.error, LookupError, ArithmeticError, SyntaxError)  # SyntaxError: of XML
     try:
         with logged_warnings("czifile"), czifile.CziFile(path) as czi:
-            entries = czi.subblock_directory
-            tiles = np.fromiter((_tile(path, entry) for entry in entries), TILE, len(entries))
-            xml = czi.xml_element if czi.header.metadata_position else None
+            if czi.header.file_part:
+                what = (
+                    f"is file {czi.header.file_part} of a set of files, of which the first has the directory"
+                )
+                raise InputError(f"{path}: {what}; save it as one file in ZEN")
+            data = _segment(path, file, czi.header.directory_position, b"ZISRAWDIRECTORY", "its directory")
+            # One entry at a time: all that czifile makes of a directory take ten times the memory of the array.
+            tiles = np.fromiter(_tiles(path, data, czifile.CziDirectoryEntryDV), TILE)
+            xml = ""
+            if czi.header.metadata_position:
+                _check_metadata(path, file, czi.header.metadata_position)
+                xml = czi.metadata()
+        root = ElementTree.fromstring(xml) if xml else None
     except InputError:
         raise
     except errors as error:
@@ -104,7 +117,7 @@ def read_directory(path: str, file: RawFile) -> Directory:
         raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
     for tile in tiles[:: -(-len(tiles) // CHECKED)]:
         check_place(path, file, tile)
-    return Directory(tiles, xml)
+    return Directory(tiles, root, OPEN_BYTES + TILE_BYTES * len(tiles) + XML_BYTES * len(xml))
 
 
 def level_0(tiles: Array) -> Array:
@@ -162,48 +175,36 @@ def _entry_end(dims: int) -> int:
     return HEAD_BYTES + ENTRY_BYTES + DIMENSION_BYTES * dims
 
 
-def _check_sizes(path: str, file: RawFile) -> None:
-    """Refuse a file whose segments reach beyond its end, before a library takes memory for them."""
-    size = file.shape[0]
-    header = _bytes(path, file, 0, SEGMENT_BYTES + 80)
-    directory, metadata = struct.unpack_from("<qq", header, SEGMENT_BYTES + 52)
-    part = struct.unpack_from("<i", header, SEGMENT_BYTES + 48)[0]
-    if part:
-        what = f"is file {part} of a set of files, of which only the first has the directory"
-        raise InputError(f"{path}: {what}; save it as one file in ZEN")
-    used = _segment(path, file, directory, b"ZISRAWDIRECTORY", "its directory")
-    start = directory + SEGMENT_BYTES
-    data = _bytes(path, file, start, used)
-    count, at = struct.unpack_from("<i", data)[0], 128
-    for _ in range(max(count, 0)):
-        if at + ENTRY_BYTES > used:
+def _tiles(path: str, data: bytes, entry_of: Callable[[bytes, int], Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the tiles of a directory; a size that the file says wrongly is not believed."""
+    (count,), at = struct.unpack_from("<i", data), 128
+    for _ in range(count):
+        dims = struct.unpack_from("<i", data, at + ENTRY_BYTES - 4)[0] if at + ENTRY_BYTES <= len(data) else 0
+        end = at + ENTRY_BYTES + DIMENSION_BYTES * dims
+        if dims <= 0 or end > len(data):
             raise damage(path, f"its directory ends before the {count} tiles that it names")
-        dims = struct.unpack_from("<i", data, at + ENTRY_BYTES - 4)[0]
-        if not 0 < dims <= MOST_DIMENSIONS:
-            raise damage(path, f"a tile in its directory has {dims} dimensions")
-        at += ENTRY_BYTES + DIMENSION_BYTES * dims
-    if count < 0 or at > used:
-        raise damage(path, f"its directory ends before the {count} tiles that it names")
-    if metadata:
-        _segment(path, file, metadata, b"ZISRAWMETADATA", "its metadata")
-        (length,) = struct.unpack("<i", _bytes(path, file, metadata + SEGMENT_BYTES, 4))
-        if length < 0 or metadata + SEGMENT_BYTES + 256 + length > size:
-            raise damage(path, f"its metadata reach beyond the {size} bytes of the file")
+        yield _tile(path, entry_of(data[at:end], at))
+        at = end
 
 
-def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> int:
-    """Return the bytes that are used of the segment at byte ``at``, which lie in the file."""
+def _check_metadata(path: str, file: RawFile, at: int) -> None:
+    """Refuse metadata that reach beyond the end of the file."""
+    (length,) = struct.unpack_from("<i", _segment(path, file, at, b"ZISRAWMETADATA", "its metadata"))
+    if length < 0 or at + SEGMENT_BYTES + 256 + length > file.shape[0]:
+        raise damage(path, f"its metadata reach beyond the {file.shape[0]} bytes of the file")
+
+
+def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> bytes:
+    """Return what is used of the segment at byte ``at``, which lies in the file."""
     if at <= 0:
-        raise InputError(
-            f"{path}: lacks {what}, which is written last: its recording was not finished; record it again"
-        )
+        why = "which is written last: its recording was not finished; record it again"
+        raise InputError(f"{path}: lacks {what}, {why}")
     found, allocated, used = struct.unpack("<16sqq", _bytes(path, file, at, SEGMENT_BYTES))
     if found.rstrip(b"\0") != name:
         raise damage(path, f"{what} should begin at byte {at}, and does not")
-    length: int = used or allocated
-    if length < 128 or at + SEGMENT_BYTES + length > file.shape[0]:
-        raise damage(path, f"{what} takes bytes {at} to {at + SEGMENT_BYTES + length} of {file.shape[0]}")
-    return length
+    if (used or allocated) < 128:
+        raise damage(path, f"{what} has {used or allocated} bytes")
+    return _bytes(path, file, at + SEGMENT_BYTES, used or allocated)
 
 
 def _bytes(path: str, file: RawFile, at: int, length: int) -> bytes:
