@@ -175,6 +175,14 @@ def imagecodecs_reads(path: Path) -> Owned:
     return Owned(np.moveaxis(values, -1, 0) if values.ndim == 3 else values, None)
 
 
+def czifile_reads(path: Path) -> Owned:
+    """Return what czifile composes of the first scene of a CZI."""
+    import czifile
+
+    with czifile.CziFile(path) as file:
+        return Owned(next(iter(file.scenes.values())).asarray(maxworkers=1), None)
+
+
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -196,6 +204,9 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "ome-tiff/": ("tifffile", tifffile_reads),
     "png/": ("imagecodecs", imagecodecs_reads),
     "tiff/": ("tifffile", tifffile_reads),
+    "vendor/CellDivision": ("czifile", czifile_reads),
+    "vendor/DAPI_GFP": ("czifile", czifile_reads),
+    "vendor/s_1_t_1": ("czifile", czifile_reads),
     "wsi/CMU": ("tifffile", tifffile_reads),
     "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
     "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),

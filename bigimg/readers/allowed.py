@@ -106,6 +106,11 @@ WORDS = {
     },
     "czi": {
         "Immersion": "Air|Water|Oil|Glycerin|Silicone|Other", "PupilGeometry": "Circular|Annular|Other",
+        "Channel(?:AcquisitionMode|ContrastMethod|IlluminationType)":
+            "(?:(?:, )?(?:WideField|LaserScanningConfocalMicroscopy|SpinningDiskConfocal|StructuredIllumination|"
+            "SingleMoleculeImaging|TotalInternalReflection|MultiPhotonMicroscopy|SelectivePlaneIllumination|"
+            "LatticeLightsheet|Airyscan|Palm|Fluorescence|Epifluorescence|Brightfield|Darkfield|Phase|DIC|Transmitted|"
+            "Reflected|Oblique|Polarization|None|Other))+",
         "PixelType": "(?:Gray|Bgra?)[0-9]{1,3}(?:Float|ComplexFloat)?",
         "OriginalCompressionMethod": "Uncompressed|Jpg|JpgXr|Lzw|Zstd[01]?",
     },

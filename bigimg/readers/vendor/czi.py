@@ -8,15 +8,13 @@ is hidden is not decoded. What no tile covers was never scanned: these are holes
 from __future__ import annotations
 
 import itertools
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError, counted, damage
+from bigimg.errors import counted
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import boxes_of, hole_value
 from bigimg.geometry.region import count, shape_of, shift
@@ -24,88 +22,25 @@ from bigimg.geometry.spec import RGBA, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.never_written import checked_written
-from bigimg.readers.raw.plain import CHUNK, RawFile, is_wide
+from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
-from bigimg.readers.vendor.czi_directory import (
-    CHOSEN, PIXELS, PLANES, SERIES, Directory, bytes_of, check_place, is_resized, level_0,
-    read_directory,
-)  # fmt: skip
+from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory
+from bigimg.readers.vendor.czi_images import (
+    Mosaic,
+    Series,
+    check_kind,
+    chosen,
+    images_of,
+    mosaic_of,
+    planes_of,
+)
 from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes
-from bigimg.readers.vendor.mosaic import gaps, pitch, seen_parts
-from bigimg.types import Array, Region, Shape
+from bigimg.readers.vendor.mosaic import gaps, pitch
+from bigimg.types import Array, Region
 
-OPEN_BYTES, TILE_BYTES = 4 << 20, 1500
-"""Memory of an open file, and of each of its tiles: czifile makes an object of each."""
-MOST_PLANES = 1 << 24
-"""Planes of an image; more are damage."""
 MOST_HOLES = 4000
 """Boxes that were never scanned whose places are kept, in the store too."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """The tiles of one image of a file, of full resolution."""
-
-    name: str
-    scene: int
-    """Its index in the file; -1 where the file has no scenes."""
-    tiles: Array
-
-    @property
-    def channels(self) -> list[int]:
-        """Numbers of its channels."""
-        return np.unique(self.tiles["C"]).tolist()
-
-    def along(self, name: str) -> range:
-        """Return the indices along an axis, from the first that is there to the last."""
-        return range(int(self.tiles[name].min()), int(self.tiles[name].max()) + 1)
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """First row and first column."""
-        return int(self.tiles["box"][:, 0].min()), int(self.tiles["box"][:, 2].min())
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns."""
-        boxes, (top, left) = self.tiles["box"], self.corner
-        return int(boxes[:, 1].max()) - top, int(boxes[:, 3].max()) - left
-
-    @property
-    def shape(self) -> Shape:
-        """Indices along each axis that has more than one, for the list of images."""
-        planes = (len(self.along("T")), len(self.channels), len(self.along("Z")))
-        return (*(n for n in planes if n > 1), *self.size)
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """The planes of an image: the tiles of each, and which parts of them are seen."""
-
-    tiles: Array
-    """Plane by plane, and of each in the order in which they are painted."""
-    first: Array
-    """Number of the first tile of each plane, with one axis for each of time, channel and z."""
-    layouts: tuple[Array, ...]
-    """See :func:`~bigimg.readers.vendor.mosaic.seen_parts`; planes whose tiles lie alike share one."""
-    layout: Array
-    """Number of the layout of each plane; -1 where it has no tile."""
-
-    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, list[Region]]]:
-        """Yield each tile that is seen in rows and columns of a plane, and the boxes in which it is, in the file's pixels."""
-        if self.layout[plane] < 0:
-            return
-        rows, columns = region
-        parts = self.layouts[self.layout[plane]]
-        met = (parts[:, 1] < rows.stop) & (parts[:, 2] > rows.start)
-        met &= (parts[:, 3] < columns.stop) & (parts[:, 4] > columns.start)
-        for number, found in itertools.groupby(parts[met].tolist(), key=lambda part: part[0]):
-            boxes = [
-                (slice(max(top, rows.start), min(bottom, rows.stop)), slice(max(left, columns.start), min(right, columns.stop)))
-                for _, top, bottom, left, right in found
-            ]  # fmt: skip
-            yield self.tiles[self.first[plane] + number], boxes
 
 
 class CziReader:
@@ -197,127 +132,17 @@ def open_czi(
     path = os.fspath(source)
     file = bytes_of(path)
     directory = read_directory(path, file)
-    every = _series(path, directory)
+    every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
-    chosen, said = _chosen(path, every[number], axis or {})
-    _check(path, file, chosen)
-    pixels = PIXELS[int(chosen.tiles["pixels"][0])]
-    planes = _planes(path, chosen, every, czi_meta.planned(directory.xml))
-    spec = _spec(directory, chosen, planes, pixels.samples)
-    spec = replace(spec, of_source=(*others, *said))
-    mosaic = _mosaic(chosen, planes)
-    spec = _with_holes(path, spec, chosen, mosaic, pixels.samples, allow_partial=allow_partial)
-    return CziReader(
-        path, spec, _access(directory, chosen, spec), mosaic, chosen.corner, Tiles(path, file, pixels)
-    )
-
-
-def _series(path: str, directory: Directory) -> list[Series]:
-    """Return the images of a file: each scene, view, angle, illumination and type of pixels alone."""
-    tiles = level_0(directory.tiles)
-    if not len(tiles):
-        raise InputError(
-            f"{path}: holds tiles of coarse levels alone, and none of full resolution; record it again"
-        )
-    fields = [*SERIES, "pixels"]
-    keys, inverse = np.unique(tiles[fields], return_inverse=True)
-    several = {name for name in fields if len(np.unique(keys[name])) > 1}
-    scenes = czi_meta.scene_names(directory.xml)
-    found = []
-    for number, key in enumerate(keys):
-        words = []
-        for name in fields:
-            index = int(key[name])
-            if name == "S" and index in scenes:
-                words.append(scenes[index])
-            elif name == "pixels" and name in several:
-                words.append(PIXELS[index].name if index in PIXELS else f"pixels of type {index}")
-            elif name in several:
-                words.append(f"{SERIES[name]} {index}")
-        found.append(Series(" ".join(words), int(key["S"]), tiles[inverse == number]))
-    return found
-
-
-def _chosen(path: str, series: Series, axis: Mapping[str, int]) -> tuple[Series, tuple[str, ...]]:
-    """Return ``series`` at one index of each axis of which one must be chosen, and a sentence about the others."""
-    said: list[str] = []
-    for name in axis:
-        if name not in CHOSEN:
-            raise UsageError(
-                f"{path}: axis={dict(axis)!r}: it has no axis {name!r} to choose of, only {' and '.join(CHOSEN)}"
-            )
-    for name in CHOSEN:
-        there = np.unique(series.tiles[name]).tolist()
-        wanted = axis.get(name, there[0] if len(there) == 1 else None)
-        has = f"scene {max(series.scene, 0)} has the axis {name} ({there[0]} to {there[-1]})"
-        if wanted is None:
-            raise InputError(f"{path}: {has}, of which one must be chosen: axis={{{name!r}: {there[0]}}}")
-        if wanted not in there:
-            raise UsageError(f"{path}: axis={{{name!r}: {wanted!r}}}: {has}; choose one of these")
-        if len(there) > 1:
-            said.append(f"{has}, and this is {wanted}")
-        series = replace(series, tiles=series.tiles[series.tiles[name] == wanted])
-    return series, tuple(said)
-
-
-def _check(path: str, file: RawFile, series: Series) -> None:
-    """Refuse an image of a kind that is not read, or whose outermost tiles are not what the directory says."""
-    tiles = series.tiles
-    if is_resized(tiles).any():
-        what = "its tiles are stored at another size than shown (Fast Airyscan), which is not read"
-        raise InputError(f"{path}: {what}; save the processed image in ZEN")
-    for name, known in (("pixels", PIXELS), ("codec", CODECS)):
-        for number in set(tiles[name].tolist()) - known.keys():
-            what = f"its tiles have {'pixels' if name == 'pixels' else 'the compression'} of type {number}"
-            raise InputError(
-                f"{path}: {what}, which is not read; save it without compression in ZEN, or as OME-TIFF"
-            )
-    ends = [tiles[name] for name in PLANES] + [tiles["box"][:, side] for side in range(4)]
-    for number in {int(end.argmin()) for end in ends} | {int(end.argmax()) for end in ends}:
-        check_place(path, file, tiles[number])
-
-
-def _planes(
-    path: str, series: Series, every: Sequence[Series], planned: Mapping[str, int]
-) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """Return the indices of time, channels and z that an image has: those that are there, and those that were planned."""
-    found: list[Sequence[int]] = []
-    for name in PLANES:
-        own, ranges = series.along(name), [each.along(name) for each in every]
-        whole = range(min(each.start for each in ranges), max(each.stop for each in ranges))
-        if name == "C" and len({int(each.tiles["pixels"][0]) for each in every}) > 1:
-            found.append(
-                series.channels
-            )  # the others have another type of pixels, and are a series of their own
-        elif (
-            own == whole and 0 <= own.start and own.stop <= planned.get(name, 0) and len(own) < planned[name]
-        ):
-            found.append(range(planned[name]))
-        else:
-            found.append(own)
-    if (number := math.prod(map(len, found))) > MOST_PLANES:
-        raise damage(path, f"its directory of {len(series.tiles)} tiles names {number} planes")
-    return found[0], found[1], found[2]
-
-
-def _mosaic(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
-    """Return the tiles of each plane, and which parts of them are seen."""
-    shape, tiles = tuple(map(len, planes)), series.tiles
-    index = [np.searchsorted(along, tiles[name]) for along, name in zip(planes, PLANES, strict=True)]
-    # The order of a plane is time, channel, z; of the tiles of one, that of their mosaic index, then that of the file.
-    numbers = np.ravel_multi_index(index, shape)
-    order = np.lexsort((tiles["M"], numbers))
-    tiles, numbers = tiles[order], numbers[order]
-    first = np.searchsorted(numbers, np.arange(math.prod(shape) + 1))
-    layout = np.full(math.prod(shape), -1)
-    known: dict[bytes, int] = {}
-    layouts: list[Array] = []
-    for plane in np.unique(numbers).tolist():
-        boxes = tiles["box"][first[plane] : first[plane + 1]].astype(np.int64)
-        if (number := known.setdefault(boxes.tobytes(), len(layouts))) == len(layouts):
-            layouts.append(seen_parts(boxes))
-        layout[plane] = number
-    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape))
+    image, said = chosen(path, every[number], axis or {})
+    check_kind(path, file, image)
+    pixels = PIXELS[int(image.tiles["pixels"][0])]
+    planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
+    mosaic = mosaic_of(image, planes)
+    spec = replace(_spec(directory, image, planes, pixels.samples), of_source=(*others, *said))
+    spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
+    access = _access(directory, image, spec)
+    return CziReader(path, spec, access, mosaic, image.corner, Tiles(path, file, pixels))
 
 
 def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]], samples: int) -> ImageSpec:
@@ -339,8 +164,8 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
         channels = [replace(color, name=before + color.name) for before in prefix for color in colors]
     known, names = known_channels(channels)
     meta, private = public_and_private(czi_meta.fields(xml, numbers), "czi")
-    boxes = series.tiles["box"].astype(np.int64)
-    rows, columns = pitch(boxes[(series.tiles[list(PLANES)] == series.tiles[list(PLANES)][0])])
+    planes_of_tiles = series.tiles[list(PLANES)]
+    rows, columns = pitch(series.tiles["box"][planes_of_tiles == planes_of_tiles[0]].astype(np.int64))
     if (series.tiles["codec"] == PLAIN).all():  # all pieces cost the same, so any size of chunk will do
         rows, columns = 1, CHUNK
     chunk = {"t": 1, "c": samples, "z": 1, "y": rows, "x": columns}
@@ -375,11 +200,12 @@ def _with_holes(
     if not found:
         return spec
     lacking = sum(map(count, found))
-    note = f"{100 * lacking / spec.size:.3g} % of it were never scanned: no tile covers them, and they are left out of statistics"
+    note = f"{100 * lacking / spec.size:.3g} % of the pixels were never scanned: no tile covers them"
+    note += ", and they are left out of statistics and coarser levels"
     if len(found) > MOST_HOLES:
         found = sorted(found, key=count, reverse=True)
         rest = sum(map(count, found[MOST_HOLES:]))
-        note += f"; but {counted(rest, 'pixel')} of these lie in so many small places that they are not, and are 0"
+        note += f"; but {counted(rest, 'pixel')} of them, in the smallest of {len(found)} places, count as 0"
     return replace(spec, missing=(*spec.missing, *found[:MOST_HOLES]), notes=(*spec.notes, note))
 
 
@@ -391,6 +217,6 @@ def _access(directory: Directory, series: Series, spec: ImageSpec) -> Access:
     names = " and ".join(dict.fromkeys(CODECS[codec] for codec in codecs))
     wide = codecs == [PLAIN] and is_wide(spec.dims, columns * pixels.samples * spec.dtype.itemsize)
     return Access(
-        "random", f"tiles of up to {rows} x {columns}, {names}",
-        fixed_bytes=OPEN_BYTES + TILE_BYTES * len(directory.tiles), read_bytes=read_bytes(series.tiles, pixels), wide=wide,
+        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes,
+        read_bytes=read_bytes(series.tiles, pixels), wide=wide,
     )  # fmt: skip

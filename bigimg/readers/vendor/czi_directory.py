@@ -1,20 +1,21 @@
 """The directory of a CZI file: where its tiles lie in the image and in the file, as arrays.
 
-czifile reads the directory, once; an array takes a tenth of the memory of its entries. czifile believes the sizes that
-the file says, so these are checked first. A file without a directory was not finished, and is refused.
+czifile reads header, entries and metadata, once. It believes the sizes that the file says, so these are checked first.
+A file without a directory was not finished, and is refused.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage
+from bigimg.errors import InputError, MissingExtraError, damage, one_line
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.tiff.reader import logged_warnings
 from bigimg.types import Array, Shape
@@ -32,12 +33,15 @@ TILE = np.dtype([
     ("entry", np.int32), ("at", np.int64),
 ])  # fmt: skip
 """A tile: its index along each axis, its place in the mosaic (first row, last row but one, first column, last column
-but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of the
-file, bytes of its directory entry, and byte of the file where it begins."""
+but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of
+its file, bytes of its directory entry, and byte of the file where it begins."""
 
 ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
 """Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
-MOST_DIMENSIONS = 40
+OPEN_BYTES, TILE_BYTES, XML_BYTES = 4 << 20, 1500, 16
+"""Memory that an open file takes, and each of its tiles, and each byte of its metadata; measured and rounded up."""
+CHECKED = 1000
+"""Tiles that are compared with the directory when a file is opened; all are before they are read."""
 
 
 class Pixels(NamedTuple):
@@ -49,9 +53,9 @@ class Pixels(NamedTuple):
 
 
 PIXELS = {
-    0: Pixels("Gray8", "<u1"), 1: Pixels("Gray16", "<u2"), 2: Pixels("Gray32Float", "<f4"), 3: Pixels("Bgr24", "<u1", 3),
-    4: Pixels("Bgr48", "<u2", 3), 8: Pixels("Bgr96Float", "<f4", 3), 9: Pixels("Bgra32", "<u1", 4),
-    12: Pixels("Gray32", "<i4"), 13: Pixels("Gray64", "<f8"),
+    0: Pixels("Gray8", "<u1"), 1: Pixels("Gray16", "<u2"), 2: Pixels("Gray32Float", "<f4"),
+    3: Pixels("Bgr24", "<u1", 3), 4: Pixels("Bgr48", "<u2", 3), 8: Pixels("Bgr96Float", "<f4", 3),
+    9: Pixels("Bgra32", "<u1", 4), 12: Pixels("Gray32", "<i4"), 13: Pixels("Gray64", "<f8"),
 }  # fmt: skip
 """Types of pixels that are read, by their number in the file."""
 
@@ -64,6 +68,8 @@ class Directory:
     """Of :data:`TILE`, in the order of the file."""
     xml: Any
     """Root of its metadata, an element of ``xml.etree``; None if there are none."""
+    memory_bytes: int
+    """What reading them took at most."""
 
 
 def read_directory(path: str, file: RawFile) -> Directory:
@@ -81,26 +87,37 @@ def read_directory(path: str, file: RawFile) -> Directory:
     except ImportError:
         what = "is a Zeiss CZI, which czifile reads, and that is not installed"
         raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
-    _check_sizes(path, file)
     errors = (ValueError, struct.error, LookupError, ArithmeticError, SyntaxError)  # SyntaxError: of XML
-    with logged_warnings("czifile"), czifile.CziFile(path) as czi:
-        try:
-            entries = czi.subblock_directory
-            tiles = np.fromiter((_tile(path, entry) for entry in entries), TILE, len(entries))
-            xml = czi.xml_element if czi.header.metadata_position else None
-        except errors as error:
-            if isinstance(error, InputError):
-                raise
-            raise damage(path, f"its directory or metadata make no sense ({error})") from error
+    try:
+        with logged_warnings("czifile"), czifile.CziFile(path) as czi:
+            if czi.header.file_part:
+                what = (
+                    f"is file {czi.header.file_part} of a set of files, of which the first has the directory"
+                )
+                raise InputError(f"{path}: {what}; save it as one file in ZEN")
+            data = _segment(path, file, czi.header.directory_position, b"ZISRAWDIRECTORY", "its directory")
+            # One entry at a time: all that czifile makes of a directory take ten times the memory of the array.
+            tiles = np.fromiter(_tiles(path, data, czifile.CziDirectoryEntryDV), TILE)
+            xml = ""
+            if czi.header.metadata_position:
+                _check_metadata(path, file, czi.header.metadata_position)
+                xml = czi.metadata()
+        root = ElementTree.fromstring(xml) if xml else None
+    except InputError:
+        raise
+    except errors as error:
+        raise damage(path, f"its header, directory or metadata make no sense ({one_line(error)})") from error
     if not len(tiles):
         raise InputError(f"{path}: holds no tile of an image; record it again")
     if tiles["part"].any():
         parts = len(np.unique(tiles["part"]))
-        what = f"is one of a set of {parts} or more files, among which its tiles are spread, and only single ones are read"
+        what = f"is one of a set of {parts} or more files, in which its tiles lie, and only single files are read"
         raise InputError(f"{path}: {what}; save it as one file in ZEN")
     if ((tiles["at"] < 0) | (tiles["at"] + tiles["entry"] + HEAD_BYTES > file.shape[0])).any():
         raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
-    return Directory(tiles, xml)
+    for tile in tiles[:: -(-len(tiles) // CHECKED)]:
+        check_place(path, file, tile)
+    return Directory(tiles, root, OPEN_BYTES + TILE_BYTES * len(tiles) + XML_BYTES * len(xml))
 
 
 def level_0(tiles: Array) -> Array:
@@ -112,10 +129,9 @@ def level_0(tiles: Array) -> Array:
     tiles = tiles[~tiles["pyramid"]]
     planes, resized = [*SERIES, *CHOSEN, *PLANES], is_resized(tiles)
     known = set(tiles[~resized][planes].tolist()) if resized.any() else set()
-    kept = [
-        not other or plane not in known for other, plane in zip(resized, tiles[planes].tolist(), strict=True)
-    ]
-    return tiles[np.array(kept, bool)]
+    pairs = zip(resized.tolist(), tiles[planes].tolist(), strict=True)
+    kept: Array = tiles[np.array([not other or plane not in known for other, plane in pairs], bool)]
+    return kept
 
 
 def is_resized(tiles: Array) -> Array:
@@ -139,20 +155,18 @@ def check_place(path: str, file: RawFile, tile: Any) -> bytes:
         There is no tile, or another one.
     """
     head = _bytes(path, file, int(tile["at"]), HEAD_BYTES + int(tile["entry"]))
-    kind, pixels, codec, dims = struct.unpack_from("<2si12xi6xi", head, HEAD_BYTES)
-    own = {"pixels": pixels, "codec": codec}
+    kind, pixels, codec, pyramid, dims = struct.unpack_from("<2si12xiB5xi", head, HEAD_BYTES)
+    own = {"pixels": pixels, "codec": codec, "pyramid": int(pyramid != 0)}
     if head.startswith(b"ZISRAWSUBBLOCK\0") and kind == b"DV" and len(head) == _entry_end(dims):
-        sizes = {}
-        for name, start, size, _, _ in struct.iter_unpack("<4siifi", head[HEAD_BYTES + ENTRY_BYTES :]):
+        sizes = {"Y": (0, 0), "X": (0, 0)}
+        for name, start, size, _, stored in struct.iter_unpack("<4siifi", head[HEAD_BYTES + ENTRY_BYTES :]):
             letter = name.rstrip(b"\0").decode("latin-1")
-            own[letter], sizes[letter] = start, size
+            own[letter], sizes[letter] = start, (size, stored or size)
         top, left = own.pop("Y", 0), own.pop("X", 0)
-        same = tile["box"].tolist() == [top, top + sizes.get("Y", 0), left, left + sizes.get("X", 0)]
-        if (
-            same
-            and own.keys() <= set(TILE.names or ())
-            and all(int(tile[name]) == n for name, n in own.items())
-        ):
+        shown, stored = zip(sizes["Y"], sizes["X"], strict=True)
+        same = tile["box"].tolist() == [top, top + shown[0], left, left + shown[1]]
+        same = same and tile["stored"].tolist() == list(stored) and own.keys() <= set(TILE.names or ())
+        if same and all(int(tile[name]) == number for name, number in own.items()):
             return head
     raise damage(path, f"the tile at byte {int(tile['at'])} is not the one that the directory names")
 
@@ -161,48 +175,36 @@ def _entry_end(dims: int) -> int:
     return HEAD_BYTES + ENTRY_BYTES + DIMENSION_BYTES * dims
 
 
-def _check_sizes(path: str, file: RawFile) -> None:
-    """Refuse a file whose segments reach beyond its end, before a library takes memory for them."""
-    size = file.shape[0]
-    header = _bytes(path, file, 0, SEGMENT_BYTES + 80)
-    directory, metadata = struct.unpack_from("<qq", header, SEGMENT_BYTES + 52)
-    part = struct.unpack_from("<i", header, SEGMENT_BYTES + 48)[0]
-    if part:
-        what = f"is file {part} of a set of files, of which only the first has the directory"
-        raise InputError(f"{path}: {what}; save it as one file in ZEN")
-    used = _segment(path, file, directory, b"ZISRAWDIRECTORY", "its directory")
-    start = directory + SEGMENT_BYTES
-    data = _bytes(path, file, start, used)
-    count, at = struct.unpack_from("<i", data)[0], 128
-    for _ in range(max(count, 0)):
-        if at + ENTRY_BYTES > used:
+def _tiles(path: str, data: bytes, entry_of: Callable[[bytes, int], Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the tiles of a directory; a size that the file says wrongly is not believed."""
+    (count,), at = struct.unpack_from("<i", data), 128
+    for _ in range(count):
+        dims = struct.unpack_from("<i", data, at + ENTRY_BYTES - 4)[0] if at + ENTRY_BYTES <= len(data) else 0
+        end = at + ENTRY_BYTES + DIMENSION_BYTES * dims
+        if dims <= 0 or end > len(data):
             raise damage(path, f"its directory ends before the {count} tiles that it names")
-        dims = struct.unpack_from("<i", data, at + ENTRY_BYTES - 4)[0]
-        if not 0 < dims <= MOST_DIMENSIONS:
-            raise damage(path, f"a tile in its directory has {dims} dimensions")
-        at += ENTRY_BYTES + DIMENSION_BYTES * dims
-    if count < 0 or at > used:
-        raise damage(path, f"its directory ends before the {count} tiles that it names")
-    if metadata:
-        _segment(path, file, metadata, b"ZISRAWMETADATA", "its metadata")
-        (length,) = struct.unpack("<i", _bytes(path, file, metadata + SEGMENT_BYTES, 4))
-        if length < 0 or metadata + SEGMENT_BYTES + 256 + length > size:
-            raise damage(path, f"its metadata reach beyond the {size} bytes of the file")
+        yield _tile(path, entry_of(data[at:end], at))
+        at = end
 
 
-def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> int:
-    """Return the bytes that are used of the segment at byte ``at``, which lie in the file."""
+def _check_metadata(path: str, file: RawFile, at: int) -> None:
+    """Refuse metadata that reach beyond the end of the file."""
+    (length,) = struct.unpack_from("<i", _segment(path, file, at, b"ZISRAWMETADATA", "its metadata"))
+    if length < 0 or at + SEGMENT_BYTES + 256 + length > file.shape[0]:
+        raise damage(path, f"its metadata reach beyond the {file.shape[0]} bytes of the file")
+
+
+def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> bytes:
+    """Return what is used of the segment at byte ``at``, which lies in the file."""
     if at <= 0:
-        raise InputError(
-            f"{path}: lacks {what}, which is written last: its recording was not finished; record it again"
-        )
+        why = "which is written last: its recording was not finished; record it again"
+        raise InputError(f"{path}: lacks {what}, {why}")
     found, allocated, used = struct.unpack("<16sqq", _bytes(path, file, at, SEGMENT_BYTES))
     if found.rstrip(b"\0") != name:
         raise damage(path, f"{what} should begin at byte {at}, and does not")
-    length: int = used or allocated
-    if length < 128 or at + SEGMENT_BYTES + length > file.shape[0]:
-        raise damage(path, f"{what} takes bytes {at} to {at + SEGMENT_BYTES + length} of {file.shape[0]}")
-    return length
+    if (used or allocated) < 128:
+        raise damage(path, f"{what} has {used or allocated} bytes")
+    return _bytes(path, file, at + SEGMENT_BYTES, used or allocated)
 
 
 def _bytes(path: str, file: RawFile, at: int, length: int) -> bytes:
@@ -237,7 +239,8 @@ def _tile(path: str, entry: Any) -> tuple[Any, ...]:
     box = (y, y + shape["Y"], x, x + shape["X"])
     return (
         entry.scene_index, *along, entry.mosaic_index, box, (stored["Y"], stored["X"]), entry.pixel_type.value,
-        entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size, entry.file_position,
+        entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size,
+        entry.file_position,
     )  # fmt: skip
 
 

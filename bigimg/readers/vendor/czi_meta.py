@@ -22,7 +22,7 @@ LONGEST = 1000
 
 
 def spacings(xml: Any) -> Spacings:
-    """Return distances of pixels along x, y and z in micrometres, and of time points in seconds, where they are known."""
+    """Return distances of pixels in micrometres and of time points in seconds, of the axes where they are known."""
     found: Spacings = {}
     if xml is None:
         return found
@@ -99,7 +99,9 @@ def fields(xml: Any, numbers: Sequence[int]) -> dict[str, Json]:
         {each.tag for channel in own if channel is not None for each in channel if not len(each)}
     ):
         values = [_field(None if channel is None else channel.findtext(name)) for channel in own]
-        if any(value is not None for value in values) and name != "Color":
+        if all(isinstance(value, str) for value in values):
+            found[f"Channel{name}"] = ", ".join(map(str, values))
+        elif any(value is not None for value in values):
             found[f"Channel{name}"] = values
     return found
 

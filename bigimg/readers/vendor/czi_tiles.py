@@ -18,7 +18,7 @@ from bigimg.geometry.region import full, pieces, shape_of
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, read_runs
-from bigimg.readers.vendor.czi_directory import HEAD_BYTES, Pixels, check_place
+from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixels, check_place
 from bigimg.types import Array, Region, Shape
 
 BAND_BYTES = 1 << 22
@@ -37,6 +37,8 @@ DECODE_ERRORS = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticErr
 """What decoders raise on bytes that they cannot decode; imagecodecs' own errors are RuntimeErrors."""
 MASK = bytes.fromhex("67eae3cbfc5b2b49a16aece378031448")
 """Begins the mask that says which pixels of a tile were recorded."""
+ALPHA, OPAQUE = 3, 255
+"""Which sample is alpha, and its value."""
 SLACK_BYTES = 1 << 16
 """What a coded tile may be longer than 1.5 times its pixels: heads and tables of a small one."""
 
@@ -100,8 +102,10 @@ class Tiles:
             for part in parts:
                 self._copy_plain(part, start, shape, samples)
             return
-        decoded, bgr = self._decoded(tile, start, length, shape)
-        for part in parts:
+        # A tile that goes somewhere as a whole is decoded there.
+        whole = self._is_direct(parts[0]) and parts[0].target.shape == (1, *shape[:2])
+        decoded, bgr = self._decoded(tile, start, length, shape, parts[0].target if whole else None)
+        for part in parts if not whole or not np.shares_memory(decoded, parts[0].target) else ():
             _put(part.target, decoded[part.box], samples, bgr=bgr)
 
     def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
@@ -112,9 +116,8 @@ class Tiles:
             at = start + first * item
             self.file.read_into(flat.view(np.uint8), (slice(at, at + flat.nbytes),))
 
-        direct = part.target[0]
-        if self.pixels.samples == 1 and direct.flags.c_contiguous and direct.dtype == self.dtype:
-            read_runs(direct, part.box, shape[:2], read)
+        if self._is_direct(part):
+            read_runs(part.target[0], part.box, shape[:2], read)
             return
         band = max(1, BAND_BYTES // (columns * self.pixels.samples * item))
         for _, (lines,) in pieces(full((rows,)), (band,)):
@@ -124,8 +127,17 @@ class Tiles:
             read_runs(pixels, box, shape, read)
             _put(part.target[:, lines], pixels, samples, bgr=True)
 
-    def _decoded(self, tile: Any, start: int, length: int, shape: Shape) -> tuple[Array, bool]:
-        """Return the pixels of a coded tile, of shape (rows, columns, samples), and whether blue is the first."""
+    def _is_direct(self, part: Part) -> bool:
+        """Return whether the pixels go to ``part`` as they are."""
+        return self.pixels.samples == 1 and part.target.flags.c_contiguous and part.target.dtype == self.dtype
+
+    def _decoded(
+        self, tile: Any, start: int, length: int, shape: Shape, room: Array | None
+    ) -> tuple[Array, bool]:
+        """Return the pixels of a coded tile, of shape (rows, columns, samples), and whether blue is the first.
+
+        They are in ``room``, where one is given and the decoder can use it.
+        """
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if not 0 < length <= size + size // 2 + SLACK_BYTES:
             raise self._error(tile, f"has {length} coded bytes for {size} of pixels")
@@ -133,7 +145,7 @@ class Tiles:
         if length == size and codec in MAGIC and not data[:4].tobytes().startswith(MAGIC[codec]):
             return data.view(self.dtype).reshape(shape), True
         try:
-            found = np.asarray(self._decode(codec, data, shape))
+            found = np.asarray(self._decode(codec, data, shape, room))
         except DECODE_ERRORS as error:
             raise self._error(tile, f"cannot be decoded ({one_line(error)})") from error
         if (
@@ -144,7 +156,7 @@ class Tiles:
             raise self._error(tile, f"{what} where {self.dtype} of shape {shape} should be")
         return found.reshape(shape), codec == LZW
 
-    def _decode(self, codec: int, data: Array, shape: Shape) -> Array:
+    def _decode(self, codec: int, data: Array, shape: Shape, into: Array | None) -> Array:
         count, itemsize = math.prod(shape), self.dtype.itemsize
         if codec in CUT:
             coded = data.tobytes()
@@ -153,7 +165,7 @@ class Tiles:
             check_coded_size(coded, count)
             picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(coded)
             return picture
-        room = np.empty(count * itemsize, np.uint8)
+        room: Any = np.empty(count * itemsize, np.uint8) if into is None else into.reshape(-1).view(np.uint8)
         if codec == LZW:
             found = imagecodecs.lzw_decode(data, out=room)
         else:
@@ -170,6 +182,10 @@ class Tiles:
         start = at + HEAD_BYTES + max(ENTRY_ROOM, entry) + metadata
         if min(metadata, attached, length) < 0 or start + length + attached > self.file.shape[0]:
             raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
+        # Plain pixels that are read from a wrong byte on look like pixels, so their place must follow from both sizes.
+        (used,), end = struct.unpack_from("<q", head, 24), start + length + attached - at - SEGMENT_BYTES
+        if used and (end > used or (int(tile["codec"]) == PLAIN and end != used)):
+            raise self._error(tile, f"has parts of {end} bytes in {used}")
         return start, length, self._mask(tile, start + length, attached)
 
     def _mask(self, tile: Any, start: int, length: int) -> Array | None:
@@ -211,4 +227,5 @@ def _put(target: Array, pixels: Array, samples: range, *, bgr: bool) -> None:
     """Copy samples of ``pixels`` (rows, columns, samples) into ``target`` (samples, rows, columns), red first."""
     order = (2, 1, 0, 3) if bgr and pixels.shape[-1] > 1 else (0, 1, 2, 3)
     for plane, sample in zip(target, samples, strict=True):
-        plane[...] = pixels[..., order[sample]]
+        # Zeiss keeps no alpha, whatever stands there; decoders that give red first have done the same.
+        plane[...] = OPAQUE if bgr and sample == ALPHA else pixels[..., order[sample]]

@@ -62,7 +62,7 @@ def gaps(tiles: Array, height: int, width: int) -> list[Box]:
     for (top, _, _, _), near in zip(bands.tolist(), _neighbours(tiles, bands), strict=True):
         free = set(_free(tiles[near, 2:], width))
         found += ((begun.pop(each), top, *each) for each in sorted(begun.keys() - free))
-        begun |= {each: top for each in free - begun.keys()}
+        begun |= dict.fromkeys(free - begun.keys(), top)
     found += ((top, height, *each) for each, top in begun.items())
     return sorted(found)
 

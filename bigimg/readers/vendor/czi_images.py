@@ -1,0 +1,205 @@
+"""The images of a CZI file: which there are, which is meant, and what tiles each plane of it has."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import InputError, UsageError, damage
+from bigimg.geometry.region import overlap
+from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.vendor import czi_meta
+from bigimg.readers.vendor.czi_directory import (
+    CHOSEN,
+    PIXELS,
+    PLANES,
+    SERIES,
+    Directory,
+    check_place,
+    is_resized,
+    level_0,
+)
+from bigimg.readers.vendor.czi_tiles import CODECS
+from bigimg.readers.vendor.mosaic import seen_parts
+from bigimg.types import Array, Region, Shape
+
+MOST_PLANES = 1 << 24
+"""Planes of an image; more are damage."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The tiles of one image of a file, of full resolution."""
+
+    name: str
+    scene: int
+    """Its index in the file; -1 where the file has no scenes."""
+    tiles: Array
+
+    @property
+    def channels(self) -> list[int]:
+        """Numbers of its channels."""
+        return [int(number) for number in np.unique(self.tiles["C"])]
+
+    def along(self, name: str) -> range:
+        """Return the indices along an axis, from the first that is there to the last."""
+        return range(int(self.tiles[name].min()), int(self.tiles[name].max()) + 1)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """First row and first column."""
+        return int(self.tiles["box"][:, 0].min()), int(self.tiles["box"][:, 2].min())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        boxes, (top, left) = self.tiles["box"], self.corner
+        return int(boxes[:, 1].max()) - top, int(boxes[:, 3].max()) - left
+
+    @property
+    def shape(self) -> Shape:
+        """Indices along each axis that has more than one, for the list of images."""
+        planes = (len(self.along("T")), len(self.channels), len(self.along("Z")))
+        return (*(n for n in planes if n > 1), *self.size)
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """The planes of an image: the tiles of each, and which parts of them are seen."""
+
+    tiles: Array
+    """Plane by plane, and of each in the order in which they are painted."""
+    first: Array
+    """Number of the first tile of each plane, with one axis for each of time, channel and z."""
+    layouts: tuple[Array, ...]
+    """See :func:`~bigimg.readers.vendor.mosaic.seen_parts`; planes whose tiles lie alike share one."""
+    layout: Array
+    """Number of the layout of each plane; -1 where it has no tile."""
+
+    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, list[Region]]]:
+        """Yield each tile that is seen in rows and columns of a plane, and the boxes in which it is seen.
+
+        All count pixels as the file does, which may begin at any number.
+        """
+        if self.layout[plane] < 0:
+            return
+        rows, columns = region
+        parts = self.layouts[self.layout[plane]]
+        met = (parts[:, 1] < rows.stop) & (parts[:, 2] > rows.start)
+        met &= (parts[:, 3] < columns.stop) & (parts[:, 4] > columns.start)
+        for number, found in itertools.groupby(parts[met].tolist(), key=lambda part: part[0]):
+            boxes = [overlap(region, (slice(a, b), slice(c, d))) for _, a, b, c, d in found]
+            yield self.tiles[self.first[plane] + number], boxes
+
+
+def images_of(path: str, directory: Directory) -> list[Series]:
+    """Return the images of a file: each scene, view, angle, illumination and type of pixels alone."""
+    tiles = level_0(directory.tiles)
+    if not len(tiles):
+        raise InputError(
+            f"{path}: holds tiles of coarse levels alone, and none of full resolution; record it again"
+        )
+    fields = [*SERIES, "pixels"]
+    keys, inverse = np.unique(tiles[fields], return_inverse=True)
+    several = {name for name in fields if len(np.unique(keys[name])) > 1}
+    scenes = czi_meta.scene_names(directory.xml)
+    found = []
+    for number, key in enumerate(keys):
+        words = []
+        for name in fields:
+            index = int(key[name])
+            if name == "S" and index in scenes:
+                words.append(scenes[index])
+            elif name == "pixels" and name in several:
+                words.append(PIXELS[index].name if index in PIXELS else f"pixels of type {index}")
+            elif name in several:
+                words.append(f"{SERIES[name]} {index}")
+        found.append(Series(" ".join(words), int(key["S"]), tiles[inverse == number]))
+    return found
+
+
+def chosen(path: str, series: Series, axis: Mapping[str, int]) -> tuple[Series, tuple[str, ...]]:
+    """Return ``series`` at one index of each axis of which one must be chosen, and a sentence about the others."""
+    said: list[str] = []
+    for name in axis:
+        if name not in CHOSEN:
+            raise UsageError(
+                f"{path}: axis={dict(axis)!r}: it has no axis {name!r} to choose of, only {' and '.join(CHOSEN)}"
+            )
+    for name in CHOSEN:
+        there = np.unique(series.tiles[name]).tolist()
+        wanted = axis.get(name, there[0] if len(there) == 1 else None)
+        has = f"scene {max(series.scene, 0)} has the axis {name} ({there[0]} to {there[-1]})"
+        if wanted is None:
+            raise InputError(f"{path}: {has}, of which one must be chosen: axis={{{name!r}: {there[0]}}}")
+        if wanted not in there:
+            raise UsageError(f"{path}: axis={{{name!r}: {wanted!r}}}: {has}; choose one of these")
+        if len(there) > 1:
+            said.append(f"{has}, and this is {wanted}")
+        series = replace(series, tiles=series.tiles[series.tiles[name] == wanted])
+    return series, tuple(said)
+
+
+def check_kind(path: str, file: RawFile, series: Series) -> None:
+    """Refuse an image of a kind that is not read, or whose outermost tiles are not what the directory says."""
+    tiles = series.tiles
+    if is_resized(tiles).any():
+        what = "its tiles are stored at another size than shown (Fast Airyscan), which is not read"
+        raise InputError(f"{path}: {what}; save the processed image in ZEN")
+    for name, known in (("pixels", PIXELS), ("codec", CODECS)):
+        for number in set(tiles[name].tolist()) - known.keys():
+            what = f"its tiles have {'pixels' if name == 'pixels' else 'the compression'} of type {number}"
+            raise InputError(
+                f"{path}: {what}, which is not read; save it without compression in ZEN, or as OME-TIFF"
+            )
+    ends = [tiles[name] for name in PLANES] + [tiles["box"][:, side] for side in range(4)]
+    for number in {int(end.argmin()) for end in ends} | {int(end.argmax()) for end in ends}:
+        check_place(path, file, tiles[number])
+
+
+def planes_of(
+    path: str, series: Series, every: Sequence[Series], planned: Mapping[str, int]
+) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Return the indices of time, channels and z that an image has, with those that were planned and are not there."""
+    found: list[Sequence[int]] = []
+    for name in PLANES:
+        own, ranges = series.along(name), [each.along(name) for each in every]
+        whole = range(min(each.start for each in ranges), max(each.stop for each in ranges))
+        if name == "C" and len({int(each.tiles["pixels"][0]) for each in every}) > 1:
+            found.append(
+                series.channels
+            )  # the others have another type of pixels, and are a series of their own
+        elif (
+            own == whole and own.start >= 0 and own.stop <= planned.get(name, 0) and len(own) < planned[name]
+        ):
+            found.append(range(planned[name]))
+        else:
+            found.append(own)
+    if (number := math.prod(map(len, found))) > MOST_PLANES:
+        raise damage(path, f"its directory of {len(series.tiles)} tiles names {number} planes")
+    return found[0], found[1], found[2]
+
+
+def mosaic_of(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
+    """Return the tiles of each plane, and which parts of them are seen."""
+    shape, tiles = tuple(map(len, planes)), series.tiles
+    index = [np.searchsorted(along, tiles[name]) for along, name in zip(planes, PLANES, strict=True)]
+    # The order of a plane is time, channel, z; of the tiles of one, that of their mosaic index, then that of the file.
+    numbers = np.ravel_multi_index(index, shape)
+    order = np.lexsort((tiles["M"], numbers))
+    tiles, numbers = tiles[order], numbers[order]
+    first = np.searchsorted(numbers, np.arange(math.prod(shape) + 1))
+    layout = np.full(math.prod(shape), -1)
+    known: dict[bytes, int] = {}
+    layouts: list[Array] = []
+    for plane in np.unique(numbers).tolist():
+        boxes = tiles["box"][first[plane] : first[plane + 1]].astype(np.int64)
+        if (number := known.setdefault(boxes.tobytes(), len(layouts))) == len(layouts):
+            layouts.append(seen_parts(boxes))
+        layout[plane] = number
+    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape))
