@@ -65,7 +65,7 @@ TEXT_HEADER = "random; sequential when compressed; whole as text"
 BUILT_IN = (
     Format(
         "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
-        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff", ".bif",
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff",
         ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; whole when one large segment is compressed",
         options=frozenset({"allow_partial"}),
@@ -121,6 +121,10 @@ BUILT_IN = (
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
         sniffing.is_dicom, "pydicom", access="random; whole when deflated or in gzip", extra="dicom",
         options=frozenset({"on_gap", "tilt", "allow_partial"}), packed=True,
+    ),
+    Format(
+        "openslide", "MRXS, VMS, BIF (slides)", "bigimg.readers.vendor.openslide:open_slide",
+        (".mrxs", ".vms", ".bif"), sniffing.is_openslide, "openslide", extra="wsi",
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
