@@ -20,7 +20,7 @@ ADDS = {
     "dicom": "DICOM whose pixels are compressed as JPEG, JPEG-LS or JPEG 2000",
     "bio": "Zeiss CZI, Leica LIF, LOF and XLEF, Nikon ND2",
     "hdf5": "Imaris, BigDataViewer, datasets of HDF5, MINC 2",
-    "wsi": "slides of OpenSlide: MRXS, VMS, VMU, SCN, BIF",
+    "wsi": "slides of OpenSlide: MRXS, VMS, BIF with tiles that overlap",
     "readout": "rarer files of microscopes: OIR, OIB, VSI, ZVI, DM3, DM4, SER, EMD (experimental)",
     "n5": "N5 and Neuroglancer precomputed",
     "remote": "OME-Zarr stores behind http(s), s3 and other addresses (files behind http(s) need no extra)",

@@ -76,6 +76,10 @@ NUMBERS = {
         DWMRI_NEX(?:_\\d+)? DWMRI_b-value DWMRI_(?:gradient|B-matrix)_\\d+ axis_maxs axis_mins measurement_frame
         number old_max old_min space_dimension space_directions space_origin spacings thicknesses
     """,
+    "openslide": """
+        openslide\\.(?:bounds-(?:x|y|width|height)|icc-size|level-count|mpp-[xy]|objective-power)
+        openslide\\.level\\[\\d+\\]\\.(?:downsample|width|height|tile-width|tile-height)
+    """,
     "parrec": """
         acq_nr angulation b_values b_vectors cardiac_phase_number diffusion diffusion_b_(?:factor|value_number)
         diffusion_echo_time dyn_scan dynamic_scan_number echo_number epi_factor flow_compensation fov
@@ -137,6 +141,10 @@ WORDS = {
         "space": "(?i:(?:right|left)-(?:an|pos)terior-(?:super|infer)ior|[rl][ap][si]|scanner-xyz|"
                  "3D-(?:right|left)-handed)(?:-time)?",
         "space_units": _PER_AXIS.format(_UNIT), "units": _PER_AXIS.format(_UNIT),
+    },
+    "openslide": {
+        r"openslide\.background-color": "[0-9A-Fa-f]{6}",
+        r"openslide\.vendor": "dicom|hamamatsu|mirax|ventana",
     },
     "parrec": {
         "patient_position": "(?:Head|Feet) First (?:Supine|Prone|(?:Right|Left)? ?Decubitus ?(?:Right|Left)?)",

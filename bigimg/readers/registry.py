@@ -67,7 +67,7 @@ TEXT_HEADER = "random; sequential when compressed; whole as text"
 BUILT_IN = (
     Format(
         "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
-        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff", ".bif",
+        (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff",
         ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; whole when one large segment is compressed",
         options=frozenset({"allow_partial"}),
@@ -161,6 +161,10 @@ BUILT_IN = (
     Format(
         "nd2", "Nikon ND2", "bigimg.readers.vendor.nd2:open_nd2", (".nd2",), sniffing.is_nd2, "nd2", extra="bio",
         options=frozenset({"allow_partial", "axis"}),
+    ),
+    Format(
+        "openslide", "MRXS, VMS, BIF (slides)", "bigimg.readers.vendor.openslide:open_slide",
+        (".mrxs", ".vms", ".bif"), sniffing.is_openslide, "openslide", extra="wsi",
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",

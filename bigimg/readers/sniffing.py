@@ -192,6 +192,19 @@ def is_tiff_or_companion(head: bytes, name: str) -> bool:
     return is_tiff(head, name) or is_ome_xml(head, name)
 
 
+def is_openslide(head: bytes, name: str) -> bool:
+    """Return whether a file is a slide that OpenSlide reads and the reader of TIFF does not.
+
+    An MRXS is known by its name alone: it is a picture, or empty, and stands for a folder. A BIF is a TIFF whose tiles
+    overlap.
+    """
+    return (
+        head.startswith(b"[Virtual Microscope Specimen]")
+        or name.endswith(".mrxs")
+        or (name.endswith(".bif") and head.startswith(_TIFF))
+    )
+
+
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima", ".dcm.gz")
 
 

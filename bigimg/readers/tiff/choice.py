@@ -19,6 +19,13 @@ SLIDES = frozenset({"scn", "bif", "svs", "ndpi", "philips", "qpi", "avs", "trest
 """Kinds of series of slide scanners, whose files hold overviews and labels beside the scanned region."""
 
 
+XMP = 700
+"""Tag in which Ventana says how tiles lie."""
+OVERLAP = re.compile(rb'Overlap[XY]="-?[1-9]')
+MOST_LEVELS = 20
+"""Pages of a slide among which that of full resolution is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An image of the file."""
@@ -58,12 +65,20 @@ def choose(path: str, tif: Any, wanted: int | str | None) -> tuple[Candidate, tu
     UsageError
         There is no such series.
     """
+    if tiles_overlap(tif):
+        what = "is a BIF of Ventana, whose tiles overlap, so that they are no plain grid"
+        raise InputError(f"{path}: {what}; let its name end in .bif, which OpenSlide reads (the extra wsi)")
     every = candidates(tif)
     if not every:
         raise InputError(f"{path}: holds no image; the file is damaged or only metadata")
     main = _main(path, every) if wanted is None else 0
     number, others = pick(path, [Named(each.name, each.shape) for each in every], wanted, main=main)
     return every[number], others
+
+
+def tiles_overlap(tif: Any) -> bool:
+    """Return whether an open file is a BIF of Ventana whose tiles overlap: as a plain grid, seams would show twice."""
+    return tif.is_bif and any(OVERLAP.search(page.tags.valueof(XMP, b"")) for page in tif.pages[:MOST_LEVELS])
 
 
 def shows_slide(series: Any) -> bool:

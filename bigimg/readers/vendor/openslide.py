@@ -1,0 +1,264 @@
+"""A reader of slides of which no library but OpenSlide knows how their tiles lie: MRXS, VMS and BIF.
+
+Their tiles overlap, or lie in files of JPEG that are no pictures. OpenSlide (LGPL, called through ctypes by the extra
+``wsi``) puts them together. Formats whose tiles lie on a plain grid (SVS, NDPI, SCN) are read by the reader of TIFF,
+which decodes each tile itself. VMU is not read: it has 12 bits, of which OpenSlide gives 8.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bigimg.errors import AGAIN, InputError, MissingExtraError, damage, one_line, reading
+from bigimg.geometry.axes import Axis
+from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.spec import RGB, ImageSpec, SpacingNote
+from bigimg.reader import Access, Reader
+from bigimg.readers.allowed import public_and_private
+from bigimg.readers.several import Named, pick
+from bigimg.readers.tiff.choice import tiles_overlap
+from bigimg.readers.tiff.reader import PARSE_ERRORS, TiffReader
+from bigimg.types import Array, Json, Region
+from bigimg.version import install_line
+
+BIF = ".bif"
+SIDE = 1024
+"""Pixels of a side of what is asked for at once, and of a chunk where tiles have no size of their own."""
+CACHE_BYTES = 32 << 20
+"""Of decoded tiles that OpenSlide keeps: the tiles at the edge of a piece are in the next one too."""
+LIBRARY_BYTES = 48 << 20
+"""Memory of OpenSlide and of its tables of tiles, measured and rounded up."""
+
+
+def open_slide(path: str | os.PathLike[str], *, series: int | str | None = None) -> Reader:
+    """Return a reader of a slide; of a BIF whose tiles do not overlap it is that of TIFF, which needs no extra.
+
+    Raises
+    ------
+    InputError, MissingExtraError, UsageError
+        As :class:`OpenSlideReader`, and as the reader of TIFF.
+    """
+    name = os.fspath(path)
+    if name.lower().endswith(BIF):
+        from tifffile import TiffFile
+
+        with reading(name, PARSE_ERRORS, AGAIN, what="is not a BIF that can be read"), TiffFile(name) as tif:
+            overlap = tiles_overlap(tif)
+        if not overlap:
+            return TiffReader(name, series=series)
+    return OpenSlideReader(name, series=series)
+
+
+class OpenSlideReader:
+    """One level of a slide, as a :class:`bigimg.reader.Reader`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of an MRXS or VMS the file that stands for the others.
+    series : int or str, optional
+        Which level, as a number or ``level 1``; the largest by default.
+
+    Raises
+    ------
+    InputError
+        OpenSlide cannot open the file.
+    MissingExtraError
+        The extra ``wsi`` is not installed.
+    UsageError
+        There is no such level.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
+        self.source = os.fspath(path)
+        self._lock, self._slide = threading.Lock(), None
+        slide = self._open()
+        properties = dict(slide.properties)
+        exact = [
+            (level, round(factor))
+            for level, factor in enumerate(slide.level_downsamples)
+            if abs(factor - round(factor)) < 1e-9  # others would be interpolated where the bounds begin
+        ]
+        boxes = [_bounds(properties, slide.dimensions, factor) for _, factor in exact]
+        named = [Named(f"level {i}", shape_of((*box, slice(0, 3)))) for i, box in enumerate(boxes)]
+        chosen, others = pick(self.source, named, series)
+        self._level, self._factor = exact[chosen]
+        self._box = boxes[chosen]
+        self._background = np.array(_color(properties), np.uint8)
+        self.spec = self._described(properties, list(slide.associated_images), others)
+        tile = 4 * max(self.spec.chunks[1] * self.spec.chunks[2], SIDE * SIDE)
+        self.access = Access(
+            "random",
+            f"tiles by OpenSlide, {properties.get('openslide.vendor')}",
+            (),
+            LIBRARY_BYTES + CACHE_BYTES,
+            6 * tile,
+        )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names of the files: of an MRXS also those in the folder beside it."""
+        folder = os.path.splitext(self.source)[0]
+        inside = (
+            sorted(os.listdir(folder))
+            if self.source.lower().endswith(".mrxs") and os.path.isdir(folder)
+            else []
+        )
+        return (self.source, *(os.path.join(folder, name) for name in inside))
+
+    def read(self, region: Region) -> Array:
+        """Return the values of ``region``.
+
+        Raises
+        ------
+        InputError
+            A tile is damaged. Only reads that need it fail.
+        """
+        channels, *plane = region
+        found = np.empty(shape_of(region), np.uint8)
+        for _, box in pieces(tuple(plane), (SIDE, SIDE)):
+            target = shift(box, tuple(s.start for s in plane))
+            found[(slice(None), *target)] = np.moveaxis(self._piece(box), -1, 0)[channels]
+        return found
+
+    def close(self) -> None:
+        """Let go of the slide; reads that are under way end well, and a later one opens it again."""
+        with self._lock:
+            self._slide = None  # OpenSlide closes it when the last reader of it has let go
+
+    def _open(self) -> Any:
+        openslide = import_openslide(self.source)
+        with self._lock:
+            if self._slide is None:
+                self._slide = self._opened(openslide)
+            return self._slide
+
+    def _opened(self, openslide: Any) -> Any:
+        """Return a new slide."""
+        try:
+            slide = openslide.OpenSlide(self.source)
+            slide.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+        except openslide.OpenSlideUnsupportedFormatError:
+            what = "OpenSlide does not know it: files beside it may be missing"
+            raise InputError(
+                f"{self.source}: {what}; copy it again, with the folder of the same name"
+            ) from None
+        except openslide.OpenSlideError as error:
+            raise damage(self.source, f"OpenSlide cannot open it ({one_line(error)})") from error
+        return slide
+
+    def _piece(self, box: Region) -> Array:
+        """Return part of the level, of shape (y, x, 3); what was not scanned has the colour of the background."""
+        openslide = import_openslide(self.source)
+        y, x = ((s.start + of.start) * self._factor for s, of in zip(box, self._box, strict=True))
+        asked = (x, y), self._level, tuple(reversed(shape_of(box)))
+        try:
+            try:
+                image = self._open().read_region(*asked)
+            except openslide.OpenSlideError:  # an error stays with a slide, and may be that of another thread
+                self.close()
+                image = self._opened(openslide).read_region(*asked)
+        except openslide.OpenSlideError as error:
+            at = " ".join(f"{name}={s.start}:{s.stop}" for name, s in zip("yx", box, strict=True))
+            raise damage(self.source, f"its pixels at {at} cannot be read ({one_line(error)})") from error
+        pixels = np.asarray(image)
+        color, alpha = pixels[..., :3], pixels[..., 3:]
+        if alpha.min() == 255:
+            return color
+        cover = alpha.astype(np.uint32)
+        mixed = (color * cover + self._background * (255 - cover) + 127) // 255
+        return mixed.astype(np.uint8)
+
+    def _described(
+        self, properties: Mapping[str, str], photos: list[str], others: tuple[str, ...]
+    ) -> ImageSpec:
+        shown = "".join(f"{value:02X}" for value in self._background.tolist())
+        said = "" if "openslide.background-color" in properties else ", which is assumed"
+        notes = [
+            f"what was not scanned has the colour {shown}{said}; it is not told from what was, and counted like it",
+            *(["its ICC profile is not applied"] if "openslide.icc-size" in properties else []),
+        ]
+        axes = [Axis("c", 3)]
+        for name, s in zip("yx", self._box, strict=True):
+            size, step = s.stop - s.start, _number(properties, f"openslide.mpp-{name}")
+            if not step or step <= 0:
+                axes.append(Axis(name, size))
+                notes.append(SpacingNote(f"the file has no pixel size along {name}; 1 is assumed", name))
+                continue
+            start = s.start * self._factor + (self._factor - 1) / 2
+            axes.append(Axis(name, size, step * self._factor, "micrometer", start * step))
+        tile = [
+            int(_number(properties, f"openslide.level[{self._level}].tile-{of}") or SIDE)
+            for of in ("height", "width")
+        ]
+        chunks = (3, *(min(n, axis.size) for n, axis in zip(tile, axes[1:], strict=True)))
+        if photos:
+            are = "are" if len(photos) > 1 else "is"
+            names = ", ".join(sorted(photos))
+            others = (*others, f"{names} of the slide {are} not read: such photos may name a person")
+        fields: dict[str, Json] = {**properties}
+        public, private = public_and_private(fields, "openslide")
+        return ImageSpec(
+            tuple(axes),
+            np.dtype(np.uint8),
+            chunks,
+            RGB,
+            meta=public,
+            private=private,
+            notes=tuple(notes),
+            of_source=others,
+        )
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_lock": None, "_slide": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _number(properties: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(properties[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def _bounds(properties: Mapping[str, str], size: tuple[int, int], factor: int) -> tuple[slice, slice]:
+    """Return the part of a level that was scanned, along y and x; all of it where the file does not say."""
+    found = []
+    for name, of, whole in zip("yx", ("height", "width"), reversed(size), strict=True):
+        start, length = (_number(properties, f"openslide.bounds-{each}") for each in (name, of))
+        first, last = (0, whole) if start is None or length is None else (int(start), int(start + length))
+        first, last = max(first, 0), min(last, whole)
+        found.append(slice(-(-first // factor), max(last // factor, -(-first // factor) + 1)))
+    return found[0], found[1]
+
+
+def _color(properties: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return the colour of the background; white where the file names none."""
+    try:
+        red, green, blue = bytes.fromhex(properties["openslide.background-color"])
+    except (KeyError, ValueError):
+        return 255, 255, 255
+    return red, green, blue
+
+
+def import_openslide(path: str) -> Any:
+    """Return openslide.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed, or its library is not; the message has the line that installs both.
+    """
+    try:
+        import openslide
+    except (ImportError, OSError):
+        what = "is read by OpenSlide, which is not installed"
+        raise MissingExtraError(f"{path}: {what}: {install_line('wsi')}") from None
+    return openslide
