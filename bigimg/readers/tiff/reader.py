@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.resolution import as_written
+from bigimg.readers.tiff.alike import Header, read_header
 from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import Chain, check_promise, follow_chain, promised, whole_times
 from bigimg.readers.tiff.choice import choose
@@ -93,6 +95,8 @@ class TiffReader:
         self.source = os.fspath(path)
         self._series, self._indices, self._part, self._partial = series, indices, part, allow_partial
         self._lock = threading.Lock()
+        self._header: Header | None = None
+        self._other: _Image | None = None
         self._image: _Image | None = self._parsed()
         self.spec, self.access = self._image.spec, self._image.access
         self._complex = self._image.complex
@@ -118,6 +122,31 @@ class TiffReader:
         """Return the reader of one part of complex samples."""
         return TiffReader(self.source, series=self._series, part=part, allow_partial=self._partial)
 
+    def like(self, path: str) -> TiffReader | None:
+        """Return the reader of the TIFF at ``path`` if it has the same header as this one, so that only pixels differ.
+
+        Only the header is read. None where the header differs, and wherever a doubt is.
+        """
+        image = self._open()
+        if self._header is None:
+            self._header = read_header(self.source)
+        found = read_header(path)
+        if self._header is None or found is None or found.same != self._header.same:
+            return None
+        if (places := image.segments.places(found.offsets, found.counts)) is None:
+            return None
+        reader = object.__new__(TiffReader)
+        reader.__dict__.update(self.__dict__, source=path, paths=(path,), _lock=threading.Lock())
+        reader.__dict__.update(
+            _image=None, _other=image, _header=replace(found, offsets=places[0], counts=places[1])
+        )
+        more = (
+            0 if image.segments.scheme.raw else 2 * (int(places[1].max()) - int(image.segments.counts.max()))
+        )
+        if more > 0:
+            reader.access = replace(self.access, read_bytes=self.access.read_bytes + more)
+        return reader
+
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         with self._lock:
@@ -135,15 +164,23 @@ class TiffReader:
             return self._image
 
     def _parsed(self) -> _Image:
+        if self._other is not None and self._header is not None:
+            image = copy(self._other)
+            image.segments = image.segments.of_file(self.source, self._header.offsets, self._header.counts)
+            return image
         return _Image(
             self.source, self._series, indices=self._indices, part=self._part, partial=self._partial
         )
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_image")}
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_lock", "_image", "_other", "_header")
+        }
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _image=None)
+        self.__dict__.update(state, _lock=threading.Lock(), _image=None, _other=None, _header=None)
 
 
 class _Image:

@@ -12,7 +12,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -168,6 +170,36 @@ class Segments:
     def single(self) -> bool:
         """The whole image is one segment that must be decoded."""
         return self.offsets.size == 1 and not self.scheme.raw
+
+    def places(self, offsets: Array, counts: Array) -> tuple[Array, Array] | None:
+        """Return offsets and lengths of another file of one page as of these segments; None if that cannot be.
+
+        Parameters
+        ----------
+        offsets, counts : ndarray of uint64, shape (segments,)
+            As that file gives them.
+        """
+        if self.offsets.shape[0] > 1 or self.absent or self.lost.any():
+            return None
+        if offsets.size != self.offsets.size:  # strips that follow one another are one here
+            if self.offsets.size > 1 or (offsets[1:] != offsets[:-1] + counts[:-1]).any():
+                return None
+            offsets, counts = offsets[:1], counts.sum(keepdims=True)
+        return None if (counts < self._fewest).any() else (offsets, counts)
+
+    def of_file(self, path: str, offsets: Array, counts: Array) -> Segments:
+        """Return the segments of another file of one page, at the :meth:`places` of these."""
+        other = copy(self)
+        other.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=np.dtype(np.uint8))]
+        other.offsets, other.counts = offsets[None], counts[None]
+        other._lock, other._decoded = threading.Lock(), None
+        return other
+
+    @cached_property
+    def _fewest(self) -> Array:
+        """The fewest bytes that each segment of a page can have."""
+        most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
+        return self._needed() // most if most else np.zeros(1, np.uint64)
 
     def fill(self, out: Array, page: int, samples: slice, box: Region) -> None:
         """Copy ``samples`` of the pixels ``box`` (depth, rows, columns) of ``page`` into ``out``.
