@@ -89,7 +89,8 @@ def proposed(names: Sequence[str]) -> tuple[str, str] | None:
     pattern = re.sub(r"\*+", "*", "".join(map(_written, split)))
     if len(parse(pattern).match(names).names) < len(names):
         return None
-    told = (f"{column.name} {shown(sorted(column.values, key=natural_key))}" for column in kept)
+    ordered: list[list[str]] = [sorted(column.values, key=natural_key) for column in kept]
+    told = (f"{column.name} {shown(values)}" for column, values in zip(kept, ordered, strict=True))
     return pattern, ", ".join(told)
 
 
@@ -132,8 +133,9 @@ def _merge_wells(split: list[_Column], varying: list[_Column]) -> None:
             varying[varying.index(second)] = merged
             return
     for first, second in itertools.pairwise(varying):
-        letters = all(re.fullmatch("[A-P]", text) for text in first.values) and second.number
         i, j = split.index(first), split.index(second)
+        near = "".join(column.texts[0] for column in split[i + 1 : j]) in ("", "-", " - ")
+        letters = near and all(re.fullmatch("[A-P]", text) for text in first.values) and second.number
         if letters or (first.hint == "r" and second.hint == "c" and j == i + 2):
             texts = ["".join(row) for row in zip(*(column.texts for column in split[i : j + 1]), strict=True)]
             if first.hint == "r" and not letters:

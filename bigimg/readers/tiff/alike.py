@@ -1,7 +1,7 @@
 """The header of a TIFF of one page, read by hand: whether a file is laid out as another, and where its pixels lie.
 
-Of a run of thousands of files one is parsed by tifffile, which takes a millisecond; the others need this alone. A header
-is compared byte by byte, so that nothing here knows what a tag means. What is not simple has no such header.
+Of a run of thousands of files one is parsed by tifffile, which takes a millisecond; the others need this alone. A
+header is compared byte by byte, so that nothing here knows what a tag means. What is not simple has no such header.
 """
 
 from __future__ import annotations
