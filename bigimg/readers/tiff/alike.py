@@ -6,7 +6,7 @@ header is compared byte by byte, so that nothing here knows what a tag means. Wh
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import struct
 from dataclasses import dataclass
@@ -46,12 +46,8 @@ class Header:
 def read_header(path: str) -> Header | None:
     """Return the header of the TIFF at ``path``; None if it has several pages or is cut, and wherever a doubt is."""
     try:
-        number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except OSError:
-        return None
-    try:
-        with os.fdopen(number, "rb", buffering=0) as file:
-            return _parsed(_Bytes(file.fileno()))
+        with open(path, "rb", buffering=0) as file:
+            return _parsed(_Bytes(file))
     except (OSError, struct.error, ValueError, KeyError):
         return None
 
@@ -59,15 +55,16 @@ def read_header(path: str) -> Header | None:
 class _Bytes:
     """The bytes of an open file, of which the first are at hand."""
 
-    def __init__(self, number: int) -> None:
-        self.number, self.size = number, os.fstat(number).st_size
-        self._head = os.pread(number, HEAD_BYTES, 0)
+    def __init__(self, file: io.FileIO) -> None:
+        self._file, self._head = file, file.read(HEAD_BYTES)
+        self.size = file.seek(0, io.SEEK_END)
 
     def at(self, start: int, size: int) -> bytes:
+        """Return ``size`` bytes from ``start`` on."""
         if start + size <= len(self._head):
             return self._head[start : start + size]
-        found = os.pread(self.number, size, start)
-        if len(found) < size:
+        self._file.seek(start)
+        if len(found := self._file.read(size)) < size:
             raise ValueError("the file ends there")
         return found
 

@@ -39,6 +39,7 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
+from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Part, Region
@@ -235,6 +236,8 @@ class _Image:
                 path, series, colors, stack, part, partial=partial or stopped is not None
             )
             self.converted = is_converted(page)
+            if self._goes_down() and self.segments.streams(WHOLE_BYTES):
+                self.segments.in_order = InOrder(self.segments)
             spec = self._describe(tif, series, image.number)
             if "ImageDescription" in chain.lost and 270 not in tif.pages.first.tags:
                 what = "its description is gone, so its axes and how many planes it had are not known"
@@ -259,11 +262,23 @@ class _Image:
             self.segments.fill(target, part.page, part.box[0], part.box[1:])
         return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
 
+    def _goes_down(self) -> bool:
+        """Return whether rows as stored are rows from top to bottom, and one page follows the other."""
+        own = self.layout.page[2:] == ("y", "x")
+        return (
+            own
+            and self.orientation.swap is False
+            and not self.orientation.flip_y
+            and "c" not in {*self.layout.steps} & {*self.layout.page}
+        )
+
     def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
         page, layout, scheme = series.keyframe, self.layout, self.segments.scheme
         meaning = read_meaning(tif, series, index=number, channels=layout.shape[1])
         shape, spacing = dict(zip(ORDER, layout.shape, strict=True)), meaning.spacing
         depth, rows, columns = scheme.chunk
+        if self.segments.in_order is not None:
+            rows = self.segments.in_order.rows
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
         samples = layout.samples if scheme.shape[0] == 1 else 1
@@ -345,6 +360,18 @@ class _Image:
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
+        if segments.in_order is not None:
+            over = sorted(self.layout.steps, key=lambda name: -self.layout.steps[name])
+            order = (
+                *(name for name in over if name in spec.dims),
+                "y",
+                "x",
+                *("c" * (self.layout.samples > 1)),
+            )
+            band = segments.in_order.rows * scheme.row_bytes
+            why = f"strips of {scheme.chunk[1]} rows, {codec}, decoded row by row"
+            fixed = tables + CODER_BYTES + 2 * band
+            return Access("sequential", why, order, fixed_bytes=fixed, read_bytes=3 * band)
         if segments.single:
             kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"
             return Access(kind, f"one {scheme.kind}, {codec}", fixed_bytes=tables + decoded + working)
