@@ -71,6 +71,11 @@ class BoundedReader:
         """Return the reader of one part of complex values; see :func:`bigimg.reader.as_part`."""
         return bounded(self.source, lambda: self.inner.of_part(part))  # type: ignore[attr-defined]
 
+    def like(self, path: str) -> BoundedReader | None:
+        """Return the reader of another file with the same header; see :mod:`bigimg.readers.folders.members`."""
+        found = getattr(self.inner, "like", lambda _: None)(path)
+        return None if found is None else BoundedReader(found)
+
     def close(self) -> None:
         """Let go of files; see :meth:`bigimg.reader.Reader.close`."""
         self.inner.close()

@@ -69,7 +69,7 @@ BUILT_IN = (
         "tiff", "TIFF, BigTIFF, OME-TIFF, SVS", "bigimg.readers.tiff.reader:TiffReader",
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff",
         ".companion.ome"), sniffing.is_tiff_or_companion,
-        "tifffile", access="random; whole when one large segment is compressed",
+        "tifffile", access="random; sequential in large strips; whole when one large segment is of another codec",
         options=frozenset({"allow_partial"}),
     ),
     Format(

@@ -21,6 +21,7 @@ from bigimg.readers.folders.grid import arranged, stacked
 from bigimg.readers.folders.members import How, lacking
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
 from bigimg.readers.folders.pattern import is_pattern, parse
+from bigimg.readers.folders.proposal import names_below, proposed
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.several import Named, pick
@@ -84,6 +85,9 @@ def open_folder(
     if folders:
         both = f"{counted(folders, 'folder')} and {counted(len(files), 'file')}"
         remedy = f"give one folder, or a pattern as in '{os.path.join(name, '*.tif')}'"
+        if (found_below := proposed(names_below(name))) is not None:
+            pattern, told = found_below
+            remedy = f"say what the names of the files below mean, as by pattern='{pattern}' ({told})"
         raise InputError(f"{name}: holds {both}, so which are the planes is not known; {remedy}")
     return open_files(files, source=name, series=series, **asked)
 
@@ -176,6 +180,8 @@ def open_files(
             notes = ("the files were put in natural order; bigimg.stack keeps the order of a list",)
     if given and (study := _study_among(ordered)).paths:  # a person who lists the files means each of them
         return _open_study(study, series, asked)
+    if given:
+        _refuse_grid(source, ordered)
     partial = bool(asked.get("allow_partial"))
     if _one_format(ordered, source, partial=partial) == "dicom":
         return _open_study(Study(ordered, 0), series, asked)
@@ -185,6 +191,21 @@ def open_files(
         stacked(ordered), source, How(partial=partial), notes=(*notes, *numbering_notes(ordered)),
         of_source=patterns_note(ordered), plain=True,
     )  # fmt: skip
+
+
+def _refuse_grid(source: str, paths: Sequence[str]) -> None:
+    """Refuse files of which the names say that they are more than planes along z."""
+    folder = os.path.dirname(paths[0])
+    if (found := proposed([os.path.relpath(path, folder or ".") for path in paths])) is None:
+        return
+    pattern, told = found
+    every = "*" + os.path.splitext(paths[0])[1]
+    what = f"the names of its {len(paths)} files vary in several places, and seem to mean {told}"
+    whole = os.path.isdir(source)
+    ways = [f"say what they mean, as by pattern='{pattern}'", f"take all along z by pattern='{every}'"]
+    if not whole:
+        ways = [f"say what they mean, as in '{os.path.join(folder, pattern)}'"]
+    raise InputError(f"{source}: {what};", ways=ways)
 
 
 def _open_study(study: Study, series: int | str | None, asked: Mapping[str, Any]) -> Reader:
@@ -241,7 +262,10 @@ def _one_format(paths: Sequence[str], source: str, *, partial: bool) -> str:
     found.update(f"unknown ({os.path.splitext(path)[1] or os.path.basename(path)})" for path in unknown)
     if len(found) > 1:
         counts = ", ".join(f"{count} {name}" for name, count in found.most_common())
-        pattern = os.path.join(os.path.dirname(paths[0]), "*" + os.path.splitext(paths[0])[1])
+        endings_of = Counter(os.path.splitext(path)[1] for path in paths)
+        ending, folder = endings_of.most_common(1)[0][0], os.path.dirname(paths[0])
+        alike = proposed([os.path.relpath(path, folder or ".") for path in paths if path.endswith(ending)])
+        pattern = os.path.join(folder, alike[0] if alike else f"*{ending}")
         what = f"holds files of several formats ({counts})"
         raise InputError(f"{source}: {what}; give a pattern that picks the planes, as in '{pattern}'")
     if unknown:

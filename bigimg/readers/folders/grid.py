@@ -15,7 +15,7 @@ import numpy as np
 
 from bigimg.errors import InputError, counted
 from bigimg.geometry.axes import ORDER
-from bigimg.readers.folders.numbering import UNEVEN
+from bigimg.readers.folders.numbering import FEW, UNEVEN
 from bigimg.readers.folders.pattern import NUMBERS, Table, Value
 from bigimg.types import Array, OnGap
 
@@ -84,13 +84,14 @@ def arranged(table: Table, source: str, on_gap: OnGap | None = None) -> Grid:
 
 
 def shown(values: Sequence[Value]) -> str:
-    """Return how many ``values`` there are, and the first and last.
+    """Return how many ``values`` there are, and the first and last; a few names are listed.
 
-    >>> shown([0, 1, 2]), shown(["DAPI"])
-    ('3 (0 … 2)', '1 (DAPI)')
+    >>> shown([0, 1, 2]), shown(["DAPI", "GFP"])
+    ('3 (0 … 2)', '2 (DAPI, GFP)')
     """
-    ends = [values[0], values[-1]] if len(values) > 1 else values
-    return f"{len(values)} ({' … '.join(map(str, ends))})"
+    texts = list(map(str, values))
+    few = len(texts) == 1 or (len(texts) <= FEW and not any(text.isdecimal() for text in texts))
+    return f"{len(texts)} ({', '.join(texts) if few else f'{texts[0]} … {texts[-1]}'})"
 
 
 def _places(axis: str, values: tuple[Value, ...]) -> tuple[tuple[Value, ...], Array]:

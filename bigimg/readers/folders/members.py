@@ -127,7 +127,7 @@ def checked(grid: Grid, how: How, *, plain: bool) -> Members:
 
 def alike(reader: Reader, first: Reader, grid: Grid) -> bool:
     """Return whether two files have in common what all files of a grid must."""
-    return _shared(reader, grid.axes) == _shared(first, grid.axes)
+    return reader.spec is first.spec or _shared(reader, grid.axes) == _shared(first, grid.axes)
 
 
 def lacking(error: InputError, damaged: int, files: int) -> InputError:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bigimg.errors import InputError, counted
+from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import boxes_of, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
@@ -36,7 +36,7 @@ OPEN_BYTES = 32 << 20
 READER_BYTES = 24 << 10
 """Of an open reader, in addition to its ``fixed_bytes``: objects and metadata, measured with small TIFFs."""
 
-FILE_BYTES = 1 << 10
+FILE_BYTES = 400
 """Of each file of the grid: its name, here and in a plan, and its number."""
 
 MOST_NAMED = 5
@@ -77,7 +77,8 @@ class GridReader:
         self._first, self._lost, self.paths = members.first, members.lost, members.paths
         self._stamp, self.parts = members.stamp, parts_of(members.first)
         name, access, count = find_format(members.first.source).name, members.access, len(grid.files)
-        self.format = f"{counted(count, f'{name} file')} as {'planes' if 'y' not in grid.axes else 'tiles'}"
+        each_is = "planes" if {*grid.axes}.isdisjoint("yx") else "tiles"
+        self.format = f"{count} {name} file{'s' * (count > 1)} as {each_is}"
         each = access.fixed_bytes + READER_BYTES
         room = min(MOST_OPEN, OPEN_BYTES // each) if access.kind == "random" else 0
         self._most_open = room if room >= min(count, 16) else 0

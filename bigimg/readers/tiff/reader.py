@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.resolution import as_written
+from bigimg.readers.tiff.alike import Header, read_header
 from bigimg.readers.tiff.axes import Stack, lay_out
 from bigimg.readers.tiff.chain import Chain, check_promise, follow_chain, promised, whole_times
 from bigimg.readers.tiff.choice import choose
@@ -37,6 +39,7 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
+from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
 from bigimg.types import Array, Kind, Part, Region
@@ -93,6 +96,8 @@ class TiffReader:
         self.source = os.fspath(path)
         self._series, self._indices, self._part, self._partial = series, indices, part, allow_partial
         self._lock = threading.Lock()
+        self._header: Header | None = None
+        self._other: _Image | None = None
         self._image: _Image | None = self._parsed()
         self.spec, self.access = self._image.spec, self._image.access
         self._complex = self._image.complex
@@ -118,6 +123,31 @@ class TiffReader:
         """Return the reader of one part of complex samples."""
         return TiffReader(self.source, series=self._series, part=part, allow_partial=self._partial)
 
+    def like(self, path: str) -> TiffReader | None:
+        """Return the reader of the TIFF at ``path`` if it has the same header as this one, so that only pixels differ.
+
+        Only the header is read. None where the header differs, and wherever a doubt is.
+        """
+        image = self._open()
+        if self._header is None:
+            self._header = read_header(self.source)
+        found = read_header(path)
+        if self._header is None or found is None or found.same != self._header.same:
+            return None
+        if (places := image.segments.places(found.offsets, found.counts)) is None:
+            return None
+        reader = object.__new__(TiffReader)
+        reader.__dict__.update(self.__dict__, source=path, paths=(path,), _lock=threading.Lock())
+        reader.__dict__.update(
+            _image=None, _other=image, _header=replace(found, offsets=places[0], counts=places[1])
+        )
+        more = (
+            0 if image.segments.scheme.raw else 2 * (int(places[1].max()) - int(image.segments.counts.max()))
+        )
+        if more > 0:
+            reader.access = replace(self.access, read_bytes=self.access.read_bytes + more)
+        return reader
+
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         with self._lock:
@@ -135,15 +165,23 @@ class TiffReader:
             return self._image
 
     def _parsed(self) -> _Image:
+        if self._other is not None and self._header is not None:
+            image = copy(self._other)
+            image.segments = image.segments.of_file(self.source, self._header.offsets, self._header.counts)
+            return image
         return _Image(
             self.source, self._series, indices=self._indices, part=self._part, partial=self._partial
         )
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_image")}
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_lock", "_image", "_other", "_header")
+        }
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _image=None)
+        self.__dict__.update(state, _lock=threading.Lock(), _image=None, _other=None, _header=None)
 
 
 class _Image:
@@ -198,6 +236,8 @@ class _Image:
                 path, series, colors, stack, part, partial=partial or stopped is not None
             )
             self.converted = is_converted(page)
+            if self._goes_down() and self.segments.streams(WHOLE_BYTES):
+                self.segments.in_order = InOrder(self.segments)
             spec = self._describe(tif, series, image.number)
             if "ImageDescription" in chain.lost and 270 not in tif.pages.first.tags:
                 what = "its description is gone, so its axes and how many planes it had are not known"
@@ -222,11 +262,23 @@ class _Image:
             self.segments.fill(target, part.page, part.box[0], part.box[1:])
         return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
 
+    def _goes_down(self) -> bool:
+        """Return whether rows as stored are rows from top to bottom, and one page follows the other."""
+        own = self.layout.page[2:] == ("y", "x")
+        return (
+            own
+            and self.orientation.swap is False
+            and not self.orientation.flip_y
+            and "c" not in {*self.layout.steps} & {*self.layout.page}
+        )
+
     def _describe(self, tif: Any, series: Any, number: int) -> ImageSpec:
         page, layout, scheme = series.keyframe, self.layout, self.segments.scheme
         meaning = read_meaning(tif, series, index=number, channels=layout.shape[1])
         shape, spacing = dict(zip(ORDER, layout.shape, strict=True)), meaning.spacing
         depth, rows, columns = scheme.chunk
+        if self.segments.in_order is not None:
+            rows = self.segments.in_order.rows
         if scheme.raw:  # all pieces cost the same, so any size of chunk will do
             depth, rows, columns = 1, 1, min(columns, CHUNK)
         samples = layout.samples if scheme.shape[0] == 1 else 1
@@ -308,6 +360,18 @@ class _Image:
         if scheme.colors is not None:
             working += decoded * self.dtype.itemsize
         codec = _codec(scheme.compression) if scheme.compression != 1 else "packed"
+        if segments.in_order is not None:
+            over = sorted(self.layout.steps, key=lambda name: -self.layout.steps[name])
+            order = (
+                *(name for name in over if name in spec.dims),
+                "y",
+                "x",
+                *("c" * (self.layout.samples > 1)),
+            )
+            band = segments.in_order.rows * scheme.row_bytes
+            why = f"strips of {scheme.chunk[1]} rows, {codec}, decoded row by row"
+            fixed = tables + CODER_BYTES + 2 * band
+            return Access("sequential", why, order, fixed_bytes=fixed, read_bytes=3 * band)
         if segments.single:
             kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"
             return Access(kind, f"one {scheme.kind}, {codec}", fixed_bytes=tables + decoded + working)

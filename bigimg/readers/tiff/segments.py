@@ -7,12 +7,15 @@ read without a decoder. Offsets and lengths that cannot be right are refused bef
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
 from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.tiff.rows import PORTION_BYTES, STREAMED, Coded, InOrder
 from bigimg.types import Array, DType, Part, Region, Shape
 
 BAND_BYTES = 1 << 22
@@ -77,6 +81,8 @@ class Scheme:
     """Colour map of shape (3, n), or (1, n) of greys: a stored sample is an index into it."""
     part: Part | None = None
     """Which part of complex samples is given."""
+    predictor: int | None = None
+    """What is done with the rows of samples before they are compressed; None where bits are packed otherwise."""
 
     @property
     def grid(self) -> Shape:
@@ -161,6 +167,8 @@ class Segments:
         self._absent: Any = scheme.nodata
         if scheme.dtype.kind == "c" and scheme.part:
             self._absent = part_of(np.array([scheme.nodata], scheme.dtype), scheme.part)
+        self.in_order: InOrder | None = None
+        """Where strips are so large that they are decoded row by row."""
         self._lock = threading.Lock()
         self._decoded: Array | None = None  # of the only segment
 
@@ -168,6 +176,37 @@ class Segments:
     def single(self) -> bool:
         """The whole image is one segment that must be decoded."""
         return self.offsets.size == 1 and not self.scheme.raw
+
+    def places(self, offsets: Array, counts: Array) -> tuple[Array, Array] | None:
+        """Return offsets and lengths of another file of one page as of these segments; None if that cannot be.
+
+        Parameters
+        ----------
+        offsets, counts : ndarray of uint64, shape (segments,)
+            As that file gives them.
+        """
+        if self.offsets.shape[0] > 1 or self.absent or self.lost.any():
+            return None
+        if offsets.size != self.offsets.size:  # strips that follow one another are one here
+            if self.offsets.size > 1 or (offsets[1:] != offsets[:-1] + counts[:-1]).any():
+                return None
+            offsets, counts = offsets[:1], counts.sum(keepdims=True)
+        return None if (counts < self._fewest).any() else (offsets, counts)
+
+    def of_file(self, path: str, offsets: Array, counts: Array) -> Segments:
+        """Return the segments of another file of one page, at the :meth:`places` of these."""
+        other = copy(self)
+        other.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=np.dtype(np.uint8))]
+        other.offsets, other.counts = offsets[None], counts[None]
+        other._lock, other._decoded = threading.Lock(), None
+        other.in_order = None if self.in_order is None else InOrder(other)
+        return other
+
+    @cached_property
+    def _fewest(self) -> Array:
+        """The fewest bytes that each segment of a page can have."""
+        most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
+        return self._needed() // most if most else np.zeros(1, np.uint64)
 
     def fill(self, out: Array, page: int, samples: slice, box: Region) -> None:
         """Copy ``samples`` of the pixels ``box`` (depth, rows, columns) of ``page`` into ``out``.
@@ -177,6 +216,10 @@ class Segments:
         out : ndarray of shape (samples, depth, rows, columns)
         """
         scheme = self.scheme
+        if self.in_order is not None:
+            pixels = self.in_order.read(page, box[1])[None, :, box[2]]
+            self._put(out, pixels, samples, page, 0)
+            return
         along = scheme.grid
         start = tuple(s.start for s in box)
         planes = range(samples.start, samples.stop) if scheme.shape[0] > 1 else (0,)
@@ -201,6 +244,26 @@ class Segments:
         for file in self.files:
             file.close()
         self._decoded = None
+        if self.in_order is not None:
+            self.in_order.forget()
+
+    def streams(self, most: int) -> bool:
+        """Return whether these are strips of more than ``most`` bytes that can be decoded row by row."""
+        scheme = self.scheme
+        plain = scheme.kind == "strip" and scheme.shape[:2] == (1, 1) and scheme.predictor is not None
+        large = plain and not scheme.raw and scheme.compression in STREAMED and scheme.segment_bytes > most
+        return large and not self.absent and not self.lost.any()
+
+    def path_of(self, page: int) -> str:
+        """Return the file that holds ``page``."""
+        return self.files[self.file_of[page]].path
+
+    def coded(self, page: int, number: int) -> Any:
+        """Return the decoded bytes of a strip as a file."""
+        file = Coded(
+            self.files[self.file_of[page]], int(self.offsets[page, number]), int(self.counts[page, number])
+        )
+        return STREAMED[self.scheme.compression](io.BufferedReader(file, PORTION_BYTES))
 
     def _copy_raw(
         self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape
@@ -246,25 +309,25 @@ class Segments:
             tables = self.tables[page if len(self.tables) > 1 else 0]
             extra = {"jpegtables": tables, "jpegheader": scheme.jpegheader}
         if (is_cut := CUT.get(scheme.compression)) and scheme.jpegheader is None and is_cut(data):
-            raise self._error(page, number, "is cut short: its coded stream has no end")
+            raise self.error(page, number, "is cut short: its coded stream has no end")
         try:
             if scheme.compression in PICTURES:
                 check_coded_size(data, scheme.coded_samples)
             pixels, _, _ = scheme.decode(data, number, **extra)
         except DECODE_ERRORS as error:
             why = "it is damaged or of a variant that is not supported"
-            raise self._error(page, number, f"cannot be decoded ({one_line(error)})", why) from error
+            raise self.error(page, number, f"cannot be decoded ({one_line(error)})", why) from error
         if pixels is None or pixels.ndim != 4 or pixels.shape[3] != scheme.shape[4]:
-            raise self._error(page, number, "decodes to another number of samples than the page has")
+            raise self.error(page, number, "decodes to another number of samples than the page has")
         native = scheme.dtype.newbyteorder("=")
         if pixels.dtype != native and native != np.bool_ and not np.can_cast(pixels.dtype, native, "safe"):
-            raise self._error(page, number, f"decodes to {pixels.dtype} where the page says {native}")
+            raise self.error(page, number, f"decodes to {pixels.dtype} where the page says {native}")
         return pixels
 
     def _put(self, out: Array, pixels: Array, samples: slice, page: int, number: int) -> None:
         """Copy ``pixels`` (depth, rows, columns, samples) into ``out`` (samples, depth, rows, columns)."""
         if pixels.shape[:3] != out.shape[1:]:
-            raise self._error(page, number, f"decodes to fewer pixels than {out.shape[1:]}")
+            raise self.error(page, number, f"decodes to fewer pixels than {out.shape[1:]}")
         colors = self.scheme.colors
         if colors is None:
             wanted = pixels[..., samples]
@@ -274,7 +337,7 @@ class Segments:
             return
         indices = pixels[..., 0].view(np.uint8) if pixels.dtype == np.bool_ else pixels[..., 0]
         if indices.max() >= colors.shape[1]:
-            raise self._error(page, number, f"has index {indices.max()} in a colour map of {colors.shape[1]}")
+            raise self.error(page, number, f"has index {indices.max()} in a colour map of {colors.shape[1]}")
         for plane, sample in zip(out, range(samples.start, samples.stop), strict=True):
             plane[...] = colors[sample][indices]
 
@@ -321,17 +384,17 @@ class Segments:
         for page, number in np.argwhere(outside)[:1].tolist():
             start, size = int(self.offsets[page, number]), sizes[page, 0]
             end = start + int(counts[page, number])
-            error = self._error(page, number, f"takes bytes {start} to {end} of a file of {size}")
+            error = self.error(page, number, f"takes bytes {start} to {end} of a file of {size}")
             raise InputError(f"{error}, or {PARTIAL}")
         for page, number in np.argwhere((self.offsets == 0) != (self.counts == 0))[:1].tolist():
             start, count = self.offsets[page, number], self.counts[page, number]
-            raise self._error(page, number, f"has {count} bytes at offset {start}, where no pixels can be")
+            raise self.error(page, number, f"has {count} bytes at offset {start}, where no pixels can be")
         most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
         if most is None or (self.scheme.raw and self.scheme.kind == "tile"):
             return  # writers may leave out the padding of raw tiles at the edge; decoding finds out
         for page, number in np.argwhere((self.counts > 0) & (self.counts < needed // most))[:1].tolist():
             there = f"has {self.counts[page, number]} bytes, too few for {needed[number]} of pixels"
-            raise self._error(page, number, there)
+            raise self.error(page, number, there)
 
     def _needed(self) -> Array:
         """Return the fewest bytes of each segment of a page: those of its pixels; one bit a sample if encoded."""
@@ -343,7 +406,8 @@ class Segments:
         each = rows[:, None] * np.uint64(row_bytes * scheme.chunk[0])
         return np.broadcast_to(each, (scheme.shape[0], *scheme.grid)).reshape(-1)
 
-    def _error(self, page: int, number: int, what: str, *why: str) -> InputError:
+    def error(self, page: int, number: int, what: str, *why: str) -> InputError:
+        """Return the error of a damaged segment."""
         path = self.files[self.file_of[page]].path
         return damage(path, f"page {page}, {self.scheme.kind} {number} {what}", *why)
 

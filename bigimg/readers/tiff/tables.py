@@ -73,10 +73,16 @@ def read_tables(
         chunk = (1, page.rowsperstrip, page.imagewidth)
     if min(chunk) < 1:
         raise damage(path, f"tiles or strips of {chunk} pixels cannot be")
+    whole_samples = (
+        page.fillorder == 1 and not page.is_subsampled and page.bitspersample == stored.itemsize * 8
+    )
+    predictor = (
+        page.predictor if whole_samples and stored.kind in "uif" and page.predictor in (1, 2, 3) else None
+    )
     scheme = Scheme(
         shape=page.shaped, chunk=chunk, dtype=stored, compression=int(page.compression),
         kind="tile" if page.is_tiled else "strip", raw=raw, decode=decoder_of(page), jpegheader=page.jpegheader,
-        nodata=page.nodata, colors=colors, part=part,
+        nodata=page.nodata, colors=colors, part=part, predictor=predictor,
     )  # fmt: skip
     for code in (324, 325) if 324 in page.tags else (273, 279):
         tag = page.tags.get(code)

@@ -231,19 +231,19 @@ def test_thousands_of_files_and_few_handles(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_pass_opens_each_plane_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks side by side find their planes open; a plane that is decoded whole is decoded once."""
+    real, lock = members.How.open, threading.Lock()
     for kind, options in (("strips", {}), ("one", {"compression": "zlib", "rowsperstrip": 600})):
         folder = tmp_path / kind
         folder.mkdir()
         planes(folder, numbers(20, 600, 500), **options)
         opened: list[str] = []
-        lock = threading.Lock()
 
-        def counting(path: str, opened: list[str] = opened, lock: threading.Lock = lock) -> object:
+        def counting(how: members.How, path: str, other: object = None, opened: list[str] = opened) -> object:
             with lock:
                 opened.append(path)
-            return open_file(path)
+            return real(how, path, other)
 
-        monkeypatch.setattr(members, "open_file", counting)
+        monkeypatch.setattr(members.How, "open", counting)
         tree = bigimg.convert(folder, tmp_path / f"{kind}.ome.zarr")
         assert len(opened) == 2 * 20
         np.testing.assert_array_equal(tree["scale0/image"].values, numbers(20, 600, 500))

@@ -102,7 +102,7 @@ def test_time_channel_and_depth(tmp_path: Path) -> None:
         assert img.c.values.tolist() == ["DAPI", "GFP"]
         assert int(bigimg.stats(img)["count"].sum()) == volume.size
     assert (
-        "the names say t 3 (0 … 2), c 2 (DAPI … GFP), z 6 (2 … 12)" in bigimg.info(text, on_gap="fill").notes
+        "the names say t 3 (0 … 2), c 2 (DAPI, GFP), z 6 (2 … 12)" in bigimg.info(text, on_gap="fill").notes
     )
     tree = bigimg.convert(text, tmp_path / "a.ome.zarr", on_gap="fill")
     np.testing.assert_array_equal(tree["scale0/image"].values, expected)

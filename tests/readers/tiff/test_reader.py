@@ -232,7 +232,9 @@ def test_a_single_segment_is_decoded_once_for_many_reads(
 
 def test_a_large_single_segment_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, image = tmp_path / "a.tif", noise((64, 64), "uint16")
-    tifffile.imwrite(path, image, compression="zlib")
+    tifffile.imwrite(
+        path, image, compression="zlib", extratags=[(274, 3, 1, 3, True)]
+    )  # its rows begin at the bottom
     monkeypatch.setattr("bigimg.readers.tiff.reader.WHOLE_BYTES", image.nbytes - 1)
     assert TiffReader(path).access.kind == "whole"
 

@@ -1,0 +1,156 @@
+"""Large compressed strips are decoded row by row: the same pixels in the memory of a few rows; damage is named."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bigimg
+from bigimg.errors import InputError
+from bigimg.geometry.region import full
+from bigimg.readers.tiff import reader as module
+from bigimg.readers.tiff import rows
+from bigimg.readers.tiff.reader import TiffReader
+from bigimg.testing import check_reader
+from bigimg.types import Array
+
+CODECS = ["zlib", "lzw", "packbits", "zstd"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(rows, "BAND_BYTES", 3000)
+    monkeypatch.setattr(rows, "PORTION_BYTES", 700)
+
+
+def picture(*shape: int, dtype: str = "u1") -> Array:
+    random = np.random.default_rng(7)
+    smooth = np.cumsum(random.integers(-2, 3, shape), axis=1) + random.integers(0, 2, shape)
+    return (smooth % 251).astype(dtype)
+
+
+def whole(path: Path) -> Array:
+    reader = TiffReader(path)
+    pixels = reader.read(full(reader.spec.shape))
+    reader.close()
+    return pixels
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "<i4", "<f4", ">f8"])
+@pytest.mark.parametrize("predictor", [1, 2, 3])
+def test_codecs_and_predictors(codec: str, dtype: str, predictor: int, tmp_path: Path) -> None:
+    if (predictor == 3) != (dtype[-2] == "f") and predictor > 1:
+        return
+    image = picture(90, 70, dtype=dtype)
+    options = {"compression": codec, "predictor": predictor if predictor > 1 else None, "byteorder": dtype[0]}
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        image,
+        rowsperstrip=90,
+        **options if dtype != "u1" else options | {"byteorder": "<"},
+    )
+    reader = TiffReader(tmp_path / "a.tif")
+    assert reader.access.kind == "sequential"
+    assert reader.access.order == ("y", "x")
+    np.testing.assert_array_equal(whole(tmp_path / "a.tif"), image.astype(image.dtype.newbyteorder("=")))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_contract_with_colours_and_pages(codec: str, tmp_path: Path) -> None:
+    image = picture(2, 40, 50, 3)
+    tifffile.imwrite(
+        tmp_path / "a.tif", image, rowsperstrip=17, compression=codec, predictor=True, photometric="rgb"
+    )
+    reader = TiffReader(tmp_path / "a.tif")
+    assert reader.access.order == ("z", "y", "x", "c")
+    check_reader(lambda: TiffReader(tmp_path / "a.tif"), expected=image.transpose(3, 0, 1, 2))
+
+
+def test_what_cannot_go_down_is_whole(tmp_path: Path) -> None:
+    image = picture(40, 50)
+    for name, options in {
+        "turned": {"extratags": [(274, 3, 1, 6, True)]}, "jpeg": {"compression": "jpeg"},
+        "separate": {"planarconfig": "separate", "photometric": "rgb"},
+    }.items():  # fmt: skip
+        path, pixels = tmp_path / f"{name}.tif", np.stack([image] * 3) if name == "separate" else image
+        tifffile.imwrite(path, pixels, rowsperstrip=40, **{"compression": "zlib"} | options)
+        assert TiffReader(path).access.kind != "sequential"
+
+
+def test_going_back_warns_once(tmp_path: Path) -> None:
+    image = picture(90, 70)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=90, compression="zlib")
+    reader = TiffReader(tmp_path / "a.tif")
+    np.testing.assert_array_equal(reader.read((slice(80, 90), slice(3, 9))), image[80:90, 3:9])
+    with pytest.warns(UserWarning, match="rows from 42 on are read again"):
+        np.testing.assert_array_equal(reader.read((slice(50, 60), slice(3, 9))), image[50:60, 3:9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(reader.read((slice(45, 60), slice(0, 9))), image[45:60, :9])
+        np.testing.assert_array_equal(reader.read((slice(0, 2), slice(0, 9))), image[:2, :9])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_cuts_and_flips_are_named(codec: str, tmp_path: Path) -> None:
+    image = picture(90, 70, dtype="u2")
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=90, compression=codec)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        (start,), (size,) = tif.pages[0].dataoffsets, tif.pages[0].databytecounts
+        counts = tif.pages[0].tags["StripByteCounts"]
+    data = (tmp_path / "a.tif").read_bytes()
+    cut = bytearray(data)
+    cut[counts.valueoffset : counts.valueoffset + 4] = (size * 2 // 3).to_bytes(4, "little")
+    (tmp_path / "cut.tif").write_bytes(cut)
+    with pytest.raises(InputError, match=r"cut.tif: page 0, strip 0 cannot be decoded from row \d+ of 90 on"):
+        whole(tmp_path / "cut.tif")
+    assert whole(tmp_path / "a.tif").shape == (90, 70)
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        flipped = bytearray(data)
+        flipped[start + int(random.integers(size))] ^= 1 << int(random.integers(8))
+        (tmp_path / "flip.tif").write_bytes(flipped)
+        try:
+            pixels = whole(tmp_path / "flip.tif")
+        except InputError as error:
+            if "flip.tif: page 0, strip 0 cannot be decoded from row" not in str(error):
+                raise
+        else:
+            assert pixels.shape == image.shape
+            assert codec != "zlib" or np.array_equal(pixels, image)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.sampled_from([2, 40, 256]), st.integers(1, 60_000))
+def test_lzw_and_packbits_in_pieces(seed: int, values: int, size: int) -> None:
+    """Random bytes clear the table often, few values late; both as a library writes them."""
+    random = np.random.default_rng(seed)
+    plain = (
+        np.repeat(random.integers(0, values, size // 3 + 1), random.integers(1, 5, size // 3 + 1))
+        .astype("u1")
+        .tobytes()
+    )
+    for encode, decode in ((imagecodecs.lzw_encode, rows.lzw), (imagecodecs.packbits_encode, rows.packbits)):
+        assert b"".join(decode(io.BytesIO(encode(plain)))) == plain
+
+
+def test_blank_pixels_are_many_bytes_a_table(tmp_path: Path) -> None:
+    image = np.zeros((3000, 3000), "u1")
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=3000, compression="lzw")
+    np.testing.assert_array_equal(whole(tmp_path / "a.tif"), image)
+
+
+def test_a_pass(tmp_path: Path) -> None:
+    image = picture(300, 200, 3)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=300, compression="lzw", photometric="rgb")
+    tree = bigimg.convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr")
+    np.testing.assert_array_equal(tree["scale0/image"].values, np.moveaxis(image, -1, 0))
