@@ -20,7 +20,8 @@ from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError, Missin
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
-from bigimg.readers.folders.folder import FolderReader
+from bigimg.readers.folders.grid import stacked
+from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
 from bigimg.readers.several import Named, pick
@@ -181,7 +182,7 @@ def _tiff_planes(
         raise InputError(
             f"{path}: the planes of {name} are not one TIFF each; open the TIFF itself: {files[0]}"
         )
-    folder = FolderReader(files, path)
+    folder = GridReader(stacked(files), path, plain=True)
     sizes, width = folder.spec.sizes, header.width // header.samples
     same = (sizes["y"], sizes["x"], folder.spec.dtype) == (header.rows, width, header.dtype)
     if not same or sizes.get("c", 1) < header.samples:
@@ -252,7 +253,7 @@ class _RawPlanes:
 class _TiffPlanes:
     """Planes in TIFFs, numbered as in a folder of them."""
 
-    folder: FolderReader
+    folder: GridReader
     samples: int
 
     @property
