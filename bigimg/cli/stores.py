@@ -195,10 +195,11 @@ def _summary(result: Result) -> str:
 
     plan, resumed = result.plan, result.blocks_resumed
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))
+    files = "one file" if is_packed(plan.target) else counted(plan.files, "file")
     return "\n".join(
         [
             f"{plan.target}: {counted(len(plan.levels), 'level')}, {human_bytes(result.stored_bytes)} in "
-            f"{'one file' if is_packed(plan.target) else counted(plan.files, 'file')} ({human_bytes(plan.spec.nbytes)} decoded)",
+            f"{files} ({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
             *([f"label images: {', '.join(label.name for label in plan.labels)}"] if plan.labels else []),
