@@ -238,6 +238,7 @@ def clean(folder: str, remove: bool, as_json: bool) -> None:
 def _summary(result: Result | PlateResult) -> str:
     """Return what the conversion did, and commands that show the store."""
     from bigimg.conversion.plates import PlateResult
+    from bigimg.omezarr.packed import is_packed
     from bigimg.planning.memory import human_bytes
     from bigimg.system.memory import peak_bytes
 
@@ -245,10 +246,11 @@ def _summary(result: Result | PlateResult) -> str:
         return _plate_summary(result)
     plan, resumed = result.plan, result.blocks_resumed
     rate = human_bytes(plan.spec.nbytes / max(result.seconds, 1e-3))
+    files = "one file" if is_packed(plan.target) else counted(plan.files, "file")
     return "\n".join(
         [
             f"{plan.target}: {counted(len(plan.levels), 'level')}, {human_bytes(result.stored_bytes)} in "
-            f"{counted(plan.files, 'file')} ({human_bytes(plan.spec.nbytes)} decoded)",
+            f"{files} ({human_bytes(plan.spec.nbytes)} decoded)",
             f"{result.seconds:.1f} s, {rate}/s, peak memory {human_bytes(peak_bytes())} "
             f"of {human_bytes(plan.budget_bytes)} allowed ({human_bytes(plan.peak_bytes)} planned)",
             *([f"label images: {', '.join(label.name for label in plan.labels)}"] if plan.labels else []),

@@ -25,8 +25,9 @@ from bigimg.conversion.edit import (
     own_store,
 )
 from bigimg.errors import OutputError, UsageError
-from bigimg.omezarr.manifest import read_manifest, replace_file
+from bigimg.omezarr.manifest import read_manifest, replace_file, zarr_at
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, dumps
+from bigimg.omezarr.open import open_store
 from bigimg.omezarr.upgraded import upgraded
 from bigimg.system.locks import locked
 from bigimg.types import Version
@@ -84,12 +85,14 @@ def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
 
 def _checked(root: Path, to: Version) -> str:
     """Return the version of the store in ``root``, from which it can be upgraded."""
-    version = own_store(root).version or ""
-    if version == "0.4":
+    store = open_store(root)
+    version, way = store.version or "", f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
+    if zarr_at(root) == 2:
         raise UsageError(
-            f"{root}: is OME-Zarr 0.4, whose chunks are those of zarr 2: metadata alone make it no {to}: "
-            f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
+            f"{root}: has chunks of zarr 2, as OME-Zarr 0.4 has, and metadata alone make it no {to}: {way}"
         )
+    if not store.has_manifest:
+        raise OutputError(f"{root}: bigimg did not write this store, and upgrades its own alone: {way}")
     if version > to:
         raise UsageError(
             f"{root}: is OME-Zarr {version}, newer than {to}: convert it with ome_version={to!r}"

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -149,6 +148,16 @@ class CachedIndex(NamedTuple):
     """Offset and length of each chunk, of shape (*chunks_per_shard, 2)."""
     state: object
     """State of the object at that time: see :meth:`~bigimg.omezarr.objects.OpenObject.state`."""
+
+
+class KnownIndices(Protocol):
+    """Where indices of shards are kept from one read to the next; a dict is one."""
+
+    def get(self, key: Shape, /) -> CachedIndex | None:
+        """Return the index of a shard, or None."""
+
+    def __setitem__(self, key: Shape, value: CachedIndex, /) -> None:
+        """Keep it."""
 
 
 class ShardFile:
@@ -332,7 +341,7 @@ def open_object(
 
 def read_region(
     array: Location, region: Region, layout: ShardLayout, records: Array | None = None, *,
-    cache: MutableMapping[Shape, CachedIndex] | None = None, out: Array | None = None,
+    cache: KnownIndices | None = None, out: Array | None = None,
 ) -> Array:  # fmt: skip
     """Return the pixels of ``region`` from the array folder ``array``.
 
@@ -340,7 +349,7 @@ def read_region(
     ----------
     records : ndarray of shape (*grid, 2), optional
         Length and crc32c of every object, from the manifest.
-    cache : mutable mapping, optional
+    cache : KnownIndices, optional
         Indices of shards that were checked already; new ones are added.
     out : ndarray, optional
         Array for the pixels; new memory costs a page fault for every 4 kB.

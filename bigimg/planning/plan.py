@@ -150,7 +150,7 @@ class ConversionPlan:
 
     @property
     def files(self) -> int:
-        """Number of files in the store: shards, metadata, manifest."""
+        """Number of files in the store: shards, metadata, manifest; of a store in one file that of its entries."""
         # Documents of the root, our own group, manifest and provenance; the histogram, if any, with its one object.
         # For each level the document of its array, and the document and the one object of its part of the manifest.
         histogram = 2 if histogram_bins(self.spec.dtype) else 0
@@ -440,7 +440,7 @@ def _printed(plan: ConversionPlan) -> Iterator[str]:
     yield f"  memory   {peak}, {counted(plan.workers, 'worker')}"
     for line in plan.memory:
         yield f"    {line.name:<10} {human_bytes(line.bytes):>8}  {line.why}"
-    disk = counted(plan.files, "file")
+    disk = "1 file" if is_packed(plan.target) else counted(plan.files, "file")
     if plan.estimate is not None:
         e = plan.estimate
         disk += f", about {human_bytes(e.output_bytes)} ({e.compression:.2f}:1 in samples), {e.seconds:.0f} s"

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bigimg.faces.convert import convert_to_store
 from bigimg.types import Array, Shape
 
 pytestmark = pytest.mark.skipif(
@@ -317,3 +318,15 @@ def test_the_same_with_portable_parts(name: str, folder: Path):
 @pytest.mark.parametrize("name", NIGHTLY)
 def test_the_same_for_gigabytes(name: str, folder: Path):
     check(NIGHTLY[name], name, folder)
+
+
+@pytest.mark.nightly
+def test_a_store_of_many_small_shards_stays_within(folder: Path) -> None:
+    """Indices that were kept as arrays of their own held 15 kB a shard: 242 MB of 152."""
+    rng = np.random.default_rng(0)
+    row = rng.integers(0, 40, (3, 128, 12000), np.uint8)
+
+    def make(path: Path) -> None:
+        convert_to_store(np.tile(row, (1, 93, 1)), path, chunks=128, shards=256, progress=False)
+
+    check(("many.ome.zarr", make, {"memory": "300MB"}), "many small shards", folder)

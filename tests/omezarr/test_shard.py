@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from bigimg.errors import CorruptChunk, InputError, MissingChunk
 from bigimg.geometry.region import full, grid, piece
+from bigimg.omezarr import pixels
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import array_metadata, dumps
 from bigimg.omezarr.shard import (
+    CachedIndex,
     ObjectRecord,
     ShardLayout,
     object_key,
@@ -238,3 +240,22 @@ def test_what_the_system_refuses_is_an_input_error(stored: tuple[Path, ShardLayo
     path.symlink_to(path)
     with pytest.raises(InputError, match=r"c/0/0: cannot be read"):
         read_region(folder, full(layout.shape), layout)
+
+
+def test_indices_are_kept_in_one_table_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As arrays of their own they hold on to the memory between them, which grew with the store."""
+    layout = ShardLayout((64, 64), np.dtype("u1"), (4, 4), (8, 8), CODECS["lz4"])
+    monkeypatch.setattr(pixels, "INDEX_CACHE_BYTES", 3 * (layout.index_bytes + pixels.ENTRY_BYTES))
+    cache = pixels.IndexCache(layout)
+    indices = [np.arange(8, dtype="<u8").reshape(2, 2, 2) + n for n in range(5)]
+    for n, offsets in enumerate(indices):
+        cache[0, n] = CachedIndex(offsets, n)
+        cache[0, n] = CachedIndex(offsets, n + 10)  # the object changed
+    assert [cache.get((0, n)) is None for n in range(5)] == [True, True, False, False, False]
+    assert cache.table.shape == (3, 2, 2, 2)
+    for n in (2, 3, 4):
+        found = cache.get((0, n))
+        assert found is not None
+        np.testing.assert_array_equal(found.offsets, indices[n])
+        assert found.state == n + 10
+        assert not np.shares_memory(found.offsets, cache.table)  # another thread may fill the row
