@@ -19,6 +19,7 @@ from bigimg.conversion import commit
 from bigimg.errors import InputError, ResumeError, UsageError
 from bigimg.types import Array
 from tests.conversion.sources import noise
+from tests.places.server import serving
 from tests.running import bigimg as command
 
 QUIET: Any = {"progress": False, "memory": "4GB"}
@@ -297,3 +298,18 @@ def test_on_the_command_line(slide: Path, tmp_path: Path) -> None:
     files = sum(len(names) for _, _, names in os.walk(target))
     assert files == planned["files"]
     assert done.json["stored_bytes"] < 0.1 * 700 * 900 * 3
+
+
+def test_on_the_web_it_has_the_reduced_levels(pair: tuple[Path, Path]) -> None:
+    pytest.importorskip("aiohttp")
+    folder = pair[1].parent
+    with serving() as server:
+        server.files = {
+            f"/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in folder.rglob("*") if p.is_file()
+        }
+        url = server.url(f"/{pair[1].name}")
+        assert bigimg.open(url, level=2).compute().shape == (3, 175, 225)
+        with pytest.raises(
+            InputError, match=r"read from a\.tif beside it, and it is on no disk of this machine"
+        ):
+            bigimg.open(url)
