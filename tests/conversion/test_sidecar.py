@@ -17,6 +17,8 @@ import zarr
 import bigimg
 from bigimg.conversion import commit
 from bigimg.errors import InputError, ResumeError, UsageError
+from bigimg.opening.open import levels_of_source
+from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.conversion.sources import noise
 from tests.places.server import serving
@@ -100,6 +102,20 @@ def test_with_the_source_it_has_the_levels_and_the_numbers_of_a_whole_store(pair
     )
     np.testing.assert_array_equal(bigimg.mask(target, below=100), levels[0] < 100)
     assert bigimg.info(target).levels[0].shape == levels[0].shape
+
+
+@pytest.mark.filterwarnings("ignore:.*is read backwards")
+def test_each_level_keeps_the_contract_of_readers(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = pair
+    level = np.moveaxis(tifffile.imread(source), -1, 0)
+    for number in range(3):
+        check_reader(lambda number=number: levels_of_source(target)[number], expected=level)  # type: ignore[misc]
+        level = halved(level)
+    volume = noise((12, 20, 24), "i2")
+    nibabel.Nifti1Image(volume.T, np.diag([1, 1, 1, 1])).to_filename(tmp_path / "a.nii.gz")
+    other = tmp_path / "b.levels.ome.zarr"
+    bigimg.convert(tmp_path / "a.nii.gz", other, chunks=4, levels_only=True, **QUIET)
+    check_reader(lambda: levels_of_source(other)[1], expected=halved(volume, (0, 1, 2)))
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
@@ -287,7 +303,7 @@ def test_a_check_counts_level_0_again_and_compares_with_it(
 def test_on_the_command_line(slide: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.levels.ome.zarr"
     asked = ("convert", slide, target, "--chunks", 64, "--levels-only")
-    plan = command(*asked, "--dry-run", scratch=tmp_path).out
+    plan = str(bigimg.plan(slide, target, chunks=64, levels_only=True))
     assert "level 1  c 3 y 350 x 450" in plan
     assert plan.count("read from the source") == 2
     planned = command(*asked, "--dry-run", "--json", scratch=tmp_path).json
@@ -313,3 +329,18 @@ def test_on_the_web_it_has_the_reduced_levels(pair: tuple[Path, Path]) -> None:
             InputError, match=r"read from a\.tif beside it, and it is on no disk of this machine"
         ):
             bigimg.open(url)
+
+
+def test_pixels_that_a_cut_source_lacks_are_left_out_as_in_a_whole_store(slide: Path, tmp_path: Path) -> None:
+    data = slide.read_bytes()
+    (tmp_path / "cut.tif").write_bytes(data[: len(data) * 3 // 4])
+    how: Any = {"chunks": 64, "allow_partial": True, **QUIET}
+    whole, reduced = tmp_path / "a.ome.zarr", tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(tmp_path / "cut.tif", whole, **how)
+    bigimg.convert(tmp_path / "cut.tif", reduced, levels_only=True, **how)
+    for level in range(3):
+        one, other = (bigimg.open(path, level=level) for path in (whole, reduced))
+        np.testing.assert_array_equal(one, other)
+        assert one.attrs["missing"] == other.attrs["missing"]
+    assert bigimg.info(reduced).missing > 0
+    assert bigimg.verify(reduced, progress=False).ok
