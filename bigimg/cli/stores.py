@@ -26,7 +26,7 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="SOURCE TARGET | SOURCES... --into DIR")
+@click.argument("paths", nargs=-1, required=True, metavar="SOURCE TARGET")
 @click.option(
     "--into",
     metavar="DIR",
@@ -43,7 +43,7 @@ def convert(
     paths: tuple[str, ...], into: str | None, report: str | None, dry_run: bool, as_json: bool, quiet: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass, or each of SOURCES to one in DIR."""
+    """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass; with --into DIR each of many SOURCES to one in DIR."""
     if into is not None:
         _convert_all(paths, into, report, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)
     elif report is not None:

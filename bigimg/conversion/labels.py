@@ -104,7 +104,8 @@ def label_target(target: str | os.PathLike[str]) -> LabelTarget | None:
             f"{target}: the image is OME-Zarr {image.version}, and labels are written into {', '.join(VERSIONS)}: "
             "convert it first"
         )
-    levels = [image.spec(number) for number in range(len(image.levels))]
+    # A label image has the levels that are stored of its image: its models refuse more.
+    levels = [image.spec(number) for number in range(image.finer, len(image.levels))]
     grids = Grids(image.path, image.version, tuple(spec.axes for spec in levels), levels[0].world)
     return LabelTarget(grids, path.parent, path.name)
 

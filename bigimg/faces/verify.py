@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import BigimgError
@@ -74,7 +75,8 @@ def verify(
     opened = zipped_store(store, Asked({}, progress)) or store
     if source is None:
         own = None if quick else _own_source(opened)
-        return verify_store(opened, own, quick=quick, accept=accept, memory=memory, progress=progress)
+        with nullcontext() if own is None else closing(own):
+            return verify_store(opened, own, quick=quick, accept=accept, memory=memory, progress=progress)
     if (plate := plate_source(source, opening)) is not None:
         return verify_store(opened, plate, quick=quick, accept=accept, memory=memory, progress=progress)
     reader = open_source(source, progress=progress, **opening)

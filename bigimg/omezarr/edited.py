@@ -25,6 +25,7 @@ from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.levels import same_place
 from bigimg.geometry.spec import Channel
+from bigimg.omezarr.finer import finer_of_json
 from bigimg.omezarr.manifest import Manifest, Record, attributes_of, check_small, read_object, record_of
 from bigimg.omezarr.metadata import ATTRIBUTES, MANIFEST, array_documents, dumps, group_documents
 from bigimg.omezarr.objects import Location
@@ -206,7 +207,7 @@ def _followed(written: Attributes, now: Attributes, file: str) -> Edited:
     levels = _levels(was, found)
     attributes = {**now, "bigimg": _block(written["bigimg"], was, found)}
     image = replace(_parsed(attributes, file), levels=levels, is_label=was.is_label)
-    changes = tuple(_changes(written, now, was, replace(found, levels=levels), found))
+    changes = tuple(_changes(written, now, was, replace(found, levels=levels), found, _first(written)))
     if not changes and now != written:
         changes = ("attributes are written otherwise, and mean the same",)
     return Edited(attributes, image, changes)
@@ -262,9 +263,16 @@ def _real(window: tuple[float, float], scaling: Sequence[float] | None) -> list[
 
 def changes_between(before: Attributes, after: Attributes, file: str) -> tuple[str, ...]:
     """Return what differs between two attributes of an image, a line each."""
+    first = _first(before)
     before, after = _of_all(before), _of_all(after)
     was, found = _parsed(before, file), _parsed(after, file)
-    return tuple(_changes(before, after, was, found, found))
+    return tuple(_changes(before, after, was, found, found, first))
+
+
+def _first(attributes: Attributes) -> int:
+    """Return which level of the image the first one is that is stored."""
+    finer = finer_of_json(attributes["bigimg"].get("source"))
+    return 0 if finer is None else len(finer.shapes)
 
 
 def _of_all(attributes: Attributes) -> Attributes:
@@ -273,10 +281,10 @@ def _of_all(attributes: Attributes) -> Attributes:
 
 
 def _changes(
-    written: Attributes, now: Attributes, was: ImageMeta, counts: ImageMeta, found: ImageMeta
+    written: Attributes, now: Attributes, was: ImageMeta, counts: ImageMeta, found: ImageMeta, first: int
 ) -> Iterator[str]:
     """Yield what differs between ``was`` and what ``counts`` of what was ``found``, a line each."""
-    yield from _of_places(was, counts)
+    yield from _of_places(was, counts, f" of level {first}" if first else "")
     astray = [
         level.path
         for level, right in zip(found.levels, counts.levels, strict=True)
@@ -293,13 +301,13 @@ def _changes(
             yield f"{path} {what}"
 
 
-def _of_places(was: ImageMeta, counts: ImageMeta) -> Iterator[str]:
+def _of_places(was: ImageMeta, counts: ImageMeta, level: str) -> Iterator[str]:
     for i, name in enumerate(was.dims):
         new, old = counts.levels[0], was.levels[0]
         steps = [(each.scale or (1.0,) * len(was.dims))[i] for each in (new, old)]
         units = [f" {short_unit(meta.units[i])}" for meta in (counts, was)]
-        yield from _place(f"spacing along {name}", steps, units)
-        yield from _place(f"origin along {name}", [new.translation[i], old.translation[i]], ["", ""])
+        yield from _place(f"spacing{level} along {name}", steps, units)
+        yield from _place(f"origin{level} along {name}", [new.translation[i], old.translation[i]], ["", ""])
 
 
 def _place(what: str, numbers: Sequence[float], units: Sequence[str]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
     if block is None:
         return None
     access = dict(block["access"])
-    return Finer(
+    found = Finer(
         path=str(block["path"]),
         digest={key: block[key] for key in ("sha256", "files", "bytes", "of")},
         options=dict(block["options"]),
@@ -65,3 +65,9 @@ def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
         spacing=tuple(map(float, block["spacing"])),
         origin=tuple(map(float, block["origin"])),
     )
+    axes = len(found.chunks)
+    lengths = [*found.shapes, found.spacing, found.origin]
+    whole = all(n > 0 for sizes in (*found.shapes, found.chunks) for n in sizes)
+    if not found.shapes or not whole or any(len(each) != axes for each in lengths):
+        raise ValueError(f"source has levels of {found.shapes} and chunks of {found.chunks}")
+    return found

@@ -28,9 +28,10 @@ def with_source(store: Store) -> Store:
         return store
     source, method = SourceLevel(store, finer), cast(Method, store.image.method)
     readers = made_levels(source, [store.spec(level) for level in range(1, store.finer)], method)
-    note = f"{_named(store.finer)} read from {source.source}" + (
-        "" if os.path.lexists(source.source) else ", which is gone"
-    )
+    where = f"{source.source} beside it"
+    if source.is_here:
+        where = source.source if os.path.lexists(source.source) else f"{source.source}, which is gone"
+    note = f"{_named(store.finer)} read from {where}"
     return replace(store, source=readers, notes=(*store.notes, note))
 
 
@@ -51,10 +52,12 @@ class SourceLevel:
     def __init__(self, store: Store, finer: Finer) -> None:
         folder = store.tree.folder or getattr(store.tree.objects, "path", None)
         self.spec, self._store, self._finer, self._first = store.spec(0), store.path, finer, store.finer
-        self._is_here = folder is not None
-        self.source = os.path.normpath(
-            os.path.join(os.path.dirname(os.path.abspath(folder or "")), finer.path)
-        )
+        self.is_here = folder is not None
+        """Whether the store is on this machine, where its source can be too."""
+        self.source = finer.path
+        if folder is not None:
+            beside = os.path.dirname(os.path.abspath(folder))
+            self.source = os.path.normpath(os.path.join(beside, finer.path))
         self._reader: Reader | None = None
         self._lock = threading.Lock()
 
@@ -99,8 +102,8 @@ class SourceLevel:
         InputError
         """
         said = self._finer.digest
-        if not self._is_here:
-            raise self._refused(f"{self.source}, and the store lies elsewhere: fetch both")
+        if not self.is_here:
+            raise self._refused(f"{self.source} beside it, and it is on no disk of this machine: fetch both")
         if not os.path.lexists(self.source):
             raise self._refused(f"{self.source}, which is gone: put it back there")
         if (

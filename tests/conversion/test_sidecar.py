@@ -17,8 +17,11 @@ import zarr
 import bigimg
 from bigimg.conversion import commit
 from bigimg.errors import InputError, ResumeError, UsageError
+from bigimg.opening.open import levels_of_source
+from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.conversion.sources import noise
+from tests.places.server import serving
 from tests.running import bigimg as command
 
 QUIET: Any = {"progress": False, "memory": "4GB"}
@@ -99,6 +102,14 @@ def test_with_the_source_it_has_the_levels_and_the_numbers_of_a_whole_store(pair
     )
     np.testing.assert_array_equal(bigimg.mask(target, below=100), levels[0] < 100)
     assert bigimg.info(target).levels[0].shape == levels[0].shape
+
+
+def test_each_level_keeps_the_contract_of_readers(pair: tuple[Path, Path]) -> None:
+    source, target = pair
+    level = np.moveaxis(tifffile.imread(source), -1, 0)
+    for number in range(3):
+        check_reader(lambda number=number: levels_of_source(target)[number], expected=level)  # type: ignore[misc]
+        level = halved(level)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
@@ -258,9 +269,11 @@ def test_its_levels_follow_an_edit_and_an_edit_by_others(pair: tuple[Path, Path]
     assert bigimg.open(target, level=1).bigimg.spacing["x"] == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("level", [0, 2])
-def test_labels_lie_on_it(level: int, pair: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("level", [2, 3])
+def test_labels_lie_on_the_levels_that_are_stored(level: int, pair: tuple[Path, Path]) -> None:
     _, target = pair
+    with pytest.raises(UsageError, match="700 pixels along y, and the image has 175, 88, 44 in its levels"):
+        bigimg.write(bigimg.open(target)[0] < 100, target / "labels" / "dark", progress=False)
     image = bigimg.open(target, level=level)
     bigimg.write(image[0] < 100, target / "labels" / "dark", progress=False)
     found = bigimg.open(target / "labels" / "dark")
@@ -284,7 +297,7 @@ def test_a_check_counts_level_0_again_and_compares_with_it(
 def test_on_the_command_line(slide: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.levels.ome.zarr"
     asked = ("convert", slide, target, "--chunks", 64, "--levels-only")
-    plan = command(*asked, "--dry-run", scratch=tmp_path).out
+    plan = str(bigimg.plan(slide, target, chunks=64, levels_only=True))
     assert "level 1  c 3 y 350 x 450" in plan
     assert plan.count("read from the source") == 2
     planned = command(*asked, "--dry-run", "--json", scratch=tmp_path).json
@@ -295,3 +308,33 @@ def test_on_the_command_line(slide: Path, tmp_path: Path) -> None:
     files = sum(len(names) for _, _, names in os.walk(target))
     assert files == planned["files"]
     assert done.json["stored_bytes"] < 0.1 * 700 * 900 * 3
+
+
+def test_on_the_web_it_has_the_reduced_levels(pair: tuple[Path, Path]) -> None:
+    pytest.importorskip("aiohttp")
+    folder = pair[1].parent
+    with serving() as server:
+        server.files = {
+            f"/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in folder.rglob("*") if p.is_file()
+        }
+        url = server.url(f"/{pair[1].name}")
+        assert bigimg.open(url, level=2).compute().shape == (3, 175, 225)
+        with pytest.raises(
+            InputError, match=r"read from a\.tif beside it, and it is on no disk of this machine"
+        ):
+            bigimg.open(url)
+
+
+def test_pixels_that_a_cut_source_lacks_are_left_out_as_in_a_whole_store(slide: Path, tmp_path: Path) -> None:
+    data = slide.read_bytes()
+    (tmp_path / "cut.tif").write_bytes(data[: len(data) * 3 // 4])
+    how: Any = {"chunks": 64, "allow_partial": True, **QUIET}
+    whole, reduced = tmp_path / "a.ome.zarr", tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(tmp_path / "cut.tif", whole, **how)
+    bigimg.convert(tmp_path / "cut.tif", reduced, levels_only=True, **how)
+    for level in range(3):
+        one, other = (bigimg.open(path, level=level) for path in (whole, reduced))
+        np.testing.assert_array_equal(one, other)
+        assert one.attrs["missing"] == other.attrs["missing"]
+    assert bigimg.info(reduced).missing > 0
+    assert bigimg.verify(reduced, progress=False).ok

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import bigimg
 from tests.conversion.sources import noise
@@ -183,3 +184,28 @@ def test_ome_zarr_py_reads_plates(version: str, plates: dict[str, Path]) -> None
         nodes = list(reader.Reader(io.parse_url(str(plates[version])))())
     shapes = [node.data[0].shape for node in nodes if getattr(node, "data", None)]
     assert shapes, "it finds no wells"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_store_of_reduced_levels_is_a_smaller_image_to_others(version: str, tmp_path: Path) -> None:
+    ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs the validators group")
+    models = pytest.importorskip("ome_zarr_models", reason="needs the validators group")
+    zarr = pytest.importorskip("zarr")
+    pixels = noise((120, 160), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(16, 16), resolution=(20_000, 20_000), resolutionunit=3)
+    target = tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(
+        tmp_path / "a.tif", target, chunks=16, levels_only=True, ome_version=version, progress=False, memory="4GB"
+    )  # fmt: skip
+    bigimg.write(bigimg.open(target, level=2) < 9, target / "labels" / "dark", progress=False, memory="4GB")
+    windows = pixels.reshape(60, 2, 80, 2).mean((1, 3)).round().reshape(30, 2, 40, 2).mean((1, 3)).round()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = ngff_zarr.from_ngff_zarr(str(target), version=version)
+        model = importlib.import_module(f"{models.__name__}.v{version.replace('.', '')}.image").Image
+        image = model.from_zarr(zarr.open_group(target, mode="r"))
+    np.testing.assert_array_equal(np.asarray(read.images[0].data), windows)
+    assert read.images[0].scale == pytest.approx({"y": 2.0, "x": 2.0})
+    assert read.images[0].translation == pytest.approx({"y": 0.75, "x": 0.75})
+    attributes = image.attributes if version == "0.4" else image.ome_attributes
+    assert len(attributes.multiscales[0].datasets) == 3

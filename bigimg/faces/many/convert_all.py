@@ -128,7 +128,7 @@ def convert_all(
     items = items_of(sources, into, _ending(asked))
     started = time.monotonic()
     try:
-        os.makedirs(into, exist_ok=True)
+        Path(into).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{into}: cannot be made ({error.strerror}): choose another folder") from error
     planned = _planned(items, into, asked, opening, settings)
@@ -150,7 +150,7 @@ def convert_all(
             )
             begun = time.monotonic()
             try:
-                os.makedirs(os.path.dirname(item.target), exist_ok=True)
+                Path(item.target).parent.mkdir(parents=True, exist_ok=True)
                 result = convert_to_store(
                     item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import time
@@ -23,6 +24,7 @@ from bigimg.faces.many.convert_all import plan_all
 from tests.conversion.sources import noise
 from tests.running import bigimg as command
 from tests.running import start
+from tests.test_docs import DOCS, sections
 
 QUIET: Any = {"progress": False, "memory": "4GB", "sync": False}
 
@@ -209,6 +211,17 @@ def test_ctrl_c_ends_with_130_and_a_whole_report(files: Path, tmp_path: Path) ->
         "waiting",
         "waiting",
     ]
+
+
+def test_the_json_page_has_the_keys_that_are_printed(files: Path, tmp_path: Path) -> None:
+    page = sections((DOCS / "reference" / "json.md").read_text(encoding="utf-8"))
+    for name, found in {
+        "convert --into --dry-run": plan_all(files, tmp_path / "out").to_dict(),
+        "convert --into": bigimg.convert_all(files, tmp_path / "out", **QUIET).to_dict(),
+    }.items():
+        each: Any = found["files"]
+        keys = {*found, *(f"files[].{key}" for key in each[0])}
+        assert set(re.findall(r"^\| `([^`]+)` \|", page[name], re.MULTILINE)) == keys
 
 
 @pytest.mark.parametrize(
