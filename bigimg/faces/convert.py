@@ -149,11 +149,11 @@ def convert_source(
             source, target, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync,
             **settings,
         )  # fmt: skip
-    if overwrite and os.path.lexists(target):
-        what = "exists, and no plate takes the place of what is there"
-        raise UsageError(f"{target}: {what}: remove it, or choose another name")
-    made = plan_plate(plate, os.fspath(target), checked := options(**asked))
-    return run_plate(made, plate, checked, executor=executor, progress=progress, resume=resume, sync=sync)
+    checked = options(**asked)
+    made = plan_plate(plate, os.fspath(target), checked, overwrite=overwrite)
+    return run_plate(
+        made, plate, checked, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync
+    )  # fmt: skip
 
 
 def convert_to_store(
