@@ -65,8 +65,8 @@ def plan(
     Parameters
     ----------
     source : path, array or DataArray, or a plate
-        A plate is an opened one or its path, or a mapping of wells to images: ``{"B03": "b3.tif"}``, with more fields
-        ``{("B03", 0): "b3_0.tif", ("B03", 1): "b3_1.tif"}``.
+        A plate is an opened one or its path, a pattern with ``{well}``, the index or folder of a microscope, or a dict
+        of wells and their images: ``{"B03": "b3.tif"}``, with fields ``{("B03", 0): "b.tif", ("B03", 1): "c.tif"}``.
     target : path
         Of the store to be, ``name.ome.zarr``; must not exist. The ending of another format is refused.
     memory : int or str, optional
