@@ -83,7 +83,9 @@ class PlateResult:
         }
 
 
-def plan_plate(source: PlateSource, target: str, options: Options, *, sample: bool = True) -> PlatePlan:
+def plan_plate(
+    source: PlateSource, target: str, options: Options, *, sample: bool = True, overwrite: bool = False
+) -> PlatePlan:
     """Return the plan of a plate; every field is opened, and no pixel is read but for ``sample``.
 
     Raises
@@ -92,14 +94,14 @@ def plan_plate(source: PlateSource, target: str, options: Options, *, sample: bo
         One of its fields cannot be converted: nothing was written.
     """
     layout = laid_out(source)
-    checked_target(target, source.source, overwrite=False)
+    checked_target(target, source.source, overwrite=overwrite)
     resident = resident_bytes()
     fields: list[FieldPlan] = []
     largest: tuple[ConversionPlan, PlacedField] | None = None
     notes: Counter[str] = Counter(dict.fromkeys(source.notes, 0))
     for placed in layout.fields:
         with closing(_opened(placed, options)) as reader:
-            checked_target(target, reader, overwrite=False)
+            checked_target(target, reader, overwrite=overwrite)
             plan = _planned(placed, reader, target, options, resident)
         fields.append(field_plan(placed.path, plan))
         notes.update(set(plan.notes))
@@ -122,6 +124,7 @@ def run_plate(
     executor: Executor | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
+    overwrite: bool = False,
     sync: bool = True,
 ) -> PlateResult:
     """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
@@ -132,7 +135,7 @@ def run_plate(
         That of :func:`plan_plate`, of the same source and options.
     source : PlateSource
     options : Options
-    executor, progress, resume, sync
+    executor, progress, resume, overwrite, sync
         As of :func:`bigimg.conversion.run.run`.
 
     Raises
@@ -143,11 +146,13 @@ def run_plate(
         As :func:`bigimg.conversion.run.run`.
     """
     started = time.monotonic()
-    target = checked_target(plan.target, source.source, overwrite=False)
+    target = checked_target(plan.target, source.source, overwrite=overwrite)
     resident = resident_bytes()
     stored = resumed = done = 0
     with (
-        commit.staged(target, _known_by(source, options), resume=resume, sync=sync, parts=True) as staging,
+        commit.staged(
+            target, _known_by(source, options), resume=resume, overwrite=overwrite, sync=sync, parts=True
+        ) as staging,
         reporting(progress) as report,
     ):
         fields = _Fields(staging, plan)
@@ -332,7 +337,6 @@ def _write_documents(store: Path, plan: PlatePlan, source: PlateSource) -> None:
         by_well.setdefault(placed.well, []).append(FieldMeta(placed.path.rpartition("/")[2], run_of))
     documents = {store / well: well_attributes(fields, version) for well, fields in by_well.items()}
     documents |= {store / path.partition("/")[0]: {} for path, _, _ in layout.wells}
-    numbers = tuple(map(str, range(len(layout.labels))))
     documents[store] = plate_attributes(
         PlateMeta(
             name=plan.name,
@@ -341,7 +345,7 @@ def _write_documents(store: Path, plan: PlatePlan, source: PlateSource) -> None:
             wells=tuple(WellMeta(*well) for well in layout.wells),
             acquisitions=runs,
             field_count=max(map(len, by_well.values())),
-            labels=() if layout.labels == numbers else layout.labels,
+            labels=layout.told,
         ),
         version,
     )

@@ -18,6 +18,7 @@ from bigimg.geometry.spec import from_text
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.omezarr import manifest
 from bigimg.omezarr.archive import Archive
+from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.packed import is_packed
@@ -27,6 +28,8 @@ from bigimg.places.address import is_address, is_url, redacted, split_dataset, s
 from bigimg.places.staging import HOME
 from bigimg.types import Shape, ZarrFormat
 
+FIELDS = 3
+"""How deep the fields of a plate lie: row, well, field."""
 NAMED = 5
 """Number of label images that a message names."""
 LISTS_LABELS = {f"{LABELS}/{name}" for name in ("zarr.json", ".zgroup", ".zattrs")}
@@ -204,7 +207,7 @@ def _check_root(path: Path) -> None:
         raise OutputError(f"{path}: is a link, which is never overwritten: remove it, or name its target")
     if path in (Path.home(), Path("/")) or Path.cwd().is_relative_to(path) or os.path.ismount(path):
         raise UsageError(f"{path}: is never overwritten (home, root, a mount, or the folder you are in)")
-    if not (path / MANIFEST).is_dir():
+    if not ((path / MANIFEST).is_dir() or is_own_plate(path)):
         raise OutputError(f"{path}: is no store that bigimg wrote, and never overwritten: remove it by hand")
 
 
@@ -218,6 +221,9 @@ def check_contents(path: Path) -> None:
     OutputError
         It holds a file of others or a label image, or the manifest is damaged; the message names it.
     """
+    if is_own_plate(path):
+        _check_plate(path)
+        return
     _check_labels(path)
     try:
         unlisted = next(_unlisted(path), None)
@@ -250,6 +256,36 @@ def check_file(path: Path, labels: Collection[str] = ()) -> None:
         raise OutputError(f"{path}: holds {others[0]!r}, which bigimg did not write: remove the file by hand")
     held = (name for name, each in objects.listed(f"{LABELS}/").items() if each.folder)
     _no_labels(path, sorted(name for name in held if name not in labels))
+
+
+def is_own_plate(path: Path) -> bool:
+    """Return whether ``path`` is a plate that bigimg wrote."""
+    try:
+        node = tree_of(path).node("")
+    except BigimgError:
+        return False
+    own = {} if node is None else node["attributes"].get("bigimg")
+    return isinstance(own, dict) and own.get("kind") == "plate"
+
+
+def _check_plate(path: Path) -> None:
+    """Refuse what is no document of the plate, its rows and its wells, and no field that may be replaced."""
+    for part, depth in _below(path):
+        if depth < FIELDS and part.is_dir() and not part.is_symlink():
+            continue
+        if depth == FIELDS and (part / MANIFEST).is_dir() and not part.is_symlink():
+            check_contents(part)
+        elif part.name not in DOCUMENTS or not _is_plain_file(part):
+            message = f"is no part of the plate {path}: move it away, or remove the plate by hand"
+            raise OutputError(f"{part}: {message}")
+
+
+def _below(folder: Path, depth: int = 1) -> Iterator[tuple[Path, int]]:
+    """Yield what lies in a plate, its rows and its wells, and how deep."""
+    for part in sorted(folder.iterdir()):
+        yield part, depth
+        if depth < FIELDS and part.is_dir() and not part.is_symlink():
+            yield from _below(part, depth + 1)
 
 
 def _check_labels(path: Path) -> None:

@@ -68,8 +68,8 @@ def plan(
     Parameters
     ----------
     source : path, array or DataArray, or a plate
-        A plate is an opened one or its path, or a mapping of wells to images: ``{"B03": "b3.tif"}``, with more fields
-        ``{("B03", 0): "b3_0.tif", ("B03", 1): "b3_1.tif"}``.
+        A plate is an opened one or its path, a pattern with ``{well}``, the index or folder of a microscope, or a dict
+        of wells and their images: ``{"B03": "b3.tif"}``, with fields ``{("B03", 0): "b.tif", ("B03", 1): "c.tif"}``.
     target : path
         Of the store to be, ``name.ome.zarr``, or ``name.ozx`` for one file; must not exist. The ending of another
         format is refused.
@@ -157,11 +157,11 @@ def convert_source(
             source, target, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync,
             **settings,
         )  # fmt: skip
-    if overwrite and os.path.lexists(target):
-        what = "exists, and no plate takes the place of what is there"
-        raise UsageError(f"{target}: {what}: remove it, or choose another name")
-    made = plan_plate(plate, os.fspath(target), checked := options(**asked))
-    return run_plate(made, plate, checked, executor=executor, progress=progress, resume=resume, sync=sync)
+    checked = options(**asked)
+    made = plan_plate(plate, os.fspath(target), checked, overwrite=overwrite)
+    return run_plate(
+        made, plate, checked, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync
+    )  # fmt: skip
 
 
 def convert_to_store(

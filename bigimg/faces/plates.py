@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -25,8 +24,8 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
 
     Parameters
     ----------
-    source : path, pattern, Plate, PlateSource or mapping
-        A mapping has wells, or wells and fields, as ``"B03"``, ``"B/03/0"`` or ``("B03", 0)``, and the image of each.
+    source : path, pattern, Plate, PlateSource or dict
+        A dict has wells, or wells and fields, as ``"B03"``, ``"B/03/0"`` or ``("B03", 0)``, and the image of each.
     opening : Opening
         How each field is opened.
 
@@ -37,8 +36,8 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
     """
     if isinstance(source, PlateSource):
         return source
-    if isinstance(source, Mapping) and not hasattr(source, "dims"):  # a Dataset is a mapping too
-        return _of_mapping(source, opening)
+    if isinstance(source, dict):  # a Dataset, a group of HDF5 and others are mappings too
+        return _of_dict(source, opening)
     if isinstance(source, Plate):
         return _of_store(source)
     asked = Asked(opening)
@@ -50,7 +49,7 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
     return find_plate(os.fspath(source), asked.of_readers)
 
 
-def _of_mapping(images: Mapping[Any, Any], opening: Opening) -> PlateSource:
+def _of_dict(images: dict[Any, Any], opening: Opening) -> PlateSource:
     fields = []
     for key, image in images.items():
         parts = key if isinstance(key, tuple) else (key,)

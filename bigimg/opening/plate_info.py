@@ -75,7 +75,7 @@ def source_info(plate: PlateSource) -> PlateInfo:
         wells=tuple(path for path, _, _ in layout.wells),
         field_count=max(fields.values()),
         acquisitions=tuple(name or str(number) for number, name in plate.acquisitions),
-        field_labels=layout.labels,
+        field_labels=layout.told,
     )
 
 

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,9 +79,12 @@ def verify_store(
 
     with reporting(progress) as on_progress:
         try:
-            plate = None
-            with suppress(InputError):  # of a damaged document the check of the store tells
+            try:
                 plate = plate_of(tree)
+            except InputError:
+                if isinstance(source, PlateSource):
+                    raise
+                plate = None  # of a damaged document the check of the store tells
             if plate is not None:
                 if isinstance(source, Reader):
                     raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,12 @@ from bigimg.opening.open import Memory
 from bigimg.opening.plate_info import plate_at
 from bigimg.opening.plates import Plate
 from bigimg.opening.sources import Asked
+from bigimg.ops.derived import placeholder
 from bigimg.ops.levels import levels_of
 from bigimg.planning.room import LATER, room
+from bigimg.system.memory import heap_trimmer
 from bigimg.types import Array
-from bigimg.viewing.canvas import pixels_for
+from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES
 from bigimg.viewing.imshow import Look, Paint, paint, windows_of
 from bigimg.viewing.planes import Picture, cut_of, picture_of
 from bigimg.viewing.titles import shortened
@@ -37,6 +39,8 @@ MARGIN = 0.6
 """Inches for the names of rows and columns, and for the title."""
 LETTER = 0.1
 """Inches of a letter of the title."""
+PIXEL_BYTES = 48
+"""Of a pixel of a picture, of some channels of 16 bits, with the copies of which the windows are made."""
 WELL_BYTES = 64 << 20
 """To read one picture from a level that is larger than it."""
 
@@ -80,11 +84,16 @@ class PlateMap:
     def draw(self, figure: Figure) -> Figure:
         """Draw the wells in rows and columns."""
         meta, side = self.plate.meta, self.side
-        pixels_for(figure, self.plate.source, self.memory)
-        room(self.memory).take(
-            self.plate.source,
-            {"pictures": 16.0 * side * side * len(meta.wells), "a well": WELL_BYTES, **LATER},
+        shown, drawn = (
+            int(figure.bbox.width * figure.bbox.height),
+            (side + GAP) ** 2 * len(meta.rows) * len(meta.columns),
         )
+        parts = {
+            f"a figure of {shown:,} pixels": float(CANVAS_BYTES * shown + PICTURE_BYTES * drawn),
+            "pictures": float(PIXEL_BYTES * side * side * len(meta.wells)),
+            "a well": float(WELL_BYTES),
+        }
+        room(self.memory).take(self.plate.source, parts | LATER, "draw a smaller figure")
         pictures, without = self._pictures()
         windows = _windows(list(pictures.values()))
         step = side + GAP
@@ -119,7 +128,10 @@ class PlateMap:
             levels = levels_of(self.plate.store(well.path, path), memory=self.memory)
             cut = cut_of(levels.base, self.plane, t=self.t, channel=self.channel)
             size = (float(self.side),) * 2
-            found[well.row, well.column] = picture_of(levels, cut, pixels=size, most=self.side**2)
+            picture = picture_of(levels, cut, pixels=size, most=self.side**2)
+            # Without the image itself, which would keep the reader of each well open.
+            found[well.row, well.column] = replace(picture, like=placeholder(picture.like))
+            heap_trimmer.count(picture.pixels.nbytes + WELL_BYTES // 8)
         if not found:
             raise UsageError(f"{self.plate.source}: no well has the field {self.field!r}; see bigimg info")
         return found, without

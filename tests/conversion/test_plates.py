@@ -208,8 +208,6 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     target = tmp_path / "p.ome.zarr"
     with pytest.raises(TargetExistsError):
         bigimg.convert(sources, plate, **ASKED)
-    with pytest.raises(UsageError, match="no plate takes the place"):
-        bigimg.convert(sources, plate, overwrite=True, **ASKED)
     with pytest.raises(UsageError, match="well 'nowhere'"):
         bigimg.convert({"nowhere": sources["A01", 0]}, target, **ASKED)
     with pytest.raises(InputError, match="well A1 has the field '0' twice"):
@@ -223,6 +221,38 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     with pytest.raises(OutputError, match="its 6 fields need about"):
         bigimg.convert(sources, target, **ASKED)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_plate_takes_the_place_of_another_of_ours(
+    sources: dict[Any, str], plate: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "p.ome.zarr"
+    shutil.copytree(plate, target)
+    label = target / "A/01/0/labels/cells"
+    for add, said in [
+        (target / "notes.txt", "notes.txt: is no part of the plate"),
+        (target / "A/01/notes.txt", "notes.txt: is no part of the plate"),
+        (target / "A/01/0/notes.txt", "notes.txt: is no part of the zarr store"),
+        (label, "holds label images"),
+    ]:
+        if add == label:
+            bigimg.write(np.ones((70, 90), np.uint8), label, progress=False)
+        else:
+            add.write_text("mine")
+        with pytest.raises(OutputError, match=said):
+            bigimg.convert(sources, target, overwrite=True, **ASKED)
+        assert bigimg.open_plate(target).wells == ("A/01", "A/02", "B/12")
+        shutil.rmtree(add) if add.is_dir() else add.unlink()
+    few = {("C3", 0): sources["A01", 0]}
+    assert bigimg.convert(few, target, overwrite=True, resume=False, **ASKED).wells == ("C/3",)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.ome.zarr"]
+    theirs = tmp_path / "theirs.zarr"
+    shutil.copytree(plate, theirs)
+    document = json.loads((theirs / "zarr.json").read_text())
+    del document["attributes"]["bigimg"]
+    (theirs / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(OutputError, match="is no store that bigimg wrote"):
+        bigimg.convert(few, theirs, overwrite=True, **ASKED)
 
 
 def test_the_plan_says_what_becomes_of_the_wells(sources: dict[Any, str], tmp_path: Path) -> None:

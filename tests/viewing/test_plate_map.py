@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import bigimg
-from bigimg.errors import BudgetError, UsageError
+from bigimg.errors import BudgetError, InputError, UsageError
 from tests.running import bigimg as command
 
 BRIGHT = {"A1": 0, "A2": 100, "B1": 200, "B3": 50}
@@ -87,3 +87,12 @@ def test_command(plate: Path, tmp_path: Path) -> None:
     done = command("info", plate, scratch=tmp_path)
     assert "4 wells" in done.out
     assert "--series A/1/0" in done.out
+
+
+def test_napari_wants_one_field(plate: Path) -> None:
+    from bigimg.viewing.napari.layers import layers_of
+
+    with pytest.raises(InputError, match=r"a plate of 4 wells .*: name one field, as .*A/1/0"):
+        layers_of(str(plate))
+    assert layers_of(str(plate / "A/2/0"))
+    assert layers_of(str(plate), series="A2/0")

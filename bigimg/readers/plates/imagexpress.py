@@ -119,16 +119,16 @@ def _sites(said: dict[str, str]) -> list[int]:
 
 
 def _planes(
-    folder: str, stem: str, time: int = 1, z: int | None = None
+    folder: str, stem: str, time: int | None = None, z: int | None = None
 ) -> Iterator[tuple[str, re.Match[str], int, int | None]]:
     """Yield the planes in ``folder`` and below: path, parts of the name, number of the time and of the plane."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
-        if entry.is_dir():
-            if (step := FOLDER.fullmatch(entry.name)) is not None:
-                number = int(step["number"])
-                inside = (number, z) if step["what"].lower() == "timepoint" else (time, number)
-                yield from _planes(entry.path, stem, *inside)
-        elif entry.name.startswith(f"{stem}_") and (match := NAME.fullmatch(entry.name[len(stem) + 1 :])):
-            yield entry.path, match, time, z
+        if not entry.is_dir():
+            if entry.name.startswith(f"{stem}_") and (match := NAME.fullmatch(entry.name[len(stem) + 1 :])):
+                yield entry.path, match, time or 1, z
+        elif (step := FOLDER.fullmatch(entry.name)) is not None:
+            number, is_time = int(step["number"]), step["what"].lower() == "timepoint"
+            if (time if is_time else z) is None:  # a link may lead back
+                yield from _planes(entry.path, stem, *((number, z) if is_time else (time, number)))

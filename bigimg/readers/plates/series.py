@@ -78,11 +78,13 @@ def plate_of_stacks(folder: str, positions: Mapping[str, str], **asked: Any) -> 
 def _named(names: Sequence[str], openers: Sequence[Callable[[], Reader]]) -> tuple[SourceField, ...]:
     """Return the fields of images that are all called after wells."""
     places = [place for name in names if (place := well_of(name)) is not None]
-    twice = max(Counter(places).values()) > 1
+    labels = Counter(label for _, label in places)
+    # Names may not tell fields apart, or may number them through the whole plate (P1 to P96): then their order does.
+    through = len(labels) == len(places) and len({well for well, _ in places}) > 1
+    ordered = through or max(Counter(places).values()) > 1
     count: Counter[str] = Counter()
     fields = []
     for (well, label), opener in zip(places, openers, strict=True):
-        # Names that do not tell fields apart are numbered in their order.
-        fields.append(SourceField(well, str(count[well]) if twice or not label else label, opener))
+        fields.append(SourceField(well, str(count[well]) if ordered or not label else label, opener))
         count[well] += 1
     return tuple(fields)

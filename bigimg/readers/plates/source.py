@@ -77,6 +77,11 @@ class PlateLayout:
     fields: tuple[PlacedField, ...]
     """Well by well, in the order of their numbers."""
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The labels, unless they are the numbers."""
+        return () if self.labels == tuple(map(str, range(len(self.labels)))) else self.labels
+
 
 def laid_out(plate: PlateSource) -> PlateLayout:
     """Return the places of the fields of ``plate``.

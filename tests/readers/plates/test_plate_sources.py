@@ -316,6 +316,9 @@ def test_images_of_one_file(tmp_path: Path) -> None:
     for name in names:
         np.testing.assert_array_equal(plate[name.split("-")[0], int(name[-1])], pixels(name))
     assert plate.info.field_labels == ("Site_0", "Site_1")
+    positions(tmp_path / "through.ome.tif", ["B3 P1", "B3 P2", "B4 P3", "B4 P4"])  # as ZEN numbers them
+    through = laid_out(source(tmp_path / "through.ome.tif", plate=True))
+    assert [each.path for each in through.fields] == ["B/3/0", "B/3/1", "B/4/0", "B/4/1"]
     positions(tmp_path / "other.ome.tif", ["A1", "overview"])
     with pytest.raises(UsageError, match="its image 'overview' is not called after a well"):
         bigimg.convert(tmp_path / "other.ome.tif", tmp_path / "q.ome.zarr", plate=True, **ASKED)
