@@ -175,6 +175,26 @@ def imagecodecs_reads(path: Path) -> Owned:
     return Owned(np.moveaxis(values, -1, 0) if values.ndim == 3 else values, None)
 
 
+def mrcfile_reads(path: Path) -> Owned:
+    """Return what mrcfile reads of a map whose columns, rows and sections are x, y and z."""
+    import mrcfile
+
+    with mrcfile.open(path) as file:
+        return Owned(np.array(file.data), None)
+
+
+def h5py_reads(path: Path) -> Owned:
+    """Return the datasets of all channels of an Imaris file of one time point, without their padding."""
+    import h5py
+
+    with h5py.File(path) as file:
+        channels = file["DataSet/ResolutionLevel 0/TimePoint 0"]
+        about = file["DataSetInfo/Image"].attrs
+        shape = [int(b"".join(about[name].tolist())) for name in "ZYX"]
+        inside = tuple(slice(0, size) for size in shape)
+        return Owned(np.stack([channels[f"Channel {c}/Data"][inside] for c in range(len(channels))]), None)
+
+
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -196,6 +216,8 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "ome-tiff/": ("tifffile", tifffile_reads),
     "png/": ("imagecodecs", imagecodecs_reads),
     "tiff/": ("tifffile", tifffile_reads),
+    "mrc/": ("mrcfile", mrcfile_reads),
+    "vendor/PtK2Cell": ("h5py", h5py_reads),
     "wsi/CMU": ("tifffile", tifffile_reads),
     "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
     "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),

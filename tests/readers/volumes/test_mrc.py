@@ -106,6 +106,14 @@ def test_real_map(data: Path) -> None:
     assert "label" in reader.spec.private
 
 
+@pytest.mark.vendors
+def test_real_map_against_openreadout(data: Path) -> None:
+    openreadout = pytest.importorskip("openreadout")
+    path = data / "mrc" / "EMD-3197.map"
+    with openreadout.open(str(path)) as file:
+        np.testing.assert_array_equal(whole(open_file(path)), np.asarray(file.get_image_data("ZYX")))
+
+
 @pytest.mark.parametrize("places", [(1, 2, 3), (3, 1, 2), (2, 1, 3), (3, 2, 1), (2, 3, 1), (1, 3, 2)])
 def test_permuted_axes(tmp_path: Path, places: tuple[int, int, int]) -> None:
     array = noise(4, 7, 9)
