@@ -195,7 +195,7 @@ def test_known_by_content_and_old_files_by_name(tmp_path: Path) -> None:
         assert find_format(tmp_path / name).name == "mrc"
     old = patched(path, _208=bytes(8), _64=bytes(12)).rename(tmp_path / "old.st")
     reader = open_file(old)
-    assert "columns, rows and sections are assumed" in reader.spec.notes[0]
+    assert "columns, rows and sections are assumed to be" in reader.spec.notes[0]
     np.testing.assert_array_equal(whole(reader), noise(4, 7, 9))
 
 
