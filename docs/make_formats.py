@@ -183,6 +183,26 @@ def czifile_reads(path: Path) -> Owned:
         return Owned(next(iter(file.scenes.values())).asarray(maxworkers=1), None)
 
 
+def mrcfile_reads(path: Path) -> Owned:
+    """Return what mrcfile reads of a map whose columns, rows and sections are x, y and z."""
+    import mrcfile
+
+    with mrcfile.open(path) as file:
+        return Owned(np.array(file.data), None)
+
+
+def h5py_reads(path: Path) -> Owned:
+    """Return the datasets of all channels of an Imaris file of one time point, without their padding."""
+    import h5py
+
+    with h5py.File(path) as file:
+        channels = file["DataSet/ResolutionLevel 0/TimePoint 0"]
+        about = file["DataSetInfo/Image"].attrs
+        shape = [int(b"".join(about[name].tolist())) for name in "ZYX"]
+        inside = tuple(slice(0, size) for size in shape)
+        return Owned(np.stack([channels[f"Channel {c}/Data"][inside] for c in range(len(channels))]), None)
+
+
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -207,6 +227,8 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "vendor/CellDivision": ("czifile", czifile_reads),
     "vendor/DAPI_GFP": ("czifile", czifile_reads),
     "vendor/s_1_t_1": ("czifile", czifile_reads),
+    "mrc/": ("mrcfile", mrcfile_reads),
+    "vendor/PtK2Cell": ("h5py", h5py_reads),
     "wsi/CMU": ("tifffile", tifffile_reads),
     "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
     "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),

@@ -14,7 +14,7 @@ from bigimg.readers.hdf5.filters import NAMES
 from bigimg.readers.hdf5.inside import HDF5_BYTES, find_inside
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.never_written import checked_written
-from bigimg.readers.raw.plain import Pixels, RawReader
+from bigimg.readers.raw.plain import ChosenReader, Pixels, RawReader
 from bigimg.readers.raw.scaled import PART_BYTES, PartPixels
 
 LONGEST_TEXT = 4096
@@ -45,7 +45,8 @@ def hdf5_reader(
         found, part = PartPixels(pixels, spec.dtype), PART_BYTES  # type: ignore[assignment]
     access = Access("random", why, dims, HDF5_BYTES, pixels.read_bytes + part)
     readable: Pixels = found
-    return RawReader(spec, access, source, readable, dims)
+    first = next(name for name in pixels.names.flat if name is not None)
+    return ChosenReader(spec, access, source, readable, dims, identity=str(first))
 
 
 def attributes(source: str, file: Any, name: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.never_written import checked_written
-from bigimg.readers.raw.plain import READ_BYTES, RawReader
+from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
 from bigimg.types import Array, DType, Region, Shape
 from bigimg.version import install_line
 
@@ -145,7 +145,7 @@ def tensor_reader(
     nbytes = math.prod(pixels.chunks) * pixels.dtype.itemsize
     why = f"{title} in chunks of {' x '.join(map(str, pixels.chunks))}, {pixels.dtype}"
     access = Access("random", why, dims, TENSORSTORE_BYTES, READ_BYTES + 3 * nbytes)
-    return RawReader(spec, access, source, pixels, dims)
+    return ChosenReader(spec, access, source, pixels, dims, identity=json.dumps(pixels.spec))
 
 
 def document(path: str) -> dict[str, Any]:

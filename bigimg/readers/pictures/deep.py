@@ -24,8 +24,6 @@ HEAD_BYTES = 1 << 20
 FRAMES = {"jpegxl": 3, "jpegxr": 1, "exr": 1, "rgbe": 1}
 """Frames of float32 that a decoder holds beside the decoded one: measured and rounded up."""
 
-WITHOUT_CODEC = "imagecodecs of this install has no"
-
 
 class DeepReader(CodedReader):
     """A picture whose decoder works in floats."""
@@ -161,8 +159,9 @@ JXR_OTHERS = {"2dadc7f58d6add43a7a8a29935261ae9": (8, False, RGBA)}
 def _reader(path: str, coded: Coded, reopen: object) -> DeepReader:
     import imagecodecs
 
-    if not getattr(imagecodecs, coded.codec.upper()).available:
-        raise InputError(f"{path}: {WITHOUT_CODEC} {coded.title}; install its wheel of 2026 or newer")
+    if not getattr(getattr(imagecodecs, coded.codec.upper(), None), "available", False):
+        what = f"is {coded.title}, which imagecodecs {imagecodecs.__version__} does not decode here"
+        raise InputError(f"{path}: {what}; install a newer one: pip install -U imagecodecs")
     return DeepReader(path, coded, reopen)  # type: ignore[arg-type]
 
 

@@ -234,6 +234,14 @@ class RawReader:
         self.pixels.close()
 
 
+@dataclass(frozen=True)
+class ChosenReader(RawReader):
+    """A :class:`RawReader` of one image of a source that holds several."""
+
+    identity: str = ""
+    """Its name there, so that a run that was interrupted is not continued with another image."""
+
+
 def is_wide(dims: Sequence[str], row_bytes: int) -> bool:
     """Return whether a row is so short that reading a piece of it takes as long as reading all of it.
 

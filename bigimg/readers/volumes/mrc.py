@@ -70,9 +70,7 @@ def open_mrc(source: str) -> RawReader:
     places = int(header["mapc"]), int(header["mapr"]), int(header["maps"])
     if places == (0, 0, 0):
         places = 1, 2, 3
-        notes.append(
-            "the header does not say which axes are x, y and z; columns, rows and sections are assumed"
-        )
+        notes.append("the header names no axes: columns, rows and sections are assumed to be x, y and z")
     if sorted(places) != [1, 2, 3]:
         raise damage(source, f"its columns, rows and sections are the axes {places}, which are no x, y and z")
     columns = "".join("xyz"[place - 1] for place in places)

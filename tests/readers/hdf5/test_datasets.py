@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import bigimg
+from bigimg.conversion.identity import identity
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader, as_part
@@ -66,6 +67,17 @@ def test_converted_and_verified(tmp_path: Path) -> None:
     bigimg.convert(source, tmp_path / "a.ome.zarr", progress=False)
     np.testing.assert_array_equal(bigimg.open(tmp_path / "a.ome.zarr"), ARRAY)
     assert bigimg.verify(tmp_path / "a.ome.zarr", source=source).ok
+
+
+def test_a_run_is_not_continued_with_another_dataset(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5", one=ARRAY, two=ARRAY + 1)
+    known = []
+    for name in ("/one", "/two", "/one"):
+        reader = open_file(path, series=name)
+        known.append(identity(bigimg.plan(f"{path}::{name}", tmp_path / "a.ome.zarr"), reader))
+        reader.close()
+    assert known[0] == known[2] is not None
+    assert known[0] != known[1]
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "u1", "<i2", ">u2", ">f4", "<f8", "f2", "u8"])

@@ -22,11 +22,11 @@ def letters(value: object) -> Array:
 def imaris(
     path: Path, array: Array, *, leave_out: Sequence[tuple[int, int]] = (), seconds: Sequence[float] = (),
     about: Mapping[str, object] | None = None, colors: Sequence[str] = ("1.000 0.500 0.000", "0.000 1.000 0.000"),
-    names: Sequence[str] = ("DAPI", "GFP"), **packing: Any,
+    names: Sequence[str] = ("DAPI", "GFP"), chunks: tuple[int, ...] = CHUNKS, **packing: Any,
 ) -> Path:  # fmt: skip
     """Write ``array`` (t, c, z, y, x), padded to chunks; views of ``leave_out`` have no dataset."""
     times, channels, *sizes = array.shape
-    padded = [-(-n // chunk) * chunk for n, chunk in zip(sizes, CHUNKS, strict=True)]
+    padded = [-(-n // chunk) * chunk for n, chunk in zip(sizes, chunks, strict=True)]
     with h5py.File(path, "w") as file:
         file.attrs["ImarisDataSet"] = letters("ImarisDataSet")
         file.attrs["DataSetDirectoryName"] = letters("DataSet")
@@ -55,7 +55,7 @@ def imaris(
                 group.attrs[name] = letters(size)
             full = np.full(padded, 7, array.dtype)
             full[tuple(slice(0, n) for n in sizes)] = array[t, c]
-            group.create_dataset("Data", data=full, chunks=CHUNKS, **({"compression": "gzip"} | packing))
+            group.create_dataset("Data", data=full, chunks=chunks, **({"compression": "gzip"} | packing))
     return path
 
 

@@ -106,6 +106,14 @@ def test_real_map(data: Path) -> None:
     assert "label" in reader.spec.private
 
 
+@pytest.mark.vendors
+def test_real_map_against_openreadout(data: Path) -> None:
+    openreadout = pytest.importorskip("openreadout")
+    path = data / "mrc" / "EMD-3197.map"
+    with openreadout.open(str(path)) as file:
+        np.testing.assert_array_equal(whole(open_file(path)), np.asarray(file.get_image_data("ZYX")))
+
+
 @pytest.mark.parametrize("places", [(1, 2, 3), (3, 1, 2), (2, 1, 3), (3, 2, 1), (2, 3, 1), (1, 3, 2)])
 def test_permuted_axes(tmp_path: Path, places: tuple[int, int, int]) -> None:
     array = noise(4, 7, 9)
@@ -187,7 +195,7 @@ def test_known_by_content_and_old_files_by_name(tmp_path: Path) -> None:
         assert find_format(tmp_path / name).name == "mrc"
     old = patched(path, _208=bytes(8), _64=bytes(12)).rename(tmp_path / "old.st")
     reader = open_file(old)
-    assert "columns, rows and sections are assumed" in reader.spec.notes[0]
+    assert "columns, rows and sections are assumed to be" in reader.spec.notes[0]
     np.testing.assert_array_equal(whole(reader), noise(4, 7, 9))
 
 
