@@ -104,10 +104,12 @@ def _reader(
     """Return the reader of an image whose pixels lie in its own file, or in ``files``."""
     header, block = Header(image), _block(path, image, name)
     places, own = header.places(path, name, axis), image.parent.filepath
-    backwards = not files and [each.get("ChannelTag") for each in header.described] == ["3", "2", "1"]
-    backwards &= header.samples == 3
+    backwards = header.backwards and not files
     axes, notes = header.axes()
-    channels, private = known_channels(header.channels()[:: -1 if backwards else 1])
+    named = header.channels()
+    if header.backwards:
+        named = [each for i in range(0, len(named), 3) for each in named[i : i + 3][::-1]]
+    channels, private = known_channels(named)
     public, more = public_and_private(header.settings(), "lif")
     dims = [each.name for each in axes]
     order = [*(each for each in dims if each != "c"), "c"] if header.samples > 1 else dims
@@ -263,10 +265,12 @@ class _TiffPlanes:
     def read_into(self, out: Array, number: int, rows: slice, columns: slice) -> None:
         """Fill ``out`` with a part of a plane; LAS X writes grey TIFFs with three equal colours too."""
         per, spec = self.samples, self.folder.spec
-        along = {"z": slice(number, number + 1), "c": slice(0, per), "y": rows}
-        along["x"] = slice(columns.start // per, columns.stop // per)
+        step = columns.step or 1
+        samples = slice(columns.start % per, columns.start % per + 1) if step > 1 else slice(0, per)
+        along = {"z": slice(number, number + 1), "c": samples, "y": rows}
+        along["x"] = slice(columns.start // per, -(-columns.stop // per))
         part = self.folder.read(tuple(along[name] for name in spec.dims))
-        out[...] = (np.moveaxis(part, spec.axis("c"), -1) if per > 1 else part).reshape(out.shape)
+        out[...] = (np.moveaxis(part, spec.axis("c"), -1) if "c" in spec.dims else part).reshape(out.shape)
 
     def close(self) -> None:
         """Let go of the TIFFs."""

@@ -73,6 +73,13 @@ def test_colours_are_turned_to_red_first(tmp_path: Path, row: int) -> None:
             assert np.array_equal(whole(open_file(path)), theirs.asarray().transpose(2, 0, 1))
 
 
+def test_groups_of_colours(tmp_path: Path) -> None:
+    pixels = numbers(2, 4, 5, 3)
+    path = str(write_lif(tmp_path / "a.lif", image("one", pixels, "Cyxc", row=32, channels=BGR)))
+    check_reader(lambda: open_file(path), expected=pixels[..., ::-1].transpose(0, 3, 1, 2).reshape(6, 4, 5))
+    assert [channel.color for channel in open_file(path).spec.channels][3] == "FF0000"
+
+
 def test_planes_of_colours_have_their_names(tmp_path: Path) -> None:
     made = image("one", numbers(3, 4, 5), "cyx", channels=BGR)
     reader = open_file(write_lif(tmp_path / "a.lif", made))
