@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -26,7 +27,7 @@ from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor.lif_header import Header
 from bigimg.readers.vendor.planes import NEVER, PlanesReader, read_plane
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Shape
 from bigimg.version import install_line
 
 LIBRARY_BYTES = 12 << 20
@@ -71,8 +72,8 @@ def open_lif(
         images = list(file.images)
         if not images:
             raise InputError(f"{path}: holds no image; record or export it again")
-        every = [Named(image.path, () if image.is_flim else Header(image).shape) for image in images]
-        main = next((i for i, image in enumerate(images) if not image.is_flim), 0)
+        every = [Named(image.path, _shape(image)) for image in images]
+        main = next((i for i, each in enumerate(every) if each.shape), 0)
         number, others = pick(path, every, series, main=main)
         image, name = images[number], f"series {number} {images[number].path}"
         if image.is_flim:
@@ -90,6 +91,14 @@ def open_lif(
         access=replace(found.access, fixed_bytes=fixed),
         paths=tuple(dict.fromkeys((path, *found.paths))),
     )
+
+
+def _shape(image: Any) -> Shape:
+    """Return the shape of an image; that of one that cannot be read is empty, so that the others can be."""
+    if not image.is_flim:
+        with suppress(*ERRORS):
+            return Header(image).shape
+    return ()
 
 
 def _reader(

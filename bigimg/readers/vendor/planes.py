@@ -163,8 +163,10 @@ def chosen(path: str, what: str, sizes: Mapping[str, int], axis: Mapping[str, in
     asked = dict(axis or {})
     for name, index in asked.items():
         if name not in sizes:
-            there = f"{what} has {'the axes ' + ' '.join(sizes) if sizes else 'no such axes'} to choose from"
-            raise UsageError(f"{path}: axis={{{name!r}: {index}}} was asked for, but {there}")
+            there = " ".join(sizes) or "none of this kind"
+            raise UsageError(
+                f"{path}: {what} has no axis {name} to choose from, it has {there}; leave it out"
+            )
         if not 0 <= index < sizes[name]:
             raise UsageError(
                 f"{path}: the axis {name} of {what} has no index {index}; give 0 to {sizes[name] - 1}"

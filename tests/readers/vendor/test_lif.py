@@ -140,7 +140,7 @@ def test_other_axes_are_chosen(tmp_path: Path) -> None:
     assert np.array_equal(whole(open_file(path, axis={"A": 2})), pixels[2])
     with pytest.raises(UsageError, match="no index 3; give 0 to 2"):
         open_file(path, axis={"A": 3})
-    with pytest.raises(UsageError, match="has the axes A to choose from"):
+    with pytest.raises(UsageError, match="no axis Q to choose from, it has A; leave it out"):
         open_file(path, axis={"Q": 0})
 
 
@@ -258,6 +258,15 @@ def test_flim_is_refused(tmp_path: Path) -> None:
     assert open_file(path).spec.shape == (4, 5)
     with pytest.raises(InputError, match="raw FLIM"):
         open_file(path, series=0)
+
+
+def test_an_image_that_makes_no_sense_keeps_none_from_the_others(tmp_path: Path) -> None:
+    made = image("one", numbers(4, 5), "yx")
+    odd = made._replace(name="odd", description=made.description.replace('DataType="0"', 'DataType="7"'))
+    path = write_lif(tmp_path / "a.lif", odd, made)
+    assert open_file(path).spec.shape == (4, 5)
+    with pytest.raises(InputError, match="header makes no sense"):
+        open_file(path, series="odd")
 
 
 def test_mutants_are_named_or_harmless(tmp_path: Path) -> None:
