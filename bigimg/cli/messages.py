@@ -55,7 +55,7 @@ def in_words_of(
     own = "|".join(re.escape(word) for word in typed if "=" in word and not word.startswith("-")) or "(?!)"
     # A name within a path, an address or another word is no option. A value is quoted, in brackets, a word, or left
     # out, as in "below= or".
-    value = r"""\([^()]*\)|'[^']*'|"[^"]*"|[\w+-][\w.+-]*(?<!\.)|(?=[\s,;:.)]|$)"""
+    value = r"""\([^()]*\)|\{[^{}]*\}|'[^']*'|"[^"]*"|[\w+-][\w.+-]*(?<!\.)|(?=[\s,;:.)]|$)"""
     return re.sub(
         rf"{own}|(?<![\w/.?&='\"-])({names})=({value})(?![\w/])",
         lambda found: found[0] if found[1] is None else _as_typed(*flags[found[1]], found[2]),
@@ -84,6 +84,8 @@ def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequ
 
 
 def _as_typed(option: str, off: str, value: str) -> str:
+    if value.startswith("{"):  # {'A': 0, 'B': 1}
+        value = re.sub("[{}' ]", "", value).replace(":", "=")
     if value in ("", "True"):
         return option
     if value == "False":

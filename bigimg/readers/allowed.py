@@ -6,7 +6,7 @@ This page is for whoever answers for people's data. A field of a file goes into 
 
 - :data:`NUMBERS`: fields that are kept if the value is a number, true or false, or a list of these.
 - :data:`WORDS`: fields that are kept if the value is one of the words which the format has for it.
-- :data:`TEXTS`: fields of DICOM that are kept with any value: who made the scanner, and codes of technique.
+- :data:`TEXTS`: fields that are kept with any value: who made the scanner, and codes of technique.
 - :data:`CHANNEL_WORDS`, :data:`SEGMENT_WORDS` and :data:`CHANNEL_CODES`: what the name of a channel or segment may
   consist of. Others are numbered.
 
@@ -185,8 +185,9 @@ TEXTS = {
         TotalPixelMatrixColumns TotalPixelMatrixFocalPlanes TotalPixelMatrixRows TransferSyntaxUID TriggerTime Units
         VOILUTFunction VariableFlipAngleFlag ViewPosition VolumeTimes WindowCenter WindowWidth XRayTubeCurrent
     """,
+    "nd2": "modalityFlags",
 }  # fmt: skip
-"""Keywords of geometry, modality, window, units, maker and technique."""
+"""Keywords of geometry, modality, window, units, maker and technique; the flags of ND2 are words of the library."""
 
 CHANNEL_WORDS = """
     alpha background bf bg black blue bright brightfield camera channel confocal contrast cyan dark darkfield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -27,7 +28,7 @@ from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor.lif_header import Header
 from bigimg.readers.vendor.planes import NEVER, PlanesReader, read_plane
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Shape
 from bigimg.version import install_line
 
 LIBRARY_BYTES = 12 << 20
@@ -72,8 +73,8 @@ def open_lif(
         images = list(file.images)
         if not images:
             raise InputError(f"{path}: holds no image; record or export it again")
-        every = [Named(image.path, () if image.is_flim else Header(image).shape) for image in images]
-        main = next((i for i, image in enumerate(images) if not image.is_flim), 0)
+        every = [Named(image.path, _shape(image)) for image in images]
+        main = next((i for i, each in enumerate(every) if each.shape), 0)
         number, others = pick(path, every, series, main=main)
         image, name = images[number], f"series {number} {images[number].path}"
         if image.is_flim:
@@ -93,6 +94,14 @@ def open_lif(
     )
 
 
+def _shape(image: Any) -> Shape:
+    """Return the shape of an image; that of one that cannot be read is empty, so that the others can be."""
+    if not image.is_flim:
+        with suppress(*ERRORS):
+            return Header(image).shape
+    return ()
+
+
 def _reader(
     path: str,
     image: Any,
@@ -105,10 +114,12 @@ def _reader(
     """Return the reader of an image whose pixels lie in its own file, or in ``files``."""
     header, block = Header(image), _block(path, image, name)
     places, own = header.places(path, name, axis), image.parent.filepath
-    backwards = not files and [each.get("ChannelTag") for each in header.described] == ["3", "2", "1"]
-    backwards &= header.samples == 3
+    backwards = header.backwards and not files
     axes, notes = header.axes()
-    channels, private = known_channels(header.channels()[:: -1 if backwards else 1])
+    named = header.channels()
+    if header.backwards:
+        named = [each for i in range(0, len(named), 3) for each in named[i : i + 3][::-1]]
+    channels, private = known_channels(named)
     public, more = public_and_private(header.settings(), "lif")
     dims = [each.name for each in axes]
     order = [*(each for each in dims if each != "c"), "c"] if header.samples > 1 else dims
@@ -264,10 +275,12 @@ class _TiffPlanes:
     def read_into(self, out: Array, number: int, rows: slice, columns: slice) -> None:
         """Fill ``out`` with a part of a plane; LAS X writes grey TIFFs with three equal colours too."""
         per, spec = self.samples, self.folder.spec
-        along = {"z": slice(number, number + 1), "c": slice(0, per), "y": rows}
-        along["x"] = slice(columns.start // per, columns.stop // per)
+        step = columns.step or 1
+        samples = slice(columns.start % per, columns.start % per + 1) if step > 1 else slice(0, per)
+        along = {"z": slice(number, number + 1), "c": samples, "y": rows}
+        along["x"] = slice(columns.start // per, -(-columns.stop // per))
         part = self.folder.read(tuple(along[name] for name in spec.dims))
-        out[...] = (np.moveaxis(part, spec.axis("c"), -1) if per > 1 else part).reshape(out.shape)
+        out[...] = (np.moveaxis(part, spec.axis("c"), -1) if "c" in spec.dims else part).reshape(out.shape)
 
     def close(self) -> None:
         """Let go of the TIFFs."""

@@ -170,11 +170,18 @@ class Header:
                 notes.append(f"{scan}, so {name} has size 1")
         return tuple(found), tuple(notes)
 
+    @property
+    def backwards(self) -> bool:
+        """Whether the colours of a pixel lie as B G R."""
+        return self.samples == 3 and self._tags()[:3] == ["3", "2", "1"]
+
     def channels(self) -> list[Channel]:
         """Return the channels, as they lie in the file."""
-        tags = [each.get("ChannelTag") for each in self.described]
-        if sorted(map(str, tags)) == ["1", "2", "3"]:
+        tags = self._tags()
+        if all(sorted(tags[i : i + 3]) == ["1", "2", "3"] for i in range(0, len(tags), 3)):
             base = [RGB[int(tag) - 1] for tag in tags]
+            if len(base) > 3:
+                base = [Channel(f"{each.name} {i // 3}", each.color) for i, each in enumerate(base)]
         else:
             colors = [COLORS.get(each.get("LUTName", "").lower()) for each in self.described]
             base = [Channel(name, color) for name, color in zip(self._names(), colors, strict=True)]
@@ -199,6 +206,9 @@ class Header:
             if (found := self.image.xml_element.find(f".//{name}")) is not None:
                 return dict(found.attrib)
         return {}
+
+    def _tags(self) -> list[str]:
+        return [each.get("ChannelTag", "") for each in self.described]
 
     def _names(self) -> list[str]:
         """Return the dyes of channels, or what else liffile finds to name them by."""

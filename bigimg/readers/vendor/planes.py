@@ -14,9 +14,10 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.geometry.holes import hole_value
+from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.raw.plain import RawFile, as_native
+from bigimg.readers.raw.plain import READ_BYTES, RawFile, as_native
 from bigimg.types import Array, DType, Region
 
 NEVER = -1
@@ -35,7 +36,10 @@ class Planes(Protocol):
         """As stored, byte order included."""
 
     def read_into(self, out: Array, number: int, rows: slice, columns: slice) -> None:
-        """Fill ``out``, C-contiguous, with a part of plane ``number``; columns count samples, not pixels."""
+        """Fill ``out``, C-contiguous, with a part of plane ``number``.
+
+        Columns count samples, not pixels; they have a step where one sample of each pixel is wanted.
+        """
 
     def close(self) -> None:
         """Let go of files."""
@@ -59,28 +63,34 @@ class PlanesReader:
     """Files that are read."""
 
     def read(self, region: Region) -> Array:
-        """Return the stored values of ``region``, as a view where samples lie side by side."""
+        """Return the stored values of ``region``, as a view where all samples of each pixel are wanted."""
         at = dict(zip(self.spec.dims, region, strict=True))
         t, c, z = (at.get(name, slice(0, 1)) for name in "tcz")
-        columns, per = at["x"], self.samples
-        groups = slice(c.start // per, -(-c.stop // per))
-        numbers = self.numbers[t, groups, z]
-        height, width = (at[name].stop - at[name].start for name in "yx")
-        out = np.empty((*numbers.shape, height, width * per), self.planes.dtype)
-        for index, number in np.ndenumerate(numbers):
-            if number == NEVER:
-                out[index] = hole_value(self.spec.dtype, self.spec.padding)
-            else:
-                inside = slice(columns.start * per, columns.stop * per)
-                self.planes.read_into(out[index], int(number), at["y"], inside)
-        parts = as_native(out).reshape(*numbers.shape, height, width, per)[
-            ..., :: -1 if self.backwards else 1
-        ]
-        times, count, depth = numbers.shape
-        pixels = np.moveaxis(parts, -1, 2).reshape(times, count * per, depth, height, width)
-        first = groups.start * per
-        pixels = pixels[:, c.start - first : c.stop - first]
-        return pixels[tuple(slice(None) if name in at else 0 for name in "tczyx")]
+        per, y, x = self.samples, at["y"], at["x"]
+        height, width = y.stop - y.start, x.stop - x.start
+        if c.stop - c.start == per > 1 and c.start % per == 0:
+            numbers = self.numbers[t, c.start // per, z]
+            out = np.empty((*numbers.shape, height, width * per), self.planes.dtype)
+            for index, number in np.ndenumerate(numbers):
+                self._fill(out[index], number, y, slice(x.start * per, x.stop * per))
+            colors = out.reshape(*numbers.shape, height, width, per)[..., :: -1 if self.backwards else 1]
+            out = np.moveaxis(colors, -1, 1)
+        else:
+            out = np.empty(
+                (t.stop - t.start, c.stop - c.start, z.stop - z.start, height, width), self.planes.dtype
+            )
+            for i, j, k in np.ndindex(out.shape[:3]):
+                group, sample = divmod(c.start + j, per)
+                first = x.start * per + (per - 1 - sample if self.backwards else sample)
+                columns = slice(first, first + (width - 1) * per + 1, per)
+                self._fill(out[i, j, k], self.numbers[t.start + i, group, z.start + k], y, columns)
+        return as_native(out)[tuple(slice(None) if name in at else 0 for name in "tczyx")]
+
+    def _fill(self, out: Array, number: int, rows: slice, columns: slice) -> None:
+        if number == NEVER:
+            out[...] = hole_value(self.spec.dtype, self.spec.padding)
+        else:
+            self.planes.read_into(out, int(number), rows, columns)
 
     def close(self) -> None:
         """Let go of files; a later read opens them again."""
@@ -104,6 +114,7 @@ def read_plane(
     dtype : dtype
         As stored, byte order included.
     part : tuple of slice
+        Columns may have a step.
 
     Raises
     ------
@@ -111,6 +122,14 @@ def read_plane(
         The file ends before.
     """
     (rows, columns), (height, step) = part, shape
+    if columns.step not in (None, 1):
+        span = slice(columns.start, columns.stop)
+        portion = max(1, READ_BYTES // ((span.stop - span.start) * dtype.itemsize))
+        for _, (band,) in pieces((rows,), (portion,)):
+            buffer = np.empty((band.stop - band.start, span.stop - span.start), dtype)
+            read_plane(buffer, path, offset, shape, dtype, (band, span))
+            out[band.start - rows.start : band.stop - rows.start] = buffer[:, :: columns.step]
+        return
     whole = rows.stop - (rows.stop == height and columns.stop < step)  # the last row may lack its padding
     if whole > rows.start:
         body = RawFile(path, offset=offset, shape=(whole, step), dtype=dtype)
@@ -144,8 +163,10 @@ def chosen(path: str, what: str, sizes: Mapping[str, int], axis: Mapping[str, in
     asked = dict(axis or {})
     for name, index in asked.items():
         if name not in sizes:
-            there = f"{what} has {'the axes ' + ' '.join(sizes) if sizes else 'no such axes'} to choose from"
-            raise UsageError(f"{path}: axis={{{name!r}: {index}}} was asked for, but {there}")
+            there = " ".join(sizes) or "none of this kind"
+            raise UsageError(
+                f"{path}: {what} has no axis {name} to choose from, it has {there}; leave it out"
+            )
         if not 0 <= index < sizes[name]:
             raise UsageError(
                 f"{path}: the axis {name} of {what} has no index {index}; give 0 to {sizes[name] - 1}"

@@ -35,8 +35,9 @@ def image(
 ) -> Image:
     """Return an image whose numbers lie in the file as in ``pixels``.
 
-    ``dims`` names the axes as they lie, slowest first. A row takes ``row`` bytes, or as many as it has.
-    ``lengths`` has origin and length of axes in metres or seconds, ``channels`` the tag and lookup table of each.
+    ``dims`` names the axes as they lie, slowest first; C counts groups of the channels c. A row takes ``row`` bytes, or
+    as many as it has. ``lengths`` has origin and length of axes in metres or seconds, ``channels`` the tag and lookup
+    table of each.
     """
     item, steps = pixels.itemsize, {}
     stride = item
@@ -48,11 +49,12 @@ def image(
     data = bytearray(stride)
     strides = [steps[axis][1] for axis in dims]
     np.ndarray(pixels.shape, pixels.dtype, data, strides=strides)[...] = pixels
-    count, apart = steps.pop("c", (1, 0))
+    (count, apart), (groups, between) = steps.pop("c", (1, 0)), steps.pop("C", (1, 0))
     kind = int(pixels.dtype.kind == "f")
     described = "".join(
         f'<ChannelDescription DataType="{kind}" ChannelTag="{tag}" Resolution="{8 * item}" NameOfMeasuredQuantity="" '
-        f'Min="0" Max="1" Unit="" LUTName="{lut}" IsLUTInverted="0" BytesInc="{i * apart}" BitInc="0"/>'
+        f'Min="0" Max="1" Unit="" LUTName="{lut}" IsLUTInverted="0" BytesInc="{k * between + i * apart}" BitInc="0"/>'
+        for k in range(groups)
         for i in range(count)
         for tag, _, lut in [channels[i % len(channels)].partition(" ")]
     )

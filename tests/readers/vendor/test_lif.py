@@ -73,6 +73,13 @@ def test_colours_are_turned_to_red_first(tmp_path: Path, row: int) -> None:
             assert np.array_equal(whole(open_file(path)), theirs.asarray().transpose(2, 0, 1))
 
 
+def test_groups_of_colours(tmp_path: Path) -> None:
+    pixels = numbers(2, 4, 5, 3)
+    path = str(write_lif(tmp_path / "a.lif", image("one", pixels, "Cyxc", row=32, channels=BGR)))
+    check_reader(lambda: open_file(path), expected=pixels[..., ::-1].transpose(0, 3, 1, 2).reshape(6, 4, 5))
+    assert [channel.color for channel in open_file(path).spec.channels][3] == "FF0000"
+
+
 def test_planes_of_colours_have_their_names(tmp_path: Path) -> None:
     made = image("one", numbers(3, 4, 5), "cyx", channels=BGR)
     reader = open_file(write_lif(tmp_path / "a.lif", made))
@@ -133,7 +140,7 @@ def test_other_axes_are_chosen(tmp_path: Path) -> None:
     assert np.array_equal(whole(open_file(path, axis={"A": 2})), pixels[2])
     with pytest.raises(UsageError, match="no index 3; give 0 to 2"):
         open_file(path, axis={"A": 3})
-    with pytest.raises(UsageError, match="has the axes A to choose from"):
+    with pytest.raises(UsageError, match="no axis Q to choose from, it has A; leave it out"):
         open_file(path, axis={"Q": 0})
 
 
@@ -251,6 +258,15 @@ def test_flim_is_refused(tmp_path: Path) -> None:
     assert open_file(path).spec.shape == (4, 5)
     with pytest.raises(InputError, match="raw FLIM"):
         open_file(path, series=0)
+
+
+def test_an_image_that_makes_no_sense_keeps_none_from_the_others(tmp_path: Path) -> None:
+    made = image("one", numbers(4, 5), "yx")
+    odd = made._replace(name="odd", description=made.description.replace('DataType="0"', 'DataType="7"'))
+    path = write_lif(tmp_path / "a.lif", odd, made)
+    assert open_file(path).spec.shape == (4, 5)
+    with pytest.raises(InputError, match="header makes no sense"):
+        open_file(path, series="odd")
 
 
 def test_mutants_are_named_or_harmless(tmp_path: Path) -> None:
