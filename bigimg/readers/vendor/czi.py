@@ -25,7 +25,7 @@ from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
-from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory
+from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory, sample_of
 from bigimg.readers.vendor.czi_images import (
     Mosaic,
     Series,
@@ -137,12 +137,15 @@ def open_czi(
     image, said = chosen(path, every[number], axis or {})
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
+    tiles = Tiles(path, file, pixels)
+    for tile in sample_of(image.tiles):
+        tiles.check(tile)
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
     mosaic = mosaic_of(image, planes)
     spec = replace(_spec(directory, image, planes, pixels.samples), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
     access = _access(directory, image, spec)
-    return CziReader(path, spec, access, mosaic, image.corner, Tiles(path, file, pixels))
+    return CziReader(path, spec, access, mosaic, image.corner, tiles)
 
 
 def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]], samples: int) -> ImageSpec:

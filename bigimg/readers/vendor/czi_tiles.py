@@ -87,12 +87,8 @@ class Tiles:
             int(tile["box"][3] - tile["box"][2]),
             self.pixels.samples,
         )
-        for part in parts:
-            if mask is not None and (mask.shape != shape[:2] or not mask[part.box].all()):
-                what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
-                raise InputError(
-                    f"{self.path}: the tile at byte {tile['at']} {what}; save it without them in ZEN"
-                )
+        if mask is not None:
+            self._check_recorded(tile, mask, shape, [part.box for part in parts])
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if codec == PLAIN:
             if length != size:
@@ -107,6 +103,19 @@ class Tiles:
         decoded, bgr = self._decoded(tile, start, length, shape, parts[0].target if whole else None)
         for part in parts if not whole or not np.shares_memory(decoded, parts[0].target) else ():
             _put(part.target, decoded[part.box], samples, bgr=bgr)
+
+    def check(self, tile: Any) -> None:
+        """Refuse a tile that is not what the directory says, or of which a part was not recorded; no pixel is read."""
+        _, _, mask = self._place(tile)
+        if mask is not None:
+            self._check_recorded(tile, mask, mask.shape, [full(mask.shape)])
+
+    def _check_recorded(self, tile: Any, mask: Array, shape: Shape, boxes: Sequence[Region]) -> None:
+        if mask.shape != shape[:2] or not all(mask[box].all() for box in boxes):
+            what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
+            raise InputError(
+                f"{self.path}: the tile at byte {int(tile['at'])} {what}; save it without them in ZEN"
+            )
 
     def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
         """Copy a part of uncompressed pixels from byte ``start`` on, a few rows at once."""
