@@ -359,6 +359,21 @@ def test_plain_pixels_that_are_called_coded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(open_file(path)), tile.pixels)
 
 
+def test_bytes_behind_the_pixels_are_padding_and_fewer_are_damage(tmp_path: Path) -> None:
+    path, own = tmp_path / "a.czi", noise((15, 20))
+    taller = Tile(np.concatenate([own, own[:1]]))
+    write_czi(path, [taller])
+    content = path.read_bytes()
+    for rows, expected in ((15, own), (22, None)):
+        was, now = (b"Y\0\0\0" + bytes(4) + size.to_bytes(4, "little") for size in (16, rows))
+        path.write_bytes(content.replace(was, now))
+        if expected is not None:
+            np.testing.assert_array_equal(read(open_file(path)), expected)
+        else:
+            with pytest.raises(InputError, match="has 640 bytes of pixels where"):
+                read(open_file(path))
+
+
 def test_a_coded_picture_larger_than_its_place_is_not_decoded(tmp_path: Path) -> None:
     tile = Tile(np.zeros((600, 800), "u1"), kind="Gray8", codec=JPEG)
     path = tmp_path / "a.czi"
