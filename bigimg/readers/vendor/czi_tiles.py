@@ -150,9 +150,9 @@ class Tiles:
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if not 0 < length <= size + size // 2 + SLACK_BYTES:
             raise self._error(tile, f"has {length} coded bytes for {size} of pixels")
-        data = self.file.read((slice(start, start + length),))
-        if length == size and codec in MAGIC and not data[:4].tobytes().startswith(MAGIC[codec]):
-            return data.view(self.dtype).reshape(shape), True
+        data = self._bytes(tile, start, length)
+        if length == size and codec in MAGIC and not data.startswith(MAGIC[codec]):
+            return np.frombuffer(data, self.dtype).reshape(shape), True
         try:
             found = np.asarray(self._decode(codec, data, shape, room))
         except DECODE_ERRORS as error:
@@ -165,14 +165,13 @@ class Tiles:
             raise self._error(tile, f"{what} where {self.dtype} of shape {shape} should be")
         return found.reshape(shape), codec == LZW
 
-    def _decode(self, codec: int, data: Array, shape: Shape, into: Array | None) -> Array:
+    def _decode(self, codec: int, data: bytes, shape: Shape, into: Array | None) -> Array:
         count, itemsize = math.prod(shape), self.dtype.itemsize
         if codec in CUT:
-            coded = data.tobytes()
-            if CUT[codec](coded):
+            if CUT[codec](data):
                 raise ValueError("its coded picture has no end")
-            check_coded_size(coded, count)
-            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(coded)
+            check_coded_size(data, count)
+            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(data)
             return picture
         room: Any = np.empty(count * itemsize, np.uint8) if into is None else into.reshape(-1).view(np.uint8)
         if codec == LZW:

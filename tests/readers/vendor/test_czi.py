@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import pickle
 import re
 import sys
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -487,6 +489,21 @@ def test_converted_inside_the_plan(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert done.peak_bytes <= planned <= 400e6
     np.testing.assert_array_equal(bigimg.imread(out), owners(path))
+
+
+def test_opening_many_tiles_takes_what_is_said(tmp_path: Path) -> None:
+    places = [(9 * i, 9 * j) for i in range(20) for j in range(50)]
+    tiles = [Tile(noise((12, 12)), y, x, {"S": 0, "M": m, "C": 0}) for m, (y, x) in enumerate(places)]
+    path = tmp_path / "a.czi"
+    write_czi(path, tiles, metadata())
+    open_file(path)  # the libraries are loaded
+    tracemalloc.start()
+    try:
+        reader = open_file(path)
+        assert tracemalloc.get_traced_memory()[1] <= reader.access.fixed_bytes
+    finally:
+        tracemalloc.stop()
+    assert len(pickle.dumps(reader)) < 300 * len(tiles)
 
 
 @pytest.mark.vendors
