@@ -74,9 +74,9 @@ class CziReader:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         along = dict(zip(self.spec.dims, region, strict=True))
         t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
-        result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
-        if self.spec.missing:
-            result[...] = hole_value(self.spec.dtype, self.spec.padding)
+        result = np.zeros(shape_of((t, c, z, y, x)), self.spec.dtype)
+        if self.spec.missing and (empty := hole_value(self.spec.dtype, self.spec.padding)):
+            result[...] = empty
         place = shift((y, x), tuple(-n for n in self.corner))
         samples = self.tiles.pixels.samples
         for channel in range(c.start // samples, -(-c.stop // samples)):
@@ -87,11 +87,10 @@ class CziReader:
                 target = result[i - t.start, at : at + len(wanted), k - z.start]
                 for tile, boxes in self.mosaic.parts((i, channel, k), place):
                     top, _, left, _ = tile["box"].tolist()
+                    targets = [shift(box, (place[0].start, place[1].start)) for box in boxes]
                     parts = [
-                        Part(
-                            target[:, *shift(box, (place[0].start, place[1].start))], shift(box, (top, left))
-                        )
-                        for box in boxes
+                        Part(target[:, *own], shift(box, (top, left)))
+                        for own, box in zip(targets, boxes, strict=True)
                     ]
                     self.tiles.copy(tile, parts, wanted)
         return result[tuple(slice(None) if name in along else 0 for name in "tczyx")]

@@ -101,7 +101,7 @@ class Tiles:
         # A tile that goes somewhere as a whole is decoded there.
         whole = self._is_direct(parts[0]) and parts[0].target.shape == (1, *shape[:2])
         decoded, bgr = self._decoded(tile, start, length, shape, parts[0].target if whole else None)
-        for part in parts if not whole or not np.shares_memory(decoded, parts[0].target) else ():
+        for part in parts if not whole or not np.may_share_memory(decoded, parts[0].target) else ():
             _put(part.target, decoded[part.box], samples, bgr=bgr)
 
     def check(self, tile: Any) -> None:
