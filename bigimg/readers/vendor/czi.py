@@ -25,7 +25,7 @@ from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
-from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory
+from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory, sample_of
 from bigimg.readers.vendor.czi_images import (
     Mosaic,
     Series,
@@ -74,9 +74,9 @@ class CziReader:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         along = dict(zip(self.spec.dims, region, strict=True))
         t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
-        result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
-        if self.spec.missing:
-            result[...] = hole_value(self.spec.dtype, self.spec.padding)
+        result = np.zeros(shape_of((t, c, z, y, x)), self.spec.dtype)
+        if self.spec.missing and (empty := hole_value(self.spec.dtype, self.spec.padding)):
+            result[...] = empty
         place = shift((y, x), tuple(-n for n in self.corner))
         samples = self.tiles.pixels.samples
         for channel in range(c.start // samples, -(-c.stop // samples)):
@@ -87,11 +87,10 @@ class CziReader:
                 target = result[i - t.start, at : at + len(wanted), k - z.start]
                 for tile, boxes in self.mosaic.parts((i, channel, k), place):
                     top, _, left, _ = tile["box"].tolist()
+                    targets = [shift(box, (place[0].start, place[1].start)) for box in boxes]
                     parts = [
-                        Part(
-                            target[:, *shift(box, (place[0].start, place[1].start))], shift(box, (top, left))
-                        )
-                        for box in boxes
+                        Part(target[:, *own], shift(box, (top, left)))
+                        for own, box in zip(targets, boxes, strict=True)
                     ]
                     self.tiles.copy(tile, parts, wanted)
         return result[tuple(slice(None) if name in along else 0 for name in "tczyx")]
@@ -137,12 +136,15 @@ def open_czi(
     image, said = chosen(path, every[number], axis or {})
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
+    tiles = Tiles(path, file, pixels)
+    for tile in sample_of(image.tiles):
+        tiles.check(tile)
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
     mosaic = mosaic_of(image, planes)
     spec = replace(_spec(directory, image, planes, pixels.samples), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
     access = _access(directory, image, spec)
-    return CziReader(path, spec, access, mosaic, image.corner, Tiles(path, file, pixels))
+    return CziReader(path, spec, access, mosaic, image.corner, tiles)
 
 
 def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]], samples: int) -> ImageSpec:

@@ -170,14 +170,11 @@ def planes_of(
     for name in PLANES:
         own, ranges = series.along(name), [each.along(name) for each in every]
         whole = range(min(each.start for each in ranges), max(each.stop for each in ranges))
+        most = planned.get(name, 0)
         if name == "C" and len({int(each.tiles["pixels"][0]) for each in every}) > 1:
-            found.append(
-                series.channels
-            )  # the others have another type of pixels, and are a series of their own
-        elif (
-            own == whole and own.start >= 0 and own.stop <= planned.get(name, 0) and len(own) < planned[name]
-        ):
-            found.append(range(planned[name]))
+            found.append(series.channels)  # those of another type of pixels are a series of their own
+        elif own == whole and own.start >= 0 and own.stop <= most and len(own) < most:
+            found.append(range(most))
         else:
             found.append(own)
     if (number := math.prod(map(len, found))) > MOST_PLANES:

@@ -87,15 +87,11 @@ class Tiles:
             int(tile["box"][3] - tile["box"][2]),
             self.pixels.samples,
         )
-        for part in parts:
-            if mask is not None and (mask.shape != shape[:2] or not mask[part.box].all()):
-                what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
-                raise InputError(
-                    f"{self.path}: the tile at byte {tile['at']} {what}; save it without them in ZEN"
-                )
+        if mask is not None:
+            self._check_recorded(tile, mask, shape, [part.box for part in parts])
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if codec == PLAIN:
-            if length != size:
+            if length < size:  # more is padding
                 raise self._error(
                     tile, f"has {length} bytes of pixels where {shape} {self.dtype} take {size}"
                 )
@@ -105,8 +101,21 @@ class Tiles:
         # A tile that goes somewhere as a whole is decoded there.
         whole = self._is_direct(parts[0]) and parts[0].target.shape == (1, *shape[:2])
         decoded, bgr = self._decoded(tile, start, length, shape, parts[0].target if whole else None)
-        for part in parts if not whole or not np.shares_memory(decoded, parts[0].target) else ():
+        for part in parts if not whole or not np.may_share_memory(decoded, parts[0].target) else ():
             _put(part.target, decoded[part.box], samples, bgr=bgr)
+
+    def check(self, tile: Any) -> None:
+        """Refuse a tile that is not what the directory says, or of which a part was not recorded; no pixel is read."""
+        _, _, mask = self._place(tile)
+        if mask is not None:
+            self._check_recorded(tile, mask, mask.shape, [full(mask.shape)])
+
+    def _check_recorded(self, tile: Any, mask: Array, shape: Shape, boxes: Sequence[Region]) -> None:
+        if mask.shape != shape[:2] or not all(mask[box].all() for box in boxes):
+            what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
+            raise InputError(
+                f"{self.path}: the tile at byte {int(tile['at'])} {what}; save it without them in ZEN"
+            )
 
     def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
         """Copy a part of uncompressed pixels from byte ``start`` on, a few rows at once."""
@@ -141,9 +150,9 @@ class Tiles:
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if not 0 < length <= size + size // 2 + SLACK_BYTES:
             raise self._error(tile, f"has {length} coded bytes for {size} of pixels")
-        data = self.file.read((slice(start, start + length),))
-        if length == size and codec in MAGIC and not data[:4].tobytes().startswith(MAGIC[codec]):
-            return data.view(self.dtype).reshape(shape), True
+        data = self._bytes(tile, start, length)
+        if length == size and codec in MAGIC and not data.startswith(MAGIC[codec]):
+            return np.frombuffer(data, self.dtype).reshape(shape), True
         try:
             found = np.asarray(self._decode(codec, data, shape, room))
         except DECODE_ERRORS as error:
@@ -156,14 +165,13 @@ class Tiles:
             raise self._error(tile, f"{what} where {self.dtype} of shape {shape} should be")
         return found.reshape(shape), codec == LZW
 
-    def _decode(self, codec: int, data: Array, shape: Shape, into: Array | None) -> Array:
+    def _decode(self, codec: int, data: bytes, shape: Shape, into: Array | None) -> Array:
         count, itemsize = math.prod(shape), self.dtype.itemsize
         if codec in CUT:
-            coded = data.tobytes()
-            if CUT[codec](coded):
+            if CUT[codec](data):
                 raise ValueError("its coded picture has no end")
-            check_coded_size(coded, count)
-            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(coded)
+            check_coded_size(data, count)
+            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(data)
             return picture
         room: Any = np.empty(count * itemsize, np.uint8) if into is None else into.reshape(-1).view(np.uint8)
         if codec == LZW:
