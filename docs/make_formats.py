@@ -203,6 +203,11 @@ def h5py_reads(path: Path) -> Owned:
         return Owned(np.stack([channels[f"Channel {c}/Data"][inside] for c in range(len(channels))]), None)
 
 
+def svs_beside(path: Path) -> Owned:
+    """Return what tifffile reads of the SVS that a slide in DICOM was made of: pydicom does not place its tiles."""
+    return tifffile_reads(path.parent / "CMU-1-Small-Region.svs")
+
+
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -210,7 +215,7 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "corrupt/badVR.dcm": ("pydicom", pydicom_reads),
     "corrupt/no_meta.dcm": ("pydicom", pydicom_reads),
     "dicom/": ("pydicom", pydicom_reads),
-    "wsi/dicom_small_region/": ("pydicom", pydicom_reads),
+    "wsi/dicom_small_region/": ("tifffile, its SVS", svs_beside),
     "ecat/": ("nibabel", nibabel_reads),
     "itk/": ("SimpleITK", itk_reads),
     "itk/BallBinary30x30x30_bz2.nrrd": ("pynrrd", pynrrd_reads),  # SimpleITK is built without bzip2

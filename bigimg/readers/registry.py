@@ -167,6 +167,12 @@ BUILT_IN = (
         (".mrxs", ".vms", ".bif"), sniffing.is_openslide, "openslide", extra="wsi",
     ),
     Format(
+        "readout", "DM3, DM4, SER, EMD; untried: OIR, OIB, OIF, VSI, ZVI, DCIMG",
+        "bigimg.readers.vendor.readout:ReadoutReader",
+        (".dm3", ".dm4", ".ser", ".emd", ".oir", ".oib", ".oif", ".vsi", ".zvi", ".dcimg"), sniffing.is_readout,
+        "openreadout", access="random, experimental", extra="readout",
+    ),
+    Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
         access=BEHIND_GZIP, several=False, packed=True,
     ),

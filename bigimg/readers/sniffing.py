@@ -205,6 +205,24 @@ def is_openslide(head: bytes, name: str) -> bool:
     )
 
 
+_READOUT: tuple[tuple[tuple[bytes, ...], tuple[str, ...]], ...] = (
+    # signatures, endings of the name
+    ((b"\0\0\0\3", b"\0\0\0\4"), (".dm3", ".dm4")),
+    ((b"II\x97\x01",), (".ser",)),
+    ((b"\x89HDF\r\n\x1a\n",), (".emd",)),
+    ((b"OLYMPUSRAWFORMAT",), (".oir",)),
+    ((b"DCIMG",), (".dcimg",)),
+    (_TIFF, (".vsi",)),
+    ((b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",), (".oib", ".zvi")),
+    ((b"",), (".oif",)),
+)
+
+
+def is_readout(head: bytes, name: str) -> bool:
+    """Return whether a file is one of those that only openreadout reads: by its first bytes, and its name."""
+    return any(head.startswith(signs) and name.endswith(endings) for signs, endings in _READOUT)
+
+
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima", ".dcm.gz")
 
 

@@ -196,8 +196,10 @@ def open_dicom_files(
     source = paths[0] if len(paths) == 1 else _folder(paths)
     slides = [path for path in paths if is_slide(path)]
     if slides and (on_gap is not None or tilt != "error"):
-        what = "on_gap and tilt are for stacks of slices, and this is a slide in tiles"
-        raise UsageError(f"{source}: {what}; leave them out")
+        asked = f"tilt={tilt!r}" if on_gap is None else f"on_gap={on_gap!r}"
+        raise UsageError(
+            f"{source}: {asked} is for stacks of slices, and this is a slide in tiles; leave it out"
+        )
     # pydicom warns of each value that breaks a rule, and its text may name a person: warnings are only counted.
     with QUIET, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

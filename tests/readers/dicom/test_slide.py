@@ -211,7 +211,7 @@ def test_levels_and_photos_are_series(tmp_path: Path):
     assert "1 file beside those of the slide is left out" in note
     with pytest.raises(UsageError, match="there is no series 9"):
         bigimg.open(tmp_path, series=9)
-    with pytest.raises(UsageError, match="on_gap and tilt are for stacks of slices"):
+    with pytest.raises(UsageError, match="on_gap='fill' is for stacks of slices"):
         bigimg.open(tmp_path, on_gap="fill")
 
 

@@ -94,7 +94,8 @@ def bif(path: Path, images: Array, *, overlap: int = 0) -> Path:
     )
     info = (
         f'<EncodeInfo Ver="2"><SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" Width="{width}" '
-        f'Height="{height}" NumCols="{across}" NumRows="{down}" Pos-X="0" Pos-Y="0">{joined}</ImageInfo></SlideStitchInfo>'
+        f'Height="{height}" NumCols="{across}" NumRows="{down}" Pos-X="0" Pos-Y="0">{joined}</ImageInfo>'
+        "</SlideStitchInfo>"
         '<AoiOrigin><AOI0 OriginX="0" OriginY="0"/></AoiOrigin></EncodeInfo>'
     )
     scan = '<iScan Magnification="20" ScanRes="0.465" Z-layers="1" UnitNumber="1" UserName="Roe Jane"/>'
