@@ -62,3 +62,8 @@ class Opening(TypedDict, total=False):
     pattern: str | None
     """What the names of the files in a folder mean: ``img_{c}_{t:03}_z{z:04}.tif``. The fields are t c z y x (of y and
     x: tiles side by side), and well and field, which make series."""
+    axes: str | None
+    """The names of all axes of a TIFF or a numpy array that does not say them, slowest first: ``tzyx``."""
+    pages: str | Mapping[str, int] | None
+    """What the pages of a TIFF are that does not say it, slowest first: ``c``, or several with their sizes, of which
+    one may be left out: ``t=10,c=2``. By default z."""

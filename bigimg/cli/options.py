@@ -150,6 +150,10 @@ OPTIONS: dict[str, Decorator] = {
     "pattern": click.option(
         "--pattern", metavar="NAMES", help="What the names of files in a folder mean, as in 'img_{c}_{t:03}_z{z}.tif'."
     ),
+    "axes": click.option("--axes", help="Names of all axes of a TIFF or array that has none, slowest first, as tzyx."),
+    "pages": click.option(
+        "--pages", metavar="AXES", help="What pages are where the TIFF does not say it: c, or t=10,c=2; z by default."
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -192,7 +196,10 @@ OPTIONS: dict[str, Decorator] = {
         help="Of the store; 0.4 is for QuPath and older tools.",
     ),
 }  # fmt: skip
-OPENING = ("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis", "pattern")
+OPENING = (
+    *("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis"),
+    *("pattern", "axes", "pages"),
+)
 """Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),

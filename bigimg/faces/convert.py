@@ -95,8 +95,8 @@ def plan(
     probe : bool
         Read and compress samples for a second to estimate size and time.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern: see
-        :class:`bigimg.types.Opening`.
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes,
+        pages: see :class:`bigimg.types.Opening`.
 
     Raises
     ------
