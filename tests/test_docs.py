@@ -267,8 +267,8 @@ def test_json_page_is_what_is_printed(verb: str, printed: dict[str, set[str]]) -
 def test_every_verb_with_json_is_documented() -> None:
     page = (DOCS / "reference" / "json.md").read_text(encoding="utf-8")
     verbs = {name for name, command in VERBS.items() if any(p.name == "as_json" for p in command.params)}
-    assert verbs == {name.partition(" ")[0] for name in sections(page)} | {"demo"}
-    assert "`demo`" in page
+    assert verbs == {name.partition(" ")[0] for name in sections(page)} | {"demo", "stack"}
+    assert "`demo` and `stack`" in page
 
 
 # ---------------------------------------------------------------------------------------------- Python and errors

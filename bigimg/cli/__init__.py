@@ -30,7 +30,7 @@ FILES = {
     "files": ("info", "formats", "export", "downsample", "patches"),
     "pictures": ("slice", "thumbnail", "montage", "ortho", "view"),
     "statistics": ("stats", "histogram", "fraction", "mask"),
-    "stores": ("plan", "convert", "demo", "verify", "edit", "upgrade", "pack", "unpack", "clean"),
+    "stores": ("plan", "convert", "stack", "demo", "verify", "edit", "upgrade", "pack", "unpack", "clean"),
 }
 VERBS = {verb: file for file, verbs in FILES.items() for verb in verbs}
 """The file of this folder that holds each verb."""

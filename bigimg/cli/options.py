@@ -153,6 +153,10 @@ OPTIONS: dict[str, Decorator] = {
     "plate": click.option(
         "--plate", is_flag=True, help="Make a plate of all images of a file, which are called after wells."
     ),
+    "axes": click.option("--axes", help="Names of all axes of a TIFF or array that has none, slowest first, as tzyx."),
+    "pages": click.option(
+        "--pages", metavar="AXES", help="What pages are where the TIFF does not say it: c, or t=10,c=2; z by default."
+    ),
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace what is there, once the new one is whole."
     ),
@@ -199,16 +203,8 @@ OPTIONS: dict[str, Decorator] = {
     ),
 }  # fmt: skip
 OPENING = (
-    "series",
-    "part",
-    "insecure",
-    "max_download",
-    "on_gap",
-    "tilt",
-    "allow_partial",
-    "axis",
-    "pattern",
-    "plate",
+    *("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis"),
+    *("pattern", "plate", "axes", "pages"),
 )
 """Those of :class:`bigimg.types.Opening`, in its order."""
 CONVERSION = (

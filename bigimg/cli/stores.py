@@ -96,6 +96,32 @@ def _convert_all(
 
 
 @click.command()
+@click.argument("sources", nargs=-1, required=True)
+@shared("target")
+@click.option("--axis", "dim", type=click.Choice(list("tcz")), required=True, help="The new axis.")
+@shared(*(name for name in CONVERSION if name != "axis"))
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@shared("overwrite", "json", "quiet")
+def stack(
+    sources: tuple[str, ...], target: str, dim: str, dry_run: bool, overwrite: bool, as_json: bool, quiet: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Put SOURCES side by side along a new axis, in their order, as the OME-Zarr pyramid TARGET."""
+    from bigimg.faces.convert import convert_to_store, plan
+    from bigimg.opening.open import open as open_image
+    from bigimg.ops.geometry import stack as stack_images
+
+    opening: Any = {name: options.pop(name) for name in OPENING if name in options}
+    images = [open_image(source, memory=options["memory"], **opening) for source in sources]
+    whole = stack_images(images, dim)
+    if dry_run:
+        print_value(plan(whole, target, **options), as_json)
+        return
+    result = convert_to_store(whole, target, progress=not quiet, overwrite=overwrite, **options)
+    say_or_print(result if as_json else _summary(result), as_json, quiet)
+
+
+@click.command()
 @click.argument("target", default="bigimg-demo.ome.zarr")
 @click.option("--size", default="32768x32768", show_default=True, help="Height x width in pixels, RGB.")
 @click.option(

@@ -57,6 +57,8 @@ FOR = {
     "axis": "files with axes that are none of t c z y x",
     "pattern": "folders of files",
     "plate": "files whose images are called after wells, and for plan, convert and verify",
+    "axes": "TIFF and numpy arrays, whose axes may have no names",
+    "pages": "TIFF of several pages",
     "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
 }
 """Which sources an option is for, for messages."""
@@ -70,7 +72,7 @@ BUILT_IN = (
         (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".qptiff",
         ".companion.ome"), sniffing.is_tiff_or_companion,
         "tifffile", access="random; sequential in large strips; whole when one large segment is of another codec",
-        options=frozenset({"allow_partial"}),
+        options=frozenset({"allow_partial", "axes", "pages"}),
     ),
     Format(
         "png", "PNG", "bigimg.readers.pictures.choice:open_png", (".png",), sniffing.is_png,
@@ -174,7 +176,7 @@ BUILT_IN = (
     ),
     Format(
         "npy", "numpy array", "bigimg.readers.arrays.npy:open_npy", (".npy",), sniffing.is_npy, "numpy",
-        access=BEHIND_GZIP, several=False, packed=True,
+        access=BEHIND_GZIP, several=False, options=frozenset({"axes"}), packed=True,
     ),
     Format(
         "jpegxl", "JPEG XL", "bigimg.readers.pictures.deep:open_jpegxl", (".jxl",), sniffing.is_jpegxl, "imagecodecs",

@@ -15,6 +15,7 @@ from bigimg.errors import InputError, UsageError, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.spec import ImageSpec
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
+from bigimg.readers.asked_axes import renamed
 from bigimg.readers.complex_values import is_complex, real_of
 from bigimg.readers.raw.compressed import open_pixels, read_bytes
 from bigimg.readers.raw.plain import RawReader, Stored, natural_chunks
@@ -25,12 +26,14 @@ MOST_HEADER = 1 << 16
 """Bytes of a header at most; numpy refuses those of more than 10,000."""
 
 
-def open_npy(source: str) -> RawReader:
+def open_npy(source: str, *, axes: str | None = None) -> RawReader:
     """Return a reader of the numpy array at ``source``.
 
     Parameters
     ----------
     source : str
+    axes : str, optional
+        The name of each axis of the array; guessed from its shape by default.
 
     Raises
     ------
@@ -39,12 +42,12 @@ def open_npy(source: str) -> RawReader:
     """
     shape, fortran, dtype, offset = _header(source)
     try:
-        dims = guess_dims(shape)
-        axes = tuple(Axis(name, shape[dims.index(name)]) for name in ORDER if name in dims)
+        dims = guess_dims(shape) if axes is None else renamed(axes, [None] * len(shape), shape, source)
+        named = tuple(Axis(name, shape[dims.index(name)]) for name in ORDER if name in dims)
     except UsageError as error:
         raise InputError(f"{source}: is no image: {error}") from None
     file_dims = tuple(reversed(dims)) if fortran else dims
-    chunks, notes = natural_chunks(axes, file_dims), (guessed(dims, shape),)
+    chunks, notes = natural_chunks(named, file_dims), (() if axes else (guessed(dims, shape),))
     stored = Stored(file_dims, tuple(reversed(shape)) if fortran else shape, dtype)
     pixels, access = open_pixels(source, offset, stored)
     order = "Fortran" if fortran else "C"
@@ -52,7 +55,7 @@ def open_npy(source: str) -> RawReader:
     if is_complex(dtype):
         dtype = real_of(dtype)
         pixels, access = PartPixels(pixels, dtype), replace(access, read_bytes=access.read_bytes + PART_BYTES)
-    spec = ImageSpec(axes, dtype, chunks, channels=colors(dims, shape), notes=notes)
+    spec = ImageSpec(named, dtype, chunks, channels=colors(dims, shape), notes=notes)
     return RawReader(spec, access, source, pixels, file_dims)
 
 

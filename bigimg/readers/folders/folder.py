@@ -27,7 +27,7 @@ from bigimg.readers.registry import find_format, no_options, only_image, open_fi
 from bigimg.readers.several import Named, pick
 from bigimg.readers.sniffing import document_in, head_inside, is_dicom
 
-OF_FILES = frozenset({"allow_partial"})
+OF_FILES = frozenset({"allow_partial", "axes", "pages"})
 """Options that files as planes take."""
 OF_PATTERNS = OF_FILES | {"on_gap"}
 """Options that files of a pattern take."""
@@ -123,7 +123,7 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
         near = f", and {counted(len(found), 'file')} nearly do ({min(found)})" if found else ""
         what = f"no file follows this pattern{near}"
         raise InputNotFoundError(f"{text}: {what}; check the folder, the fields and their widths")
-    how = How(partial=bool(asked.get("allow_partial")))
+    how = _how(asked)
     if not pattern.fields:
         only_image(text, series)
         return GridReader(stacked(sorted(table.names, key=natural_key)), text, how, plain=True)
@@ -188,9 +188,15 @@ def open_files(
     only_image(source, series)
     no_options(source, asked, but=OF_FILES)
     return GridReader(
-        stacked(ordered), source, How(partial=partial), notes=(*notes, *numbering_notes(ordered)),
+        stacked(ordered), source, _how(asked), notes=(*notes, *numbering_notes(ordered)),
         of_source=patterns_note(ordered), plain=True,
     )  # fmt: skip
+
+
+def _how(asked: Mapping[str, Any]) -> How:
+    """Return how the files are opened."""
+    options = {name: asked[name] for name in ("axes", "pages") if name in asked}
+    return How(options=options, partial=bool(asked.get("allow_partial")))
 
 
 def _refuse_grid(source: str, paths: Sequence[str]) -> None:

@@ -226,7 +226,7 @@ def _name_unknown(
     letters = {letter for letter, _ in outer} | taken
     if len(unknown) > 1 or (unknown and "Z" in letters):
         listed = ", ".join(f"{letter} ({n})" for letter, n in outer)
-        remedy = "write it again with named axes, as in tifffile.imwrite(..., metadata={'axes': 'TZYX'})"
+        remedy = "say it by axes='tzyx', or write it again with named axes"
         raise InputError(f"{source}: the file does not say what its axes {listed} are; {remedy}")
     if not unknown:
         return outer, None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 from xml.etree import ElementTree
 
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.spec import Channel
-from bigimg.readers.tiff.axes import Stack
+from bigimg.readers.asked_axes import Pages, read_axes, read_pages, renamed
+from bigimg.readers.tiff.axes import UNKNOWN, Stack
 
 PAGE_NAME = 285
 """The tag of the name of a page; programs of mass cytometry (IMC, MIBI) name a channel by it."""
@@ -63,6 +66,49 @@ def stack_of(series: Any) -> Stack:
     ):
         return Stack(axes[:-1] + "S", shape, "YXS", shape[-3:])
     return Stack(axes, shape, page.axes, page.shape)
+
+
+def as_asked(stack: Stack, source: str, axes: str | None, pages: Pages | None) -> Stack:
+    """Return ``stack`` with the names that a user gives to axes of which the file does not say what they are.
+
+    Raises
+    ------
+    InputError
+        The file says something else, or the sizes do not fit.
+    UsageError
+        The names make no sense, or there is one page alone.
+    """
+    over = len(stack.axes) - len(stack.page_axes)
+    if pages is not None:
+        count = math.prod(stack.shape) // math.prod(stack.page_shape)
+        told = [
+            (letter.lower(), n) for letter, n in zip(stack.axes[:over], stack.shape, strict=False) if n > 1
+        ]
+        if count < 2:
+            raise UsageError(f"{source}: pages={pages!r} is for several pages, and it has one; leave it out")
+        asked = read_pages(pages, count, source)
+        if any(name not in UNKNOWN.lower() for name, _ in told) and told != [
+            each for each in asked if each[1] > 1
+        ]:
+            said = " ".join(f"{name} {n}" for name, n in told)
+            what = f"says that its pages are {said}, and pages={pages!r} contradicts it"
+            raise InputError(f"{source}: the file {what}; leave it out, or write the file again")
+        letters = "".join(name.upper() for name, _ in asked)
+        sizes = (*(n for _, n in asked), *stack.page_shape)
+        stack, over = Stack(letters + stack.page_axes, sizes, stack.page_axes, stack.page_shape), len(letters)
+    if axes is None:
+        return stack
+    at = [i for i, n in enumerate(stack.shape) if n > 1 or stack.axes[i] in "YX"]
+    at = list(range(len(stack.shape))) if len(stack.shape) == len(read_axes(axes)) else at
+    own = [stack.axes[i] for i in at]
+    known = [None if letter in UNKNOWN else "c" if letter == "S" else letter.lower() for letter in own]
+    names = renamed(axes, known, [stack.shape[i] for i in at], source)
+    letters_of = dict(zip(at, names, strict=True))
+    every = (
+        letter if i not in letters_of or letter == "S" else letters_of[i].upper()
+        for i, letter in enumerate(stack.axes)
+    )
+    return stack._replace(axes="".join(every))
 
 
 def _of_qpi(description: str) -> Channel:

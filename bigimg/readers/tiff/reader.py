@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import tifffile
@@ -27,6 +27,7 @@ from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import PARTS, Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.asked_axes import Pages
 from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
@@ -39,6 +40,7 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
+from bigimg.readers.tiff.naming import as_asked
 from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
@@ -73,6 +75,10 @@ class TiffReader:
         Which part of complex samples; without it they are only described.
     allow_partial : bool
         Open what is there of a file that is cut or was never finished; the rest is ``spec.missing``.
+    axes : str, optional
+        Names of all axes, where the file does not say them: ``"tzyx"``.
+    pages : str or mapping, optional
+        What the pages are, slowest first: ``"c"``, ``"t=10,c=2"``.
 
     Raises
     ------
@@ -92,9 +98,12 @@ class TiffReader:
         indices: bool = False,
         part: Part | None = None,
         allow_partial: bool = False,
+        axes: str | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self.source = os.fspath(path)
-        self._series, self._indices, self._part, self._partial = series, indices, part, allow_partial
+        self._indices, self._part = indices, part
+        self._how: _How = {"series": series, "allow_partial": allow_partial, "axes": axes, "pages": pages}
         self._lock = threading.Lock()
         self._header: Header | None = None
         self._other: _Image | None = None
@@ -112,7 +121,7 @@ class TiffReader:
         """Return a reader of the indices into the palette; None where there is none."""
         if not self._open().palette:
             return None
-        return TiffReader(self.source, series=self._series, indices=True, allow_partial=self._partial)
+        return TiffReader(self.source, indices=True, **self._how)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -121,7 +130,7 @@ class TiffReader:
 
     def of_part(self, part: Part) -> TiffReader:
         """Return the reader of one part of complex samples."""
-        return TiffReader(self.source, series=self._series, part=part, allow_partial=self._partial)
+        return TiffReader(self.source, part=part, **self._how)
 
     def like(self, path: str) -> TiffReader | None:
         """Return the reader of the TIFF at ``path`` if it has the same header as this one, so that only pixels differ.
@@ -169,9 +178,7 @@ class TiffReader:
             image = copy(self._other)
             image.segments = image.segments.of_file(self.source, self._header.offsets, self._header.counts)
             return image
-        return _Image(
-            self.source, self._series, indices=self._indices, part=self._part, partial=self._partial
-        )
+        return _Image(self.source, self._how, indices=self._indices, part=self._part)
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -184,18 +191,24 @@ class TiffReader:
         self.__dict__.update(state, _lock=threading.Lock(), _image=None, _other=None, _header=None)
 
 
+class _How(TypedDict):
+    """What a user asks for; see :class:`bigimg.types.Opening`."""
+
+    series: int | str | None
+    allow_partial: bool
+    axes: str | None
+    pages: Pages | None
+
+
 class _Image:
     """A parsed series: all that reads need."""
 
-    def __init__(
-        self, path: str, wanted: int | str | None, *, indices: bool, part: Part | None, partial: bool
-    ) -> None:
+    def __init__(self, path: str, how: _How, *, indices: bool, part: Part | None) -> None:
         with reading(path, PARSE_ERRORS, "copy or write it again", what="is not a TIFF that can be read"):
-            self._parse(path, wanted, part, indices=indices, partial=partial)
+            self._parse(path, how, part, indices=indices)
 
-    def _parse(
-        self, path: str, wanted: int | str | None, part: Part | None, *, indices: bool, partial: bool
-    ) -> None:
+    def _parse(self, path: str, how: _How, part: Part | None, *, indices: bool) -> None:
+        wanted, partial = how["series"], how["allow_partial"]
         path, omexml = tiff_of(path)
         chain = follow_chain(path, partial=partial)
         pages = chain.pages if chain.damage is None else 0
@@ -218,7 +231,7 @@ class _Image:
             self.palette = colors is not None
             if indices:
                 colors = None
-            stack = image.stack
+            stack = as_asked(image.stack, path, how["axes"], how["pages"])
             if colors is not None and len(colors) == 3:
                 stack = Stack(
                     stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
@@ -306,7 +319,7 @@ class _Image:
         spec = ImageSpec(axes, self.dtype, chunks, channels, kind=kind, meta=meta, notes=tuple(notes))
         return replace(
             spec, scaling=meaning.scaling, window=meaning.window, padding=meaning.padding, private=private | names,
-            of_source=tuple(meaning.of_source),
+            of_source=(*meaning.of_source, *(["pages='c' says it where they are channels"] if layout.note else [])),
         )  # fmt: skip
 
     def _with_holes(

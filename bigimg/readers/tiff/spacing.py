@@ -23,6 +23,9 @@ UNITS = {
 }  # fmt: skip
 """Units that a format defines and tifffile does not name, by kind of series and axis."""
 
+TRANSFORMATION = 34264
+"""The tag of the matrix from columns and rows to positions on a map."""
+
 MODEL_TYPE, PROJECTION, LINEAR_UNITS = 1024, 3072, 3076
 """Keys of a GeoTIFF: 1 for a projected map and 2 for longitude and latitude; the EPSG code of the projection."""
 
@@ -44,6 +47,7 @@ def vendor_spacing(tif: Any, series: Any) -> tuple[Spacings, list[str]]:
         if name in ("t", "z", "y", "x") and size and not _of_tag(page, letter, size, unit):
             spacing[name] = (size, long_unit(unit) or UNITS.get((series.kind, name)))
     if series.kind == "geotiff":
+        notes += _turned(page, spacing)
         notes += _map_unit(page, spacing)
     for letter in set(series.coords) - set(series.coord_scales):
         if letter in "ZT" and series.coords[letter].dtype.kind in "iuf" and series.coords[letter].size > 1:
@@ -80,6 +84,18 @@ def _of_tag(page: Any, letter: str, size: float, unit: str | None) -> bool:
     per_unit = float(page.resolution["XY".index(letter)])
     known = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}.get(int(page.resolutionunit))
     return unit in (None, known) and per_unit > 0 and math.isclose(size, 1 / per_unit, rel_tol=1e-4)
+
+
+def _turned(page: Any, spacing: Spacings) -> Iterator[str]:
+    """Correct ``spacing`` of a map that is turned in its plane, of which tifffile gives the diagonal; yield a note."""
+    matrix = page.tags.valueof(TRANSFORMATION, ())
+    if len(matrix) != 16 or not (matrix[1] or matrix[4]):
+        return
+    for name, column in (("x", 0), ("y", 1)):
+        if size := positive(math.hypot(matrix[column], matrix[4 + column])):
+            spacing[name] = (size, spacing.get(name, (1.0, None))[1])
+    angle = math.degrees(math.atan2(matrix[4], matrix[0]))
+    yield f"rows and columns are turned on the map (by {angle:.4g} degrees): positions on it are left out"
 
 
 def _map_unit(page: Any, spacing: Spacings) -> Iterator[str]:

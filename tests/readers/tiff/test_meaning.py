@@ -78,6 +78,17 @@ def test_a_map_has_the_unit_of_its_projection(
     assert says is None or any(says in note for note in bigimg.info(path).notes)
 
 
+def test_a_map_that_is_turned(tmp_path: Path) -> None:
+    """The spacing is the length of a column of the matrix, not its diagonal."""
+    matrix = [8, -15, 0, 5e5, 6, 20, 0, 4e6, 0, 0, 0, 0, 0, 0, 0, 1]
+    keys = [1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32633]
+    tags = [(34264, "d", 16, matrix, True), (34735, "H", 12, keys, True)]
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, extratags=tags, metadata=None)
+    close(spacing(tmp_path / "a.tif"), {"y": (25.0, "meter"), "x": (10.0, "meter")})
+    said = "rows and columns are turned on the map (by 36.87 degrees): positions on it are left out"
+    assert said in bigimg.info(tmp_path / "a.tif").notes
+
+
 def test_a_modis_tile_is_in_meters(data: Path) -> None:
     path = data / "tiff/earthlab.tif"
     with tifffile.TiffFile(path) as tif:
