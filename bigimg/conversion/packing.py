@@ -60,14 +60,14 @@ def pack_store(
     memory: int | float | str | None, overwrite: bool, progress: bool | Report | None,
 ) -> Packed:  # fmt: skip
     """Pack the store in the folder ``tree``; see :func:`bigimg.pack`."""
-    if not is_packed(target):
-        raise UsageError(f"{target}: a store in one file has a name that ends in {PACKED}: give it one")
     if tree.folder is None:
         raise UsageError(
             f"{tree.path}: is no folder on this machine, and only a folder is packed: fetch it first"
         )
     labels, started = tree.children(LABELS), time.monotonic()
     path = checked_target(target, tree.path, overwrite=overwrite, labels=labels)
+    if not is_packed(target):
+        raise UsageError(f"{target}: a store in one file has a name that ends in {PACKED}: give it one")
     version, before = _version(tree), _documents(tree.folder)
     objects = objects_below(tree.folder)
     _check(path, objects, memory)
@@ -116,9 +116,9 @@ def unpack_store(
         raise UsageError(
             f"{tree.path}: is no file in which a store is packed: give one named {PACKED}, or a zip file"
         )
+    path, started = checked_target(target, str(archive.path), overwrite=overwrite), time.monotonic()
     if is_packed(target):
         raise UsageError(f"{target}: {PACKED} is the name of a file, and a store is unpacked into a folder")
-    path, started = checked_target(target, str(archive.path), overwrite=overwrite), time.monotonic()
     if tree.node("") is None:
         raise InputError(f"{tree.path}: holds no zarr.json, .zgroup or .zarray at its root: it is no store")
     members = _by_key(archive, tree.path)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bigimg.conversion.packing import pack_store, unpack_store
-from bigimg.errors import IntegrityError
+from bigimg.errors import IntegrityError, UsageError
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening.sources import Asked, zipped_store
 from bigimg.verification.objects import is_ours
@@ -57,7 +57,7 @@ def pack(
     TargetExistsError, OutputError, BudgetError
         ``target`` exists, or cannot be written, or does not fit the disk or the budget.
     """
-    tree = tree_of(store)
+    tree = tree_of(_path(store))
     if is_ours(tree.location("")):
         found = verify_store(tree, quick=True, memory=memory, progress=False)
         if damage := [each for each in found.findings if each.kind != "extra"]:
@@ -98,5 +98,12 @@ def unpack(
     UsageError, TargetExistsError, OutputError, BudgetError
         As :func:`pack`.
     """
-    tree = zipped_store(packed, Asked({}, progress)) or tree_of(packed)
+    tree = zipped_store(_path(packed), Asked({}, progress)) or tree_of(packed)
     return unpack_store(tree, target, memory=memory, overwrite=overwrite, progress=progress)
+
+
+def _path(store: object) -> str:
+    """Return the path of a store; of an opened one the bytes are not known."""
+    if not isinstance(store, str | os.PathLike):
+        raise UsageError(f"{type(store).__name__} is no path: give that of the store")
+    return os.fspath(store)

@@ -338,6 +338,7 @@ def test_an_edit_meanwhile_is_noticed(store: Path, tmp_path: Path, monkeypatch: 
         (lambda s, p, t: bigimg.pack(s, s / "b.ozx"), UsageError, "the target lies inside the source"),
         (lambda s, p, t: bigimg.pack(t, t.parent / "b.ozx"), InputError, r"no zarr\.json here"),
         (lambda s, p, t: bigimg.pack(t / "no", t / "b.ozx"), InputNotFoundError, "no such file or folder"),
+        (lambda s, p, t: bigimg.pack(bigimg.open(s), t / "b.ozx"), UsageError, "DataArray is no path"),
         (lambda s, p, t: bigimg.pack(s, p), TargetExistsError, "exists already"),
         (lambda s, p, t: bigimg.unpack(s, t / "b"), UsageError, "is no file in which a store is packed"),
         (lambda s, p, t: bigimg.unpack(p, t / "b.ozx"), UsageError, r"\.ozx is the name of a file"),

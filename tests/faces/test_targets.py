@@ -55,6 +55,8 @@ VERBS: dict[str, list[tuple[str, Callable[[str, str], list[str]]]]] = {
     ],
     "plan": [(STORE, lambda s, t: [s, t])],
     "convert": [(STORE, lambda s, t: [s, t])],
+    "pack": [(STORE, lambda s, t: [s, t])],
+    "unpack": [("s.ozx", lambda s, t: [s, t])],
     "demo": [(STORE, lambda s, t: [t, "--size", "64x64"])],
     "mask": [(STORE, lambda s, t: [s, t, "--above", "3"])],
     "downsample": [(STORE, lambda s, t: [s, t, "--factor", "2"]), ("s.png", lambda s, t: [s, t, "--factor", "2"])],
@@ -69,8 +71,8 @@ VERBS: dict[str, list[tuple[str, Callable[[str, str], list[str]]]]] = {
 }  # fmt: skip
 """Of each verb that writes: the name of its source, which a target could have, and the words after the verb."""
 ROWS = [(verb, row) for verb, rows in VERBS.items() for row in range(len(rows))]
-READING = {"info", "formats", "stats", "fraction", "verify", "clean", "view", "edit"}
-"""Have no target; ``clean`` removes what bigimg left, ``edit`` and ``verify`` change a store of ours."""
+READING = {"info", "formats", "stats", "fraction", "verify", "clean", "view", "edit", "upgrade"}
+"""Have no target; ``clean`` removes what bigimg left, ``edit``, ``upgrade`` and ``verify`` change a store of ours."""
 
 SAVED: dict[str, Any] = {"progress": False}
 FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
@@ -85,6 +87,10 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
             bigimg.stack([bigimg.open(s), bigimg.open("other.ome.zarr")], "z"), t, overwrite=True, **SAVED
         ),
     ),
+    "bigimg.pack": (STORE, lambda s, t: bigimg.pack(s, t, **SAVED)),
+    "bigimg.pack over": (STORE, lambda s, t: bigimg.pack(s, t, overwrite=True, **SAVED)),
+    "bigimg.unpack": ("s.ozx", lambda s, t: bigimg.unpack(s, t, **SAVED)),
+    "bigimg.unpack over": ("s.ozx", lambda s, t: bigimg.unpack(s, t, overwrite=True, **SAVED)),
     "bigimg.export": ("s.npy", lambda s, t: bigimg.export(s, t, **SAVED)),
     "bigimg.map_patches": (
         STORE, lambda s, t: bigimg.map_patches(np.negative, s, 16, out=t, overwrite=True, **SAVED)
@@ -146,6 +152,7 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(place / "mask.npy", PIXELS > 9)
     for name, pixels in ((STORE, PIXELS), ("other.ome.zarr", PIXELS), ("mask.ome.zarr", PIXELS > 9)):
         bigimg.convert(pixels, place / name, progress=False)
+    bigimg.pack(place / STORE, place / "s.ozx", progress=False)
     return place
 
 
@@ -295,7 +302,12 @@ def test_a_verb_replaces_nothing_unasked(verb: str, row: int, place: Path) -> No
 # ------------------------------------------------------------------------------------------------ the functions
 
 
-FORMS = [(form, name) for name in FUNCTIONS for form in ("path", "array", "tree")]
+OF_PATHS = ("bigimg.pack", "bigimg.unpack")
+"""Copy the bytes of a store, and take its path alone."""
+FORMS = [
+    (form, name) for name in FUNCTIONS for form in ("path", "array", "tree")
+    if form == "path" or name.split()[0] not in OF_PATHS
+]  # fmt: skip
 FORMS += [("list", name) for name, (source, _) in FUNCTIONS.items() if source.endswith((".png", ".tif"))]
 
 
