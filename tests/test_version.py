@@ -19,8 +19,9 @@ from bigimg.version import DISTRIBUTION, install_line
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = {"pillow": "PIL", "python-gdcm": "gdcm", "backports-zstd": "backports"}
-"""Where import and distribution differ by more than a hyphen."""
+MODULES = {"pillow": "PIL", "python-gdcm": "gdcm", "backports-zstd": "backports",
+           "openslide-python": "openslide", "openslide-bin": "openslide"}  # fmt: skip
+"""Where import and distribution differ by more than a hyphen; ``openslide`` loads the library in openslide-bin."""
 EDITABLE = {"url": "file:///home/me/big%20img", "dir_info": {"editable": True}}
 FOLDER = {"url": "file:///home/me/bigimg", "dir_info": {}}
 WHEEL = {"url": "file:///tmp/bigimg_zarr-0.1.0-py3-none-any.whl", "archive_info": {}}

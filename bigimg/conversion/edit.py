@@ -152,7 +152,13 @@ def _revised(
 ) -> dict[str, Any]:  # fmt: skip
     version = cast(Version, store.version)
     return revised(
-        attributes, spec, levels[store.finer :], method=method_of(store), version=version, windows=windows, shown=shown
+        attributes,
+        spec,
+        levels[store.finer :],
+        method=method_of(store),
+        version=version,
+        windows=windows,
+        shown=shown,
     )
 
 

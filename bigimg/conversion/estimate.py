@@ -21,8 +21,9 @@ from bigimg.geometry.region import count, full, grid, pieces
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.packed import is_packed
 from bigimg.planning.blocks import strip_step, walk
+from bigimg.planning.estimate import Estimate
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import ConversionPlan, Estimate
+from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.reader import Reader

@@ -23,6 +23,9 @@ from bigimg.reader import Reader
 from bigimg.readers.digest import DIGEST_BYTES
 from bigimg.types import Json
 
+OF_TRANSPORT = frozenset({"insecure", "max_download"})
+"""Options of a source that change nothing of its pixels."""
+
 
 def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     """Return what must be the same for a run to continue an earlier one.
@@ -45,6 +48,7 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     spec = plan.spec
     return {
         "source": source,
+        "options of the source": plan.opening,
         "axes and channels": [
             [[axis.name, axis.spacing, axis.unit, axis.origin] for axis in spec.axes],
             [[channel.name, channel.color] for channel in spec.channels],
@@ -63,7 +67,6 @@ def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str |
     its time is in it, nor the options that do not change the store. None for what is no file, folder or address.
     """
     asked = asdict(replace(settings, memory=0, workers=None))
-    said = {name: value for name, value in opening.items() if value is not None and value is not False}
     seen: object
     if os.path.isfile(source):
         size, _, digest = _of_file(source)
@@ -74,8 +77,15 @@ def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str |
         seen = source
     else:
         return None
-    text = json.dumps([seen, asked, said, FORMAT], sort_keys=True, default=str)
+    text = json.dumps([seen, asked, chosen(opening), FORMAT], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def chosen(opening: Mapping[str, Any]) -> str:
+    """Return the options, as JSON, that choose what is read of a source: two runs with others read other pixels."""
+    given = {name: value for name, value in opening.items() if name not in OF_TRANSPORT}
+    said = {name: value for name, value in given.items() if value is not None and value is not False}
+    return json.dumps(said, sort_keys=True, default=str)
 
 
 def fingerprint(source: str) -> Json:

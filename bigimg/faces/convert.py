@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import request
+from bigimg.conversion.identity import chosen, request
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.plates import PlateResult, plan_plate, run_plate
 from bigimg.conversion.progress import Report
@@ -189,7 +189,7 @@ def convert_to_store(
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             asked = options(**settings)
             plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
-            plan = beside(plan, source, reader, opening, kind)
+            plan = dataclasses.replace(beside(plan, source, reader, opening, kind), opening=chosen(opening))
             if isinstance(source, str | os.PathLike):
                 plan = dataclasses.replace(plan, request=request(os.fspath(source), asked, opening))
             plan, labels = with_carried(plan, reader, asked)

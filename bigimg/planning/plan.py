@@ -20,6 +20,7 @@ from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.omezarr.packed import DIRECTORY_BYTES, PIECE_BYTES, is_packed
 from bigimg.omezarr.shown import Shown
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
+from bigimg.planning.estimate import Estimate
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, described, left_out, lengths, method_of
 from bigimg.planning.room import ADVICE_MARGIN
@@ -54,19 +55,6 @@ class MemoryLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Size and time of the whole conversion, estimated from samples; see :func:`bigimg.conversion.estimate.probe`."""
-
-    compression: float
-    """Decoded bytes per stored byte, in the samples."""
-    output_bytes: int
-    """Of the store, all levels."""
-    seconds: float
-    ids: int | None = None
-    """Number of values in the samples where these are so few, and lie so, that they may be ids; None otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
 class ConversionPlan:
     """What a conversion will do. Print it, or take :meth:`to_dict`."""
 
@@ -98,6 +86,8 @@ class ConversionPlan:
     """The first level that is stored; those before it are read from the source."""
     finer: Finer | None = None
     """What the store says of them."""
+    opening: str = ""
+    """The options, as JSON, that choose what is read of the source: a run with others does not go on from this one."""
     request: str | None = None
     """By which a later run finds that the store is there: see :func:`bigimg.conversion.identity.request`."""
 

@@ -144,6 +144,18 @@ def test_a_record_of_somebody_else_is_not_guessed_at(tmp_path, source, unbroken,
     assert tree(target) == unbroken
 
 
+def test_another_image_of_the_same_file_is_never_mixed_in(tmp_path, monkeypatch):
+    source, target = tmp_path / "two.tif", tmp_path / "out.ome.zarr"
+    pixels = np.random.default_rng(5).integers(0, 255, (2, 300, 400), np.uint8)
+    for plane in pixels:  # two series of one shape and type
+        tifffile.imwrite(source, plane, tile=(64, 64), append=source.exists())
+    monkeypatch.setitem(ASKED, "series", 0)
+    interrupted(source, target, monkeypatch, 3)
+    monkeypatch.setitem(ASKED, "series", 1)
+    with pytest.raises(ResumeError, match="other options of the source"):
+        convert_to_store(source, target, **ASKED)
+
+
 def test_another_source_or_other_options_are_never_mixed_in(tmp_path, source, unbroken, monkeypatch):
     target, copy = tmp_path / "out.ome.zarr", tmp_path / "in.tif"
     shutil.copy2(source, copy)

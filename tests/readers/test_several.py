@@ -27,5 +27,5 @@ def test_by_number_and_by_name() -> None:
 
 @pytest.mark.parametrize("wanted", [3, -1, "during"])
 def test_what_is_not_there_is_refused_with_a_list(wanted: int | str) -> None:
-    with pytest.raises(UsageError, match="there is no series .*; it has 0 before"):
+    with pytest.raises(UsageError, match=r"there is no series .*; it has 0 before"):
         pick("a.lif", THREE, wanted)

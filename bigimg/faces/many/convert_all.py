@@ -22,6 +22,7 @@ from bigimg.faces.many.sources import Item, items_of
 from bigimg.omezarr.manifest import read_provenance
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
+from bigimg.planning.plan import ConversionPlan
 from bigimg.types import Json, Opening
 
 SAMPLES = 5
@@ -238,12 +239,12 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
     )
     sizes = stored = 0
     for size, item in some:
+        beside = Path(_existing(Path(item.target)), ".bigimg.ome.zarr")
         try:
-            estimate = plan(
-                item.source, Path(_existing(Path(item.target)), ".bigimg.ome.zarr"), **settings
-            ).estimate
+            planned = plan(item.source, beside, **settings)
         except (InputError, BudgetError, OutputError):  # it fails by itself later, with its message
             continue
+        estimate = planned.estimate if isinstance(planned, ConversionPlan) else None
         if estimate is not None:
             sizes, stored = sizes + size, stored + estimate.output_bytes
     return stored / sizes if sizes else None
