@@ -39,6 +39,7 @@ PLAN_KEYS = {
 CONVERT_KEYS = {
     "target",
     "labels",
+    "notes",
     "seconds",
     "decoded_bytes",
     "stored_bytes",
