@@ -195,11 +195,13 @@ CHANNEL_WORDS = """
     fourth gaasp gray green grey image infrared intensity ir laser light magenta ndd near nir nm noise none one
     orange ph phase pmt purple ratio red reflected rl sample second shg signal six thg third three tl tpmt track
     trans transmitted two uv violet vis white yellow
+    band csu cube dichroic disk dual em epi ex galvano lambda long mono pass quad resonant sdc short sim spinning
+    split sted tirf triple wf widefield
     aec af alexa amca atto autofluorescence bfp bodipy calcein cerulean cfp citrine clover coumarin cy cyanine
-    dab dapi dendra2? draq5? dsred dylight ecfp egfp emerald eosin eyfp fitc fluorescein fura gcamp gfp h&e
+    dab dapi dendra2? draq5? dsred dylight ecfp egfp emerald eosin eyfp fam fitc fluorescein fura gcamp gfp h&e
     haematoxylin he hematoxylin hoechst hyd lucifer lysotracker lyy m?tagbfp2? mcerulean mcherry mcitrine
     mitotracker mkate mneongreen morange mplum mruby mscarlet mturquoise mturquoise2 opal oregon pacific pas pe
-    percp phalloidin propidium residual rfp rhodamine ruby sfgfp sir sybr sytox tdtomato texas tritc turquoise
+    percp phalloidin propidium residual rfp rhodamine rox ruby sfgfp sir sybr sytox tamra tdtomato texas tritc turquoise
     txred venus wga yfp
     acid actin apc aqp aquaporin arg arginase asma atp atpase bcl bet blank brdu c?fos c?jun cadherin calbindin
     calnexin calprotectin catenin cell cells centrin chat chromogranin chymase class collagen cona cox ctb
