@@ -61,6 +61,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     np.save(folder / "m.npy", mask)
     for name in ("a.tif", "v.npy", "m.npy"):
         bigimg.convert(folder / name, folder / f"{name[0]}.ome.zarr", progress=False)
+    bigimg.pack(folder / "a.ome.zarr", folder / "a.ozx", progress=False)
     return Images(folder, rgb, volume, mask)
 
 
@@ -167,10 +168,13 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "export": (Row("a.ome.zarr OUT.png", picture(lambda images: images.rgb)),),
     "convert": (Row("a.png OUT.zarr", store(lambda i: np.moveaxis(i.rgb, -1, 0))),),
     "plan": (Row("a.png OUT.zarr", nothing),),
+    "stack": (Row("v.npy v.npy OUT.zarr --axis t", store(lambda i: np.stack([i.volume, i.volume]))),),
+    "pack": (Row("a.ome.zarr OUT.ozx", nothing),),
+    "unpack": (Row("a.ozx OUT.zarr", store(lambda i: np.moveaxis(i.rgb, -1, 0))),),
     "verify": (Row("a.ome.zarr a.png", nothing), Row("v.ome.zarr v.npy", nothing)),
     "demo": (Row("OUT.zarr --size 3000x3000", nothing),),
 }
-READ_NO_PIXEL = {"info", "formats", "clean", "edit"}
+READ_NO_PIXEL = {"info", "formats", "clean", "edit", "upgrade"}
 WITHOUT_BUDGET = {"view"}
 """It opens a window and is looked at as long as a person likes."""
 CELLS = [(verb, row) for verb, rows in ROWS.items() for row in rows]

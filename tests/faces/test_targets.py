@@ -55,6 +55,10 @@ VERBS: dict[str, list[tuple[str, Callable[[str, str], list[str]]]]] = {
     ],
     "plan": [(STORE, lambda s, t: [s, t])],
     "convert": [(STORE, lambda s, t: [s, t])],
+    "stack": [
+        (STORE, lambda s, t: [s, "other.ome.zarr", t, "--axis", "z"]),
+        (STORE, lambda s, t: ["other.ome.zarr", s, t, "--axis", "z"]),
+    ],
     "pack": [(STORE, lambda s, t: [s, t])],
     "unpack": [("s.ozx", lambda s, t: [s, t])],
     "demo": [(STORE, lambda s, t: [t, "--size", "64x64"])],
@@ -102,6 +106,7 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "converting.convert_to_store": (
         STORE, lambda s, t: converting.convert_to_store(s, t, overwrite=True, **SAVED)
     ),
+    "converting.convert_source": (STORE, lambda s, t: converting.convert_source(s, t, overwrite=True, **SAVED)),
     "saving.save_patches": ("s.npy", lambda s, t: saving.save_patches(bigimg.patches(s, 8), t, **SAVED)),
     "saving.save_patches some": (
         PLANES, lambda s, t: saving.save_patches(bigimg.patches(s, (8, 8))[:3], t, **SAVED)
