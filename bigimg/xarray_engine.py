@@ -67,7 +67,8 @@ class BigimgBackend(BackendEntrypoint):
         if not isinstance(filename_or_obj, str | os.PathLike):
             return False
         name = os.fspath(filename_or_obj).lower()
-        known = tuple(ending for each in BUILT_IN for ending in each.extensions)
+        # An .h5 is more often netCDF: engine="bigimg" asks for its datasets as images.
+        known = tuple(ending for each in BUILT_IN for ending in each.extensions if each.name != "hdf5")
         return name.endswith((*STORES, *known))
 
 
