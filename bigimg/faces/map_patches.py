@@ -15,6 +15,7 @@ from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening.data_array import to_labelled
 from bigimg.opening.open import BLOCK_BYTES, Memory, Source, open_pyramid
+from bigimg.opening.sources import split
 from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import Blended, checked_blend
 from bigimg.ops.patches.cutting import smaller_sizes
@@ -79,7 +80,8 @@ def map_patches(
     progress : bool or callable, optional
         As in :func:`bigimg.convert`: a bar by default, False for none.
     **settings
-        As in :func:`bigimg.convert`: workers, chunks, codec, kind, method, resume, overwrite, executor.
+        As in :func:`bigimg.convert`: workers, chunks, codec, kind, method, resume, overwrite, executor; and options of
+        the source.
 
     Returns
     -------
@@ -99,7 +101,8 @@ def map_patches(
         raise UsageError("edge='drop' would leave pixels without a value: give 'shift' or 'pad'")
     check_channels(channels)
 
-    cut = partial(patches, img, overlap=overlap, edge=edge, fill=fill, level=level)
+    opening, settings = split(settings)
+    cut = partial(patches, img, overlap=overlap, edge=edge, fill=fill, level=level, **opening)
 
     def made(size: Sizes, dtype: Any, n_channels: int | None, memory: Memory = memory) -> Blended:
         grid, how = cut(size, memory=memory), checked_blend(blend, settings.get("kind"))
