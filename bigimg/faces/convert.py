@@ -110,7 +110,7 @@ def plan(
     probe : bool
         Read and compress samples for a second to estimate size and time.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, plate, axes, pages: see
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
 
     Raises

@@ -142,7 +142,7 @@ def open(
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, plate, axes, pages: see
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
 
     Returns
