@@ -285,7 +285,7 @@ def _lines(
     """Yield label and colour, and the numbers, for the line of each channel; then add title and legend."""
     rows = counts.transpose("c", along).values if "c" in counts.dims else counts.values[None]
     channels = channels_of(base)
-    names: list[str | None] = [channel.name for channel in channels] or [None] * len(rows)
+    names = [channel.name for channel in channels] or [str(number) for number in range(len(rows))]
     colors = lines_of([channel.color for channel in channels] or [None] * len(rows))
     for name, color, row in zip(names, colors, rows, strict=True):
         yield {"label": name, "color": f"#{color}"}, row
