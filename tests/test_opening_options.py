@@ -55,13 +55,13 @@ CALLS: dict[str, Any] = {
     "plane": lambda img, **opening: bigimg.plane(img, "z", **opening),
     "crop": lambda img, **opening: bigimg.crop(img, {"y": (2, 9)}, **opening),
     "region": lambda img, **opening: bigimg.region(img, (0, 0, 0), (1, 9, 9), **opening),
-    "profile": lambda img, **opening: bigimg.profile(img, (0, 0), (9, 9), **opening),
+    "profile": lambda img, **opening: bigimg.profile(img, (0, 0, 0), (2, 9, 9), **opening),
     "downsample": lambda img, **opening: bigimg.downsample(img, 2, **opening),
     "resize": lambda img, **opening: bigimg.resize(img, (9, 9), **opening),
     "gray": lambda img, **opening: bigimg.gray(img, method="mean", **opening),
     "map": lambda img, **opening: bigimg.map(img, np.sqrt, **opening),
-    "patches": lambda img, **opening: bigimg.patches(img, 16, **opening),
-    "map_patches": lambda img, **opening: bigimg.map_patches(np.copy, img, 16, **opening),
+    "patches": lambda img, **opening: bigimg.patches(img, (16, 16), **opening),
+    "map_patches": lambda img, **opening: bigimg.map_patches(np.copy, img, (16, 16), **opening),
     "stack": lambda img, **opening: bigimg.stack([img, img], "t", **opening),
     "browse": lambda img, **opening: bigimg.browse(img, figure=Figure(), **opening),
     "plan": lambda img, **opening: bigimg.plan(img, "x.ome.zarr", probe=False, **opening),
@@ -76,7 +76,7 @@ NO_SOURCE = {"formats", "from_array", "reassemble", "open_plate", "pack", "unpac
 TARGETS: dict[str, list[str]] = {
     "convert": ["a.ome.zarr"], "plan": ["a.ome.zarr"], "export": ["a.npy"], "slice": ["a.png"],
     "thumbnail": ["b.png"], "montage": ["c.png"], "ortho": ["d.png"], "mask": ["m.ome.zarr", "--below", "9"],
-    "downsample": ["s.npy", "--factor", "2"], "patches": ["patches", "--size", "16"],
+    "downsample": ["s.npy", "--factor", "2"], "patches": ["patches", "--size", "16,16"],
     "stack": ["st.ome.zarr", "--axis", "t"], "fraction": ["--below", "9"],
 }  # fmt: skip
 
@@ -88,13 +88,13 @@ COMMANDS = {verb: found for verb in VERBS if (found := cli.get_command(click.Con
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     pixels = np.random.default_rng(3).integers(0, 99, SHAPE).astype(np.uint8)
-    tifffile.imwrite(folder / "cut.tif", pixels, metadata={"axes": "CZYX"})
+    tifffile.imwrite(folder / "cut.tif", pixels, photometric="minisblack", metadata={"axes": "CZYX"})
     whole = (folder / "cut.tif").read_bytes()
     (folder / "cut.tif").write_bytes(whole[:-1000])
     (folder / "folder").mkdir()
     for c, z in np.ndindex(2, 3):
-        tifffile.imwrite(folder / "folder" / f"c{c}_z{z}.tif", pixels[c, z])
-    tifffile.imwrite(folder / "pages.tif", pixels.reshape(6, 48, 64), metadata=None)
+        tifffile.imwrite(folder / "folder" / f"c{c}_z{z}.tif", pixels[c, z], photometric="minisblack")
+    tifffile.imwrite(folder / "pages.tif", pixels.reshape(6, 48, 64), photometric="minisblack", metadata=None)
     return folder
 
 
