@@ -25,11 +25,7 @@ class BigimgBackend(BackendEntrypoint):
     description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
     url = "https://bigimg.readthedocs.io"
     open_dataset_parameters = (
-        "filename_or_obj",
-        "drop_variables",
-        "level",
-        "memory",
-        "raw",
+        *("filename_or_obj", "drop_variables", "level", "memory", "raw"),
         *Opening.__annotations__,
     )
     supports_groups = True

@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from bigimg.conversion.identity import fingerprint
+from bigimg.conversion.identity import chosen, fingerprint
 from bigimg.conversion.progress import Report
 from bigimg.errors import BudgetError, UsageError
 from bigimg.faces.convert import convert_to_store
@@ -106,7 +106,7 @@ def map_patches(
 
     def made(size: Sizes, dtype: Any, n_channels: int | None, memory: Memory = memory) -> Blended:
         grid, how = cut(size, memory=memory), checked_blend(blend, settings.get("kind"))
-        token = _token(func, name, grid)
+        token = _token(func, name, grid, chosen(opening))
         return mapped(func, grid, blend=how, channels=channels, dtype=dtype, made=n_channels, token=token)
 
     if out is None:
@@ -156,14 +156,14 @@ def _refused(
     return None
 
 
-def _token(func: Func, name: str | None, grid: Patches) -> Json:
+def _token(func: Func, name: str | None, grid: Patches, opening: str) -> Json:
     """Return what must be equal for a later run to give the same pixels; None if that cannot be known."""
     reader = grid.cutter.reader
     level = reader.level if isinstance(reader, StoreReader) else 0
     if name is not None:
-        return {"name": name, "level": level}
+        return {"name": name, "level": level, "opening": opening}
     digest = digest_of(func)
     # An array may name the file that it came from, and its pixels may have changed since.
     if digest is None or isinstance(reader, ArrayReader) or fingerprint(grid.source) is None:
         return None
-    return {"code": digest, "level": level}
+    return {"code": digest, "level": level, "opening": opening}

@@ -189,6 +189,7 @@ def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Ope
     import xarray
 
     if is_pyramid(source):
+        refuse_options(opening)
         return source
     images = open_levels(source, memory=memory, **opening)
     base = images.base.attrs

@@ -73,10 +73,10 @@ class Asked:
         given = {name: value for name, value in self.opening.items() if name not in OF_PLACES}
         return {name: value for name, value in given.items() if value is not None and value is not False}
 
-    def refuse(self, source: str = "array") -> None:
-        """Refuse options of files for a ``source`` that is open already."""
-        no_options(source, self.of_readers)
-        only_image(source, self.series)
+    def refuse(self) -> None:
+        """Refuse options of files for an array, which is open already."""
+        no_options("array", self.of_readers)
+        only_image("array", self.series)
 
     @property
     def most_bytes(self) -> int:

@@ -117,14 +117,9 @@ def gray(
 
 
 def map(
-    img: Source,
-    func: Callable[[Array], Any],
-    *,
-    dtype: Any = None,
-    level: int = 0,
-    memory: Memory = None,
+    img: Source, func: Callable[[Array], Any], *, dtype: Any = None, level: int = 0, memory: Memory = None,
     **opening: Unpack[Opening],
-) -> xarray.DataArray:
+) -> xarray.DataArray:  # fmt: skip
     """Return ``func`` of the pixels, block by block; lazy. Geometry, channels and metadata stay.
 
     Parameters

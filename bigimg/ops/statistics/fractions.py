@@ -73,13 +73,9 @@ def area(
 
 
 def covered(
-    mask: Source,
-    what: str = "fraction",
-    *,
-    by: str | Sequence[str] | None = "c",
-    where: Any = None,
+    mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None,
     **opening: Unpack[Opening],
-) -> xarray.Dataset:
+) -> xarray.Dataset:  # fmt: skip
     """Return :func:`fraction` and :func:`area`; computed together they take one pass.
 
     Parameters

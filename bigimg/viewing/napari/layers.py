@@ -85,7 +85,7 @@ def _reader(source: Source, **opening: Unpack[Opening]) -> Reader:
             and as_opened(source, pixels.reader)
             and channels_of(source) == tuple(pixels.reader.spec.channels)
         ):
-            return pixels.reader
+            source = pixels.reader
     return open_source(source, **opening)
 
 
