@@ -87,7 +87,7 @@ class SharedMethods:
     _image: Any
 
     area = method(lambda: functions.area)
-    browse = method(lambda: functions.browse)
+    browse = method(lambda: functions.browse)  # type: ignore[arg-type, return-value]  # as show
     crop = method(lambda: functions.crop)
     downsample = method(lambda: functions.downsample)
     fraction = method(lambda: functions.fraction)
@@ -97,7 +97,7 @@ class SharedMethods:
     ortho = method(lambda: functions.ortho)
     otsu = method(lambda: functions.otsu)
     percentile = method(lambda: functions.percentile)
-    plane = method(lambda: functions.plane)
+    plane = method(lambda: functions.plane)  # type: ignore[arg-type, return-value]  # as show
     profile = method(lambda: functions.profile)
     region = method(lambda: functions.region)
     resize = method(lambda: functions.resize)

@@ -62,12 +62,12 @@ class Opening(TypedDict, total=False):
     pattern: str | None
     """What the names of the files in a folder mean: ``img_{c}_{t:03}_z{z:04}.tif``. The fields are t c z y x (of y and
     x: tiles side by side), and well and field, which make series."""
-    plate: bool
-    """Take all images of a file for the fields of one plate: they are called after wells, as in ``A1`` or
-    ``A1-Site_0``. Patterns with ``{well}`` and the indices of microscopes are plates without it. For ``plan`` and
-    ``convert``, and for the source of ``verify``."""
     axes: str | None
     """The names of all axes of a TIFF or a numpy array that does not say them, slowest first: ``tzyx``."""
     pages: str | Mapping[str, int] | None
     """What the pages of a TIFF are that does not say it, slowest first: ``c``, or several with their sizes, of which
     one may be left out: ``t=10,c=2``. By default z."""
+    plate: bool
+    """Take all images of a file for the fields of one plate: they are called after wells, as in ``A1`` or
+    ``A1-Site_0``. Patterns with ``{well}`` and the indices of microscopes are plates without it. For ``plan`` and
+    ``convert``, and for the source of ``verify``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import xarray
 from xarray.backends import BackendEntrypoint
@@ -13,6 +13,7 @@ import bigimg.accessor  # noqa: F401  # registers .bigimg for images opened by x
 from bigimg.opening.open import Memory, open_pyramid
 from bigimg.opening.open import open as open_image
 from bigimg.readers.registry import BUILT_IN
+from bigimg.types import Opening
 
 STORES = (".ome.zarr", ".ome.zarr/", ".ozx")
 """Endings of stores that we open; xarray's own engine opens a name that only ends in ``.zarr``."""
@@ -23,7 +24,10 @@ class BigimgBackend(BackendEntrypoint):
 
     description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
     url = "https://bigimg.readthedocs.io"
-    open_dataset_parameters = ("filename_or_obj", "drop_variables", "level", "memory", "series", "raw")
+    open_dataset_parameters = (
+        *("filename_or_obj", "drop_variables", "level", "memory", "raw"),
+        *Opening.__annotations__,
+    )
     supports_groups = True
 
     def open_dataset(
@@ -33,11 +37,11 @@ class BigimgBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         level: int = 0,
         memory: Memory = None,
-        series: int | str | None = None,
         raw: bool = False,
+        **opening: Unpack[Opening],
     ) -> xarray.Dataset:
         """Return the image as a dataset; the options are those of :func:`bigimg.open`."""
-        img = open_image(filename_or_obj, level=level, memory=memory, series=series, raw=raw)
+        img = open_image(filename_or_obj, level=level, memory=memory, raw=raw, **opening)
         return _prepared(img.to_dataset(name="image"), drop_variables)
 
     def open_datatree(
@@ -46,9 +50,12 @@ class BigimgBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         memory: Memory = None,
+        **opening: Unpack[Opening],
     ) -> xarray.DataTree:
         """Return the pyramid as a tree, as :func:`bigimg.open_pyramid` does."""
-        groups = self.open_groups_as_dict(filename_or_obj, drop_variables=drop_variables, memory=memory)
+        groups = self.open_groups_as_dict(
+            filename_or_obj, drop_variables=drop_variables, memory=memory, **opening
+        )
         return xarray.DataTree.from_dict(groups)
 
     def open_groups_as_dict(
@@ -57,9 +64,10 @@ class BigimgBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         memory: Memory = None,
+        **opening: Unpack[Opening],
     ) -> dict[str, xarray.Dataset]:
         """Return the levels of the pyramid by their path in the tree."""
-        tree = open_pyramid(filename_or_obj, memory=memory)
+        tree = open_pyramid(filename_or_obj, memory=memory, **opening)
         return {node.path: _prepared(node.to_dataset(), drop_variables) for node in tree.subtree}
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import pytest
 import bigimg
 from bigimg import errors
 from bigimg.cli import cli
+from bigimg.cli.options import OPENING
 from bigimg.errors import BigimgError
 from bigimg.types import Opening
 
@@ -42,7 +44,11 @@ RUN = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob
        *sorted((DOCS / "lessons").glob("*.md"))]  # fmt: skip
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONTEXT = click.Context(cli)
-VERBS = {name: found for name in cli.list_commands(CONTEXT) if (found := cli.get_command(CONTEXT, name))}
+COMMANDS = {name: found for name in cli.list_commands(CONTEXT) if (found := cli.get_command(CONTEXT, name))}
+VERBS = {name: copy(command) for name, command in COMMANDS.items()}
+"""Without the options of a source, which have a section of their own."""
+for command in VERBS.values():
+    command.params = [parameter for parameter in command.params if parameter.name not in OPENING]
 COMMAND = [sys.executable, "-W", "error", "-c", "from bigimg.cli import main; main()"]
 CHILD = """\
 import contextlib, io, json, subprocess, sys
@@ -172,11 +178,16 @@ def test_cli_page_is_the_help(verb: str) -> None:
     assert inspect.cleandoc(command.help or "") in page[verb].replace("\n", " ")
     rows = [line for line in page[verb].splitlines() if line.startswith("| `-")]
     assert rows == [option_row(p) for p in command.params if isinstance(p, click.Option)]
+    of_source = len(command.params) < len(COMMANDS[verb].params)
+    assert ("(#options-of-a-source)" in page[verb]) == of_source
 
 
-def test_cli_page_has_no_other_verbs() -> None:
+def test_cli_page_has_the_options_of_a_source_and_no_other_verbs() -> None:
     page = sections((DOCS / "reference" / "cli.md").read_text(encoding="utf-8"))
-    assert set(page) == {*VERBS, "All verbs"}
+    assert set(page) == {*VERBS, "All verbs", "Options of a source"}
+    rows = [line for line in page["Options of a source"].splitlines() if line.startswith("| `-")]
+    options = [p for p in COMMANDS["convert"].params if isinstance(p, click.Option) and p.name in OPENING]
+    assert rows == [option_row(p) for p in options]
 
 
 # ------------------------------------------------------------------------------------------------------------ JSON

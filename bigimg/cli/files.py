@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import OPENING, cut_at, lengths, pixels, shared
+from bigimg.cli.options import OPENING, SOURCE, Verb, cut_at, lengths, pixels, shared
 from bigimg.geometry.lengths import SPACING
 
 
-@click.command()
+@click.command(cls=Verb)
 @shared("source", *OPENING, "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
@@ -29,7 +29,7 @@ def formats(as_json: bool) -> None:
     print_value(list_formats(), as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--plane", help="Write one plane: axial, coronal, sagittal, or the axis cut: z, y, x.")
 @shared("source", "file", "at", "mm")
 @click.option("--t", type=int, help="Write one time.")
@@ -42,7 +42,7 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
-@shared("keep_metadata", "level", "memory", *OPENING, "json", "quiet")
+@shared("keep_metadata", "level", "memory", *SOURCE, "json", "quiet")
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,
     **options: Any,
@@ -54,13 +54,13 @@ def export(
     report(write_file(source, target, level=level or 0, progress=not quiet, **options), as_json, quiet)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--factor", callback=pixels, metavar="N", help="Pixels that become one: 4, or z=1,y=4,x=4.")
 @click.option(
     "--to-spacing", callback=lengths, metavar="LENGTHS", help=f"The nearest whole factor to it: {SPACING}."
 )
 @click.option("--shape", callback=pixels, metavar="H,W", help="Any smaller shape, as in 174,187.")
-@shared("source", "target", "method", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
+@shared("source", "target", "method", "level", "memory", "workers", *SOURCE, "overwrite", "json", "quiet")
 def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write SOURCE with fewer pixels to TARGET: a store, or a file whose ending names the format."""
     from bigimg.faces.downsample import downsample_to
@@ -68,7 +68,7 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: 
     report(downsample_to(source, target, progress=not quiet, **options), as_json, quiet)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option(
     "--size", callback=pixels, required=True, metavar="H,W",
     help="Pixels of a patch: 256, or 174,187, or y=174,x=187.",
@@ -89,15 +89,13 @@ def downsample(source: str, target: str, as_json: bool, quiet: bool, **options: 
 @click.option("--where", metavar="MASK", help="Keep patches that this mask covers.")
 @click.option("--min-fraction", type=float, help="Share of a patch that the mask must cover; 0.5 by default.")
 @click.option("--format", type=click.Choice(["png", "tif", "npy"]), help="Of the files in a folder.")
-@shared("source", "target", "level", "series", "memory", "json", "quiet")
+@shared("source", "target", "level", *SOURCE, "memory", "json", "quiet")
 def patches(
-    source: str, target: str, format: str | None, series: int | str | None, level: int | None, as_json: bool,
-    quiet: bool, **options: Any,
+    source: str, target: str, format: str | None, level: int | None, as_json: bool, quiet: bool, **options: Any
 ) -> None:  # fmt: skip
     """Cut SOURCE into patches: files in the folder TARGET, one .npy, or a .zarr, with a table of places."""
     from bigimg.faces.patch_files import save_patches
-    from bigimg.opening.open import open_source
     from bigimg.ops.patches.patches import patches as cut
 
-    found = cut(open_source(source, series=series), level=level or 0, **options)
+    found = cut(source, level=level or 0, **options)
     report(save_patches(found, target, format=format, progress=not quiet), as_json, quiet)

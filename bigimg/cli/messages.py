@@ -14,15 +14,15 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import CONVERSION, OPENING
+from bigimg.cli.options import CONVERSION
 from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
 OF_ONE = {"accept": "--accept"}
 """Options of which a message says whose they are."""
-OF_SOURCE = (*(name for name in OPENING if name != "series"), "kind", "spacing")
-"""Options on how a source is read: where a verb has none of them, the source can be converted with them."""
+OF_CONVERT = {name: f"bigimg convert --{name}" for name in ("axis", "kind", "spacing")}
+"""Options on how a source is read that not all verbs have: the source can be converted with them."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""
 
@@ -66,12 +66,10 @@ def in_words_of(
 def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequence[str] = ()) -> str:
     """Return the message of ``error`` for the verb that raised it: what to do names no option that it does not have.
 
-    A way that needs an option of the source, as ``on_gap='fill'``, is one of ``bigimg convert``; other ways that need
-    an option that is missing are left out.
+    A way that needs an option of :data:`OF_CONVERT` is one of ``bigimg convert``; others that it lacks are left out.
     """
     own = {option.name for option in command.params} | {name for name, other in ALIASES.items()}
-    more = {name: f"bigimg convert --{name.replace('_', '-')}" for name in OF_SOURCE if name not in own}
-    more |= OF_ONE
+    more = OF_CONVERT | OF_ONE
     ways = [
         way
         for way in error.ways

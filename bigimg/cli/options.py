@@ -119,6 +119,18 @@ def cut_at(at: float | None, mm: bool) -> dict[str, Any]:
     return {"index": int(at) if at.is_integer() else at}  # the library refuses 1.5
 
 
+class Verb(click.Command):
+    """A verb whose help has the options of its source under a heading of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of the verb, then those of its source."""
+        for of_source, heading in ((False, "Options"), (True, "Options of the source")):
+            options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+            records = [each.get_help_record(ctx) for each in options if (each.name in OPENING) == of_source]
+            with formatter.section(heading):
+                formatter.write_dl(list(filter(None, records)))
+
+
 OPTIONS: dict[str, Decorator] = {
     "source": click.argument("source"),
     "target": click.argument("target"),
@@ -202,11 +214,13 @@ OPTIONS: dict[str, Decorator] = {
         "--levels-only", is_flag=True, help="Store the reduced levels alone; the finest are read from SOURCE."
     ),
 }  # fmt: skip
-OPENING = (
+SOURCE = (
     *("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis"),
-    *("pattern", "plate", "axes", "pages"),
+    *("pattern", "axes", "pages"),
 )
-"""Those of :class:`bigimg.types.Opening`, in its order."""
+"""Options of a source, of all verbs that have one."""
+OPENING = (*SOURCE, "plate")
+"""Those of :class:`bigimg.types.Opening`, in its order: of verbs that know plates."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
     *("channels", "keep_metadata", "ome_version", "levels_only", *OPENING),

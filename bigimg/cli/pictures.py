@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.options import cut_at, numbers, shared
+from bigimg.cli.options import SOURCE, Verb, cut_at, numbers, shared
 
 convention = click.option(
     "--convention", type=click.Choice(["neurological", "radiological"]),
@@ -14,14 +14,14 @@ convention = click.option(
 )  # fmt: skip
 
 
-@click.command("slice")
+@click.command("slice", cls=Verb)
 @click.option(
     "--plane", default="z", show_default=True, help="axial, coronal, sagittal, or the axis cut: z, y, x."
 )
 @shared("source", "file", "at", "mm")
 @convention
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
-@shared("level", "memory", "series", "overwrite", "quiet")
+@shared("level", "memory", *SOURCE, "overwrite", "quiet")
 def slice_(
     source: str, target: str, at: float | None, mm: bool, figure: bool, quiet: bool, **options: Any
 ) -> None:
@@ -33,11 +33,11 @@ def slice_(
     _name(target, quiet)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @convention
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("source", "file", "memory", "series", "overwrite", "quiet")
+@shared("source", "file", "memory", *SOURCE, "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import plane_figure
@@ -47,7 +47,7 @@ def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: An
     _name(target, quiet)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("sources", nargs=-1, required=True)
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--plane", help="axial, coronal, sagittal, z, y, x; c for the channels, t for times.")
@@ -55,7 +55,7 @@ def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: An
 @click.option("--columns", type=int, help="Panels in a row.")
 @click.option("--channel", help="One channel, by number or name.")
 @convention
-@shared("memory", "series", "overwrite", "quiet")
+@shared("memory", *SOURCE, "overwrite", "quiet")
 def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) -> None:
     """Draw planes of one image, several images, or the wells of a plate side by side into TARGET."""
     from bigimg.viewing.figure_files import montage_figure
@@ -64,7 +64,7 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) 
     _name(target, quiet)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option(
     "--at", callback=numbers("12.5,-3,40 for x,y,z or z=12.5", float, least=3, most=3), metavar="X,Y,Z",
     help="The point: in millimetres of the world, else coordinates; or z=12.5; the middle by default.",
@@ -74,7 +74,7 @@ def montage(sources: tuple[str, ...], target: str, quiet: bool, **options: Any) 
 @click.option("--overlay", metavar="MASK", help="Draw this mask or label image over it.")
 @click.option("--crosshair/--no-crosshair", default=True, help="Draw lines through the point.")
 @convention
-@shared("source", "file", "level", "memory", "series", "overwrite", "quiet")
+@shared("source", "file", "level", "memory", *SOURCE, "overwrite", "quiet")
 def ortho(source: str, target: str, quiet: bool, **options: Any) -> None:
     """Draw the three planes of the volume SOURCE through one point into TARGET, with the value there."""
     from bigimg.viewing.figure_files import ortho_figure
@@ -83,13 +83,13 @@ def ortho(source: str, target: str, quiet: bool, **options: Any) -> None:
     _name(target, quiet)
 
 
-@click.command()
-@shared("source", "series")
-def view(source: str, series: int | str | None) -> None:
+@click.command(cls=Verb)
+@shared("source", *SOURCE)
+def view(source: str, **options: Any) -> None:
     """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
     from bigimg.viewing.napari.window import view as show
 
-    show(source, series=series, block=True)
+    show(source, block=True, **options)
 
 
 def _name(target: str, quiet: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bigimg.cli.messages import print_value, report
-from bigimg.cli.options import added, number, numbers, shared
+from bigimg.cli.options import SOURCE, Verb, added, number, numbers, shared
 
 threshold = numbers("125, or 125,140,90, or R=125,G=140,B=90", number, most=1 << 16)
 pair = numbers("two numbers, as in 10,90", number, names=False, least=2, most=2)
@@ -25,8 +25,8 @@ conditions = added([
 ])  # fmt: skip
 
 
-@click.command()
-@shared("source", "where", "level", "memory", "series", "json")
+@click.command(cls=Verb)
+@shared("source", "where", "level", "memory", *SOURCE, "json")
 def stats(source: str, as_json: bool, **options: Any) -> None:
     """Print count, min, max, mean and std of each channel; from the store where it holds them."""
     from bigimg.ops.statistics.tables import statistics_table
@@ -34,12 +34,12 @@ def stats(source: str, as_json: bool, **options: Any) -> None:
     print_value(statistics_table(source, **options), as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--bins", type=int, default=50, show_default=True, help="How many, of equal width.")
 @click.option("--range", callback=pair, metavar="LOW,HIGH", help="Outer edges; min and max by default.")
 @shared("source", "where")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw it into this picture too.")
-@shared("level", "memory", "series", "overwrite", "json")
+@shared("level", "memory", *SOURCE, "overwrite", "json")
 def histogram(source: str, plot: str | None, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Print how many pixels of each channel lie in each bin; from the store where it holds counts."""
     from bigimg.ops.statistics.tables import histogram_table
@@ -54,10 +54,10 @@ def histogram(source: str, plot: str | None, overwrite: bool, as_json: bool, **o
         click.echo(found.sparklines(shutil.get_terminal_size().columns))
 
 
-@click.command()
+@click.command(cls=Verb)
 @conditions
 @click.option("--levels", is_flag=True, help="Of every level of a pyramid.")
-@shared("source", "where", "level", "memory", "series", "json")
+@shared("source", "where", "level", "memory", *SOURCE, "json")
 def fraction(source: str, as_json: bool, **options: Any) -> None:
     """Print what share and area of each channel is true: of a mask, or of an image by conditions."""
     from bigimg.ops.statistics.tables import fraction_table
@@ -65,20 +65,22 @@ def fraction(source: str, as_json: bool, **options: Any) -> None:
     print_value(fraction_table(source, **options), as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @conditions
-@shared("source", "target", "level", "memory", "workers", "series", "overwrite", "json", "quiet")
+@shared("source", "target", "level", "memory", "workers", *SOURCE, "overwrite", "json", "quiet")
 def mask(
-    source: str, target: str, level: int | None, memory: str | None, workers: int | None, series: int | None,
-    overwrite: bool, as_json: bool, quiet: bool, **thresholds: Any,
+    source: str, target: str, level: int | None, memory: str | None, workers: int | None, overwrite: bool,
+    as_json: bool, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Write where SOURCE fulfils all conditions to the store TARGET; STORE/labels/NAME makes a label of it."""
     from bigimg.faces.convert import convert_to_store
     from bigimg.opening.open import open as open_image
+    from bigimg.opening.sources import split
     from bigimg.ops.masks import mask as make_mask
     from bigimg.ops.statistics.tables import mask_report
 
-    found = make_mask(open_image(source, level=level or 0, memory=memory, series=series), **thresholds)
+    opening, thresholds = split(options)
+    found = make_mask(open_image(source, level=level or 0, memory=memory, **opening), **thresholds)
     result = convert_to_store(
         found, target, kind="mask", memory=memory, workers=workers, overwrite=overwrite, progress=not quiet
     )

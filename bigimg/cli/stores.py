@@ -8,7 +8,7 @@ import click
 
 from bigimg.cli.messages import print_value, say
 from bigimg.cli.messages import report as say_or_print
-from bigimg.cli.options import CONVERSION, OPENING, number, shared
+from bigimg.cli.options import CONVERSION, OPENING, Verb, number, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bigimg.conversion.run import Result
 
 
-@click.command()
+@click.command(cls=Verb)
 @shared("source", "target", *CONVERSION, "json")
 def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     """Say what converting SOURCE to TARGET would do and cost. Writes nothing."""
@@ -25,7 +25,7 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     print_value(make_plan(source, target, **options), as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("paths", nargs=-1, required=True, metavar="SOURCE TARGET")
 @click.option(
     "--into",
@@ -95,11 +95,11 @@ def _convert_all(
         click.get_current_context().exit(3)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("sources", nargs=-1, required=True)
 @shared("target")
 @click.option("--axis", "dim", type=click.Choice(list("tcz")), required=True, help="The new axis.")
-@shared(*(name for name in CONVERSION if name != "axis"))
+@shared(*(name for name in CONVERSION if name not in ("axis", "plate")))
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @shared("overwrite", "json", "quiet")
 def stack(
@@ -109,9 +109,10 @@ def stack(
     """Put SOURCES side by side along a new axis, in their order, as the OME-Zarr pyramid TARGET."""
     from bigimg.faces.convert import convert_to_store, plan
     from bigimg.opening.open import open as open_image
+    from bigimg.opening.sources import split
     from bigimg.ops.geometry import stack as stack_images
 
-    opening: Any = {name: options.pop(name) for name in OPENING if name in options}
+    opening, options = split(options)
     images = [open_image(source, memory=options["memory"], **opening) for source in sources]
     whole = stack_images(images, dim)
     if dry_run:
@@ -155,7 +156,7 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
         click.echo(str(statistics_table(target)))
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("store")
 @click.argument("source", required=False)
 @click.option("--quick", is_flag=True, help="Presence, lengths and metadata alone; no chunk is read.")

@@ -26,6 +26,7 @@ from bigimg.exporters.formats import EXPORTERS
 from bigimg.faces.plates import plate_source
 from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
+from bigimg.opening.sources import split
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.planning.plate_plan import PlatePlan
@@ -109,7 +110,7 @@ def plan(
     probe : bool
         Read and compress samples for a second to estimate size and time.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, plate, axes, pages: see
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
 
     Raises
@@ -207,8 +208,7 @@ def _options(settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     UsageError
         There is no such option.
     """
-    opening = {name: value for name, value in settings.items() if name in Opening.__annotations__}
-    others = {name: value for name, value in settings.items() if name not in opening}
+    opening, others = split(settings)
     known = [field.name for field in dataclasses.fields(Options)]
     if unknown := [name for name in others if name not in known]:
         names = ", ".join([*known, *Opening.__annotations__])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from bigimg.conversion.progress import Report
 from bigimg.errors import UsageError
@@ -18,7 +18,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.downsampling import downsample
 from bigimg.ops.resizing import resize
 from bigimg.planning.memory import human_bytes
-from bigimg.types import Json, Method
+from bigimg.types import Json, Method, Opening
 
 STORES = (".zarr", ".ozx")
 """Endings of targets that are written as stores."""
@@ -60,9 +60,9 @@ def downsample_to(
     level: int | None = None,
     memory: Memory = None,
     workers: int | None = None,
-    series: int | str | None = None,
     overwrite: bool = False,
     progress: bool | Report | None = None,
+    **opening: Unpack[Opening],
 ) -> Reduced:
     """Write ``source`` with fewer pixels to ``target``: a store when it ends in ``.zarr``, else a file.
 
@@ -74,7 +74,7 @@ def downsample_to(
         As in :func:`bigimg.downsample`. ``factor`` and ``to_spacing`` count from ``level``.
     shape : tuple of int, optional
         As in :func:`bigimg.resize`, in place of ``factor`` and ``to_spacing``.
-    memory, workers, series, overwrite, progress :
+    memory, workers, overwrite, progress, **opening :
         As in :func:`bigimg.convert`.
 
     Raises
@@ -93,7 +93,7 @@ def downsample_to(
         raise UsageError(f"{target}: workers={workers} is for stores; leave it out for a file")
     # Stored values are averaged, and slope and intercept are written as they are. A negative slope would turn min
     # into max, so these two work on the scaled values.
-    img = open_image(source, level=level or 0, memory=memory, series=series, raw=method not in ("min", "max"))
+    img = open_image(source, level=level or 0, memory=memory, **opening, raw=method not in ("min", "max"))
     if shape is not None:
         if method not in (None, "mean", "nearest"):
             raise UsageError(f"method={method}: to a shape it is mean or nearest")

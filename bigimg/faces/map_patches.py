@@ -8,13 +8,14 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from bigimg.conversion.identity import fingerprint
+from bigimg.conversion.identity import chosen, fingerprint
 from bigimg.conversion.progress import Report
 from bigimg.errors import BudgetError, UsageError
 from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening.data_array import to_labelled
 from bigimg.opening.open import BLOCK_BYTES, Memory, Source, open_pyramid
+from bigimg.opening.sources import split
 from bigimg.ops.arguments import check_channels
 from bigimg.ops.patches.blending import Blended, checked_blend
 from bigimg.ops.patches.cutting import smaller_sizes
@@ -79,7 +80,8 @@ def map_patches(
     progress : bool or callable, optional
         As in :func:`bigimg.convert`: a bar by default, False for none.
     **settings
-        As in :func:`bigimg.convert`: workers, chunks, codec, kind, method, resume, overwrite, executor.
+        As in :func:`bigimg.convert`: workers, chunks, codec, kind, method, resume, overwrite, executor; and options of
+        the source.
 
     Returns
     -------
@@ -99,11 +101,12 @@ def map_patches(
         raise UsageError("edge='drop' would leave pixels without a value: give 'shift' or 'pad'")
     check_channels(channels)
 
-    cut = partial(patches, img, overlap=overlap, edge=edge, fill=fill, level=level)
+    opening, settings = split(settings)
+    cut = partial(patches, img, overlap=overlap, edge=edge, fill=fill, level=level, **opening)
 
     def made(size: Sizes, dtype: Any, n_channels: int | None, memory: Memory = memory) -> Blended:
         grid, how = cut(size, memory=memory), checked_blend(blend, settings.get("kind"))
-        token = _token(func, name, grid)
+        token = _token(func, name, grid, chosen(opening))
         return mapped(func, grid, blend=how, channels=channels, dtype=dtype, made=n_channels, token=token)
 
     if out is None:
@@ -153,14 +156,14 @@ def _refused(
     return None
 
 
-def _token(func: Func, name: str | None, grid: Patches) -> Json:
+def _token(func: Func, name: str | None, grid: Patches, opening: str) -> Json:
     """Return what must be equal for a later run to give the same pixels; None if that cannot be known."""
     reader = grid.cutter.reader
     level = reader.level if isinstance(reader, StoreReader) else 0
     if name is not None:
-        return {"name": name, "level": level}
+        return {"name": name, "level": level, "opening": opening}
     digest = digest_of(func)
     # An array may name the file that it came from, and its pixels may have changed since.
     if digest is None or isinstance(reader, ArrayReader) or fingerprint(grid.source) is None:
         return None
-    return {"code": digest, "level": level}
+    return {"code": digest, "level": level, "opening": opening}

@@ -100,7 +100,7 @@ def _opened(source: Source, asked: Asked) -> Reader:
                 if scheme:
                     raise no_file_there(redacted(name), scheme)
         return open_place(source, asked)
-    no_options("array", asked.of_readers)
+    asked.refuse()
     if _is_opened_store(source):
         from bigimg.omezarr.store import StoreReader
         from bigimg.opening.finer_levels import with_source
@@ -142,7 +142,7 @@ def open(
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
     **opening
-        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, plate, axes, pages: see
+        series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
 
     Returns
@@ -168,9 +168,7 @@ def open(
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-    no_options("array", Asked(opening).of_readers)
-    if (part := opening.get("part")) is not None:
-        raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
+    refuse_options(opening)
     image = completed(source) if isinstance(source, xarray.DataArray) else from_array(source)
     if chunks is not None:
         wanted = checked_chunks(chunks, read_labelled(image).spec) or ()
@@ -178,10 +176,10 @@ def open(
     return native(image)
 
 
-def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
+def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Opening]) -> xarray.DataTree:
     """Return all levels of the image in ``source``: ``scale0`` to ``scaleN``, each with the variable ``image``.
 
-    A source without levels has ``scale0`` alone.
+    A source without levels has ``scale0`` alone. The options are those of :func:`open`.
 
     Raises
     ------
@@ -191,8 +189,9 @@ def open_pyramid(source: Source, *, memory: Memory = None) -> xarray.DataTree:
     import xarray
 
     if is_pyramid(source):
+        refuse_options(opening)
         return source
-    images = open_levels(source, memory=memory)
+    images = open_levels(source, memory=memory, **opening)
     base = images.base.attrs
     about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
@@ -316,12 +315,13 @@ def levels_of_source(
         As :func:`open_source`.
     """
     if is_tree(source):
+        refuse_options(opening)
         return levels_of_tree(source).map(read_labelled)
     return levels_of_reader(open_source(source, progress=progress, **opening))
 
 
 def open_levels(
-    source: Source, *, memory: Memory = None, series: int | str | None = None
+    source: Source, *, memory: Memory = None, **opening: Unpack[Opening]
 ) -> Levels[xarray.DataArray]:
     """Return the image of each level of ``source``, which is opened when it is used; an array has one level.
 
@@ -332,12 +332,14 @@ def open_levels(
     """
     import xarray
 
-    if is_tree(source):
+    tree, array = is_tree(source), isinstance(source, xarray.DataArray)
+    if not (tree or array) and _is_read(source):
+        return levels_of_source(source, **opening).map(lambda reader: _labelled(reader, memory))
+    refuse_options(opening)
+    if tree:
         return levels_of_tree(source)
-    if isinstance(source, xarray.DataArray) or not _is_read(source):
-        image = source if isinstance(source, xarray.DataArray) else native(from_array(source))
-        return Levels(1, lambda _: image, "array")
-    return levels_of_source(source, series=series).map(lambda reader: _labelled(reader, memory))
+    image = source if array else native(from_array(source))
+    return Levels(1, lambda _: image, "array")
 
 
 def _labelled(
@@ -363,6 +365,13 @@ def _labelled(
     )
     block_bytes = min(BLOCK_BYTES, values * itemsize)
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
+
+
+def refuse_options(opening: Opening) -> None:
+    """Refuse options of a source for an array, which is open already."""
+    Asked(opening).refuse()
+    if (part := opening.get("part")) is not None:
+        raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
 
 
 def native(img: xarray.DataArray) -> xarray.DataArray:

@@ -6,6 +6,7 @@ A source that is no local file is copied to one first; the copy lives as long as
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +17,7 @@ from bigimg.opening.local_copy import LocalCopyReader, naming
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
-from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.sniffing import check_regular
 from bigimg.types import OnGap, Opening, Tilt
 from bigimg.version import install_line
@@ -72,6 +73,11 @@ class Asked:
         given = {name: value for name, value in self.opening.items() if name not in OF_PLACES}
         return {name: value for name, value in given.items() if value is not None and value is not False}
 
+    def refuse(self) -> None:
+        """Refuse options of files for an array, which is open already."""
+        no_options("array", self.of_readers)
+        only_image("array", self.series)
+
     @property
     def most_bytes(self) -> int:
         """The largest size of a copy in bytes.
@@ -107,6 +113,12 @@ class Asked:
         finally:
             if line is not None:
                 line.wipe()
+
+
+def split(options: Mapping[str, Any]) -> tuple[Opening, dict[str, Any]]:
+    """Return those of ``options`` that are of a source, and the others."""
+    opening: Any = {name: value for name, value in options.items() if name in Opening.__annotations__}
+    return opening, {name: value for name, value in options.items() if name not in opening}
 
 
 def open_place(source: Any, asked: Asked) -> Reader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -28,14 +28,14 @@ from bigimg.lazy.operation import Operation
 from bigimg.lazy.pointwise import Pixelwise, Pointwise
 from bigimg.lazy.values import Value
 from bigimg.opening.coordinates import axis_of, channels_of, step_of
-from bigimg.opening.open import Memory, Source, native
+from bigimg.opening.open import Memory, Source, native, refuse_options
 from bigimg.opening.open import open as open_image
 from bigimg.readers.arrays.array import check_dims
-from bigimg.types import DType, Region, Shape
+from bigimg.types import DType, Opening, Region, Shape
 
 
 def image(
-    img: Source, *, level: int = 0, memory: Memory = None, series: int | str | None = None
+    img: Source, *, level: int = 0, memory: Memory = None, **opening: Unpack[Opening]
 ) -> xarray.DataArray:
     """Return ``img`` as a DataArray; of a pyramid the level ``level``. A DataArray may lack y or x, as a coronal plane.
 
@@ -45,7 +45,8 @@ def image(
         A dim is not one of t c z y x or has no pixels, or there is no such level.
     """
     if not isinstance(img, xarray.DataArray):
-        return open_image(img, level=level, memory=memory, series=series)
+        return open_image(img, level=level, memory=memory, **opening)
+    refuse_options(opening)
     if level:
         raise UsageError(f"level {level} of an array: it has no levels; give the store or the pyramid")
     check_dims(img)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import xarray
 
@@ -29,7 +29,7 @@ from bigimg.planning.options import halved_axes, method_of
 from bigimg.pyramid import kernels
 from bigimg.pyramid.resampling import Smooth
 from bigimg.readers.arrays.array import missing_of
-from bigimg.types import Array, DType, Method, Padding, Region, Shape
+from bigimg.types import Array, DType, Method, Opening, Padding, Region, Shape
 
 METHODS: tuple[Method, ...] = get_args(Method.__value__)
 REPEATS: frozenset[Method] = frozenset({"nearest", "min", "max"})
@@ -87,7 +87,7 @@ def downsample(
     method: Method | None = None,
     level: int = 0,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return ``img`` with each window of ``factor`` pixels made into one; lazy.
 
@@ -112,7 +112,7 @@ def downsample(
         values that the file declares as no measurements do not count.
     level : int
         Level of a pyramid to read.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -126,7 +126,7 @@ def downsample(
         A factor is below 1 or beyond the image, the pixels are larger than ``to_spacing`` along all axes, or an
         axis or method is unknown.
     """
-    found = image(img, level=level, memory=memory, series=series)
+    found = image(img, level=level, memory=memory, **opening)
     how = method_for(found, method)
     step = _step(found, factor, to_spacing)
     start, done = _stored(found, step, how, memory)
@@ -265,6 +265,7 @@ def build_pyramid(
     halve: str | None = None,
     method: Method | None = None,
     memory: Memory = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataTree:
     """Return levels of any image, as :func:`bigimg.convert` would store them; lazy, nothing is written.
 
@@ -280,7 +281,7 @@ def build_pyramid(
         Names of the axes that every level halves instead, as ``"yx"``.
     method : {"mean", "mode", "nearest", "min", "max", "gaussian"}, optional
         As in :func:`downsample`.
-    memory :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -294,7 +295,7 @@ def build_pyramid(
     """
     if levels is not None and levels < 1:
         raise UsageError(f"levels={levels}: give at least 1, the full resolution")
-    found = image(img, memory=memory)
+    found = image(img, memory=memory, **opening)
     how = method_for(found, method)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]
     halved = halved_axes(halve, [axis.name for axis in axes])

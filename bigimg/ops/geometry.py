@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import xarray
@@ -23,6 +23,7 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Source
 from bigimg.ops.derived import image, with_missing
 from bigimg.readers.arrays.array import checked_world, missing_of
+from bigimg.types import Opening
 
 if TYPE_CHECKING:
     from bigimg.types import Array
@@ -37,6 +38,7 @@ def with_geometry(
     world: Array | Sequence[Sequence[float]] | None = None,
     affine: Array | Sequence[Sequence[float]] | None = None,
     convention: str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return ``img`` with other coordinates; what is not given stays.
 
@@ -56,6 +58,8 @@ def with_geometry(
         it; axes without a unit get millimetres.
     convention : {"neurological", "radiological"}, optional
         Whether figures draw the right of a body at the right or at the left; a store keeps it.
+    **opening
+        As in :func:`bigimg.open`.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def with_geometry(
         A spacing is no distance, OME-Zarr has no such unit, a matrix is no affine or contradicts the spacing, or an
         axis or convention is not there.
     """
-    img = image(img)
+    img = image(img, **opening)
     names = [str(name) for name in img.dims if name != "c"]
     steps = read_lengths(spacing).distances(backwards=True).by_axis(names)
     starts = read_lengths(origin, "origin").by_axis(names)
@@ -98,7 +102,7 @@ def with_geometry(
     return found
 
 
-def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
+def stack(images: Sequence[Source], dim: str, **opening: Unpack[Opening]) -> xarray.DataArray:
     """Return ``images`` side by side along the new axis ``dim``, in the order t c z y x; lazy.
 
     Coordinates along ``dim`` are those of the images, as planes cut from a volume have them, else counted from 0;
@@ -109,6 +113,8 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
     images : sequence of DataArray, path or anything that opens
         They have the same shape, type and coordinates; of a pyramid level 0 is taken.
     dim : {"t", "c", "z", "y", "x"}
+    **opening
+        Of each image, as in :func:`bigimg.open`.
 
     Raises
     ------
@@ -119,7 +125,7 @@ def stack(images: Sequence[Source], dim: str) -> xarray.DataArray:
         raise UsageError(f"stack along {dim!r}: an axis is one of {' '.join(ORDER)}")
     if not images:
         raise UsageError(f"stack along {dim}: there are no images")
-    found = [image(img) for img in images]
+    found = [image(img, **opening) for img in images]
     first = found[0]
     for number, img in enumerate(found):
         if dim in img.dims:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import xarray
@@ -23,7 +23,7 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import as_dtype, as_pair
 from bigimg.ops.derived import derive, image, pixelwise, placeholder, source_block, space_axes
 from bigimg.pyramid.kernels import divided
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Opening, Region, Shape
 
 LUMA = (2125, 7154, 721)
 """Weights of R, G and B, parts of 10 000: Rec. 709, as in ``skimage.color.rgb2gray``."""
@@ -72,6 +72,7 @@ def gray(
     dtype: Any = None,
     level: int = 0,
     memory: Memory = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return colour as grey, without the axis c; lazy.
 
@@ -83,7 +84,7 @@ def gray(
         channels, of any names. An alpha channel does not count.
     dtype : dtype, optional
         That of the image by default, rounded half to even; ``float`` keeps the fractions, in the image's own range.
-    level, memory :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -91,7 +92,7 @@ def gray(
     UsageError
         There are no such channels, or the method is unknown.
     """
-    found = image(img, level=level, memory=memory)
+    found = image(img, level=level, memory=memory, **opening)
     if method not in ("luma", "mean"):
         raise UsageError(f"method {method!r}: give luma or mean")
     if "c" not in found.dims:
@@ -116,8 +117,9 @@ def gray(
 
 
 def map(
-    img: Source, func: Callable[[Array], Any], *, dtype: Any = None, level: int = 0, memory: Memory = None
-) -> xarray.DataArray:
+    img: Source, func: Callable[[Array], Any], *, dtype: Any = None, level: int = 0, memory: Memory = None,
+    **opening: Unpack[Opening],
+) -> xarray.DataArray:  # fmt: skip
     """Return ``func`` of the pixels, block by block; lazy. Geometry, channels and metadata stay.
 
     Parameters
@@ -130,7 +132,7 @@ def map(
         Type of the result. What ``func`` returns is converted to it, if no value can be lost but the last digits of
         floats. Without it ``func`` is called at once with an array of one pixel, of shape ``(1, 1, 1)`` and value
         1, to find the type of its result.
-    level, memory :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -138,7 +140,7 @@ def map(
     UsageError
         ``func`` gives another shape, or, when it is computed, a type that does not fit ``dtype``.
     """
-    found = image(img, level=level, memory=memory)
+    found = image(img, level=level, memory=memory, **opening)
     if not callable(func):
         raise UsageError(f"map: func={func!r} is no function; give one of an ndarray, as np.sqrt")
     if dtype is None:
@@ -200,6 +202,7 @@ def rescale(
     by: Literal["c"] | None = None,
     level: int = 0,
     memory: Memory = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the values stretched from a window to the whole range of ``dtype``; lazy.
 
@@ -216,7 +219,7 @@ def rescale(
         Instead of a window, as ``(1, 99)``; smallest and largest value by default.
     by : {"c"}, optional
         A separate window for each channel; by default one for all, so that colours stay.
-    level, memory :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -224,7 +227,7 @@ def rescale(
     UsageError
         The window is empty, both are given, or the image holds labels.
     """
-    found, kind = image(img, level=level, memory=memory), as_dtype(dtype)
+    found, kind = image(img, level=level, memory=memory, **opening), as_dtype(dtype)
     if found.attrs.get("kind") == "labels":
         raise UsageError("rescale: of labels it would make other ids; it is for images")
     if by not in (None, "c"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Unpack
 
 import xarray
 
@@ -15,6 +16,7 @@ from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
 from bigimg.ops.derived import image as labelled
 from bigimg.reader import Reader
+from bigimg.types import Opening
 
 FINER = 4
 """How many times more pixels a level has than what is made from it: it was rounded, and its windows are cut."""
@@ -30,7 +32,7 @@ def finer_level(levels: Levels[xarray.DataArray], target: Mapping[str, int]) -> 
 
 
 def levels_of(
-    source: Source, *, memory: Memory = None, series: int | str | None = None
+    source: Source, *, memory: Memory = None, **opening: Unpack[Opening]
 ) -> Levels[xarray.DataArray]:
     """Return the levels of ``source``; if it is an array as it was opened, those of its store.
 
@@ -41,7 +43,7 @@ def levels_of(
     """
     if isinstance(source, Levels):
         return source
-    levels = open_levels(source, memory=memory, series=series).map(labelled)
+    levels = open_levels(source, memory=memory, **opening).map(labelled)
     pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
     reader = None if pixels is None else pixels.reader
     if pixels is None or not isinstance(reader, StoreReader) or not as_opened(levels.base, reader):

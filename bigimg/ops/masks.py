@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import xarray
@@ -28,7 +28,7 @@ from bigimg.ops.derived import derive, pixelwise, placeholder, source_block
 from bigimg.ops.intensity import gray as _gray
 from bigimg.ops.masks_on_grid import mask_on
 from bigimg.ops.slices import part_of
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Opening, Region, Shape
 
 type Threshold = float | Sequence[float] | Mapping[str, float]
 """One for all channels, one each in their order, or by name."""
@@ -52,6 +52,7 @@ def mask(
     below_otsu: bool = False,
     gray: Literal["luma", "mean"] | None = None,
     any: bool = False,
+    **opening: Unpack[Opening],
 ) -> Any:
     """Return where the pixels fulfil all of the conditions given; lazy, booleans.
 
@@ -79,6 +80,8 @@ def mask(
         Compare the grey value of the channels (:func:`bigimg.gray`), not each channel.
     any : bool
         One mask, without the axis c: true where at least one channel fulfils all conditions.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -104,10 +107,10 @@ def mask(
 
     conditions = _conditions(below, above, between, equals)
     compare = operator.le if below_otsu else operator.gt
-    seen = partial(_gray, method=gray) if gray is not None else open_image
+    seen: Any = partial(open_image, **opening) if gray is None else partial(_gray, method=gray, **opening)
     if not is_pyramid(img):
         image = seen(img)
-        threshold = otsu_of(image if gray else img) if otsu or below_otsu else None
+        threshold = otsu_of(image) if otsu or below_otsu else None
         return _mask(image, conditions, threshold, compare, any=any)
     base = seen(levels_of_tree(img).base) if gray else img
     threshold = computed(otsu_of(base)) if otsu or below_otsu else None
@@ -286,7 +289,7 @@ def _passes(block: Array, tests: list[Test]) -> Array:
     return found
 
 
-def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArray:
+def apply_mask(img: Source, mask: Source, *, fill: float = 0, **opening: Unpack[Opening]) -> xarray.DataArray:
     """Return the image with ``fill`` where the mask is false; lazy, of the image's own type.
 
     Parameters
@@ -296,13 +299,15 @@ def apply_mask(img: Source, mask: Source, *, fill: float = 0) -> xarray.DataArra
         With or without the axis c, of this or another level.
     fill : float
         A value that the type of the image can hold, the same in all channels.
+    **opening
+        Of ``img``, as in :func:`bigimg.open`.
 
     Raises
     ------
     UsageError
         The mask does not fit, or the type cannot hold ``fill``.
     """
-    image = open_image(img)
+    image = open_image(img, **opening)
     number = checked_fill(fill, image.dtype)
     return pixelwise(
         "masked", image, partial(_filled, fill=number), image.dtype, mask_on(image, mask, "mask")

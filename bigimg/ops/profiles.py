@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -19,7 +19,7 @@ from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import by_axis, space_of
 from bigimg.ops.derived import derive, image, source_block
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Opening, Region, Shape
 
 type Point = Sequence[float] | Mapping[str, float]
 MOST = 1024
@@ -96,7 +96,7 @@ def profile(
     physical: bool = False,
     level: int = 0,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the values from ``start`` to ``stop`` in a straight line, interpolated linearly; lazy.
 
@@ -109,7 +109,7 @@ def profile(
         How many; about one a pixel by default.
     physical : bool
         The ends are coordinates, in the units of the axes.
-    level, memory, series :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -123,7 +123,7 @@ def profile(
     UsageError
         An axis is not there, an end is outside the image, or ``samples`` is below 2.
     """
-    found = image(img, level=level, memory=memory, series=series)
+    found = image(img, level=level, memory=memory, **opening)
     ends = [
         _pixels(found, by_axis(what, point, space_of(found)), physical)
         for what, point in (("start", start), ("stop", stop))

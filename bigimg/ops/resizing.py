@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import xarray
@@ -21,7 +21,7 @@ from bigimg.ops.derived import derive, resampled, source_block, with_missing
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.pyramid.resampling import Area, Weights, needed, resample
 from bigimg.readers.arrays.array import missing_of
-from bigimg.types import Array, DType, Padding, Region, Shape
+from bigimg.types import Array, DType, Opening, Padding, Region, Shape
 
 type Target = str | Sequence[int] | Mapping[str, int]
 
@@ -90,7 +90,7 @@ def resize(
     method: Literal["mean", "nearest"] | None = None,
     level: int | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return ``img`` in any smaller shape, without aliasing; lazy.
 
@@ -107,7 +107,7 @@ def resize(
         ``nearest`` for labels, ``mean`` otherwise; integers are rounded half to even, masks are true from one half.
     level : int, optional
         Level of a pyramid to read.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -120,7 +120,7 @@ def resize(
     UsageError
         A side is below 1 or longer than that of the image, or an axis, level or method is unknown.
     """
-    levels = levels_of(img, memory=memory, series=series)
+    levels = levels_of(img, memory=memory, **opening)
     found = levels[finer_level(levels, sides(levels.base, shape)) if level is None else level]
     return resized(found, levels.base, shape, method)
 

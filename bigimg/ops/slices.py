@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -29,7 +29,7 @@ from bigimg.opening.open import Memory, Source
 from bigimg.ops.arguments import by_axis, space_of
 from bigimg.ops.derived import derive, image, source_block
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array, DType, Region, Shape
+from bigimg.types import Array, DType, Opening, Region, Shape
 
 FOR_A_PROCESSOR = 4
 """Blocks of a plane for each processor, unless they would be smaller than a chunk or too large for memory. With more
@@ -96,7 +96,7 @@ def plane(
     position: float | None = None,
     level: int = 0,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Any,
 ) -> xarray.DataArray:
     """Return one plane across ``axis``, without that axis; its position stays as a coordinate.
 
@@ -110,8 +110,8 @@ def plane(
         Pixel along the axis, from the end when negative; the middle by default.
     position : float, optional
         Coordinate along the axis, in its unit; the nearest plane is taken.
-    level, memory, series :
-        As in :func:`bigimg.open`.
+    level, memory, **opening :
+        As in :func:`bigimg.open`; where an ``axis`` of the source must be chosen, open it first.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def plane(
     UsageError
         There is no such axis or level, the position is outside the image, or both are given.
     """
-    found = image(img, level=level, memory=memory, series=series)
+    found = image(img, level=level, memory=memory, **opening)
     name = axis_across(found, axis)
     index = index_along(found, name, index, position)
     if linked_node(found) is None:
@@ -141,7 +141,7 @@ def crop(
     physical: bool = False,
     level: int = 0,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the part of ``img`` within ``box``; its coordinates and affine stay true.
 
@@ -153,7 +153,7 @@ def crop(
         None is the end. Axes that are not named stay whole.
     physical : bool
         Start and stop are coordinates, in the unit of the axis: pixels whose middles lie between them, ends included.
-    level, memory, series :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -163,7 +163,7 @@ def crop(
     """
     if not isinstance(box, Mapping):
         raise UsageError(f"crop to {box!r}: give start and stop by axis, as in {{'y': (10, 20)}}")
-    found = image(img, level=level, memory=memory, series=series)
+    found = image(img, level=level, memory=memory, **opening)
     cut = {}
     for name, ends in box.items():
         if name not in found.dims:
@@ -227,7 +227,7 @@ def region(
     level: int = 0,
     physical: bool = False,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return ``size`` pixels of a level that begin at the same position in every level, as viewers need them.
 
@@ -241,7 +241,7 @@ def region(
     level : int
     physical : bool
         ``at`` is a position in the units of the axes.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -249,8 +249,8 @@ def region(
     UsageError
         An axis or level is not there, or the region reaches outside.
     """
-    base = image(img, memory=memory, series=series)
-    found = base if level == 0 else image(img, level=level, memory=memory, series=series)
+    base = image(img, memory=memory, **opening)
+    found = base if level == 0 else image(img, level=level, memory=memory, **opening)
     starts, lengths = (
         by_axis(what, given, space_of(base))
         for what, given in (("at", at), ("size", read_pixels(size, "size")))

@@ -6,6 +6,8 @@ image without levels is averaged once, block by block. In both cases it takes th
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 import xarray
 
@@ -17,11 +19,11 @@ from bigimg.ops.derived import image as labelled
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.ops.resizing import resized
 from bigimg.ops.upright import upright
-from bigimg.types import Array, Convention
+from bigimg.types import Array, Convention, Opening
 
 
 def thumbnail(
-    img: Source, max_size: int = 512, *, memory: Memory = None, series: int | str | None = None
+    img: Source, max_size: int = 512, *, memory: Memory = None, **opening: Unpack[Opening]
 ) -> Array:
     """Return a small picture of ``img`` in true aspect, of its own type; of a volume its middle plane.
 
@@ -32,7 +34,7 @@ def thumbnail(
     img : DataArray, DataTree, Store, path or anything that opens
     max_size : int
         Pixels of the longer side at most; a smaller image is not enlarged.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -49,7 +51,7 @@ def thumbnail(
         raise UsageError(
             f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
         )
-    flat, whole = flat_level(img, max_size, memory=memory, series=series)
+    flat, whole = flat_level(img, max_size, memory=memory, **opening)
     pixels: Array = computed(shrunk(flat, max_size, whole)).to_numpy()
     return pixels
 
@@ -60,10 +62,10 @@ def flat_level(
     convention: Convention | None = None,
     *,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> tuple[xarray.DataArray, xarray.DataArray]:
     """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; and of level 0."""
-    levels = levels_of(img, memory=memory, series=series)
+    levels = levels_of(img, memory=memory, **opening)
     number = 0
     if len(levels) > 1:
         sides = ("y", "x")

@@ -58,7 +58,7 @@ def browse(
     figure: Figure | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Any,
 ) -> Figure:
     """Open a window on the planes of an image, and return its figure.
 
@@ -79,8 +79,8 @@ def browse(
         An empty one to draw in; a new window by default.
     convention :
         As in :func:`bigimg.show`.
-    memory, series :
-        As in :func:`bigimg.open`.
+    memory, **opening :
+        As in :func:`bigimg.open`; where an ``axis`` of the source must be chosen, open it first.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def browse(
         There is no such axis, or no display.
     """
     need_matplotlib()
-    levels = held(levels_of(img, memory=memory, series=series), memory)
+    levels = held(levels_of(img, memory=memory, **opening), memory)
     base = levels.base
     if axis is None:
         axis = next((name for name in ("z", "t") if name in base.dims), None)

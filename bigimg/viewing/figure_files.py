@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from bigimg.conversion.target import checked_target
 from bigimg.opening.open import Memory, Source
 from bigimg.opening.open import open as open_image
+from bigimg.opening.sources import split
 from bigimg.ops.levels import levels_of
 from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
+from bigimg.types import Opening
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.montage import montage_of
@@ -37,14 +39,14 @@ def plane_figure(
     most: int | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
     overwrite: bool = False,
+    **opening: Unpack[Opening],
 ) -> None:
     """Write a figure of one plane of ``source``, with axes, scale bar and body directions, to ``target``.
 
     Parameters
     ----------
-    plane, index, position, convention, memory, series, overwrite :
+    plane, index, position, convention, memory, overwrite, **opening :
         As in :func:`bigimg.viewing.pictures.plane_picture`.
     level : int, optional
         By default the level that fits the figure.
@@ -58,7 +60,7 @@ def plane_figure(
     # Fewer than 100 pixels have no room for a single letter.
     side = None if most is None else max(checked_side(most), 100) / DPI
     need_matplotlib()
-    levels = levels_of(source, memory=memory, series=series)
+    levels = levels_of(source, memory=memory, **opening)
     checked_target(target, source, levels.base, overwrite=overwrite, file=True)
     # "z" is the default of the command; an image without z is drawn as it is.
     if plane == "z" and "z" not in levels.base.dims and index is position is None:
@@ -107,20 +109,20 @@ def ortho_figure(
     convention: str | None = None,
     overlay: Source | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> None:
     """Write three planes of ``source`` through one point to ``target``.
 
-    The options are those of :func:`bigimg.viewing.ortho.ortho`.
+    The options are those of :func:`bigimg.viewing.ortho.ortho`, and of the source.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     need_matplotlib()
-    levels = levels_of(source, memory=memory, series=series)
+    opening, options = split(options)
+    levels = levels_of(source, memory=memory, **opening)
     checked_target(target, source, levels.base, overlay, overwrite=overwrite, file=True)
     cuts = planes_of(levels.base, t=t, channel=channel, convention=convention)
     figure = new_figure(size_of(levels, cuts), shown=False)
@@ -137,20 +139,20 @@ def histogram_figure(
     *,
     level: int | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> None:
     """Write the histogram of ``source`` as a graph to ``target``.
 
-    The options are those of :func:`bigimg.viewing.figures.histogram`.
+    The options are those of :func:`bigimg.viewing.figures.histogram`, and of the source.
 
     Raises
     ------
     UsageError, TargetExistsError, OutputError, InputError, BudgetError, MissingExtraError
     """
     need_matplotlib()
-    image = open_image(source, level=level or 0, memory=memory, series=series)
+    opening, options = split(options)
+    image = open_image(source, level=level or 0, memory=memory, **opening)
     checked_target(target, source, image, options.get("where"), overwrite=overwrite, file=True)
     figure = new_figure(shown=False)
     pixels_for(figure, name_of(image), memory)

@@ -12,6 +12,7 @@ from bigimg.errors import UsageError
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.open import Memory, Source
+from bigimg.opening.sources import split
 from bigimg.ops.levels import levels_of
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import (
@@ -61,8 +62,7 @@ def show(
     title: str | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
-    **imshow: Any,
+    **options: Any,
 ) -> Axes:
     """Draw a picture, or one plane of a volume, in true aspect, and return its axes.
 
@@ -104,10 +104,10 @@ def show(
     convention : {"neurological", "radiological"}, optional
         Whether the right of a body is drawn at the right or at the left; written into the figure. By default what
         the image says: radiological for DICOM, else neurological.
-    memory, series :
+    memory :
         As in :func:`bigimg.open`.
-    **imshow :
-        Passed on to ``Axes.imshow``.
+    **options :
+        Of the source, as in :func:`bigimg.open`; all others are passed on to ``Axes.imshow``.
 
     Returns
     -------
@@ -122,7 +122,8 @@ def show(
         There is no such plane, index, channel or convention, or the window is empty.
     """
     need_matplotlib()
-    levels = levels_of(img, memory=memory, series=series)
+    opening, imshow = split(options)
+    levels = levels_of(img, memory=memory, **opening)
     cut = cut_of(
         levels.base, plane, index=index, position=position, t=t, channel=channel, convention=convention
     )
@@ -188,7 +189,7 @@ def histogram(
     log: bool = False,
     ax: Axes | None = None,
     title: str | None = None,
-    **stairs: Any,
+    **options: Any,
 ) -> Axes:
     """Draw a histogram, one line for each channel, and return the axes.
 
@@ -201,8 +202,8 @@ def histogram(
     ax : matplotlib axes, optional
     title : str, optional
         The name of the image by default.
-    **stairs :
-        Passed on to ``Axes.stairs``.
+    **options :
+        Of the source, as in :func:`bigimg.open`; all others are passed on to ``Axes.stairs``.
 
     Raises
     ------
@@ -214,11 +215,13 @@ def histogram(
     need_matplotlib()
     from bigimg.ops.statistics.histograms import histogram as count
 
-    counts = computed(count(img, bins=bins, range=range, where=where))
+    opening, stairs = split(options)
+    base = levels_of(img, **opening).base
+    counts = computed(count(base, bins=bins, range=range, where=where))
     edges = np.append(counts["bin_left"].values, counts["bin_right"].values[-1:])
     ax = ax or new_figure().add_subplot()
-    for options, row in _lines(img, ax, counts, "bin", title):
-        ax.stairs(row, edges, **{"linewidth": 1.4, **options, **stairs})
+    for line, row in _lines(base, ax, counts, "bin", title):
+        ax.stairs(row, edges, **{"linewidth": 1.4, **line, **stairs})
     ax.set(xlabel="value", ylabel="pixels", xlim=(edges[0], edges[-1]))
     if log:
         ax.set_yscale("log")
@@ -231,7 +234,7 @@ def sweep(
     thresholds: Sequence[float] | int = 256,
     ax: Axes | None = None,
     title: str | None = None,
-    **plot: Any,
+    **options: Any,
 ) -> Axes:
     """Draw the share of pixels below a threshold against the threshold, and return the axes.
 
@@ -245,8 +248,8 @@ def sweep(
     ax : matplotlib axes, optional
     title : str, optional
         The name of the image by default.
-    **plot :
-        Passed on to ``Axes.plot``.
+    **options :
+        Of the source, as in :func:`bigimg.open`; all others are passed on to ``Axes.plot``.
 
     Raises
     ------
@@ -259,29 +262,30 @@ def sweep(
     from bigimg.ops.statistics.stats import stats
     from bigimg.ops.statistics.thresholds import sweep as share_below
 
+    opening, plot = split(options)
+    base = levels_of(img, **opening).base
     if isinstance(thresholds, int):
-        found = computed(stats(img))
+        found = computed(stats(base))
         values = np.linspace(float(found["min"].min()), float(found["max"].max()), thresholds)
     else:
         values = np.sort(np.asarray(thresholds, np.float64))
     if values.size < 2:
         raise UsageError(f"{values.size} thresholds make no line: give at least two")
-    shares = computed(share_below(img, values.tolist()))
+    shares = computed(share_below(base, values.tolist()))
     ax = ax or new_figure().add_subplot()
-    for options, row in _lines(img, ax, shares, "threshold", title):
-        ax.plot(values, row, **{**options, **plot})
+    for line, row in _lines(base, ax, shares, "threshold", title):
+        ax.plot(values, row, **{**line, **plot})
     ax.set(xlabel="threshold", ylabel="share of pixels below", xlim=(values[0], values[-1]), ylim=(0, 1))
     return ax
 
 
 def _lines(
-    img: Source, ax: Axes, counts: xarray.DataArray, along: str, title: str | None
+    base: xarray.DataArray, ax: Axes, counts: xarray.DataArray, along: str, title: str | None
 ) -> Iterator[tuple[dict[str, Any], Array]]:
     """Yield label and colour, and the numbers, for the line of each channel; then add title and legend."""
-    base = levels_of(img).base
     rows = counts.transpose("c", along).values if "c" in counts.dims else counts.values[None]
     channels = channels_of(base)
-    names: list[str | None] = [channel.name for channel in channels] or [None] * len(rows)
+    names = [channel.name for channel in channels] or [str(number) for number in range(len(rows))]
     colors = lines_of([channel.color for channel in channels] or [None] * len(rows))
     for name, color, row in zip(names, colors, rows, strict=True):
         yield {"label": name, "color": f"#{color}"}, row

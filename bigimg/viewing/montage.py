@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
+from bigimg.opening.sources import split
 from bigimg.ops.levels import levels_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.slices import index_along
+from bigimg.types import Opening
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
@@ -118,7 +120,7 @@ def montage(
     figure: Figure | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> Figure:
     """Draw many planes of an image, several images or the wells of a plate side by side, and return the figure.
 
@@ -144,7 +146,7 @@ def montage(
         An empty one to draw in; a new one by default.
     convention :
         As in :func:`bigimg.show`.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`; ``series`` of a plate is the field, the first of each well by default.
 
     Raises
@@ -159,27 +161,28 @@ def montage(
     found = montage_of(
         img, plane, n=n, indices=indices, columns=columns, t=t, channel=channel, over=over,
         look=Look(cmap, vmin, vmax), titles=titles, convention=convention,
-        memory=memory, series=series,
+        memory=memory, **opening,
         shape=SHAPE if figure is None else figure.get_figheight() / figure.get_figwidth(),
     )  # fmt: skip
     return found.draw(new_figure(found.size) if figure is None else figure)
 
 
 def montage_of(
-    img: Any, plane: str | None, *, series: int | str | None = None, look: Look = DEFAULT_LOOK, t: int | None = None,
+    img: Any, plane: str | None, *, look: Look = DEFAULT_LOOK, t: int | None = None,
     channel: int | str | None = None, titles: Sequence[str] | bool = True, memory: Memory = None,
     over: Overlay = NO_OVERLAY, shape: float = SHAPE, **others: Any,
 ) -> Panels | PlateMap:  # fmt: skip
     """Return what :func:`montage` draws of images, or of a plate; no pixel is read yet."""
-    plate = plate_in(img)
+    opening, others = split(others)
+    plate = plate_in(img, opening)
     if plate is None:
         return panels_of(
-            img, plane, series=series, look=look, t=t, channel=channel, titles=titles, memory=memory, over=over,
-            shape=shape, **others,
+            img, plane, look=look, t=t, channel=channel, titles=titles, memory=memory, over=over,
+            shape=shape, **opening, **others,
         )  # fmt: skip
     return plate_map(
-        plate, plane=plane, field=series, t=t, channel=channel, look=look, title=bool(titles), memory=memory,
-        overlay=over.levels, **others,
+        plate, plane=plane, field=opening.get("series"), t=t, channel=channel, look=look, title=bool(titles),
+        memory=memory, overlay=over.levels, **others,
     )  # fmt: skip
 
 
@@ -187,7 +190,7 @@ def panels_of(
     img: Any, plane: str | None, *, n: int | None = None, indices: Sequence[int] | None = None,
     columns: int | None = None, t: int | None = None, channel: int | str | None = None, over: Overlay = NO_OVERLAY,
     look: Look = DEFAULT_LOOK, titles: Sequence[str] | bool = True, shape: float = SHAPE,
-    convention: str | None = None, memory: Memory = None, series: int | str | None = None,
+    convention: str | None = None, memory: Memory = None, **opening: Unpack[Opening],
 ) -> Panels:  # fmt: skip
     """Return what :func:`montage` draws, in a figure of height/width ``shape``; no pixel is read yet."""
     many = isinstance(img, Sequence) and not isinstance(img, str | bytes | bytearray | memoryview)
@@ -199,7 +202,7 @@ def panels_of(
         _check_count(len(img) if n is None else n)
         first = img[:n]
         images = [
-            levels_of(one, memory=memory)
+            levels_of(one, memory=memory, **opening)
             for one in (first.in_order() if isinstance(first, Patches) else first)
         ]
         panels = [
@@ -208,7 +211,7 @@ def panels_of(
         ]
         own = names_of([levels.base for levels in images])
     else:
-        levels = held(levels_of(img, memory=memory, series=series), memory)
+        levels = held(levels_of(img, memory=memory, **opening), memory)
         base = levels.base
         if plane is None and "z" not in base.dims and base.sizes.get("c", 1) > 1:
             plane = "c"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bigimg.opening.levels import Levels
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import nearest_index
+from bigimg.types import Opening
 from bigimg.viewing.canvas import axes_pixels, need_matplotlib, new_figure, pixels_for
 from bigimg.viewing.figures import draw, finish
 from bigimg.viewing.imshow import Look, windows_for
@@ -52,7 +53,7 @@ def ortho(
     figure: Figure | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
+    **opening: Unpack[Opening],
 ) -> Figure:
     """Draw the three planes of a volume through one point, on one scale, and return the figure.
 
@@ -71,7 +72,7 @@ def ortho(
         An empty one to draw in; a new one by default.
     convention :
         As in :func:`bigimg.show`.
-    memory, series :
+    memory, **opening :
         As in :func:`bigimg.open`.
 
     Raises
@@ -82,7 +83,7 @@ def ortho(
         The image is not a volume, or the point is outside the image.
     """
     need_matplotlib()
-    levels = held(levels_of(img, memory=memory, series=series), memory)
+    levels = held(levels_of(img, memory=memory, **opening), memory)
     base = levels.base
     cuts = planes_of(base, t=t, channel=channel, convention=convention)
     over = overlay_of(overlay, overlay_color, overlay_alpha, memory=memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,7 @@ from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.ops.upright import upright
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
+from bigimg.types import Opening
 from bigimg.viewing.display import DisplayReader, display_of
 
 MOST = 65500
@@ -48,8 +50,8 @@ def plane_picture(
     most: int | None = None,
     convention: str | None = None,
     memory: Memory = None,
-    series: int | str | None = None,
     overwrite: bool = False,
+    **opening: Unpack[Opening],
 ) -> None:
     """Write one plane of ``source`` to ``target`` in true aspect; its ending names the format, PNG without one.
 
@@ -65,7 +67,7 @@ def plane_picture(
         Pixels of the longer side at most: a thumbnail. Without ``plane`` it is made of the level that fits.
     convention : {"neurological", "radiological"}, optional
         As in :func:`bigimg.show`.
-    level, memory, series :
+    level, memory, **opening :
         As in :func:`bigimg.open`.
     overwrite : bool
         Replace an existing file once the picture is whole.
@@ -79,9 +81,9 @@ def plane_picture(
     whole = None
     if most is not None and plane is None:
         side = checked_side(most)
-        image, whole = flat_level(source, side, chosen, memory=memory, series=series)
+        image, whole = flat_level(source, side, chosen, memory=memory, **opening)
     else:
-        image = open_image(source, level=level or 0, memory=memory, series=series)
+        image = open_image(source, level=level or 0, memory=memory, **opening)
         # "z" is the default of the command; an image without z is written as it is.
         if plane not in ("z", None) or "z" in image.dims or not index is position is None:
             image = plane_of(image, plane or "z", index=index, position=position)

@@ -10,7 +10,7 @@ import html
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bigimg.ops.levels import levels_of
 from bigimg.ops.statistics.histograms import histogram
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 from bigimg.viewing.colours import GREYS, lights_of, stretched
 from bigimg.viewing.imshow import paint, stored_windows
 from bigimg.viewing.levels import Levels
@@ -53,19 +53,21 @@ class Preview:
         return self.page
 
 
-def preview(img: Source) -> Preview:
+def preview(img: Source, **opening: Unpack[Opening]) -> Preview:
     """Return a thumbnail, geometry, channels and histogram of ``img`` for a notebook.
 
     Parameters
     ----------
     img : DataArray, DataTree, Store, path or anything that opens
+    **opening
+        As in :func:`bigimg.open`.
 
     Raises
     ------
     MissingChunk, CorruptChunk, InputError
         The smallest level cannot be read.
     """
-    levels = levels_of(img)
+    levels = levels_of(img, **opening)
     base = levels.base
     rows = _rows(base, levels)
     text = " · ".join(f"{name} {value}" for name, value in rows)

@@ -172,7 +172,6 @@ def test_the_command_says_what_is_missing_and_ends_with_0(cut: Path, tmp_path: P
     refused = run(cli, ["convert", str(cut), str(tmp_path / "a.ome.zarr")])
     assert isinstance(refused.exception, InputError)  # for which the command exits with 3
     assert "take what is there by --allow-partial" in str(refused.exception)
-    assert "by bigimg convert --allow-partial" in str(run(cli, ["stats", str(cut)]).exception)
     assert not (tmp_path / "a.ome.zarr").exists()
     done = run(cli, ["convert", str(cut), str(tmp_path / "a.ome.zarr"), "--allow-partial"])
     assert done.exit_code == 0

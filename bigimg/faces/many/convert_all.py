@@ -20,6 +20,7 @@ from bigimg.faces.convert import convert_to_store, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.omezarr.manifest import read_provenance
+from bigimg.opening.sources import split
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
@@ -190,10 +191,9 @@ def _ending(asked: Options) -> str:
     return ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
 
 
-def _checked(settings: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
     """Return the options of the conversions, and those of the sources."""
-    opening = {name: settings[name] for name in Opening.__annotations__ if name in settings}
-    others = {name: value for name, value in settings.items() if name not in opening}
+    opening, others = split(settings)
     known = {field.name for field in dataclasses.fields(Options)}
     if unknown := [name for name in others if name not in known]:
         raise UsageError(

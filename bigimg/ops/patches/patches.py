@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Edge, Grid, Line, Positions, Random, key_of
 from bigimg.ops.patches.sequence import Patches
 from bigimg.ops.patches.sources import labels_of, mask_cutter, reader_of
+from bigimg.types import Opening
 
 LEAST = 0.5
 """Share of a patch that a mask must cover, by default."""
@@ -41,6 +42,7 @@ def patches(
     min_fraction: float | None = None,
     level: int = 0,
     memory: Memory = None,
+    **opening: Unpack[Opening],
 ) -> Patches:
     """Return patches of ``img`` as a lazy sequence: a grid, or ``n`` at random positions.
 
@@ -68,10 +70,8 @@ def patches(
         coordinates. It is read when the patches are counted, before the image is read.
     min_fraction : float, optional
         From 0 to 1, of ``where``; 0.5 by default. What lies beyond the image counts as false.
-    level : int
-        Level of a pyramid: 0 is full resolution, -1 the smallest.
-    memory : int or str, optional
-        The budget, as in :func:`bigimg.open`.
+    level, memory, **opening :
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def patches(
     BudgetError
         Not even one patch fits ``memory``.
     """
-    image = open_image(img, level=level, memory=memory)
+    image = open_image(img, level=level, memory=memory, **opening)
     reader, labels = reader_of(image), labels_of(image)
     spec = reader.spec
     names = tuple(name for name in spec.dims if name != "c")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -15,7 +15,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense, dense_values
 from bigimg.pyramid.partial import histogram_bins
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 
 type OfCounts = Callable[[Array, Array], Array]
 """Gets counts (c, value) and the values; returns the figures. It can be pickled."""
@@ -26,6 +26,7 @@ type OfPixels = Callable[[xarray.DataArray, list[str], Any], Any]
 def by_channel(
     img: Source, where: Any, name: str, dims: tuple[str, ...], coords: Mapping[str, Array],
     of_counts: OfCounts, of_pixels: OfPixels, *, together: bool = False,
+    **opening: Unpack[Opening],
 ) -> xarray.DataArray:  # fmt: skip
     """Return figures with axes ``dims``, but without c if the image has no channels, or for all ``together``.
 
@@ -36,7 +37,7 @@ def by_channel(
     of_counts, of_pixels : callable
         Make the figures from counts of each value, or from pixels of a type that has too many values.
     """
-    kept = None if where is not None else kept_statistics(img)
+    kept = None if where is not None else kept_statistics(img, **opening)
     found: Any
     if kept is not None and (counts := kept.counts) is not None:
         has_c, names = kept.has_c and not together, kept.names
@@ -44,7 +45,7 @@ def by_channel(
     else:
         from bigimg.ops.statistics.reducing import reduce_image
 
-        image = open_image(img)
+        image = open_image(img, **opening)
         has_c, names = "c" in image.dims and not together, names_of(image)
         by = ["c"] if has_c else []
         if histogram_bins(image.dtype):

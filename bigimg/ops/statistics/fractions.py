@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -19,10 +19,12 @@ from bigimg.ops.statistics.stats import axes_kept, is_label_image, stats
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Dense
 from bigimg.ops.statistics.thresholds import share
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 
 
-def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+def fraction(
+    mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     """Return the share of true pixels, for each channel; lazy.
 
     If the mask is a whole store of booleans or 8 bits, no pixel is read. All pixels count. In a mask made of an image
@@ -38,6 +40,8 @@ def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any =
         each label id but 0 that is true, computed at once.
     where : mask, optional
         The pixels that count; all by default.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -49,10 +53,12 @@ def fraction(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any =
     UsageError
         The image holds no true and false, an axis is not there, or ``where`` does not fit.
     """
-    return covered(mask, by=by, where=where)["fraction"]
+    return covered(mask, by=by, where=where, **opening)["fraction"]
 
 
-def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None) -> xarray.DataArray:
+def area(
+    mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = None, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     """Return the area of true pixels (volume with z), for each channel; lazy.
 
     Pixels times the spacing along z, y and x; attrs ``units`` says in what. The parameters are those of
@@ -63,34 +69,35 @@ def area(mask: Source, *, by: str | Sequence[str] | None = "c", where: Any = Non
     UsageError
         As :func:`fraction`; or the pixels are not evenly spaced.
     """
-    return covered(mask, "area", by=by, where=where)["area"]
+    return covered(mask, "area", by=by, where=where, **opening)["area"]
 
 
 def covered(
-    mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None
-) -> xarray.Dataset:
+    mask: Source, what: str = "fraction", *, by: str | Sequence[str] | None = "c", where: Any = None,
+    **opening: Unpack[Opening],
+) -> xarray.Dataset:  # fmt: skip
     """Return :func:`fraction` and :func:`area`; computed together they take one pass.
 
     Parameters
     ----------
-    mask, by, where :
+    mask, by, where, **opening :
         As in :func:`fraction`.
     what : str
         The beginning of messages; ``area`` may be that of a label image alone.
     """
     if is_pyramid(mask) and not is_label_image(by):
-        rows = [_of_level(level, by, where, what) for level in levels_of_tree(mask)]
+        rows = [_of_level(level, by, where, what, **opening) for level in levels_of_tree(mask)]
         # A label that is missing in a coarser level covers nothing there.
         found = xarray.concat(
             rows, "level", combine_attrs="drop_conflicts", coords="minimal", compat="override",
             join="outer", fill_value=0,
         )  # fmt: skip
         return found.assign_coords(level=range(len(rows)))
-    return _of_level(mask, by, where, what)
+    return _of_level(mask, by, where, what, **opening)
 
 
-def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
-    image = open_image(mask)
+def _of_level(mask: Any, by: Any, where: Any, what: str, **opening: Unpack[Opening]) -> xarray.Dataset:
+    image = open_image(mask, **opening)
     stored_as = image.attrs.get("kind") if image.dtype.kind in "iu" else None
     if what == "area" and isinstance(by, str) and by == "c" and stored_as == "labels":
         return _of_labels(xarray.ones_like(image, dtype=bool), image, where)
@@ -100,7 +107,7 @@ def _of_level(mask: Any, by: Any, where: Any, what: str) -> xarray.Dataset:
         raise UsageError(f"{what}: {image.dtype} is not true and false; compare first, as in img < 125{ids}")
     if is_label_image(by):
         return _of_labels(image != 0 if image.dtype != bool else image, by, where)
-    kept = None if where is not None or by != "c" else kept_statistics(mask)
+    kept = None if where is not None or by != "c" else kept_statistics(mask, **opening)
     axes = axes_kept(image, by)
     if kept is not None and (counts := kept.counts) is not None:
         zero = int(np.flatnonzero(kept.values == 0)[0])

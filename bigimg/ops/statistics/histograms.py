@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -23,13 +23,15 @@ from bigimg.ops.statistics.by_channel import names_of, rows_of
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Extremes, dense_values, number_type, rebin
 from bigimg.pyramid.partial import histogram_bins
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Opening
 
 type Bins = int | Sequence[float]
 type Ends = tuple[float, float] | None
 
 
-def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = None) -> xarray.DataArray:
+def histogram(
+    img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = None, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     """Return how many pixels of each channel lie in each bin; lazy.
 
     Parameters
@@ -41,6 +43,8 @@ def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = 
         The outer edges; smallest and largest value of all channels by default.
     where : mask, optional
         Count only where it is true: booleans on the same grid, with or without the axis c.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -53,11 +57,11 @@ def histogram(img: Source, *, bins: Bins = 50, range: Ends = None, where: Any = 
         Bins or range mean nothing, or the mask does not fit.
     """
     asked = checked_bins(bins, range)
-    kept = None if where is not None else kept_statistics(img)
+    kept = None if where is not None else kept_statistics(img, **opening)
     if kept is not None and (counts := kept.counts) is not None:
         shape = counts.shape[:1] if kept.has_c else ()
         return _labelled(*rebin(counts, kept.values, *asked), kept.names, shape)
-    image = open_image(img)
+    image = open_image(img, **opening)
     names = list(map(str, names_of(image)))
     by = ["c"] if "c" in image.dims else []
     counts, edges = counts_and_edges(counted(image, by, asked, where), asked, image.dtype)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -22,14 +22,16 @@ from bigimg.opening.open import Source
 from bigimg.ops.arguments import as_numbers
 from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.tallies import Counts, numbers
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Opening
 
 FIRST_BITS = 16
 COUNTED_BYTES = 64 << 20
 """Memory of the counts of all parts of a pass."""
 
 
-def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) -> xarray.DataArray:
+def percentile(
+    img: Source, q: float | Sequence[float], *, where: Any = None, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     """Return percentiles of each channel, exact and as ``numpy.percentile`` interpolates them; lazy.
 
     If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. NaN and padding are left out.
@@ -41,6 +43,8 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
         From 0 to 100.
     where : mask, optional
         Count only where it is true.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def percentile(img: Source, q: float | Sequence[float], *, where: Any = None) ->
     UsageError
         A percentile is not from 0 to 100, or the mask does not fit.
     """
-    found = _percentiles(img, _checked(q), where)
+    found = _percentiles(img, _checked(q), where, **opening)
     return found if np.ndim(q) else found[0]
 
 
@@ -61,11 +65,13 @@ def of_all(img: xarray.DataArray, q: Sequence[float]) -> xarray.DataArray:
     return _percentiles(img, _checked(q), None, together=True)
 
 
-def _percentiles(img: Source, q: Array, where: Any, *, together: bool = False) -> xarray.DataArray:
+def _percentiles(
+    img: Source, q: Array, where: Any, *, together: bool = False, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     of_counts, of_pixels = partial(_of_rows, q=q), partial(_of_pixels, q=q)
     dims = ("percentile", "c")
     return by_channel(
-        img, where, "percentile", dims, {"percentile": q}, of_counts, of_pixels, together=together
+        img, where, "percentile", dims, {"percentile": q}, of_counts, of_pixels, together=together, **opening
     )
 
 

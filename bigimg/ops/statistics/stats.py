@@ -11,7 +11,7 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -26,7 +26,7 @@ from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
 from bigimg.places.address import is_url
 from bigimg.pyramid.partial import histogram_bins
-from bigimg.types import DType
+from bigimg.types import DType, Opening
 
 DENSE_BYTES = 2 << 20
 """Memory of the dense histograms of a task, half a megabyte each for 16 bits; for more results sums are kept."""
@@ -39,6 +39,7 @@ def stats(
     where: Any = None,
     bins: Bins | None = None,
     range: Ends = None,
+    **opening: Unpack[Opening],
 ) -> xarray.Dataset:
     """Return ``count min max mean std sum`` of the pixels, for each channel, in one pass; lazy.
 
@@ -60,6 +61,8 @@ def stats(
         Count a histogram in the same pass: variable ``histogram``, with ``bin_left`` and ``bin_right``.
     range : (float, float), optional
         Outer edges of the histogram; needed for types of more than 16 bits.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -75,11 +78,11 @@ def stats(
     """
     asked = None if bins is None else checked_bins(bins, range)
     if where is None and (by == "c" if isinstance(by, str) else by is None):
-        kept = kept_statistics(img)
+        kept = kept_statistics(img, **opening)
         found = None if kept is None else _stored(kept, asked, together=by is None)
         if found is not None:
             return found
-    image = open_image(img)
+    image = open_image(img, **opening)
     if not is_label_image(by):
         return _lazy(image, axes_kept(image, by), where, asked)
     if asked is not None:

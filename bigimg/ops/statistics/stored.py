@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from bigimg.opening.levels import is_tree, levels_of_tree
 from bigimg.opening.open import Source, open_source
 from bigimg.pyramid.partial import merge_floats, merge_integers
 from bigimg.pyramid.summary import Summary, rescaled, stored_partial, summarize
-from bigimg.types import Array, DType
+from bigimg.types import Array, DType, Opening
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +84,13 @@ class Known:
         return [None if channel["max"] == top else 0 for channel in channels]
 
 
-def kept_statistics(source: Source) -> Known | None:
+def kept_statistics(source: Source, **opening: Unpack[Opening]) -> Known | None:
     """Return the statistics that a store keeps of ``source``; None if there are none.
 
     A DataArray has them if it is all of level 0 as it was opened.
     """
     if isinstance(source, str | os.PathLike | Store):
-        reader = open_source(source)
+        reader = open_source(source, **opening)
         scaling = reader.spec.scaling
     elif isinstance(source, StoreReader):
         reader, scaling = source, source.spec.scaling

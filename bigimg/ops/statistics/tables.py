@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from bigimg.geometry.units import milliliters
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.open import open as open_image
-from bigimg.opening.sources import is_place
+from bigimg.opening.sources import is_place, split
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.pyramid.summary import Summary
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ def statistics_table(
     source: Source,
     *,
     memory: Memory = None,
-    series: int | str | None = None,
     level: int | None = None,
     where: Source = None,
+    **opening: Unpack[Opening],
 ) -> StatisticsTable:
     """Return the statistics of each channel, computed.
 
@@ -86,7 +86,7 @@ def statistics_table(
     UsageError
         There is no such level, or the mask does not fit.
     """
-    reader = levels_of_source(source, series=series)[level or 0]
+    reader = levels_of_source(source, **opening)[level or 0]
     kept = None if where is not None else kept_statistics(reader)
     if kept is not None:
         names: list[str] = kept.names
@@ -96,7 +96,7 @@ def statistics_table(
         from bigimg.ops.statistics.stats import tally_of
         from bigimg.ops.statistics.tallies import summary_of
 
-        image = open_image(source, memory=memory, series=series, level=level or 0)
+        image = open_image(source, memory=memory, level=level or 0, **opening)
         names = [channel.name for channel in reader.spec.channels]
         by = [name for name in image.dims if name == "c"]
         tallies = computed(reduce_image(image, by, tally_of(image.dtype, 1), where=_opened(where, memory)))
@@ -177,13 +177,13 @@ def histogram_table(
     range: tuple[float, float] | None = None,
     where: Source = None,
     memory: Memory = None,
-    series: int | str | None = None,
     level: int | None = None,
+    **opening: Unpack[Opening],
 ) -> HistogramTable:
     """Return the histogram of each channel, computed; the parameters are those of :func:`bigimg.histogram`."""
     from bigimg.ops.statistics.histograms import histogram
 
-    image = open_image(source, memory=memory, series=series, level=level or 0)
+    image = open_image(source, memory=memory, level=level or 0, **opening)
     found = computed(histogram(image, bins=bins, range=range, where=_opened(where, memory)))
     rows = np.atleast_2d(found.values)
     names = tuple(map(str, found.coords["c"].values)) if "c" in found.coords else (None,) * len(rows)
@@ -232,7 +232,6 @@ def fraction_table(
     levels: bool = False,
     where: Source = None,
     memory: Memory = None,
-    series: int | str | None = None,
     level: int | None = None,
     **conditions: Any,
 ) -> FractionTable:
@@ -243,7 +242,7 @@ def fraction_table(
     levels : bool
         Every level of a pyramid.
     conditions
-        As in :func:`bigimg.mask`.
+        As in :func:`bigimg.mask`, and options of the source.
     """
     from bigimg.opening.coordinates import axes_of
     from bigimg.opening.open import open_pyramid
@@ -251,8 +250,9 @@ def fraction_table(
     from bigimg.ops.statistics.by_channel import names_of
     from bigimg.ops.statistics.fractions import covered
 
+    opening, conditions = split(conditions)
     given = {name: value for name, value in conditions.items() if value is not None and value is not False}
-    image: Any = open_image(source, memory=memory, series=series, level=level or 0)
+    image: Any = open_image(source, memory=memory, level=level or 0, **opening)
     name = str(image.attrs.get("source", source))
     ones = [(1.0, axis.unit) for axis in axes_of(image) if axis.type == "space"]
     timed = image.sizes.get("t", 1) > 1  # the pixels of all times are counted together
@@ -262,7 +262,7 @@ def fraction_table(
             "otsu=True or below_otsu=True"
         )
     if levels:
-        image = open_pyramid(source, memory=memory)
+        image = open_pyramid(source, memory=memory, **opening)
     if given.keys() == {"any"}:
         given["equals"] = 1  # of a mask
     if given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -17,13 +17,13 @@ from bigimg.ops.slices import crop
 from bigimg.ops.statistics.by_channel import by_channel, rows_of
 from bigimg.ops.statistics.histograms import counted, counts_and_edges
 from bigimg.ops.statistics.tallies import Binned, rebin
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 
 BINS = 256
 """Bins for types without a count of each value, as in scikit-image."""
 
 
-def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
+def otsu(img: Source, *, where: Any = None, **opening: Unpack[Opening]) -> xarray.DataArray:
     """Return Otsu's threshold of each channel: pixels above it are one class, all others the other; lazy.
 
     As in ``skimage.filters.threshold_otsu``: over each value of 8- and 16-bit integers, otherwise over 256 bins from
@@ -35,6 +35,8 @@ def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     img : DataArray, DataTree, Store, path or anything that opens
     where : mask, optional
         Count only where it is true.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def otsu(img: Source, *, where: Any = None) -> xarray.DataArray:
     UsageError
         The mask does not fit.
     """
-    return by_channel(img, where, "otsu", ("c",), {}, _of_counts, _of_pixels)
+    return by_channel(img, where, "otsu", ("c",), {}, _of_counts, _of_pixels, **opening)
 
 
 def of_counts(counts: Array, values: Array) -> float:
@@ -99,7 +101,9 @@ def _row(*thresholds: Array) -> Array:
     return np.array([threshold.item() for threshold in thresholds])
 
 
-def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xarray.DataArray:
+def sweep(
+    img: Source, thresholds: Sequence[float], *, where: Any = None, **opening: Unpack[Opening]
+) -> xarray.DataArray:
     """Return which share of each channel's pixels lies below each threshold; lazy, in one pass for all.
 
     If ``img`` is a whole 8- or 16-bit image in a store, no pixel is read. Below is ``<``. The result equals
@@ -113,6 +117,8 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
         In any order.
     where : mask, optional
         Count only where it is true.
+    **opening
+        As in :func:`bigimg.open`.
 
     Returns
     -------
@@ -128,7 +134,8 @@ def sweep(img: Source, thresholds: Sequence[float], *, where: Any = None) -> xar
     if asked.ndim != 1 or not asked.size or np.isnan(asked).any():
         raise UsageError(f"thresholds={thresholds}: give one or more numbers in a list")
     of_counts, of_pixels = (partial(each, thresholds=asked) for each in (_shares, _shares_of_pixels))
-    return by_channel(img, where, "below", ("c", "threshold"), {"threshold": asked}, of_counts, of_pixels)
+    dims = ("c", "threshold")
+    return by_channel(img, where, "below", dims, {"threshold": asked}, of_counts, of_pixels, **opening)
 
 
 def _shares(counts: Array, values: Array, *, thresholds: Array) -> Array:

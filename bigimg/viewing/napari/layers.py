@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from bigimg.ops.levels import as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
-from bigimg.types import Array
+from bigimg.types import Array, Opening
 from bigimg.viewing.colours import lights_of
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
@@ -41,14 +41,14 @@ MOST_KEPT_BYTES = 1 << 30
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 
-def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]:
+def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     """Return the layers of an image: one for each channel or for all colours, and one for each label image.
 
     Parameters
     ----------
     source : path, array, DataArray, DataTree, Store or Reader
-    series : int or str, optional
-        Which image, where the source holds several; all of them by default, the first one visible.
+    **opening
+        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
 
     Raises
     ------
@@ -57,12 +57,12 @@ def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]
     InputError, IntegrityError
         It cannot be read, or it changed since it was written.
     """
-    reader = _reader(source, series)
+    reader = _reader(source, **opening)
     if not isinstance(reader, StoreReader):
         return list(_of_file(reader))
     store = reader.store
     layers = list(_of_store(store, _name(store.path)))
-    if series is None:
+    if opening.get("series") is None:
         for other in store.series if len(store.series) > 1 else ():
             if other != store.group:
                 more = open_store(store.path, series=other)
@@ -73,7 +73,7 @@ def layers_of(source: Source, *, series: int | str | None = None) -> list[Layer]
     return layers
 
 
-def _reader(source: Source, series: int | str | None) -> Reader:
+def _reader(source: Source, **opening: Unpack[Opening]) -> Reader:
     if is_tree(source):
         source = levels_of_tree(source).base
     if (xarray := sys.modules.get("xarray")) is not None and isinstance(source, xarray.DataArray):
@@ -85,8 +85,8 @@ def _reader(source: Source, series: int | str | None) -> Reader:
             and as_opened(source, pixels.reader)
             and channels_of(source) == tuple(pixels.reader.spec.channels)
         ):
-            return pixels.reader
-    return open_source(source, series=series)
+            source = pixels.reader
+    return open_source(source, **opening)
 
 
 def _of_store(store: Store, name: str) -> Iterator[Layer]:

@@ -8,10 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening.open import Source
+from bigimg.types import Opening
 from bigimg.version import install_line
 from bigimg.viewing.napari.layers import Layer, layers_of
 
@@ -28,17 +29,17 @@ SCREENLESS = ("offscreen", "minimal", "vnc", "xcb-offscreen")
 """Platforms of Qt that need no screen."""
 
 
-def view(source: Source, *, series: int | str | None = None, block: bool | None = None) -> napari.Viewer:
+def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening]) -> napari.Viewer:
     """Show an image in napari with levels, channels, labels, scale, units and contrast; pixels are read as needed.
 
     Parameters
     ----------
     source : path, URL, DataArray, DataTree, array
         An image that is too large to be shown without levels is refused; the message has the command that makes them.
-    series : int or str, optional
-        Which image, if the source holds several; all of them by default.
     block : bool, optional
         Whether to return only when the window is closed. By default True except in IPython, which keeps it open.
+    **opening
+        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def view(source: Source, *, series: int | str | None = None, block: bool | None 
         As :func:`bigimg.open`.
     """
     _check_screen(source)
-    layers = layers_of(source, series=series)
+    layers = layers_of(source, **opening)
     viewer = new_viewer()
     tell_damage(layers)
     follow(viewer)
