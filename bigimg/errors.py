@@ -163,6 +163,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {first}{many}{space}{rest}"
 
 
+def few(names: Sequence[object], most: int = 8) -> str:
+    """Return the first of ``names`` as one text for a message.
+
+    >>> few(["a", "b"]), few(range(12), 3)
+    ('a, b', '0, 1, 2, …')
+    """
+    return ", ".join(map(one_line, names[:most])) + (", …" if len(names) > most else "")
+
+
 class reading:
     """Turn errors of the code within into errors that name ``source`` and say what to do.
 

@@ -7,7 +7,8 @@
         store/B/03/zarr.json       at the end, the lists of fields, and of wells the last
 
 A run that finds the folder keeps the fields that are whole, goes on within the one that is not, and writes again those
-whose source has changed. A source that is damaged costs its own field alone.
+whose source has changed. A source that is damaged costs its own field alone: the others are made, and the run then
+fails with the names of those that are damaged.
 """
 
 from __future__ import annotations
@@ -18,22 +19,34 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bigimg.conversion import commit
-from bigimg.conversion.carrying import with_carried
+from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import fingerprint, identity
+from bigimg.conversion.identity import chosen, fingerprint, identity
+from bigimg.conversion.planned import planned
 from bigimg.conversion.progress import Progress, Report, reporting
 from bigimg.conversion.run import run
 from bigimg.conversion.target import checked_target
-from bigimg.errors import OutputError
+from bigimg.errors import (
+    AGAIN,
+    InputError,
+    IntegrityError,
+    OutputError,
+    UsageError,
+    counted,
+    few,
+    without_remedy,
+)
 from bigimg.omezarr.metadata import ATTRIBUTES, dumps, group_documents
+from bigimg.omezarr.packed import PACKED, is_packed, stem
 from bigimg.omezarr.plates import (
     Acquisition,
     FieldMeta,
@@ -45,7 +58,7 @@ from bigimg.omezarr.plates import (
 from bigimg.places.staging import staging_folder
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options
-from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
 from bigimg.reader import Reader, as_kind
 from bigimg.readers.plates.source import PlacedField, PlateSource, laid_out
@@ -84,15 +97,30 @@ class PlateResult:
 
 
 def plan_plate(
-    source: PlateSource, target: str, options: Options, *, sample: bool = True, overwrite: bool = False
-) -> PlatePlan:
+    source: PlateSource, target: str, options: Options, opening: Mapping[str, Any], *,
+    sample: bool = True, overwrite: bool = False,
+) -> PlatePlan:  # fmt: skip
     """Return the plan of a plate; every field is opened, and no pixel is read but for ``sample``.
+
+    Parameters
+    ----------
+    source : PlateSource
+    target : str
+    options : Options
+    opening : mapping
+        Options of :class:`bigimg.types.Opening` with which its fields are opened.
+    sample, overwrite : bool
 
     Raises
     ------
     BudgetError, InputError, UsageError, OutputError
-        One of its fields cannot be converted: nothing was written.
+        One of its fields cannot be converted, or the target is no folder: nothing was written.
     """
+    if options.levels_only:
+        raise UsageError(f"{target}: the fields of a plate are stored with all levels: leave levels_only out")
+    if is_packed(target):
+        name = target.removesuffix("/")[: -len(PACKED)] + ".ome.zarr"
+        raise UsageError(f"{target}: a plate is written as a folder: name it {name}, and pack that then")
     layout = laid_out(source)
     checked_target(target, source.source, overwrite=overwrite)
     resident = resident_bytes()
@@ -102,7 +130,7 @@ def plan_plate(
     for placed in layout.fields:
         with closing(_opened(placed, options)) as reader:
             checked_target(target, reader, overwrite=overwrite)
-            plan = _planned(placed, reader, target, options, resident)
+            plan, _ = _planned(placed, reader, target, options, opening, resident)
         fields.append(field_plan(placed.path, plan))
         notes.update(set(plan.notes))
         if largest is None or plan.peak_bytes > largest[0].peak_bytes:
@@ -112,7 +140,7 @@ def plan_plate(
     if sample:
         with closing(_opened(placed, options)) as reader:
             made = replace(made, estimate=probe_all(replace(made, labels=()), reader, []))
-    name = source.name or Path(target).name.removesuffix(".zarr").removesuffix(".ome")
+    name = source.name or stem(target)
     return PlatePlan(source.source, target, name, layout, tuple(fields), made, dict(notes))
 
 
@@ -120,6 +148,7 @@ def run_plate(
     plan: PlatePlan,
     source: PlateSource,
     options: Options,
+    opening: Mapping[str, Any],
     *,
     executor: Executor | None = None,
     progress: bool | Report | None = None,
@@ -133,15 +162,15 @@ def run_plate(
     ----------
     plan : PlatePlan
         That of :func:`plan_plate`, of the same source and options.
-    source : PlateSource
-    options : Options
+    source, options, opening
+        As of :func:`plan_plate`.
     executor, progress, resume, overwrite, sync
         As of :func:`bigimg.conversion.run.run`.
 
     Raises
     ------
     InputError
-        The source of a field is damaged. The fields that are whole are kept, for a later run to go on.
+        The sources of some fields are damaged. The other fields are whole and kept, for a later run to go on.
     OutputError, ResumeError, WorkerError
         As :func:`bigimg.conversion.run.run`.
     """
@@ -151,37 +180,53 @@ def run_plate(
     stored = resumed = done = 0
     with (
         commit.staged(
-            target, _known_by(source, options), resume=resume, overwrite=overwrite, sync=sync, parts=True
+            target,
+            _known_by(source, options, opening),
+            resume=resume,
+            overwrite=overwrite,
+            sync=sync,
+            parts=True,
         ) as staging,
         reporting(progress) as report,
     ):
         fields = _Fields(staging, plan)
+        damaged: list[str] = []
         try:
             _check_room(plan, fields.unfinished(plan.fields), target.parent)
-            for number, (placed, planned) in enumerate(zip(plan.layout.fields, plan.fields, strict=True)):
-                with closing(_opened(placed, options)) as reader:
-                    path = staging.store / placed.path
-                    made = _planned(placed, reader, str(staging.store), options, resident)
-                    known = _digest(made, reader)
-                    if fields.is_finished(placed.path, known):
-                        resumed += 1
-                    else:
-                        again = fields.begin(placed.path, known)
-                        made, labels = with_carried(replace(made, labels=()), reader, options)
-                        name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
-                        tell = report and _overall(report, name, done, planned, plan, started)
-                        result = run(
-                            made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
-                            labels=labels,
-                        )  # fmt: skip
-                        stored += result.stored_bytes
-                        heap_trimmer.trim()  # else what each field leaves behind adds up
-                        commit.hook("field")
-                    if (left := staging_folder(path)).exists():  # a run was stopped while it cleared up
-                        commit.discard(left)
-                done += planned.decoded_bytes
+            for number, (placed, planned_field) in enumerate(
+                zip(plan.layout.fields, plan.fields, strict=True)
+            ):
+                name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
+                tell = report and _overall(report, name, done, planned_field, plan, started)
+                try:
+                    with closing(_opened(placed, options)) as reader:
+                        made, labels = _planned(
+                            placed, reader, str(staging.store), options, opening, resident
+                        )
+                        known = _digest(made, reader)
+                        if fields.is_finished(placed.path, known):
+                            resumed += 1
+                        else:
+                            again = fields.begin(placed.path, known)
+                            result = run(
+                                made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
+                                labels=labels,
+                            )  # fmt: skip
+                            stored += result.stored_bytes
+                            heap_trimmer.trim()  # else what each field leaves behind adds up
+                            commit.hook("field")
+                except (InputError, IntegrityError) as error:
+                    damaged.append(f"{placed.path} ({without_remedy(error)})")
+                if (left := staging_folder(staging.store / placed.path)).exists():
+                    commit.discard(left)  # a run was stopped while it cleared up
+                done += planned_field.decoded_bytes
         finally:
             fields.close()
+        if damaged:
+            many = f"{len(damaged)} of {counted(len(plan.fields), 'field')}"
+            raise InputError(
+                f"{plan.source}: {many} cannot be read, and the others are done: {few(damaged)}; {AGAIN}"
+            )
         with undisturbed():
             _write_documents(staging.store, plan, source)
     return PlateResult(plan, time.monotonic() - started, stored, resumed)
@@ -192,20 +237,20 @@ def _opened(placed: PlacedField, options: Options) -> Reader:
 
 
 def _planned(
-    placed: PlacedField, reader: Reader, target: str, options: Options, resident: int
-) -> ConversionPlan:
+    placed: PlacedField, reader: Reader, target: str, options: Options, opening: Mapping[str, Any],
+    resident: int,
+) -> tuple[ConversionPlan, tuple[Carried, ...]]:  # fmt: skip
     path = os.path.join(target, *placed.path.split("/"))
-    plan = make_plan(reader.source, path, reader.spec, reader.access, options, resident=resident)
-    return with_carried(plan, reader, options)[0]
+    return planned(None, reader, path, options, opening, resident=resident)
 
 
-def _known_by(source: PlateSource, options: Options) -> dict[str, Json]:
+def _known_by(source: PlateSource, options: Options, opening: Mapping[str, Any]) -> dict[str, Json]:
     """Return what must be the same for a run to continue an earlier one; the sources of fields are known by field."""
     kept: dict[str, Json] = {
         name: repr(value) for name, value in asdict(options).items() if name not in ("memory", "workers")
     }
     where = os.path.abspath(source.source) if os.path.lexists(source.source) else source.source
-    return {"source": [where, source.name], "options": kept}
+    return {"source": [where, source.name], "options": kept, "options of the source": chosen(opening)}
 
 
 def _digest(plan: ConversionPlan, reader: Reader) -> str | None:

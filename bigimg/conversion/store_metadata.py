@@ -19,7 +19,7 @@ from bigimg.omezarr.manifest import (
     write_statistics,
 )
 from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
-from bigimg.omezarr.packed import PACKED
+from bigimg.omezarr.packed import stem
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid.partial import Accumulator, first_value
 from bigimg.types import Array, Json
@@ -54,7 +54,7 @@ def write_metadata(
         "system": platform.platform(),
     }
     write_documents(root / PROVENANCE, provenance_documents(provenance, plan.zarr))
-    name = Path(plan.target).name.removesuffix(PACKED).removesuffix(".zarr").removesuffix(".ome")
+    name = stem(plan.target)
     attributes = image_attributes(
         spec, [p.level for p in plan.stored], method=plan.method, name=name,
         windows=plan.shown.windows or _windows(plan, counted, statistics), active=plan.shown.active,

@@ -12,14 +12,12 @@ from concurrent.futures import Executor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bigimg.conversion.carrying import with_carried
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import chosen, request
 from bigimg.conversion.labels import adding_label, as_label, label_target
+from bigimg.conversion.planned import planned
 from bigimg.conversion.plates import PlateResult, plan_plate, run_plate
 from bigimg.conversion.progress import Report
 from bigimg.conversion.run import Result, run
-from bigimg.conversion.sidecar import beside
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
@@ -28,7 +26,7 @@ from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
 from bigimg.planning.options import Options, options
-from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import PlatePlan
 from bigimg.reader import as_kind
 from bigimg.readers.registry import BUILT_IN
@@ -126,12 +124,10 @@ def plan(
         ome_version=ome_version, levels_only=levels_only,
     )  # fmt: skip
     if (plate := plate_source(source, opening)) is not None:
-        return plan_plate(plate, os.fspath(target), settings, sample=probe)
+        return plan_plate(plate, os.fspath(target), settings, opening, sample=probe)
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, settings)
-        made = beside(made, source, reader, opening, kind)
-        made, labels = with_carried(made, reader, settings)
+        made, labels = planned(source, reader, target, settings, opening)
         if not probe:
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
@@ -159,9 +155,10 @@ def convert_source(
             **settings,
         )  # fmt: skip
     checked = options(**asked)
-    made = plan_plate(plate, os.fspath(target), checked, overwrite=overwrite)
+    made = plan_plate(plate, os.fspath(target), checked, opening, overwrite=overwrite)
     return run_plate(
-        made, plate, checked, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync
+        made, plate, checked, opening, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
+        sync=sync,
     )  # fmt: skip
 
 
@@ -189,11 +186,7 @@ def convert_to_store(
         with adding_label(label):
             checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
             asked = options(**settings)
-            plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, asked)
-            plan = dataclasses.replace(beside(plan, source, reader, opening, kind), opening=chosen(opening))
-            if isinstance(source, str | os.PathLike):
-                plan = dataclasses.replace(plan, request=request(os.fspath(source), asked, opening))
-            plan, labels = with_carried(plan, reader, asked)
+            plan, labels = planned(source, reader, target, asked, opening)
             return run(
                 plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
                 sync=sync, labels=labels,

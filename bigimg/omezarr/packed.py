@@ -46,6 +46,16 @@ def is_packed(name: str | os.PathLike[str]) -> bool:
     return os.fspath(name).rstrip("/").lower().endswith(PACKED)
 
 
+def stem(name: str | os.PathLike[str]) -> str:
+    """Return the last part of the path of a store, without the endings of stores.
+
+    >>> stem("out/a.ome.zarr"), stem("a.ozx"), stem("a.levels.ome.zarr/"), stem(".zarr")
+    ('a', 'a', 'a.levels', '.zarr')
+    """
+    last = os.path.basename(os.fspath(name).rstrip("/"))
+    return last.removesuffix(PACKED).removesuffix(".zarr").removesuffix(".ome") or last
+
+
 def objects_below(folder: Path) -> dict[str, int]:
     """Return the length of each object of the store in ``folder`` by its key, in the order in which they are packed.
 

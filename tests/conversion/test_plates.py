@@ -16,6 +16,7 @@ import tifffile
 import bigimg
 from bigimg.conversion import commit
 from bigimg.errors import BudgetError, InputError, OutputError, ResumeError, TargetExistsError, UsageError
+from bigimg.faces.convert import convert_source
 from tests.conversion.test_run import tree
 
 ASKED: dict[str, Any] = {"memory": "2GB", "chunks": 32, "shards": 64, "progress": False}
@@ -145,8 +146,6 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: str, count: int) -> list[str]
 def test_a_run_keeps_fields_and_makes_those_whose_source_changed(
     sources: dict[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bigimg.faces.convert import convert_source
-
     target, copies = tmp_path / "p.ome.zarr", {}
     for key, path in sources.items():
         copies[key] = str(tmp_path / Path(path).name)
@@ -180,26 +179,63 @@ def test_other_options_go_on_from_nothing(
     bigimg.convert(sources, target, codec="zstd", resume=False, **ASKED)
 
 
-def test_a_damaged_source_costs_its_own_field(sources: dict[Any, str], plate: Path, tmp_path: Path) -> None:
-    target, cut = tmp_path / "p.ome.zarr", tmp_path / "cut.npy"
-    np.save(cut, pixels("A02", 0))
-    damaged = tmp_path / "damaged.tif"
-    tifffile.imwrite(damaged, pixels("A02", 0)[0], compression="zlib")
-    data = bytearray(damaged.read_bytes())
-    with tifffile.TiffFile(damaged) as file:
+def test_other_images_of_the_same_files_go_on_from_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, target = {}, tmp_path / "p.ome.zarr"
+    for number, well in enumerate(("A01", "A02")):
+        images[well] = str(tmp_path / f"{well}.tif")
+        with tifffile.TiffWriter(images[well]) as file:
+            for series in range(2):
+                file.write(
+                    np.full((40, 50), 10 * number + series, np.uint8), metadata=None, photometric="minisblack"
+                )
+                file.write(np.zeros((3, 4), np.uint8), metadata=None, photometric="minisblack")
+    with monkeypatch.context() as patch:
+        stop_at(patch, "field", 1)
+        with pytest.raises(Stopped):
+            bigimg.convert(images, target, series=0, **ASKED)
+    with pytest.raises(ResumeError, match="other options of the source"):
+        bigimg.convert(images, target, series=1, **ASKED)
+    assert not target.exists()
+
+
+def with_damage(path: Path, image: np.ndarray[Any, Any]) -> str:
+    tifffile.imwrite(path, image, compression="zlib")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
         at = file.pages[0].dataoffsets[0]  # type: ignore[union-attr]
     data[at + 20 : at + 60] = bytes(40)
-    damaged.write_bytes(data)
-    images = sources | {("A02", 0): str(damaged)}
-    with pytest.raises(InputError, match=r"damaged\.tif") as caught:
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_a_damaged_source_costs_its_own_field(sources: dict[Any, str], tmp_path: Path) -> None:
+    target = tmp_path / "p.ome.zarr"
+    damaged = {key: tmp_path / f"damaged{key[1]}.tif" for key in [("A01", 1), ("A02", 0)]}
+    images = sources | {key: with_damage(path, pixels(*key)[0]) for key, path in damaged.items()}
+    with pytest.raises(InputError, match=r"2 of 6 fields .* A/01/1 \(.*damaged1\.tif.* A/02/0 \(") as caught:
         bigimg.convert(images, target, **ASKED)
     assert "go on" in caught.value.__notes__[0]
     assert not target.exists()
     staged = tmp_path / ".p.ome.zarr.bigimg/store"
-    assert sorted(path.name for path in (staged / "A/01").iterdir()) == ["0", "1"]
-    tifffile.imwrite(damaged, pixels("A02", 0)[0], compression="zlib")
-    bigimg.convert(images, target, **ASKED)
+    there = sorted(path.relative_to(staged).as_posix() for path in staged.glob("*/*/*") if path.is_dir())
+    assert there == ["A/01/0", "A/02/1", "B/12/0", "B/12/1"]
+    for key, path in damaged.items():
+        tifffile.imwrite(path, pixels(*key)[0], compression="zlib")
+    result: Any = convert_source(images, target, **ASKED)
+    assert result.fields_resumed == 4
     np.testing.assert_array_equal(bigimg.open_plate(target)["A02"], pixels("A02", 0)[0])
+
+
+@pytest.mark.parametrize("make", [bigimg.plan, bigimg.convert])
+def test_a_plate_has_all_levels_and_is_a_folder(make: Any, sources: dict[Any, str], tmp_path: Path) -> None:
+    asked = {name: value for name, value in ASKED.items() if name != "progress"}
+    with pytest.raises(UsageError, match="leave levels_only out"):
+        make(sources, tmp_path / "p.ome.zarr", levels_only=True, **asked)
+    with pytest.raises(UsageError, match=r"name it .*p\.ome\.zarr, and pack that"):
+        make(sources, tmp_path / "p.ozx", **asked)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -1,0 +1,54 @@
+"""The whole plan of a conversion: what a pass needs, what the store says of its source, and what goes along."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bigimg.conversion.carrying import Carried, with_carried
+from bigimg.conversion.identity import chosen, request
+from bigimg.conversion.sidecar import beside
+from bigimg.planning.options import Options
+from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.reader import Reader
+
+
+def planned(
+    source: object,
+    reader: Reader,
+    target: str | os.PathLike[str],
+    options: Options,
+    opening: Mapping[str, Any],
+    *,
+    resident: int | None = None,
+) -> tuple[ConversionPlan, tuple[Carried, ...]]:
+    """Return the plan of one image, and the label images that go along; nothing is written.
+
+    Parameters
+    ----------
+    source : path, array or other source
+        As the user gave it; None for a field of a plate, which is known by its reader alone.
+    reader : Reader
+        Of it, of the kind that the options say.
+    target : path
+        Of the store.
+    options : Options
+    opening : mapping
+        Options of :class:`bigimg.types.Opening` with which it was opened.
+    resident : int, optional
+        As of :func:`bigimg.planning.plan.make_plan`.
+
+    Raises
+    ------
+    BudgetError
+        It does not fit.
+    UsageError
+        The options contradict the image.
+    """
+    plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options, resident=resident)
+    plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
+    if isinstance(source, str | os.PathLike):
+        plan = replace(plan, request=request(os.fspath(source), options, opening))
+    return with_carried(plan, reader, options)
