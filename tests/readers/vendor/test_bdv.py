@@ -58,7 +58,9 @@ def test_without_its_xml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("of_another", [{"name": "b.h5"}, {"name": "gone.h5"}, {"loader": "bdv.n5"}])
-def test_an_xml_beside_that_is_of_another_file_is_left_out(tmp_path: Path, of_another: dict[str, str]) -> None:
+def test_an_xml_beside_that_is_of_another_file_is_left_out(
+    tmp_path: Path, of_another: dict[str, str]
+) -> None:
     others = {view: array[::-1] for view, array in VIEWS.items()}
     bdv(tmp_path / "b.xml", others, SETUPS, name="b.h5")
     bdv(tmp_path / "a.xml", VIEWS, SETUPS, **of_another)
