@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from bigimg.errors import AGAIN, InputError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import count, overlap, shift
 from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.types import Array, DType, Json, Padding, Region, Shape
+
+MOST_HOLES = 10_000
+"""Boxes of one image. A store lists them all, and each read compares its region with each."""
 
 SAME = 1e-12
 """Relative difference of coordinates that are equal."""
@@ -131,20 +135,46 @@ def boxes_of(cells: Array, edges: Sequence[Sequence[int] | Array]) -> tuple[Regi
     >>> boxes_of(np.array([[True, True, False], [True, True, False]]), [[0, 2, 4], [0, 5, 6, 9]])
     ((slice(0, 4, None), slice(0, 6, None)),)
     """
+    return tuple(each_box(cells, edges))
+
+
+def each_box(cells: Array, edges: Sequence[Sequence[int] | Array]) -> Iterator[Region]:
+    """Yield what :func:`boxes_of` returns, so that a caller who has too many can stop."""
     if not cells.any():
-        return ()
+        return
     changes = (cells[1:] != cells[:-1]).reshape(len(cells) - 1, -1).any(axis=1) if len(cells) > 1 else ()
-    found: list[Region] = []
     for start, stop in itertools.pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(cells)]):
         part = slice(int(edges[0][start]), int(edges[0][stop]))
-        rest = boxes_of(cells[start], edges[1:]) if cells.ndim > 1 else [()] * bool(cells[start])
-        found += ((part, *box) for box in rest)
-    return tuple(found)
+        rest = each_box(cells[start], edges[1:]) if cells.ndim > 1 else [()] * bool(cells[start])
+        for box in rest:
+            yield part, *box
 
 
-def with_holes(spec: ImageSpec, holes: Iterable[Region]) -> ImageSpec:
-    """Return ``spec`` with ``holes``, and a note on them."""
-    found = replace(spec, missing=tuple(holes))
+def few_enough(holes: Iterable[Region], source: str, remedy: str = AGAIN) -> tuple[Region, ...]:
+    """Return ``holes``, which are taken one by one.
+
+    Raises
+    ------
+    InputError
+        There are more than ``MOST_HOLES``. None is left out: its pixels would count as measurements.
+    """
+    found = tuple(itertools.islice(holes, MOST_HOLES + 1))
+    if len(found) > MOST_HOLES:
+        raise InputError(
+            f"{source}: lacks pixels in more than {MOST_HOLES} places, the most that are kept; {remedy}"
+        )
+    return found
+
+
+def with_holes(spec: ImageSpec, holes: Iterable[Region], *, source: str, remedy: str = AGAIN) -> ImageSpec:
+    """Return ``spec`` with ``holes``, and a note on them.
+
+    Raises
+    ------
+    InputError
+        They are too many, see :func:`few_enough`.
+    """
+    found = replace(spec, missing=few_enough(holes, source, remedy))
     return replace(found, notes=(*found.notes, said(found))) if found.missing else spec
 
 

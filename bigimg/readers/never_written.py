@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bigimg.errors import PARTIAL, InputError, damage
-from bigimg.geometry.holes import boxes_of, with_holes
+from bigimg.geometry.holes import each_box, with_holes
 from bigimg.geometry.spec import ImageSpec
 from bigimg.types import Array, Shape
 
@@ -77,4 +77,4 @@ def checked_written(
     sizes = iter(lacking.shape)
     cells = lacking.reshape([next(sizes) if name in dims else 1 for name in spec.dims])
     edges = [[*range(0, axis.size, step.get(axis.name, axis.size)), axis.size] for axis in spec.axes]
-    return with_holes(spec, boxes_of(cells, edges))
+    return with_holes(spec, each_box(cells, edges), source=source)

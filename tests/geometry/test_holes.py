@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bigimg.errors import InputError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import (
+    MOST_HOLES,
     as_json,
     at_coordinates,
     boxes_of,
     by_coordinate,
     coarser_holes,
+    each_box,
     holes_in,
     of_json,
     with_holes,
@@ -88,9 +91,26 @@ def test_holes_in_a_region():
 def test_the_note_says_which_planes_and_what_is_there(dtype: str, value: str):
     spec = ImageSpec((Axis("z", 10), Axis("y", 4), Axis("x", 5)), np.dtype(dtype), (1, 4, 5))
     whole = (slice(0, 4), slice(0, 5))
-    found = with_holes(spec, [(slice(2, 3), *whole), (slice(5, 8), *whole)])
+    found = with_holes(spec, [(slice(2, 3), *whole), (slice(5, 8), *whole)], source="a")
     assert found.notes == (
         f"40 % of the pixels are missing from the source, at z 2, 5 to 7: they are {value}, and left out of statistics "
         "and coarser levels",
     )
-    assert with_holes(spec, []) == spec
+    assert with_holes(spec, [], source="a") == spec
+
+
+def test_more_holes_than_are_kept_are_refused_before_all_are_made():
+    spec = ImageSpec((Axis("y", 4000), Axis("x", 4000)), np.dtype("u1"), (1, 1))
+    cells = np.indices(spec.shape).sum(axis=0) % 2 == 0  # eight million boxes
+    edges = [range(n + 1) for n in spec.shape]
+    taken = 0
+
+    def counted():
+        nonlocal taken
+        for box in each_box(cells, edges):
+            taken += 1
+            yield box
+
+    with pytest.raises(InputError, match=f"a: lacks pixels in more than {MOST_HOLES} places"):
+        with_holes(spec, counted(), source="a")
+    assert taken == MOST_HOLES + 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from bigimg.errors import PARTIAL, InconsistentSeries, InputError, counted, without_remedy
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.holes import boxes_of, hole_value, with_holes
+from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.geometry.units import converted
@@ -37,8 +37,6 @@ TABLE_BYTES = 300
 """Memory of the tables for each frame while they are made, measured."""
 LIBRARY_BYTES = 24_000_000
 """Memory of pydicom and the decoders, from the first frame on, measured."""
-MOST_HOLES = 10_000
-"""Boxes without tiles: each block of a conversion looks through all of them."""
 EVEN = 0.05
 """Largest deviation of a focal plane from an even distance, in parts of it."""
 
@@ -272,7 +270,8 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     index, z = _laid_out(image, paths, source, notes)
     spec = _described(image, source, paths, z, notes)
     spec = replace(spec, of_source=of_source)
-    spec = with_holes(spec, _holes(spec, index, first.pixels, source))
+    holes = _holes(spec, index, first.pixels, source)
+    spec = with_holes(spec, holes, source=source, remedy="open another level by series=NUMBER")
     pixels = tuple(f.pixels for f in files)
     return SlideReader(spec, _access(pixels), source, pixels, index, hole_value(spec.dtype, spec.padding))
 
@@ -409,11 +408,7 @@ def _holes(spec: ImageSpec, index: Array, pixels: Pixels, source: str) -> Iterat
         [min(i * pixels.rows, spec.sizes["y"]) for i in range(down + 1)],
         [min(i * pixels.columns, spec.sizes["x"]) for i in range(across + 1)],
     ]  # fmt: skip
-    boxes = boxes_of(lacking, edges)
-    if len(boxes) > MOST_HOLES:
-        what = f"the parts that were not scanned are {len(boxes)} boxes of tiles, and at most {MOST_HOLES} can be kept"
-        raise InputError(f"{source}: {what}; open another level by series=NUMBER")
-    for box in boxes:
+    for box in each_box(lacking, edges):
         along = dict(zip("czyx", box, strict=True))
         yield tuple(along[name] for name in spec.dims)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine, world_from_index_affine
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.holes import boxes_of, with_holes
+from bigimg.geometry.holes import each_box, with_holes
 from bigimg.geometry.padding import described
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, Scaling, SpacingNote
 from bigimg.readers.allowed import CHANNEL_NAMES, is_known, public_and_private
@@ -69,7 +69,7 @@ def describe(
         window=_window(planes, notes), padding=padding, meta=public, private=private | names,
         notes=tuple(notes), of_source=tuple(_mapping_notes(header)),
     )  # fmt: skip
-    return spec if planes[0].modality == "SEG" else with_holes(spec, _holes(spec, order))
+    return spec if planes[0].modality == "SEG" else with_holes(spec, _holes(spec, order), source=source)
 
 
 def _holes(spec: ImageSpec, order: Array) -> Iterator[Region]:
@@ -77,7 +77,7 @@ def _holes(spec: ImageSpec, order: Array) -> Iterator[Region]:
     times, segments, depth = order.shape
     sizes = {"c": 1, "z": 1} | spec.sizes
     edges = [range(times + 1), range(segments + 1) if segments > 1 else (0, sizes["c"]), range(depth + 1)]
-    for box in boxes_of(order == MISSING, edges):
+    for box in each_box(order == MISSING, edges):
         along = dict(zip("tcz", box, strict=True))
         yield tuple(along.get(axis.name, slice(0, axis.size)) for axis in spec.axes)
 

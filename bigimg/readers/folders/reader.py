@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from bigimg.errors import InputError
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.holes import boxes_of, hole_value, with_holes
+from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader, as_kind, parts_of
@@ -41,9 +41,6 @@ FILE_BYTES = 400
 
 MOST_NAMED = 5
 """Damaged files that are named in the notes."""
-
-MOST_HOLES = 1000
-"""Each block of a conversion looks through all of them."""
 
 
 class GridReader:
@@ -86,7 +83,10 @@ class GridReader:
         if "c" in grid.values:
             spec = replace(spec, channels=channels_of(grid, self._how, members.first, members.lost))
         spec = replace(spec, notes=(*spec.notes, *members.notes, *notes))
-        spec = with_holes(spec, _holes(spec, members.first.spec, grid, members.lost, source))
+        holes = _holes(spec, grid, members.lost)
+        spec = with_holes(
+            spec, holes, source=source, remedy="complete the files, or give a pattern of a part of them"
+        )
         lost = [
             f"{error}: its plane is missing" for error in members.lost.values()
         ]  # names are kept in no store
@@ -200,16 +200,10 @@ def _whole(file: ImageSpec, grid: Grid, *, by_window: bool) -> ImageSpec:
     )  # fmt: skip
 
 
-def _holes(
-    spec: ImageSpec, file: ImageSpec, grid: Grid, lost: Collection[int], source: str
-) -> tuple[Region, ...]:
+def _holes(spec: ImageSpec, grid: Grid, lost: Collection[int]) -> Iterator[Region]:
     """Return where no file is, or one that is ``lost``."""
     gone = np.isin(grid.numbers, [-1, *lost])
     count = dict(zip(grid.axes, grid.numbers.shape, strict=True))
     cells = gone.reshape([count.get(name, 1) for name in spec.dims])
     edges = [range(0, n + 1, n // count.get(name, 1)) for name, n in zip(spec.dims, spec.shape, strict=True)]
-    boxes = boxes_of(cells, edges)
-    if len(boxes) > MOST_HOLES:
-        what = f"what is missing lies in {len(boxes)} places, and at most {MOST_HOLES} can be kept"
-        raise InputError(f"{source}: {what}; complete the files, or give a pattern of a part of them")
-    return boxes
+    return each_box(cells, edges)

@@ -138,6 +138,8 @@ class Hdf5Pixels:
         self.dtype: DType = first.dtype if dtype is None else dtype
         self.chunks: Shape = (*(1 for _ in names.shape), *map(min, first.pieces, inner))
         self.read_bytes = max(layout.read_bytes for layout in self._layouts.values())
+        self.hole: complex = hole_value(self.dtype, None)
+        """What stands where nothing was written."""
         self._file: Any = None
         self._datasets: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -161,7 +163,7 @@ class Hdf5Pixels:
         return (*(1 for _ in self.names.shape), *(self.layout.chunks or self.layout.shape))
 
     def read(self, region: Region) -> Array:
-        """Return the pixels of ``region`` in native byte order; never written ones are :func:`hole_value`.
+        """Return the pixels of ``region`` in native byte order; never written ones are ``hole``.
 
         Raises
         ------
@@ -172,7 +174,7 @@ class Hdf5Pixels:
         result = np.empty(shape_of(region), self.layout.dtype)
         for at, name in np.ndenumerate(self.names[outer]):
             if name is None:
-                result[at] = hole_value(self.dtype, None)
+                result[at] = self.hole
             else:
                 self._read_one(name, inner, result[at])
         return as_native(result).view(self.dtype.newbyteorder("="))
@@ -209,7 +211,7 @@ class Hdf5Pixels:
         for index, part in pieces(region, layout.chunks or layout.shape):
             target = result[shift(part, start)]
             if lacking is not None and lacking[index]:
-                target[...] = hole_value(self.dtype, None)
+                target[...] = self.hole
             elif layout.chunks is None or not layout.direct:
                 with self._lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
                     target[...] = self._dataset(name)[part]

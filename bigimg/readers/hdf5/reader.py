@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bigimg.geometry.holes import hole_value
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.complex_values import is_complex
@@ -41,6 +42,8 @@ def hdf5_reader(
     how = "in one piece" if layout.chunks is None else f"in chunks of {' x '.join(map(str, layout.chunks))}"
     why = f"HDF5 {how}, {packing}, {pixels.dtype.newbyteorder('=')}"
     part, found = 0, pixels
+    hole = hole_value(spec.dtype, spec.padding)
+    pixels.hole = complex(hole, hole) if is_complex(pixels.dtype) else hole
     if is_complex(pixels.dtype):
         found, part = PartPixels(pixels, spec.dtype), PART_BYTES  # type: ignore[assignment]
     access = Access("random", why, dims, HDF5_BYTES, pixels.read_bytes + part)

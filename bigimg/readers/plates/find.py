@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bigimg.errors import reading
+from bigimg.errors import UsageError, reading
+from bigimg.geometry.wells import well_place
 from bigimg.readers.folders.pattern import is_pattern
 from bigimg.readers.plates.imagexpress import is_htd, open_imagexpress
 from bigimg.readers.plates.names import names_wells, plate_of_pattern
@@ -21,6 +22,8 @@ STACK = re.compile(r".*_MMStack_(?P<position>.+?)(?:_\d+)?\.ome\.tiff?", re.IGNO
 """The files of Micro-Manager, one or more for each position."""
 NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What values that make no sense cause."""
+MOST_ROWS = 32
+"""Rows of a plate of 1536 wells, A to AF. ``XY01`` is the name of a position."""
 IMAGES = "Images"
 """The folder in which Harmony puts index and images."""
 
@@ -53,7 +56,7 @@ def find_plate(name: str, asked: Mapping[str, Any]) -> PlateSource | None:
         no_options(name, others, but={"on_gap"})
         with reading(index, NONSENSE, "export the plate again"):
             return (open_imagexpress if is_htd(index) else open_opera)(index, **others)
-    stacks = _stacks_in(name) if os.path.isdir(name) else None
+    stacks = _stacks_in(name, any_row=bool(asked.get("plate"))) if os.path.isdir(name) else None
     if stacks is not None:
         return plate_of_stacks(name, stacks, **others)
     return plate_of_series(name, **others) if asked.get("plate") and os.path.isfile(name) else None
@@ -70,14 +73,27 @@ def _index_in(folder: str) -> str | None:
     return None
 
 
-def _stacks_in(folder: str) -> dict[str, str] | None:
-    """Return the files of Micro-Manager in ``folder`` and the position of each, if all are of wells."""
+def _stacks_in(folder: str, *, any_row: bool) -> dict[str, str] | None:
+    """Return the files of Micro-Manager in ``folder`` and the position of each, if all are of wells.
+
+    Unless a user says that it is a plate (``any_row``), the rows must be those of plates that are sold.
+    """
     names = sorted(
         os.path.basename(path) for path in glob.glob(os.path.join(glob.escape(folder), "*_MMStack_*"))
     )
     matches = {name: STACK.fullmatch(name) for name in names if name.lower().endswith((".tif", ".tiff"))}
-    if not matches or not all(match is not None and well_of(match["position"]) for match in matches.values()):
-        return None
-    return {
+    found = {
         os.path.join(folder, name): match["position"] for name, match in matches.items() if match is not None
     }
+    wells = [well_of(position) for position in found.values()]
+    if not found or len(found) < len(matches) or None in wells:
+        return None
+    return found if any_row or all(_is_sold(well[0]) for well in wells if well) else None
+
+
+def _is_sold(well: str) -> bool:
+    """Return whether plates that are sold have such a well."""
+    try:
+        return well_place(well).row < MOST_ROWS
+    except UsageError:
+        return False

@@ -20,7 +20,7 @@ from bigimg.types import OnGap
 
 MOST_BYTES = 1 << 20
 NAME = re.compile(
-    r"(?P<well>[A-Z]{1,2}\d{2,3})(?:_s(?P<s>\d+))?(?:_w(?P<w>\d))?(?P<id>[0-9A-F-]{36})?\.tiff?",
+    r"(?P<well>[A-Z]{1,2}\d{2,3})(?:_s(?P<s>\d+))?(?:_w(?P<w>\d{1,2}))?(?P<id>[0-9A-F-]{36})?\.tiff?",
     re.IGNORECASE,
 )
 FOLDER = re.compile(r"(?P<what>TimePoint|ZStep)_(?P<number>\d+)", re.IGNORECASE)

@@ -22,7 +22,7 @@ import tifffile
 
 from bigimg.errors import PARTIAL, InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.holes import boxes_of, hole_value, with_holes
+from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import PARTS, Access
@@ -51,9 +51,6 @@ WHOLE_BYTES = 64 << 20
 
 MOST_WARNINGS = 100
 """Of a library about one file."""
-
-MOST_HOLES = 1000
-"""Each block of a conversion looks through all of them."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
@@ -344,11 +341,8 @@ class _Image:
         cells = self.orientation.shown(cells)
         edges[3:] = self.orientation.shown_edges(*edges[3:])
         kept = [ORDER.index(name) for name in spec.dims]
-        boxes = [tuple(box[axis] for axis in kept) for box in boxes_of(cells, edges)]
-        if len(boxes) > MOST_HOLES:
-            what = f"what is missing lies in {len(boxes)} places, and at most {MOST_HOLES} can be kept"
-            raise damage(path, what)
-        spec = with_holes(spec, boxes)
+        boxes = (tuple(box[axis] for axis in kept) for box in each_box(cells, edges))
+        spec = with_holes(spec, boxes, source=path)
         self.segments.fill_value = hole_value(spec.dtype, spec.padding)
         return spec
 

@@ -55,7 +55,7 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
     Parameters
     ----------
     source : str
-        The XML, or the HDF5 file; the XML of its name beside it is read then.
+        The XML, or the HDF5 file; the XML of its name beside it is read then, if it is of this file.
     series : int or str, optional
         Which angle, tile or illumination, by number or name.
     allow_partial : bool
@@ -70,8 +70,7 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
     UsageError
         There is no such series.
     """
-    beside = os.path.splitext(source)[0] + ".xml"
-    xml = source if _is_xml(source) else beside if os.path.isfile(beside) and _is_xml(beside) else None
+    xml, why = (source, "") if _is_xml(source) else _beside(source)
     setups, times, path = _read_xml(xml) if xml else ([], [], source)
     h5py = import_h5py(source)
     with reading(path, ERRORS, "fetch it again"), h5py.File(path, "r") as file:
@@ -87,7 +86,7 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         pixels = Hdf5Pixels(path, file, names.squeeze(), shape=group[0].size, dtype=like)
     notes: list[str] = []
     if not xml:
-        notes.append(SpacingNote("there is no XML beside it, which says spacing and channels", "zyx"))
+        notes.append(SpacingNote(f"{why}, so spacing and channels are not known", "zyx"))
     channels, hidden = known_channels([Channel(setup.channel) for setup in group] if xml else [])
     axes = _axes(names.shape, pixels.shape[-3:], group[0], notes)
     spec = ImageSpec(
@@ -101,6 +100,21 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
 def _is_xml(path: str) -> bool:
     with open(path, "rb") as file:
         return b"<SpimData" in file.read(4096)
+
+
+def _beside(source: str) -> tuple[str | None, str]:
+    """Return the XML of an HDF5 file; if there is none, None and why.
+
+    Of a copy under another name, or of an image that was exported twice, the XML beside is of other pixels.
+    """
+    beside = os.path.splitext(source)[0] + ".xml"
+    if not os.path.isfile(beside) or not _is_xml(beside):
+        return None, "there is no XML beside it"
+    try:
+        own = os.path.samefile(_read_xml(beside)[2], source)
+    except InputError:
+        own = False
+    return (beside, "") if own else (None, "the XML beside it is not of this file and left out")
 
 
 def _read_xml(path: str) -> tuple[list[Setup], list[int], str]:

@@ -14,9 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bigimg.errors import counted
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.holes import boxes_of, hole_value
+from bigimg.geometry.holes import boxes_of, few_enough, hole_value
 from bigimg.geometry.region import count, shape_of, shift
 from bigimg.geometry.spec import RGBA, ImageSpec
 from bigimg.reader import Access
@@ -38,9 +37,6 @@ from bigimg.readers.vendor.czi_images import (
 from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
-
-MOST_HOLES = 4000
-"""Boxes that were never scanned whose places are kept, in the store too."""
 
 
 class CziReader:
@@ -204,11 +200,8 @@ def _with_holes(
     lacking = sum(map(count, found))
     note = f"{100 * lacking / spec.size:.3g} % of the pixels were never scanned: no tile covers them"
     note += ", and they are left out of statistics and coarser levels"
-    if len(found) > MOST_HOLES:
-        found = sorted(found, key=count, reverse=True)
-        rest = sum(map(count, found[MOST_HOLES:]))
-        note += f"; but {counted(rest, 'pixel')} of them, in the smallest of {len(found)} places, count as 0"
-    return replace(spec, missing=(*spec.missing, *found[:MOST_HOLES]), notes=(*spec.notes, note))
+    missing = few_enough((*spec.missing, *found), path, "choose another scene by series=NAME")
+    return replace(spec, missing=missing, notes=(*spec.notes, note))
 
 
 def _access(directory: Directory, series: Series, spec: ImageSpec) -> Access:

@@ -184,6 +184,25 @@ def test_never_written_chunks(tmp_path: Path) -> None:
         open_file(path, series="/b", allow_partial=True)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fill", "expected"), [("i2", -1, -1), ("c8", None, np.nan), ("f4", -9, -9)]
+)
+def test_never_written_chunks_are_as_their_note_says(
+    tmp_path: Path, dtype: str, fill: float | None, expected: float
+) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("a", (6, 40, 30), dtype, chunks=(2, 20, 15))
+        made[2:] = 3
+        if fill is not None:
+            made.attrs["_FillValue"] = np.array(fill, dtype)
+    reader = as_part(open_file(path, allow_partial=True), "real" if dtype == "c8" else None)
+    assert any("are missing" in note and f"they are {fill or 'NaN'}" in note for note in reader.spec.notes)
+    found = whole(reader)
+    np.testing.assert_array_equal(found[:2], np.full((2, 40, 30), expected))
+    np.testing.assert_array_equal(found[2:], np.full((4, 40, 30), 3))
+
+
 def test_links_and_values_outside_the_file_are_refused(tmp_path: Path) -> None:
     hdf5(tmp_path / "secret.h5", a=ARRAY)
     path = hdf5(tmp_path / "a.h5", inside__a=ARRAY)

@@ -160,6 +160,22 @@ def test_imagexpress(tmp_path: Path) -> None:
         reader.close()
 
 
+def test_imagexpress_of_ten_wavelengths(tmp_path: Path) -> None:
+    folder = xpress(tmp_path / "plate")
+    text = (folder / "Exp7.HTD").read_text()
+    assert '"NWavelengths", 2' in text
+    (folder / "Exp7.HTD").write_text(text.replace('"NWavelengths", 2', '"NWavelengths", 10'))
+    for name in [path.name for path in folder.glob("*_w1F*A.tif")]:
+        for wave in range(3, 11):
+            tifffile.imwrite(folder / name.replace("_w1F", f"_w{wave}F"), pixels("wave", wave))
+    for reader in opened(source(folder)).values():
+        assert reader.spec.sizes["c"] == 10
+        np.testing.assert_array_equal(
+            reader.read((slice(9, 10), slice(0, 20), slice(0, 24)))[0], pixels("wave", 10)
+        )
+        reader.close()
+
+
 def test_imagexpress_of_which_something_is_gone(tmp_path: Path) -> None:
     folder = xpress(tmp_path / "plate")
     next(folder.glob("Exp7_A02_s4_w2*A.tif")).unlink()
@@ -336,3 +352,14 @@ def test_micromanager(tmp_path: Path) -> None:
     assert plate.wells == ("A/1", "B/2")
     np.testing.assert_array_equal(plate["A1", 1], pixels("A1-Site_1"))
     np.testing.assert_array_equal(plate["B2"], pixels("B2-Site_0"))
+
+
+def test_positions_of_micromanager_that_are_no_wells(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("XY01", "XY02"):
+        tifffile.imwrite(folder / f"run_MMStack_{name}.ome.tif", pixels(name), metadata={"axes": "YX"})
+    assert find_plate(str(folder), {}) is None
+    plate = find_plate(str(folder), {"plate": True})
+    assert plate is not None
+    assert [each.well for each in plate.fields] == ["XY01", "XY02"]

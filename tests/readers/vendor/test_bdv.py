@@ -57,6 +57,19 @@ def test_without_its_xml(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("of_another", [{"name": "b.h5"}, {"name": "gone.h5"}, {"loader": "bdv.n5"}])
+def test_an_xml_beside_that_is_of_another_file_is_left_out(
+    tmp_path: Path, of_another: dict[str, str]
+) -> None:
+    others = {view: array[::-1] for view, array in VIEWS.items()}
+    bdv(tmp_path / "b.xml", others, SETUPS, name="b.h5")
+    bdv(tmp_path / "a.xml", VIEWS, SETUPS, **of_another)
+    reader = open_file(tmp_path / "a.h5", series="setup 3")
+    np.testing.assert_array_equal(whole(reader), PIXELS[:, 3])
+    assert "is not of this file and left out" in reader.spec.notes[0]
+    assert [Path(name).name for name in reader.paths] == ["a.h5"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("times", "numbers"),
     [
